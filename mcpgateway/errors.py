@@ -1,0 +1,134 @@
+"""What can go wrong, in the words a person is shown.
+
+Three families say whose fault it is.  Each class carries the JSON-RPC code it is answered with and
+whether the caller can hope for better by trying again.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Something went wrong on the way of a call; ``str()`` is the sentence for the caller.
+
+    :cvar code: the JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP SDK practice for -32000 ff.).
+    :cvar retryable: true when the same call may succeed later.
+    """
+
+    code = -32603
+    retryable = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class CallerError(GatewayError):
+    """The caller asked badly."""
+
+    code = -32600
+
+
+class ParseError(CallerError):
+    """The body is not JSON."""
+
+    code = -32700
+
+
+class MalformedMessage(CallerError):
+    """The body is JSON, but not a JSON-RPC message this endpoint takes."""
+
+
+class InvalidParams(CallerError):
+    """The parameters of a known method are wrong."""
+
+    code = -32602
+
+
+class UnsupportedVersion(CallerError):
+    """The request speaks a protocol revision that is not served here."""
+
+    code = -32000
+
+
+class UnknownServer(CallerError):
+    """No server of that name is configured."""
+
+    code = -32601
+
+
+class UnknownSession(CallerError):
+    """The session id is not one of ours, or its session has ended."""
+
+    code = -32001
+
+
+class SessionRequired(CallerError):
+    """The server keeps state per session, so a request must name one."""
+
+    code = -32000
+
+
+class Refused(CallerError):
+    """The request may not be served to this caller."""
+
+    code = -32000
+
+
+class Cancelled(CallerError):
+    """The caller cancelled the call (the number is the one the Python SDK answers with)."""
+
+    code = -32800
+
+
+class BackendError(GatewayError):
+    """The server behind the gateway could not answer."""
+
+
+class LaunchFailed(BackendError):
+    """The server's program could not be started."""
+
+    retryable = True
+
+
+class HandshakeFailed(BackendError):
+    """The server started, but did not complete the MCP handshake."""
+
+    retryable = True
+
+
+class BackendGone(BackendError):
+    """The server ended while the call was under way; the call is never replayed."""
+
+    retryable = True
+
+
+class BackendTimeout(BackendError):
+    """The server did not answer within the configured time."""
+
+    code = -32001
+    retryable = True
+
+
+class BadReply(BackendError):
+    """The server answered with something that is not JSON-RPC."""
+
+
+class GatewayFault(GatewayError):
+    """The gateway itself is at fault, full or going away."""
+
+
+class Overloaded(GatewayFault):
+    """A bound was reached; the call was not sent."""
+
+    retryable = True
+
+
+class ShuttingDown(GatewayFault):
+    """The gateway is stopping and takes no new calls."""
+
+    retryable = True
+
+
+class ConfigError(GatewayError):
+    """A configuration file cannot be used: the text names file, line, key, what was found and what is allowed."""

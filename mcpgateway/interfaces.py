@@ -1,0 +1,151 @@
+"""The seams: what the floors above and below agree on, and the records that cross them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from mcpgateway.errors import GatewayError
+
+
+@frozen
+class Launch:
+    """How one child is started.
+
+    :ivar server: the server's name, for messages.
+    :ivar argv: program and arguments; the program may still have to be found on the child's ``PATH``.
+    :ivar env: the whole environment of the child, never inherited.
+    :ivar cwd: an absolute directory.
+    """
+
+    server: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    cwd: str
+
+
+@frozen
+class Gone:
+    """How a child ended: an exit code or the number of a signal, and the last words on its stderr."""
+
+    code: int | None = None
+    signal: int | None = None
+    last_words: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        how = f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
+        return how
+
+
+class ILineReceiver(Interface):
+    """Who listens to a child."""
+
+    def line_received(line: bytes) -> None:
+        """One whole line of the child's stdout, without its end; never blank."""
+
+    def line_overflowed(head: bytes, limit: int) -> None:
+        """The child exceeded ``limit`` bytes without a newline; ``head`` is how the line begins. It will be killed."""
+
+    def gone(why: Gone) -> None:
+        """The child's process has exited (not: its pipes have closed). Called once, the last call of all."""
+
+
+class IChild(Interface):
+    """A running child process that speaks newline-delimited JSON-RPC on its pipes."""
+
+    pid = Attribute("The process id it was started with (int), also its process group and session.")
+
+    def write(line: bytes) -> None:
+        """Queue one line (its newline included) for the child's stdin.
+
+        :raise Overloaded: the child has stopped reading and its queue is full.
+        """
+
+    def stop() -> Deferred[None]:
+        """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+
+    def kill() -> None:
+        """KILL the whole group now; ``gone`` follows."""
+
+    def stderr_tail() -> str:
+        """The last lines the child wrote to stderr, cut to a readable length."""
+
+
+class ILauncher(Interface):
+    """What starts children."""
+
+    def launch(launch: Launch, receiver: Any) -> Any:
+        """Start a child for an `ILineReceiver` and return its `IChild`.
+
+        :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        """
+
+
+Envelope = dict[str, Raw]
+"""One JSON-RPC message: its first level decoded, every value still the bytes it came as."""
+
+
+@define(eq=False)
+class Call:
+    """One request under way.
+
+    :ivar session: the caller's session, as the hub knows it.
+    :ivar method: the JSON-RPC method.
+    :ivar envelope: the request as it came, except for what is spliced on the way down.
+    :ivar id: the client's own request id, as the bytes it was sent in.
+    :ivar token: the client's own progress token, as bytes, or None.
+    :ivar sink: who gets the answer; replaceable.
+    :ivar number: our id on the child's wire; 0 while it has not been sent.
+    :ivar age: how many ticks of the gateway's heartbeat it has lived.
+    """
+
+    session: Any
+    method: str
+    envelope: Envelope = field(repr=False)
+    id: bytes
+    token: bytes | None
+    sink: Any = field(repr=False)
+    number: int = 0
+    age: int = 0
+
+
+class ICallSink(Interface):
+    """Who waits for a call's answer."""
+
+    def answered(call: Call, reply: Envelope) -> None:
+        """The server's own response; its id is still ours."""
+
+    def failed(call: Call, why: GatewayError) -> None:
+        """The gateway has to answer in the server's place."""
+
+    def noticed(call: Call, message: bytes) -> bool:
+        """One whole JSON-RPC message to be said before the answer; false when the caller cannot be told."""
+
+
+class INoticeListener(Interface):
+    """Who is told what a server says unasked."""
+
+    def noticed(backend: Any, method: str, message: Envelope) -> None:
+        """A notification that names no call."""
+
+    def asked(backend: Any, method: str, message: Envelope) -> None:
+        """A request of the server's own; it must be answered through ``backend.reply``."""
+
+
+class IDoor(Interface):
+    """What stands behind the HTTP channel."""
+
+    def opened(exchange: Any) -> int:
+        """The header section of a request has arrived whole.
+
+        Judge it before its body is read: either return how many bytes of body are allowed, or answer the exchange
+        at once (a refusal) and return 0.
+        """
+
+    def handle(exchange: Any) -> None:
+        """The request has arrived whole and within its limit; answer it now or later."""
