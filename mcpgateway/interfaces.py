@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field, frozen
-from msgspec import Raw
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from mcpgateway.errors import GatewayError
+from mcpgateway.wire.jsonrpc import Envelope
 
 
 @frozen
@@ -86,17 +86,12 @@ class ILauncher(Interface):
         """
 
 
-Envelope = dict[str, Raw]
-"""One JSON-RPC message: its first level decoded, every value still the bytes it came as."""
-
-
 @define(eq=False)
 class Call:
     """One request under way.
 
     :ivar session: the caller's session, as the hub knows it.
     :ivar method: the JSON-RPC method.
-    :ivar envelope: the request as it came, except for what is spliced on the way down.
     :ivar id: the client's own request id, as the bytes it was sent in.
     :ivar token: the client's own progress token, as bytes, or None.
     :ivar sink: who gets the answer; replaceable.
@@ -106,7 +101,6 @@ class Call:
 
     session: Any
     method: str
-    envelope: Envelope = field(repr=False)
     id: bytes
     token: bytes | None
     sink: Any = field(repr=False)

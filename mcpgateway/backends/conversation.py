@@ -1,0 +1,236 @@
+"""Speak JSON-RPC with one child: our ids down, the right caller's answer up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, HandshakeFailed, Overloaded
+from mcpgateway.interfaces import Call, Envelope, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
+from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire.jsonrpc import Message
+
+IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
+SHOWN = 200  # characters of a stray line in the log
+HEAD = b'{"jsonrpc":"2.0","id":'  # how practically every server begins a reply
+
+_END_OF_NUMBER = frozenset(b",}")
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _HandshakeSink:
+    """Turns the answer to our own ``initialize`` into a Deferred."""
+
+    done: Deferred[Envelope]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server has answered."""
+        try:
+            self.done.callback(legacy.check_hello(reply))
+        except HandshakeFailed as why:
+            self.done.errback(why)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The server is gone, or garbled its answer."""
+        self.done.errback(HandshakeFailed(why.message, why.hint))
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nobody waits for progress of a handshake."""
+        return False
+
+
+@implementer(ILineReceiver)
+class Conversation:
+    """The calls under way on one child, each under a number of ours that is never used twice.
+
+    :ivar pending: the calls sent and not answered, oldest first.
+    :ivar sent: how many requests this child has been sent by callers.
+    :ivar strays: how many lines were no use: not JSON-RPC, or answers to nothing.
+    """
+
+    log = Logger()
+
+    def __init__(self, server: str, listener: INoticeListener, on_gone: Callable[[Conversation, Gone], None]) -> None:
+        self.server = server
+        self.child: IChild | None = None
+        self.pending: dict[int, Call] = {}
+        self.sent = 0
+        self.strays = 0
+        self.ended: Gone | None = None
+        self._listener = listener
+        self._on_gone = on_gone
+        self._number = 0
+
+    def shake_hands(self, params: dict[str, Any]) -> Deferred[Envelope]:
+        """Send ``initialize``, then ``notifications/initialized``; fires with the first level of the server's answer.
+
+        :raise HandshakeFailed: (through the Deferred) it refused, garbled its answer, or ended.
+        """
+        done: Deferred[Envelope] = Deferred()
+        number = self._take_number()
+        envelope = jsonrpc.request(number, "initialize", params)
+        call = Call(None, "initialize", b"", None, _HandshakeSink(done), number)
+        self.pending[number] = call
+        self._write(envelope)
+        return done.addCallback(self._welcome)
+
+    def _welcome(self, hello: Envelope) -> Envelope:
+        self._write(legacy.INITIALIZED)
+        return hello
+
+    def request(self, call: Call, message: Message) -> None:
+        """Send a caller's request.
+
+        :raise Overloaded: too many calls are under way, or the server has stopped reading.
+        :raise BackendGone: the server has just ended.
+        """
+        if len(self.pending) >= IN_FLIGHT_LIMIT:
+            raise Overloaded(f"{self.server} already has {IN_FLIGHT_LIMIT} calls under way")
+        number = self._take_number()
+        jsonrpc.splice_request(message, number)
+        self._write(message.envelope)
+        call.number = number
+        self.pending[number] = call
+        self.sent += 1
+
+    def notify(self, envelope: Envelope) -> None:
+        """Send a notification, or a response to a question of the server's."""
+        self._write(envelope)
+
+    def reply(self, question: Envelope, value: Any) -> None:
+        """Answer a request of the server's own, with a result or a `GatewayError`."""
+        identifier = question["id"]
+        if isinstance(value, GatewayError):
+            self._write(jsonrpc.error(identifier, value))
+        else:
+            self._write(jsonrpc.result(identifier, value))
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
+        if self.pending.pop(call.number, None) is None:
+            return False
+        try:
+            params = {"requestId": call.number, "reason": reason}
+            self._write(jsonrpc.notification("notifications/cancelled", params))
+        except GatewayError:
+            pass  # it does not read, or is gone: there is nobody left to tell
+        return True
+
+    def expire(self, ticks: float) -> None:
+        """Count one tick of age for every call, and answer those older than ``ticks`` (0: no limit)."""
+        if not ticks:
+            return
+        for call in list(self.pending.values()):
+            call.age += 1
+            if call.age > ticks and self.cancel(call, "timed out"):
+                call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
+
+    def line_received(self, line: bytes) -> None:
+        """Take one line of the child's: a reply, a notification or a question."""
+        try:
+            envelope = jsonrpc.decode(line)
+        except GatewayError as why:
+            self._garbled(line, why)
+            return
+        if "method" in envelope:
+            self._heard(envelope, line)
+            return
+        number = jsonrpc.integer(envelope.get("id"))
+        call = self.pending.pop(number, None) if number is not None else None
+        if call is None:
+            self.strays += 1
+            self.log.debug("{server} answered a call that nobody waits for", event="reply.stray", server=self.server)
+        elif ("result" in envelope) == ("error" in envelope):
+            call.sink.failed(call, BadReply(f"{self.server} answered with neither a result nor an error"))
+        else:
+            call.sink.answered(call, envelope)
+
+    def _heard(self, envelope: Envelope, line: bytes) -> None:
+        try:
+            method = jsonrpc.read_string(envelope["method"], "method")
+        except GatewayError as why:
+            self._garbled(line, why)
+            return
+        if method == "notifications/progress":
+            self._progressed(envelope)
+        elif "id" not in envelope:
+            self._listener.noticed(self, method, envelope)
+        elif method == "ping":
+            self.reply(envelope, {})
+        else:
+            self._listener.asked(self, method, envelope)
+
+    def _progressed(self, envelope: Envelope) -> None:
+        try:
+            params = jsonrpc.read_object(envelope["params"], "params")
+        except (KeyError, GatewayError):
+            self.strays += 1
+            return
+        number = jsonrpc.integer(params.get("progressToken"))
+        call = self.pending.get(number) if number is not None else None
+        if call is None or call.token is None:
+            self.strays += 1  # it is finished, or nobody asked for progress
+            return
+        call.age = 0
+        params["progressToken"] = Raw(call.token)
+        envelope["params"] = Raw(jsonrpc.encode(params))
+        call.sink.noticed(call, jsonrpc.encode(envelope))
+
+    def _garbled(self, line: bytes, why: GatewayError) -> None:
+        self.strays += 1
+        call = self.pending.pop(number, None) if (number := _number_at_head(line)) is not None else None
+        if call is not None:
+            call.sink.failed(call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}"))
+            return
+        self.log.info(
+            "{server} printed a line that is not JSON-RPC: {line}",
+            event="child.stray_line",
+            server=self.server,
+            line=ascii(line[:SHOWN].decode(errors="replace")),
+        )
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """The child wrote more than ``limit`` bytes without a newline; it is being killed."""
+        self.log.error(
+            "{server} wrote more than {limit} bytes without a newline and is stopped",
+            event="child.line_too_long",
+            server=self.server,
+            limit=limit,
+        )
+        call = self.pending.pop(number, None) if (number := _number_at_head(head)) is not None else None
+        if call is not None:
+            call.sink.failed(call, BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
+
+    def gone(self, why: Gone) -> None:
+        """Answer every call under way with an error; none is ever replayed."""
+        self.ended = why
+        waiting, self.pending = self.pending, {}
+        self._on_gone(self, why)
+        for call in waiting.values():
+            call.sink.failed(call, BackendGone(f"{self.server} ended before it answered ({why})", why.last_words))
+
+    def _take_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _write(self, envelope: Envelope) -> None:
+        if self.child is None or self.ended is not None:
+            raise BackendGone(f"{self.server} is not running")
+        self.child.write(jsonrpc.line(envelope))
+
+
+def _number_at_head(line: bytes) -> int | None:
+    if not line.startswith(HEAD):
+        return None
+    digits = line[len(HEAD) : len(HEAD) + 20]
+    for position, byte in enumerate(digits):
+        if byte in _END_OF_NUMBER:
+            return int(digits[:position]) if digits[:position].isdigit() else None
+    return None

@@ -1,0 +1,1 @@
+"""Floor 2: the decisions, as plain functions of facts; quiet, no Twisted, no clock."""

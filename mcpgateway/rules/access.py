@@ -1,0 +1,153 @@
+"""Who may come in: one judgement for every request, before its body is read.
+
+# Note [Refused by default]
+Every route has a class, and a class has a rule.  A path without a class has nothing behind it and is answered 404 after
+the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
+403: Claude Code remembers both against a server.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import field, frozen
+
+LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
+SAME_SITE = frozenset((b"none", b"same-origin"))
+
+
+class RouteClass(Enum):
+    """What a route lets its caller do."""
+
+    MCP = "mcp"
+    READ = "read"
+    END_SESSION = "end my session"
+    MUTATE = "mutate"
+    ADMIN = "admin"
+    NOTHING = "nothing"
+
+
+class Reach(Enum):
+    """How near the peer is, by its address, never by a header."""
+
+    SOCKET = "Unix socket"
+    LOOPBACK = "loopback"
+    REMOTE = "remote"
+
+
+class Credential(Enum):
+    """What the ``Authorization`` header was worth."""
+
+    NONE = "none"
+    WRONG = "wrong"
+    BEARER = "bearer"
+    ADMIN = "admin"
+
+
+@frozen
+class Policy:
+    """What the settings allow.
+
+    :ivar hosts: further ``Host`` names that are ours, lower case, without port.
+    :ivar origins: further origins that may call, exactly as browsers send them.
+    :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
+    """
+
+    hosts: frozenset[bytes] = frozenset()
+    origins: frozenset[bytes] = frozenset()
+    allow_remote: bool = False
+    bearer_required: bool = False
+    loopback_only: bool = False
+
+
+@frozen
+class Facts:
+    """What is known of a request when its headers are in; header values as sent, None when absent."""
+
+    route: RouteClass
+    reach: Reach
+    safe_method: bool
+    secure: bool = False
+    host: bytes | None = None
+    origin: bytes | None = None
+    fetch_site: bytes | None = None
+    credential: Credential = field(default=Credential.NONE)
+
+
+@frozen
+class Pass:
+    """Come in, as this principal."""
+
+    principal: str
+
+
+@frozen
+class Deny:
+    """Stay out: the HTTP status and the sentence for the caller."""
+
+    status: int
+    why: str
+
+
+Verdict = Pass | Deny
+
+
+def judge(facts: Facts, policy: Policy) -> Verdict:
+    """Decide about one request."""
+    return _judge_names(facts, policy) or _judge_caller(facts, policy)
+
+
+def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
+    # DNS rebinding and cross-site requests: the names the browser sends are the only witnesses.
+    if facts.host is not None and not _is_our_name(facts.host, policy):
+        return Deny(403, "Forbidden: this Host is not served here")
+    if facts.origin is not None and not _is_our_origin(facts, policy):
+        return Deny(403, "Forbidden: this Origin may not call the gateway")
+    if not facts.safe_method and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+        return Deny(403, "Forbidden: cross-site request")
+    return None
+
+
+def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
+    if facts.credential is Credential.WRONG:
+        return Deny(401, "Unauthorized: the token is not valid")
+    if facts.reach is Reach.REMOTE:
+        if not policy.allow_remote or policy.loopback_only:
+            return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")
+        if facts.credential is Credential.NONE:
+            return Deny(401, "Unauthorized: a bearer token is required")
+    match facts.route:
+        case RouteClass.ADMIN:
+            allowed = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
+        case RouteClass.MUTATE:
+            allowed = facts.credential is not Credential.NONE or facts.reach is Reach.SOCKET
+        case RouteClass.MCP | RouteClass.READ if policy.bearer_required and facts.reach is Reach.LOOPBACK:
+            allowed = facts.credential is not Credential.NONE
+        case _:
+            allowed = True
+    if not allowed:
+        return Deny(401, "Unauthorized: a bearer token is required")
+    return Pass("local" if facts.credential is Credential.NONE else "token")
+
+
+def _is_our_name(host: bytes, policy: Policy) -> bool:
+    name = _without_port(host.lower())
+    return name in LOOPBACK_NAMES or name in policy.hosts
+
+
+def _is_our_origin(facts: Facts, policy: Policy) -> bool:
+    # Ours is the origin of the very listener that was asked: same scheme, same name, same port as the Host header.
+    if facts.origin in policy.origins:
+        return True
+    scheme = b"https://" if facts.secure else b"http://"
+    return facts.host is not None and facts.origin == scheme + facts.host.lower()
+
+
+def _without_port(host: bytes) -> bytes:
+    if host.startswith(b"["):
+        name, bracket, port = host.partition(b"]")
+        name += bracket
+        port = port.removeprefix(b":") if port.startswith(b":") else (b"x" if port else b"")
+    else:
+        name, _, port = host.partition(b":")
+    return name if not port or port.isdigit() else b""

@@ -1,0 +1,45 @@
+"""Who may hear what a server says unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""The log levels of RFC 5424 as MCP names them, most verbose first."""
+
+DEFAULT_LEVEL = LEVELS[0]  # a client that never set a level hears what the server chooses to say
+
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+
+
+class Listener(Protocol):
+    """What the rule needs to know of a session."""
+
+    principal: str
+    level: str
+
+
+L = TypeVar("L", bound=Listener)
+
+
+def of_log_message(level: str, in_flight: Iterable[L]) -> Sequence[L]:
+    """The sessions that hear a log message: those with calls under way that admit its level.
+
+    Nothing on the wire ties a log message to a call.  With one session under way it is that session's; with several,
+    all of them hear it as long as they are one principal's, and nobody does when they are not: logs may hold data.
+    """
+    sessions = list(dict.fromkeys(in_flight))
+    if len({session.principal for session in sessions}) > 1:
+        return ()
+    return [session for session in sessions if admits(session.level, level)]
+
+
+def admits(wanted: str, level: str) -> bool:
+    """Whether a session that asked for ``wanted`` hears a message of ``level``; unknown levels are heard."""
+    return _RANK.get(level, len(LEVELS)) >= _RANK.get(wanted, 0)
+
+
+def most_verbose(levels: Iterable[str]) -> str | None:
+    """The level a shared server has to be set to, so that every session hears what it asked for."""
+    return min(levels, key=lambda level: _RANK.get(level, 0), default=None)

@@ -1,0 +1,64 @@
+"""Which sessions have ended without saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from attrs import frozen
+
+IDLE_TICKS = 30 * 60  # without a known owner: half an hour of silence
+OWNED_IDLE_TICKS = 24 * 60 * 60  # with an owner that lives: a day
+
+
+class Why(Enum):
+    """Why a session is ended."""
+
+    OWNER_DEAD = "its owner has exited"
+    IDLE = "it was idle for too long"
+
+
+@frozen
+class SessionFacts:
+    """What the rule needs to know of one session.
+
+    :ivar owner: the owner's process id, or None where nobody said.
+    :ivar owner_alive: whether that process still runs; true where there is no owner.
+    :ivar idle_ticks: seconds of running time since the session was last heard of.
+    :ivar busy: a call is under way; then it is never idle.
+    """
+
+    id: bytes
+    owner: int | None
+    owner_alive: bool
+    idle_ticks: int
+    busy: bool
+
+
+@frozen
+class ReapNow:
+    """End this session."""
+
+    id: bytes
+    why: Why
+
+
+def judge(sessions: Iterable[SessionFacts]) -> list[ReapNow]:
+    """Decide which sessions to end; activity in one session of an owner counts for all of that owner's."""
+    sessions = list(sessions)
+    quiet: dict[int, int] = {}
+    for each in sessions:
+        if each.owner is not None:
+            idle = 0 if each.busy else each.idle_ticks
+            quiet[each.owner] = min(idle, quiet.get(each.owner, idle))
+    return [ReapNow(each.id, why) for each in sessions if (why := _verdict(each, quiet)) is not None]
+
+
+def _verdict(session: SessionFacts, quiet: dict[int, int]) -> Why | None:
+    if session.owner is not None and not session.owner_alive:
+        return Why.OWNER_DEAD
+    if session.busy:
+        return None
+    if session.owner is None:
+        return Why.IDLE if session.idle_ticks >= IDLE_TICKS else None
+    return Why.IDLE if quiet[session.owner] >= OWNED_IDLE_TICKS else None

@@ -1,0 +1,35 @@
+"""How widely a server is shared."""
+
+from __future__ import annotations
+
+from mcpgateway.config.model import ServerSpec, Share
+
+STATEFUL = ("sequential-thinking", "sequentialthinking", "serena", "playwright", "chrome-devtools", "puppeteer")
+"""Servers known to keep state per client, by name or as part of a package's name (product decision, S000's list)."""
+
+
+def scope_of(server: ServerSpec) -> Share:
+    """The scope a server starts with: what its entry says, else what is known of the server."""
+    if server.share is not Share.AUTO:
+        return server.share
+    return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
+
+
+def _is_known_stateful(server: ServerSpec) -> bool:
+    if server.title in STATEFUL or server.name in STATEFUL:
+        return True
+    return any(_package(word) in _PACKAGES for word in server.command)
+
+
+def _package(word: str) -> str:
+    # "@modelcontextprotocol/server-puppeteer@2026.1" and "/opt/bin/mcp-server-puppeteer" name the same package
+    name = word.rsplit("/", 1)[-1]
+    return name.split("@", 1)[0] if not name.startswith("@") else name
+
+
+_PACKAGES = frozenset(
+    prefix + name + suffix
+    for name in STATEFUL
+    for prefix in ("", "server-", "mcp-server-", "mcp-")
+    for suffix in ("", "-mcp", "-mcp-server")
+) | {"mcp-server-playwright"}

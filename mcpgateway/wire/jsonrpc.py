@@ -1,0 +1,304 @@
+"""JSON-RPC 2.0 messages: bytes to envelopes, ids and progress tokens spliced, envelopes to bytes.
+
+# Note [Only the first level is decoded]
+A message is read as ``dict[str, Raw]``: its member names are decoded, its values stay the bytes they came as.  So
+members we do not know, integers of any size and the text of floats survive unchanged, a duplicate key is gone before
+anybody could judge one of its values and forward the other, and a large result costs a scan and a copy, nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any
+
+import msgspec
+from attrs import define
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError
+
+Envelope = dict[str, Raw]
+
+DEPTH_LIMIT = 128  # pydantic refuses at 200 and the standard library near 1000; both drop the message silently
+ID_LIMIT = 4096  # bytes; ids are kept for as long as a call runs
+METHOD_LIMIT = 1024  # bytes of JSON text
+
+PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
+
+_VERSION = Raw(b'"2.0"')
+_INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_read_members = msgspec.json.Decoder(Envelope).decode
+_read_text = msgspec.json.Decoder(str).decode
+_read_integer = msgspec.json.Decoder(int).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Kind(Enum):
+    """What a message is, by the members it has."""
+
+    REQUEST = "request"
+    NOTIFICATION = "notification"
+    RESPONSE = "response"
+
+
+@define
+class Message:
+    """One checked message of a client.
+
+    :ivar method: the method's name; empty for a response.
+    :ivar id: the id as the bytes it was sent in; empty for a notification.
+    :ivar params: the first level of ``params``; None when absent.
+    :ivar meta: the first level of ``params._meta``; None when absent.
+    """
+
+    kind: Kind
+    envelope: Envelope
+    method: str = ""
+    id: bytes = b""
+    params: Envelope | None = None
+    meta: Envelope | None = None
+
+    @property
+    def token(self) -> bytes | None:
+        """The progress token as the bytes it was sent in.
+
+        :raise InvalidParams: it is neither a string nor an integer.
+        """
+        if self.meta is None or "progressToken" not in self.meta:
+            return None
+        return _identifier(self.meta["progressToken"], InvalidParams, "_meta.progressToken")
+
+
+def read_client(body: bytes) -> Message:
+    """Read and check one message of a client.
+
+    What a stdio server would drop without an answer is refused here: batches, null or fractional ids, ``params`` that
+    are no object, invalid UTF-8, absurd depth.
+
+    :raise ParseError: not JSON, or not UTF-8.
+    :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
+    """
+    envelope = decode(body)
+    if envelope.get("jsonrpc") != _VERSION:
+        raise MalformedMessage('Invalid Request: "jsonrpc" must be "2.0"')
+    if "method" not in envelope:
+        return _response(envelope)
+    method = read_string(envelope["method"], "method")
+    message = Message(Kind.NOTIFICATION, envelope, method)
+    if "id" in envelope:
+        message.kind = Kind.REQUEST
+        message.id = _identifier(envelope["id"], MalformedMessage, "id")
+    if "params" in envelope:
+        message.params = params = read_object(envelope["params"], "params")
+        if "_meta" in params:
+            message.meta = read_object(params["_meta"], "params._meta")
+    return message
+
+
+def _response(envelope: Envelope) -> Message:
+    if ("result" in envelope) == ("error" in envelope):
+        raise MalformedMessage("Invalid Request: neither a request nor a response")
+    if "id" not in envelope:
+        raise MalformedMessage('Invalid Request: a response needs an "id"')
+    return Message(Kind.RESPONSE, envelope, id=_identifier(envelope["id"], MalformedMessage, "id"))
+
+
+def decode(data: bytes) -> Envelope:
+    """Decode the first level of one JSON object, from either side.
+
+    :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
+    :raise MalformedMessage: JSON, but no object.
+    """
+    if not data.isascii():
+        _check_utf8(data)
+    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
+        _check_depth(data)
+    try:
+        return _read_members(data)
+    except msgspec.ValidationError:
+        raise MalformedMessage("Invalid Request: one JSON-RPC object is expected") from None
+    except msgspec.DecodeError as why:
+        return _decode_surrogates(data, why)
+
+
+def _check_utf8(data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as why:
+        raise ParseError(f"Parse error: not UTF-8 at byte {why.start}") from None
+
+
+def _check_depth(data: bytes) -> None:
+    # Each round removes the innermost level, at the speed of C; what survives all rounds is nested too deep.
+    brackets = _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_LIMIT):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise ParseError(f"Parse error: unbalanced, or nested deeper than {DEPTH_LIMIT} levels")
+
+
+def _decode_surrogates(data: bytes, why: msgspec.DecodeError) -> Envelope:
+    # JavaScript writes a lone surrogate as an escape, which is legal JSON that msgspec refuses; the standard
+    # library takes it and gives it back as the same escape.
+    if b"\\ud" not in data and b"\\uD" not in data:
+        raise ParseError(f"Parse error: {why}") from None
+    import json  # only here: nothing else on this road needs it
+
+    try:
+        members: Any = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise ParseError(f"Parse error: {why}") from None
+    if not isinstance(members, dict):
+        raise MalformedMessage("Invalid Request: one JSON-RPC object is expected")
+    return {key: Raw(json.dumps(value).encode()) for key, value in members.items()}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_object(raw: Raw, name: str) -> Envelope:
+    """Decode the first level of a member that must be an object.
+
+    :raise MalformedMessage: it is something else.
+    """
+    try:
+        return _read_members(raw)
+    except msgspec.ValidationError:
+        raise MalformedMessage(f'Invalid Request: "{name}" must be an object') from None
+    except msgspec.DecodeError as why:
+        return _decode_surrogates(bytes(raw), why)
+
+
+def read_string(raw: Raw, name: str) -> str:
+    """Decode a short member that must be a string.
+
+    :raise MalformedMessage: it is something else, or too long.
+    """
+    try:
+        text = _read_text(raw)
+    except msgspec.MsgspecError:
+        raise MalformedMessage(f'Invalid Request: "{name}" must be a string') from None
+    if len(text) > METHOD_LIMIT:
+        raise MalformedMessage(f'Invalid Request: "{name}" is longer than {METHOD_LIMIT} characters')
+    return text
+
+
+def _identifier(raw: Raw, fault: type[GatewayError], name: str) -> bytes:
+    text = bytes(raw)
+    if len(text) > ID_LIMIT:
+        raise fault(f'Invalid Request: "{name}" is longer than {ID_LIMIT} bytes')
+    if text[:1] != b'"' and not _INTEGER.match(text):
+        raise fault(f'Invalid Request: "{name}" must be a string or an integer')
+    return text
+
+
+def same_identifier(one: bytes, other: bytes) -> bool:
+    """Whether two ids are the same JSON value; 7 and "7" are not."""
+    if one == other:
+        return True
+    if one[:1] != b'"' or other[:1] != b'"':
+        return False
+    try:
+        return _read_text(one) == _read_text(other)
+    except msgspec.MsgspecError:
+        return False
+
+
+def integer(raw: Raw | None) -> int | None:
+    """The member as an integer, or None when it is not one; for ids and tokens that we gave out."""
+    if raw is None:
+        return None
+    try:
+        return _read_integer(raw)
+    except msgspec.MsgspecError:
+        return None
+
+
+def identifier(raw: Raw | None) -> bytes | None:
+    """The member as the bytes of a valid id, or None."""
+    if raw is None:
+        return None
+    try:
+        return _identifier(raw, MalformedMessage, "id")
+    except MalformedMessage:
+        return None
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The message as bytes; every untouched value byte for byte as it came."""
+    return _encode(envelope)
+
+
+def line(envelope: Envelope) -> bytes:
+    """The message as one line for a child's stdin.
+
+    A newline between tokens of a raw value would end the line early and let its sender forge a second one, with an
+    id of another client's; such a message is compacted first.
+    """
+    data = _encode(envelope)
+    if b"\n" in data or b"\r" in data:
+        data = msgspec.json.format(data, indent=-1)
+    return data + b"\n"
+
+
+def splice_request(message: Message, number: int) -> None:
+    """Put our own number in place of the client's id and, where there is one, its progress token."""
+    raw = Raw(b"%d" % number)
+    envelope = message.envelope
+    envelope["id"] = raw
+    params = message.params
+    if params is None:
+        return
+    if message.meta is not None:
+        if "progressToken" in message.meta:
+            message.meta["progressToken"] = raw
+        params["_meta"] = Raw(_encode(message.meta))
+    envelope["params"] = Raw(_encode(params))
+
+
+def splice_id(envelope: Envelope, identifier: bytes) -> bytes:
+    """The reply as bytes, with the caller's own id in place of ours."""
+    envelope["id"] = Raw(identifier)
+    return _encode(envelope)
+
+
+def request(number: int, method: str, params: Any) -> Envelope:
+    """A request of our own."""
+    return {"jsonrpc": _VERSION, "id": Raw(b"%d" % number), "method": raw(method), "params": raw(params)}
+
+
+def notification(method: str, params: Any = None) -> Envelope:
+    """A notification of our own."""
+    message = {"jsonrpc": _VERSION, "method": raw(method)}
+    if params is not None:
+        message["params"] = raw(params)
+    return message
+
+
+def result(identifier: Raw, value: Any) -> Envelope:
+    """A response of our own."""
+    return {"jsonrpc": _VERSION, "id": identifier, "result": raw(value)}
+
+
+def error(identifier: Raw, why: GatewayError) -> Envelope:
+    """An error response of our own; a hint travels in ``error.data.hint``."""
+    body: dict[str, Any] = {"code": why.code, "message": why.message}
+    if why.hint:
+        body["data"] = {"hint": why.hint}
+    return {"jsonrpc": _VERSION, "id": identifier, "error": raw(body)}
+
+
+def raw(value: Any) -> Raw:
+    """Any value as bytes that an envelope can hold."""
+    return Raw(_encode(value))
+
+
+NULL = Raw(b"null")
+EMPTY = Raw(b"{}")
