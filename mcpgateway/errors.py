@@ -51,6 +51,12 @@ class UnsupportedVersion(CallerError):
     code = -32000
 
 
+class UnknownMethod(CallerError):
+    """Nobody here serves that method."""
+
+    code = -32601
+
+
 class UnknownServer(CallerError):
     """No server of that name is configured."""
 

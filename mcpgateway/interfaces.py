@@ -131,6 +131,13 @@ class INoticeListener(Interface):
         """A request of the server's own; it must be answered through ``backend.reply``."""
 
 
+class IProcessTable(Interface):
+    """What is known of other processes of this machine."""
+
+    def is_alive(pid: int) -> bool:
+        """Whether that process runs (a zombie does not); true where it cannot be told."""
+
+
 class IDoor(Interface):
     """What stands behind the HTTP channel."""
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, HandshakeFailed, Overloaded
+from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded
 from mcpgateway.interfaces import Call, Envelope, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
@@ -25,24 +25,21 @@ _END_OF_NUMBER = frozenset(b",}")
 
 @implementer(ICallSink)
 @define(eq=False)
-class _HandshakeSink:
-    """Turns the answer to our own ``initialize`` into a Deferred."""
+class _OwnQuestion:
+    """Turns the answer to a request of our own into a Deferred."""
 
     done: Deferred[Envelope]
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server has answered."""
-        try:
-            self.done.callback(legacy.check_hello(reply))
-        except HandshakeFailed as why:
-            self.done.errback(why)
+        self.done.callback(reply)
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """The server is gone, or garbled its answer."""
-        self.done.errback(HandshakeFailed(why.message, why.hint))
+        self.done.errback(why)
 
     def noticed(self, call: Call, message: bytes) -> bool:
-        """Nobody waits for progress of a handshake."""
+        """Nobody waits for progress of it."""
         return False
 
 
@@ -71,19 +68,29 @@ class Conversation:
     def shake_hands(self, params: dict[str, Any]) -> Deferred[Envelope]:
         """Send ``initialize``, then ``notifications/initialized``; fires with the first level of the server's answer.
 
-        :raise HandshakeFailed: (through the Deferred) it refused, garbled its answer, or ended.
+        :raise GatewayError: (through the Deferred) it refused, garbled its answer, or ended.
+        """
+        return self.ask("initialize", params).addCallback(self._welcome)
+
+    def _welcome(self, reply: Envelope) -> Envelope:
+        hello = legacy.check_hello(reply)
+        self._write(legacy.INITIALIZED)
+        return hello
+
+    def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
+        """Send a request of our own; fires with the server's response, which may be an error.
+
+        :raise GatewayError: (through the Deferred) it could not be sent, or the server ended.
         """
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
-        envelope = jsonrpc.request(number, "initialize", params)
-        call = Call(None, "initialize", b"", None, _HandshakeSink(done), number)
-        self.pending[number] = call
-        self._write(envelope)
-        return done.addCallback(self._welcome)
-
-    def _welcome(self, hello: Envelope) -> Envelope:
-        self._write(legacy.INITIALIZED)
-        return hello
+        try:
+            self._write(jsonrpc.request(number, method, params))
+        except GatewayError as why:
+            done.errback(why)
+        else:
+            self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
+        return done
 
     def request(self, call: Call, message: Message) -> None:
         """Send a caller's request.

@@ -1,1 +1,1 @@
-"""Floor 5: the live state between doors and backends; performs what the rules decide."""
+"""Live state: what the rules decide is done here."""

@@ -35,6 +35,12 @@ def of_log_message(level: str, in_flight: Iterable[L]) -> Sequence[L]:
     return [session for session in sessions if admits(session.level, level)]
 
 
+def of_notice(in_flight: Iterable[L]) -> Sequence[L]:
+    """The sessions that hear any other notice: the one with calls under way, when there is only one."""
+    sessions = list(dict.fromkeys(in_flight))
+    return sessions if len(sessions) == 1 else ()
+
+
 def admits(wanted: str, level: str) -> bool:
     """Whether a session that asked for ``wanted`` hears a message of ``level``; unknown levels are heard."""
     return _RANK.get(level, len(LEVELS)) >= _RANK.get(wanted, 0)

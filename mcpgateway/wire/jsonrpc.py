@@ -26,7 +26,7 @@ METHOD_LIMIT = 1024  # bytes of JSON text
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
 
-_VERSION = Raw(b'"2.0"')
+VERSION = Raw(b'"2.0"')
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -83,7 +83,7 @@ def read_client(body: bytes) -> Message:
     :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
     """
     envelope = decode(body)
-    if envelope.get("jsonrpc") != _VERSION:
+    if envelope.get("jsonrpc") != VERSION:
         raise MalformedMessage('Invalid Request: "jsonrpc" must be "2.0"')
     if "method" not in envelope:
         return _response(envelope)
@@ -271,12 +271,12 @@ def splice_id(envelope: Envelope, identifier: bytes) -> bytes:
 
 def request(number: int, method: str, params: Any) -> Envelope:
     """A request of our own."""
-    return {"jsonrpc": _VERSION, "id": Raw(b"%d" % number), "method": raw(method), "params": raw(params)}
+    return {"jsonrpc": VERSION, "id": Raw(b"%d" % number), "method": raw(method), "params": raw(params)}
 
 
 def notification(method: str, params: Any = None) -> Envelope:
     """A notification of our own."""
-    message = {"jsonrpc": _VERSION, "method": raw(method)}
+    message = {"jsonrpc": VERSION, "method": raw(method)}
     if params is not None:
         message["params"] = raw(params)
     return message
@@ -284,7 +284,7 @@ def notification(method: str, params: Any = None) -> Envelope:
 
 def result(identifier: Raw, value: Any) -> Envelope:
     """A response of our own."""
-    return {"jsonrpc": _VERSION, "id": identifier, "result": raw(value)}
+    return {"jsonrpc": VERSION, "id": identifier, "result": raw(value)}
 
 
 def error(identifier: Raw, why: GatewayError) -> Envelope:
@@ -292,7 +292,7 @@ def error(identifier: Raw, why: GatewayError) -> Envelope:
     body: dict[str, Any] = {"code": why.code, "message": why.message}
     if why.hint:
         body["data"] = {"hint": why.hint}
-    return {"jsonrpc": _VERSION, "id": identifier, "error": raw(body)}
+    return {"jsonrpc": VERSION, "id": identifier, "error": raw(body)}
 
 
 def raw(value: Any) -> Raw:

@@ -1,0 +1,165 @@
+"""Bind the addresses the gateway is reached at, before the reactor runs.
+
+A failure must be one clear line and exit code 1 under `twistd` and `twist` alike, so binding happens while the service
+is made, where raising still ends the program.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import GatewaySettings
+from mcpgateway.errors import ConfigError
+
+BACKLOG = 512
+SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
+NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT))
+LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
+
+
+@define
+class Listeners:
+    """The bound ports.
+
+    :ivar ports: every port, in the order they were bound.
+    :ivar http_port: the number of the main TCP port.
+    """
+
+    ports: list[IListeningPort]
+    http_port: int
+
+    def close(self) -> list[Any]:
+        """Stop listening; what each port returns, to be awaited."""
+        return [port.stopListening() for port in self.ports]
+
+
+def bind(reactor: Any, settings: GatewaySettings, home: str, factory: Factory) -> Listeners:
+    """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
+
+    :raise ConfigError: an address is taken, may not be used, or cannot be understood.
+    """
+    listeners = Listeners([], 0)
+    try:
+        _bind_main(reactor, settings, factory, listeners)
+        _bind_socket(reactor, home, factory, listeners)
+        for description in settings.listen:
+            listeners.ports.append(_bind_endpoint(reactor, description, factory))
+        _refuse_exposure(settings, listeners)
+    except ConfigError:
+        listeners.close()
+        raise
+    return listeners
+
+
+def _bind_main(reactor: Any, settings: GatewaySettings, factory: Factory, listeners: Listeners) -> None:
+    address, number = settings.bind_address, settings.http_port
+    first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, port {number}")
+    listeners.ports.append(first)
+    listeners.http_port = first.getHost().port
+    if address != LOOPBACK_V4:
+        return
+    # "localhost" is ::1 first for many clients; a machine without IPv6 is fine.
+    try:
+        listeners.ports.append(reactor.listenTCP(listeners.http_port, factory, BACKLOG, LOOPBACK_V6))
+    except CannotListenError as why:
+        if _errno(why) not in NO_SUCH_FAMILY and number != 0:
+            raise ConfigError(_taken(f"{LOOPBACK_V6}, port {number}", why)) from why
+
+
+def _bind_socket(reactor: Any, home: str, factory: Factory, listeners: Listeners) -> None:
+    path = socket_path(home)
+    try:
+        listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
+    except CannotListenError:
+        # Another gateway of the same home has it; TCP is what this one is for.
+        Logger().warn(
+            "the Unix socket {path} belongs to another running gateway; this one does without",
+            event="listen.socket_taken",
+            path=path,
+        )
+
+
+def socket_path(home: str) -> str:
+    """Where the Unix socket is: in the home, or in a short private directory when that path is too long."""
+    path = os.path.join(home, "gateway.sock")
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/mcpgateway-{os.getuid()}"  # noqa: S108 - private, checked below
+    os.makedirs(base, 0o700, exist_ok=True)
+    state = os.lstat(base)
+    if state.st_uid != os.getuid() or not os.path.isdir(base) or os.path.islink(base):
+        raise ConfigError(f"{base} is not a directory of yours; choose a shorter --home than {home}")
+    return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
+
+
+def _bind_endpoint(reactor: Any, description: str, factory: Factory) -> IListeningPort:
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise
+        raise ConfigError(f"--listen {description}: not a Twisted endpoint: {_first_line(why)}") from why
+    results: list[Any] = []
+    listening: Deferred[IListeningPort] = endpoint.listen(factory)
+    listening.addBoth(results.append)
+    if not results:
+        raise ConfigError(f"--listen {description}: this kind of endpoint cannot be bound at start")
+    if isinstance(results[0], Failure):
+        raise ConfigError(_taken(f"--listen {description}", results[0].value))
+    port: IListeningPort = results[0]
+    return port
+
+
+def _bound(listen: Callable[[], IListeningPort], where: str) -> IListeningPort:
+    try:
+        return listen()
+    except CannotListenError as why:
+        raise ConfigError(_taken(where, why)) from why
+
+
+def _taken(where: str, why: BaseException) -> str:
+    reason = getattr(why, "socketError", why)
+    if _errno(why) == errno.EADDRINUSE:
+        return f"cannot listen on {where}: it is in use by another program; stop that or choose another --port"
+    return f"cannot listen on {where}: {_first_line(reason)}"
+
+
+def _errno(why: BaseException) -> int | None:
+    return getattr(getattr(why, "socketError", None), "errno", None)
+
+
+def _first_line(why: BaseException) -> str:
+    return (str(why).splitlines() or [type(why).__name__])[0]
+
+
+def _refuse_exposure(settings: GatewaySettings, listeners: Listeners) -> None:
+    if settings.allow_remote:
+        return
+    for port in listeners.ports:
+        host = port.getHost()
+        if not is_near(host):
+            raise ConfigError(
+                f"refusing to listen on {getattr(host, 'host', host)}: it can be reached from other machines; "
+                "set gateway.allow_remote: true if that is meant (remote clients then need the token)"
+            )
+
+
+def is_near(host: object) -> bool:
+    """Whether only this machine can reach an address."""
+    if isinstance(host, IPv4Address):
+        return host.host.startswith("127.")
+    if isinstance(host, IPv6Address):
+        return host.host == LOOPBACK_V6
+    return isinstance(host, UNIXAddress)

@@ -1,0 +1,126 @@
+"""Where a request goes: MCP paths to the hot road, everything else to Klein, nothing unjudged to either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from attrs import frozen
+from zope.interface import implementer
+
+from mcpgateway.config.model import Limits, ServerSpec
+from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.mcp import McpDoor, error_body, refuse
+from mcpgateway.doors.http.routes import class_of
+from mcpgateway.errors import Refused, UnknownServer
+from mcpgateway.interfaces import IDoor
+from mcpgateway.rules.access import Deny, RouteClass
+from mcpgateway.wire import jsonrpc
+
+if TYPE_CHECKING:
+    from twisted.web.server import Site
+
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-store\r\n'
+ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
+NOT_FOUND = b'{"error":"Not found"}'
+NAME_SHOWN = 100  # characters of an unknown server's name in an error
+
+
+class SiteMaker(Protocol):
+    """What builds the control plane when it is first asked for; Klein costs memory and start-up time."""
+
+    def __call__(self) -> Site:
+        """The site of everything that is not MCP."""
+
+
+@frozen
+class Way:
+    """Where a path leads: its class and, for MCP, its server; ``unknown`` is the name no server has."""
+
+    route: RouteClass
+    server: ServerSpec | None = None
+    unknown: str = ""
+
+
+@frozen
+class Admitted:
+    """A judged request: where it goes, and as whom."""
+
+    way: Way
+    principal: str
+
+
+@implementer(IDoor)
+class Root:
+    """The door behind the channel."""
+
+    def __init__(
+        self, servers: tuple[ServerSpec, ...], mcp: McpDoor, guard: Guard, limits: Limits, make_site: SiteMaker
+    ) -> None:
+        self._mcp = mcp
+        self._guard = guard
+        self._limits = limits
+        self._make_site = make_site
+        self._site: Site | None = None
+        self._ways: dict[bytes, Way] = {}
+        for server in servers:
+            way = Way(RouteClass.MCP, server)
+            self._ways[f"/{server.name}/mcp".encode()] = way
+            self._ways[f"/mcp/{server.name}".encode()] = way
+
+    def opened(self, exchange: Any) -> int:
+        """Judge a request by its headers; the number of body bytes it may have."""
+        way = self._ways.get(exchange.path)
+        if way is None:
+            way = self._find(exchange)
+        verdict = self._guard.judge(exchange, way.route)
+        if isinstance(verdict, Deny):
+            _turn_away(exchange, way, verdict)
+            return 0
+        if exchange.method not in METHODS:
+            refuse(exchange, 405, "Method not allowed.")
+            return 0
+        exchange.route = Admitted(way, verdict.principal)
+        return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
+
+    def handle(self, exchange: Any) -> None:
+        """Serve a judged request."""
+        admitted: Admitted = exchange.route
+        way = admitted.way
+        if way.server is not None:
+            self._mcp.handle(exchange, way.server, admitted.principal)
+        elif way.unknown:
+            why = UnknownServer(f"Unknown server: {way.unknown}")
+            exchange.answer(404, error_body(jsonrpc.NULL, why))
+        elif way.route is RouteClass.NOTHING:
+            exchange.answer(404, NOT_FOUND)
+        else:
+            if self._site is None:
+                self._site = self._make_site()
+            exchange.to_web(self._site)
+
+    def _find(self, exchange: Any) -> Way:
+        path: bytes = exchange.path
+        if b"%" in path:
+            known = self._ways.get(unquote_to_bytes(path))
+            if known is not None:
+                return known
+        route = class_of(exchange.method, path)
+        if route is not RouteClass.NOTHING:
+            return Way(route)
+        parts = path.split(b"/")
+        if len(parts) == 3 and b"mcp" in (parts[1], parts[2]):
+            name = parts[1] if parts[2] == b"mcp" else parts[2]
+            return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
+        return Way(RouteClass.NOTHING)
+
+
+def _turn_away(exchange: Any, way: Way, verdict: Deny) -> None:
+    extra = CHALLENGE if verdict.status == 401 else b""
+    if way.route is RouteClass.MCP:
+        body = error_body(jsonrpc.NULL, Refused(verdict.why))
+    else:
+        body = msgspec.json.encode({"error": verdict.why})
+    exchange.answer(verdict.status, body, extra=extra)

@@ -1,0 +1,106 @@
+"""Count what runs, for people and programs that look at the gateway's health."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway import __version__
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.host.memory import resident_bytes
+
+GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
+
+
+@frozen
+class Census:
+    """Numbers about the gateway, taken when asked for.
+
+    :ivar started_at: seconds since the epoch.
+    :ivar needs_token: whether MCP calls need the bearer token.
+    """
+
+    switchboard: Switchboard
+    started_at: float
+    port: int
+    needs_token: bool
+
+    def health(self) -> dict[str, Any]:
+        """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``."""
+        slots = self._slots()
+        sessions = self.switchboard.sessions
+        servers = self.switchboard.servers.values()
+        running = sum(1 for server in servers if any(slot.pid for slot in slots[server.name]))
+        return {
+            "status": "ok" if self.switchboard.is_open else "stopping",
+            "servers": len(servers),
+            "running": running,
+            "sessions": len(sessions),
+            "calls": self.switchboard.calls(),
+            "auth": "enabled" if self.needs_token else "disabled",
+            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
+            "uptime": sessions.now,
+            "uptime_seconds": sessions.now,
+            "pid": os.getpid(),
+            "port": self.port,
+            "version": __version__,
+            "memory_mb": _memory_mb(),
+            "backends": [self._backend(server, slots[server.name]) for server in servers],
+        }
+
+    def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+        pids = [slot.pid for slot in slots if slot.pid is not None]
+        sessions = sum(1 for session in self.switchboard.sessions if session.server is server)
+        return {
+            "name": server.name,
+            "title": server.title,
+            "status": "running" if pids else "stopped",
+            "transport": "stdio",
+            "share": self.switchboard.pool.scope(server).value,
+            "pids": pids,
+            "sessions": sessions,
+            "calls": sum(len(slot.calls()) for slot in slots),
+            "requests": sum(slot.requests for slot in slots),
+            "starts": sum(slot.starts for slot in slots),
+            "source": server.source,
+        }
+
+    def immorterm(self) -> dict[str, Any]:
+        """S000's body."""
+        slots = self._slots()
+        servers = [self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()]
+        uptime = self.switchboard.sessions.now
+        return {
+            "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),
+            "version": __version__,
+            "uptime": uptime,
+            "port": self.port,
+            "servers": servers,
+            "totalChildren": sum(server["activeChildren"] for server in servers),
+            "memoryMB": _memory_mb(),
+        }
+
+    def _immorterm_server(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+        stateful = self.switchboard.pool.scope(server) is Share.SESSION
+        return {
+            "name": server.name,
+            "mode": "stateful" if stateful else "stateless",
+            "activeChildren": sum(1 for slot in slots if slot.pid is not None),
+            "totalRequests": sum(slot.requests for slot in slots),
+        }
+
+    def _slots(self) -> dict[str, list[Slot]]:
+        slots: dict[str, list[Slot]] = defaultdict(list)
+        for slot in self.switchboard.pool:
+            slots[slot.server.name].append(slot)
+        return slots
+
+
+def _memory_mb() -> int:
+    return round(resident_bytes() / 2**20)

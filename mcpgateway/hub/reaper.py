@@ -1,0 +1,55 @@
+"""End the sessions whose owners have gone or gone silent."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.interfaces import IProcessTable
+from mcpgateway.rules.reaping import SessionFacts, judge
+
+EVERY_TICKS = 60  # S000's interval
+
+
+class Reaper:
+    """Looks around once a minute: facts, verdicts, deeds.
+
+    Dead children need no search: their exit is an event (`Slot`), and a call finds them gone.
+    """
+
+    log = Logger()
+
+    def __init__(self, sessions: Sessions, switchboard: Switchboard, processes: IProcessTable) -> None:
+        self._sessions = sessions
+        self._switchboard = switchboard
+        self._processes = processes
+
+    def look_around(self) -> int:
+        """End what has to end; the number of sessions ended."""
+        verdicts = judge(self._facts())
+        for verdict in verdicts:
+            session = self._sessions.named(verdict.id)
+            if session is not None:
+                self._switchboard.end(session, verdict.why.value)
+        return len(verdicts)
+
+    def _facts(self) -> list[SessionFacts]:
+        busy = {call.session for slot in self._switchboard.pool for call in slot.calls()}
+        alive: dict[int, bool] = {}
+        for session in self._sessions:
+            if session.owner is not None and session.owner not in alive:
+                alive[session.owner] = self._processes.is_alive(session.owner)
+        return [self._facts_of(session, busy, alive) for session in self._sessions]
+
+    def _facts_of(self, session: Session, busy: set[Session], alive: dict[int, bool]) -> SessionFacts:
+        is_busy = session in busy
+        if is_busy:
+            session.seen = self._sessions.now
+        return SessionFacts(
+            session.id,
+            session.owner,
+            session.owner is None or alive[session.owner],
+            self._sessions.now - session.seen,
+            is_busy,
+        )

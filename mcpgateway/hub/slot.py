@@ -1,0 +1,267 @@
+"""One share key's record in the pool: its child, and who waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, ShuttingDown
+from mcpgateway.hub.gate import Gate
+from mcpgateway.interfaces import Call, Envelope, Gone, ILauncher, INoticeListener, Launch
+from mcpgateway.rules.lifecycle import Core, new_life
+from mcpgateway.wire.jsonrpc import Message
+
+HANDSHAKE_S = 30.0  # product decision; Python servers need up to 2.5 s, npx on a cold cache much more
+WAITING_LIMIT = 1000  # calls that wait for one child to start
+
+
+@define(eq=False)
+class _Waiting:
+    """A request that came before the child was ready."""
+
+    call: Call
+    message: Message = field(repr=False)
+
+
+@define
+class Surroundings:
+    """What every slot works with."""
+
+    launcher: ILauncher
+    clock: IReactorTime
+    listener: INoticeListener
+    gate: Gate
+
+
+class Slot:
+    """One child at most, started when wanted, one start however many wait.
+
+    :ivar conversation: the warm child's conversation; None while there is none.
+    :ivar hello: the first level of the child's ``InitializeResult``; None before the first handshake.
+    :ivar level: the log level the server was last set to; given again after a respawn.
+    :ivar shared: whether several sessions use it.
+    """
+
+    log = Logger()
+
+    def __init__(self, server: ServerSpec, params: dict[str, Any], around: Surroundings, *, shared: bool) -> None:
+        self.server = server
+        self.shared = shared
+        self.conversation: Conversation | None = None
+        self.hello: Envelope | None = None
+        self.level: str | None = None
+        self.starts = 0
+        self._params = params
+        self._around = around
+        self._current: Conversation | None = None  # the child's, from spawn to exit
+        self._has_permit = False
+        self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
+        self._waiting: list[_Waiting] = []
+        self._greeting: list[Deferred[Envelope]] = []
+        self._resting: list[Deferred[None]] = []
+        self._stop: Deferred[None] | None = None
+        self._answered = 0
+        self._life = new_life(Core(self))
+
+    @property
+    def requests(self) -> int:
+        """How many requests its children have been sent."""
+        return self._answered + (self._current.sent if self._current is not None else 0)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it runs."""
+        current = self._current
+        return current.child.pid if current is not None and current.child is not None else None
+
+    def submit(self, call: Call, message: Message) -> None:
+        """Send a request, now if the child is warm; its sink hears what becomes of it."""
+        conversation = self.conversation
+        try:
+            if conversation is not None:
+                conversation.request(call, message)
+                return
+            if len(self._waiting) >= WAITING_LIMIT:
+                raise Overloaded(f"{WAITING_LIMIT} calls already wait for {self.server.name} to start")
+        except GatewayError as why:
+            call.sink.failed(call, why)
+            return
+        self._waiting.append(_Waiting(call, message))
+        self._life.wanted()
+
+    def greet(self) -> Deferred[Envelope]:
+        """Fires with the child's ``InitializeResult`` once it is warm.
+
+        :raise GatewayError: (through the Deferred) it could not be started, or failed its handshake.
+        """
+        if self.conversation is not None and self.hello is not None:
+            return succeed(self.hello)
+        greeting: Deferred[Envelope] = Deferred()
+        self._greeting.append(greeting)
+        self._life.wanted()
+        return greeting
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take a call back, wherever it is; false when it has been answered."""
+        for each in self._waiting:
+            if each.call is call:
+                self._waiting.remove(each)
+                return True
+        return self._current is not None and self._current.cancel(call, reason)
+
+    def calls(self) -> list[Call]:
+        """The calls under way or waiting, oldest first, our own left out."""
+        sent = self._current.pending.values() if self._current is not None else ()
+        return [call for call in sent if call.session is not None] + [each.call for each in self._waiting]
+
+    def close(self) -> Deferred[None]:
+        """Stop the child; fires when nothing of it is left."""
+        done: Deferred[None] = Deferred()
+        self._resting.append(done)
+        self._why = ShuttingDown(f"{self.server.name} is being stopped")
+        self._life.unwanted()
+        return done
+
+    def expire(self) -> None:
+        """One tick has passed: answer the calls that have waited for longer than the server's limit."""
+        if self.conversation is not None:
+            self.conversation.expire(self.server.timeout_s)
+
+    # What the machine asks for.
+
+    def start(self) -> None:
+        """Spawn the child as soon as few enough others are being started."""
+        self._around.gate.enter(self._spawn)
+
+    def _spawn(self) -> None:
+        self._has_permit = True
+        self.starts += 1
+        conversation = Conversation(self.server.name, self._around.listener, self._gone)
+        self._current = conversation
+        server = self.server
+        try:
+            launch = Launch(server.name, server.command, server.env, server.cwd)
+            conversation.child = self._around.launcher.launch(launch, conversation)
+        except GatewayError as why:
+            self._current = None
+            self._fail(why)
+            return
+        greeting = conversation.shake_hands(self._params)
+        late = self._around.clock.callLater(HANDSHAKE_S, self._late, conversation)
+        greeting.addBoth(_called_off, late)
+        greeting.addCallbacks(self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,))
+        greeting.addErrback(self._broken, conversation)
+
+    def _late(self, conversation: Conversation) -> None:
+        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {HANDSHAKE_S:g} s")
+        self._abandon(conversation, why)
+
+    def _greeted(self, hello: Envelope, conversation: Conversation) -> None:
+        if conversation is not self._current:
+            return
+        self._release()
+        self.hello = hello
+        self.conversation = conversation
+        if self.level is not None:
+            again = conversation.ask("logging/setLevel", {"level": self.level})
+            again.addErrback(self._level_lost)
+        self._life.ready()
+
+    def _level_lost(self, why: Failure) -> None:
+        self.log.info("{server} lost its log level: {why}", event="level.lost", server=self.server.name, why=why.value)
+
+    def _refused(self, why: Failure, conversation: Conversation) -> None:
+        why.trap(GatewayError)
+        child = conversation.child
+        words = child.stderr_tail() if child is not None else ""
+        self._abandon(conversation, HandshakeFailed(f"{self.server.name}: {why.value}", words))
+
+    def _broken(self, why: Failure, conversation: Conversation) -> None:
+        self.log.failure("the handshake of {server} broke", why, event="handshake.broken", server=self.server.name)
+        self._abandon(conversation, HandshakeFailed(f"{self.server.name}: the handshake broke"))
+
+    def _abandon(self, conversation: Conversation, why: GatewayError) -> None:
+        if conversation is not self._current:
+            return
+        self._current = None
+        if conversation.child is not None:
+            conversation.child.kill()
+        self._fail(why)
+
+    def _fail(self, why: GatewayError) -> None:
+        self._release()
+        self._why = why
+        self.log.warn("{why}", event="child.start_failed", server=self.server.name, why=why.message)
+        self._life.failed()
+
+    def _gone(self, conversation: Conversation, why: Gone) -> None:
+        if conversation is not self._current:
+            return
+        self._release()
+        self._answered += conversation.sent
+        self._current = self.conversation = None
+        self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
+        self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
+        self._life.gone()
+
+    def _release(self) -> None:
+        if self._has_permit:
+            self._has_permit = False
+            self._around.gate.leave()
+
+    def serve(self) -> None:
+        """Send what has waited, in its order."""
+        greeting, self._greeting = self._greeting, []
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            self.submit(each.call, each.message)
+        for done in greeting:
+            done.callback(self.hello or {})
+
+    def refuse(self) -> None:
+        """Answer what has waited with the reason why there is no child."""
+        greeting, self._greeting = self._greeting, []
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.call.sink.failed(each.call, self._why)
+        for done in greeting:
+            done.errback(self._why)
+
+    def stop(self) -> None:
+        """Climb the stop ladder."""
+        conversation = self._current
+        self.conversation = None
+        if conversation is None or conversation.child is None:
+            self._around.gate.withdraw(self._spawn)
+            self._life.gone()
+            return
+        self._stop = conversation.child.stop()
+        self._stop.addBoth(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        self._stop = None
+        self.rest()
+
+    def rest(self) -> None:
+        """Tell those who waited for the end, once the ladder has been climbed too."""
+        if self._stop is not None:
+            return
+        resting, self._resting = self._resting, []
+        for done in resting:
+            done.callback(None)
+
+
+def _called_off(result: Any, late: Any) -> Any:
+    try:
+        late.cancel()
+    except (AlreadyCalled, AlreadyCancelled):
+        pass
+    return result

@@ -1,0 +1,201 @@
+"""The only place where things are wired: settings in, a running gateway out."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.doors.http.channel import ChannelFactory
+from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.listeners import Listeners, bind
+from mcpgateway.doors.http.mcp import McpDoor
+from mcpgateway.doors.http.root import Root
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files, processes
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.hub.census import Census
+from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.reaper import EVERY_TICKS, Reaper
+from mcpgateway.hub.sessions import Sessions
+from mcpgateway.hub.slot import Surroundings
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.tokens import Tokens
+from mcpgateway.rules.access import Policy
+
+TICK_S = 1.0
+
+
+@define(eq=False)
+class GatewayService(Service):
+    """The running gateway: phases up in `startService`, the same phases down in `stopService`."""
+
+    log = Logger()
+
+    settings: Settings
+    home: str
+    reactor: Any = field(repr=False)
+    listeners: Listeners = field(repr=False)
+    factory: ChannelFactory = field(repr=False)
+    mcp: McpDoor = field(repr=False)
+    switchboard: Switchboard = field(repr=False)
+    reaper: Reaper = field(repr=False)
+    registry: Registry = field(repr=False)
+    guardian: Guardian = field(repr=False)
+    _heart: LoopingCall = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._heart = LoopingCall(self._tick)
+        self._heart.clock = self.reactor
+
+    def startService(self) -> None:
+        """Clear up after a gateway that was killed, then let time pass."""
+        super().startService()
+        for what in reap_leftovers(self.home):
+            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
+        for warning in self.settings.warnings:
+            self.log.warn("{warning}", event="config.warning", warning=warning)
+        self._announce()
+        self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
+
+    def _announce(self) -> None:
+        base = f"http://localhost:{self.listeners.http_port}"
+        for server in self.settings.servers:
+            self.log.info(
+                "{name} is served at {base}/{name}/mcp ({source})",
+                event="server.served",
+                name=server.name,
+                base=base,
+                source=server.source,
+            )
+        if not self.settings.servers:
+            self.log.warn(
+                "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
+                event="server.none",
+                home=self.home,
+            )
+            return
+        self.log.info("try: {curl}", event="service.try", curl=_curl(base, self.settings.servers[0].name))
+
+    def _heart_stopped(self, why: Failure) -> None:
+        self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
+
+    def _tick(self) -> None:
+        # One exception would end a LoopingCall for good, and every deadline with it.
+        for beat in (self._age, self.factory.sweep, self.mcp.tick, self._expire, self._reap):
+            try:
+                beat()
+            except Exception:  # the one catch-all of this road
+                self.log.failure("a beat of the heart failed", event="heartbeat.failed")
+
+    def _age(self) -> None:
+        self.switchboard.sessions.now += 1
+
+    def _expire(self) -> None:
+        for slot in self.switchboard.pool:
+            slot.expire()
+
+    def _reap(self) -> None:
+        if self.switchboard.sessions.now % EVERY_TICKS == 0:
+            self.reaper.look_around()
+
+    def stopService(self) -> Deferred[None]:
+        """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        super().stopService()
+        self.switchboard.is_open = False
+        await DeferredList(self.listeners.close(), consumeErrors=True)
+        self.factory.drain()
+        await self._drained()
+        await self.switchboard.close()
+        self.guardian.stop()
+        self.registry.close()
+        await _sleep(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
+        if self._heart.running:
+            self._heart.stop()
+        self.factory.abort_all()
+
+    async def _drained(self) -> None:
+        waited, limit = 0.0, self.settings.gateway.limits.drain_s
+        if calls := self.switchboard.calls():
+            self.log.info(
+                "{calls} calls are under way; waiting up to {limit:g} s", event="service.drain", calls=calls, limit=limit
+            )
+        while self.switchboard.calls() and waited < limit:
+            await _sleep(self.reactor, 0.1)
+            waited += 0.1
+
+
+def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
+    """Build the whole house and bind its addresses.
+
+    :raise ConfigError: an address or the home directory cannot be used.
+    """
+    try:
+        files.make_home(home)
+        tokens = Tokens(
+            files.read_or_create_token(f"{home}/auth.token"), files.read_or_create_token(f"{home}/admin.token")
+        )
+    except OSError as why:
+        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+    processes.raise_nofile()
+    instance = secrets.token_hex(8)
+    registry = Registry(home, instance)
+    guardian = Guardian(reactor, instance)
+    limits = settings.gateway.limits
+    around = Surroundings(Launcher(reactor, registry, guardian), reactor, Notices(), Gate(limits.spawns))
+    sessions = Sessions(limits.sessions)
+    switchboard = Switchboard(settings.servers, Pool(around), sessions)
+    mcp = McpDoor(switchboard)
+    policy = policy_of(settings.gateway)
+
+    def make_site() -> Any:
+        from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
+
+        needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
+        return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
+
+    started_at = reactor.seconds()
+    factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site))
+    listeners = bind(reactor, settings.gateway, home, factory)
+    reaper = Reaper(sessions, switchboard, processes.ProcessTable())
+    return GatewayService(
+        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian
+    )
+
+
+def policy_of(settings: GatewaySettings) -> Policy:
+    """The access policy that the settings describe."""
+    return Policy(
+        frozenset(host.lower().encode() for host in settings.allowed_hosts),
+        frozenset(origin.encode() for origin in settings.allowed_origins),
+        settings.allow_remote,
+        settings.auth_mcp_transport == "bearer-required",
+        settings.auth_mcp_transport == "loopback-only",
+    )
+
+
+def _curl(base: str, name: str) -> str:
+    body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    return f"curl -s {base}/{name}/mcp -H 'Content-Type: application/json' -d '{body}'"
+
+
+def _sleep(reactor: Any, seconds: float) -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    reactor.callLater(seconds, done.callback, None)
+    return done
+
+

@@ -1,0 +1,99 @@
+"""The `twistd` and `twist` side of the gateway: its options and its service maker."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from mcpgateway.config.model import Settings
+from mcpgateway.errors import ConfigError
+
+TLS_ENDPOINTS = ("ssl:", "tls:")
+
+
+class Options(usage.Options):
+    """Command-line options; reading them reads the configuration too, so that a mistake ends the program here."""
+
+    synopsis = "mcpgateway [options]"
+    longdesc = "Serves the stdio MCP servers of your configuration to many clients over Streamable HTTP."
+
+    optParameters = [
+        ["port", "p", None, "TCP port on loopback (default: 9100, or what the configuration says)."],
+        ["config", "c", None, "Configuration file, YAML or JSON."],
+        ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
+    ]
+    optFlags = [["demo", None, "Serve the two demo servers too."]]
+
+    settings: Settings
+    home: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+        self["source"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """A further Twisted endpoint to listen on: tcp:…, unix:…, ssl:…; may be repeated."""
+        self["listen"].append(endpoint)
+
+    def opt_source(self, path: str) -> None:
+        """A client's configuration to read servers from (default: ~/.claude.json); may be repeated."""
+        self["source"].append(path)
+
+    def postOptions(self) -> None:
+        """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
+        from mcpgateway.host import paths
+        from mcpgateway.hub.settings import LoadOptions, load
+
+        self.home = paths.gateway_home(os.environ, self["home"])
+        sources = tuple(self["source"]) or None
+        options = LoadOptions(self["config"], sources, self.home, bool(self["demo"]), self._port())
+        try:
+            settings = load(options, os.environ)
+        except ConfigError as why:
+            raise SystemExit(f"mcpgateway: {why}") from None
+        self.settings = _with_listen(settings, tuple(self["listen"]))
+        if not any(each.startswith(TLS_ENDPOINTS) for each in self.settings.gateway.listen):
+            leave_out_openssl()
+
+    def _port(self) -> int | None:
+        text = self["port"]
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and int(text) < 65536):
+            raise SystemExit(f"mcpgateway: --port: found {text!r}; expected a number from 0 to 65535")
+        return int(text)
+
+
+def _with_listen(settings: Settings, more: tuple[str, ...]) -> Settings:
+    from attrs import evolve
+
+    gateway = settings.gateway
+    return evolve(settings, gateway=evolve(gateway, listen=gateway.listen + more))
+
+
+def leave_out_openssl() -> None:
+    """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback has no use for.
+
+    Only works before the reactor is imported; harmless afterwards.
+    """
+    if "OpenSSL" not in sys.modules and "twisted.internet.reactor" not in sys.modules:
+        sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # the documented way to block an import
+
+
+def makeService(options: Options) -> IService:
+    """The gateway as a service, its addresses bound.
+
+    :raise SystemExit: with one line, where it cannot be started.
+    """
+    from twisted.internet import reactor
+
+    from mcpgateway.service import make_gateway
+
+    try:
+        return make_gateway(options.settings, options.home, reactor)
+    except ConfigError as why:
+        raise SystemExit(f"mcpgateway: {why}") from None
