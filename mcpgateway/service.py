@@ -132,7 +132,10 @@ class GatewayService(Service):
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
         if calls := self.switchboard.calls():
             self.log.info(
-                "{calls} calls are under way; waiting up to {limit:g} s", event="service.drain", calls=calls, limit=limit
+                "{calls} calls are under way; waiting up to {limit:g} s",
+                event="service.drain",
+                calls=calls,
+                limit=limit,
             )
         while self.switchboard.calls() and waited < limit:
             await _sleep(self.reactor, 0.1)
@@ -146,8 +149,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     """
     try:
         files.make_home(home)
-        tokens = Tokens(
-            files.read_or_create_token(f"{home}/auth.token"), files.read_or_create_token(f"{home}/admin.token")
+        tokens = Tokens.of(
+            files.read_or_create_token(f"{home}/auth.token"),
+            files.read_or_create_token(f"{home}/admin.token"),
         )
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
@@ -172,9 +176,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site))
     listeners = bind(reactor, settings.gateway, home, factory)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())
-    return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian
-    )
+    return GatewayService(settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian)
 
 
 def policy_of(settings: GatewaySettings) -> Policy:
@@ -197,5 +199,3 @@ def _sleep(reactor: Any, seconds: float) -> Deferred[None]:
     done: Deferred[None] = Deferred()
     reactor.callLater(seconds, done.callback, None)
     return done
-
-

@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded
-from mcpgateway.interfaces import Call, Envelope, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
+from mcpgateway.interfaces import Call, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy
-from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.jsonrpc import Envelope, Message
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 SHOWN = 200  # characters of a stray line in the log

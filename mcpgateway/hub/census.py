@@ -11,9 +11,9 @@ from attrs import frozen
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
-from mcpgateway.host.memory import resident_bytes
 
 GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
 

@@ -10,9 +10,10 @@ from zope.interface import implementer
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, UnknownMethod
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, Envelope, INoticeListener
+from mcpgateway.interfaces import Call, INoticeListener
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
 
 
 @implementer(INoticeListener)

@@ -62,6 +62,6 @@ class Pool:
     def _not_closed(self, why: Failure) -> None:
         self.log.failure("a child could not be stopped", why, event="child.not_stopped")
 
-    def close(self) -> Deferred[object]:
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop every child; fires when nothing is left."""
         return DeferredList([slot.close() for slot in self], consumeErrors=True)

@@ -15,9 +15,9 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, ShuttingDown
 from mcpgateway.hub.gate import Gate
-from mcpgateway.interfaces import Call, Envelope, Gone, ILauncher, INoticeListener, Launch
+from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
 from mcpgateway.rules.lifecycle import Core, new_life
-from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.jsonrpc import Envelope, Message
 
 HANDSHAKE_S = 30.0  # product decision; Python servers need up to 2.5 s, npx on a cold cache much more
 WAITING_LIMIT = 1000  # calls that wait for one child to start

@@ -178,7 +178,7 @@ class Switchboard:
         """How many calls are under way or waiting."""
         return sum(len(slot.calls()) for slot in self.pool)
 
-    def close(self) -> Deferred[object]:
+    def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
         return self.pool.close()
@@ -216,5 +216,3 @@ def _reason(message: Message) -> str:
         return jsonrpc.read_string((message.params or {})["reason"], "reason")
     except (KeyError, GatewayError):
         return "cancelled by the client"
-
-

@@ -14,8 +14,13 @@ from mcpgateway.rules.access import Credential
 class Tokens:
     """Judges bearer tokens; keeps only their digests, so neither can leak from here."""
 
-    _bearer: bytes = field(repr=False, converter=lambda text: _digest(text.encode()))
-    _admin: bytes = field(repr=False, converter=lambda text: _digest(text.encode()))
+    _bearer: bytes = field(repr=False)
+    _admin: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, bearer: str, admin: str) -> Tokens:
+        """The judge of these two tokens."""
+        return cls(_digest(bearer.encode()), _digest(admin.encode()))
 
     def judge(self, header: bytes | None) -> Credential:
         """What the header proves; compared in constant time (RFC 6750 section 2.1 for its form)."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from mcpgateway.config.model import ServerSpec, Share
 
-STATEFUL = ("sequential-thinking", "sequentialthinking", "serena", "playwright", "chrome-devtools", "puppeteer")
+STATEFUL = (
+    "sequential-thinking",
+    "sequentialthinking",
+    "serena",
+    "playwright",
+    "chrome-devtools",
+    "puppeteer",
+)
 """Servers known to keep state per client, by name or as part of a package's name (product decision, S000's list)."""
 
 

@@ -25,18 +25,18 @@ class Control:
         self._switchboard = switchboard
         self._census = census
 
-    @app.route("/health", methods=["GET", "HEAD"])
+    @app.route("/health", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def health(self, request: IRequest) -> bytes:
         """The gateway's numbers; ``?shape=immorterm`` gives them in S000's body."""
         shape = (request.args or {}).get(b"shape", [b""])[0]
         return _json(request, self._census.immorterm() if shape == b"immorterm" else self._census.health())
 
-    @app.route("/healthz", methods=["GET", "HEAD"])
+    @app.route("/healthz", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def healthz(self, request: IRequest) -> bytes:
         """One word for a supervisor."""
         return _json(request, {"status": "ok"})
 
-    @app.route("/sessions/by-pid/<pid>", methods=["DELETE"])
+    @app.route("/sessions/by-pid/<pid>", methods=["DELETE"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def end_by_pid(self, request: IRequest, pid: str) -> bytes:
         """End every session that belongs to a process."""
         if not (pid.isascii() and pid.isdigit() and len(pid) <= 10 and int(pid) > 0):
@@ -46,7 +46,7 @@ class Control:
         killed = sum(self._switchboard.end(session, "its owner was ended") for session in sessions)
         return _json(request, {"ok": True, "killed": killed, "sessions": len(sessions)})
 
-    @app.route("/sessions/<identifier>", methods=["DELETE"])
+    @app.route("/sessions/<identifier>", methods=["DELETE"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def end(self, request: IRequest, identifier: str) -> bytes:
         """End one session; an unknown id ends nothing, and that is no error."""
         session = self._switchboard.sessions.named(identifier.encode(errors="replace"))

@@ -63,5 +63,3 @@ def reach_of(peer: Any) -> Reach:
         near = peer.host == "::1" or peer.host.startswith("::ffff:127.")
         return Reach.LOOPBACK if near else Reach.REMOTE
     return Reach.SOCKET if isinstance(peer, UNIXAddress) else Reach.REMOTE
-
-

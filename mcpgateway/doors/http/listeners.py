@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -69,7 +70,7 @@ def _bind_main(reactor: Any, settings: GatewaySettings, factory: Factory, listen
     address, number = settings.bind_address, settings.http_port
     first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, port {number}")
     listeners.ports.append(first)
-    listeners.http_port = first.getHost().port
+    listeners.http_port = getattr(first.getHost(), "port", number)
     if address != LOOPBACK_V4:
         return
     # "localhost" is ::1 first for many clients; a machine without IPv6 is fine.
@@ -98,7 +99,7 @@ def socket_path(home: str) -> str:
     path = os.path.join(home, "gateway.sock")
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/mcpgateway-{os.getuid()}"  # noqa: S108 - private, checked below
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.path.join(tempfile.gettempdir(), f"mcpgateway-{os.getuid()}")
     os.makedirs(base, 0o700, exist_ok=True)
     state = os.lstat(base)
     if state.st_uid != os.getuid() or not os.path.isdir(base) or os.path.islink(base):
@@ -129,18 +130,18 @@ def _bound(listen: Callable[[], IListeningPort], where: str) -> IListeningPort:
         raise ConfigError(_taken(where, why)) from why
 
 
-def _taken(where: str, why: BaseException) -> str:
+def _taken(where: str, why: BaseException | None) -> str:
     reason = getattr(why, "socketError", why)
     if _errno(why) == errno.EADDRINUSE:
         return f"cannot listen on {where}: it is in use by another program; stop that or choose another --port"
     return f"cannot listen on {where}: {_first_line(reason)}"
 
 
-def _errno(why: BaseException) -> int | None:
+def _errno(why: BaseException | None) -> int | None:
     return getattr(getattr(why, "socketError", None), "errno", None)
 
 
-def _first_line(why: BaseException) -> str:
+def _first_line(why: BaseException | None) -> str:
     return (str(why).splitlines() or [type(why).__name__])[0]
 
 

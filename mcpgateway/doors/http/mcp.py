@@ -23,9 +23,9 @@ from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.errors import Cancelled, GatewayError, UnsupportedVersion
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
-from mcpgateway.interfaces import Call, Envelope, ICallSink
+from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc, sse
-from mcpgateway.wire.jsonrpc import Kind, Message
+from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.revisions import is_legacy
 
 PATIENCE_TICKS = 30
@@ -137,7 +137,11 @@ class McpDoor:
         headers = exchange.headers
         takes_json, takes_sse = self._accepted(headers.get(b"accept"))
         if not takes_json and not takes_sse:
-            refuse(exchange, 406, "Not Acceptable: Client must accept both application/json and text/event-stream")
+            refuse(
+                exchange,
+                406,
+                "Not Acceptable: Client must accept both application/json and text/event-stream",
+            )
             return
         if not _is_json(headers.get(b"content-type")):
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
@@ -177,9 +181,7 @@ class McpDoor:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _initialize(
-        self, exchange: Any, server: ServerSpec, principal: str, message: Message, takes_sse: bool
-    ) -> None:
+    def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message, takes_sse: bool) -> None:
         owner = _owner(exchange, message)
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(

@@ -57,7 +57,12 @@ class Root:
     """The door behind the channel."""
 
     def __init__(
-        self, servers: tuple[ServerSpec, ...], mcp: McpDoor, guard: Guard, limits: Limits, make_site: SiteMaker
+        self,
+        servers: tuple[ServerSpec, ...],
+        mcp: McpDoor,
+        guard: Guard,
+        limits: Limits,
+        make_site: SiteMaker,
     ) -> None:
         self._mcp = mcp
         self._guard = guard
