@@ -117,10 +117,10 @@ class Switchboard:
         self._forward(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
         slot = session.slot or self.pool.slot_for(session)
-        if slot.conversation is None and not self.is_open:
-            raise ShuttingDown("the gateway is stopping")
         slot.submit(call, message)
 
     def _set_level(self, call: Call, message: Message) -> None:

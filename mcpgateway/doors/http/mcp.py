@@ -14,16 +14,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import frozen
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.guards import reach_of
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.errors import Cancelled, GatewayError, UnsupportedVersion
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
 from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.rules.access import Reach
 from mcpgateway.wire import jsonrpc, sse
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.revisions import is_legacy
@@ -37,16 +40,27 @@ SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
 PID_LIMIT = 2**31
 
 
+@frozen
+class Accepted:
+    """Which forms of an answer a client takes."""
+
+    json: bool
+    sse: bool
+
+
+EITHER = Accepted(json=True, sse=True)
+
+
 @implementer(ICallSink)
 class Waiting:
     """One POST whose answer is under way."""
 
-    __slots__ = ("_door", "_exchange", "_sse", "silent", "ticks")
+    __slots__ = ("_door", "_exchange", "_takes", "silent", "ticks")
 
-    def __init__(self, door: McpDoor, exchange: Any, sse: bool) -> None:
+    def __init__(self, door: McpDoor, exchange: Any, takes: Accepted) -> None:
         self._door = door
         self._exchange = exchange
-        self._sse = sse
+        self._takes = takes
         self.ticks = 0
         self.silent = 0
         exchange.on_gone = self.gone
@@ -69,6 +83,8 @@ class Waiting:
         exchange.on_gone = None
         if exchange.gone:
             return
+        if not self._takes.json and not exchange.streaming:
+            exchange.begin_stream()
         if exchange.streaming:
             exchange.send(sse.event(body))
             exchange.finish()
@@ -78,7 +94,7 @@ class Waiting:
     def noticed(self, call: Call, message: bytes) -> bool:
         """Say something before the answer; false when the client only takes JSON or has gone."""
         exchange = self._exchange
-        if not self._sse or exchange.gone:
+        if not self._takes.sse or exchange.gone:
             return False
         if not exchange.streaming:
             exchange.begin_stream()
@@ -88,16 +104,18 @@ class Waiting:
     def tick(self) -> None:
         """A second has passed: lose patience, or show that the connection lives."""
         exchange = self._exchange
-        if exchange.streaming:
+        if exchange.gone or exchange.answered:
+            self.gone()
+        elif exchange.streaming:
             self.silent += 1
             if self.silent >= HEARTBEAT_TICKS:
                 self.silent = 0
                 exchange.send(sse.PING)
-            return
-        self.ticks += 1
-        if self.ticks >= PATIENCE_TICKS and self._sse:
-            exchange.begin_stream()
-            exchange.send(sse.PING)
+        elif self._takes.sse:
+            self.ticks += 1
+            if self.ticks >= PATIENCE_TICKS:
+                exchange.begin_stream()
+                exchange.send(sse.PING)
 
     def gone(self) -> None:
         """The client has disconnected; in the legacy era that cancels nothing, but nobody listens any more."""
@@ -115,7 +133,7 @@ class McpDoor:
     def __init__(self, switchboard: Switchboard) -> None:
         self.waiting: set[Waiting] = set()
         self._switchboard = switchboard
-        self._accepts: dict[bytes, tuple[bool, bool]] = {}
+        self._accepts: dict[bytes, Accepted] = {}
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's endpoint."""
@@ -135,8 +153,8 @@ class McpDoor:
 
     def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
-        takes_json, takes_sse = self._accepted(headers.get(b"accept"))
-        if not takes_json and not takes_sse:
+        takes = self._accepted(headers.get(b"accept"))
+        if not takes.json and not takes.sse:
             refuse(
                 exchange,
                 406,
@@ -150,7 +168,7 @@ class McpDoor:
         try:
             message = jsonrpc.read_client(exchange.body)
             if message.method == "initialize" and message.kind is Kind.REQUEST:
-                self._initialize(exchange, server, principal, message, takes_sse)
+                self._initialize(exchange, server, principal, message)
                 return
             if version is not None and not is_legacy(version):
                 raise UnsupportedVersion(UNSUPPORTED)
@@ -159,14 +177,14 @@ class McpDoor:
             exchange.answer(status_of(why), error_body(_known_id(exchange.body), why))
             return
         if message.kind is Kind.REQUEST:
-            self._request(exchange, session, message, takes_sse)
+            self._request(exchange, session, message, takes)
         else:
             if message.kind is Kind.NOTIFICATION:
                 self._notification(session, message)
             exchange.answer(202, b"")
 
-    def _request(self, exchange: Any, session: Session, message: Message, takes_sse: bool) -> None:
-        sink = Waiting(self, exchange, takes_sse)
+    def _request(self, exchange: Any, session: Session, message: Message, takes: Accepted) -> None:
+        sink = Waiting(self, exchange, takes)
         self.waiting.add(sink)
         exchange.body = b""  # a large request is kept once, on its way to the child
         try:
@@ -181,7 +199,7 @@ class McpDoor:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message, takes_sse: bool) -> None:
+    def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
         owner = _owner(exchange, message)
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
@@ -218,13 +236,13 @@ class McpDoor:
         self._switchboard.end(session, "its client asked for it")
         exchange.answer(200, b'{"ok":true}')
 
-    def _accepted(self, header: bytes | None) -> tuple[bool, bool]:
+    def _accepted(self, header: bytes | None) -> Accepted:
         if header is None:
-            return True, True  # Claude Code has shipped without it
+            return EITHER  # Claude Code has shipped without it
         known = self._accepts.get(header)
         if known is None:
             kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
-            known = any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds)
+            known = Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
             if len(self._accepts) < REMEMBERED:
                 self._accepts[header] = known
         return known
@@ -254,7 +272,10 @@ def _known_id(body: bytes) -> bytes:
 
 
 def _owner(exchange: Any, message: Message) -> int | None:
-    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize.
+    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
+    # another machine's means nothing here.
+    if reach_of(exchange.peer) is Reach.REMOTE:
+        return None
     header = exchange.headers.get(b"x-client-pid")
     try:
         info = jsonrpc.read_object((message.params or {})["clientInfo"], "clientInfo")
