@@ -1,0 +1,85 @@
+# One command for each thing one does with this checkout; `make` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 9100
+RUN_ARGS ?= --demo
+
+BIN := .venv/bin
+VENV := .venv/.made
+NPM_SERVERS := tests/servers/npm/node_modules/.made
+PYPI_SERVERS := build/pypi-servers/.made
+
+.DEFAULT_GOAL := help
+.PHONY: help venv servers run test lint types imports unit functional soak bench docs package clean format
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(VENV) ## make .venv with the package (editable) and everything for working on it
+
+$(VENV): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+servers: $(NPM_SERVERS) $(PYPI_SERVERS) ## install the real MCP servers that functional tests run
+
+$(NPM_SERVERS): tests/servers/npm/package.json
+	cd tests/servers/npm && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+	touch $@
+
+# In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
+$(PYPI_SERVERS): tests/servers/pypi-requirements.txt
+	test -x build/pypi-servers/bin/python || $(PYTHON) -m venv build/pypi-servers
+	build/pypi-servers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:9100 (PORT=... for another)
+	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
+
+test: lint types unit functional docs package ## everything that must hold before a change lands
+
+lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet mcpgateway
+	$(BIN)/codespell mcpgateway tests docs tap twisted README.md CONTRIBUTING.md Makefile setup.cfg pyproject.toml
+
+format: $(VENV) ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV) ## mypy, strict
+	$(BIN)/mypy
+
+unit: $(VENV) ## unit, contract and property tests, under branch coverage; no sockets, no processes
+	mkdir -p build
+	$(BIN)/coverage run -m pytest --quiet --ignore=tests/functional --ignore=tests/bench -m "not functional and not soak"
+	$(BIN)/coverage report
+
+functional: $(VENV) servers ## real sockets, real processes, real MCP servers
+	$(BIN)/python -m pytest --quiet tests/functional -m "not soak"
+
+soak: $(VENV) servers ## the long form of the functional tests
+	MCPGATEWAY_SOAK=1 $(BIN)/python -m pytest tests/functional
+
+bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV) ## build the documentation; any warning is an error
+	$(BIN)/python -m sphinx -q -W -n -b html docs build/docs
+
+package: $(VENV) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m build --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && wheel-venv/bin/twistd --help | grep -q "mcpgateway  *Share one set"
+	cd build && wheel-venv/bin/twist --help | grep -q "mcpgateway  *Share one set"
+
+clean: ## remove everything that was made
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf tests/servers/npm/node_modules docs/_build
