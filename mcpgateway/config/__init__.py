@@ -1,0 +1,1 @@
+"""Text to settings: reading, checking, naming and expanding what the configuration files say."""

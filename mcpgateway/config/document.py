@@ -1,0 +1,127 @@
+"""A file that has been parsed, and the places in it: every value knows its file, line and key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.errors import ConfigError
+
+Path = tuple[str | int, ...]
+
+# Enough to recognise what was written, too little to fill a log.
+SHOWN_CHARACTERS = 60
+
+
+@frozen(eq=False)
+class Document:
+    """One parsed file.
+
+    :ivar file: its path, as the user is told.
+    :ivar value: mappings, lists, text, numbers, booleans and None.
+    :ivar line_of: finds the line of the value at a path.
+    :ivar written: numbers as they were written, by path, where that differs from ``str`` of the number.
+    """
+
+    file: str
+    value: Any = field(repr=False)
+    line_of: Callable[[Path], int] = field(repr=False)
+    written: Mapping[Path, str] = field(factory=dict, repr=False)
+
+    def root(self) -> Place:
+        """Return the place of the whole document."""
+        return Place(self, (), self.value)
+
+
+@frozen(eq=False)
+class Place:
+    """One value in a document, with the road that leads to it."""
+
+    document: Document
+    path: Path
+    value: Any = field(repr=False)
+
+    def at(self, key: str | int) -> Place:
+        """Return the place of a member; one that is absent has the value None."""
+        try:
+            value = self.value[key]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        return evolve(self, path=(*self.path, key), value=value)
+
+    def has(self, key: str) -> bool:
+        """Tell whether a mapping has a member that is not null."""
+        return isinstance(self.value, dict) and self.value.get(key) is not None
+
+    def members(self) -> Iterator[Place]:
+        """Iterate over the members of a mapping, without notes (keys that begin with an underscore)."""
+        for key in self.value:
+            if not key.startswith("_"):
+                yield self.at(key)
+
+    @property
+    def key(self) -> str:
+        """The last step of the road."""
+        return str(self.path[-1]) if self.path else ""
+
+    @property
+    def where(self) -> str:
+        """File, line and key, for people."""
+        line = f"{self.document.file}, line {self.document.line_of(self.path)}"
+        return f"{line}: {dotted(self.path)}" if self.path else line
+
+    def wrong(self, expected: str) -> ConfigError:
+        """Return the error that says what was found here and what is allowed."""
+        return ConfigError(f"{self.where}: found {shown(self.value)}; expected {expected}")
+
+    def wrong_secret(self, expected: str) -> ConfigError:
+        """Return the same error for a value that must not be shown."""
+        return ConfigError(f"{self.where}: found {kind(self.value)}; expected {expected}")
+
+
+def dotted(path: Path) -> str:
+    """Return a path as it is written in messages: ``servers.github.args[1]``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{printable(step)}"
+    return text.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: short, and on one line."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"'{printable(value)}'"
+        case int() | float():
+            return printable(str(value))
+        case _:
+            return kind(value)
+
+
+def kind(value: Any) -> str:
+    """Return what sort of value this is, in words."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case str():
+            return "text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def printable(text: str) -> str:
+    """Return a text cut to a readable length, with everything that could forge a log line made visible."""
+    cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)

@@ -1,0 +1,58 @@
+"""What goes into a child's environment, and what never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+# What a program needs to find its files and its user; no credential is among it.
+ALLOWED = ("HOME", "LOGNAME", "USER", "PATH", "SHELL", "TERM", "LANG", "TMPDIR")
+
+# The gateway's own settings and secrets, under its own and its predecessors' names.
+OWN_PREFIXES = ("MCPGATEWAY_", "MCP_GATEWAY_")
+OWN_NAMES = frozenset({"MCP_CONFIG_PATH", "MCPGATEWAY", "MCP_GATEWAY"})
+
+# They describe one process or one shell, not a user: systemd's hand-over, a shell's book-keeping, and the
+# session of a client in whose terminal the gateway happens to have been started.
+PASSING = frozenset(
+    "_ SHLVL PWD OLDPWD NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC WATCHDOG_PID"
+    " INVOCATION_ID JOURNAL_STREAM MAINPID CLAUDECODE CLAUDE_CODE_SESSION_ID CLAUDE_CODE_ENTRYPOINT"
+    " CLAUDE_CODE_SSE_PORT CLAUDE_PROJECT_DIR".split()
+)
+
+CODE_LOADING = frozenset(
+    "PATH SHELL IFS ENV PS4 SHELLOPTS BASHOPTS GCONV_PATH BROWSER NODE_OPTIONS NODE_PATH JAVA_TOOL_OPTIONS"
+    " _JAVA_OPTIONS JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH RUBYOPT RUBYLIB PERL5OPT PERL5LIB PERL5DB"
+    " PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_INDEX_URL UV_DEFAULT_INDEX GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH"
+    " GIT_ASKPASS SSH_ASKPASS EDITOR VISUAL PAGER".split()
+)
+CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_")
+# Python's own variables that change how it speaks, not what it runs.
+HARMLESS = frozenset("PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split())
+
+
+def is_from_shell(environ: Mapping[str, str]) -> bool:
+    """Tell whether a process with this environment was started from a person's shell."""
+    return "SHLVL" in environ and "TERM" in environ
+
+
+def for_children(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return a process's environment without what belongs to the gateway or to one passing process."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in PASSING and name not in OWN_NAMES and not name.startswith(OWN_PREFIXES)
+    }
+
+
+def minimal(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the few variables that every child gets."""
+    return {name: environ[name] for name in ALLOWED if name in environ}
+
+
+def code_loading(names: Iterable[str]) -> list[str]:
+    """Return those of the variables that can make a harmless program run other code."""
+    return sorted(name for name in names if _loads_code(name.upper()))
+
+
+def _loads_code(name: str) -> bool:
+    return name not in HARMLESS and (name in CODE_LOADING or name.startswith(CODE_LOADING_PREFIXES))

@@ -1,0 +1,68 @@
+"""Variables in configuration text: ``${VAR}``, ``${VAR:-default}``, ``${VAR:?message}`` and ``{env:VAR}``.
+
+``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
+again, so a value cannot name another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+VARIABLE = re.compile(
+    r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<how>[-?])(?P<rest>[^}]*))?\}"
+    r"|\$?\{env:(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}"
+)
+
+# They would end a line of an environment file or of a header, or the value itself.
+FORBIDDEN = re.compile(r"[\r\n\0]")
+
+
+@frozen
+class Expanded:
+    """A text after expansion.
+
+    :ivar text: the result.
+    :ivar unset: the variables that had no value and no default, in order.
+    :ivar broken: the variables whose value holds a line break or a NUL.
+    :ivar demanded: for each ``${VAR:?message}`` without a value, the variable and its message.
+    """
+
+    text: str = field(repr=False)
+    unset: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    demanded: tuple[str, ...] = ()
+
+
+def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) -> Expanded:
+    """Replace the variables of a text.
+
+    :param values: what the variables hold.
+    :param keep_unset: leave a variable without a value as it is written, instead of making it empty.
+    """
+    if "{" not in text:
+        return Expanded(text)
+    unset: list[str] = []
+    broken: list[str] = []
+    demanded: list[str] = []
+
+    def replace(found: re.Match[str]) -> str:
+        name = found["name"] or found["env"]
+        value = values.get(name)
+        how = found["how"]
+        # As in a shell, the colon makes an empty variable count as an unset one.
+        if value is not None and (value or not how):
+            if FORBIDDEN.search(value):
+                broken.append(name)
+            return value
+        if how == "-":
+            return found["rest"]
+        if how == "?":
+            demanded.append(f"{name}: {found['rest'] or 'is not set'}")
+        else:
+            unset.append(name)
+        return found[0] if keep_unset else ""
+
+    return Expanded(VARIABLE.sub(replace, text), tuple(unset), tuple(broken), tuple(demanded))

@@ -1,0 +1,105 @@
+"""What a server is called in its URL, when files, scopes and projects disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+# The length other gateways take, too; a name is also a file name and a prefix of tools.
+NAME_CHARACTERS = 64
+UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
+
+# /mcp/{server} does not reach a server of one of these names: the path is a view of the gateway's own.
+RESERVED_AFTER_MCP = frozenset({"full", "search", "admin", "p"})
+# /{server}/mcp does not reach a server of one of these names: the first segment is the gateway's own.
+RESERVED_BEFORE_MCP = frozenset({"api", "mcp", "sse", "messages", "clients", "sessions", "projects"})
+
+
+@frozen
+class Candidate:
+    """An entry that wants a name.
+
+    :ivar title: the name as it was written.
+    :ivar rank: where it stands; the lower goes first.
+    :ivar keeps: whether it may keep its bare name when another definition wants it too.
+    :ivar yields: whether it makes room for any other (a demonstration).
+    :ivar project: the directory of its project, or "".
+    :ivar definition: what it runs; entries of one name and one definition become one server.
+    """
+
+    title: str
+    rank: int
+    definition: str = field(repr=False)
+    project: str = ""
+    keeps: bool = True
+    yields: bool = False
+
+
+def slug(title: str) -> str:
+    """Return a title as a URL can carry it: letters, digits, ``_`` and ``-``."""
+    return UNFIT.sub("-", title).strip("-")[:NAME_CHARACTERS].strip("-") or "server"
+
+
+def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Give every candidate its name, in their order; only candidates that merge get the same one.
+
+    The order of the candidates has no influence on their names.  One definition of a name keeps it bare.
+    Of several, the first keeps it bare if it may, and the others are called after their projects.  Where none
+    may, all are, so that a URL never comes to mean another server because a project was added.
+    """
+    definitions: dict[str, dict[str, Candidate]] = {}
+    for each in sorted(candidates, key=_order):
+        definitions.setdefault(slug(each.title), {}).setdefault(each.definition, each)
+    names: dict[tuple[str, str], str] = {}
+    crowded: list[tuple[str, Candidate]] = []
+    for name, leaders in definitions.items():
+        for each in _without_bare(list(leaders.values())):
+            crowded.append((_wish(name, each), each))
+        for definition in leaders:
+            names[name, definition] = name
+    taken = set(names.values()) - _left_bare(definitions)
+    for wish, each in sorted(crowded, key=lambda pair: (pair[0], _order(pair[1]))):
+        names[slug(each.title), each.definition] = _free(wish, taken)
+    return tuple(names[slug(each.title), each.definition] for each in candidates)
+
+
+def _order(candidate: Candidate) -> tuple[object, ...]:
+    unlike = candidate.title != slug(candidate.title)
+    return (
+        candidate.yields,
+        candidate.rank,
+        unlike,
+        candidate.project,
+        candidate.title,
+        candidate.definition,
+        candidate.keeps,
+    )
+
+
+def _without_bare(leaders: list[Candidate]) -> list[Candidate]:
+    rivals = [each for each in leaders if not each.yields]
+    if leaders[0].keeps or len(rivals) <= 1:
+        return leaders[1:]
+    return leaders
+
+
+def _left_bare(definitions: dict[str, dict[str, Candidate]]) -> set[str]:
+    return {
+        name for name, leaders in definitions.items() if len(_without_bare(list(leaders.values()))) == len(leaders)
+    }
+
+
+def _wish(name: str, candidate: Candidate) -> str:
+    directory = candidate.project.rstrip("/").rpartition("/")[2]
+    return f"{name}-{slug(directory)}"[:NAME_CHARACTERS].strip("-") if directory else name
+
+
+def _free(wish: str, taken: set[str]) -> str:
+    name, number = wish, 2
+    while name in taken:
+        tail = f"-{number}"
+        name, number = wish[: NAME_CHARACTERS - len(tail)] + tail, number + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,147 @@
+"""Reading and replacing files, privately and whole.
+
+Everything here blocks; it is meant for start-up and for control roads, never for the road of a call.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import stat
+from contextlib import suppress
+
+from mcpgateway.errors import ConfigError
+
+TOKEN_BYTES = 32
+# What an earlier start left half-written must not be mistaken for a token.
+TOKEN_CHARACTERS = len(base64.urlsafe_b64encode(bytes(TOKEN_BYTES)).rstrip(b"="))
+
+
+def read_text(path: str, limit: int) -> str:
+    """Read a UTF-8 file of at most ``limit`` bytes; a byte order mark is dropped.
+
+    :raise FileNotFoundError: there is no such file.
+    :raise ConfigError: it cannot be read, is no regular file, is too large or is not UTF-8.
+    """
+    try:
+        # A FIFO would block the open for ever without O_NONBLOCK.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as missing:
+        raise FileNotFoundError(path) from missing
+    except (OSError, ValueError) as why:
+        raise ConfigError(f"{path}: cannot be read: {_reason(why)}") from why
+    try:
+        data = _read(descriptor, path, limit)
+    finally:
+        os.close(descriptor)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        line = data.count(b"\n", 0, why.start) + 1
+        raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why
+
+
+def write_atomic(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file by a new one with ``data``, so that a reader sees either the old or the new, whole.
+
+    A symbolic link is written through: the link stays.
+    """
+    path = os.path.realpath(path)
+    directory = os.path.dirname(path)
+    temporary = os.path.join(directory, f".{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(6)}")
+    try:
+        _write_new(temporary, data, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(directory)
+
+
+def make_home(path: str) -> None:
+    """Make a directory that only its owner may enter, or repair the mode of one that is there.
+
+    :raise ConfigError: it cannot be made, is no directory, or belongs to somebody else.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        found = os.stat(path)
+        if found.st_uid != os.geteuid():
+            raise ConfigError(f"{path}: belongs to another user (uid {found.st_uid})")
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            os.chmod(path, 0o700)
+    except (OSError, ValueError) as why:
+        raise ConfigError(f"{path}: cannot be used as the gateway's home: {_reason(why)}") from why
+
+
+def read_or_create_token(path: str) -> str:
+    """Return the secret that a file keeps, after making the file if there is none worth its name.
+
+    :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
+    """
+    try:
+        return _kept_token(path) or _new_token(path)
+    except (OSError, ValueError) as why:
+        raise ConfigError(f"{path}: the token cannot be kept there: {_reason(why)}") from why
+
+
+def _read(descriptor: int, path: str, limit: int) -> bytes:
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError(f"{path}: is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(limit + 1)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {_reason(why)}") from why
+    if len(data) > limit:
+        raise ConfigError(f"{path}: is larger than {limit} bytes")
+    return data
+
+
+def _write_new(path: str, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, mode)  # the umask may have taken bits away
+        stream.write(data)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some file systems refuse to sync a directory; the file itself is safe by then.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _kept_token(path: str) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise ConfigError(f"{path}: is not a regular file of this user")
+        if stat.S_IMODE(found.st_mode) != 0o600:
+            os.fchmod(descriptor, 0o600)
+        token = stream.read(4096).strip()
+    if len(token) < TOKEN_CHARACTERS or not token.isascii():
+        return None
+    return token.decode("ascii")
+
+
+def _new_token(path: str) -> str:
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    write_atomic(path, token.encode("ascii") + b"\n")
+    return token
+
+
+def _reason(why: OSError | ValueError) -> str:
+    return getattr(why, "strerror", None) or str(why)
