@@ -1,0 +1,235 @@
+"""One child process: lines in, lines out, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.errors import BackendGone, Overloaded
+from mcpgateway.host.processes import group_is_alive, kill_bearing, signal_group
+from mcpgateway.interfaces import Gone, IChild, ILineReceiver
+from mcpgateway.wire.lines import LineFramer, LineTooLong
+
+LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
+STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
+CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
+LOOK_S = 0.05  # how often the ladder looks whether the group is empty
+STDERR_LINES, STDERR_CHARS = 50, 500
+DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its pipe
+
+
+class ChildProtocol(ProcessProtocol):
+    """Twisted's side of a child: what arrives on its pipes, and its exit."""
+
+    transport: Any
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def connectionMade(self) -> None:
+        """It runs."""
+        self._child.connected(self.transport)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Bytes have come on stdout or stderr."""
+        if childFD == 1:
+            self._child.output(data)
+        else:
+            self._child.stderr.feed(data)
+
+    def processExited(self, reason: Failure) -> None:
+        """The process itself has gone; its pipes may still be held by a grandchild."""
+        self._child.exited(reason)
+
+    def pauseProducing(self) -> None:
+        """The queue to stdin is filling up; `Child.write` counts."""
+
+    def resumeProducing(self) -> None:
+        """The child has read everything."""
+        self._child.queued = 0
+
+    def stopProducing(self) -> None:
+        """The pipe has closed."""
+
+
+class StderrTail:
+    """The last lines of a child's stderr, whatever it floods us with."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=STDERR_LINES)
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Keep the end of what has come."""
+        keep = STDERR_LINES * STDERR_CHARS
+        data = (self._rest + data)[-keep:]
+        *lines, rest = data.split(b"\n")
+        self._rest = rest[-STDERR_CHARS:]
+        self._lines.extend(_readable(line) for line in lines[-STDERR_LINES:])
+
+    def text(self) -> str:
+        """The lines, control characters escaped."""
+        rest = [_readable(self._rest)] if self._rest.strip() else []
+        return "\n".join([*self._lines, *rest])
+
+
+def _readable(line: bytes) -> str:
+    text = line[:STDERR_CHARS].decode(errors="replace").rstrip("\r")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+@implementer(IChild)
+class Child:
+    """A running child, leader of its own session and group.
+
+    :ivar pid: its process id, also its group and session.
+    :ivar has_exited: whether its own process has gone.
+    :ivar queued: bytes written since its stdin was last empty.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        server: str,
+        receiver: ILineReceiver,
+        marker: str,
+        forgotten: Callable[[int], None],
+        ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+    ) -> None:
+        self.server = server
+        self.pid = 0  # kept here: the transport forgets its own when the process is reaped
+        self.has_exited = False
+        self.queued = 0
+        self.stderr = StderrTail()
+        self.protocol = ChildProtocol(self)
+        self._reactor = reactor
+        self._receiver = receiver
+        self._marker = marker
+        self._forgotten = forgotten
+        self._ladder = ladder
+        self._framer = LineFramer(LINE_LIMIT)
+        self._overflowed = False
+        self._pipes: dict[int, Any] = {}
+        self._waiters: list[Deferred[None]] = []
+        self._climbing = False
+
+    def connected(self, transport: Any) -> None:
+        """It runs, and these are its pipes."""
+        self.pid = transport.pid
+        self._pipes = transport.pipes
+        self._pipes[0].registerProducer(self.protocol, True)
+
+    def write(self, line: bytes) -> None:
+        """Queue one line for the child's stdin.
+
+        :raise Overloaded: the child has stopped reading and its queue is full.
+        :raise BackendGone: it has exited, or is being stopped.
+        """
+        pipe = self._pipes.get(0)
+        if pipe is None or self._climbing:
+            raise BackendGone(f"{self.server} is not running")
+        if pipe.producerPaused:
+            self.queued += len(line)
+            if self.queued > STDIN_LIMIT:
+                raise Overloaded(f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it")
+        pipe.write(line)
+
+    def output(self, data: bytes) -> None:
+        """Bytes of its stdout."""
+        if self._overflowed:
+            return
+        receive = self._receiver.line_received
+        try:
+            for line in self._framer.feed(data):
+                receive(line)
+        except LineTooLong as why:
+            self._overflowed = True
+            self._receiver.line_overflowed(why.head, LINE_LIMIT)
+            self.kill()
+
+    def exited(self, reason: Failure) -> None:
+        """Its process has gone: deliver what it still said, clear up its group, tell the receiver."""
+        if self.has_exited:
+            return
+        self.has_exited = True
+        self._drain()
+        signal_group(self.pid, signal.SIGKILL)  # whoever holds its pipes or was its helper has no purpose any more
+        for pipe in list(self._pipes.values()):
+            pipe.loseConnection()
+        value = reason.value
+        gone = Gone(0, None, self.stderr.text())
+        if isinstance(value, ProcessTerminated):
+            gone = Gone(value.exitCode, value.signal, self.stderr.text())
+        self._receiver.gone(gone)
+        if not self._climbing:
+            self._clear_up()
+
+    def _drain(self) -> None:
+        # What the child wrote before it exited is still in the pipe: its last answers among it.
+        reader = self._pipes.get(1)
+        if reader is None:
+            return
+        left = DRAIN_BYTES
+        while left > 0:
+            try:
+                data = os.read(reader.fileno(), 262_144)
+            except OSError:
+                return
+            if not data:
+                return
+            left -= len(data)
+            self.output(data)
+
+    def kill(self) -> None:
+        """KILL the whole group now; ``gone`` follows."""
+        signal_group(self.pid, signal.SIGKILL)
+
+    def stop(self) -> Deferred[None]:
+        """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+        done: Deferred[None] = Deferred()
+        self._waiters.append(done)
+        if not self._climbing:
+            self._climbing = True
+            writer = self._pipes.get(0)
+            if writer is not None:
+                writer.unregisterProducer()
+                writer.loseConnection()
+            self._look(0.0, 0)
+        return done
+
+    def _look(self, waited: float, rung: int) -> None:
+        if self.has_exited and not group_is_alive(self.pid):
+            self._clear_up()
+            return
+        if rung < len(self._ladder) and waited >= self._ladder[rung]:
+            signal_group(self.pid, (signal.SIGTERM, signal.SIGKILL)[rung])
+            rung, waited = rung + 1, 0.0
+        elif rung == len(self._ladder) and waited >= KILL_S:
+            self.log.error("{server} cannot be killed", event="child.unkillable", server=self.server)
+            self._clear_up()
+            return
+        self._reactor.callLater(LOOK_S, self._look, waited + LOOK_S, rung)
+
+    def _clear_up(self) -> None:
+        # Those that left the group (a double fork, a session of their own) still bear the child's marker.
+        kill_bearing(self._marker)
+        self._forgotten(self.pid)
+        waiters, self._waiters = self._waiters, []
+        for each in waiters:
+            each.callback(None)
+
+    def stderr_tail(self) -> str:
+        """The last lines of its stderr."""
+        return self.stderr.text()

@@ -1,0 +1,172 @@
+"""Start children: the program is found, a session of its own is made, nothing of ours is inherited.
+
+# Note [What spawnProcess leaves to us]
+Twisted 26.10 spawns fast only while the child's directory is ours, leaves the child in our process group, looks the
+program up on the daemon's PATH, and reports a missing program in two different ways.  So the program is found here, the
+directory is changed around the spawn, and `SessionProcess` asks ``posix_spawn`` for a session of the child's own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.process import Process, ProcessReader, ProcessWriter
+from zope.interface import implementer
+
+from mcpgateway.backends.child import Child
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import CHILD_MARKER, INSTANCE_MARKER, Registry
+from mcpgateway.host.processes import original_nofile
+from mcpgateway.interfaces import ILauncher, ILineReceiver, Launch
+
+READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
+PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
+
+
+class PipeReader(ProcessReader):
+    """Reads a child's output in large pieces."""
+
+    def doRead(self) -> BaseException | None:
+        """Read what there is, up to `READ_BYTES`."""
+        try:
+            data = os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError as why:
+            return why
+        if not data:
+            return CONNECTION_DONE
+        self.proc.childDataReceived(self.name, data)
+        return None
+
+
+class PipeWriter(ProcessWriter):
+    """Writes a child's input, without watching the pipe for reading: the child's exit is reported by its own event."""
+
+    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, forceReadHack: bool = False) -> None:
+        super().__init__(reactor, proc, name, fileno, forceReadHack=False)
+        self.stopReading()
+        self.enableReadHack = False
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the child."""
+        super(ProcessWriter, self).write(data)
+
+
+class SessionProcess(Process):
+    """A process that leads a session and a process group of its own."""
+
+    processReaderFactory = PipeReader
+    processWriterFactory = PipeWriter
+
+    def _fork(self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any) -> None:
+        fdmap: dict[int, int] = kwargs["fdmap"]
+        ignored = [each for each in range(1, signal.NSIG) if signal.getsignal(each) == signal.SIG_IGN]
+        # Our descriptors are close-on-exec (PEP 446), so only the pipes have to be put in place.
+        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in sorted(fdmap.items())]
+        with _directory(path), original_nofile():
+            self.pid = os.posix_spawn(
+                executable, args, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=ignored
+            )
+        self.status = -1
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[None]:
+    # Only the reactor's thread spawns, and nothing else of ours depends on the working directory meanwhile.
+    back = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.chdir(path)
+        try:
+            yield
+        finally:
+            os.fchdir(back)
+    finally:
+        os.close(back)
+
+
+@implementer(ILauncher)
+class Launcher:
+    """Starts children and has them registered, so that none outlives the gateway."""
+
+    def __init__(self, reactor: Any, registry: Registry, guardian: Guardian) -> None:
+        self._reactor = reactor
+        self._registry = registry
+        self._guardian = guardian
+        self._count = 0
+
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
+        """Start a child.
+
+        :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        """
+        if not os.path.isdir(launch.cwd):
+            raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
+        program = find_program(launch)
+        self._count += 1
+        instance = self._registry.instance
+        marker = f"{CHILD_MARKER}={instance}.{self._count}"
+        env = dict(launch.env)
+        env[INSTANCE_MARKER] = instance
+        env[CHILD_MARKER] = f"{instance}.{self._count}"
+        self._guardian.start()
+        child = Child(self._reactor, launch.server, receiver, marker, self._forgotten)
+        try:
+            process = SessionProcess(
+                self._reactor, program, [program, *launch.argv[1:]], _encoded(env), launch.cwd, child.protocol
+            )
+        except OSError as why:
+            raise LaunchFailed(f"{launch.server}: {program} could not be started: {why.strerror}") from why
+        _enlarge(process)
+        if not child.has_exited:
+            self._registry.added(child.pid, launch.server)
+            self._guardian.added(child.pid)
+        return child
+
+    def _forgotten(self, pid: int) -> None:
+        self._registry.removed(pid)
+        self._guardian.removed(pid)
+
+
+def find_program(launch: Launch) -> str:
+    """The absolute path of a launch's program, found as the child itself would find it.
+
+    :raise LaunchFailed: it is not there, or not executable.
+    """
+    name = launch.argv[0]
+    if "/" in name:
+        path = os.path.join(launch.cwd, name)
+        if not os.path.exists(path):
+            raise LaunchFailed(f"{launch.server}: the program {name} does not exist")
+        if not os.access(path, os.X_OK) or os.path.isdir(path):
+            raise LaunchFailed(f"{launch.server}: the program {name} is not executable")
+        return path
+    where = launch.env.get("PATH", os.defpath)
+    found = shutil.which(name, path=where)
+    if found is None:
+        raise LaunchFailed(
+            f"{launch.server}: the program {name!r} was not found",
+            f"looked in PATH={where}; give an absolute path, or a PATH in the server's env",
+        )
+    return os.path.join(launch.cwd, found)
+
+
+def _encoded(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if "\0" not in name + value and "=" not in name and name}
+
+
+def _enlarge(process: SessionProcess) -> None:
+    # Fewer, larger reads: a 1 MB answer in 64 KiB pieces costs sixteen turns of the reactor.
+    resize = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if resize is None:
+        return
+    with suppress(OSError, KeyError):  # the user's pipe quota may be used up
+        fcntl.fcntl(process.pipes[1].fileno(), resize, PIPE_BYTES)

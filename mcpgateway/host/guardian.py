@@ -1,0 +1,115 @@
+"""Keep the guardian process alive, and told which process groups are children."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.host import guardian_main
+from mcpgateway.host.orphans import INSTANCE_MARKER
+
+RESTART_S, RESTART_LIMIT_S = 1.0, 60.0
+
+
+class _Helper(ProcessProtocol):
+    """Twisted's side of the guardian process."""
+
+    transport: Any
+
+    def __init__(self, owner: Guardian) -> None:
+        self._owner = owner
+
+    def connectionMade(self) -> None:
+        """It runs."""
+        self._owner.running(self)
+
+    def processExited(self, reason: Failure) -> None:
+        """It has gone, by our wish or somebody else's."""
+        self._owner.died(self)
+
+
+class Guardian:
+    """The gateway's insurance: a helper that kills every child when the gateway itself is killed.
+
+    It is started with the first child, so a gateway that serves nobody does not pay for it.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, instance: str) -> None:
+        self._reactor = reactor
+        self._instance = instance
+        self._groups: set[int] = set()
+        self._helper: _Helper | None = None
+        self._wanted = False
+        self._delay = RESTART_S
+
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id, while it runs."""
+        return self._helper.transport.pid if self._helper is not None else None
+
+    def start(self) -> None:
+        """Have the helper run from now on."""
+        if not self._wanted:
+            self._wanted = True
+            self._spawn()
+
+    def _spawn(self) -> None:
+        if not self._wanted or self._helper is not None:
+            return
+        null = os.open(os.devnull, os.O_RDWR)
+        args = [sys.executable, "-I", "-S", guardian_main.__file__, f"{INSTANCE_MARKER}={self._instance}"]
+        try:
+            # Its environment is empty: it must not bear the marker itself.
+            self._reactor.spawnProcess(_Helper(self), sys.executable, args, {}, childFDs={0: "w", 1: null, 2: null})
+        except OSError as why:
+            self.log.error("the guardian could not be started: {why}", event="guardian.failed", why=why)
+            self._retry()
+        finally:
+            os.close(null)
+
+    def running(self, helper: _Helper) -> None:
+        """The helper runs: tell it what there is to guard."""
+        self._helper = helper
+        for group in self._groups:
+            self._tell(f"+{group}")
+
+    def died(self, helper: _Helper) -> None:
+        """The helper has gone; while it is wanted, it comes back."""
+        if helper is not self._helper:
+            return
+        self._helper = None
+        if self._wanted:
+            self.log.warn("the guardian was killed and is started again", event="guardian.died")
+            self._retry()
+
+    def _retry(self) -> None:
+        self._reactor.callLater(self._delay, self._spawn)
+        self._delay = min(2 * self._delay, RESTART_LIMIT_S)
+
+    def added(self, group: int) -> None:
+        """A child has been started, leader of this process group."""
+        self._groups.add(group)
+        self._tell(f"+{group}")
+
+    def removed(self, group: int) -> None:
+        """Nothing is left of that group."""
+        self._groups.discard(group)
+        self._tell(f"-{group}")
+
+    def stop(self) -> None:
+        """Send the helper home; nothing is left to guard."""
+        self._wanted = False
+        self._tell("bye")
+        if self._helper is not None:
+            self._helper.transport.closeStdin()
+
+    def _tell(self, line: str) -> None:
+        if self._helper is not None:
+            self._helper.transport.write(line.encode() + b"\n")

@@ -1,0 +1,126 @@
+"""Remember on disk which children run, and kill at the next start what a killed gateway left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+from attrs import Factory, asdict, define, frozen
+from twisted.logger import Logger
+
+from mcpgateway.host.processes import is_alive, kill_bearing, signal_group, start_time
+
+INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
+"""The environment variable every child of one gateway bears."""
+
+CHILD_MARKER = "MCPGATEWAY_CHILD"
+"""The environment variable of one child and its descendants."""
+
+FORMAT = 1
+DIRECTORY = "children"
+
+
+@frozen
+class Entry:
+    """One running child; pid and start time together name a process for ever."""
+
+    pid: int
+    start_time: int
+    server: str
+
+
+@define
+class Registry:
+    """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
+
+    The file is never synced: a machine that crashes takes the children along.
+    """
+
+    home: str
+    instance: str
+    _entries: dict[int, Entry] = Factory(dict)
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return os.path.join(self.home, DIRECTORY, f"{self.instance}.json")
+
+    def added(self, pid: int, server: str) -> None:
+        """A child has been started."""
+        self._entries[pid] = Entry(pid, start_time(pid), server)
+        self._save()
+
+    def removed(self, pid: int) -> None:
+        """Nothing of that child is left."""
+        if self._entries.pop(pid, None) is not None:
+            self._save()
+
+    def close(self) -> None:
+        """Every child has been stopped."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _save(self) -> None:
+        os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
+        own = os.getpid()
+        content = {
+            "format": FORMAT,
+            "gateway": {"pid": own, "start_time": start_time(own)},
+            "instance": self.instance,
+            "children": [asdict(entry) for entry in self._entries.values()],
+        }
+        draft = self.path + ".new"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+        os.replace(draft, self.path)
+
+
+def reap_leftovers(home: str) -> list[str]:
+    """Kill what gateways of this home left behind when they were killed; what was found, in words."""
+    directory = os.path.join(home, DIRECTORY)
+    found: list[str] = []
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(directory)):
+            path = os.path.join(directory, name)
+            if name.endswith(".json"):
+                found += _reap(path)
+            else:
+                with suppress(OSError):
+                    os.unlink(path)
+    return found
+
+
+def _reap(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content: dict[str, Any] = json.load(file)
+        if content["format"] > FORMAT:
+            Logger().warn("{path} is of a newer gateway and is left alone", event="orphan.newer_format", path=path)
+            return []
+        gateway = content["gateway"]
+        if is_alive(gateway["pid"]) and start_time(gateway["pid"]) == gateway["start_time"]:
+            return []
+        entries = [Entry(**entry) for entry in content["children"]]
+        instance = str(content["instance"])
+    except (OSError, ValueError, KeyError, TypeError) as why:
+        Logger().warn("{path} cannot be read: {why}", event="orphan.unreadable", path=path, why=why)
+        return []
+    found = [f"{entry.server} (pid {entry.pid})" for entry in entries if _kill(entry)]
+    strays = kill_bearing(f"{INSTANCE_MARKER}={instance}")
+    if strays:
+        found.append(f"{strays} more that had left their groups")
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return found
+
+
+def _kill(entry: Entry) -> bool:
+    # The leader must be the very process we started: its number may be a stranger's by now.  A group whose leader has
+    # gone keeps its number from being given away, but only its marker proves it ours (`kill_bearing` finds those).
+    if not is_alive(entry.pid) or start_time(entry.pid) != entry.start_time:
+        return False
+    return signal_group(entry.pid, signal.SIGKILL)

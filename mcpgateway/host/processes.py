@@ -1,0 +1,133 @@
+"""What this machine tells of its processes, and the limits of our own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from zope.interface import implementer
+
+from mcpgateway.interfaces import IProcessTable
+
+FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
+
+_original: tuple[int, int] | None = None
+
+
+def raise_nofile() -> None:
+    """Raise our soft limit of open files; `original_nofile` puts it back for a child."""
+    global _original  # noqa: PLW0603 - the limit is a fact of the whole process, set once
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _original is None:
+        _original = soft, hard
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def original_nofile() -> Iterator[None]:
+    """Run a spawn under the limit we were started with: some programs close every descriptor up to it."""
+    if _original is None:
+        yield
+        return
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_original[0], now[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, now)
+
+
+@implementer(IProcessTable)
+class ProcessTable:
+    """The processes of this machine."""
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether that process runs (a zombie does not); true where it cannot be told."""
+        return is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether that process runs; a zombie does not, somebody else's does."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return _field(pid, 0) not in ("Z", "X")
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 where that cannot be told. With the pid it is an identity."""
+    return int(_field(pid, 19) or 0)
+
+
+def _field(pid: int, index: int) -> str:
+    # proc(5): the fields after the command's name, which is in parentheses and may hold anything; state is the first.
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            text = stat.read()
+    except OSError:
+        return ""
+    return text[text.rindex(b")") + 2 :].split()[index].decode()
+
+
+def group_is_alive(pgid: int) -> bool:
+    """Whether anything of a process group is left."""
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def signal_group(pgid: int, number: signal.Signals) -> bool:
+    """Signal a whole group; false when nothing is left of it."""
+    try:
+        os.killpg(pgid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # a member changed its user; those that are ours have got the signal
+        return True
+    return True
+
+
+def bearing(marker: str) -> list[int]:
+    """The processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
+    wanted = marker.encode()
+    found = []
+    with suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid() and _bears(name, wanted):
+                found.append(int(name))
+    return found
+
+
+def _bears(pid: str, marker: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return marker in environ.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def kill_bearing(marker: str) -> int:
+    """KILL every process that bears the marker, until none is left; the number of processes killed."""
+    killed = 0
+    for _ in range(20):  # each pass may meet children born during the last one
+        pids = bearing(marker)
+        for pid in pids:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        if not pids:
+            break
+    return killed
