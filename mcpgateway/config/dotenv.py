@@ -14,10 +14,10 @@ ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def parse_dotenv(text: str, file: str) -> dict[str, str]:
-    """Return the variables of a ``.env`` file; the last of several with one name counts.
+    r"""Return the variables of a ``.env`` file; the last of several with one name counts.
 
-    Single quotes keep everything, double quotes know ``\\n``, ``\\t``, ``\\"`` and ``\\\\``, and outside quotes
-    a blank and a ``#`` begin a comment.
+    Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"`` and ``\\``, and outside
+    quotes a blank and a ``#`` begin a comment.
 
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """

@@ -27,7 +27,9 @@ CODE_LOADING = frozenset(
 )
 CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_")
 # Python's own variables that change how it speaks, not what it runs.
-HARMLESS = frozenset("PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split())
+HARMLESS = frozenset(
+    "PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split()
+)
 
 
 def is_from_shell(environ: Mapping[str, str]) -> bool:

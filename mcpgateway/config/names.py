@@ -55,8 +55,7 @@ def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     names: dict[tuple[str, str], str] = {}
     crowded: list[tuple[str, Candidate]] = []
     for name, leaders in definitions.items():
-        for each in _without_bare(list(leaders.values())):
-            crowded.append((_wish(name, each), each))
+        crowded += [(_wish(name, each), each) for each in _without_bare(list(leaders.values()))]
         for definition in leaders:
             names[name, definition] = name
     taken = set(names.values()) - _left_bare(definitions)
@@ -87,7 +86,9 @@ def _without_bare(leaders: list[Candidate]) -> list[Candidate]:
 
 def _left_bare(definitions: dict[str, dict[str, Candidate]]) -> set[str]:
     return {
-        name for name, leaders in definitions.items() if len(_without_bare(list(leaders.values()))) == len(leaders)
+        name
+        for name, leaders in definitions.items()
+        if len(_without_bare(list(leaders.values()))) == len(leaders)
     }
 
 

@@ -13,11 +13,11 @@ def parse(text: str, file: str, *, strict: bool = True) -> Document:
     :raise ConfigError: the text is neither JSON nor YAML, or its top level is no mapping.
     """
     if not text.strip():
-        return Document(file, {}, lambda path: 1)
+        return _empty(file)
     read = jsontext.parse if is_json(text, file) else yamltext.parse
     document = read(text, file, strict=strict)
     if document.value is None:
-        return Document(file, {}, lambda path: 1)
+        return _empty(file)
     if not isinstance(document.value, dict):
         raise document.root().wrong("a mapping at the top level")
     return document
@@ -29,3 +29,7 @@ def is_json(text: str, file: str) -> bool:
     if extension in ("json", "yaml", "yml"):
         return extension == "json"
     return text.lstrip()[:1] in ("{", "[")
+
+
+def _empty(file: str) -> Document:
+    return Document(file, {}, lambda _path: 1)

@@ -18,22 +18,21 @@ LIMITS = frozenset(
     " sessions".split()
 )
 SERVER = frozenset(
-    "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth docker"
-    " rest_url health_endpoint openapi share scope protocol enabled disabled timeout timeout_ms interactive"
-    " prefix lazy port transport expose_tools auth name description tags capabilities projects defaultProject"
-    " lazy autoApprove alwaysAllow disabledTools trust".split()
+    "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth"
+    " docker rest_url health_endpoint openapi share scope protocol enabled disabled timeout timeout_ms"
+    " interactive prefix lazy port transport expose_tools auth name description tags capabilities projects defaultProject"
+    " autoApprove alwaysAllow disabledTools trust".split()
 )
 # Any of these makes an entry one of ours: no client writes them.
-OURS = frozenset("share scope env_policy interactive lazy protocol prefix expose_tools rest_url openapi".split())
+OURS = frozenset(
+    "share scope env_policy interactive lazy protocol prefix expose_tools rest_url openapi".split()
+)
 
 
 def unknown(place: Place, known: frozenset[str]) -> list[str]:
     """Return a warning for every key of a mapping that is not known, with the nearest one that is."""
-    found = []
-    for each in place.members():
-        if each.key not in known:
-            found.append(f"{each.where}: is not a known key and is ignored{_nearest(each.key, known)}")
-    return found
+    strange = (each for each in place.members() if each.key not in known)
+    return [f"{each.where}: is not a known key and is ignored{_nearest(each.key, known)}" for each in strange]
 
 
 def _nearest(key: str, known: frozenset[str]) -> str:

@@ -43,16 +43,17 @@ def parse(text: str, file: str, *, strict: bool = True) -> Document:
         raise ConfigError(f"{file}: is not valid YAML: {printable(str(why).splitlines()[0])}") from why
     except RecursionError as why:
         raise ConfigError(f"{file}: is nested too deeply") from why
-    reader = _Reader(file)
-    value = None if node is None else reader.value(node, (), strict)
+    reader = _Reader(file, strict=strict)
+    value = None if node is None else reader.value(node, ())
     return Document(file, value, reader.line_of, reader.written)
 
 
 class _Reader:
     """Turns nodes into values and remembers where they stood."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, *, strict: bool) -> None:
         self.file = file
+        self.strict = strict
         self.lines: dict[Path, int] = {}
         self.written: dict[Path, str] = {}
 
@@ -61,7 +62,7 @@ class _Reader:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def value(self, node: Any, path: Path, strict: bool) -> Any:
+    def value(self, node: Any, path: Path) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if len(self.lines) > NODE_LIMIT:
             raise self._wrong(node, "has too many values")
@@ -69,14 +70,14 @@ class _Reader:
             raise self._wrong(node, "is nested too deeply")
         match node.id:
             case "mapping":
-                return self._mapping(node, path, strict)
+                return self._mapping(node, path)
             case "sequence":
                 self._check_tag(node, "seq")
-                return [self.value(each, (*path, index), strict) for index, each in enumerate(node.value)]
+                return [self.value(each, (*path, index)) for index, each in enumerate(node.value)]
             case _:
                 return self._scalar(node, path)
 
-    def _mapping(self, node: Any, path: Path, strict: bool) -> dict[str, Any]:
+    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
         self._check_tag(node, "map")
         found: dict[str, Any] = {}
         merged: list[Any] = []
@@ -87,14 +88,14 @@ class _Reader:
             if key_node.id != "scalar":
                 raise self._wrong(key_node, "has a key that is not text")
             key = str(key_node.value)
-            if key in found and strict:
+            if key in found and self.strict:
                 raise self._wrong(key_node, f"the key '{printable(key)}' is there twice")
             self.lines[(*path, key)] = key_node.start_mark.line + 1
-            found[key] = self.value(value_node, (*path, key), strict)
+            found[key] = self.value(value_node, (*path, key))
         for each in merged:
             if each.id != "mapping":
                 raise self._wrong(each, "merges something that is not a mapping")
-            for key, value in self._mapping(each, path, strict).items():
+            for key, value in self._mapping(each, path).items():
                 found.setdefault(key, value)
         return found
 
@@ -110,18 +111,20 @@ class _Reader:
             case "int" | "float" as kind:
                 return self._number(node, path, kind)
             case _:
-                raise self._wrong(node, f"has the tag '{printable(str(node.tag))}', and tags are not supported")
+                raise self._wrong(
+                    node, f"has the tag '{printable(str(node.tag))}', and tags are not supported"
+                )
 
     def _number(self, node: Any, path: Path, kind: str) -> Any:
         text = str(node.value)
         digits = text.replace("_", "").lower()
         try:
             number = int(digits, BASES.get(digits.lstrip("+-")[:2], 10)) if kind == "int" else float(digits)
-        except ValueError:
+        except (ValueError, OverflowError):
             if digits.lstrip("+-") in (".inf", ".nan"):
                 raise self._wrong(node, f"found '{text}', which is not a number") from None
             return text
-        if not math.isfinite(number):
+        if not isinstance(number, int) and not math.isfinite(number):
             raise self._wrong(node, "has a number that is too large")
         if str(number) != text:
             self.written[path] = text
