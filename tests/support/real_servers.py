@@ -1,0 +1,50 @@
+"""How to start the servers that functional tests run; `make servers` installs those that are not ours."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURE = ROOT / "tests" / "servers" / "fixture.py"
+NPM_BIN = ROOT / "tests" / "servers" / "npm" / "node_modules" / ".bin"
+PYPI_BIN = ROOT / "build" / "pypi-servers" / "bin"
+
+
+def fixture(*flags: str) -> list[str]:
+    """Our own server that does what a test asks; the flags are those of ``tests/servers/fixture.py``."""
+    return [sys.executable, "-I", "-S", str(FIXTURE), *flags]
+
+
+def everything() -> list[str]:
+    """The reference server of npm, with one of each thing the protocol knows."""
+    return [_installed(NPM_BIN / "mcp-server-everything")]
+
+
+def filesystem(*directories: str) -> list[str]:
+    """The file server of npm, confined to some directories."""
+    return [_installed(NPM_BIN / "mcp-server-filesystem"), *directories]
+
+
+def memory() -> list[str]:
+    """The knowledge graph of npm; ``MEMORY_FILE_PATH`` in its environment says where it is kept."""
+    return [_installed(NPM_BIN / "mcp-server-memory")]
+
+
+def sequential_thinking() -> list[str]:
+    """The thinking pad of npm, which keeps one train of thought per process."""
+    return [_installed(NPM_BIN / "mcp-server-sequential-thinking")]
+
+
+def time(timezone: str = "UTC") -> list[str]:
+    """The clock of PyPI."""
+    return [_installed(PYPI_BIN / "mcp-server-time"), "--local-timezone", timezone]
+
+
+def git(repository: str) -> list[str]:
+    """The git server of PyPI, for one repository."""
+    return [_installed(PYPI_BIN / "mcp-server-git"), "--repository", repository]
+
+
+def _installed(program: Path) -> str:
+    if not program.exists():
+        raise FileNotFoundError(f"{program} is missing; run `make servers`.")
+    return str(program)
