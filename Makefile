@@ -25,8 +25,8 @@ $(VENV): setup.cfg pyproject.toml
 
 servers: $(NPM_SERVERS) $(PYPI_SERVERS) ## install the real MCP servers that functional tests run
 
-$(NPM_SERVERS): tests/servers/npm/package.json
-	cd tests/servers/npm && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+$(NPM_SERVERS): tests/servers/npm/package.json tests/servers/npm/package-lock.json
+	cd tests/servers/npm && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 # In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
