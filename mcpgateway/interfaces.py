@@ -60,8 +60,8 @@ class IChild(Interface):
 
     pid = Attribute("The process id it was started with (int), also its process group and session.")
 
-    def write(line: bytes) -> None:
-        """Queue one line (its newline included) for the child's stdin.
+    def write(line: bytes, *, now: bool = False) -> None:
+        """Queue one line (its newline included) for the child's stdin; ``now`` is for a child that has nothing to do.
 
         :raise Overloaded: the child has stopped reading and its queue is full.
         """

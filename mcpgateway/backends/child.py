@@ -131,8 +131,8 @@ class Child:
         self._pipes = transport.pipes
         self._pipes[0].registerProducer(self.protocol, True)
 
-    def write(self, line: bytes) -> None:
-        """Queue one line for the child's stdin.
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Queue one line for the child's stdin, or with ``now`` write it at once if nothing is queued.
 
         :raise Overloaded: the child has stopped reading and its queue is full.
         :raise BackendGone: it has exited, or is being stopped.
@@ -143,8 +143,13 @@ class Child:
         if pipe.producerPaused:
             self.queued += len(line)
             if self.queued > STDIN_LIMIT:
-                raise Overloaded(f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it")
-        pipe.write(line)
+                raise Overloaded(
+                    f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it"
+                )
+        if now:
+            pipe.write_now(line)
+        else:
+            pipe.write(line)
 
     def output(self, data: bytes) -> None:
         """Bytes of its stdout."""
@@ -165,7 +170,9 @@ class Child:
             return
         self.has_exited = True
         self._drain()
-        signal_group(self.pid, signal.SIGKILL)  # whoever holds its pipes or was its helper has no purpose any more
+        signal_group(
+            self.pid, signal.SIGKILL
+        )  # whoever holds its pipes or was its helper has no purpose any more
         for pipe in list(self._pipes.values()):
             pipe.loseConnection()
         value = reason.value

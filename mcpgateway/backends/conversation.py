@@ -54,7 +54,9 @@ class Conversation:
 
     log = Logger()
 
-    def __init__(self, server: str, listener: INoticeListener, on_gone: Callable[[Conversation, Gone], None]) -> None:
+    def __init__(
+        self, server: str, listener: INoticeListener, on_gone: Callable[[Conversation, Gone], None]
+    ) -> None:
         self.server = server
         self.child: IChild | None = None
         self.pending: dict[int, Call] = {}
@@ -153,7 +155,9 @@ class Conversation:
         call = self.pending.pop(number, None) if number is not None else None
         if call is None:
             self.strays += 1
-            self.log.debug("{server} answered a call that nobody waits for", event="reply.stray", server=self.server)
+            self.log.debug(
+                "{server} answered a call that nobody waits for", event="reply.stray", server=self.server
+            )
         elif ("result" in envelope) == ("error" in envelope):
             call.sink.failed(call, BadReply(f"{self.server} answered with neither a result nor an error"))
         else:
@@ -194,7 +198,9 @@ class Conversation:
         self.strays += 1
         call = self.pending.pop(number, None) if (number := _number_at_head(line)) is not None else None
         if call is not None:
-            call.sink.failed(call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}"))
+            call.sink.failed(
+                call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}")
+            )
             return
         self.log.info(
             "{server} printed a line that is not JSON-RPC: {line}",
@@ -221,7 +227,9 @@ class Conversation:
         waiting, self.pending = self.pending, {}
         self._on_gone(self, why)
         for call in waiting.values():
-            call.sink.failed(call, BackendGone(f"{self.server} ended before it answered ({why})", why.last_words))
+            call.sink.failed(
+                call, BackendGone(f"{self.server} ended before it answered ({why})", why.last_words)
+            )
 
     def _take_number(self) -> int:
         self._number += 1
@@ -230,7 +238,8 @@ class Conversation:
     def _write(self, envelope: Envelope) -> None:
         if self.child is None or self.ended is not None:
             raise BackendGone(f"{self.server} is not running")
-        self.child.write(jsonrpc.line(envelope))
+        # A busy child gets a whole turn's messages in one piece; an idle one gets its only one at once.
+        self.child.write(jsonrpc.line(envelope), now=not self.pending)
 
 
 def _number_at_head(line: bytes) -> int | None:

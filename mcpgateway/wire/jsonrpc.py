@@ -20,11 +20,15 @@ from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, Par
 
 Envelope = dict[str, Raw]
 
-DEPTH_LIMIT = 128  # pydantic refuses at 200 and the standard library near 1000; both drop the message silently
+DEPTH_LIMIT = (
+    128  # pydantic refuses at 200 and the standard library near 1000; both drop the message silently
+)
 ID_LIMIT = 4096  # bytes; ids are kept for as long as a call runs
 METHOD_LIMIT = 1024  # bytes of JSON text
 
-PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
+PROTOCOL_VERSION_KEY = (
+    "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
+)
 
 VERSION = Raw(b'"2.0"')
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
@@ -79,9 +83,11 @@ def read_client(body: bytes) -> Message:
     What a stdio server would drop without an answer is refused here: batches, null or fractional ids, ``params`` that
     are no object, invalid UTF-8, absurd depth.
 
-    :raise ParseError: not JSON, or not UTF-8.
+    :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
     :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
     """
+    if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT:
+        _check_depth(body)
     envelope = decode(body)
     if envelope.get("jsonrpc") != VERSION:
         raise MalformedMessage('Invalid Request: "jsonrpc" must be "2.0"')
@@ -110,19 +116,19 @@ def _response(envelope: Envelope) -> Message:
 def decode(data: bytes) -> Envelope:
     """Decode the first level of one JSON object, from either side.
 
-    :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
+    :raise ParseError: not JSON, not UTF-8, or nested deeper than Python's stack.
     :raise MalformedMessage: JSON, but no object.
     """
     if not data.isascii():
         _check_utf8(data)
-    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
-        _check_depth(data)
     try:
         return _read_members(data)
     except msgspec.ValidationError:
         raise MalformedMessage("Invalid Request: one JSON-RPC object is expected") from None
     except msgspec.DecodeError as why:
         return _decode_surrogates(data, why)
+    except RecursionError:
+        raise ParseError("Parse error: nested too deep") from None
 
 
 def _check_utf8(data: bytes) -> None:

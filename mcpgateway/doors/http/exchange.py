@@ -1,43 +1,53 @@
-"""One HTTP request and its answer, as the doors see them."""
+"""One request and its answer, as a door sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from http.client import responses
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from twisted.web.server import Site
+from twisted.internet.interfaces import IAddress
 
+from mcpgateway.doors.http.head import Head
+
+if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
 
 JSON = b"application/json"
-LARGE = 16_384  # from here on a body is written beside its head rather than copied behind it
-STREAM_HEAD = b"Content-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
-STATUS_LINES = {code: f"HTTP/1.1 {code} {reason}\r\n".encode() for code, reason in responses.items()}
+CLOSE = b"Connection: close\r\n"
+KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
+LARGE = 64 * 1024  # a body from here on is handed to the transport as it is, not copied behind its head
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_EVENT_STREAM = (
+    STATUS_LINES[200] + b"Content-Type: text/event-stream\r\n"
+    b"Cache-Control: no-cache, no-transform\r\n"
+    b"X-Accel-Buffering: no\r\n"
+)
+_BODILESS = frozenset((204, 304))
 
 
 class Exchange:
-    """A request whose headers are in, and later its body; answered once.
+    """A request that has arrived, and the one answer it gets.
 
-    :ivar path: the path as sent, still percent-encoded, without the query.
-    :ivar headers: by lower-case name; repeated ones joined with a comma.
-    :ivar body: the whole body, once `IDoor.handle` is called.
-    :ivar route: what the door remembers of its own judgement.
-    :ivar on_gone: called once when the client disconnects before the answer is finished.
-    :ivar close: the connection ends after this answer.
+    :ivar path: as sent, without the query.
+    :ivar query: as sent, without its question mark.
+    :ivar version: ``1.0`` or ``1.1``.
+    :ivar headers: by lower-case name; shared between requests, so never changed.
+    :ivar body: empty until the request has arrived whole.
+    :ivar route: free for the door.
+    :ivar on_gone: called once if the client disconnects before the answer is finished.
+    :ivar gone: the client cannot be told anything any more.
+    :ivar answered: the answer is finished.
+    :ivar streaming: the answer is an event stream.
     """
 
     __slots__ = (
         "_channel",
-        "_chunked",
-        "_early",
-        "_web",
         "answered",
         "body",
-        "close",
         "gone",
+        "head",
         "headers",
         "method",
         "on_gone",
@@ -50,125 +60,95 @@ class Exchange:
         "version",
     )
 
-    def __init__(
-        self, channel: Channel, method: bytes, target: bytes, version: bytes, headers: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, channel: Channel, head: Head) -> None:
         self._channel = channel
-        self._chunked = False
-        self._early: list[bytes] | None = None
-        self._web: Any = None
-        self.method = method
-        self.path, _, self.query = target.partition(b"?")
-        self.version = version
-        self.headers = headers
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.query = head.query
+        self.version = head.version
+        self.headers = head.headers
         self.body = b""
-        self.peer = channel.peer
-        self.secure = channel.secure
+        self.peer: IAddress = channel.peer
+        self.secure: bool = channel.secure
         self.route: Any = None
         self.on_gone: Callable[[], None] | None = None
         self.gone = False
         self.answered = False
         self.streaming = False
-        self.close = False
 
     def answer(self, status: int, body: bytes = b"", content_type: bytes = JSON, extra: bytes = b"") -> None:
-        """Answer with a whole body; ``extra`` holds further header lines, each with its end."""
-        if self.answered or self.gone:
-            return
+        """Give the whole answer; ``extra`` is more header lines, each with its line end.
+
+        :raise RuntimeError: there is an answer already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
         self.answered = True
-        head = [STATUS_LINES[status], self._channel.factory.date]
-        if body:
-            head += (b"Content-Type: ", content_type, b"\r\n")
-        head += (b"Content-Length: %d\r\n" % len(body), extra, self._connection(), b"\r\n")
-        if self.method == b"HEAD":
-            body = b""
-        if len(body) < LARGE:
-            head.append(body)
-            self._write(b"".join(head))
-        else:
-            self._write(b"".join(head), body)
-        self._channel.finished(self)
+        if self.gone:
+            return
+        channel = self._channel
+        channel.write_answer(_answer_head(status, len(body), content_type, extra + channel.connection_line()), body)
+        channel.answer_done()
 
     def begin_stream(self, extra: bytes = b"") -> None:
-        """Answer with a stream of events; say them with `send`, end it with `finish`."""
-        if self.answered or self.streaming or self.gone:
-            return
+        """Begin an answer that is a stream of events.
+
+        :raise RuntimeError: there is an answer already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
         self.streaming = True
-        self._chunked = self.version == b"1.1"
-        if not self._chunked:
-            self.close = True
-        framing = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
-        head = (STATUS_LINES[200], self._channel.factory.date, STREAM_HEAD, framing, extra, self._connection(), b"\r\n")
-        self._write(b"".join(head))
+        if self.gone:
+            return
+        channel = self._channel
+        if self.version == b"1.1":
+            framing = channel.connection_line() + b"Transfer-Encoding: chunked\r\n\r\n"
+        else:
+            channel.is_last = True
+            framing = CLOSE + b"\r\n"
+        channel.write(_EVENT_STREAM + extra + framing)
 
     def send(self, data: bytes) -> bool:
-        """Say something on the stream; false when nobody hears it, or its reader has fallen too far behind."""
-        if self.gone or self.answered or not self.streaming:
+        """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
+        if self.gone or self.answered:
             return False
-        if not self._channel.has_room(len(data)):
-            self.abort()
-            return False
-        if self._chunked:
+        if not data or self.method == b"HEAD":
+            return True
+        if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._write(data)
-        return True
+        return self._channel.write_stream(data)
 
     def finish(self) -> None:
         """End the stream."""
-        if self.gone or self.answered or not self.streaming:
+        if self.answered:
             return
         self.answered = True
-        if self._chunked:
-            self._write(LAST_CHUNK)
-        self._channel.finished(self)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._channel.abort()
-
-    def to_web(self, site: Site) -> None:
-        """Hand the request to a twisted.web site, which answers it."""
-        from mcpgateway.doors.http.webrequest import WebChannel  # twisted.web is for the control plane only
-
-        self._web = WebChannel(self, self._channel, site)
-        self._web.begin()
-
-    def web_write(self, *pieces: bytes) -> None:
-        """Write what a twisted.web request has framed itself."""
-        if not self.gone:
-            self._write(*pieces)
-
-    def web_done(self) -> None:
-        """The twisted.web request is finished."""
-        if not self.answered and not self.gone:
-            self.answered = True
-            self._channel.finished(self)
-
-    def started(self) -> None:
-        """It is this request's turn: what it said before may leave now."""
-        early, self._early = self._early, None
-        if early:
-            self._channel.write(early)
-
-    def lost(self, reason: Any) -> None:
-        """The client has disconnected."""
         if self.gone:
             return
-        self.gone = True
-        on_gone, self.on_gone = self.on_gone, None
-        if self._web is not None:
-            self._web.lost(reason)
-        if on_gone is not None and not self.answered:
-            on_gone()
-
-    def _connection(self) -> bytes:
-        if self.close:
-            return b"Connection: close\r\n"
-        return b"Connection: keep-alive\r\n" if self.version == b"1.0" else b""
-
-    def _write(self, *pieces: bytes) -> None:
         channel = self._channel
-        if channel.active is self:
-            channel.write(pieces)
-        else:  # refused before its turn: pipelined answers leave in order
-            self._early = [*(self._early or ()), *pieces]
+        if self.version == b"1.1" and self.method != b"HEAD" and not channel.write_stream(b"0\r\n\r\n"):
+            return
+        channel.answer_done()
+
+    def abort(self) -> None:
+        """Cut the connection; nothing more is said and ``on_gone`` is not called."""
+        self.on_gone = None
+        if not self.gone:
+            self._channel.abort()
+
+    def to_web(self, site: Any) -> None:
+        """Let a `twisted.web.server.Site` answer; it must have been made with ``parsePOSTFormSubmission=False``."""
+        # twisted.web costs memory and start-up time, and an MCP client never needs it.
+        from mcpgateway.doors.http.webrequest import WebChannel
+
+        WebChannel(self, self._channel, site).begin()
+
+
+def _answer_head(status: int, length: int, content_type: bytes, extra: bytes) -> bytes:
+    line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+    if length:
+        return b"%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (line, content_type, extra, length)
+    if status in _BODILESS:
+        return b"%b%b\r\n" % (line, extra)
+    return b"%b%bContent-Length: 0\r\n\r\n" % (line, extra)

@@ -99,7 +99,9 @@ def socket_path(home: str) -> str:
     path = os.path.join(home, "gateway.sock")
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
-    base = os.environ.get("XDG_RUNTIME_DIR") or os.path.join(tempfile.gettempdir(), f"mcpgateway-{os.getuid()}")
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.path.join(
+        tempfile.gettempdir(), f"mcpgateway-{os.getuid()}"
+    )
     os.makedirs(base, 0o700, exist_ok=True)
     state = os.lstat(base)
     if state.st_uid != os.getuid() or not os.path.isdir(base) or os.path.islink(base):
@@ -133,7 +135,9 @@ def _bound(listen: Callable[[], IListeningPort], where: str) -> IListeningPort:
 def _taken(where: str, why: BaseException | None) -> str:
     reason = getattr(why, "socketError", why)
     if _errno(why) == errno.EADDRINUSE:
-        return f"cannot listen on {where}: it is in use by another program; stop that or choose another --port"
+        return (
+            f"cannot listen on {where}: it is in use by another program; stop that or choose another --port"
+        )
     return f"cannot listen on {where}: {_first_line(reason)}"
 
 

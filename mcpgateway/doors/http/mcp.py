@@ -242,7 +242,9 @@ class McpDoor:
         known = self._accepts.get(header)
         if known is None:
             kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
-            known = Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
+            known = Accepted(
+                any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds)
+            )
             if len(self._accepts) < REMEMBERED:
                 self._accepts[header] = known
         return known

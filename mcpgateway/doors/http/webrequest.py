@@ -70,13 +70,26 @@ class WebChannel:
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers | list[Any]) -> None:
         """Write the head of the answer."""
-        pairs = list(headers.getAllRawHeaders()) if isinstance(headers, Headers) else [(n, [v]) for n, v in headers]
+        pairs = (
+            list(headers.getAllRawHeaders())
+            if isinstance(headers, Headers)
+            else [(n, [v]) for n, v in headers]
+        )
         names = {name.lower() for name, _ in pairs}
         exchange = self._exchange
-        if b"content-length" not in names and b"transfer-encoding" not in names and exchange.version == b"1.0":
+        if (
+            b"content-length" not in names
+            and b"transfer-encoding" not in names
+            and exchange.version == b"1.0"
+        ):
             exchange.close = True
         lines = [b"HTTP/1.1 " + code + b" " + reason]
-        lines += [name + b": " + value for name, values in pairs for value in values if name.lower() != b"connection"]
+        lines += [
+            name + b": " + value
+            for name, values in pairs
+            for value in values
+            if name.lower() != b"connection"
+        ]
         if exchange.close:
             lines.append(b"Connection: close")
         elif exchange.version == b"1.0":
@@ -89,7 +102,7 @@ class WebChannel:
 
     def writeSequence(self, iovec: Any) -> None:
         """Write several pieces."""
-        self._exchange.web_write(*iovec)
+        self._exchange.web_write(b"".join(iovec))
 
     def requestDone(self, request: Request) -> None:
         """The answer is complete."""
@@ -115,5 +128,7 @@ class WebChannel:
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._exchange.close = True
-        self._exchange.web_write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        self._exchange.web_write(
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
         self._exchange.web_done()

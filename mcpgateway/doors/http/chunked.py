@@ -1,0 +1,92 @@
+"""Decode a chunked request body (RFC 9112 section 7.1), strictly.
+
+    body    = *chunk last trailers CRLF
+    chunk   = 1*8HEX [ ";" extension ] CRLF data CRLF          (no other line ends, no spaces before ";")
+    last    = 1*8"0" [ ";" extension ] CRLF
+    trailer = token ":" value CRLF                             (read, bounded and dropped)
+"""
+
+from __future__ import annotations
+
+import re
+
+LINE_LIMIT = 256  # bytes of a size line; extensions are allowed and mean nothing here
+TRAILERS_LIMIT = 8 * 1024
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~\x80-\xff]*+)?\r\n")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n")
+
+
+class BadChunk(Exception):
+    """The body is not in the chunked coding."""
+
+
+class ChunkedBody:
+    """Takes a body as it arrives.
+
+    :ivar body: what has been decoded; one buffer, because tiny chunks as objects would cost fifty times their size.
+    :ivar is_done: the end has been read.
+    :ivar rest: what came after the end.
+    """
+
+    __slots__ = ("_left", "_line", "_read", "_trailers", "body", "is_done", "rest")
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.is_done = False
+        self.rest = b""
+        self._line = b""
+        self._left = 0
+        self._trailers = 0
+        self._read = self._size
+
+    def feed(self, data: bytes, limit: int) -> None:
+        """Take the next bytes; decoding stops once the body has grown beyond ``limit``.
+
+        :raise BadChunk: it breaks the grammar.
+        """
+        position, end = 0, len(data)
+        while position < end and not self.is_done:
+            if self._left:
+                piece = data[position : position + self._left]
+                self.body += piece
+                self._left -= len(piece)
+                position += len(piece)
+                if len(self.body) > limit:
+                    return
+                continue
+            position = self._take_line(data, position)
+        if self.is_done:
+            self.rest = data[position:]
+
+    def _take_line(self, data: bytes, position: int) -> int:
+        stop = data.find(b"\n", position)
+        after = stop + 1 if stop >= 0 else len(data)
+        if after - position + len(self._line) > LINE_LIMIT and self._read != self._trailer:
+            raise BadChunk
+        self._line += data[position:after]
+        if len(self._line) + self._trailers > TRAILERS_LIMIT:
+            raise BadChunk
+        if stop >= 0:
+            line, self._line = self._line, b""
+            self._read(line)
+        return after
+
+    def _size(self, line: bytes) -> None:
+        match = _SIZE.fullmatch(line)
+        if match is None:
+            raise BadChunk
+        self._left = int(match[1], 16)
+        self._read = self._data_end if self._left else self._trailer
+
+    def _data_end(self, line: bytes) -> None:
+        if line != b"\r\n":
+            raise BadChunk
+        self._read = self._size
+
+    def _trailer(self, line: bytes) -> None:
+        if line == b"\r\n":
+            self.is_done = True
+        elif _TRAILER.fullmatch(line) is None:
+            raise BadChunk
+        self._trailers += len(line)
