@@ -1,0 +1,104 @@
+"""Reference tables made from the code that defines what they list, so that they cannot lag behind it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+
+import mcpgateway
+
+PACKAGE = Path(mcpgateway.__file__).parent
+LEVELS = {"debug", "info", "warn", "error", "critical", "failure"}
+
+
+class Event(NamedTuple):
+    """One event of the log."""
+
+    name: str
+    level: str
+    sentence: str
+    module: str
+
+
+def events() -> list[Event]:
+    """Every event that a module of the package logs."""
+    found = {event for path in PACKAGE.rglob("*.py") for event in events_of(path)}
+    return sorted(found)
+
+
+def events_of(path: Path) -> Iterator[Event]:
+    """The events that one module logs: calls of a logger that have an ``event``."""
+    module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        names = [word.value.value for word in node.keywords if word.arg == "event"]
+        if node.func.attr in LEVELS and names and node.args:
+            yield Event(names[0], node.func.attr, ast.literal_eval(node.args[0]), module)
+
+
+class EventTable(Directive):
+    """``.. events::`` - all events, their levels and sentences."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        rows = [
+            (nodes.literal(text=name), nodes.Text(level), nodes.Text(sentence), nodes.literal(text=module))
+            for name, level, sentence, module in events()
+        ]
+        return [table(("Event", "Level", "Sentence", "Module"), (22, 8, 50, 20), rows)]
+
+
+class OptionTable(Directive):
+    """``.. options::`` - what follows ``twistd mcpgateway`` on a command line."""
+
+    SKIPPED: ClassVar = {"version", "help"}
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.tap import Options
+
+        options = Options()
+        rows = []
+        for name, text in sorted(documented(options)):
+            rows.append((nodes.literal(text=f"--{name}"), nodes.Text(text)))
+        return [table(("Option", "Meaning"), (25, 75), rows)]
+
+
+def documented(options: object) -> Iterator[tuple[str, str]]:
+    """Name and meaning of every option that a `usage.Options` declares."""
+    for parameter in options.optParameters:
+        yield f"{parameter[0]}=", parameter[3]
+    for flag in options.optFlags:
+        yield flag[0], flag[2]
+    for name in dir(type(options)):
+        if name.startswith("opt_") and name[4:] not in OptionTable.SKIPPED:
+            text = getattr(type(options), name).__doc__ or ""
+            yield f"{name[4:].replace('_', '-')}=", " ".join(text.split())
+
+
+def table(heads: tuple[str, ...], widths: tuple[int, ...], rows: list[tuple[nodes.Node, ...]]) -> nodes.table:
+    """A docutils table."""
+    group = nodes.tgroup(cols=len(heads))
+    group.extend(nodes.colspec(colwidth=width) for width in widths)
+    group += nodes.thead("", row([nodes.Text(head) for head in heads]))
+    group += nodes.tbody("", *[row(cells) for cells in rows])
+    return nodes.table("", group, classes=["colwidths-given"])
+
+
+def row(cells: list[nodes.Node] | tuple[nodes.Node, ...]) -> nodes.row:
+    """One row of a table."""
+    return nodes.row("", *[nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Make the directives known to Sphinx."""
+    app.add_directive("events", EventTable)
+    app.add_directive("options", OptionTable)
+    return {"parallel_read_safe": True}
