@@ -176,7 +176,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site), reactor)
     listeners = bind(reactor, settings.gateway, home, factory)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())
-    return GatewayService(settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian)
+    return GatewayService(
+        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian
+    )
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

@@ -77,7 +77,7 @@ def _candidate(entry: Entry) -> Candidate:
 
 def _order(entry: Entry) -> tuple[object, ...]:
     origin = entry.origin
-    return (origin.scope.value, origin.rank, origin.project, entry.title != slug(entry.title), entry.title)
+    return (origin.scope.value, origin.rank, entry.title != slug(entry.title), origin.project, entry.title)
 
 
 def _definition(entry: Entry) -> str:

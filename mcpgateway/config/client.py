@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.entry import Entry, Origin, Scope, is_enabled, is_stdio, read_entry, url_of
+from mcpgateway.config.entry import (
+    STDIO_TYPES,
+    Entry,
+    Origin,
+    Scope,
+    is_enabled,
+    is_stdio,
+    read_entry,
+    url_of,
+)
 from mcpgateway.errors import ConfigError
 
 # VS Code calls them servers, opencode calls them mcp.
@@ -33,6 +42,9 @@ def read_client(document: Document, rank: int, warnings: list[str]) -> Found:
     """Read the servers of a client's file, of the user's scope and of all projects."""
     entries: list[Entry] = []
     remotes: list[str] = []
+    top = document.root().at(SERVER_KEYS[0])
+    if top.value is not None and not isinstance(top.value, dict):
+        warnings.append(f"{top.wrong('a mapping')}; it is ignored")
     for place, origin in _places(document, rank):
         try:
             _read_one(place, origin, entries, remotes)
@@ -48,7 +60,7 @@ def _read_one(place: Place, origin: Origin, entries: list[Entry], remotes: list[
         return
     if is_stdio(place):
         entries.append(read_entry(place, origin))
-    elif place.has("type") or url_of(place):
+    elif url_of(place) or place.value.get("type") not in (None, *STDIO_TYPES):
         remotes.append(url_of(place))
     else:
         raise place.wrong_secret("an entry with a command or a url")

@@ -22,7 +22,7 @@ class Document:
     :ivar file: its path, as the user is told.
     :ivar value: mappings, lists, text, numbers, booleans and None.
     :ivar line_of: finds the line of the value at a path.
-    :ivar written: numbers as they were written, by path, where that differs from ``str`` of the number.
+    :ivar written: numbers and booleans as they were written, by path, where that is not how they print.
     """
 
     file: str
@@ -106,19 +106,10 @@ def shown(value: Any) -> str:
 
 def kind(value: Any) -> str:
     """Return what sort of value this is, in words."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case str():
-            return "text"
-        case int() | float():
-            return "a number"
-        case list():
-            return "a list"
-        case _:
-            return "a mapping"
+    if value is None:
+        return "nothing"
+    kinds = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
+    return kinds.get(type(value), "a mapping")
 
 
 def printable(text: str) -> str:

@@ -70,12 +70,17 @@ class Entry:
     argv: tuple[str, ...] = field(repr=False)
     env: Mapping[str, str] = field(repr=False)
     origin: Origin
-    where: str
+    place: Place | None = field(default=None, repr=False)
     cwd: str = ""
     share: Share | None = None
     timeout_s: float | None = None
     interactive: bool | None = None
     full_env: bool = False
+
+    @property
+    def where(self) -> str:
+        """File, line and key, for people; finding the line is work that only a message is worth."""
+        return self.place.where if self.place else f"{self.origin.words}: {self.title}"
 
 
 def is_enabled(place: Place) -> bool:
@@ -115,7 +120,7 @@ def read_entry(place: Place, origin: Origin) -> Entry:
         env=_env(place),
         cwd=values.text(place.at("cwd")) if place.has("cwd") else "",
         origin=origin,
-        where=place.where,
+        place=place,
         full_env=origin.full_env,
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
 from mcpgateway.config.document import Document, Path, printable
 from mcpgateway.errors import ConfigError
 
+LINE_END = re.compile("\n")
 BLANK = re.compile(r"[ \t\n\r]*")
 # One string, one opening or one closing bracket; with the colon that makes a string a key.
 TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*(:?)|([{\[])|([}\]])')
@@ -32,21 +34,48 @@ def parse(text: str, file: str, *, strict: bool = True) -> Document:
         raise ConfigError(f"{file}: is not valid JSON: {printable(str(why))}") from why
     if repeated and strict:
         raise ConfigError(_say_repeated(text, file))
-    return Document(file, value, lambda path: line_of(text, path))
+    return Document(file, value, Lines(text).line_of)
 
 
-def line_of(text: str, path: Path) -> int:
-    """Return the line on which the value at a path begins, or the nearest line above it that can be found."""
-    import json
+class Lines:
+    """Finds the lines of values in a JSON text that is known to be well-formed, and reads no part of it twice."""
 
-    decoder = json.JSONDecoder()
-    at = _skip(text, 0)
-    for step in path:
-        found = _member(text, at, step, decoder.raw_decode)
-        if found is None:
-            break
-        at = found
-    return text.count("\n", 0, at) + 1
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._ends: list[int] | None = None
+        self._members: dict[Path, dict[str | int, int]] = {}
+
+    def line_of(self, path: Path) -> int:
+        """Return the line on which the value at a path begins, or the nearest value above it that is there."""
+        at = _skip(self._text, 0)
+        for depth, step in enumerate(path):
+            above = path[:depth]
+            if above not in self._members:
+                self._members[above] = self._read(at)
+            if step not in self._members[above]:
+                break
+            at = self._members[above][step]
+        if self._ends is None:
+            self._ends = [each.start() for each in LINE_END.finditer(self._text)]
+        return bisect_left(self._ends, at) + 1
+
+    def _read(self, at: int) -> dict[str | int, int]:
+        import json
+
+        text, decode = self._text, json.JSONDecoder().raw_decode
+        found: dict[str | int, int] = {}
+        opening = text[at]
+        position = _skip(text, at + 1)
+        while opening in "{[" and text[position] not in "}]":
+            key: str | int = len(found)
+            if opening == "{":
+                key, position = decode(text, position)
+                position = _skip(text, _skip(text, position) + 1)
+            # A key may be there twice: the last one is the one that counts.
+            found[key] = position
+            position = _skip(text, decode(text, position)[1])
+            position = _skip(text, position + 1) if text[position] == "," else position
+        return found
 
 
 def _pairs(repeated: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
@@ -68,24 +97,6 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _member(text: str, at: int, step: str | int, decode: Callable[[str, int], tuple[Any, int]]) -> int | None:
-    # The text has been parsed before, so what follows is known to be well-formed. A key may stand there
-    # twice; the last one is the one that counts.
-    closing = "}" if isinstance(step, str) else "]"
-    position, index, found = _skip(text, at + 1), 0, None
-    while text[at] in "{[" and text[position : position + 1] not in (closing, ""):
-        key: Any = index
-        if closing == "}":
-            key, position = decode(text, position)
-            position = _skip(text, _skip(text, position) + 1)
-        if key == step:
-            found = position
-        position = _skip(text, decode(text, position)[1])
-        position = _skip(text, position + 1) if text[position : position + 1] == "," else position
-        index += 1
-    return found
-
-
 def _say_repeated(text: str, file: str) -> str:
     import json
 
@@ -97,9 +108,9 @@ def _say_repeated(text: str, file: str) -> str:
         elif closing:
             keys.pop()
         elif colon:
-            key = json.loads(string, strict=False)
+            key = json.loads(string)
             if key in keys[-1]:
-                line = text.count("\n", 0, token.start()) + 1
-                return f"{file}, line {line}: the key '{printable(key)}' is there twice"
+                break
             keys[-1].add(key)
-    return f"{file}: a key is there twice"
+    line = text.count("\n", 0, token.start()) + 1
+    return f"{file}, line {line}: the key '{printable(key)}' is there twice"

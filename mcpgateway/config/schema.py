@@ -20,8 +20,8 @@ LIMITS = frozenset(
 SERVER = frozenset(
     "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth"
     " docker rest_url health_endpoint openapi share scope protocol enabled disabled timeout timeout_ms"
-    " interactive prefix lazy port transport expose_tools auth name description tags capabilities projects defaultProject"
-    " autoApprove alwaysAllow disabledTools trust".split()
+    " interactive prefix lazy port transport expose_tools auth name description tags capabilities"
+    " projects defaultProject autoApprove alwaysAllow disabledTools trust".split()
 )
 # Any of these makes an entry one of ours: no client writes them.
 OURS = frozenset(

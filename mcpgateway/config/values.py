@@ -71,7 +71,7 @@ def plain(place: Place, *, secret: bool = False) -> str:
         case str() if "\0" not in place.value:
             return place.value
         case bool():
-            return "true" if place.value else "false"
+            return place.document.written.get(place.path, "true" if place.value else "false")
         case int() | float():
             return place.document.written.get(place.path, str(place.value))
         case _:

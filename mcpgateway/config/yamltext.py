@@ -107,6 +107,7 @@ class _Reader:
             case "null":
                 return None
             case "bool":
+                self.written[path] = text
                 return text.lower() in ("true", "yes", "on", "y")
             case "int" | "float" as kind:
                 return self._number(node, path, kind)

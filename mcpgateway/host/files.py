@@ -6,10 +6,12 @@ Everything here blocks; it is meant for start-up and for control roads, never fo
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from mcpgateway.errors import ConfigError
 
@@ -82,7 +84,9 @@ def read_or_create_token(path: str) -> str:
     :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
     """
     try:
-        return _kept_token(path) or _new_token(path)
+        # Two that start at once must not each make their own.
+        with _locked(os.path.dirname(path) or "."):
+            return _kept_token(path) or _new_token(path)
     except (OSError, ValueError) as why:
         raise ConfigError(f"{path}: the token cannot be kept there: {_reason(why)}") from why
 
@@ -135,6 +139,16 @@ def _kept_token(path: str) -> str | None:
     if len(token) < TOKEN_CHARACTERS or not token.isascii():
         return None
     return token.decode("ascii")
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _new_token(path: str) -> str:

@@ -67,7 +67,9 @@ class Guardian:
         args = [sys.executable, "-I", "-S", guardian_main.__file__, f"{INSTANCE_MARKER}={self._instance}"]
         try:
             # Its environment is empty: it must not bear the marker itself.
-            self._reactor.spawnProcess(_Helper(self), sys.executable, args, {}, childFDs={0: "w", 1: null, 2: null})
+            self._reactor.spawnProcess(
+                _Helper(self), sys.executable, args, {}, childFDs={0: "w", 1: null, 2: null}
+            )
         except OSError as why:
             self.log.error("the guardian could not be started: {why}", event="guardian.failed", why=why)
             self._retry()

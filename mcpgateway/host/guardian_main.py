@@ -66,7 +66,9 @@ def bearing(marker: bytes) -> list[int]:
     except OSError:
         return []
     own = posix.getpid()
-    return [int(name) for name in names if name.isdigit() and int(name) != own and marker in environment(name)]
+    return [
+        int(name) for name in names if name.isdigit() and int(name) != own and marker in environment(name)
+    ]
 
 
 def environment(pid: str) -> list[bytes]:

@@ -99,7 +99,9 @@ def _reap(path: str) -> list[str]:
         with open(path, encoding="utf-8") as file:
             content: dict[str, Any] = json.load(file)
         if content["format"] > FORMAT:
-            Logger().warn("{path} is of a newer gateway and is left alone", event="orphan.newer_format", path=path)
+            Logger().warn(
+                "{path} is of a newer gateway and is left alone", event="orphan.newer_format", path=path
+            )
             return []
         gateway = content["gateway"]
         if is_alive(gateway["pid"]) and start_time(gateway["pid"]) == gateway["start_time"]:

@@ -74,7 +74,9 @@ class Census:
     def immorterm(self) -> dict[str, Any]:
         """S000's body."""
         slots = self._slots()
-        servers = [self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()]
+        servers = [
+            self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()
+        ]
         uptime = self.switchboard.sessions.now
         return {
             "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),

@@ -48,7 +48,9 @@ class Notices:
 
     def asked(self, backend: Any, method: str, message: Envelope) -> None:
         """Refuse: no client capabilities were declared to it, so there is nobody it could mean."""
-        self.log.debug("{server} asked {method}", event="question.refused", server=backend.server, method=method)
+        self.log.debug(
+            "{server} asked {method}", event="question.refused", server=backend.server, method=method
+        )
         try:
             backend.reply(message, UnknownMethod(f"Method not found: {method} (no client offers it)"))
         except GatewayError as why:

@@ -27,6 +27,7 @@ EXTENSIONS = ("yaml", "yml", "json")
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
 # What immorterm-mcp-gateway gives a classified server that names no time of its own.
 IMMORTERM_TIMEOUT_S = 120.0
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -141,7 +142,7 @@ def _is_ours(url: str, gateway: GatewaySettings) -> bool:
 
     try:
         parts = urlsplit(url)
-        port = parts.port
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return False
     return port == gateway.http_port and parts.hostname in (*LOOPBACK_NAMES, gateway.bind_address)
@@ -163,19 +164,23 @@ def _world(home: str, environ: Mapping[str, str], warnings: list[str]) -> World:
 def _login(home: str, environ: Mapping[str, str], warnings: list[str]) -> dict[str, str]:
     path = os.path.join(home, "environment.json")
     own = environment.for_children(environ)
-    try:
-        kept = _kept_environment(path)
-        if not environment.is_from_shell(environ):
-            return kept or own
-        if kept != own:
+    kept = _kept_environment(path, warnings)
+    if not environment.is_from_shell(environ):
+        return kept or own
+    if kept != own:
+        try:
             _keep_environment(home, path, own)
-    except (ConfigError, OSError) as why:
-        warnings.append(f"{why}; the login environment is not kept")
+        except (ConfigError, OSError) as why:
+            warnings.append(f"{why}; the login environment is not kept")
     return own
 
 
-def _kept_environment(path: str) -> dict[str, str]:
-    document = _optional(path)
+def _kept_environment(path: str, warnings: list[str]) -> dict[str, str]:
+    try:
+        document = _optional(path)
+    except ConfigError as why:
+        warnings.append(f"{why}; it is ignored")
+        return {}
     if document is None:
         return {}
     return environment.for_children(
@@ -218,7 +223,6 @@ def _demo(home: str) -> tuple[Entry, ...]:
             argv=(sys.executable, flag, "-m", f"mcpgateway.demo.{title}"),
             env=env,
             origin=origin,
-            where=f"demonstration: servers.{title}",
             share=share,
         )
         for title, share in (("clock", Share.GLOBAL), ("notebook", Share.SESSION))

@@ -52,7 +52,9 @@ class Slot:
 
     log = Logger()
 
-    def __init__(self, server: ServerSpec, params: dict[str, Any], around: Surroundings, *, shared: bool) -> None:
+    def __init__(
+        self, server: ServerSpec, params: dict[str, Any], around: Surroundings, *, shared: bool
+    ) -> None:
         self.server = server
         self.shared = shared
         self.conversation: Conversation | None = None
@@ -157,7 +159,9 @@ class Slot:
         greeting = conversation.shake_hands(self._params)
         late = self._around.clock.callLater(HANDSHAKE_S, self._late, conversation)
         greeting.addBoth(_called_off, late)
-        greeting.addCallbacks(self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,))
+        greeting.addCallbacks(
+            self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
+        )
         greeting.addErrback(self._broken, conversation)
 
     def _late(self, conversation: Conversation) -> None:
@@ -176,7 +180,9 @@ class Slot:
         self._life.ready()
 
     def _level_lost(self, why: Failure) -> None:
-        self.log.info("{server} lost its log level: {why}", event="level.lost", server=self.server.name, why=why.value)
+        self.log.info(
+            "{server} lost its log level: {why}", event="level.lost", server=self.server.name, why=why.value
+        )
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
@@ -185,7 +191,9 @@ class Slot:
         self._abandon(conversation, HandshakeFailed(f"{self.server.name}: {why.value}", words))
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
-        self.log.failure("the handshake of {server} broke", why, event="handshake.broken", server=self.server.name)
+        self.log.failure(
+            "the handshake of {server} broke", why, event="handshake.broken", server=self.server.name
+        )
         self._abandon(conversation, HandshakeFailed(f"{self.server.name}: the handshake broke"))
 
     def _abandon(self, conversation: Conversation, why: GatewayError) -> None:

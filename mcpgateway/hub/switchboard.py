@@ -171,7 +171,9 @@ class Switchboard:
             for call in slot.calls():
                 if call.session is session and slot.cancel(call, "the session has ended"):
                     call.sink.failed(call, UnknownSession("Session has ended"))
-        self.log.info("a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why)
+        self.log.info(
+            "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
+        )
         return self.pool.release(session)
 
     def calls(self) -> int:

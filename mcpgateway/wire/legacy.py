@@ -59,7 +59,9 @@ def check_hello(reply: Envelope) -> Envelope:
         hello = jsonrpc.read_object(reply["result"], "result")
         version = jsonrpc.read_string(hello["protocolVersion"], "protocolVersion")
     except (KeyError, GatewayError):
-        raise HandshakeFailed("the server answered the handshake with something that is no InitializeResult") from None
+        raise HandshakeFailed(
+            "the server answered the handshake with something that is no InitializeResult"
+        ) from None
     if version not in LEGACY:
         raise HandshakeFailed(f"the server insists on protocol version {version}, which is not served here")
     return hello
