@@ -1,0 +1,44 @@
+"""The gateway's own .env file."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.dotenv import parse_dotenv
+from mcpgateway.errors import ConfigError
+
+
+class ParseDotenvTests:
+    def test_lines(self):
+        """Plain, quoted, exported and commented lines are read."""
+        text = (
+            "# a comment\n\nA=1\nexport B = two words  # why\nC='it # is $X \\n'\n"
+            'D="line\\nnext \\"q\\" \\\\"  # why\nE=\nF=a#b\nA=last\r\n'
+        )
+        assert parse_dotenv(text, "/.env") == {
+            "A": "last",
+            "B": "two words",
+            "C": "it # is $X \\n",
+            "D": 'line\nnext "q" \\',
+            "E": "",
+            "F": "a#b",
+        }
+
+    def test_no_expansion(self):
+        """A variable in a value stays as it is written, so that nothing of the daemon's own leaks in."""
+        assert parse_dotenv("A=${HOME}\n", "/.env") == {"A": "${HOME}"}
+
+    @pytest.mark.parametrize("line", ["hunter2", "1A=x", "=x", "A='open", 'A="x" y', "A B=c"])
+    def test_wrong_line(self, line):
+        """A line of another form is an error that names the line and does not show it."""
+        with pytest.raises(ConfigError) as caught:
+            parse_dotenv(f"X=1\n{line}\n", "/.env")
+        assert str(caught.value) == "/.env, line 2: found something else; expected KEY=VALUE"
+
+    @given(st.text())
+    def test_any_text(self, text):
+        """Any text is variables or an error of ours."""
+        with suppress(ConfigError):
+            parse_dotenv(text, "/.env")

@@ -1,0 +1,130 @@
+"""Names of servers."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.names import NAME_CHARACTERS, Candidate, assign, slug
+
+
+def candidate(title, definition, project="", rank=None, **rest):
+    """Make a candidate as the user's scope or a project's has it."""
+    rank = (2 if project else 1) if rank is None else rank
+    return Candidate(
+        title=title, rank=rank, definition=definition, project=project, keeps=not project, **rest
+    )
+
+
+titles = st.sampled_from(
+    ["github", "git hub", "git.hub", "git-hub", "github-shop", "é", "", "x" * 70]
+) | st.text(max_size=5)
+candidates = st.lists(
+    st.builds(
+        candidate,
+        titles,
+        st.sampled_from("abc"),
+        st.sampled_from(["", "/a/shop", "/b/shop", "/", "/a/my shop"]),
+        yields=st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+class SlugTests:
+    def test_fit_stays(self):
+        """A name that a URL can carry stays as it is."""
+        assert slug("Git_hub-2") == "Git_hub-2"
+
+    def test_unfit(self):
+        """Blanks, dots, slashes and the like become single dashes."""
+        assert slug("my server.v2") == "my-server-v2"
+        assert slug("@scope/name") == "scope-name"
+
+    def test_nothing_left(self):
+        """A name without one usable character still gets one."""
+        assert slug("日本") == "server"
+
+    @given(st.text())
+    def test_always_fit(self, title):
+        """Whatever the title, its slug fits a URL and a file name."""
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", slug(title))
+
+
+class AssignTests:
+    def test_identical_merge(self):
+        """Identical definitions of one name become one server with the bare name."""
+        found = assign(
+            [candidate("github", "x"), candidate("github", "x", "/a/shop"), candidate("github", "x", "/b")]
+        )
+        assert found == ("github", "github", "github")
+
+    def test_project_suffix(self):
+        """A project's different definition is called after the project, and the user's keeps the bare name."""
+        assert assign([candidate("github", "y", "/a/shop"), candidate("github", "x")]) == (
+            "github-shop",
+            "github",
+        )
+
+    def test_lone_project(self):
+        """A name that only one definition wants is bare, wherever it stands."""
+        assert assign([candidate("github", "x", "/a/shop")]) == ("github",)
+
+    def test_only_projects(self):
+        """When only projects disagree, none of them gets the bare name."""
+        found = assign([candidate("github", "x", "/a/shop"), candidate("github", "y", "/b/blog")])
+        assert found == ("github-shop", "github-blog")
+
+    def test_numbered(self):
+        """Projects of one name are numbered in the order of their directories."""
+        found = assign([candidate("g", "z", "/b/shop"), candidate("g", "y", "/a/shop"), candidate("g", "x")])
+        assert found == ("g-shop-2", "g-shop", "g")
+
+    def test_suffixed_name_is_taken(self):
+        """A suffixed name never takes the place of a server that is called so."""
+        found = assign([candidate("g", "x"), candidate("g", "y", "/a/shop"), candidate("g-shop", "z")])
+        assert found == ("g", "g-shop-2", "g-shop")
+
+    def test_same_rank(self):
+        """Two files of the user that disagree: the first keeps the name, the second is numbered."""
+        assert assign([candidate("g", "x", rank=1), candidate("g", "y", rank=2)]) == ("g", "g-2")
+
+    def test_exact_title_first(self):
+        """The name that is written as it will be served goes before one that had to be changed."""
+        assert assign([candidate("a b", "x"), candidate("a-b", "y")]) == ("a-b-2", "a-b")
+
+    def test_demonstration_yields(self):
+        """A demonstration server makes room even for a project's."""
+        found = assign([candidate("clock", "x", yields=True, rank=3), candidate("clock", "y", "/a/shop")])
+        assert found == ("clock-2", "clock")
+
+    def test_long_names(self):
+        """Names stay within their limit, number and all."""
+        found = assign([candidate("x" * 80, str(number)) for number in range(12)])
+        assert len(set(found)) == 12
+        assert max(map(len, found)) <= NAME_CHARACTERS
+
+    @given(candidates, st.randoms())
+    def test_order_does_not_matter(self, wanted, random):
+        """The order in which entries are found has no influence on their names."""
+        names = dict(zip(map(key, wanted), assign(wanted), strict=True))
+        shuffled = list(wanted)
+        random.shuffle(shuffled)
+        assert dict(zip(map(key, shuffled), assign(shuffled), strict=True)) == names
+
+    @given(candidates)
+    def test_unique(self, wanted):
+        """Two entries share a name exactly when they are one server, and every name fits a URL."""
+        servers = {}
+        for each, name in zip(wanted, assign(wanted), strict=True):
+            assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)
+            assert servers.setdefault(name, (slug(each.title), each.definition)) == (
+                slug(each.title),
+                each.definition,
+            )
+        assert len(servers) == len(set(servers.values()))
+
+
+def key(each):
+    """Tell candidates apart."""
+    return (each.title, each.definition, each.project, each.yields)

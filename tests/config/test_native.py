@@ -1,0 +1,289 @@
+"""Our own configuration files."""
+
+import pytest
+
+from mcpgateway.config.model import Share
+from mcpgateway.config.native import check_reach, is_client_file, read_native, read_servers
+from mcpgateway.config.read import parse
+from mcpgateway.errors import ConfigError
+
+
+def read(*texts, warnings=None):
+    """Read several files of ours, one over the other."""
+    warnings = [] if warnings is None else warnings
+    documents = [parse(text, f"/g/{number}.yaml") for number, text in enumerate(texts)]
+    return read_native(documents, warnings)
+
+
+def entries(*texts, warnings=None):
+    """Read the stdio servers of several files of ours."""
+    warnings = [] if warnings is None else warnings
+    return read_servers(read(*texts, warnings=warnings), warnings).entries
+
+
+def entry(text, warnings=None):
+    """Read one server, whose keys are given."""
+    return entries("servers:\n  x:\n    " + text.replace("\n", "\n    "), warnings=warnings)[0]
+
+
+def problem(*texts):
+    """Return what is wrong with a file."""
+    with pytest.raises(ConfigError) as caught:
+        entries(*texts)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class GatewayTests:
+    def test_all(self):
+        """Every key of the section that is served is read."""
+        gateway = read(
+            "gateway:\n  http_port: 0\n  bind_address: '::1'\n  listen: [unix:/x]\n  allow_remote: true\n"
+            "  auth_mcp_transport: bearer-required\n  allowed_hosts: h\n  allowed_origins: [o]\n  drain_ms: 1500\n"
+            "  limits: {body_bytes: 2048, rest_body_bytes: 4096, spawns: 2, servers: 3, sessions: 4}\n"
+        ).gateway
+        assert (gateway.http_port, gateway.bind_address, gateway.listen) == (0, "::1", ("unix:/x",))
+        assert (gateway.allow_remote, gateway.auth_mcp_transport) == (True, "bearer-required")
+        assert (gateway.allowed_hosts, gateway.allowed_origins) == (("h",), ("o",))
+        limits = gateway.limits
+        assert (limits.body_bytes, limits.rest_body_bytes, limits.spawns) == (2048, 4096, 2)
+        assert (limits.servers, limits.sessions, limits.drain_s) == (3, 4, 1.5)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(
+                "http_port: x",
+                "http_port: 70000",
+                "bind_address: example.org",
+                "bind_address: 3",
+                "allow_remote: 1",
+            ),
+            *(
+                "auth_mcp_transport: open",
+                "listen: {}",
+                "limits: 3",
+                "limits: {spawns: 0}",
+                "drain: abc",
+                "env_policy: most",
+            ),
+        ],
+    )
+    def test_wrong(self, line):
+        """A wrong value is an error with file, line and key."""
+        assert problem(f"gateway:\n  {line}\n").startswith(
+            "/g/0.yaml, line 2: gateway." + line.partition(":")[0]
+        )
+
+    def test_not_a_mapping(self):
+        """A section that is no mapping is an error."""
+        assert "gateway: found 'x'; expected a mapping" in problem("gateway: x\n")
+        assert "servers: found a list; expected a mapping" in problem("servers: [x]\n")
+
+    def test_unknown_keys(self):
+        """A key that is not known is a warning with its line and the nearest known key, on every level."""
+        warnings = []
+        entries(
+            "gatway: {}\ngateway:\n  http_prt: 1\n  limits: {spwans: 1}\n"
+            "servers:\n  x:\n    command: y\n    tiemout: 3\n    _note: fine\n_note: fine\n",
+            warnings=warnings,
+        )
+        assert [each.partition(": ")[0] for each in warnings] == [
+            f"/g/0.yaml, line {n}" for n in (1, 3, 4, 8)
+        ]
+        assert [each.rpartition("did you mean ")[2] for each in warnings] == [
+            *("'gateway'?", "'http_port'?", "'spawns'?", "'timeout'?")
+        ]
+
+    def test_keys_of_later_releases(self):
+        """Keys of the schema that are not served yet are no mistakes."""
+        warnings = []
+        entries(
+            "gateway: {expose: hybrid, ping_interval: 30s, shield: {level: bounded}, tool_filter: {mode: ''}}\n"
+            "clients: {adopt: ask}\nprofiles: {}\nworkspaces: {}\ncompat: {ports: []}\n"
+            "servers: {x: {command: y, protocol: auto, prefix: p, lazy: {enabled: true}}}\n",
+            warnings=warnings,
+        )
+        assert warnings == []
+
+    def test_relied_upon(self):
+        """A key whose absence makes less safe is not passed over in silence."""
+        warnings = []
+        read(
+            "gateway: {tls_cert_path: /c, tls_key_path: ''}\nsettings: {security: {auth: {enabled: true}}}\n",
+            warnings=warnings,
+        )
+        assert [each.partition(": ")[2] for each in warnings] == [
+            "gateway.tls_cert_path: has no effect in this release",
+            "settings.security.auth.enabled: has no effect in this release",
+        ]
+
+    def test_overlay(self):
+        """A later file replaces single settings and whole servers."""
+        texts = (
+            "gateway: {http_port: 1, allow_remote: true}\nservers: {x: {command: a, args: [b]}, y: {command: c}}\n",
+            "gateway: {http_port: 2}\nservers: {x: {command: d}}\n",
+        )
+        gateway = read(*texts).gateway
+        assert (gateway.http_port, gateway.allow_remote) == (2, True)
+        assert {each.title: each.argv for each in entries(*texts)} == {"x": ("d",), "y": ("c",)}
+
+    def test_reach(self):
+        """An address that others can reach needs a word that this is meant."""
+        check_reach(read("gateway: {bind_address: 127.0.0.2}").gateway)
+        check_reach(read("gateway: {bind_address: localhost}").gateway)
+        check_reach(read("gateway: {bind_address: 0.0.0.0, allow_remote: true}").gateway)
+        for address in ("0.0.0.0", "'::'", "192.0.2.1"):
+            with pytest.raises(
+                ConfigError, match=r"expected a loopback address, or gateway\.allow_remote: true"
+            ):
+                check_reach(read(f"gateway: {{bind_address: {address}}}").gateway)
+
+
+class ServerTests:
+    def test_command(self):
+        """A program and its arguments come apart or in one list."""
+        assert entry("command: npx\nargs: [-y, 1, true]").argv == ("npx", "-y", "1", "true")
+        assert entry("command: [npx, -y]\nargs: [x]").argv == ("npx", "-y", "x")
+
+    def test_environment(self):
+        """Variables come as a mapping or a list, under either name."""
+        assert entry("command: x\nenv: {A: 1}").env == {"A": "1"}
+        assert entry("command: x\nenvironment: [A=1]").env == {"A": "1"}
+        assert entry("command: x\nenvironment: {A: 1, B: 2}\nenv: {A: 3}").env == {"A": "3", "B": "2"}
+
+    @pytest.mark.parametrize(
+        ("word", "share"),
+        [
+            *(("auto", Share.AUTO), ("global", Share.GLOBAL), ("stateless", Share.GLOBAL)),
+            *(("session", Share.SESSION), ("stateful", Share.SESSION)),
+        ],
+    )
+    def test_share(self, word, share):
+        """All words for sharing are read, under both keys."""
+        assert entry(f"command: x\nshare: {word}").share is share
+        assert entry(f"command: x\nscope: {word}").share is share
+
+    @pytest.mark.parametrize("word", ["workspace", "credential", "isolated"])
+    def test_share_of_later_releases(self, word):
+        """A word that is not served yet is an error and not taken for another."""
+        assert problem(f"servers:\n  x:\n    command: y\n    share: {word}\n") == (
+            f"/g/0.yaml, line 4: servers.x.share: found '{word}'; expected auto, global (or stateless),"
+            f" session (or stateful); '{word}' is not served by this release"
+        )
+
+    def test_timeout(self):
+        """The time of a call is a duration, in seconds or milliseconds."""
+        assert entry("command: x\ntimeout: 2m").timeout_s == 120
+        assert entry("command: x\ntimeout_ms: 500").timeout_s == 0.5
+        assert entry("command: x").timeout_s is None
+
+    def test_timeout_message(self):
+        """The message says everything that is needed to mend it."""
+        assert problem("servers:\n  x:\n    command: y\n    timeout: abc\n") == (
+            "/g/0.yaml, line 4: servers.x.timeout: found 'abc';"
+            " expected a duration such as 30s, 2m, 500ms or a number of seconds"
+        )
+
+    def test_interactive(self):
+        """Whether a server may ask something is said, or found out."""
+        assert entry("command: x\ninteractive: true").interactive is True
+        assert entry("command: x\ninteractive: false").interactive is False
+        assert entry("command: x\ninteractive: auto").interactive is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(
+                "command: 3",
+                "command: []",
+                "command: ''",
+                "command: x\nargs: y",
+                "command: x\nargs: [[z]]",
+                "args: [x]",
+            ),
+            *(
+                "command: x\nenv: y",
+                "command: x\nshare: all",
+                "command: x\nshare: [auto]",
+                "command: x\ninteractive: 1",
+            ),
+            *(
+                "command: x\nenabled: 1",
+                "command: x\ncwd: 3",
+                "command: x\nenv_policy: 3",
+                "type: stdio",
+                "{}",
+            ),
+        ],
+    )
+    def test_wrong(self, text):
+        """A mistake in our own file is an error, never passed over."""
+        keys = text.replace("\n", "\n    ")
+        assert problem(f"servers:\n  x:\n    {keys}\n").startswith("/g/0.yaml, line ")
+
+    def test_not_a_mapping(self):
+        """A server that is no mapping is an error."""
+        assert "servers.x: found 'y'; expected a mapping" in problem("servers: {x: y}\n")
+
+    def test_switched_off(self):
+        """Servers that are switched off are left out."""
+        assert entries("servers: {x: {command: y, enabled: false}, z: {command: y, disabled: true}}\n") == ()
+
+    def test_remotes(self):
+        """What is not spoken to on its stdin is left out with a warning, and counted."""
+        warnings = []
+        native = read(
+            "servers:\n  a: {url: 'http://h/'}\n  b: {command: x, port: 3100, transport: sse}\n"
+            "  c: {docker: {image: y}}\n  d: {command: x, transport: stdio}\n"
+        )
+        found = read_servers(native, warnings)
+        assert ([each.title for each in found.entries], len(found.remotes)) == (["d"], 3)
+        assert all("only stdio servers are served by this release" in each for each in warnings)
+
+    def test_policy(self):
+        """The whole environment is given where a server or its file asks for it."""
+        assert not entry("command: x").full_env
+        assert entry("command: x\nenv_policy: full").full_env
+        both = entries(
+            "gateway: {env_policy: full}\nservers: {x: {command: y}, z: {command: y, env_policy: allow-list}}\n"
+        )
+        assert [each.full_env for each in both] == [True, False]
+        assert entries("env_policy: full\nmcpServers: {x: {command: y}}\n")[0].full_env
+
+    def test_flat(self):
+        """A flat map of servers is read, with the environment that such files are used to."""
+        warnings = []
+        found = entries(
+            "_note: hello\nx: {type: local, command: [a, b], environment: {T: '{env:T}'}, lazy: {enabled: true}}\n"
+            "servers: {type: local, command: [c]}\n",
+            warnings=warnings,
+        )
+        assert [(each.title, each.argv, each.full_env) for each in found] == [
+            *(("x", ("a", "b"), True), ("servers", ("c",), True))
+        ]
+        assert warnings == []
+
+    def test_nearly_flat(self):
+        """A file with strange keys only is not taken for a flat map."""
+        warnings = []
+        assert entries("x: {description: y}\n", warnings=warnings) == ()
+        assert len(warnings) == 1
+
+
+class IsClientFileTests:
+    @pytest.mark.parametrize(
+        ("text", "answer"),
+        [
+            ("mcpServers: {x: {command: y}}", True),
+            ("mcpServers: {x: {command: y}}\nnumStartups: 3\nprojects: {}", True),
+            ("mcpServers: {x: {command: y}}\ngateway: {}", False),
+            ("mcpServers: {x: {command: y, share: session}}", False),
+            ("servers: {x: {command: y}}", False),
+            ("mcpServers: []", False),
+            ("x: {command: y}", False),
+        ],
+    )
+    def test_told_apart(self, text, answer):
+        """A client's own file has mcpServers and nothing that only we know."""
+        assert is_client_file(parse(text, "/c.yaml")) is answer
