@@ -1,572 +1,620 @@
-"""The HTTP/1.1 server: a Twisted protocol fed by llhttp, for TCP, TLS and Unix sockets alike (RFC 9110, RFC 9112).
+"""The one HTTP/1.1 server: a listener's protocol for TCP, TLS and Unix sockets (RFC 9112).
 
-# Note [What llhttp leaves to us]
-It refuses bare LF, folded headers, NUL, two lengths, and a length with chunked.  It accepts a missing or second Host,
-absolute targets, chunked in HTTP/1.0, ``gzip, chunked``, other protocols' names and headers without end; all of those
-end here.  It has no pause, so a chunk may hold many requests: they are answered strictly in order, one at a time.
+# Note [One exchange at a time]
+A request is read whole, handed to the door, and answered, before a byte of the next one is looked at.  Bytes that come
+early are held raw and reading is paused, so pipelining is answered in order and costs one chunk of memory.  While
+nothing is held, reading goes on, because that is how a disconnect is noticed.
 
-# Note [Deadlines are ticks]
-There is no timer per request.  Each connection has an age, counted by `ChannelFactory.sweep` once a second and set back
-with its phase, so a suspended machine or a corrected clock ends nothing.
+# Note [Known heads]
+A client repeats itself: the head of its next request mostly is, byte for byte, the head of its last one.  Equal bytes
+read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.
+
+# Note [Ticks]
+There is no clock and no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase.
+
+# Note [Sending at once]
+`transport.write` only queues: the bytes leave one reactor turn and two `epoll_ctl` later, which costs as much as
+everything else here.  So as long as nothing is queued, the channel sends on the socket itself, and queues what is
+left.  Never under TLS, whose transport passes such calls on to the naked socket.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
-import httptools
-from twisted.internet.interfaces import IAddress, IPushProducer
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IPushProducer, ISSLTransport
+from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.doors.http.exchange import Exchange
+from mcpgateway.doors.http.chunked import BadChunk, ChunkedBody
+from mcpgateway.doors.http.exchange import CLOSE, KEEP_ALIVE, LARGE, STATUS_LINES, Exchange
+from mcpgateway.doors.http.head import CHUNKED, HEAD_LIMIT, BadHead, Head, HeadReader, read_head, too_long
 from mcpgateway.interfaces import IDoor
 
-HEAD_LIMIT = 65_536  # bytes of request line and headers
-HEADER_COUNT_LIMIT = 100
-FRAMING_FACTOR = 8  # a chunked body may be so many times larger on the wire: one-byte chunks take six
-PIPELINE_LIMIT = 64  # requests parsed ahead from one chunk
-STREAM_BACKLOG_LIMIT = 4 * 2**20  # bytes a slow reader of a stream may be behind
-LENGTH_DIGITS = 18  # of a Content-Length; int() of thousands of digits is refused by Python with an exception
+CONNECTIONS_LIMIT = 10_000
+REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
+STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
+KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
+FLUSH_PIECE = 256 * 1024  # bytes of a backlog given to the transport at once
 LINGER_LIMIT = (
-    2**20
-)  # bytes thrown away after a refusal, so that its text reaches the client before the reset
-CONNECTION_LIMIT = 10_000
-HEAD_TICKS, IDLE_TICKS, BODY_TICKS, STALL_TICKS, CLOSING_TICKS = 10, 300, 30, 60, 10
-BODY_BYTES_PER_TICK = 1024  # a body may take longer as long as it comes faster than this
+    1024 * 1024
+)  # bytes of an unwanted body that are read so that the refusal is not lost to a reset
 
-VERSIONS = frozenset(("1.0", "1.1"))
-REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE", b"TRACK"))
-SINGLE = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"mcp-session-id", b"mcp-protocol-version")
-)
-BLANKS = (b" ", b"\t")
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+IDLE_TICKS = 300
+HEAD_TICKS = 10
+BODY_TICKS = 30
+BODY_BYTES_PER_TICK = 1024  # a body has a tick more for each of these
+STALL_TICKS = 60  # a reader may take nothing for so long
+CLOSING_TICKS = 10
+
+IDLE, HEAD, BODY, BUSY, FLUSHING, CLOSING, CLOSED = range(7)
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Phase(Enum):
-    """What a connection is waiting for."""
-
-    IDLE = "the next request"
-    HEAD = "the rest of the headers"
-    BODY = "the rest of the body"
-    BUSY = "the answer"
-    CLOSING = "the client to notice"
-
-
-class _Stop(Exception):
-    """Ends the parsing of a chunk; the connection is closing."""
-
-
-@implementer(IPushProducer)
-class Channel(Protocol):
+@implementer(IProtocol, IPushProducer)
+class Channel:
     """One connection.
 
-    :ivar active: the exchange whose turn it is to be answered.
     :ivar age: ticks since the phase began.
+    :ivar is_last: no request is taken after the current one.
+    :ivar is_congested: the transport's buffer is full.
     """
 
-    factory: ChannelFactory
-    transport: Any
+    log = Logger()
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_body",
+        "_chunked",
+        "_door",
+        "_exchange",
+        "_head",
+        "_held",
+        "_is_direct",
+        "_is_paused",
+        "_is_turning",
+        "_known",
+        "_known_raw",
+        "_known_size",
+        "_limit",
+        "_lingered",
+        "_progress",
+        "_reader",
+        "_stalled",
+        "age",
+        "factory",
+        "is_congested",
+        "is_last",
+        "peer",
+        "phase",
+        "secure",
+        "transport",
+        "web_producer",
+    )
+
+    def __init__(self, factory: ChannelFactory) -> None:
+        self.factory = factory
+        self._door = factory.door
+        self.transport: Any = None
+        self.peer: Any = None
+        self.secure = False
+        self.phase = IDLE
+        self.age = 0
+        self.is_last = factory.is_draining
+        self.is_congested = False
+        self.web_producer: Any = None
+        self._is_direct = False
+        self._is_paused = False
+        self._is_turning = False
+        self._known: Head | None = None
+        self._known_raw = b""
+        self._known_size = -1
+        self._exchange: Exchange | None = None
+        self._head = b""
+        self._reader: HeadReader | None = None
+        self._held = b""
+        self._body: bytearray | None = None
+        self._chunked: ChunkedBody | None = None
+        self._limit = 0
+        self._backlog: list[bytes] = []
+        self._backlog_size = 0
+        self._lingered = 0
+        self._stalled = 0
+        self._progress: Any = None
+
+    # Connection
+
+    def makeConnection(self, transport: Any) -> None:
+        """The client has connected."""
+        self.transport = transport
+        self.peer = transport.getPeer()
+        self.secure = ISSLTransport.providedBy(transport)
+        self._is_direct = isinstance(transport, Server) and not self.secure
+        set_no_delay = getattr(transport, "setTcpNoDelay", None)
+        if set_no_delay is not None:
+            try:
+                set_no_delay(True)
+            except OSError:  # a Unix socket knows no such option, or the client has gone
+                pass
+        self.connectionMade()
 
     def connectionMade(self) -> None:
-        """Get ready for the first request."""
-        self.peer: IAddress = self.transport.getPeer()
-        self._is_plain = isinstance(self.transport, Connection)
-        self.secure = hasattr(self.transport, "getPeerCertificate")
-        self.active: Exchange | None = None
-        self.phase = Phase.IDLE
-        self.age = 0
-        self._waiting: deque[Exchange] = deque()
-        self._held = b""
-        self._paused = False
-        self._congested = False
-        self._behind = 0
-        self._lingered = 0
-        self._unread = False
-        self._wants_continue = False
-        self._producer: Any = None
-        self._pulls = False
-        self._pumping = False
-        self._incoming: Exchange | None = None
-        self._replaying = False
-        self._fresh_parser()
-        if not self.factory.admit(self):
-            self.transport.write(TOO_MANY)
-            self.transport.loseConnection()
-            self.phase = Phase.CLOSING
-            return
-        no_delay = getattr(self.transport, "setTcpNoDelay", None)
-        if no_delay is not None:
-            no_delay(True)
         self.transport.registerProducer(self, True)
+        connections = self.factory.connections
+        present = len(connections)
+        connections.add(self)
+        if present >= CONNECTIONS_LIMIT + REFUSALS_LIMIT:
+            self.abort()
+        elif present >= CONNECTIONS_LIMIT:
+            self._refuse(503, "Too many connections", b"Retry-After: 10\r\n")
 
-    def _fresh_parser(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
+    def connectionLost(self, reason: Failure) -> None:
+        self.factory.connections.discard(self)
+        self.phase = CLOSED
+        self._reader = None
+        self._held = b""
+        self._backlog.clear()
+        self._tell_gone()
 
-    # Bytes in.
-
-    def dataReceived(self, data: bytes) -> None:
-        """Parse a chunk now, or keep it until the answers before it are out."""
-        if self.phase is Phase.CLOSING:
-            self._linger(data)
-        elif self.active is not None or self._congested:
-            self._held += data
-            if not self._paused:
-                self._paused = True
-                self.transport.pauseProducing()
-        else:
-            self._parse(data)
-
-    def _parse(self, data: bytes) -> None:
-        if self.phase is Phase.IDLE:
-            self.phase = Phase.HEAD
-            self.age = 0
-            self._fed = 0
-        self._fed += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as why:
-            self._parse_without_upgrade(data[why.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as why:
-            if not isinstance(why.__context__, _Stop):
-                self.factory.log.failure(
-                    "the channel broke", Failure(why.__context__ or why), event="channel.broken"
-                )
-                self._refuse(500, "internal error")
-            return
-        except httptools.HttpParserError as why:
-            if self.phase is not Phase.CLOSING:
-                self._refuse(400, str(why))
-            return
-        if self.phase is Phase.HEAD:
-            if self._fed > HEAD_LIMIT:
-                self._refuse(431, "the headers are too large")
-        elif self.phase is Phase.BODY and self._fed > FRAMING_FACTOR * (self._limit + HEAD_LIMIT):
-            self._refuse(400, "the body is mostly framing")
-        elif self.phase is Phase.BODY and self._wants_continue and not self._parts and self.active is None:
-            self._wants_continue = False
-            self.transport.write(CONTINUE)
-
-    def _parse_without_upgrade(self, rest: bytes) -> None:
-        # llhttp stops after the headers of an upgrade and leaves the body unparsed; we speak HTTP/1.1 only, so the
-        # same request is parsed again without the wish (RFC 9110 section 7.8 lets a server ignore it).
-        headers = [
-            item for item in (self._headers or {}).items() if item[0] not in (b"upgrade", b"http2-settings")
-        ]
-        lines = [b"%b: %b\r\n" % item for item in headers if item[0] != b"connection"]
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, self._target, b"".join(lines))
-        self._replaying = False
-        self._fresh_parser()
-        self.phase = Phase.IDLE
-        self._parse(head + rest)
-
-    def on_message_begin(self) -> None:
-        """(Parser) A request begins."""
-        if self.phase is Phase.CLOSING or len(self._waiting) >= PIPELINE_LIMIT:
-            self._stop(400, "too many pipelined requests")
-        self._target = b""
-        self._headers: dict[bytes, bytes] | None = {}
-        self._wants_continue = False
-        self._parts: list[bytes] = []
-        self._received = 0
-
-    def on_url(self, target: bytes) -> None:
-        """(Parser) A piece of the request target."""
-        self._target += target
-        if len(self._target) > HEAD_LIMIT:
-            self._stop(414, "the request target is too long")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """(Parser) One whole header, or a trailer."""
-        headers = self._headers
-        if headers is None:
-            return  # a trailer; nobody reads those, and `_parse` bounds them
-        name = name.lower()
-        if name in headers:
-            value = self._repeated(name, value, headers[name])
-        elif value[-1:] in BLANKS:
-            value = value.strip()
-        headers[name] = value
-
-    def _repeated(self, name: bytes, value: bytes, before: bytes) -> bytes:
-        if name in SINGLE:
-            self._stop(400, f"the header {name.decode()} was sent twice")
-        if len(before) > HEAD_LIMIT:
-            self._stop(431, "the headers are too large")
-        return before + b", " + value.strip()
-
-    def on_headers_complete(self) -> None:
-        """(Parser) The headers are in: judge the request before its body is read."""
-        parser, headers, target = self._parser, self._headers or {}, self._target
-        if len(headers) > HEADER_COUNT_LIMIT or (
-            self._fed > HEAD_LIMIT and _size(headers, target) > HEAD_LIMIT
-        ):
-            self._stop(431, "the headers are too large")
-        self._method = method = parser.get_method()
-        if parser.should_upgrade() and method != b"CONNECT":
-            self._replaying = True
-            return
-        self._headers = None
-        version = parser.get_http_version()
-        if b"transfer-encoding" in headers or b"expect" in headers or b"content-encoding" in headers:
-            self._check_coding(headers, version)
-        if version not in VERSIONS or target[:1] != b"/" or not target.isascii() or b"#" in target:
-            if method in REFUSED_METHODS:
-                self._stop(405, "method not allowed")
-            self._stop(400, "this request line is not served")
-        if method in REFUSED_METHODS:
-            self._stop(405, "method not allowed")
-        if b"host" not in headers and version == "1.1":
-            self._stop(400, "the Host header is missing")
-        exchange = Exchange(self, method, target, version.encode(), headers)
-        exchange.close = self.factory.draining or not parser.should_keep_alive()
-        self._incoming = exchange
-        self.phase = Phase.BODY
-        self.age = 0
-        if self.active is None and not self._waiting:
-            self.active = exchange
-        self._admit(exchange)
-
-    def _admit(self, exchange: Exchange) -> None:
-        length = exchange.headers.get(b"content-length", b"0")
-        has_body = length != b"0" or b"transfer-encoding" in exchange.headers
-        keep, exchange.close = exchange.close, exchange.close or has_body
-        self._limit = self.factory.door.opened(exchange)
-        if not exchange.answered:
-            exchange.close = keep
-            if len(length) > LENGTH_DIGITS or int(length) > self._limit:
-                self._stop(413, f"the body is larger than {self._limit} bytes")
-        elif has_body:
-            # Refused before its body was read: what follows on the connection cannot be trusted to be a request.
-            self._incoming = None
-            self._unread = True
-            if self.phase is not Phase.CLOSING:
-                self._waiting.append(exchange)
-            raise _Stop
-
-    def _check_coding(self, headers: dict[bytes, bytes], version: str) -> None:
-        coding = headers.get(b"transfer-encoding")
-        if coding is not None and (coding.lower() != b"chunked" or version != "1.1"):
-            self._stop(400, "this Transfer-Encoding is not served")
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            self._stop(415, "compressed bodies are not served")
-        expected = headers.get(b"expect")
-        if expected is not None:
-            if expected.lower() != b"100-continue":
-                self._stop(417, "this expectation cannot be met")
-            self._wants_continue = version == "1.1"
-
-    def on_body(self, data: bytes) -> None:
-        """(Parser) A piece of the body."""
-        self._received += len(data)
-        if self._received > self._limit:
-            self._stop(413, f"the body is larger than {self._limit} bytes")
-        self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        """(Parser) The request is whole."""
-        if self._replaying:
-            return
-        exchange, self._incoming = self._incoming, None
+    def _tell_gone(self) -> None:
+        exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
-        parts = self._parts
-        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        self.phase = Phase.BUSY
-        self.age = 0
-        if self.active is exchange:
-            self._handle(exchange)
-        elif exchange.answered and self.active is None and not self._waiting:
-            self._next()
-        else:
-            self._waiting.append(exchange)
-            self._next()
+        exchange.gone = True
+        on_gone, exchange.on_gone = exchange.on_gone, None
+        if on_gone is not None and not exchange.answered:
+            try:
+                on_gone()
+            except Exception:
+                self.log.failure("the end of a connection was not handled", event="http.gone_failed")
 
-    # Answers out, strictly in order.
+    # Reading
 
-    def _handle(self, exchange: Exchange) -> None:
+    def dataReceived(self, data: bytes) -> None:
+        phase = self.phase
+        if phase == IDLE:
+            if len(data) == self._known_size and data.startswith(self._known_raw):
+                # The hot road, see Note [Known heads]: one known head with its whole body.
+                known = self._known
+                assert known is not None
+                self.age = 0
+                self._serve(known, data[len(known.raw) :])
+                return
+            self._turn(data)
+        elif phase == BUSY or phase == FLUSHING:
+            self._held += data
+            self._pause()
+        elif phase < BUSY:
+            self._turn(data)
+        elif phase == CLOSING:
+            self._linger(data)
+
+    def _turn(self, data: bytes) -> None:
+        """Read requests for as long as each is answered at once; hold the rest."""
+        self._is_turning = True
         try:
-            self.factory.door.handle(exchange)
-        except Exception:  # the one catch-all of this road: the caller gets a number, the log the story
-            incident = secrets.token_hex(4)
-            self.factory.log.failure("incident {incident}", event="channel.incident", incident=incident)
-            if exchange.streaming:
-                self.abort()
-            else:
-                exchange.answer(500, b'{"error":"internal error","incident":"%b"}' % incident.encode())
+            while data:
+                if self.phase == IDLE:
+                    data = self._begin_head(data)
+                elif self.phase == HEAD:
+                    data = self._read_head(data)
+                elif self.phase == BODY:
+                    data = self._read_body(data)
+                else:
+                    break
+        finally:
+            self._is_turning = False
+        if self.phase < BUSY:
+            self._resume()
+        elif data and self.phase != CLOSING and self.phase != CLOSED:
+            self._held = data
+            self._pause()
 
-    def finished(self, exchange: Exchange) -> None:
-        """An exchange has been answered."""
-        if self.active is not exchange:
-            return  # refused before its turn; `_next` meets it in order
-        self.active = None
+    def _begin_head(self, data: bytes) -> bytes:
         self.age = 0
-        if exchange.close:
-            self._close()
-        elif self._incoming is not exchange:
+        known = self._known
+        if known is not None and data.startswith(known.raw):
+            return self._opened(known, data[len(known.raw) :])
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or data.startswith(b"\r\n"):
+            self.phase = HEAD
+            return self._read_head(data)
+        try:
+            head = read_head(data[: end + 4])
+        except BadHead as why:
+            self._refuse(why.status, why.why, why.extra)
+            return b""
+        self._remember(head)
+        return self._opened(head, data[end + 4 :])
+
+    def _read_head(self, data: bytes) -> bytes:
+        """The slow road of a head that comes in pieces; llhttp sees each at once and refuses early."""
+        before = self._head
+        raw = before + data
+        if not before or before == b"\r":
+            # An empty line before a request is what some clients send after a body (RFC 9112 section 2.2).
+            if raw.startswith(b"\r\n"):
+                self._head = b""
+                return raw[2:]
+            if raw == b"\r":
+                self._head = raw
+                return b""
+            before = b""
+        end = raw.find(b"\r\n\r\n", max(0, len(before) - 3))
+        head = raw if end < 0 else raw[: end + 4]
+        try:
+            if len(head) > HEAD_LIMIT:
+                raise too_long(head)
+            if self._reader is None:
+                self._reader = HeadReader()
+            self._reader.feed(head[len(before) :])
+            if end < 0:
+                self._head = raw
+                return b""
+            ready = self._reader.finish(head)
+        except BadHead as why:
+            self._refuse(why.status, why.why, why.extra)
+            return b""
+        self._head, self._reader = b"", None
+        self._remember(ready)
+        return self._opened(ready, raw[end + 4 :])
+
+    def _remember(self, head: Head) -> None:
+        if len(head.raw) > KNOWN_HEAD_LIMIT or head.is_last:
+            return
+        self._known = head
+        self._known_raw = head.raw
+        is_whole_possible = head.length != CHUNKED and not head.expects
+        self._known_size = len(head.raw) + head.length if is_whole_possible else -1
+
+    def _opened(self, head: Head, rest: bytes) -> bytes:
+        """A head has been read; take its body as far as it is there."""
+        length = head.length
+        if 0 <= length <= len(rest):
+            self._serve(head, rest[:length])
+            return rest[length:]
+        exchange = self._exchange = Exchange(self, head)
+        if head.is_last:
+            self.is_last = True
+        self.phase = BODY
+        self._limit = self._ask_door(exchange)
+        if exchange.answered or exchange.gone:
+            return b""
+        if length > self._limit:
+            self._refuse_body()
+            return b""
+        if head.expects and not rest:
+            self.write(_CONTINUE)
+        if length == CHUNKED:
+            self._chunked = ChunkedBody()
+        else:
+            self._body = bytearray()
+        return rest
+
+    def _serve(self, head: Head, body: bytes) -> None:
+        """A request has arrived in one piece."""
+        exchange = self._exchange = Exchange(self, head)
+        if head.is_last:
+            self.is_last = True
+        self.phase = BUSY
+        limit = self._ask_door(exchange)
+        if exchange.answered or exchange.gone:
+            return
+        if len(body) > limit:
+            self._refuse_body()
+            return
+        exchange.body = body
+        try:
+            self._door.handle(exchange)
+        except Exception:  # the one catch-all of this road
+            self._blame_door(exchange)
+
+    def _read_body(self, data: bytes) -> bytes:
+        exchange = self._exchange
+        assert exchange is not None
+        if self._chunked is not None:
+            rest = self._read_chunks(self._chunked, data)
+            if rest is None:
+                return b""
+            body = bytes(self._chunked.body)
+        else:
+            assert self._body is not None
+            missing = exchange.head.length - len(self._body)
+            self._body += data[:missing]
+            if len(data) < missing:
+                return b""
+            rest = data[missing:]
+            body = bytes(self._body)
+        self._body = self._chunked = None
+        self.phase = BUSY
+        self.age = 0
+        exchange.body = body
+        try:
+            self._door.handle(exchange)
+        except Exception:  # the one catch-all of this road
+            self._blame_door(exchange)
+        return rest
+
+    def _read_chunks(self, chunked: ChunkedBody, data: bytes) -> bytes | None:
+        try:
+            chunked.feed(data, self._limit)
+        except BadChunk:
+            self._refuse(400, "Malformed chunked body")
+            return None
+        if chunked.size > self._limit:
+            self._refuse_body()
+            return None
+        return chunked.rest if chunked.is_done else None
+
+    def _ask_door(self, exchange: Exchange) -> int:
+        try:
+            return int(self._door.opened(exchange))
+        except Exception:  # the one catch-all of this road
+            self._blame_door(exchange)
+            return 0
+
+    def _blame_door(self, exchange: Exchange) -> None:
+        incident = secrets.token_hex(4)
+        self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
+        if exchange.answered or exchange.gone:
+            return
+        if exchange.streaming:
+            exchange.abort()
+            return
+        exchange.answer(500, b'{"error":"Internal error","incident":"%b"}' % incident.encode())
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+
+    # Answering
+
+    def connection_line(self) -> bytes:
+        """What has to be said about the connection in the answer that now begins."""
+        if self.is_last or self.phase == BODY:
+            return CLOSE
+        exchange = self._exchange
+        return KEEP_ALIVE if exchange is not None and exchange.version == b"1.0" else b""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, at once if nothing waits before them; see Note [Sending at once]."""
+        transport = self.transport
+        if self._is_direct and not transport._tempDataLen and not transport.dataBuffer:
+            sent = transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            if type(sent) is int:
+                data = data[sent:]
+        transport.write(data)
+
+    def write_answer(self, head: bytes, body: bytes) -> None:
+        """Send a head with its body; a large body is not copied."""
+        if len(body) < LARGE:
+            self.write(head + body)
+        else:
+            self.write(head)
+            self.transport.write(body)
+
+    def write_stream(self, data: bytes) -> bool:
+        """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
+        if not self.is_congested and not self._backlog:
+            self.write(data)
+            return True
+        if self._backlog_size > STREAM_BACKLOG_LIMIT:
+            exchange = self._exchange
+            self.abort()
+            if exchange is not None:
+                exchange.gone = True
+            return False
+        self._backlog.append(data)
+        self._backlog_size += len(data)
+        return True
+
+    def answer_done(self) -> None:
+        """The answer has been given; go on with the next request when it is out."""
+        if self.phase == BODY:
+            self._exchange = None
+            self._close(lingers=True)
+        elif self.is_congested or self._backlog:
+            self._exchange = None
+            self.phase = FLUSHING
+            self.age = 0
+        else:
             self._next()
 
     def _next(self) -> None:
-        # A loop, not recursion: 64 pipelined requests may each be answered at once.
-        if self._pumping:
+        self._exchange = None
+        if self.is_last:
+            self._close()
             return
-        self._pumping = True
-        try:
-            while (
-                self.active is None
-                and self._waiting
-                and not self._congested
-                and self.phase is not Phase.CLOSING
-            ):
-                exchange = self.active = self._waiting.popleft()
-                exchange.started()
-                if exchange.answered:
-                    self.finished(exchange)
-                else:
-                    self._handle(exchange)
-        finally:
-            self._pumping = False
-        if self.active is None and not self._waiting and self.phase is Phase.BUSY and not self._congested:
-            self.phase = Phase.IDLE
-            self._resume()
-
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self.transport.resumeProducing()
-        if self._held:
-            held, self._held = self._held, b""
-            self._parse(held)
-
-    def write(self, data: bytes) -> None:
-        """Write for the active exchange; at once where the transport has nothing queued.
-
-        The transport's own ``write`` waits for the next turn of the reactor and two changes of the epoll set, which is
-        a tenth of a call's whole cost.
-        """
-        transport = self.transport
-        if (
-            self._is_plain
-            and not transport.dataBuffer
-            and not transport._tempDataBuffer
-            and transport.connected
-        ):
-            try:
-                sent = transport.socket.send(data)
-            except OSError:  # full, or gone: the transport finds out which
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
-
-    def has_room(self, size: int) -> bool:
-        """Whether a slow reader may fall another ``size`` bytes behind."""
-        if not self._congested:
-            return True
-        self._behind += size
-        return self._behind <= STREAM_BACKLOG_LIMIT
-
-    def produce(self, producer: Any, *, streaming: bool) -> None:
-        """Have somebody produce the active answer at the speed of the client; None when it is complete."""
-        self._producer = producer
-        self._pulls = producer is not None and not streaming
-        if self._pulls and not self._congested:
-            self._pull()
-
-    def _pull(self) -> None:
-        # A pull producer writes once per request for more; the next request waits until that has left.
-        if self._producer is not None and not self._congested:
-            self._producer.resumeProducing()
-            if self._pulls:
-                self.factory.soon(self._pull)
-
-    # The transport tells how fast the client reads.
-
-    def pauseProducing(self) -> None:
-        """The client reads more slowly than we write."""
-        self._congested = True
-        self._behind = 0
+        self.phase = IDLE
         self.age = 0
-        if self._producer is not None and not self._pulls:
-            self._producer.pauseProducing()
+        if self._held and not self._is_turning:
+            data, self._held = self._held, b""
+            self._turn(data)
 
-    def resumeProducing(self) -> None:
-        """The client has read everything."""
-        if self._congested:
-            self._congested = False
+    def _refuse(self, status: int, why: str, extra: bytes = b"") -> None:
+        """Answer in the door's place, and take nothing more from this client."""
+        self._tell_gone()
+        body = b'{"error":"%b"}' % why.encode()
+        line = STATUS_LINES[status]
+        self.write(
+            b"%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (line, extra, len(body), body)
+        )
+        self._close(lingers=True)
+
+    def _refuse_body(self) -> None:
+        self._refuse(413, "Request body too large")
+
+    # Closing
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.phase != CLOSED:
+            self.phase = CLOSING
             self.age = 0
-            if self._producer is not None:
-                self._pull() if self._pulls else self._producer.resumeProducing()
-            self._next()
+            self.transport.abortConnection()
+        if self._exchange is not None:
+            self._exchange.gone = True
 
-    def stopProducing(self) -> None:
-        """The connection is gone; `connectionLost` follows."""
+    def close_when_idle(self) -> None:
+        """Take no further request."""
+        self.is_last = True
+        if self.phase == IDLE:
+            self._close()
 
-    # Refusals and ends.
-
-    def _stop(self, status: int, why: str) -> None:
-        self._refuse(status, why)
-        raise _Stop
-
-    def _refuse(self, status: int, why: str) -> None:
-        """Answer a request that cannot be served, after the answers before it, and close."""
-        if self.phase is Phase.CLOSING:
-            return
-        self._unread = True
-        exchange = self._incoming
-        if exchange is None or exchange.answered:
-            exchange = Exchange(self, b"", b"/", b"1.1", {})
-            if self.active is None and not self._waiting:
-                self.active = exchange
-        self._incoming = None
-        exchange.close = True
-        if self.active is not exchange:
-            self._waiting.append(exchange)
-        text = "".join(each for each in why if each.isprintable() and each not in '"\\')
-        exchange.answer(status, f'{{"error":"{text}"}}'.encode())
-        self._next()
-
-    def _close(self) -> None:
-        self.phase = Phase.CLOSING
+    def _close(self, *, lingers: bool = False) -> None:
+        # A reset for bytes that nobody read would destroy an answer on its way, so an unwanted body is read for a
+        # while after our own end of the connection has been closed (RFC 9112 section 9.6).
+        self.phase = CLOSING
         self.age = 0
-        self._held = b""
-        self.transport.unregisterProducer()
-        if self._paused:
-            self._paused = False
-            self.transport.resumeProducing()
-        half = getattr(self.transport, "loseWriteConnection", None)
-        if half is not None and self._unread:
-            half()  # closing with bytes unread makes a reset, which would overtake the answer
+        self._held = self._head = b""
+        self._reader = self._body = self._chunked = None
+        self._resume()
+        transport = self.transport
+        transport.unregisterProducer()
+        if lingers and self._is_direct:
+            transport.loseWriteConnection()
         else:
-            self.transport.loseConnection()
+            transport.loseConnection()
 
     def _linger(self, data: bytes) -> None:
         self._lingered += len(data)
         if self._lingered > LINGER_LIMIT:
             self.abort()
 
-    def close_when_idle(self) -> None:
-        """The gateway stops: close now, or after the answer that is under way."""
-        if self.phase is Phase.IDLE:
-            self._close()
-        for exchange in (self.active, self._incoming, *self._waiting):
-            if exchange is not None:
-                exchange.close = True
+    # IPushProducer: the transport says whether its buffer is full
 
-    def abort(self) -> None:
-        """Cut the connection."""
-        self.phase = Phase.CLOSING
-        self.transport.abortConnection()
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.is_congested = True
+        self._stalled = 0
+        if self.web_producer is not None:
+            self.web_producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self.is_congested = False
+        self._flush()
+        if self.is_congested:
+            return
+        if self.web_producer is not None:
+            self.web_producer.resumeProducing()
+        if self.phase == FLUSHING:
+            self._next()
+
+    def stopProducing(self) -> None:
+        """The transport has gone; `connectionLost` follows."""
+        if self.web_producer is not None:
+            self.web_producer.stopProducing()
+
+    def _flush(self) -> None:
+        while self._backlog and not self.is_congested:
+            size = count = 0
+            while count < len(self._backlog) and size < FLUSH_PIECE:
+                size += len(self._backlog[count])
+                count += 1
+            pieces = self._backlog[:count]
+            del self._backlog[:count]
+            self._backlog_size -= size
+            self.transport.writeSequence(pieces)
+
+    # Time
 
     def tick(self) -> None:
-        """A second has passed: has the client had its time?"""
+        """A second has passed; see Note [Ticks]."""
         self.age += 1
         phase = self.phase
-        if self._congested:
-            if self.age > STALL_TICKS:
-                self.abort()
-        elif phase is Phase.IDLE:
-            if self.age > IDLE_TICKS:
+        if self.is_congested and phase != CLOSING:
+            self._tick_stalled()
+        elif phase == IDLE:
+            if self.age >= IDLE_TICKS:
                 self._close()
-        elif phase is Phase.HEAD:
-            if self.age > HEAD_TICKS:
-                self._refuse(408, "the headers took too long")
-        elif phase is Phase.BODY:
-            if self.age > BODY_TICKS + self._received // BODY_BYTES_PER_TICK:
-                self._refuse(408, "the body took too long")
-        elif phase is Phase.CLOSING and self.age > CLOSING_TICKS:
+        elif phase == HEAD:
+            if self.age >= HEAD_TICKS:
+                self._refuse(408, "Request head took too long")
+        elif phase == BODY:
+            if self.age >= BODY_TICKS + self._received() // BODY_BYTES_PER_TICK:
+                self._refuse(408, "Request body took too long")
+        elif phase == CLOSING and self.age >= CLOSING_TICKS:
+            self._tick_closing()
+
+    def _received(self) -> int:
+        body = self._chunked.body if self._chunked is not None else self._body
+        return len(body or b"")
+
+    def _tick_stalled(self) -> None:
+        progress = self._drained()
+        if progress != self._progress:
+            self._progress = progress
+            self._stalled = 0
+            return
+        self._stalled += 1
+        if self._stalled >= STALL_TICKS:
             self.abort()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client has gone: nobody waits for these answers any more."""
-        self.phase = Phase.CLOSING
-        self.factory.connections.discard(self)
-        exchanges = [each for each in (self.active, self._incoming, *self._waiting) if each is not None]
-        self.active = self._incoming = None
-        self._waiting.clear()
-        self._held = b""
-        for exchange in exchanges:
-            exchange.lost(reason)
+    def _tick_closing(self) -> None:
+        progress = self._drained()
+        if progress != self._progress and self.age < STALL_TICKS:
+            self._progress = progress
+            return
+        self.abort()
+
+    def _drained(self) -> tuple[int, int]:
+        # Whether anything has left the transport's buffer shows in these two.
+        transport = self.transport
+        return len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0)
 
 
-def _size(headers: dict[bytes, bytes], target: bytes) -> int:
-    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-class ChannelFactory(Factory):
-    """Makes channels, and lets time pass for them.
+@implementer(IProtocolFactory)
+class ChannelFactory:
+    """Makes a channel for each connection, and ages them all.
 
     :ivar connections: the open ones.
-    :ivar date: the ``Date`` header line of this second.
-    :ivar draining: true once the gateway stops.
+    :ivar is_draining: no connection takes another request.
     """
 
-    log = Logger()
     noisy = False
 
-    def __init__(self, door: IDoor, clock: Any = None) -> None:
+    def __init__(self, door: IDoor) -> None:
         self.door = door
         self.connections: set[Channel] = set()
-        self.draining = False
-        self.date = b""
-        self._clock = clock
-        self._tell_date()
+        self.is_draining = False
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel:  # type: ignore[override]  # its factory is of our kind
-        """One channel per connection."""
-        channel = Channel()
-        channel.factory = self
-        return channel
+    def buildProtocol(self, addr: IAddress | None) -> Channel:
+        """A channel for a new connection."""
+        return Channel(self)
 
-    def admit(self, channel: Channel) -> bool:
-        """Count a new connection in; false when there are too many."""
-        if len(self.connections) >= CONNECTION_LIMIT or self.draining:
-            return False
-        self.connections.add(channel)
-        return True
+    def doStart(self) -> None:
+        """A port has begun to listen."""
+
+    def doStop(self) -> None:
+        """A port has stopped listening."""
 
     def sweep(self) -> None:
         """A second has passed."""
-        self._tell_date()
         for channel in list(self.connections):
             channel.tick()
 
     def drain(self) -> None:
-        """Close what is idle, and the rest after its answer."""
-        self.draining = True
+        """Close the idle connections now, and each other one after its answer."""
+        self.is_draining = True
         for channel in list(self.connections):
             channel.close_when_idle()
 
     def abort_all(self) -> None:
-        """Cut what is left."""
+        """Cut every connection."""
         for channel in list(self.connections):
             channel.abort()
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call something in the next turn of the reactor."""
-        if self._clock is not None:
-            self._clock.callLater(0, call)
-
-    def _tell_date(self) -> None:
-        if self._clock is not None:
-            now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-            day, month = (
-                DAYS[now.weekday()],
-                MONTHS[now.month - 1],
-            )  # strftime would speak the user's language
-            self.date = f"Date: {day}, {now.day:02} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()

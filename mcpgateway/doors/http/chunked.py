@@ -1,9 +1,9 @@
 """Decode a chunked request body (RFC 9112 section 7.1), strictly.
 
-    body    = *chunk last trailers CRLF
-    chunk   = 1*8HEX [ ";" extension ] CRLF data CRLF          (no other line ends, no spaces before ";")
-    last    = 1*8"0" [ ";" extension ] CRLF
-    trailer = token ":" value CRLF                             (read, bounded and dropped)
+body    = *chunk last trailers CRLF
+chunk   = 1*8HEX [ ";" extension ] CRLF data CRLF          (no other line ends, no spaces before ";")
+last    = 1*8"0" [ ";" extension ] CRLF
+trailer = token ":" value CRLF                             (read, bounded and dropped)
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import re
 LINE_LIMIT = 256  # bytes of a size line; extensions are allowed and mean nothing here
 TRAILERS_LIMIT = 8 * 1024
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~\x80-\xff]*+)?\r\n")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t -~\x80-\xff]*+)?\r\n")
+_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n")
 
 
 class BadChunk(Exception):
     """The body is not in the chunked coding."""
+
+
+_SIZE, _DATA_END, _TRAILER = range(3)  # which kind of line comes next
 
 
 class ChunkedBody:
@@ -29,7 +32,7 @@ class ChunkedBody:
     :ivar rest: what came after the end.
     """
 
-    __slots__ = ("_left", "_line", "_read", "_trailers", "body", "is_done", "rest")
+    __slots__ = ("_left", "_line", "_next", "_trailers", "body", "is_done", "rest")
 
     def __init__(self) -> None:
         self.body = bytearray()
@@ -38,10 +41,15 @@ class ChunkedBody:
         self._line = b""
         self._left = 0
         self._trailers = 0
-        self._read = self._size
+        self._next = _SIZE
+
+    @property
+    def size(self) -> int:
+        """How long the body is at least: what has arrived and what the current chunk announces."""
+        return len(self.body) + self._left
 
     def feed(self, data: bytes, limit: int) -> None:
-        """Take the next bytes; decoding stops once the body has grown beyond ``limit``.
+        """Take the next bytes; decoding stops once `size` exceeds ``limit``.
 
         :raise BadChunk: it breaks the grammar.
         """
@@ -52,41 +60,39 @@ class ChunkedBody:
                 self.body += piece
                 self._left -= len(piece)
                 position += len(piece)
-                if len(self.body) > limit:
+            else:
+                position = self._take_line(data, position)
+                if self.size > limit:
                     return
-                continue
-            position = self._take_line(data, position)
         if self.is_done:
             self.rest = data[position:]
 
     def _take_line(self, data: bytes, position: int) -> int:
         stop = data.find(b"\n", position)
         after = stop + 1 if stop >= 0 else len(data)
-        if after - position + len(self._line) > LINE_LIMIT and self._read != self._trailer:
+        room = TRAILERS_LIMIT - self._trailers if self._next == _TRAILER else LINE_LIMIT
+        if after - position + len(self._line) > room:
             raise BadChunk
         self._line += data[position:after]
-        if len(self._line) + self._trailers > TRAILERS_LIMIT:
-            raise BadChunk
         if stop >= 0:
             line, self._line = self._line, b""
             self._read(line)
         return after
 
-    def _size(self, line: bytes) -> None:
-        match = _SIZE.fullmatch(line)
-        if match is None:
-            raise BadChunk
-        self._left = int(match[1], 16)
-        self._read = self._data_end if self._left else self._trailer
-
-    def _data_end(self, line: bytes) -> None:
-        if line != b"\r\n":
-            raise BadChunk
-        self._read = self._size
-
-    def _trailer(self, line: bytes) -> None:
-        if line == b"\r\n":
+    def _read(self, line: bytes) -> None:
+        if self._next == _SIZE:
+            match = _SIZE_LINE.fullmatch(line)
+            if match is None:
+                raise BadChunk
+            self._left = int(match[1], 16)
+            self._next = _DATA_END if self._left else _TRAILER
+        elif self._next == _DATA_END:
+            if line != b"\r\n":
+                raise BadChunk
+            self._next = _SIZE
+        elif line == b"\r\n":
             self.is_done = True
-        elif _TRAILER.fullmatch(line) is None:
+        elif _TRAILER_LINE.fullmatch(line) is None:
             raise BadChunk
-        self._trailers += len(line)
+        else:
+            self._trailers += len(line)

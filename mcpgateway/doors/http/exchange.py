@@ -18,7 +18,9 @@ CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
 LARGE = 64 * 1024  # a body from here on is handed to the transport as it is, not copied behind its head
 
-STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 _EVENT_STREAM = (
     STATUS_LINES[200] + b"Content-Type: text/event-stream\r\n"
     b"Cache-Control: no-cache, no-transform\r\n"
@@ -88,7 +90,10 @@ class Exchange:
         if self.gone:
             return
         channel = self._channel
-        channel.write_answer(_answer_head(status, len(body), content_type, extra + channel.connection_line()), body)
+        head = _answer_head(status, len(body), content_type, extra + channel.connection_line())
+        if self.method == b"HEAD":
+            body = b""
+        channel.write_answer(head, body)
         channel.answer_done()
 
     def begin_stream(self, extra: bytes = b"") -> None:

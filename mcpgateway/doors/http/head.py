@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import re
 
+from typing import Any
+
 from attrs import define, field
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -77,7 +79,7 @@ class HeadReader:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._is_complete = False
-        self._parser = HttpRequestParser(self)
+        self._parser: Any = HttpRequestParser(self)
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece.
@@ -114,18 +116,18 @@ class HeadReader:
         if is_modern and b"host" not in headers:
             raise BadHead(400, "Missing Host header")
         path, _, query = target.partition(b"?")
-        length = _length(headers, is_modern)
+        length = _length(headers, is_modern=is_modern)
         expects = is_modern and _expects(headers)
         _check_encoding(headers)
-        is_last = _is_last(headers.get(b"connection"), is_modern)
+        is_last = _is_last(headers.get(b"connection"), is_modern=is_modern)
         return Head(raw, method, target, path, query, b"1." + minor, headers, length, is_last, expects)
 
     def on_url(self, piece: bytes) -> None:
-        """llhttp has read a part of the target."""
+        """The parser has read a part of the target."""
         self._target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """llhttp has read a header."""
+        """The parser has read a header."""
         name = name.lower()
         headers = self._headers
         value = value.rstrip(_BLANK)
@@ -137,7 +139,7 @@ class HeadReader:
             headers[name] += (b"; " if name == b"cookie" else b", ") + value
 
     def on_headers_complete(self) -> None:
-        """llhttp has read the blank line."""
+        """The parser has read the blank line."""
         self._is_complete = True
 
 
@@ -160,7 +162,7 @@ def too_long(raw: bytes | bytearray) -> BadHead:
     return BadHead(431, "Request headers too large")
 
 
-def _length(headers: dict[bytes, bytes], is_modern: bool) -> int:
+def _length(headers: dict[bytes, bytes], *, is_modern: bool) -> int:
     length = headers.get(b"content-length")
     coding = headers.get(b"transfer-encoding")
     if coding is not None:
@@ -191,7 +193,7 @@ def _check_encoding(headers: dict[bytes, bytes]) -> None:
         raise BadHead(415, "Compressed request bodies are not taken", b"Accept-Encoding: identity\r\n")
 
 
-def _is_last(connection: bytes | None, is_modern: bool) -> bool:
+def _is_last(connection: bytes | None, *, is_modern: bool) -> bool:
     if connection is None:
         return not is_modern
     options = [option.strip(_BLANK) for option in connection.lower().split(b",")]

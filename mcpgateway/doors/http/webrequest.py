@@ -1,16 +1,22 @@
-"""Serve one exchange with a real twisted.web request.
+"""Let a real `twisted.web` request be answered on an exchange.
 
-`WebChannel` plays for ``twisted.web.http.Request`` the part that ``HTTPChannel`` plays for HTTP/1.1 and ``H2Stream`` for
-HTTP/2.  The members it has are semi-private there; a contract test holds them against the pinned range of Twisted.
+# Note [Playing the channel]
+`twisted.web.http.Request` talks to its channel through about a dozen members that are nowhere written down.  HTTP/2
+plays that part in Twisted itself (`H2Stream`), this does the same.  The members are pinned by a contract test.
 """
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress, IConsumer, ITransport
+from twisted.internet._producer_helpers import _PullToPush  # what twisted.web itself wraps pull producers in
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IConsumer, ITransport
+from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES
 from twisted.web.http_headers import Headers
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 from zope.interface import implementer
 
 if TYPE_CHECKING:
@@ -20,9 +26,11 @@ if TYPE_CHECKING:
 
 @implementer(ITransport, IConsumer)
 class WebChannel:
-    """The channel a twisted.web request believes to be on.
+    """What a `twisted.web.server.Request` takes for its channel.
 
-    :ivar factory: where ``HTTPChannel`` has its access log; ours has none.
+    :ivar site: where the request finds its resource.
+    :ivar factory: none, because an access log line would be formatted for it.
+    :ivar transport: the connection's own.
     """
 
     factory = None
@@ -32,103 +40,98 @@ class WebChannel:
         self.transport = channel.transport
         self._exchange = exchange
         self._channel = channel
-        self._request: Request | None = Request(self)
+        self._request: Any = None
+        self._pull: Any = None
 
     def begin(self) -> None:
-        """Give the request to the site."""
-        exchange, request = self._exchange, self._request
-        if request is None:
-            return
+        """Make the request and have it rendered; nothing parses its body unasked."""
+        exchange = self._exchange
+        request = self._request = self.site.requestFactory(self)
         for name, value in exchange.headers.items():
             request.requestHeaders.addRawHeader(name, value)
-        body, exchange.body = exchange.body, b""
-        request.gotLength(len(body))
-        if body:
-            request.handleContentChunk(body)
-        target = exchange.path + (b"?" + exchange.query if exchange.query else b"")
-        request.requestReceived(exchange.method, target, b"HTTP/" + exchange.version)
+        request.parseCookies()
+        request.content = BytesIO(exchange.body)
+        request.content.seek(0, 2)
+        exchange.body = b""
+        exchange.on_gone = self._gone
+        request.requestReceived(exchange.method, exchange.head.target, b"HTTP/" + exchange.version)
 
-    def lost(self, reason: Any) -> None:
-        """The client has disconnected."""
+    def _gone(self) -> None:
+        self.unregisterProducer()
         request, self._request = self._request, None
         if request is not None:
-            request.connectionLost(reason)
+            request.connectionLost(Failure(ConnectionDone()))
 
-    # What a request asks of its channel.
+    # What the request calls
 
-    def getPeer(self) -> IAddress:
-        """Who is asking."""
-        return self._exchange.peer
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Send the head of the answer."""
+        channel = self._channel
+        is_framed = headers.hasHeader(b"content-length") or headers.hasHeader(b"transfer-encoding")
+        has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
+        if has_body and not is_framed:
+            channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
+        lines = [b"HTTP/1.1 %b %b\r\n" % (code, reason)]
+        lines += [
+            b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values
+        ]
+        lines.append(channel.connection_line() + b"\r\n")
+        channel.write(b"".join(lines))
 
-    def getHost(self) -> IAddress:
-        """Which of our addresses was asked."""
-        return self.transport.getHost()  # type: ignore[no-any-return]  # any transport's
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if not self._exchange.gone:
+            self._channel.write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """Send parts of the body."""
+        if not self._exchange.gone:
+            self._channel.write(b"".join(data))
+
+    def requestDone(self, request: Any) -> None:
+        """The answer is complete."""
+        self._request = None
+        exchange = self._exchange
+        exchange.on_gone = None
+        exchange.answered = True
+        if not exchange.gone:
+            self._channel.answer_done()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let a producer write as long as the connection takes it."""
+        if self._channel.web_producer is not None:
+            raise RuntimeError("there is a producer already")
+        if not streaming:
+            producer = self._pull = _PullToPush(producer, self)
+        self._channel.web_producer = producer
+        if not streaming:
+            producer.startStreaming()
+        if self._channel.is_congested:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer has nothing more to write."""
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            pull.stopStreaming()
+        self._channel.web_producer = None
+
+    def loseConnection(self) -> None:
+        """Close the connection after this answer."""
+        self._channel.is_last = True
+
+    def abortConnection(self) -> None:
+        """Cut the connection."""
+        self._channel.abort()
+
+    def getPeer(self) -> Any:
+        """The client's address."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """Our address."""
+        return self.transport.getHost()
 
     def isSecure(self) -> bool:
         """Whether the connection is encrypted."""
         return self._exchange.secure
-
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers | list[Any]) -> None:
-        """Write the head of the answer."""
-        pairs = (
-            list(headers.getAllRawHeaders())
-            if isinstance(headers, Headers)
-            else [(n, [v]) for n, v in headers]
-        )
-        names = {name.lower() for name, _ in pairs}
-        exchange = self._exchange
-        if (
-            b"content-length" not in names
-            and b"transfer-encoding" not in names
-            and exchange.version == b"1.0"
-        ):
-            exchange.close = True
-        lines = [b"HTTP/1.1 " + code + b" " + reason]
-        lines += [
-            name + b": " + value
-            for name, values in pairs
-            for value in values
-            if name.lower() != b"connection"
-        ]
-        if exchange.close:
-            lines.append(b"Connection: close")
-        elif exchange.version == b"1.0":
-            lines.append(b"Connection: keep-alive")
-        exchange.web_write(b"\r\n".join(lines) + b"\r\n\r\n")
-
-    def write(self, data: bytes) -> None:
-        """Write a piece of the answer, already framed."""
-        self._exchange.web_write(data)
-
-    def writeSequence(self, iovec: Any) -> None:
-        """Write several pieces."""
-        self._exchange.web_write(b"".join(iovec))
-
-    def requestDone(self, request: Request) -> None:
-        """The answer is complete."""
-        self._request = None
-        self._exchange.web_done()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """A resource produces its answer; it is asked for more as the client reads."""
-        self._channel.produce(producer, streaming=streaming)
-
-    def unregisterProducer(self) -> None:
-        """It has produced everything."""
-        self._channel.produce(None, streaming=True)
-
-    def loseConnection(self) -> None:
-        """Close after what was written."""
-        self._exchange.close = True
-        self._exchange.web_done()
-
-    def abortConnection(self) -> None:
-        """Cut the connection."""
-        self._exchange.abort()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self._exchange.close = True
-        self._exchange.web_write(
-            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        self._exchange.web_done()
