@@ -1,0 +1,71 @@
+"""The house rules that no other tool checks."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "mcpgateway"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted(each for each in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in each.parts)
+
+
+def named(path: Path) -> str:
+    """A module as a test's parameter shows it."""
+    return str(path.relative_to(ROOT))
+
+
+class PackageTests:
+    """What every module keeps to."""
+
+    @pytest.mark.parametrize("path", MODULES, ids=named)
+    def test_inner_packages_hold_a_docstring_only(self, path):
+        """Nothing is imported through a package's ``__init__``, so nothing can go round in a circle there."""
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            (only,) = ast.parse(path.read_text()).body
+            assert isinstance(only, ast.Expr)
+
+    @pytest.mark.parametrize("path", MODULES, ids=named)
+    def test_no_bare_notes_of_work_left_over(self, path):
+        """Work left over has a number, or is not written down in the code."""
+        assert not re.search(r"\b(TODO|FIXME|XXX)\b(?!\s*\(?#\d)", path.read_text())
+
+    def test_the_top_package_is_quick_to_load(self):
+        """The package itself imports nothing, since demo servers and plugins load it first."""
+        tree = ast.parse((PACKAGE / "__init__.py").read_text())
+        assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+class PluginTests:
+    """What makes ``twistd mcpgateway`` known."""
+
+    def test_no_package_hides_other_plugins(self):
+        """There is no ``__init__.py`` in or above the plugin directory."""
+        assert not list((ROOT / "twisted").rglob("__init__.py"))
+
+    def test_the_plugin_loads_nothing_of_ours(self):
+        """Listing plugins stays fast: ours names its module and does not import it."""
+        tree = ast.parse((ROOT / "twisted" / "plugins" / "mcpgateway_dropin.py").read_text())
+        imported = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+        assert imported == ["twisted.application.service"]
+
+    def test_the_service_maker_is_complete(self):
+        """The plugin names the module of the service maker, and the name on the command line."""
+        from twisted.plugins.mcpgateway_dropin import mcpgateway
+
+        assert (mcpgateway.module, mcpgateway.tapname) == ("mcpgateway.tap", "mcpgateway")
+        assert callable(mcpgateway.makeService)
+        assert mcpgateway.options().getUsage()
+
+
+class TestsTests:
+    """What every test keeps to."""
+
+    @pytest.mark.parametrize("path", TESTS, ids=named)
+    def test_every_test_says_which_behaviour_it_pins(self, path):
+        """Each test has a sentence."""
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{node.name} has no docstring"
