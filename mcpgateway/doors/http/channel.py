@@ -10,7 +10,8 @@ A client repeats itself: the head of its next request mostly is, byte for byte, 
 read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.
 
 # Note [Ticks]
-There is no clock and no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase.
+There is no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase, so a suspended
+machine or a corrected clock ends nothing.
 
 # Note [Sending at once]
 `transport.write` only queues: the bytes leave one reactor turn and two `epoll_ctl` later, which costs as much as
@@ -20,10 +21,19 @@ left.  Never under TLS, whose transport passes such calls on to the naked socket
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+)
 from twisted.internet.tcp import Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -50,7 +60,11 @@ BODY_BYTES_PER_TICK = 1024  # a body has a tick more for each of these
 STALL_TICKS = 60  # a reader may take nothing for so long
 CLOSING_TICKS = 10
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 IDLE, HEAD, BODY, BUSY, FLUSHING, CLOSING, CLOSED = range(7)
+WAITING = frozenset((BUSY, FLUSHING))  # phases in which bytes of a next request are held
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -137,13 +151,13 @@ class Channel:
         self._is_direct = isinstance(transport, Server) and not self.secure
         set_no_delay = getattr(transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
-            try:
+            # A Unix socket knows no such option, and a client may have gone by now.
+            with contextlib.suppress(OSError):
                 set_no_delay(True)
-            except OSError:  # a Unix socket knows no such option, or the client has gone
-                pass
         self.connectionMade()
 
     def connectionMade(self) -> None:
+        """Count the connection in, or turn it away."""
         self.transport.registerProducer(self, True)
         connections = self.factory.connections
         present = len(connections)
@@ -154,6 +168,7 @@ class Channel:
             self._refuse(503, "Too many connections", b"Retry-After: 10\r\n")
 
     def connectionLost(self, reason: Failure) -> None:
+        """The client has gone, or was cut off."""
         self.factory.connections.discard(self)
         self.phase = CLOSED
         self._reader = None
@@ -170,12 +185,13 @@ class Channel:
         if on_gone is not None and not exchange.answered:
             try:
                 on_gone()
-            except Exception:
+            except Exception:  # noqa: BLE001  # the other connections go on
                 self.log.failure("the end of a connection was not handled", event="http.gone_failed")
 
     # Reading
 
     def dataReceived(self, data: bytes) -> None:
+        """Serve what has arrived, or hold it until its turn."""
         phase = self.phase
         if phase == IDLE:
             if len(data) == self._known_size and data.startswith(self._known_raw):
@@ -186,7 +202,7 @@ class Channel:
                 self._serve(known, data[len(known.raw) :])
                 return
             self._turn(data)
-        elif phase == BUSY or phase == FLUSHING:
+        elif phase in WAITING:
             self._held += data
             self._pause()
         elif phase < BUSY:
@@ -211,7 +227,7 @@ class Channel:
             self._is_turning = False
         if self.phase < BUSY:
             self._resume()
-        elif data and self.phase != CLOSING and self.phase != CLOSED:
+        elif data and self.phase in WAITING:
             self._held = data
             self._pause()
 
@@ -311,7 +327,7 @@ class Channel:
         exchange.body = body
         try:
             self._door.handle(exchange)
-        except Exception:  # the one catch-all of this road
+        except Exception:  # noqa: BLE001  # the one catch-all of this road
             self._blame_door(exchange)
 
     def _read_body(self, data: bytes) -> bytes:
@@ -336,7 +352,7 @@ class Channel:
         exchange.body = body
         try:
             self._door.handle(exchange)
-        except Exception:  # the one catch-all of this road
+        except Exception:  # noqa: BLE001  # the one catch-all of this road
             self._blame_door(exchange)
         return rest
 
@@ -354,7 +370,7 @@ class Channel:
     def _ask_door(self, exchange: Exchange) -> int:
         try:
             return int(self._door.opened(exchange))
-        except Exception:  # the one catch-all of this road
+        except Exception:  # noqa: BLE001  # the one catch-all of this road
             self._blame_door(exchange)
             return 0
 
@@ -450,8 +466,8 @@ class Channel:
         body = b'{"error":"%b"}' % why.encode()
         line = STATUS_LINES[status]
         self.write(
-            b"%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
-            % (line, extra, len(body), body)
+            b"%b%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (line, self.factory.date, extra, len(body), body)
         )
         self._close(lingers=True)
 
@@ -584,14 +600,18 @@ class ChannelFactory:
 
     :ivar connections: the open ones.
     :ivar is_draining: no connection takes another request.
+    :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
     """
 
     noisy = False
 
-    def __init__(self, door: IDoor) -> None:
+    def __init__(self, door: IDoor, clock: IReactorTime | None = None) -> None:
         self.door = door
         self.connections: set[Channel] = set()
         self.is_draining = False
+        self.date = b""
+        self._clock = clock
+        self._tell_date()
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         """A channel for a new connection."""
@@ -605,6 +625,7 @@ class ChannelFactory:
 
     def sweep(self) -> None:
         """A second has passed."""
+        self._tell_date()
         for channel in list(self.connections):
             channel.tick()
 
@@ -618,3 +639,10 @@ class ChannelFactory:
         """Cut every connection."""
         for channel in list(self.connections):
             channel.abort()
+
+    def _tell_date(self) -> None:
+        if self._clock is not None:
+            now = datetime.fromtimestamp(self._clock.seconds(), UTC)
+            # strftime would speak the user's language.
+            day, month = DAYS[now.weekday()], MONTHS[now.month - 1]
+            self.date = f"Date: {day}, {now.day:02} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()

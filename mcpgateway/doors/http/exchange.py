@@ -90,7 +90,8 @@ class Exchange:
         if self.gone:
             return
         channel = self._channel
-        head = _answer_head(status, len(body), content_type, extra + channel.connection_line())
+        extra = channel.factory.date + extra + channel.connection_line()
+        head = _answer_head(status, len(body), content_type, extra)
         if self.method == b"HEAD":
             body = b""
         channel.write_answer(head, body)
@@ -112,7 +113,7 @@ class Exchange:
         else:
             channel.is_last = True
             framing = CLOSE + b"\r\n"
-        channel.write(_EVENT_STREAM + extra + framing)
+        channel.write(_EVENT_STREAM + channel.factory.date + extra + framing)
 
     def send(self, data: bytes) -> bool:
         """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""

@@ -16,7 +16,6 @@ an upgrade that nobody wants (`curl --http2` sends one with a body) changes noth
 from __future__ import annotations
 
 import re
-
 from typing import Any
 
 from attrs import define, field

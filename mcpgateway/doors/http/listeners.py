@@ -18,8 +18,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,7 +47,7 @@ class Listeners:
         return [port.stopListening() for port in self.ports]
 
 
-def bind(reactor: Any, settings: GatewaySettings, home: str, factory: Factory) -> Listeners:
+def bind(reactor: Any, settings: GatewaySettings, home: str, factory: IProtocolFactory) -> Listeners:
     """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
 
     :raise ConfigError: an address is taken, may not be used, or cannot be understood.
@@ -66,7 +65,9 @@ def bind(reactor: Any, settings: GatewaySettings, home: str, factory: Factory) -
     return listeners
 
 
-def _bind_main(reactor: Any, settings: GatewaySettings, factory: Factory, listeners: Listeners) -> None:
+def _bind_main(
+    reactor: Any, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+) -> None:
     address, number = settings.bind_address, settings.http_port
     first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, port {number}")
     listeners.ports.append(first)
@@ -81,7 +82,7 @@ def _bind_main(reactor: Any, settings: GatewaySettings, factory: Factory, listen
             raise ConfigError(_taken(f"{LOOPBACK_V6}, port {number}", why)) from why
 
 
-def _bind_socket(reactor: Any, home: str, factory: Factory, listeners: Listeners) -> None:
+def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: Listeners) -> None:
     path = socket_path(home)
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
@@ -109,7 +110,7 @@ def socket_path(home: str) -> str:
     return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
 
 
-def _bind_endpoint(reactor: Any, description: str, factory: Factory) -> IListeningPort:
+def _bind_endpoint(reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise
