@@ -40,12 +40,12 @@ class ChildProtocol(ProcessProtocol):
         """It runs."""
         self._child.connected(self.transport)
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Bytes have come on stdout or stderr."""
+    def childBufferReceived(self, childFD: int, data: bytearray, size: int) -> None:
+        """Bytes have come on stdout or stderr; the buffer is not ours to keep."""
         if childFD == 1:
-            self._child.output(data)
+            self._child.output(data, size)
         else:
-            self._child.stderr.feed(data)
+            self._child.stderr.feed(bytes(data[:size]))
 
     def processExited(self, reason: Failure) -> None:
         """The process itself has gone; its pipes may still be held by a grandchild."""
@@ -151,13 +151,13 @@ class Child:
         else:
             pipe.write(line)
 
-    def output(self, data: bytes) -> None:
-        """Bytes of its stdout."""
+    def output(self, data: bytes | bytearray, size: int) -> None:
+        """Bytes of its stdout, in a buffer that is not ours to keep."""
         if self._overflowed:
             return
         receive = self._receiver.line_received
         try:
-            for line in self._framer.feed(data):
+            for line in self._framer.feed(data, size):
                 receive(line)
         except LineTooLong as why:
             self._overflowed = True
@@ -197,7 +197,7 @@ class Child:
             if not data:
                 return
             left -= len(data)
-            self.output(data)
+            self.output(data, len(data))
 
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""

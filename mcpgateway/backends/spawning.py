@@ -27,29 +27,27 @@ from mcpgateway.host.orphans import CHILD_MARKER, INSTANCE_MARKER, Registry
 from mcpgateway.host.processes import original_nofile
 from mcpgateway.interfaces import ILauncher, ILineReceiver, Launch
 
-READ_BYTES = 65_536  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
-MORE_BYTES = 1_048_576  # when the last read was full: a large answer is coming
+READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 
 
 class PipeReader(ProcessReader):
-    """Reads a child's output in large pieces."""
+    """Reads a child's output in large pieces, into one buffer that all children share."""
 
-    size = READ_BYTES
+    # Everything is copied out of it before the next read, and a fresh buffer for each read would be all page faults.
+    buffer = bytearray(READ_BYTES)
 
     def doRead(self) -> BaseException | None:
-        """Read what there is, up to `READ_BYTES` or, in the middle of something large, `MORE_BYTES`."""
-        size = self.size
+        """Read what there is, up to `READ_BYTES`."""
         try:
-            data = os.read(self.fd, size)
+            size = os.readv(self.fd, (self.buffer,))
         except BlockingIOError:
             return None
         except OSError as why:
             return why
-        if not data:
+        if not size:
             return CONNECTION_DONE
-        self.size = MORE_BYTES if len(data) == size else READ_BYTES
-        self.proc.proto.childDataReceived(self.name, data)
+        self.proc.proto.childBufferReceived(self.name, self.buffer, size)
         return None
 
 

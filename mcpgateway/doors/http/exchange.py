@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 JSON = b"application/json"
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
-LARGE = 64 * 1024  # a body from here on is handed to the transport as it is, not copied behind its head
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -94,7 +93,7 @@ class Exchange:
         head = _answer_head(status, len(body), content_type, extra)
         if self.method == b"HEAD":
             body = b""
-        channel.write_answer(head, body)
+        channel.outlet.write_answer(head, body)
         channel.answer_done()
 
     def begin_stream(self, extra: bytes = b"") -> None:
@@ -113,7 +112,7 @@ class Exchange:
         else:
             channel.is_last = True
             framing = CLOSE + b"\r\n"
-        channel.write(_EVENT_STREAM + channel.factory.date + extra + framing)
+        channel.outlet.write(_EVENT_STREAM + channel.factory.date + extra + framing)
 
     def send(self, data: bytes) -> bool:
         """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
@@ -123,7 +122,7 @@ class Exchange:
             return True
         if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        return self._channel.write_stream(data)
+        return self._say(data)
 
     def finish(self) -> None:
         """End the stream."""
@@ -133,9 +132,15 @@ class Exchange:
         if self.gone:
             return
         channel = self._channel
-        if self.version == b"1.1" and self.method != b"HEAD" and not channel.write_stream(b"0\r\n\r\n"):
+        if self.version == b"1.1" and self.method != b"HEAD" and not self._say(b"0\r\n\r\n"):
             return
         channel.answer_done()
+
+    def _say(self, data: bytes) -> bool:
+        if self._channel.outlet.write_stream(data):
+            return True
+        self._channel.abort()
+        return False
 
     def abort(self) -> None:
         """Cut the connection; nothing more is said and ``on_gone`` is not called."""

@@ -72,21 +72,21 @@ class WebChannel:
         if has_body and not is_framed:
             channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
         lines = [b"HTTP/1.1 %b %b\r\n" % (code, reason)]
-        lines += [
-            b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values
-        ]
+        for name, values in headers.getAllRawHeaders():
+            if name.lower() != b"connection":  # that is ours to say
+                lines += [b"%b: %b\r\n" % (name, value) for value in values]
         lines.append(channel.connection_line() + b"\r\n")
-        channel.write(b"".join(lines))
+        channel.outlet.write(b"".join(lines))
 
     def write(self, data: bytes) -> None:
         """Send a part of the body."""
         if not self._exchange.gone:
-            self._channel.write(data)
+            self._channel.outlet.write(data)
 
     def writeSequence(self, data: Any) -> None:
         """Send parts of the body."""
         if not self._exchange.gone:
-            self._channel.write(b"".join(data))
+            self._channel.outlet.write(b"".join(data))
 
     def requestDone(self, request: Any) -> None:
         """The answer is complete."""
@@ -97,16 +97,16 @@ class WebChannel:
         if not exchange.gone:
             self._channel.answer_done()
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001  # as Twisted calls it
         """Let a producer write as long as the connection takes it."""
-        if self._channel.web_producer is not None:
+        if self._channel.outlet.producer is not None:
             raise RuntimeError("there is a producer already")
         if not streaming:
             producer = self._pull = _PullToPush(producer, self)
-        self._channel.web_producer = producer
+        self._channel.outlet.producer = producer
         if not streaming:
             producer.startStreaming()
-        if self._channel.is_congested:
+        if self._channel.outlet.is_congested:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
@@ -114,7 +114,7 @@ class WebChannel:
         pull, self._pull = self._pull, None
         if pull is not None:
             pull.stopStreaming()
-        self._channel.web_producer = None
+        self._channel.outlet.producer = None
 
     def loseConnection(self) -> None:
         """Close the connection after this answer."""

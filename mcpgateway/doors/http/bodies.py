@@ -1,4 +1,4 @@
-"""Decode a chunked request body (RFC 9112 section 7.1), strictly.
+"""Take a request body as it arrives: counted, or in the chunked coding (RFC 9112 section 7.1), strictly.
 
 body    = *chunk last trailers CRLF
 chunk   = 1*8HEX [ ";" extension ] CRLF data CRLF          (no other line ends, no spaces before ";")
@@ -21,11 +21,39 @@ class BadChunk(Exception):
     """The body is not in the chunked coding."""
 
 
+class CountedBody:
+    """A body whose length was announced.
+
+    :ivar body: what has arrived.
+    :ivar size: how long it will be.
+    :ivar is_done: the end has been read.
+    :ivar rest: what came after the end.
+    """
+
+    __slots__ = ("body", "is_done", "rest", "size")
+
+    def __init__(self, size: int) -> None:
+        self.body = bytearray()
+        self.size = size
+        self.is_done = False
+        self.rest = b""
+
+    def feed(self, data: bytes, limit: int) -> None:
+        """Take the next bytes; the announced length has been held against the limit before."""
+        missing = self.size - len(self.body)
+        if len(data) < missing:
+            self.body += data
+        else:
+            self.body += data[:missing]
+            self.rest = data[missing:]
+            self.is_done = True
+
+
 _SIZE, _DATA_END, _TRAILER = range(3)  # which kind of line comes next
 
 
 class ChunkedBody:
-    """Takes a body as it arrives.
+    """A body in the chunked coding.
 
     :ivar body: what has been decoded; one buffer, because tiny chunks as objects would cost fifty times their size.
     :ivar is_done: the end has been read.
