@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, ISSLTransport
@@ -418,22 +419,24 @@ class Channel:
     def tick(self) -> None:
         """A second has passed: has the client had its time?"""
         self.age += 1
-        phase, age = self.phase, self.age
-        if phase == CLOSING:
-            if self.outlet.stalled_ticks() >= CLOSING_TICKS:
+        phase = self.phase
+        if phase == CLOSING or self.outlet.is_congested:
+            if self.outlet.stalled_ticks() >= (CLOSING_TICKS if phase == CLOSING else STALL_TICKS):
                 self.abort()
-        elif self.outlet.is_congested:
-            if self.outlet.stalled_ticks() >= STALL_TICKS:
-                self.abort()
-        elif phase == IDLE:
-            if age >= IDLE_TICKS:
+        elif self.age >= self._patience():
+            if phase == IDLE:
                 self._close()
-        elif phase == HEAD:
-            if age >= HEAD_TICKS:
+            else:
                 self._refuse(408, "The request took too long")
-        elif phase == BODY and self._body is not None:
-            if age >= BODY_TICKS + len(self._body.body) // BODY_BYTES_PER_TICK:
-                self._refuse(408, "The request took too long")
+
+    def _patience(self) -> float:
+        if self.phase == IDLE:
+            return IDLE_TICKS
+        if self.phase == HEAD:
+            return HEAD_TICKS
+        if self.phase == BODY and self._body is not None:
+            return BODY_TICKS + len(self._body.body) // BODY_BYTES_PER_TICK
+        return inf  # the door takes the time it takes
 
 
 @implementer(IProtocolFactory)

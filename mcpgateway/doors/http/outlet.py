@@ -1,0 +1,144 @@
+"""The writing half of a connection: send at once where possible, and bound what a slow reader costs.
+
+# Note [Sending at once]
+`transport.write` only queues: the bytes leave one reactor turn and two `epoll_ctl` later, which costs as much as
+reading the request.  So while nothing is queued, bytes go to the socket at once, and what it does not take is queued.
+Only on naked TCP and Unix sockets: the transport of TLS passes unknown calls on to the socket below, where they would
+leave in the clear.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.tcp import Server
+from zope.interface import implementer
+
+STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
+FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
+LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
+
+
+class Drained(Protocol):
+    """Who waits for a slow reader."""
+
+    def drained(self) -> None:
+        """Everything that was said has left."""
+
+
+@implementer(IPushProducer)
+class Outlet:
+    """Writes for a channel; the transport tells it how fast the client reads.
+
+    :ivar is_direct: the transport is a naked socket.
+    :ivar is_congested: the transport's buffer is full.
+    :ivar producer: who produces an answer at the speed of the client, if anybody.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_owner",
+        "_seen",
+        "_stalled",
+        "_transport",
+        "is_congested",
+        "is_direct",
+        "producer",
+    )
+
+    def __init__(self, owner: Drained, transport: Any, *, is_secure: bool) -> None:
+        self._owner = owner
+        self._transport = transport
+        self.is_direct = isinstance(transport, Server) and not is_secure
+        self.is_congested = False
+        self.producer: Any = None
+        self._backlog: list[bytes] = []
+        self._backlog_size = 0
+        self._stalled = 0
+        self._seen = (0, 0)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the reader has yet to take something before more may be said."""
+        return self.is_congested or bool(self._backlog)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; see Note [Sending at once]."""
+        transport = self._transport
+        # What is queued shows in two places of Twisted's FileDescriptor; one of them is not public.
+        if self.is_direct and not transport._tempDataLen and not transport.dataBuffer:  # noqa: SLF001
+            sent = transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):
+                data = data[sent:]
+            # Otherwise the connection is lost, and the transport finds that out in its own way.
+        transport.write(data)
+
+    def write_answer(self, head: bytes, body: bytes) -> None:
+        """Send a head with its body; a large body is not copied."""
+        if len(body) < LARGE:
+            self.write(head + body)
+        else:
+            self.write(head)
+            self._transport.write(body)
+
+    def write_stream(self, data: bytes) -> bool:
+        """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
+        if not self.is_behind:
+            self.write(data)
+            return True
+        if self._backlog_size > STREAM_BACKLOG_LIMIT:
+            return False
+        self._backlog.append(data)
+        self._backlog_size += len(data)
+        return True
+
+    def stalled_ticks(self) -> int:
+        """A second has passed; for how many in a row the reader has taken nothing."""
+        transport = self._transport
+        seen = (len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0))
+        self._stalled = self._stalled + 1 if seen == self._seen else 0
+        self._seen = seen
+        return self._stalled
+
+    def clear(self) -> None:
+        """Forget what was not sent; the connection has ended."""
+        self._backlog.clear()
+        self._backlog_size = 0
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.is_congested = True
+        self._stalled = 0
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self.is_congested = False
+        while self._backlog and not self.is_congested:
+            self._flush()
+        if self.is_congested:
+            return
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        else:
+            self._owner.drained()
+
+    def stopProducing(self) -> None:
+        """The transport has gone; the protocol is told in `connectionLost`."""
+
+    def _flush(self) -> None:
+        size = count = 0
+        for piece in self._backlog:
+            if size >= FLUSH_PIECE:
+                break
+            size += len(piece)
+            count += 1
+        pieces = self._backlog[:count]
+        del self._backlog[:count]
+        self._backlog_size -= size
+        self._transport.writeSequence(pieces)
