@@ -1,0 +1,1 @@
+"""A benchmark: the gateway beside other gateways and beside what Twisted alone costs. It decides no test run."""

@@ -1,0 +1,92 @@
+"""What one run of the benchmark found."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from tests.bench.loads import Sample
+from tests.bench.procs import Account
+
+
+@define
+class Life:
+    """A program's start, its sessions and its memory.
+
+    :ivar idle: listening, before anybody called.
+    :ivar one: with one session, so with its child started.
+    """
+
+    listening_ms: list[float] = field(factory=list)
+    called_ms: list[float] = field(factory=list)
+    session_ms: list[float] = field(factory=list)
+    idle: Account | None = None
+    one: Account | None = None
+    twenty: Account | None = None
+    loaded: Account | None = None
+
+
+@define
+class Collision:
+    """Answers under ids that collide between sessions."""
+
+    sent: int
+    wrong: int
+    missing: int
+    refused: int
+    samples: list[str]
+
+    @property
+    def faults(self) -> int:
+        """Calls without their right answer."""
+        return self.wrong + self.missing + self.refused
+
+
+@define
+class Results:
+    """Everything that the reports are made of; the samples of programs stand in the order they were taken in."""
+
+    when: str
+    machine: str
+    load_by: str
+    child_p50_ms: float = 0.0
+    lives: dict[str, Life] = field(factory=dict)
+    samples: dict[str, dict[str, list[Sample]]] = field(factory=dict)
+    collisions: dict[str, Collision] = field(factory=dict)
+    scaling: dict[str, list[Sample]] = field(factory=dict)
+    session_kib: dict[str, float] = field(factory=dict)
+    problems: list[str] = field(factory=list)
+
+    def add(self, scenario: str, program: str, sample: Sample) -> None:
+        """Keep one sample."""
+        self.samples.setdefault(scenario, {}).setdefault(program, []).append(sample)
+
+    def of(self, scenario: str, program: str) -> list[Sample]:
+        """The samples of one program under one load."""
+        return self.samples.get(scenario, {}).get(program, [])
+
+    def cpu_us(self, scenario: str, program: str) -> float | None:
+        """Median CPU per call."""
+        return median(sample.cpu_us for sample in self.of(scenario, program))
+
+    def p50_ms(self, scenario: str, program: str) -> float | None:
+        """Median of the median latencies."""
+        return median(sample.p50_ms for sample in self.of(scenario, program))
+
+    def ratio(self, scenario: str, program: str, floor: str) -> float | None:
+        """CPU per call over the floor's, compared load by load: neighbours in time met the same neighbours."""
+        return ratio(self.of(scenario, program), self.of(scenario, floor))
+
+
+def ratio(ours: Iterable[Sample], theirs: Iterable[Sample]) -> float | None:
+    """The median of CPU ratios taken pair by pair."""
+    pairs = zip(ours, theirs, strict=False)
+    return median(mine.cpu_us / other.cpu_us for mine, other in pairs if other.cpu_us)
+
+
+def median(values: Iterable[float]) -> float | None:
+    """The median, or nothing of nothing."""
+    found = list(values)
+    return statistics.median(found) if found else None
