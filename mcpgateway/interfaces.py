@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from signal import Signals
 from typing import Any
 
 from attrs import define, field, frozen
@@ -38,8 +40,7 @@ class Gone:
     last_words: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        how = f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
-        return how
+        return f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
 
 
 class ILineReceiver(Interface):
@@ -129,6 +130,37 @@ class INoticeListener(Interface):
 
     def asked(backend: Any, method: str, message: Envelope) -> None:
         """A request of the server's own; it must be answered through ``backend.reply``."""
+
+
+class IWard(Interface):
+    """Who looks after the children on this machine, so that none outlives the gateway."""
+
+    instance = Attribute("What marks every child of this gateway (str).")
+
+    def spawning() -> AbstractContextManager[None]:
+        """The circumstances a spawn happens in: our own limits put back, the guardian awake."""
+
+    def added(pid: int, server: str) -> None:
+        """A child runs, leader of the process group of that number."""
+
+    def removed(pid: int) -> None:
+        """Nothing is left of that child."""
+
+    def signal_group(pgid: int, number: Signals) -> bool:
+        """Signal a whole process group; false when nothing is left of it."""
+
+    def group_is_alive(pgid: int) -> bool:
+        """Whether anything of a process group is left."""
+
+    def kill_bearing(marker: str) -> int:
+        """KILL every process whose environment holds this ``NAME=value`` entry; how many there were."""
+
+
+INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
+"""The environment variable every child of one gateway bears."""
+
+CHILD_MARKER = "MCPGATEWAY_CHILD"
+"""The environment variable of one child and its descendants."""
 
 
 class IProcessTable(Interface):

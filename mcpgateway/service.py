@@ -23,6 +23,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.notices import Notices
@@ -51,8 +52,7 @@ class GatewayService(Service):
     mcp: McpDoor = field(repr=False)
     switchboard: Switchboard = field(repr=False)
     reaper: Reaper = field(repr=False)
-    registry: Registry = field(repr=False)
-    guardian: Guardian = field(repr=False)
+    ward: Ward = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,7 +96,7 @@ class GatewayService(Service):
         for beat in (self._age, self.factory.sweep, self.mcp.tick, self._expire, self._reap):
             try:
                 beat()
-            except Exception:  # the one catch-all of this road
+            except Exception:  # noqa: BLE001 - the one catch-all of this road
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
 
     def _age(self) -> None:
@@ -121,8 +121,7 @@ class GatewayService(Service):
         self.factory.drain()
         await self._drained()
         await self.switchboard.close()
-        self.guardian.stop()
-        self.registry.close()
+        self.ward.close()
         await _sleep(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
         if self._heart.running:
             self._heart.stop()
@@ -157,10 +156,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
     processes.raise_nofile()
     instance = secrets.token_hex(8)
-    registry = Registry(home, instance)
-    guardian = Guardian(reactor, instance)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     limits = settings.gateway.limits
-    around = Surroundings(Launcher(reactor, registry, guardian), reactor, Notices(), Gate(limits.spawns))
+    around = Surroundings(Launcher(reactor, ward), reactor, Notices(), Gate(limits.spawns))
     sessions = Sessions(limits.sessions)
     switchboard = Switchboard(settings.servers, Pool(around), sessions)
     mcp = McpDoor(switchboard)
@@ -176,9 +174,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site))
     listeners = bind(reactor, settings.gateway, home, factory)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())
-    return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, registry, guardian
-    )
+    return GatewayService(settings, home, reactor, listeners, factory, mcp, switchboard, reaper, ward)
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,8 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
-from mcpgateway.host.processes import group_is_alive, kill_bearing, signal_group
-from mcpgateway.interfaces import Gone, IChild, ILineReceiver
+from mcpgateway.interfaces import Gone, IChild, ILineReceiver, IWard
 from mcpgateway.wire.lines import LineFramer, LineTooLong
 
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
@@ -105,7 +103,7 @@ class Child:
         server: str,
         receiver: ILineReceiver,
         marker: str,
-        forgotten: Callable[[int], None],
+        ward: IWard,
         ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
     ) -> None:
         self.server = server
@@ -117,7 +115,7 @@ class Child:
         self._reactor = reactor
         self._receiver = receiver
         self._marker = marker
-        self._forgotten = forgotten
+        self._ward = ward
         self._ladder = ladder
         self._framer = LineFramer(LINE_LIMIT)
         self._overflowed = False
@@ -170,7 +168,7 @@ class Child:
             return
         self.has_exited = True
         self._drain()
-        signal_group(
+        self._ward.signal_group(
             self.pid, signal.SIGKILL
         )  # whoever holds its pipes or was its helper has no purpose any more
         for pipe in list(self._pipes.values()):
@@ -201,7 +199,7 @@ class Child:
 
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""
-        signal_group(self.pid, signal.SIGKILL)
+        self._ward.signal_group(self.pid, signal.SIGKILL)
 
     def stop(self) -> Deferred[None]:
         """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
@@ -217,11 +215,11 @@ class Child:
         return done
 
     def _look(self, waited: float, rung: int) -> None:
-        if self.has_exited and not group_is_alive(self.pid):
+        if self.has_exited and not self._ward.group_is_alive(self.pid):
             self._clear_up()
             return
         if rung < len(self._ladder) and waited >= self._ladder[rung]:
-            signal_group(self.pid, (signal.SIGTERM, signal.SIGKILL)[rung])
+            self._ward.signal_group(self.pid, (signal.SIGTERM, signal.SIGKILL)[rung])
             rung, waited = rung + 1, 0.0
         elif rung == len(self._ladder) and waited >= KILL_S:
             self.log.error("{server} cannot be killed", event="child.unkillable", server=self.server)
@@ -231,8 +229,8 @@ class Child:
 
     def _clear_up(self) -> None:
         # Those that left the group (a double fork, a session of their own) still bear the child's marker.
-        kill_bearing(self._marker)
-        self._forgotten(self.pid)
+        self._ward.kill_bearing(self._marker)
+        self._ward.removed(self.pid)
         waiters, self._waiters = self._waiters, []
         for each in waiters:
             each.callback(None)

@@ -22,10 +22,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends.child import Child
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.orphans import CHILD_MARKER, INSTANCE_MARKER, Registry
-from mcpgateway.host.processes import original_nofile
-from mcpgateway.interfaces import ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, ILauncher, ILineReceiver, IWard, Launch
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
@@ -54,7 +51,7 @@ class PipeReader(ProcessReader):
 class PipeWriter(ProcessWriter):
     """Writes a child's input, without watching the pipe for reading: the child's exit is reported by its own event."""
 
-    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, forceReadHack: bool = False) -> None:
+    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, **_: Any) -> None:
         super().__init__(reactor, proc, name, fileno, forceReadHack=False)
         self.stopReading()
         self.enableReadHack = False
@@ -64,7 +61,7 @@ class PipeWriter(ProcessWriter):
         super(ProcessWriter, self).write(data)
 
     def write_now(self, data: bytes) -> None:
-        """Write at once if nothing is queued: an idle child is told a turn earlier, and the epoll set stays as it is."""
+        """Write at once if nothing is queued: an idle child is told a turn earlier, and the epoll set stays."""
         if not self.dataBuffer and not self._tempDataBuffer and self.connected:
             try:
                 sent = os.write(self.fd, data)
@@ -89,7 +86,7 @@ class SessionProcess(Process):
         ignored = [each for each in range(1, signal.NSIG) if signal.getsignal(each) == signal.SIG_IGN]
         # Our descriptors are close-on-exec (PEP 446), so only the pipes have to be put in place.
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in sorted(fdmap.items())]
-        with _directory(path), original_nofile():
+        with _directory(path):
             self.pid = os.posix_spawn(
                 executable,
                 args,
@@ -118,12 +115,11 @@ def _directory(path: str) -> Iterator[None]:
 
 @implementer(ILauncher)
 class Launcher:
-    """Starts children and has them registered, so that none outlives the gateway."""
+    """Starts children, and tells the ward of each."""
 
-    def __init__(self, reactor: Any, registry: Registry, guardian: Guardian) -> None:
+    def __init__(self, reactor: Any, ward: IWard) -> None:
         self._reactor = reactor
-        self._registry = registry
-        self._guardian = guardian
+        self._ward = ward
         self._count = 0
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
@@ -135,28 +131,24 @@ class Launcher:
             raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
         program = find_program(launch)
         self._count += 1
-        instance = self._registry.instance
+        instance = self._ward.instance
         marker = f"{CHILD_MARKER}={instance}.{self._count}"
         env = dict(launch.env)
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
-        self._guardian.start()
-        child = Child(self._reactor, launch.server, receiver, marker, self._forgotten)
+        child = Child(self._reactor, launch.server, receiver, marker, self._ward)
+        argv = [program, *launch.argv[1:]]
         try:
-            process = SessionProcess(
-                self._reactor, program, [program, *launch.argv[1:]], _encoded(env), launch.cwd, child.protocol
-            )
+            with self._ward.spawning():
+                process = SessionProcess(
+                    self._reactor, program, argv, _encoded(env), launch.cwd, child.protocol
+                )
         except OSError as why:
             raise LaunchFailed(f"{launch.server}: {program} could not be started: {why.strerror}") from why
         _enlarge(process)
         if not child.has_exited:
-            self._registry.added(child.pid, launch.server)
-            self._guardian.added(child.pid)
+            self._ward.added(child.pid, launch.server)
         return child
-
-    def _forgotten(self, pid: int) -> None:
-        self._registry.removed(pid)
-        self._guardian.removed(pid)
 
 
 def find_program(launch: Launch) -> str:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.host import guardian_main
-from mcpgateway.host.orphans import INSTANCE_MARKER
+from mcpgateway.interfaces import INSTANCE_MARKER
 
 RESTART_S, RESTART_LIMIT_S = 1.0, 60.0
 

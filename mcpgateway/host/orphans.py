@@ -12,12 +12,7 @@ from attrs import Factory, asdict, define, frozen
 from twisted.logger import Logger
 
 from mcpgateway.host.processes import is_alive, kill_bearing, signal_group, start_time
-
-INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
-"""The environment variable every child of one gateway bears."""
-
-CHILD_MARKER = "MCPGATEWAY_CHILD"
-"""The environment variable of one child and its descendants."""
+from mcpgateway.interfaces import INSTANCE_MARKER
 
 FORMAT = 1
 DIRECTORY = "children"

@@ -64,7 +64,7 @@ def is_alive(pid: int) -> bool:
 
 
 def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 where that cannot be told. With the pid it is an identity."""
+    """When a process started, in clock ticks since boot, or 0 if untold; with the pid it is an identity."""
     return int(_field(pid, 19) or 0)
 
 
@@ -103,12 +103,12 @@ def signal_group(pgid: int, number: signal.Signals) -> bool:
 def bearing(marker: str) -> list[int]:
     """The processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
     wanted = marker.encode()
-    found = []
-    with suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) != os.getpid() and _bears(name, wanted):
-                found.append(int(name))
-    return found
+    own = str(os.getpid())
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    return [int(name) for name in names if name.isdigit() and name != own and _bears(name, wanted)]
 
 
 def _bears(pid: str, marker: bytes) -> bool:

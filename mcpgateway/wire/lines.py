@@ -27,7 +27,7 @@ class LineFramer:
         self._size = 0
 
     def feed(self, data: bytes | bytearray, size: int | None = None) -> list[bytes]:
-        """The lines that these bytes complete, without their ends (``\\n`` or ``\\r\\n``); blank ones are left out.
+        """The lines that these bytes complete, without their ends (LF or CRLF); blank ones are left out.
 
         :param data: the bytes, or a buffer of the reader's own: nothing refers to it afterwards, so the next read may
             go into it again. Copying each line out of a warm buffer costs a quarter of splitting a fresh chunk.

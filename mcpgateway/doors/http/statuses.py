@@ -13,7 +13,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.UnknownServer: 404,
     errors.UnknownSession: 404,
 }
-"""Everything else is a JSON-RPC error in a good HTTP answer: clients show its text, and treat a 5xx as a dead server."""
+"""All else is a JSON-RPC error in a good HTTP answer: clients show its text, and take a 5xx for a dead server."""
 
 
 def status_of(why: GatewayError) -> int:

@@ -1,0 +1,63 @@
+"""Look after the children of this gateway: on disk, through the guardian, and by signal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from signal import Signals
+
+from attrs import frozen
+from zope.interface import implementer
+
+from mcpgateway.host import processes
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry
+from mcpgateway.interfaces import IWard
+
+
+@implementer(IWard)
+@frozen
+class Ward:
+    """What backends see of this machine."""
+
+    registry: Registry
+    guardian: Guardian
+
+    @property
+    def instance(self) -> str:
+        """What marks every child of this gateway."""
+        return self.registry.instance
+
+    @contextmanager
+    def spawning(self) -> Iterator[None]:
+        """The circumstances a spawn happens in: our own limits put back, the guardian awake."""
+        self.guardian.start()
+        with processes.original_nofile():
+            yield
+
+    def added(self, pid: int, server: str) -> None:
+        """A child runs, leader of the process group of that number."""
+        self.registry.added(pid, server)
+        self.guardian.added(pid)
+
+    def removed(self, pid: int) -> None:
+        """Nothing is left of that child."""
+        self.registry.removed(pid)
+        self.guardian.removed(pid)
+
+    def signal_group(self, pgid: int, number: Signals) -> bool:
+        """Signal a whole process group; false when nothing is left of it."""
+        return processes.signal_group(pgid, number)
+
+    def group_is_alive(self, pgid: int) -> bool:
+        """Whether anything of a process group is left."""
+        return processes.group_is_alive(pgid)
+
+    def kill_bearing(self, marker: str) -> int:
+        """KILL every process whose environment holds this entry; how many there were."""
+        return processes.kill_bearing(marker)
+
+    def close(self) -> None:
+        """Every child has been stopped: nothing is left to guard or to remember."""
+        self.guardian.stop()
+        self.registry.close()
