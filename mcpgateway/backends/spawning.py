@@ -51,7 +51,7 @@ class PipeReader(ProcessReader):
 class PipeWriter(ProcessWriter):
     """Writes a child's input, without watching the pipe for reading: the child's exit is reported by its own event."""
 
-    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, **_: Any) -> None:
+    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, forceReadHack: object = None) -> None:
         super().__init__(reactor, proc, name, fileno, forceReadHack=False)
         self.stopReading()
         self.enableReadHack = False
