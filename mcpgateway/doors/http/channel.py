@@ -7,7 +7,8 @@ nothing is held, reading goes on, because that is how a disconnect is noticed.
 
 # Note [Known heads]
 A client repeats itself: the head of its next request mostly is, byte for byte, the head of its last one.  Equal bytes
-read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.
+read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.  For
+clients that open a connection for each request, or share one, the factory keeps the latest heads of all connections.
 
 # Note [Ticks]
 There is no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase, so a suspended
@@ -35,6 +36,7 @@ from mcpgateway.interfaces import IDoor
 
 CONNECTIONS_LIMIT = 10_000
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
+KNOWN_HEADS = 512  # of all connections together; about 1.5 KB each
 KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
 LINGER_LIMIT = (
     1024 * 1024
@@ -188,10 +190,10 @@ class Channel:
             else:
                 data = self._take_head(data)
         self._is_turning = False
-        if self.phase < BUSY:
-            self._resume()
-        elif data and self.phase in HOLDING:
+        if data and self.phase in HOLDING:
             self._hold(data)
+        elif self.phase < CLOSING:
+            self._resume()
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -212,10 +214,14 @@ class Channel:
         if end < 4 or data.startswith(b"\r\n"):
             self.phase = HEAD
             return self._take_head(data)
-        try:
-            head = read_head(data[:end])
-        except BadHead as why:
-            return self._refuse(why.status, why.why, why.extra)
+        raw = data[:end]
+        head = self.factory.heads.get(raw)
+        if head is None:
+            try:
+                head = read_head(raw)
+            except BadHead as why:
+                return self._refuse(why.status, why.why, why.extra)
+            self.factory.remember(head)
         self._remember(head)
         return self._opened(head, data[end:])
 
@@ -444,6 +450,7 @@ class ChannelFactory:
     """Makes a channel for each connection, and lets time pass for them.
 
     :ivar connections: the open ones.
+    :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
     :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
     """
@@ -451,6 +458,7 @@ class ChannelFactory:
     def __init__(self, door: IDoor, clock: IReactorTime | None = None) -> None:
         self.door = door
         self.connections: set[Channel] = set()
+        self.heads: dict[bytes, Head] = {}
         self.is_draining = False
         self.date = b""
         self._clock = clock
@@ -465,6 +473,14 @@ class ChannelFactory:
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         """A channel for a new connection."""
         return Channel(self)
+
+    def remember(self, head: Head) -> None:
+        """Keep a head that was read, in the place of the oldest where there are enough."""
+        if len(head.raw) > KNOWN_HEAD_LIMIT:
+            return
+        if len(self.heads) >= KNOWN_HEADS:
+            del self.heads[next(iter(self.heads))]
+        self.heads[head.raw] = head
 
     def sweep(self) -> None:
         """A second has passed."""

@@ -30,6 +30,7 @@ _GATE = re.compile(
     rb"([A-Z-]++) (/[!\"$-~]*+|\*) HTTP/1\.([01])\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+\r\n"
 )
+_HEADERS = re.compile(rb"\r\n([^:\r]++):[\t ]*+([^\r]*+)")  # of a head that the gate has let pass
 _ONCE = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"origin"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
 _BLANK = b" \t"
@@ -102,44 +103,31 @@ class HeadReader:
         self._parser = None  # it holds our methods
         if len(raw) > HEAD_LIMIT or raw.count(b"\r\n") > HEADERS_LIMIT + 2:
             raise too_long(raw)
+        if raw[: raw.find(b" ")] in _UNSERVED:
+            raise BadHead(405, "Method not allowed", b"Allow: GET, HEAD, POST, DELETE\r\n")
         gate = _GATE.fullmatch(raw)
         if gate is None or not self._is_complete or gate[2] != self._target:
             raise BadHead(400, "Malformed request")
-        method, target, minor = gate.groups()
-        if method in _UNSERVED:
-            raise BadHead(405, "Method not allowed", b"Allow: GET, HEAD, POST, DELETE\r\n")
-        if target == b"*" and method != b"OPTIONS":
-            raise BadHead(400, "Malformed request target")
-        headers = self._headers
-        is_modern = minor == b"1"
-        if is_modern and b"host" not in headers:
-            raise BadHead(400, "Missing Host header")
-        path, _, query = target.partition(b"?")
-        length = _length(headers, is_modern=is_modern)
-        expects = is_modern and _expects(headers)
-        _check_encoding(headers)
-        is_last = _is_last(headers.get(b"connection"), is_modern=is_modern)
-        return Head(raw, method, target, path, query, b"1." + minor, headers, length, is_last, expects)
+        return _checked(raw, gate, self._headers)
 
     def on_url(self, piece: bytes) -> None:
         """The parser has read a part of the target."""
         self._target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """The parser has read a header."""
-        name = name.lower()
-        headers = self._headers
-        value = value.rstrip(_BLANK)
-        if name not in headers:
-            headers[name] = value
-        elif name in _ONCE or name.startswith(b"mcp-"):
-            raise BadHead(400, "Repeated header")
-        else:
-            headers[name] += (b"; " if name == b"cookie" else b", ") + value
+        """llhttp has read a header."""
+        _take(self._headers, name.lower(), value.rstrip(_BLANK))
 
     def on_headers_complete(self) -> None:
         """The parser has read the blank line."""
         self._is_complete = True
+
+
+class _Judge:
+    """Makes llhttp read without telling: its verdict is all that is wanted, and each callback costs."""
+
+
+_JUDGE = _Judge()
 
 
 def read_head(raw: bytes) -> Head:
@@ -149,9 +137,45 @@ def read_head(raw: bytes) -> Head:
     """
     if len(raw) > HEAD_LIMIT:
         raise too_long(raw)
-    reader = HeadReader()
-    reader.feed(raw)
-    return reader.finish(raw)
+    gate = _GATE.fullmatch(raw)
+    if gate is None or gate[1] in _UNSERVED or raw.count(b"\r\n") > HEADERS_LIMIT + 2:
+        reader = HeadReader()  # the slow road knows why
+        reader.feed(raw)
+        return reader.finish(raw)
+    try:
+        HttpRequestParser(_JUDGE).feed_data(raw)
+    except HttpParserUpgrade:
+        pass
+    except HttpParserError as why:
+        raise BadHead(400, "Malformed request") from why
+    headers: dict[bytes, bytes] = {}
+    for name, value in _HEADERS.findall(raw, gate.end(3)):
+        _take(headers, name.lower(), value.rstrip(_BLANK))
+    return _checked(raw, gate, headers)
+
+
+def _take(headers: dict[bytes, bytes], name: bytes, value: bytes) -> None:
+    if name not in headers:
+        headers[name] = value
+    elif name in _ONCE or name.startswith(b"mcp-"):
+        raise BadHead(400, "Repeated header")
+    else:
+        headers[name] += (b"; " if name == b"cookie" else b", ") + value
+
+
+def _checked(raw: bytes, gate: re.Match[bytes], headers: dict[bytes, bytes]) -> Head:
+    method, target, minor = gate.groups()
+    if target == b"*" and method != b"OPTIONS":
+        raise BadHead(400, "Malformed request target")
+    is_modern = minor == b"1"
+    if is_modern and b"host" not in headers:
+        raise BadHead(400, "Missing Host header")
+    path, _, query = target.partition(b"?")
+    length = _length(headers, is_modern=is_modern)
+    expects = is_modern and _expects(headers)
+    _check_encoding(headers)
+    is_last = _is_last(headers.get(b"connection"), is_modern=is_modern)
+    return Head(raw, method, target, path, query, b"1." + minor, headers, length, is_last, expects)
 
 
 def too_long(raw: bytes | bytearray) -> BadHead:
