@@ -30,7 +30,6 @@ _GATE = re.compile(
     rb"([A-Z-]++) (/[!\"$-~]*+|\*) HTTP/1\.([01])\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+\r\n"
 )
-_HEADERS = re.compile(rb"\r\n([^:\r]++):[\t ]*+([^\r]*+)")  # of a head that the gate has let pass
 _ONCE = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"origin"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
 _BLANK = b" \t"
@@ -149,8 +148,13 @@ def read_head(raw: bytes) -> Head:
     except HttpParserError as why:
         raise BadHead(400, "Malformed request") from why
     headers: dict[bytes, bytes] = {}
-    for name, value in _HEADERS.findall(raw, gate.end(3)):
-        _take(headers, name.lower(), value.rstrip(_BLANK))
+    for line in raw[gate.end(3) + 2 : -2].split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in headers:
+            _take(headers, name, value.strip(_BLANK))
+        else:
+            headers[name] = value.strip(_BLANK)
     return _checked(raw, gate, headers)
 
 
