@@ -28,7 +28,7 @@ from mcpgateway.hub.census import Census
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.pool import Pool
-from mcpgateway.hub.reaper import EVERY_TICKS, Reaper
+from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.sessions import Sessions
 from mcpgateway.hub.slot import Surroundings
 from mcpgateway.hub.switchboard import Switchboard
@@ -107,7 +107,7 @@ class GatewayService(Service):
             slot.expire()
 
     def _reap(self) -> None:
-        if self.switchboard.sessions.now % EVERY_TICKS == 0:
+        if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
             self.reaper.look_around()
 
     def stopService(self) -> Deferred[None]:
@@ -158,7 +158,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     limits = settings.gateway.limits
-    around = Surroundings(Launcher(reactor, ward), reactor, Notices(), Gate(limits.spawns))
+    around = Surroundings(
+        Launcher(reactor, ward), reactor, Notices(), Gate(limits.spawns), limits.handshake_s
+    )
     sessions = Sessions(limits.sessions)
     switchboard = Switchboard(settings.servers, Pool(around), sessions)
     mcp = McpDoor(switchboard)

@@ -66,6 +66,7 @@ class Conversation:
         self._listener = listener
         self._on_gone = on_gone
         self._number = 0
+        self._fault = ""  # why we had it killed
 
     def shake_hands(self, params: dict[str, Any]) -> Deferred[Envelope]:
         """Send ``initialize``, then ``notifications/initialized``; fires with the first level of the server's answer.
@@ -217,6 +218,7 @@ class Conversation:
             server=self.server,
             limit=limit,
         )
+        self._fault = f"it wrote more than {limit} bytes without a newline"
         call = self.pending.pop(number, None) if (number := _number_at_head(head)) is not None else None
         if call is not None:
             call.sink.failed(call, BadReply(f"{self.server} sent an answer of more than {limit} bytes"))

@@ -44,12 +44,18 @@ class ServerSpec:
 
 @frozen
 class Limits:
-    """The bounds of the gateway itself."""
+    """The bounds of the gateway itself.
+
+    :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
+    :ivar reap_s: seconds between two looks for sessions whose owners have gone.
+    """
 
     body_bytes: int = 4_194_304
     rest_body_bytes: int = 1_048_576
     spawns: int = 5
     drain_s: float = 30.0
+    handshake_s: float = 30.0  # Python servers need up to 2.5 s, npx on a cold cache much more
+    reap_s: float = 60.0
     servers: int = 100
     sessions: int = 10_000
 

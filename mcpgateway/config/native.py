@@ -162,6 +162,9 @@ def _limits(before: Limits, gateway: Place, warnings: list[str]) -> Limits:
             found["drain_s"] = values.duration_s(each.at("drain"))
         elif each.has("drain_ms"):
             found["drain_s"] = values.duration_ms(each.at("drain_ms"))
+    for key in ("handshake", "reap"):
+        if place.has(key):
+            found[f"{key}_s"] = values.period_s(place.at(key))
     return evolve(before, **found)
 
 

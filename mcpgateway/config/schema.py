@@ -15,7 +15,7 @@ GATEWAY = frozenset(
 )
 LIMITS = frozenset(
     "concurrent backlog wait wait_ms body_bytes rest_body_bytes log_streams servers spawns drain drain_ms"
-    " sessions".split()
+    " sessions handshake reap".split()
 )
 SERVER = frozenset(
     "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth"

@@ -22,6 +22,14 @@ def duration_s(place: Place) -> float:
     return _seconds(place, 1.0, DURATION_WORDS)
 
 
+def period_s(place: Place) -> float:
+    """Read a duration in seconds that is not over at once."""
+    seconds = duration_s(place)
+    if seconds < 1:
+        raise place.wrong("a duration of at least 1s")
+    return seconds
+
+
 def duration_ms(place: Place) -> float:
     """Read a number of milliseconds, as keys that end in ``_ms`` have them, in seconds."""
     return _seconds(place, 0.001, "a number of milliseconds")

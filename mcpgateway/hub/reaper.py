@@ -9,11 +9,9 @@ from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import IProcessTable
 from mcpgateway.rules.reaping import SessionFacts, judge
 
-EVERY_TICKS = 60  # S000's interval
-
 
 class Reaper:
-    """Looks around once a minute: facts, verdicts, deeds.
+    """Looks around every `Limits.reap_s` seconds: facts, verdicts, deeds.
 
     Dead children need no search: their exit is an event (`Slot`), and a call finds them gone.
     """

@@ -17,9 +17,9 @@ from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, Shuttin
 from mcpgateway.hub.gate import Gate
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
 from mcpgateway.rules.lifecycle import Core, new_life
+from mcpgateway.wire import legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
-HANDSHAKE_S = 30.0  # product decision; Python servers need up to 2.5 s, npx on a cold cache much more
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 
 
@@ -33,12 +33,16 @@ class _Waiting:
 
 @define
 class Surroundings:
-    """What every slot works with."""
+    """What every slot works with.
+
+    :ivar handshake_s: seconds a child may take to answer the handshake.
+    """
 
     launcher: ILauncher
     clock: IReactorTime
     listener: INoticeListener
     gate: Gate
+    handshake_s: float
 
 
 class Slot:
@@ -77,6 +81,11 @@ class Slot:
     def requests(self) -> int:
         """How many requests its children have been sent."""
         return self._answered + (self._current.sent if self._current is not None else 0)
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the server declared that its log level can be set; true until it has been asked."""
+        return self.hello is None or "logging" in legacy.capabilities(self.hello)
 
     @property
     def pid(self) -> int | None:
@@ -157,7 +166,7 @@ class Slot:
             self._fail(why)
             return
         greeting = conversation.shake_hands(self._params)
-        late = self._around.clock.callLater(HANDSHAKE_S, self._late, conversation)
+        late = self._around.clock.callLater(self._around.handshake_s, self._late, conversation)
         greeting.addBoth(_called_off, late)
         greeting.addCallbacks(
             self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
@@ -165,7 +174,8 @@ class Slot:
         greeting.addErrback(self._broken, conversation)
 
     def _late(self, conversation: Conversation) -> None:
-        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {HANDSHAKE_S:g} s")
+        limit = self._around.handshake_s
+        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {limit:g} s")
         self._abandon(conversation, why)
 
     def _greeted(self, hello: Envelope, conversation: Conversation) -> None:

@@ -129,6 +129,9 @@ class Switchboard:
         level = _level_of(message)
         session.level, session.has_level = level, True
         slot = self.pool.slot_for(session)
+        if not slot.has_levels:
+            self._forward(call, message)  # it will say itself that it has none
+            return
         wanted = audience.most_verbose(s.level for s in self._level_setters(session))
         if wanted == slot.level or wanted is None:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))

@@ -67,18 +67,23 @@ def check_hello(reply: Envelope) -> Envelope:
     return hello
 
 
+def capabilities(hello: Envelope) -> Envelope:
+    """The first level of a server's capabilities; empty where it declared none that can be read."""
+    try:
+        return jsonrpc.read_object(hello["capabilities"], "capabilities")
+    except (KeyError, GatewayError):
+        return {}
+
+
 def hello_for(hello: Envelope, version: str, *, shared: bool) -> Raw:
     """The ``InitializeResult`` one client gets: the server's own, in the client's revision."""
     answer = dict(hello)
     answer["protocolVersion"] = jsonrpc.raw(version)
-    if shared and "capabilities" in answer:
-        try:
-            kept = jsonrpc.read_object(answer["capabilities"], "capabilities")
-        except GatewayError:
-            return Raw(jsonrpc.encode(answer))
-        for name in UNSHARED:
-            kept.pop(name, None)
-        answer["capabilities"] = Raw(jsonrpc.encode(kept))
+    kept = capabilities(hello)
+    if shared and kept:
+        answer["capabilities"] = Raw(
+            jsonrpc.encode({n: value for n, value in kept.items() if n not in UNSHARED})
+        )
     return Raw(jsonrpc.encode(answer))
 
 

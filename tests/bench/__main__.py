@@ -14,12 +14,12 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench.loads import Loader, child_p50_ms
+from tests.bench.loads import Loader
 from tests.bench.phases import Bench, Plan
 from tests.bench.picture import picture
 from tests.bench.report import document
 from tests.bench.results import Results
-from tests.bench.subjects import CHILD_OPTIONS, PROGRAMS, Program, Starter
+from tests.bench.subjects import PROGRAMS, Program, Starter
 from tests.bench.tools import CACHE, ROOT, MissingTool, Tools, prepare
 
 FULL_LIMIT_S, QUICK_LIMIT_S = 360.0, 75.0  # for the loads; what follows them has its own bounds
@@ -91,7 +91,6 @@ def measure(
         programs = [each for each in programs if not each.needs_npm]
     plan = planned(quick=options.quick)
     bench = Bench(plan, starter, Loader(tools.wrk, plan.seconds), results, programs, say=_say)
-    results.child_p50_ms = child_p50_ms([str(tools.child), *CHILD_OPTIONS])
     bench.measure_lives()
     bench.measure_loads()
     bench.measure_collisions()

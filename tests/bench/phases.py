@@ -12,15 +12,28 @@ from attrs import define, evolve, field, frozen
 
 from tests.bench.driver import Load, drive, open_sessions
 from tests.bench.http1 import BadAnswer
-from tests.bench.loads import BIG, ECHO, LIST, Loader, NoLoad, Scenario
+from tests.bench.loads import BIG, ECHO, LIST, Loader, NoLoad, Scenario, child_p50_ms
 from tests.bench.mcp import Client
 from tests.bench.results import Collision, Life, Results
-from tests.bench.subjects import COPY, CROWDED, EMPTY, OURS, PIPE, RAW, NotServing, Program, Running, Starter
+from tests.bench.subjects import (
+    CHILD_OPTIONS,
+    COPY,
+    CROWDED,
+    EMPTY,
+    OURS,
+    PIPE,
+    RAW,
+    NotServing,
+    Program,
+    Running,
+    Starter,
+)
 
 SETTLE_S = 0.7
 SESSIONS = 20
 WARM_UP = Load("", connections=4, seconds=1.0, calls=400, ids="unique", timeout_s=5.0)
 GROWN = (1, 500, 5000)
+ANSWER_LIMIT_S = 5.0
 FAILURES = (NotServing, NoLoad, BadAnswer, OSError, ValueError, TimeoutError, AssertionError)
 
 
@@ -153,6 +166,9 @@ class Bench:
         ours = [program for program in first if program.name in self._loaded]
         rivals = [each for each in self.gateways if each is not OURS and each.name in self._loaded]
         for turn in range(self.plan.repeats):
+            if scenario is ECHO[0]:
+                child = [str(self.starter.tools.child), *CHILD_OPTIONS]
+                self.results.child_p50_ms.append(child_p50_ms(child))
             for program in [*ours, *(rivals if turn < self.plan.rival_repeats else [])]:
                 if self.plan.is_over:
                     return
@@ -183,7 +199,7 @@ class Bench:
                 connections=connections,
                 seconds=self.plan.seconds,
                 operation=operation,
-                timeout_s=2.0,
+                timeout_s=ANSWER_LIMIT_S,
             )
             tally = drive(load, asyncio.run(open_sessions(running.url, SESSIONS)))
             found.sent += tally.sent
@@ -212,8 +228,18 @@ class Bench:
         for _ in range(self.plan.repeats):
             for label, running in grown.items():
                 self.try_to(label, partial(self._load_grown, label, running))
+        self._weigh_sessions(grown)
         for running in grown.values():
             self.starter.stop(running)
+
+    def _weigh_sessions(self, grown: dict[str, Running]) -> None:
+        """Memory over that of the one with a single session; all sessions have been used by now, under equal loads."""
+        base = next(iter(grown.values()), None)
+        for label, running in grown.items():
+            more = len(running.sessions) - 1
+            if base is not None and more:
+                grown_mib = running.account().rss_mib - base.account().rss_mib
+                self.results.session_kib[label] = grown_mib * 1024 / more
 
     def _grow(self, grown: dict[str, Running], label: str, count: int) -> None:
         running = self.starter.start(OURS)
@@ -223,11 +249,8 @@ class Bench:
         drive(evolve(WARM_UP, url=running.url), first)
         running.sessions = first[:count]
         if count > SESSIONS:
-            before = running.account().rss_mib
             more = asyncio.run(open_sessions(running.url, count - SESSIONS, first=SESSIONS))
             running.sessions = [*first, *more]
-            time.sleep(SETTLE_S)
-            self.results.session_kib[label] = (running.account().rss_mib - before) * 1024 / len(more)
         grown[label] = running
 
     def _crowd(self, grown: dict[str, Running], label: str) -> None:

@@ -114,7 +114,7 @@ def _memory(results: Results) -> Table:
         shape = f"{life.twenty.processes}+{life.twenty.children}" if life.twenty else "-"
         rows.append((NAMES.get(name, name), *map(_rss_pss, accounts), shape))
     head = ("", "nobody called yet", "1 session", "20 sessions", "after load", "processes+children")
-    note = "RSS/PSS of the gateway's processes. The last columns: after load, RSS only; processes with 20 sessions."
+    note = "RSS/PSS of the gateway's processes. After load the others still run, which lowers PSS. Processes with 20 sessions."
     return Table("Memory, MB", head, rows, note)
 
 
@@ -132,7 +132,7 @@ def _answers(results: Results) -> Table:
         for name in ORDER
         if (found := results.collisions.get(name)) is not None
     ]
-    note = "Twenty sessions that all count their ids from 1, as clients do; every answer verified; 2 s to answer."
+    note = "Twenty sessions that all count their ids from 1, as clients do; every answer verified; 5 s to answer."
     return Table("Answers when ids collide", ("", "calls", "wrong", "missing", "refused"), rows, note)
 
 
@@ -144,5 +144,6 @@ def _growth(results: Results) -> Table:
         over = cpu / base if cpu is not None and base else None
         kib = results.session_kib.get(label)
         rows.append((label, number(cpu), number(over), number(kib)))
-    head = ("", "CPU per call, µs", "over 1 session", "KB per open session")
-    return Table("Growth of mcpgateway, 16 connections", head, rows)
+    head = ("", "CPU per call, µs", "over 1 session", "KB per session")
+    note = "Each call belongs to the next session, so all are in use. Memory after these loads, over that with 1 session."
+    return Table("Growth of mcpgateway, 16 connections", head, rows, note)

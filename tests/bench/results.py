@@ -51,7 +51,7 @@ class Results:
     when: str
     machine: str
     load_by: str
-    child_p50_ms: float = 0.0
+    child_p50_ms: list[float] = field(factory=list)
     lives: dict[str, Life] = field(factory=dict)
     samples: dict[str, dict[str, list[Sample]]] = field(factory=dict)
     collisions: dict[str, Collision] = field(factory=dict)
@@ -71,9 +71,10 @@ class Results:
         """Median CPU per call."""
         return median(sample.cpu_us for sample in self.of(scenario, program))
 
-    def p50_ms(self, scenario: str, program: str) -> float | None:
-        """Median of the median latencies."""
-        return median(sample.p50_ms for sample in self.of(scenario, program))
+    def added_p50_ms(self, program: str) -> float | None:
+        """What a program adds to the child's own time with one connection, each turn beside the child alone."""
+        pairs = zip(self.of("echo1", program), self.child_p50_ms, strict=False)
+        return median(sample.p50_ms - alone for sample, alone in pairs)
 
     def ratio(self, scenario: str, program: str, floor: str) -> float | None:
         """CPU per call over the floor's, compared load by load: neighbours in time met the same neighbours."""

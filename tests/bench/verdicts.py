@@ -55,7 +55,7 @@ def table(found: Iterable[Verdict]) -> Table:
 
 def _call_cost(results: Results) -> Iterable[Verdict]:
     for count in (1, 16, 64):
-        what = f"CPU of a 64-byte call over the byte-swap floor, {count} connection{'s' if count > 1 else ''}"
+        what = f"CPU of a 64-byte call over the byte-swap floor, {count} conn."
         yield Verdict(what, results.ratio(f"echo{count}", OURS.name, PIPE.name), 2.0, TIMES)
     right = [
         each.name
@@ -65,7 +65,7 @@ def _call_cost(results: Results) -> Iterable[Verdict]:
     for count, times in ((1, 1.6), (16, 2.5), (64, 2.5)):
         gain = _gain(results, f"echo{count}", [each.name for each in RIVALS])
         yield Verdict(
-            f"CPU of the leanest other gateway over ours, {count} connections",
+            f"CPU of the leanest other gateway over ours, {count} conn.",
             gain,
             times,
             TIMES,
@@ -74,7 +74,11 @@ def _call_cost(results: Results) -> Iterable[Verdict]:
     for count in (16, 64):
         gain = _gain(results, f"echo{count}", right)
         yield Verdict(
-            f"CPU of the leanest that answers rightly over ours, {count}", gain, 10.0, TIMES, at_least=True
+            f"CPU of the leanest that answers rightly over ours, {count} conn.",
+            gain,
+            10.0,
+            TIMES,
+            at_least=True,
         )
     yield Verdict("CPU of a 46 KB tools/list", results.cpu_us("list16", OURS.name), 120.0, " µs")
     yield Verdict(
@@ -89,9 +93,9 @@ def _gain(results: Results, scenario: str, names: Iterable[str]) -> float | None
 
 
 def _time(results: Results) -> Iterable[Verdict]:
-    p50 = results.p50_ms("echo1", OURS.name)
-    added = None if p50 is None else p50 - results.child_p50_ms
-    yield Verdict("latency added to the child's own, p50 at 1 connection", added, 0.12, " ms")
+    yield Verdict(
+        "latency added to the child's own, p50 at 1 connection", results.added_p50_ms(OURS.name), 0.12, " ms"
+    )
     life, empty = results.lives.get(OURS.name), results.lives.get(EMPTY.name)
     listening = median(life.listening_ms) if life else None
     bare = median(empty.listening_ms) if empty else None
@@ -108,9 +112,7 @@ def _memory(results: Results) -> Iterable[Verdict]:
     life = results.lives.get(OURS.name)
     one, twenty, loaded = (life.one, life.twenty, life.loaded) if life else (None, None, None)
     yield Verdict("RSS with one session, helper included", one.rss_mib if one else None, RSS_MIB, " MB")
-    yield Verdict(
-        "memory of an open session", max(results.session_kib.values(), default=None), SESSION_KIB, " KB"
-    )
+    yield Verdict("memory of an open session", results.session_kib.get("5000 sessions"), SESSION_KIB, " KB")
     grown = loaded.rss_mib / twenty.rss_mib if loaded and twenty else None
     yield Verdict("RSS after all loads over RSS before", grown, 1.1, TIMES)
     yield Verdict("children of 20 sessions", twenty.children if twenty else None, 1)

@@ -130,6 +130,8 @@ class Outlet:
 
     def stopProducing(self) -> None:
         """The transport has gone; the protocol is told in `connectionLost`."""
+        if self.producer is not None:
+            self.producer.stopProducing()
 
     def _flush(self) -> None:
         size = count = 0

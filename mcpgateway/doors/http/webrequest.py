@@ -124,6 +124,10 @@ class WebChannel:
         """Cut the connection."""
         self._channel.abort()
 
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._channel.is_last = True
+        self._exchange.answer(400)
+
     def getPeer(self) -> Any:
         """The client's address."""
         return self.transport.getPeer()
