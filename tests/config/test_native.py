@@ -40,7 +40,8 @@ class GatewayTests:
         gateway = read(
             "gateway:\n  http_port: 0\n  bind_address: '::1'\n  listen: [unix:/x]\n  allow_remote: true\n"
             "  auth_mcp_transport: bearer-required\n  allowed_hosts: h\n  allowed_origins: [o]\n  drain_ms: 1500\n"
-            "  limits: {body_bytes: 2048, rest_body_bytes: 4096, spawns: 2, servers: 3, sessions: 4}\n"
+            "  limits: {body_bytes: 2048, rest_body_bytes: 4096, spawns: 2, servers: 3, sessions: 4,\n"
+            "    handshake: 5s, reap: 2m}\n"
         ).gateway
         assert (gateway.http_port, gateway.bind_address, gateway.listen) == (0, "::1", ("unix:/x",))
         assert (gateway.allow_remote, gateway.auth_mcp_transport) == (True, "bearer-required")
@@ -48,6 +49,7 @@ class GatewayTests:
         limits = gateway.limits
         assert (limits.body_bytes, limits.rest_body_bytes, limits.spawns) == (2048, 4096, 2)
         assert (limits.servers, limits.sessions, limits.drain_s) == (3, 4, 1.5)
+        assert (limits.handshake_s, limits.reap_s) == (5, 120)
 
     @pytest.mark.parametrize(
         "line",
@@ -64,6 +66,8 @@ class GatewayTests:
                 "listen: {}",
                 "limits: 3",
                 "limits: {spawns: 0}",
+                "limits: {handshake: 0}",
+                "limits: {reap: 10ms}",
                 "drain: abc",
                 "env_policy: most",
             ),
