@@ -86,7 +86,7 @@ def measure(
 ) -> None:
     """Go through the phases."""
     tools = starter.tools
-    if isinstance(tools.npm, str):
+    if isinstance(tools.npm, str) and any(each.needs_npm for each in programs):
         results.problems.append(f"no npm gateways: {tools.npm}")
         programs = [each for each in programs if not each.needs_npm]
     plan = planned(quick=options.quick)

@@ -113,8 +113,8 @@ def _memory(results: Results) -> Table:
         accounts = (life.idle, life.one, life.twenty, life.loaded)
         shape = f"{life.twenty.processes}+{life.twenty.children}" if life.twenty else "-"
         rows.append((NAMES.get(name, name), *map(_rss_pss, accounts), shape))
-    head = ("", "nobody called yet", "1 session", "20 sessions", "after load", "processes+children")
-    note = "RSS/PSS of the gateway's processes. After load the others still run, which lowers PSS. Processes with 20 sessions."
+    head = ("", "nobody called yet", "1 session", "20 sessions", "after load", "processes+children of 20")
+    note = "RSS/PSS of the gateway's processes. After load the others still run, which lowers PSS."
     return Table("Memory, MB", head, rows, note)
 
 
@@ -145,5 +145,5 @@ def _growth(results: Results) -> Table:
         kib = results.session_kib.get(label)
         rows.append((label, number(cpu), number(over), number(kib)))
     head = ("", "CPU per call, µs", "over 1 session", "KB per session")
-    note = "Each call belongs to the next session, so all are in use. Memory after these loads, over that with 1 session."
+    note = "Each call is of the next session, so all are in use. Memory: after these loads, over that with 1 session."
     return Table("Growth of mcpgateway, 16 connections", head, rows, note)
