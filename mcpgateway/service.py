@@ -26,6 +26,8 @@ from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
+from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.reaper import Reaper
@@ -52,6 +54,7 @@ class GatewayService(Service):
     mcp: McpDoor = field(repr=False)
     switchboard: Switchboard = field(repr=False)
     reaper: Reaper = field(repr=False)
+    housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
@@ -93,7 +96,7 @@ class GatewayService(Service):
 
     def _tick(self) -> None:
         # One exception would end a LoopingCall for good, and every deadline with it.
-        for beat in (self._age, self.factory.sweep, self.mcp.tick, self._expire, self._reap):
+        for beat in (self._age, self.factory.sweep, self.mcp.tick, self._expire, self._reap, self._tidy):
             try:
                 beat()
             except Exception:  # noqa: BLE001 - the one catch-all of this road
@@ -109,6 +112,10 @@ class GatewayService(Service):
     def _reap(self) -> None:
         if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
             self.reaper.look_around()
+
+    def _tidy(self) -> None:
+        if self.switchboard.sessions.now % TIDY_TICKS == 0:
+            self.housekeeping.look_around()
 
     def stopService(self) -> Deferred[None]:
         """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
@@ -175,8 +182,11 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     started_at = reactor.seconds()
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site))
     listeners = bind(reactor, settings.gateway, home, factory)
+    housekeeping = Housekeeping(switchboard)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())
-    return GatewayService(settings, home, reactor, listeners, factory, mcp, switchboard, reaper, ward)
+    return GatewayService(
+        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, housekeeping, ward
+    )
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

@@ -15,3 +15,12 @@ def resident_bytes() -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, the others KiB
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library keeps it for later (glibc does)."""
+    import ctypes  # a megabyte, so only once there is more than that to give back
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

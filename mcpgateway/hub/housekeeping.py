@@ -1,0 +1,26 @@
+"""Give memory back after a load, when nobody is being served."""
+
+from __future__ import annotations
+
+from mcpgateway.host.memory import give_back, resident_bytes
+from mcpgateway.hub.switchboard import Switchboard
+
+EVERY_TICKS = 10
+GROWTH = 1.05  # of what was left the last time: less is not worth the milliseconds
+
+
+class Housekeeping:
+    """Looks every few seconds whether there is something to give back."""
+
+    def __init__(self, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+        self._least = 0
+
+    def look_around(self) -> None:
+        """Give memory back if the process has grown and nothing is under way."""
+        grown = resident_bytes()
+        if not self._least:
+            self._least = grown
+        if grown > GROWTH * self._least and not self._switchboard.calls():
+            give_back()
+            self._least = resident_bytes()
