@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -135,7 +135,7 @@ class House:
         self.factory = ChannelFactory(self.door, self.reactor)
         self.clients: list[Client] = []
 
-    async def __aenter__(self) -> House:
+    async def __aenter__(self) -> Self:
         self.port = await serverFromString(self.reactor, self.description).listen(self.factory)
         return self
 
