@@ -29,14 +29,16 @@ def _is_known_stateful(server: ServerSpec) -> bool:
 
 
 def _package(word: str) -> str:
-    # "@modelcontextprotocol/server-puppeteer@2026.1" and "/opt/bin/mcp-server-puppeteer" name the same package
-    name = word.rsplit("/", 1)[-1]
-    return name.split("@", 1)[0] if not name.startswith("@") else name
+    # "@scope/server-puppeteer@2026.1" and "/opt/bin/mcp-server-puppeteer" name the same package.
+    cut = word.rfind("@")
+    name = word[:cut] if cut > 0 else word
+    return name if name in SCOPED else name.rsplit("/", 1)[-1]
 
 
+SCOPED = ("@playwright/mcp",)  # packages whose own name says nothing without their scope
 _PACKAGES = frozenset(
     prefix + name + suffix
     for name in STATEFUL
     for prefix in ("", "server-", "mcp-server-", "mcp-")
     for suffix in ("", "-mcp", "-mcp-server")
-) | {"mcp-server-playwright"}
+).union(SCOPED)

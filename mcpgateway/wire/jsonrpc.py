@@ -33,6 +33,7 @@ PROTOCOL_VERSION_KEY = (
 VERSION = Raw(b'"2.0"')
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _read_members = msgspec.json.Decoder(Envelope).decode
@@ -139,12 +140,13 @@ def _check_utf8(data: bytes) -> None:
 
 
 def _check_depth(data: bytes) -> None:
-    # Each round removes the innermost level, at the speed of C; what survives all rounds is nested too deep.
-    brackets = _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS)
+    # Each round removes the innermost level, at the speed of C; what survives all rounds is nested too deep.  Both
+    # kinds of bracket count alike here; whether they match is seen when the message is decoded.
+    brackets = _STRINGS.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(DEPTH_LIMIT):
         if not brackets:
             return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise ParseError(f"Parse error: unbalanced, or nested deeper than {DEPTH_LIMIT} levels")
 

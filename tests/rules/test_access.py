@@ -1,0 +1,131 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from mcpgateway.rules.access import Credential, Deny, Facts, Pass, Policy, Reach, RouteClass, judge
+
+OPEN = Policy()
+
+
+def facts(**changes: object) -> Facts:
+    """A plain local MCP request, with changes."""
+    given = {
+        "route": RouteClass.MCP,
+        "reach": Reach.LOOPBACK,
+        "safe_method": False,
+        "host": b"localhost:9100",
+    }
+    return Facts(**{**given, **changes})  # type: ignore[arg-type]  # the changes are of the right types
+
+
+class NameTests:
+    """DNS rebinding and cross-site requests."""
+
+    @pytest.mark.parametrize(
+        "host",
+        [b"localhost", b"localhost:9100", b"LOCALHOST:1", b"127.0.0.1:80", b"[::1]:9100", b"[::1]", b"box:9"],
+    )
+    def test_our_names(self, host: bytes) -> None:
+        """Loopback names on any port, and configured ones, are ours."""
+        assert judge(facts(host=host), Policy(hosts=frozenset((b"box",)))) == Pass("local")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            b"evil.example",
+            b"localhost.evil.example",
+            b"127.0.0.1.nip.io",
+            b"localhost.",
+            b"",
+            b"localhost:x",
+            b"[::1",
+            b"[::1]x",
+            b"127.0.0.2",
+            b"0.0.0.0",
+            b"localhost:80:80",
+            b"user@localhost",
+        ],
+    )
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_foreign_names(self, host: bytes, route: RouteClass) -> None:
+        """Any other Host is refused on every route."""
+        verdict = judge(facts(host=host, route=route, credential=Credential.ADMIN), OPEN)
+        assert isinstance(verdict, Deny)
+        assert verdict.status == 403
+
+    @pytest.mark.parametrize(
+        ("origin", "passes"),
+        [
+            (b"http://localhost:9100", True),
+            (b"https://localhost:9100", False),
+            (b"http://localhost:9101", False),
+            (b"http://127.0.0.1:9100", False),
+            (b"http://evil.example", False),
+            (b"null", False),
+            (b"", False),
+            (b"vscode-webview://abc", True),
+        ],
+    )
+    def test_origins(self, origin: bytes, *, passes: bool) -> None:
+        """An Origin is exactly the one that was asked, or listed, or refused."""
+        verdict = judge(facts(origin=origin), Policy(origins=frozenset((b"vscode-webview://abc",))))
+        assert isinstance(verdict, Pass) is passes
+
+    @pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"nonsense"])
+    def test_cross_site_writes(self, site: bytes) -> None:
+        """A browser's request from elsewhere changes nothing here, but may look."""
+        assert isinstance(judge(facts(fetch_site=site), OPEN), Deny)
+        assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=RouteClass.READ), OPEN), Pass)
+        assert isinstance(judge(facts(fetch_site=b"same-origin"), OPEN), Pass)
+
+
+class CallerTests:
+    """What each class of route asks for."""
+
+    @pytest.mark.parametrize(
+        ("route", "reach", "credential", "status"),
+        [
+            (RouteClass.MCP, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.READ, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.END_SESSION, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.NONE, 401),
+            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.BEARER, 0),
+            (RouteClass.MUTATE, Reach.SOCKET, Credential.NONE, 0),
+            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.BEARER, 401),
+            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.ADMIN, 0),
+            (RouteClass.ADMIN, Reach.SOCKET, Credential.NONE, 0),
+            (RouteClass.NOTHING, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.MCP, Reach.LOOPBACK, Credential.WRONG, 401),
+            (RouteClass.MCP, Reach.REMOTE, Credential.BEARER, 403),
+        ],
+    )
+    def test_classes(self, route: RouteClass, reach: Reach, credential: Credential, status: int) -> None:
+        """Each class has its rule."""
+        verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
+        assert (verdict.status if isinstance(verdict, Deny) else 0) == status
+
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_remote(self, route: RouteClass) -> None:
+        """A remote peer needs both the permission and a token, whatever it asks for."""
+        allowed = Policy(allow_remote=True)
+        for policy, credential in product((OPEN, allowed), (Credential.NONE, Credential.WRONG)):
+            verdict = judge(facts(route=route, reach=Reach.REMOTE, credential=credential), policy)
+            assert isinstance(verdict, Deny)
+        admin = judge(facts(route=route, reach=Reach.REMOTE, credential=Credential.ADMIN), allowed)
+        assert admin == Pass("token")
+
+    def test_bearer_required(self) -> None:
+        """With bearer-required even a local MCP call needs the token."""
+        strict = Policy(bearer_required=True)
+        assert isinstance(judge(facts(), strict), Deny)
+        assert judge(facts(credential=Credential.BEARER), strict) == Pass("token")
+        assert judge(facts(reach=Reach.SOCKET), strict) == Pass("local")
+
+    def test_loopback_only(self) -> None:
+        """With loopback-only a remote token does not help."""
+        policy = Policy(allow_remote=True, loopback_only=True)
+        assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)

@@ -1,0 +1,216 @@
+"""The envelope: what is read, what is refused, what survives splicing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Kind
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+identifiers = st.integers() | st.text(max_size=40)
+
+
+def request_bytes(identifier: object, **more: object) -> bytes:
+    """A request as a client might write it."""
+    return json.dumps({"jsonrpc": "2.0", "id": identifier, "method": "tools/call", **more}).encode()
+
+
+class ReadClientTests:
+    """What a client may send."""
+
+    @pytest.mark.parametrize(
+        ("body", "kind"),
+        [
+            (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', Kind.REQUEST),
+            (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', Kind.NOTIFICATION),
+            (b'{"jsonrpc":"2.0","id":"a","result":{}}', Kind.RESPONSE),
+            (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}', Kind.RESPONSE),
+            (b' {"method" : "x", "\\u0069d": 7, "jsonrpc" : "2.0"}\n', Kind.REQUEST),
+        ],
+    )
+    def test_kinds(self, body: bytes, kind: Kind) -> None:
+        """A message is what its members say."""
+        assert jsonrpc.read_client(body).kind is kind
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"nonsense",
+            b'{"jsonrpc":"2.0","id":1,"method":"x"} trailing',
+            b"\xef\xbb\xbf{}",
+            b'{"jsonrpc":"2.0","id":1,"method":"\xff"}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":NaN}}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":"\x01"}}',
+            b'{"a":' * 200 + b"1" + b"}" * 200,
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[" * 129 + b"]" * 129 + b"}}",
+            b"[" * 2_000_000,
+        ],
+    )
+    def test_not_json(self, body: bytes) -> None:
+        """What is no JSON, no UTF-8 or absurdly deep is a parse error."""
+        with pytest.raises(ParseError) as why:
+            jsonrpc.read_client(body)
+        assert why.value.code == -32700
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[]",
+            b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]',
+            b"1",
+            b'"x"',
+            b"{}",
+            b'{"jsonrpc":"1.0","id":1,"method":"x"}',
+            b'{"id":1,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":null,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":1.5,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":1.0,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":1e3,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":true,"method":"x"}',
+            b'{"jsonrpc":"2.0","id":{},"method":"x"}',
+            b'{"jsonrpc":"2.0","id":"' + b"x" * 5000 + b'","method":"x"}',
+            b'{"jsonrpc":"2.0","id":1,"method":7}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":[]}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":null}',
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":[]}}',
+            b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}',
+            b'{"jsonrpc":"2.0","id":1}',
+            b'{"jsonrpc":"2.0","result":{}}',
+        ],
+    )
+    def test_not_json_rpc(self, body: bytes) -> None:
+        """What a stdio server would drop without an answer is refused with one."""
+        with pytest.raises(MalformedMessage) as why:
+            jsonrpc.read_client(body)
+        assert why.value.code == -32600
+
+    def test_depth_limit_is_exact(self) -> None:
+        """A message may be nested as deep as the limit, strings full of brackets do not count."""
+        depth = jsonrpc.DEPTH_LIMIT - 2
+        deep = b"[" * depth + b"]" * depth
+        text = b'"' + b"[" * 500 + b'\\"' + b"{" * 500 + b'"'
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + deep + b',"b":' + text + b"}}"
+        assert jsonrpc.read_client(body).method == "x"
+        with pytest.raises(ParseError):
+            jsonrpc.read_client(body.replace(deep, b"[" + deep + b"]"))
+
+    @pytest.mark.parametrize("token", [b"1.5", b"null", b"{}", b"true"])
+    def test_bad_progress_token(self, token: bytes) -> None:
+        """A progress token is a string or an integer."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":' + token + b"}}}"
+        with pytest.raises(InvalidParams):
+            assert jsonrpc.read_client(body).token
+
+    @given(st.binary(max_size=200))
+    def test_never_breaks(self, body: bytes) -> None:
+        """Any bytes are a message or one of our errors."""
+        try:
+            jsonrpc.read_client(body)
+        except GatewayError:
+            pass
+
+
+class SpliceTests:
+    """Ids and tokens change, nothing else does."""
+
+    @given(
+        identifiers, identifiers, st.dictionaries(st.text(), json_values, max_size=4), st.integers(1, 2**53)
+    )
+    def test_request(
+        self, identifier: object, token: object, arguments: dict[str, object], number: int
+    ) -> None:
+        """Our number takes the place of id and token; every other value is the same JSON."""
+        params = {"arguments": arguments, "_meta": {"progressToken": token, "other": [1, 2.50]}}
+        message = jsonrpc.read_client(request_bytes(identifier, params=params, unknown=arguments))
+        assert json.loads(message.id) == identifier
+        assert message.token is not None
+        assert json.loads(message.token) == token
+        jsonrpc.splice_request(message, number)
+        line = jsonrpc.line(message.envelope)
+        assert line.count(b"\n") == 1
+        sent = json.loads(line)
+        assert sent["id"] == number
+        assert sent["params"]["_meta"] == {"progressToken": number, "other": [1, 2.50]}
+        assert sent["params"]["arguments"] == arguments
+        assert sent["unknown"] == arguments
+
+    @pytest.mark.parametrize(
+        "text", [b"1.10", b"1E5", b"123456789012345678901234567890", b"-0", b"1e-7", b'"\\u00e9\\ud83d"']
+    )
+    def test_text_of_values_survives(self, text: bytes) -> None:
+        """Numbers keep their spelling and lone surrogates their escape, both ways."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + text + b',"b":[' + text + b"]}}"
+        message = jsonrpc.read_client(body)
+        jsonrpc.splice_request(message, 5)
+        assert jsonrpc.line(message.envelope).count(text) == 2
+        reply = jsonrpc.decode(b'{"jsonrpc":"2.0","id":5,"result":{"a":' + text + b'},"x":' + text + b"}")
+        assert jsonrpc.splice_id(reply, b'"mine"').count(text) == 2
+
+    @given(identifiers)
+    def test_reply_carries_the_very_id(self, identifier: object) -> None:
+        """The caller gets its own id back, with its own JSON type."""
+        text = json.dumps(identifier).encode()
+        answer = json.loads(jsonrpc.splice_id(jsonrpc.decode(b'{"jsonrpc":"2.0","id":9,"result":{}}'), text))
+        assert answer["id"] == identifier
+        assert type(answer["id"]) is type(identifier)
+
+    def test_duplicate_keys_are_gone(self) -> None:
+        """Of a key given twice only the value that was judged goes on."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":"a","name":"b"},"method":"y"}'
+        message = jsonrpc.read_client(body)
+        jsonrpc.splice_request(message, 2)
+        assert message.method == "y"
+        assert jsonrpc.line(message.envelope).count(b'"name"') == 1
+
+    def test_no_forged_line(self) -> None:
+        """A newline between tokens cannot put a second message on a shared server's stdin."""
+        forged = b'{"jsonrpc":"2.0","id":99,"method":"tools/call","params":{}}'
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":\n' + forged + b'\r\n,"b":1.10}}'
+        message = jsonrpc.read_client(body)
+        jsonrpc.splice_request(message, 3)
+        line = jsonrpc.line(message.envelope)
+        assert line.count(b"\n") == 1
+        assert b"\r" not in line
+        assert b"1.10" in line
+        assert json.loads(line)["params"]["a"]["id"] == 99
+
+
+class IdentifierTests:
+    """Ids are compared as JSON values."""
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            (b"7", b"7", True),
+            (b"7", b'"7"', False),
+            (b'"a"', b'"\\u0061"', True),
+            (b'"a"', b'"b"', False),
+            (b"1", b"2", False),
+        ],
+    )
+    def test_same_identifier(self, one: bytes, other: bytes, *, same: bool) -> None:
+        """7 is not "7", and an escape is what it stands for."""
+        assert jsonrpc.same_identifier(one, other) is same
+        assert jsonrpc.same_identifier(other, one) is same
+
+    def test_foreign_identifiers(self) -> None:
+        """What is no id of ours reads as none."""
+        assert jsonrpc.integer(None) is None
+        assert jsonrpc.integer(Raw(b'"1"')) is None
+        assert jsonrpc.integer(Raw(b"17")) == 17
+        assert jsonrpc.identifier(None) is None
+        assert jsonrpc.identifier(Raw(b"1.5")) is None
+        assert jsonrpc.identifier(Raw(b'"x"')) == b'"x"'
