@@ -1,0 +1,237 @@
+"""A real gateway process for a test, with a home of its own, and everything that can be seen of it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+BIN = Path(sys.executable).parent
+MARKER = "MCPGATEWAY_TEST_RUN"
+"""The environment variable by which a test finds the children of its own gateway, however they got away."""
+
+LIMIT_S = 60.0  # nothing here takes as long; whoever waits so long waits for ever
+RUNNERS = {
+    "twistd": (str(BIN / "twistd"), "-n", "--pidfile=", "mcpgateway"),
+    "twist": (str(BIN / "twist"), "mcpgateway"),
+}
+IS_SOAK = os.environ.get("MCPGATEWAY_SOAK") == "1"
+
+
+def eventually(holds: Callable[[], object], what: str) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + LIMIT_S
+    while not holds():
+        if time.monotonic() > ends:
+            raise AssertionError(f"never: {what}")
+        time.sleep(0.02)
+
+
+def server(argv: Sequence[str], **more: Any) -> dict[str, Any]:
+    """The entry of a server in a configuration."""
+    return {"command": argv[0], "args": list(argv[1:]), **more}
+
+
+class Gateway:
+    """One gateway process.
+
+    :ivar home: its home directory.
+    :ivar port: its main TCP port.
+    :ivar pid: its process id.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        servers: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        options: Sequence[str] = (),
+        runner: str = "twistd",
+    ) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+        self.port = 0
+        self.pid = 0
+        self._marker = secrets.token_hex(8)
+        self._log = directory / "gateway.log"
+        self._runner = RUNNERS[runner]
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config = directory / "config.json"
+        self._source = directory / "claude.json"
+        entries = {name: self._marked(each) for name, each in (servers or {}).items()}
+        self._config.write_text(json.dumps({"gateway": settings or {}, "servers": entries}))
+        self._source.write_text("{}")
+
+    def _marked(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {**entry, "env": {**entry.get("env", {}), MARKER: self._marker}}
+
+    @property
+    def argv(self) -> list[str]:
+        """How it is started."""
+        usual = ["--port", "0", "--home", str(self.home)]
+        usual += ["--config", str(self._config), "--source", str(self._source)]
+        return [*self._runner, *usual, *self._options]
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text(errors="replace")
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
+        with self._log.open("ab") as log:
+            at = log.tell()
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd=self.directory
+            )
+        self.pid = self._process.pid
+        eventually(lambda: self._has_begun(at), "the gateway answers")
+        return self
+
+    def _has_begun(self, at: int) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the gateway ended with {self._process.returncode}:\n{self.log[at:]}")
+        found = re.search(r"starting on (\d+)", self.log[at:])
+        if found is None:
+            return False
+        self.port = int(found[1])
+        with suppress(OSError):
+            return bool(self.health()["status"] == "ok")
+        return False
+
+    def health(self, query: str = "") -> dict[str, Any]:
+        """The body of ``GET /health``."""
+        with urllib.request.urlopen(f"{self.url}/health{query}", timeout=LIMIT_S) as answer:
+            body: dict[str, Any] = json.load(answer)
+        return body
+
+    def backend(self, name: str) -> dict[str, Any]:
+        """What ``GET /health`` says of one server."""
+        found: dict[str, Any] = next(each for each in self.health()["backends"] if each["name"] == name)
+        return found
+
+    def children(self) -> list[int]:
+        """The processes that bear the mark of this gateway's servers, children and grandchildren alike."""
+        return bearing(f"{MARKER}={self._marker}")
+
+    def helpers(self) -> list[int]:
+        """The gateway's own processes beside it: its direct children that are no servers."""
+        return [pid for pid in children_of(self.pid) if pid not in self.children()]
+
+    def descriptors(self) -> int:
+        """How many files it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident_kib(self) -> int:
+        """How much memory it occupies."""
+        return resident_kib(self.pid)
+
+    def kill(self) -> None:
+        """KILL it, as no program deserves."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(LIMIT_S)
+        self._process = None
+
+    def terminate(self) -> None:
+        """End it with SIGTERM, and see that it ended in order.
+
+        Runners of Twisted shut down and then raise the signal once more, so that whoever waits for them knows of it.
+        """
+        assert self._process is not None
+        self._process.terminate()
+        code = self._process.wait(LIMIT_S)
+        self._process = None
+        assert code in {0, -signal.SIGTERM}, self.log
+        assert "Main loop terminated." in self.log, self.log
+        assert "Traceback" not in self.log, self.log
+
+    def stop(self) -> None:
+        """End it in order, and see that nothing of it is left."""
+        if self._process is None:
+            return
+        helpers = self.helpers()
+        self.terminate()
+        assert self.children() == []
+        eventually(lambda: not any(map(is_alive, helpers)), "the helpers end too")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *why: object) -> None:
+        try:
+            if why[0] is None:
+                self.stop()
+        finally:
+            if self._process is not None:
+                self.kill()
+            for pid in self.children():
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def ran(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program that is to end by itself."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(cwd)}
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=LIMIT_S, env=environ, cwd=cwd, check=False
+    )
+
+
+def bearing(entry: str) -> list[int]:
+    """The living processes whose environment has this entry."""
+    wanted = entry.encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):
+                if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    """The direct children of a process."""
+    return [
+        int(name) for name in os.listdir("/proc") if name.isdigit() and _stat(int(name))[1:2] == [str(pid)]
+    ]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    return _stat(pid)[:1] not in ([], ["Z"])
+
+
+def resident_kib(pid: int) -> int:
+    """How much memory a process occupies."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text[text.rindex(")") + 2 :].split()
