@@ -180,7 +180,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
 
     started_at = reactor.seconds()
-    factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site))
+    factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site), reactor)
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())

@@ -476,8 +476,8 @@ class ChannelFactory:
 
     def remember(self, head: Head) -> None:
         """Keep a head that was read, in the place of the oldest where there are enough."""
-        if len(head.raw) > KNOWN_HEAD_LIMIT:
-            return
+        if len(head.raw) > KNOWN_HEAD_LIMIT or b"authorization" in head.headers:
+            return  # a secret is not kept beyond its connection
         if len(self.heads) >= KNOWN_HEADS:
             del self.heads[next(iter(self.heads))]
         self.heads[head.raw] = head
