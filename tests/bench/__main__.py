@@ -24,6 +24,8 @@ from tests.bench.tools import CACHE, ROOT, MissingTool, Tools, prepare
 
 FULL_LIMIT_S, QUICK_LIMIT_S = 360.0, 75.0  # for the loads; what follows them has its own bounds
 
+INTERRUPTED = "interrupted: what follows is a part"
+
 
 def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -57,12 +59,12 @@ def main() -> int:
     try:
         measure(options, starter, results, programs)
     except KeyboardInterrupt:
-        results.problems.append("interrupted")
+        results.problems.append(INTERRUPTED)
     finally:
         starter.stop_all()
     write(results, options)
     print(document(results, "txt"))
-    return 0
+    return 130 if INTERRUPTED in results.problems else 0
 
 
 def chosen(only: str) -> list[Program]:

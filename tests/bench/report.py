@@ -25,8 +25,8 @@ costs, all in one run on one machine. The floors are not gateways: *HTTP only* r
 *byte swap* has one shared child behind it and swaps the id in the bytes without parsing anything; *copy* is that for
 large results: read in large pieces, each line joined once, checked as UTF-8 and scanned. CPU time is that of all
 processes of the gateway, helpers included and the MCP server itself excluded; it holds on a busy machine, where
-requests per second and latencies do not. Programs take turns under load, and
-ratios compare neighbouring turns. Figures are medians."""
+requests per second and latencies do not. Programs take turns under load, and ratios compare neighbouring turns.
+Figures are medians."""
 OUTRO = "Measured by ``make bench``, which writes this page again with ``--docs``."
 
 

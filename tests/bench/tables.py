@@ -51,5 +51,5 @@ def rst(table: Table) -> str:
     """A Sphinx list-table under a heading."""
     lines = [table.title, "-" * len(table.title), "", ".. list-table::", "   :header-rows: 1", ""]
     for row in (table.head, *table.rows):
-        lines += [f"   {'*' if column == 0 else ' '} - {cell}" for column, cell in enumerate(row)]
+        lines += [f"   {'*' if column == 0 else ' '} - {cell}".rstrip() for column, cell in enumerate(row)]
     return "\n".join([*lines, "", *([table.note, ""] if table.note else [])])
