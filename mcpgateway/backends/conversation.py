@@ -87,12 +87,12 @@ class Conversation:
         """
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
+        self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
         try:
             self._write(jsonrpc.request(number, method, params))
         except GatewayError as why:
+            del self.pending[number]
             done.errback(why)
-        else:
-            self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
         return done
 
     def request(self, call: Call, message: Message) -> None:

@@ -1,0 +1,233 @@
+"""A whole gateway between two memory ends: HTTP bytes in front, scripted children behind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.doors.http.channel import Channel, ChannelFactory
+from mcpgateway.doors.http.control import make_site
+from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.mcp import McpDoor
+from mcpgateway.doors.http.root import Root
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.hub.census import Census
+from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.sessions import Sessions
+from mcpgateway.hub.slot import Surroundings
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.tokens import Tokens
+from mcpgateway.interfaces import Gone, IChild, ILauncher, Launch
+from mcpgateway.rules.access import Policy
+from tests.support.doors import MemoryTransport
+
+HELLO = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"tools": {}, "logging": {}, "tasks": {}},
+    "serverInfo": {"name": "m"},
+}
+
+
+@implementer(IChild)
+class MemoryChild:
+    """A child whose stdin is a list and whose stdout is the test.
+
+    :ivar received: every line written to it, decoded.
+    """
+
+    def __init__(self, pid: int, receiver: Any, hello: dict[str, Any] | None) -> None:
+        self.pid = pid
+        self.received: list[dict[str, Any]] = []
+        self.is_killed = False
+        self._receiver = receiver
+        self._hello = hello
+        self._stopping: Deferred[None] | None = None
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        message = json.loads(line)
+        self.received.append(message)
+        if message.get("method") == "initialize" and self._hello is not None:
+            self.say({"jsonrpc": "2.0", "id": message["id"], "result": self._hello})
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Write one message on its stdout."""
+        self._receiver.line_received(json.dumps(message, separators=(",", ":")).encode())
+
+    def answer(self, request: dict[str, Any], result: Any) -> None:
+        """Answer one request."""
+        self.say({"jsonrpc": "2.0", "id": request["id"], "result": result})
+
+    def asked(self, method: str) -> list[dict[str, Any]]:
+        """The messages of one method it has received."""
+        return [message for message in self.received if message.get("method") == method]
+
+    def exit(self, code: int = 0, words: str = "") -> None:
+        """End."""
+        self._receiver.gone(Gone(code, None, words))
+
+    def stop(self) -> Deferred[None]:
+        self.exit()
+        return succeed(None)
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+    def stderr_tail(self) -> str:
+        return "last words"
+
+
+@implementer(ILauncher)
+@define
+class MemoryLauncher:
+    """Starts memory children.
+
+    :ivar hello: what they answer to ``initialize``; None leaves that to the test.
+    :ivar children: all of them, in order.
+    """
+
+    hello: dict[str, Any] | None = field(factory=lambda: dict(HELLO))
+    children: list[MemoryChild] = field(factory=list)
+    refuses: bool = False
+
+    def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
+        if self.refuses:
+            raise LaunchFailed(f"{launch.server}: the program was not found")
+        child = MemoryChild(1000 + len(self.children), receiver, self.hello)
+        self.children.append(child)
+        return child
+
+
+@define
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[Any]:
+        """The messages of a chunked event stream, as far as they have come."""
+        data, text = self.body, b""
+        while data:
+            size, _, rest = data.partition(b"\r\n")
+            text += rest[: int(size, 16)]
+            data = rest[int(size, 16) + 2 :]
+        return [json.loads(line[6:]) for line in text.split(b"\n") if line.startswith(b"data: ")]
+
+
+class Client:
+    """One connection that keeps its session."""
+
+    def __init__(self, channel: Channel, path: str, headers: dict[str, str]) -> None:
+        self.transport = MemoryTransport()
+        self.channel = channel
+        self.path = path
+        self.headers = headers
+        channel.makeConnection(self.transport)
+
+    def send(self, body: Any, method: str = "POST", path: str = "", **headers: str) -> None:
+        """Send one request; a dict as JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"Host": "localhost:9100", "Content-Type": "application/json", **self.headers}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{name}: {value}\r\n" for name, value in given.items() if value]
+        head = f"{method} {path or self.path} HTTP/1.1\r\n{''.join(lines)}Content-Length: {len(data)}\r\n\r\n"
+        self.transport.taken = b""
+        self.channel.dataReceived(head.encode() + data)
+
+    @property
+    def heard(self) -> Answer | None:
+        """The answer to the last request, as far as it has come."""
+        head, found, body = self.transport.taken.partition(b"\r\n\r\n")
+        if not found:
+            return None
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        return Answer(int(first.split(" ")[1]), headers, body)
+
+    def ask(self, body: Any, method: str = "POST", path: str = "", **headers: str) -> Answer:
+        """Send a request that is answered at once."""
+        self.send(body, method, path, **headers)
+        answer = self.heard
+        assert answer is not None, "not answered yet"
+        return answer
+
+    def call(self, identifier: Any, method: str = "tools/call", **params: Any) -> None:
+        """Send a JSON-RPC request."""
+        self.send({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params})
+
+    def initialize(self, **params: Any) -> Answer:
+        """Begin a session and keep its id."""
+        answer = self.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
+        if "mcp-session-id" in answer.headers:
+            self.headers["Mcp-Session-Id"] = (
+                self.transport.taken.split(b"Mcp-Session-Id: ")[1].split(b"\r\n")[0].decode()
+            )
+        return answer
+
+
+class MemoryGateway:
+    """The house, wired as `service` wires it, on memory ends."""
+
+    def __init__(
+        self, *, policy: Policy | None = None, timeout_s: float = 0.0, limits: Limits | None = None
+    ) -> None:
+        limits = limits or Limits()
+        self.clock = Clock()
+        self.launcher = MemoryLauncher()
+        self.notices = Notices()
+        servers = (
+            ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
+            ServerSpec("own", ("run",), {}, "/", Share.SESSION, timeout_s, title="own", source="a test"),
+        )
+        self.sessions = Sessions(limits.sessions)
+        around = Surroundings(
+            self.launcher, self.clock, self.notices, Gate(limits.spawns), limits.handshake_s
+        )
+        self.switchboard = Switchboard(servers, Pool(around), self.sessions)
+        self.door = McpDoor(self.switchboard)
+        guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
+        census = Census(self.switchboard, 0.0, 9100, needs_token=False)
+        root = Root(servers, self.door, guard, limits, lambda: make_site(self.switchboard, census))
+        self.factory = ChannelFactory(root)
+
+    def client(self, server: str = "shared", **headers: str) -> Client:
+        """A new connection to a server's endpoint."""
+        return Client(self.factory.buildProtocol(None), f"/{server}/mcp", dict(headers))
+
+    def session(self, server: str = "shared") -> Client:
+        """A new connection with a session."""
+        client = self.client(server)
+        client.initialize(protocolVersion="2025-06-18")
+        return client
+
+    @property
+    def child(self) -> MemoryChild:
+        """The latest child."""
+        return self.launcher.children[-1]
+
+    def tick(self, times: int = 1) -> None:
+        """Let seconds pass."""
+        for _ in range(times):
+            self.sessions.now += 1
+            self.factory.sweep()
+            self.door.tick()
+            for slot in self.switchboard.pool:
+                slot.expire()
+            self.clock.advance(1)
