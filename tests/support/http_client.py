@@ -117,6 +117,20 @@ class Connection:
             except ConnectionError:
                 return b""
 
+    def hold(self) -> None:
+        """Read nothing from the socket any more, so that it fills up."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        return transport
+
     def close(self) -> None:
         """Cut the connection."""
         self._writer.transport.abort()
@@ -221,9 +235,11 @@ class Client:
             self._idle.append(connection)
         return answer
 
-    async def begin(self, body: bytes) -> Connection:
-        """Post a message on a connection of its own, and leave its answer unread."""
+    async def begin(self, body: bytes, *, reads: bool = True) -> Connection:
+        """Post a message on a connection of its own, and let its answer wait."""
         connection = await Connection.open(self.address)
+        if not reads:
+            connection.hold()
         await connection.send(request("POST", self.path, body, self.headers))
         return connection
 
