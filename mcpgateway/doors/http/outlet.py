@@ -49,7 +49,7 @@ class Outlet:
     )
 
     def __init__(self, owner: Drained, transport: Any, *, is_secure: bool) -> None:
-        self._owner = owner
+        self._owner: Drained | None = owner
         self._transport = transport
         self.is_direct = isinstance(transport, Server) and not is_secure
         self.is_congested = False
@@ -105,7 +105,12 @@ class Outlet:
         return self._stalled
 
     def clear(self) -> None:
-        """Forget what was not sent; the connection has ended."""
+        """Forget what was not sent; the connection has ended.
+
+        The owner too: a circle of references would keep the transport, and megabytes that it could not send, until the
+        garbage collector comes by.
+        """
+        self._owner = None
         self._backlog.clear()
         self._backlog_size = 0
 
@@ -125,7 +130,7 @@ class Outlet:
             return
         if self.producer is not None:
             self.producer.resumeProducing()
-        else:
+        elif self._owner is not None:
             self._owner.drained()
 
     def stopProducing(self) -> None:
