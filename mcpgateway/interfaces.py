@@ -33,13 +33,19 @@ class Launch:
 
 @frozen
 class Gone:
-    """How a child ended: an exit code or the number of a signal, and the last words on its stderr."""
+    """How a child ended: an exit code or the number of a signal, and the last words on its stderr.
+
+    :ivar fault: why we had it killed, if we had.
+    """
 
     code: int | None = None
     signal: int | None = None
     last_words: str = field(default="", repr=False)
+    fault: str = ""
 
     def __str__(self) -> str:
+        if self.fault:
+            return self.fault
         return f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
 
 

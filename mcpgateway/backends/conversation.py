@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -225,6 +225,8 @@ class Conversation:
 
     def gone(self, why: Gone) -> None:
         """Answer every call under way with an error; none is ever replayed."""
+        if self._fault:
+            why = evolve(why, fault=self._fault)
         self.ended = why
         waiting, self.pending = self.pending, {}
         self._on_gone(self, why)
