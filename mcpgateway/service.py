@@ -162,6 +162,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
     processes.raise_nofile()
+    processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     limits = settings.gateway.limits

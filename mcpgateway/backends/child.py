@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -23,7 +24,9 @@ STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
 CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
 LOOK_S = 0.05  # how often the ladder looks whether the group is empty
 STDERR_LINES, STDERR_CHARS = 50, 500
-DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its pipe
+DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its stdout
+DRAIN_STDERR_BYTES = 2**20
+DRAIN_PIECE = 262_144
 
 
 class ChildProtocol(ProcessProtocol):
@@ -122,6 +125,7 @@ class Child:
         self._pipes: dict[int, Any] = {}
         self._waiters: list[Deferred[None]] = []
         self._climbing = False
+        self._is_cleared = False
 
     def connected(self, transport: Any) -> None:
         """It runs, and these are its pipes."""
@@ -168,9 +172,8 @@ class Child:
             return
         self.has_exited = True
         self._drain()
-        self._ward.signal_group(
-            self.pid, signal.SIGKILL
-        )  # whoever holds its pipes or was its helper has no purpose any more
+        # Whoever holds its pipes or was its helper has no purpose any more.
+        self._ward.signal_group(self.pid, signal.SIGKILL)
         for pipe in list(self._pipes.values()):
             pipe.loseConnection()
         value = reason.value
@@ -182,20 +185,23 @@ class Child:
             self._clear_up()
 
     def _drain(self) -> None:
-        # What the child wrote before it exited is still in the pipe: its last answers among it.
-        reader = self._pipes.get(1)
-        if reader is None:
-            return
-        left = DRAIN_BYTES
-        while left > 0:
+        # What the child wrote before it exited is still in its pipes: its last answers, and why it left.
+        for data in self._left_in(1, DRAIN_BYTES):
+            self.output(data, len(data))
+        for data in self._left_in(2, DRAIN_STDERR_BYTES):
+            self.stderr.feed(data)
+
+    def _left_in(self, descriptor: int, limit: int) -> Iterator[bytes]:
+        reader = self._pipes.get(descriptor)
+        while reader is not None and limit > 0:
             try:
-                data = os.read(reader.fileno(), 262_144)
+                data = os.read(reader.fileno(), DRAIN_PIECE)
             except OSError:
                 return
             if not data:
                 return
-            left -= len(data)
-            self.output(data, len(data))
+            limit -= len(data)
+            yield data
 
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""
@@ -203,6 +209,8 @@ class Child:
 
     def stop(self) -> Deferred[None]:
         """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+        if self._is_cleared:
+            return succeed(None)
         done: Deferred[None] = Deferred()
         self._waiters.append(done)
         if not self._climbing:
@@ -229,6 +237,7 @@ class Child:
 
     def _clear_up(self) -> None:
         # Those that left the group (a double fork, a session of their own) still bear the child's marker.
+        self._is_cleared = True
         self._ward.kill_bearing(self._marker)
         self._ward.removed(self.pid)
         waiters, self._waiters = self._waiters, []

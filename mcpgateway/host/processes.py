@@ -14,6 +14,8 @@ from mcpgateway.interfaces import IProcessTable
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
 
+STDERR = 2
+
 _original: tuple[int, int] | None = None
 
 
@@ -27,6 +29,17 @@ def raise_nofile() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def seal_descriptors() -> None:
+    """Keep what we inherited ourselves from our children: Python's own descriptors are never passed on, those are."""
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                if int(name) > STDERR:
+                    with suppress(OSError):  # the one that listed the directory is closed by now
+                        os.set_inheritable(int(name), False)
+            return
 
 
 @contextmanager

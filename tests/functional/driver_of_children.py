@@ -1,0 +1,47 @@
+"""A small gateway-like program for tests of survival: starts one child and waits to be killed.
+
+    python -m tests.functional.driver_of_children HOME SCRIPT
+
+Prints the guardian's process id once the child runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry
+from mcpgateway.host.ward import Ward
+from mcpgateway.interfaces import Gone, Launch
+
+
+class Silent:
+    """A receiver that wants nothing."""
+
+    def line_received(self, line: bytes) -> None:
+        """Whatever."""
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """Whatever."""
+
+    def gone(self, why: Gone) -> None:
+        """Whatever."""
+
+
+def main(reactor: Any, home: str, script: str) -> None:
+    """Start the child and run."""
+    guardian = Guardian(reactor, os.path.basename(home))
+    ward = Ward(Registry(home, os.path.basename(home)), guardian)
+    launcher = Launcher(reactor, ward)
+    launcher.launch(Launch("s", ("sh", "-c", script), dict(os.environ), home), Silent())
+    reactor.callLater(0.3, lambda: os.write(1, b"%d\n" % (guardian.pid or 0)))
+    reactor.run()
+
+
+if __name__ == "__main__":
+    from twisted.internet import reactor as the_reactor
+
+    main(the_reactor, sys.argv[1], sys.argv[2])

@@ -1,0 +1,272 @@
+"""Children as real processes: how they are started, what they say, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from mcpgateway.backends.child import LINE_LIMIT, STDIN_LIMIT, Child
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.processes import bearing, is_alive, seal_descriptors
+from mcpgateway.host.ward import Ward
+from mcpgateway.interfaces import Gone, Launch
+
+pytestmark = pytest.mark.functional
+
+PATIENCE_S = 20.0
+
+# The four families of children that outlive a careless parent.
+STUBBORN = "import signal,time;signal.signal(signal.SIGTERM,signal.SIG_IGN);time.sleep(600)"
+DOUBLE = (
+    "import os,time\\nif os.fork(): os._exit(0)\\nos.setsid()\\nif os.fork(): os._exit(0)\\ntime.sleep(600)"
+)
+FAMILIES = {
+    "ends on EOF": "cat",
+    "ignores EOF and TERM": f"exec {sys.executable} -c '{STUBBORN}'",
+    "wrapped": f"{sys.executable} -c '{STUBBORN}'; true",
+    "double-forked": f"""printf "{DOUBLE}" | {sys.executable} - ; exec sleep 600""",
+}
+
+
+class Recorder:
+    """Writes down what a child says."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.overflow: bytes | None = None
+        self.ends: list[Gone] = []
+
+    def line_received(self, line: bytes) -> None:
+        """One line."""
+        self.lines.append(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """Too long a line."""
+        self.overflow = head
+
+    def gone(self, why: Gone) -> None:
+        """The end."""
+        self.ends.append(why)
+
+
+class Nursery:
+    """A launcher with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = str(home)
+        self.instance = f"test{os.getpid()}x{time.monotonic_ns()}"
+        self.guardian = Guardian(reactor, self.instance)
+        self.registry = Registry(self.home, self.instance)
+        self.launcher = Launcher(reactor, Ward(self.registry, self.guardian))
+        self.children: list[Child] = []
+        seal_descriptors()
+
+    def start(self, script: str, **env: str) -> tuple[Child, Recorder]:
+        """Start a shell script as a child."""
+        recorder = Recorder()
+        launch = Launch("s", ("sh", "-c", script), {"PATH": os.environ["PATH"], **env}, self.home)
+        child = self.launcher.launch(launch, recorder)
+        self.children.append(child)
+        return child, recorder
+
+    @property
+    def survivors(self) -> list[int]:
+        """What still bears the marker of this instance."""
+        return [pid for pid in bearing(f"MCPGATEWAY_INSTANCE={self.instance}") if is_alive(pid)]
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    """A launcher; whatever it started is killed in the end."""
+    made = Nursery(tmp_path)
+    yield made
+    for pid in made.survivors:
+        os.kill(pid, signal.SIGKILL)
+    made.guardian.stop()
+
+
+def until(true: Callable[[], Any]) -> Deferred[None]:
+    """Fires once something is true; fails after a generous while."""
+    return Deferred.fromCoroutine(_until(true))
+
+
+async def _until(true: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        await deferLater(reactor, 0.02)
+
+
+class LaunchTests:
+    """How a child is started."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_circumstances(self, nursery: Nursery) -> None:
+        """A child leads a session and a group of its own, where and with what it was given, and nothing of ours."""
+        before = os.getcwd()
+        script = "pwd; ps -o sid=,pgid= -p $$; env | cut -d= -f1 | xargs; ls /proc/$$/fd | xargs"
+        child, recorder = nursery.start(script, ONE="1")
+        await until(lambda: recorder.ends)
+        where, ids, names, descriptors = recorder.lines
+        assert where.decode() == str(Path(nursery.home).resolve())  # noqa: ASYNC240 - nothing else waits
+        assert ids.split() == [b"%d" % child.pid] * 2
+        assert set(names.decode().split()) == {
+            "MCPGATEWAY_CHILD",
+            "MCPGATEWAY_INSTANCE",
+            "ONE",
+            "PATH",
+            "PWD",
+        }
+        assert set(descriptors.split()) <= {b"0", b"1", b"2", b"10"}
+        assert os.getcwd() == before
+
+    @pytest.mark.parametrize(
+        ("argv", "cwd", "words"),
+        [
+            (("no-such-program",), "/", "the program 'no-such-program' was not found"),
+            (("./missing",), "/", "the program ./missing does not exist"),
+            (("/etc/passwd",), "/", "could not be started: Permission denied|is not executable"),
+            (("/etc",), "/", "is not executable"),
+            (("sh",), "/no/such/directory", "the working directory /no/such/directory does not exist"),
+        ],
+    )
+    def test_refusals(self, nursery: Nursery, argv: tuple[str, ...], cwd: str, words: str) -> None:
+        """What cannot be started is refused in words that say what and why."""
+        with pytest.raises(LaunchFailed, match=words) as why:
+            nursery.launcher.launch(Launch("s", argv, {"PATH": os.environ["PATH"]}, cwd), Recorder())
+        assert why.value.message.startswith("s: ")
+
+    def test_the_childs_own_path(self, nursery: Nursery, tmp_path: Path) -> None:
+        """A program is looked for on the PATH the child will have, not on ours."""
+        with pytest.raises(LaunchFailed):
+            nursery.launcher.launch(Launch("s", ("sh",), {"PATH": str(tmp_path)}, "/"), Recorder())
+
+    @pytest_twisted.ensureDeferred
+    async def test_no_descriptor_is_lost(self, nursery: Nursery) -> None:
+        """Fifty children later we have as many descriptors open as before."""
+        for round_ in range(51):
+            if round_ == 1:
+                before = len(os.listdir("/proc/self/fd"))
+            _, recorder = nursery.start("echo hi")
+            await until(lambda recorder=recorder: recorder.ends)
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+
+class TalkTests:
+    """What goes down and comes up."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_lines(self, nursery: Nursery) -> None:
+        """Lines go down and come up, however large, and the last words of a leaving child are heard."""
+        child, recorder = nursery.start("head -n 3; echo bye; echo why >&2; exit 7")
+        for line in (b"one\n", b"x" * 3_000_000 + b"\n", b"three\n"):
+            child.write(line)
+        await until(lambda: recorder.ends)
+        assert [len(line) for line in recorder.lines] == [3, 3_000_000, 5, 3]
+        assert (recorder.ends[0].code, recorder.ends[0].last_words) == (7, "why")
+        with pytest.raises(BackendGone):
+            child.write(b"late\n")
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_child_that_does_not_read(self, nursery: Nursery) -> None:
+        """What waits for a child that does not read is bounded."""
+        child, _ = nursery.start("exec sleep 600")
+        for _ in range(STDIN_LIMIT // 2**20):
+            child.write(b"y" * 2**20)
+        with pytest.raises(Overloaded, match="does not read"):
+            child.write(b"y" * 2**21)
+        await child.stop()
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_line_without_end(self, nursery: Nursery) -> None:
+        """A child that never ends its line is killed at the limit, and our memory stays bounded."""
+        _, recorder = nursery.start("echo -n start; exec cat /dev/zero")
+        await until(lambda: recorder.ends)
+        assert recorder.overflow is not None
+        assert recorder.overflow.startswith(b"start")
+        assert recorder.ends[0].signal == signal.SIGKILL
+        assert LINE_LIMIT <= 64 * 2**20
+
+    @pytest_twisted.ensureDeferred
+    async def test_stderr(self, nursery: Nursery) -> None:
+        """A flood on stderr blocks nobody; its end is kept, control characters shown harmless."""
+        _, recorder = nursery.start(
+            "head -c 20000000 /dev/zero | tr '\\0' z >&2; printf '\\n\\033[31mred\\n' >&2; echo done"
+        )
+        await until(lambda: recorder.ends)
+        assert recorder.lines == [b"done"]
+        assert recorder.ends[0].last_words.endswith("\\x1b[31mred")
+        assert len(recorder.ends[0].last_words) < 40_000
+
+
+class SurvivalTests:
+    """Nothing outlives its purpose."""
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest_twisted.ensureDeferred
+    async def test_stop_ladder(self, nursery: Nursery, family: str) -> None:
+        """The ladder leaves nothing of any family."""
+        child, recorder = nursery.start(FAMILIES[family])
+        await deferLater(reactor, 0.5)
+        first, second = child.stop(), child.stop()
+        await first
+        await second
+        await child.stop()
+        assert len(recorder.ends) == 1
+        await until(lambda: not nursery.survivors)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_helper_that_holds_the_pipe(self, nursery: Nursery) -> None:
+        """A child's end is its own exit, not that of a helper that keeps its pipes open."""
+        _, recorder = nursery.start("sleep 600 & echo hi")
+        await until(lambda: recorder.ends)
+        assert recorder.lines == [b"hi"]
+        await until(lambda: not nursery.survivors)
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_guardian_comes_back(self, nursery: Nursery) -> None:
+        """A guardian that is killed is started again, and told what there is to guard."""
+        child, _ = nursery.start("exec sleep 600")
+        await until(lambda: nursery.guardian.pid)
+        first = nursery.guardian.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: nursery.guardian.pid not in (None, first))
+        await child.stop()
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("whom", ["gateway", "both"])
+    def test_kill_nine(self, tmp_path: Path, family: str, whom: str) -> None:
+        """Whoever is killed, nothing is left: the guardian sees to it at once, or the next start does."""
+        root = Path(__file__).parents[2]
+        argv = [sys.executable, "-m", "tests.functional.driver_of_children", str(tmp_path), FAMILIES[family]]
+        with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE) as program:
+            assert program.stdout is not None
+            guardian = int(program.stdout.readline())
+            if whom == "both":
+                os.kill(guardian, signal.SIGKILL)
+            program.kill()
+        if whom == "both":
+            reap_leftovers(str(tmp_path))
+        marker = f"MCPGATEWAY_INSTANCE={tmp_path.name}"
+        end = time.monotonic() + PATIENCE_S
+        while any(is_alive(pid) for pid in bearing(marker)):
+            assert time.monotonic() < end, "something outlived the gateway"
+            time.sleep(0.05)
+        if whom == "both":
+            assert not list((tmp_path / "children").iterdir())
