@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -114,9 +115,12 @@ class Gateway:
         if found is None:
             return False
         self.port = int(found[1])
-        with suppress(OSError):
+        try:
             return bool(self.health()["status"] == "ok")
-        return False
+        except urllib.error.HTTPError as refusal:
+            return refusal.code == 401  # it answers, if only those who have its token
+        except OSError:
+            return False
 
     def health(self, query: str = "") -> dict[str, Any]:
         """The body of ``GET /health``."""
