@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.support import real_servers
-from tests.support.gateway import Gateway, server
+from tests.support.gateway import Gateway, eventually, server
 
 pytestmark = pytest.mark.functional
 
@@ -60,13 +60,13 @@ def together(
     return asyncio.run(all_of_them())
 
 
-def direct(argv: list[str], use: Callable[[Client], Awaitable[Any]]) -> Any:
+def direct(argv: list[str], use: Callable[[Client], Awaitable[Any]], mode: Any = "auto") -> Any:
     """What a client gets from the same server on a stdio of its own."""
 
     async def alone() -> Any:
         async with (
             asyncio.timeout(LIMIT_S),
-            Client(StdioServerParameters(command=argv[0], args=argv[1:])) as client,
+            Client(StdioServerParameters(command=argv[0], args=argv[1:]), mode=mode) as client,
         ):
             return await use(client)
 
@@ -125,6 +125,41 @@ class EverythingTests:
             assert seen[-1] == number + 2
 
 
+class TransparencyTests:
+    """What a client learns of a server when it connects."""
+
+    @pytest.mark.parametrize(
+        ("name", "argv"),
+        [
+            ("everything", lambda _: real_servers.everything()),
+            ("filesystem", real_servers.filesystem),
+            ("memory", lambda _: real_servers.memory()),
+            ("sequential-thinking", lambda _: real_servers.sequential_thinking()),
+            ("time", lambda _: real_servers.time()),
+            ("git", lambda home: real_servers.git(f"{home}/repository")),
+        ],
+        ids=["everything", "filesystem", "memory", "sequential-thinking", "time", "git"],
+    )
+    def test_every_server_presents_itself_as_alone(
+        self, gateway: Gateway, name: str, argv: Callable[[str], list[str]]
+    ) -> None:
+        """Name, version, instructions and tools are the server's own, byte for byte, for every client."""
+
+        async def look(client: Client, number: int = 0) -> Any:
+            tools = (await client.list_tools()).tools
+            assert client.server_info is not None
+            said = (client.protocol_version, client.server_info.model_dump_json(), client.instructions)
+            return said, [each.model_dump_json() for each in tools]
+
+        async def alone(client: Client) -> Any:
+            return await look(client)
+
+        expected = direct(argv(str(gateway.directory)), alone, mode="legacy")
+        assert expected[1]
+        for seen in together(gateway, name, look, mode="legacy"):
+            assert seen == expected
+
+
 class OtherServerTests:
     """The other servers people run."""
 
@@ -164,6 +199,7 @@ class OtherServerTests:
 
     def test_sequential_thinking(self, gateway: Gateway) -> None:
         """A server known to keep state counts each client's thoughts apart, in a process of its own."""
+        everybody = asyncio.Barrier(CLIENTS)
         counted: list[int] = []
 
         async def think(client: Client, number: int) -> int:
@@ -172,11 +208,16 @@ class OtherServerTests:
                     "sequentialthinking",
                     {"thought": "t", "thoughtNumber": thought, "totalThoughts": 9, "nextThoughtNeeded": True},
                 )
+            await everybody.wait()
             counted.append(len(gateway.backend("sequential-thinking")["pids"]))
+            await everybody.wait()
             return int(json.loads(text(said))["thoughtHistoryLength"])
 
         assert together(gateway, "sequential-thinking", think) == list(range(1, CLIENTS + 1))
-        assert max(counted) > 1
+        assert counted == [CLIENTS] * CLIENTS
+        eventually(
+            lambda: gateway.backend("sequential-thinking")["pids"] == [], "they end with their sessions"
+        )
 
     def test_time(self, gateway: Gateway) -> None:
         """A Python server answers all its clients from one process."""
