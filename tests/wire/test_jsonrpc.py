@@ -214,3 +214,63 @@ class IdentifierTests:
         assert jsonrpc.identifier(None) is None
         assert jsonrpc.identifier(Raw(b"1.5")) is None
         assert jsonrpc.identifier(Raw(b'"x"')) == b'"x"'
+
+
+class OddityTests:
+    """What rarely happens."""
+
+    @pytest.mark.parametrize("text", [b'"\\ud800"', b'"\\uDC00x"'])
+    def test_lone_surrogates(self, text: bytes) -> None:
+        """JavaScript's lone surrogates pass, in any place."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + text + b"}}"
+        message = jsonrpc.read_client(body)
+        jsonrpc.splice_request(message, 2)
+        assert json.loads(jsonrpc.line(message.envelope))["params"]["a"] == json.loads(text)
+
+    @pytest.mark.parametrize(
+        "body",
+        [b'{"a":"\\ud800"', b'["\\ud800"]', b'{"a":"\\ud800","b":NaN}', b'{"a":"\\ud800",}', b'"\\ud800"'],
+    )
+    def test_lone_surrogates_in_nonsense(self, body: bytes) -> None:
+        """They excuse nothing else."""
+        with pytest.raises(GatewayError):
+            jsonrpc.decode(body)
+
+    def test_a_server_that_nests_without_end(self) -> None:
+        """A server's absurd depth is an error, not a crash."""
+        with pytest.raises(ParseError):
+            jsonrpc.decode(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+    def test_a_method_without_end(self) -> None:
+        """Names have a bound."""
+        with pytest.raises(MalformedMessage, match="longer than"):
+            jsonrpc.read_client(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * 2000 + b'"}')
+
+    def test_unbalanced(self) -> None:
+        """More brackets opened than closed is an error, even where they are many."""
+        with pytest.raises(ParseError):
+            jsonrpc.read_client(
+                b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":' + b"[]," * 200 + b"[" * 3
+            )
+
+    def test_errors_carry_their_hint(self) -> None:
+        """A hint travels in the error's data."""
+        assert json.loads(bytes(jsonrpc.error(jsonrpc.NULL, ParseError("no", "try"))["error"])) == {
+            "code": -32700,
+            "message": "no",
+            "data": {"hint": "try"},
+        }
+
+    def test_identifiers_that_cannot_be_read(self) -> None:
+        """Ids that are no JSON are the same as nothing."""
+        assert not jsonrpc.same_identifier(b'"\\ud800"', b'"\\udfff"')
+
+    def test_no_token(self) -> None:
+        """A request without a token has none."""
+        assert (
+            jsonrpc.read_client(b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{}}}').token is None
+        )
+        message = jsonrpc.read_client(b'{"jsonrpc":"2.0","id":1,"method":"x"}')
+        jsonrpc.splice_request(message, 3)
+        assert message.token is None
+        assert json.loads(jsonrpc.line(message.envelope)) == {"jsonrpc": "2.0", "id": 3, "method": "x"}

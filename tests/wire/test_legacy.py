@@ -1,0 +1,79 @@
+"""The handshake's words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mcpgateway.errors import HandshakeFailed
+from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire.revisions import LEGACY, is_legacy, negotiated
+
+
+class HandshakeTests:
+    """What is said to a server, and what is passed on of its answer."""
+
+    def test_a_shared_child_is_told_of_no_client(self) -> None:
+        """No capabilities, our own name, our latest revision."""
+        said = legacy.shared_params("1.2")
+        assert said["capabilities"] == {}
+        assert said["clientInfo"] == {"name": "mcpgateway", "version": "1.2"}
+        assert said["protocolVersion"] == LEGACY[-1]
+
+    @pytest.mark.parametrize("params", [b"{}", b'{"protocolVersion":7}', b'{"protocolVersion":"x"}'])
+    def test_odd_versions(self, params: bytes) -> None:
+        """A client that asks for nothing, or for nonsense, gets the latest."""
+        decoded = jsonrpc.decode(params)
+        assert legacy.session_params(decoded, "1")["protocolVersion"] == LEGACY[-1]
+        assert legacy.session_params(None, "1")["clientInfo"]["name"] == "mcpgateway"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            b'{"error":{"code":1,"message":"no"}}',
+            b'{"error":{"code":1}}',
+            b'{"error":7}',
+            b'{"result":7}',
+            b'{"result":{}}',
+            b'{"result":{"protocolVersion":"2099-01-01"}}',
+            b"{}",
+        ],
+    )
+    def test_bad_answers(self, reply: bytes) -> None:
+        """What is no InitializeResult of a known revision is a failed handshake."""
+        with pytest.raises(HandshakeFailed):
+            legacy.check_hello(jsonrpc.decode(reply))
+
+    def test_the_answer_goes_on(self) -> None:
+        """A client gets the server's own answer in its own revision; what cannot be shared is left out where it is."""
+        hello = jsonrpc.decode(
+            b'{"protocolVersion":"2025-11-25","capabilities":{"tools":{"x":1.10},"tasks":{}},"instructions":"i","_meta":{"a":1}}'
+        )
+        shared = bytes(legacy.hello_for(hello, "2025-03-26", shared=True))
+        assert b"1.10" in shared
+        assert json.loads(shared) == {
+            "protocolVersion": "2025-03-26",
+            "capabilities": {"tools": {"x": 1.1}},
+            "instructions": "i",
+            "_meta": {"a": 1},
+        }
+        assert b"tasks" in bytes(legacy.hello_for(hello, "2025-03-26", shared=False))
+        assert b"tasks" in jsonrpc.encode(hello)
+
+    def test_odd_capabilities(self) -> None:
+        """Capabilities that are no object count as none, and are passed on as they are."""
+        hello = jsonrpc.decode(b'{"protocolVersion":"2025-11-25","capabilities":7}')
+        assert legacy.capabilities(hello) == {}
+        assert json.loads(bytes(legacy.hello_for(hello, "2025-11-25", shared=True)))["capabilities"] == 7
+
+
+class RevisionTests:
+    """The revisions by name."""
+
+    def test_names(self) -> None:
+        """Known ones are answered with themselves, all others with our latest."""
+        assert [negotiated(version) for version in LEGACY] == list(LEGACY)
+        assert negotiated("2026-07-28") == negotiated(None) == LEGACY[-1]
+        assert is_legacy(b"2024-11-05")
+        assert not is_legacy(b"2026-07-28")
