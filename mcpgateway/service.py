@@ -183,7 +183,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     started_at = reactor.seconds()
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site), reactor)
     listeners = bind(reactor, settings.gateway, home, factory)
-    housekeeping = Housekeeping(switchboard)
+    housekeeping = Housekeeping(switchboard, factory.heads.clear)
     reaper = Reaper(sessions, switchboard, processes.ProcessTable())
     return GatewayService(
         settings, home, reactor, listeners, factory, mcp, switchboard, reaper, housekeeping, ward

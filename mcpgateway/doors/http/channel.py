@@ -36,7 +36,7 @@ from mcpgateway.interfaces import IDoor
 
 CONNECTIONS_LIMIT = 10_000
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
-KNOWN_HEADS = 512  # of all connections together; about 1.5 KB each
+KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, given back when nobody is served
 KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
 # Bytes of an unwanted body that are read so that the refusal is not lost to a reset: several times a body's limit.
 LINGER_LIMIT = 16 * 1024 * 1024
