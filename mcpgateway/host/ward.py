@@ -12,7 +12,7 @@ from zope.interface import implementer
 from mcpgateway.host import processes
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry
-from mcpgateway.interfaces import IWard
+from mcpgateway.interfaces import INSTANCE_MARKER, IWard
 
 
 @implementer(IWard)
@@ -59,5 +59,8 @@ class Ward:
 
     def close(self) -> None:
         """Every child has been stopped: nothing is left to guard or to remember."""
+        processes.kill_bearing(
+            f"{INSTANCE_MARKER}={self.instance}"
+        )  # whatever slipped through every other net
         self.guardian.stop()
         self.registry.close()

@@ -25,6 +25,9 @@ class Pool:
         self._around = around
         self._slots: dict[tuple[str, bytes], Slot] = {}
         self._scopes: dict[str, Share] = {}
+        self._leaving: set[Deferred[None]] = (
+            set()
+        )  # released slots whose children still climb the stop ladder
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
@@ -56,12 +59,17 @@ class Pool:
             return False
         self._slots.pop((session.server.name, session.id), None)
         running = slot.pid is not None
-        slot.close().addErrback(self._not_closed)
+        leaving = slot.close()
+        self._leaving.add(leaving)
+        leaving.addErrback(self._not_closed).addBoth(self._left, leaving)
         return running
+
+    def _left(self, _: None, leaving: Deferred[None]) -> None:
+        self._leaving.discard(leaving)
 
     def _not_closed(self, why: Failure) -> None:
         self.log.failure("a child could not be stopped", why, event="child.not_stopped")
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop every child; fires when nothing is left."""
-        return DeferredList([slot.close() for slot in self], consumeErrors=True)
+        return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Limits
 from mcpgateway.rules.access import Policy
@@ -587,6 +588,17 @@ class FaultTests:
         late.call(2)
         assert late.heard is not None
         assert late.heard.json["error"]["message"] == "the gateway is stopping"
+
+    def test_stopping_waits_for_those_that_leave(self, gateway: MemoryGateway) -> None:
+        """A child whose session has just ended is waited for, or it would outlive the gateway."""
+        client = gateway.session("own")
+        gateway.child.lingers = leaving = Deferred()
+        client.ask(b"", "DELETE")
+        done = gateway.switchboard.close()
+        assert not done.called
+        gateway.child.exit()
+        leaving.callback(None)
+        assert done.called
 
 
 class ControlTests:

@@ -41,15 +41,16 @@ class MemoryChild:
     """A child whose stdin is a list and whose stdout is the test.
 
     :ivar received: every line written to it, decoded.
+    :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
     """
 
     def __init__(self, pid: int, receiver: Any, hello: dict[str, Any] | None) -> None:
         self.pid = pid
         self.received: list[dict[str, Any]] = []
         self.is_killed = False
+        self.lingers: Deferred[None] | None = None
         self._receiver = receiver
         self._hello = hello
-        self._stopping: Deferred[None] | None = None
 
     def write(self, line: bytes, *, now: bool = False) -> None:
         assert line.endswith(b"\n")
@@ -76,6 +77,8 @@ class MemoryChild:
         self._receiver.gone(Gone(code, None, words))
 
     def stop(self) -> Deferred[None]:
+        if self.lingers is not None:
+            return self.lingers
         self.exit()
         return succeed(None)
 
