@@ -87,9 +87,9 @@ def read_client(body: bytes) -> Message:
     :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
     :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
     """
+    envelope = decode(body)
     if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT:
         _check_depth(body)
-    envelope = decode(body)
     if envelope.get("jsonrpc") != VERSION:
         raise MalformedMessage('Invalid Request: "jsonrpc" must be "2.0"')
     if "method" not in envelope:
@@ -140,6 +140,7 @@ def _check_utf8(data: bytes) -> None:
 
 
 def _check_depth(data: bytes) -> None:
+    # Only for what has been decoded: in half a string the expression would look for its end again from every quote.
     # Each round removes the innermost level, at the speed of C; what survives all rounds is nested too deep.  Both
     # kinds of bracket count alike here; whether they match is seen when the message is decoded.
     brackets = _STRINGS.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
