@@ -175,9 +175,15 @@ class Conversation:
         elif "id" not in envelope:
             self._listener.noticed(self, method, envelope)
         elif method == "ping":
-            self.reply(envelope, {})
+            self._pong(envelope)
         else:
             self._listener.asked(self, method, envelope)
+
+    def _pong(self, envelope: Envelope) -> None:
+        try:
+            self.reply(envelope, {})
+        except GatewayError as why:
+            self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
     def _progressed(self, envelope: Envelope) -> None:
         try:

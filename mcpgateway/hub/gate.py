@@ -11,24 +11,32 @@ class Gate:
 
     def __init__(self, limit: int) -> None:
         self._free = limit
+        self._is_admitting = False
         self._queue: deque[Callable[[], None]] = deque()
 
     def enter(self, go: Callable[[], None]) -> None:
         """Call ``go`` as soon as there is room; it must lead to one `leave`."""
-        if self._free:
-            self._free -= 1
-            go()
-        else:
-            self._queue.append(go)
+        self._queue.append(go)
+        self._admit()
 
     def leave(self) -> None:
         """Make room."""
-        if self._queue:
-            self._queue.popleft()()
-        else:
-            self._free += 1
+        self._free += 1
+        self._admit()
 
     def withdraw(self, go: Callable[[], None]) -> None:
         """Leave the queue without having been in."""
         if go in self._queue:
             self._queue.remove(go)
+
+    def _admit(self) -> None:
+        # One that leaves at once, because its program is missing, lets the next in from here, not from its own stack.
+        if self._is_admitting:
+            return
+        self._is_admitting = True
+        try:
+            while self._free and self._queue:
+                self._free -= 1
+                self._queue.popleft()()
+        finally:
+            self._is_admitting = False

@@ -73,7 +73,9 @@ class Slot:
         self._waiting: list[_Waiting] = []
         self._greeting: list[Deferred[Envelope]] = []
         self._resting: list[Deferred[None]] = []
-        self._stop: Deferred[None] | None = None
+        self._ladders = (
+            0  # being climbed: a second one begins when a child is wanted, and unwanted, meanwhile
+        )
         self._answered = 0
         self._life = new_life(Core(self))
 
@@ -183,7 +185,6 @@ class Slot:
             return
         self._release()
         self.hello = hello
-        self.conversation = conversation
         if self.level is not None:
             again = conversation.ask("logging/setLevel", {"level": self.level})
             again.addErrback(self._level_lost)
@@ -237,6 +238,7 @@ class Slot:
 
     def serve(self) -> None:
         """Send what has waited, in its order."""
+        self.conversation = self._current
         greeting, self._greeting = self._greeting, []
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -261,16 +263,16 @@ class Slot:
             self._around.gate.withdraw(self._spawn)
             self._life.gone()
             return
-        self._stop = conversation.child.stop()
-        self._stop.addBoth(self._stopped)
+        self._ladders += 1
+        conversation.child.stop().addBoth(self._stopped)
 
     def _stopped(self, _: object) -> None:
-        self._stop = None
+        self._ladders -= 1
         self.rest()
 
     def rest(self) -> None:
         """Tell those who waited for the end, once the ladder has been climbed too."""
-        if self._stop is not None:
+        if self._ladders:
             return
         resting, self._resting = self._resting, []
         for done in resting:

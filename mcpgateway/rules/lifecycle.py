@@ -78,9 +78,7 @@ _warm.upon(Life.failed).loop().returns(None)
 _warm.upon(Life.ready).loop().returns(None)
 _cold.upon(Life.ready).loop().returns(None)
 _stopping.upon(Life.ready).loop().returns(None)
-_stopping.upon(Life.failed).loop().returns(None)
 _returning.upon(Life.ready).loop().returns(None)
-_returning.upon(Life.failed).loop().returns(None)
 
 
 @_cold.upon(Life.wanted).to(_starting)
@@ -124,11 +122,13 @@ def _already(life: Life, core: Core) -> None:
     core.hands.rest()
 
 
+@_stopping.upon(Life.failed).to(_cold)
 @_stopping.upon(Life.gone).to(_cold)
 def _stopped(life: Life, core: Core) -> None:
     core.hands.rest()
 
 
+@_returning.upon(Life.failed).to(_starting)
 @_returning.upon(Life.gone).to(_starting)
 def _again(life: Life, core: Core) -> None:
     core.hands.rest()

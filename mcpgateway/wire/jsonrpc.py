@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -33,8 +34,12 @@ PROTOCOL_VERSION_KEY = (
 VERSION = Raw(b'"2.0"')
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level deeper, one level back
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE = rb"u([dDeE])([89a-fA-F][0-9a-fA-F]{2})"  # or one of its stand-ins
+_ESCAPES = re.compile(rb"\\(?:" + _PAIR + rb"|" + _LONE + rb"|.)", re.DOTALL)
+_STAND_INS = re.compile("[\ue800-\uefff]")
 
 _read_members = msgspec.json.Decoder(Envelope).decode
 _read_text = msgspec.json.Decoder(str).decode
@@ -141,35 +146,42 @@ def _check_utf8(data: bytes) -> None:
 
 def _check_depth(data: bytes) -> None:
     # Only for what has been decoded: in half a string the expression would look for its end again from every quote.
-    # Each round removes the innermost level, at the speed of C; what survives all rounds is nested too deep.  Both
-    # kinds of bracket count alike here; whether they match is seen when the message is decoded.
-    brackets = _STRINGS.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
-    for _ in range(DEPTH_LIMIT):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")
-    if brackets:
-        raise ParseError(f"Parse error: unbalanced, or nested deeper than {DEPTH_LIMIT} levels")
+    brackets = _STRINGS.sub(b"", data).translate(_STEPS, _NO_BRACKETS)
+    if max(accumulate(memoryview(brackets).cast("b")), default=0) > DEPTH_LIMIT:
+        raise ParseError(f"Parse error: nested deeper than {DEPTH_LIMIT} levels")
 
 
 def _decode_surrogates(data: bytes, why: msgspec.DecodeError) -> Envelope:
-    # JavaScript writes a lone surrogate as an escape, which is legal JSON that msgspec refuses; the standard
-    # library takes it and gives it back as the same escape.
+    # JavaScript writes a lone surrogate as an escape, which is legal JSON that msgspec refuses.  Each is read as a
+    # private character of the same length, and put back into the values, which so keep every other byte.
     if b"\\ud" not in data and b"\\uD" not in data:
         raise ParseError(f"Parse error: {why}") from None
-    import json  # only here: nothing else on this road needs it
-
+    readable = _ESCAPES.sub(_stand_in, data)
     try:
-        members: Any = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        if b"\n" in readable or b"\r" in readable:
+            readable = msgspec.json.format(readable, indent=-1)  # here, because `line` cannot with surrogates
+        members = _read_members(readable)
+    except msgspec.ValidationError:
+        raise MalformedMessage("Invalid Request: one JSON-RPC object is expected") from None
+    except (msgspec.DecodeError, RecursionError):
         raise ParseError(f"Parse error: {why}") from None
-    if not isinstance(members, dict):
-        raise MalformedMessage("Invalid Request: one JSON-RPC object is expected")
-    return {key: Raw(json.dumps(value).encode()) for key, value in members.items()}
+    if any(map(_STAND_INS.search, members)):
+        raise ParseError("Parse error: a member's name is not Unicode") from None
+    return {name: Raw(_ESCAPES.sub(_put_back, bytes(value))) for name, value in members.items()}
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _stand_in(escape: re.Match[bytes]) -> bytes:
+    digit, digits = escape[1], escape[2]
+    if digit is None:
+        return escape[0]
+    if digit in b"eE":
+        return chr(int(digit + digits, 16)).encode()  # what stands for something else is spelled out
+    return b"\\u" + (b"e" if digit == b"d" else b"E") + digits
+
+
+def _put_back(escape: re.Match[bytes]) -> bytes:
+    digit, digits = escape[1], escape[2]
+    return escape[0] if digit is None else b"\\u" + (b"d" if digit == b"e" else b"D") + digits
 
 
 def read_object(raw: Raw, name: str) -> Envelope:
@@ -183,6 +195,8 @@ def read_object(raw: Raw, name: str) -> Envelope:
         raise MalformedMessage(f'Invalid Request: "{name}" must be an object') from None
     except msgspec.DecodeError as why:
         return _decode_surrogates(bytes(raw), why)
+    except RecursionError:
+        raise ParseError("Parse error: nested too deep") from None
 
 
 def read_string(raw: Raw, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -19,6 +19,54 @@ json_values = st.recursive(
     max_leaves=12,
 )
 identifiers = st.integers() | st.text(max_size=40)
+
+spaces = st.sampled_from([b"", b"", b" ", b"\n", b"\r\n\t"])
+pieces = st.sampled_from(
+    [
+        rb"a",
+        rb"\\",
+        rb"\"",
+        rb"\n",
+        rb"\u00e9",
+        rb"\ud83d\ude00",
+        rb"\uD800",
+        rb"\udfff",
+        rb"ud800",
+        rb"[{",
+        "é😀".encode(),
+    ]
+)
+spelled_strings = st.lists(pieces, max_size=5).map(lambda parts: b'"' + b"".join(parts) + b'"')
+spelled_numbers = st.sampled_from(
+    [b"0", b"-0", b"1.10", b"1E5", b"1e400", b"1e-7", b"12345678901234567890123456789012345678901234567890"]
+)
+
+
+def _spelled_list(parts: list[bytes]) -> bytes:
+    return b"[" + b",".join(parts) + b"]"
+
+
+def _spelled_object(parts: list[tuple[bytes, bytes]]) -> bytes:
+    return b"{" + b",".join(key + b":" + value for key, value in parts) + b"}"
+
+
+spelled_values = st.recursive(
+    st.sampled_from([b"null", b"true", b"false"]) | spelled_numbers | spelled_strings,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(_spelled_list)
+        | st.lists(st.tuples(spelled_strings, inner), max_size=3).map(_spelled_object)
+    ),
+    max_leaves=8,
+)
+member_names = st.lists(
+    st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=5, max_size=9),
+    unique=True,
+    max_size=3,
+)
+spelled_members = member_names.flatmap(
+    lambda names: st.tuples(*[st.tuples(st.just(f'"{name}"'.encode()), spelled_values) for name in names])
+)
+spelled_identifiers = st.integers().map(lambda number: b"%d" % number) | spelled_strings
 
 
 def request_bytes(identifier: object, **more: object) -> bytes:
@@ -189,6 +237,102 @@ class SpliceTests:
         assert b"1.10" in line
         assert json.loads(line)["params"]["a"]["id"] == 99
 
+    @given(spelled_identifiers, spelled_identifiers, spelled_members, spelled_members, spelled_members)
+    def test_every_other_byte_survives(
+        self,
+        identifier: bytes,
+        token: bytes,
+        unknown: tuple[tuple[bytes, bytes], ...],
+        params: tuple[tuple[bytes, bytes], ...],
+        meta: tuple[tuple[bytes, bytes], ...],
+    ) -> None:
+        """Nothing but id and token is spelled otherwise than its sender spelled it."""
+
+        def spelled(identifier: bytes, token: bytes) -> bytes:
+            inner = _spelled_object([*meta, (b'"progressToken"', token)])
+            outer = _spelled_object([*params, (b'"_meta"', inner)])
+            head = [(b'"jsonrpc"', b'"2.0"'), (b'"id"', identifier), (b'"method"', b'"x"')]
+            return _spelled_object([*head, (b'"params"', outer), *unknown])
+
+        message = jsonrpc.read_client(spelled(identifier, token))
+        assert (message.id, message.token) == (identifier, token)
+        jsonrpc.splice_request(message, 77)
+        assert jsonrpc.line(message.envelope) == spelled(b"77", b"77") + b"\n"
+        reply = jsonrpc.decode(_spelled_object([(b'"id"', b"77"), *unknown]))
+        assert jsonrpc.splice_id(reply, identifier) == _spelled_object([(b'"id"', identifier), *unknown])
+
+    @given(st.dictionaries(st.text(), spelled_values.map(Raw), max_size=5))
+    def test_what_is_encoded_decodes_to_the_same(self, envelope: dict[str, Raw]) -> None:
+        """Encoding and decoding are each other's inverse."""
+        assume(not any("\ue800" <= letter <= "\uefff" for name in envelope for letter in name))
+        assert jsonrpc.decode(jsonrpc.encode(envelope)) == envelope
+
+    @given(
+        st.lists(st.tuples(spelled_strings, spelled_values), max_size=4),
+        st.lists(spaces, min_size=8, max_size=8),
+    )
+    def test_a_line_is_one_line(self, members: list[tuple[bytes, bytes]], gaps: list[bytes]) -> None:
+        """However its values are laid out, a message is one line that says the same."""
+        value = (
+            b"{"
+            + gaps[0]
+            + b",".join(gaps[1] + key + gaps[2] + b":" + gaps[3] + value + gaps[4] for key, value in members)
+        )
+        value += gaps[5] + b"}"
+        body = (
+            b'{"jsonrpc":"2.0","id":1,' + gaps[6] + b'"method":"x","params":{"a":' + value + gaps[7] + b"}}"
+        )
+        message = jsonrpc.read_client(body)
+        jsonrpc.splice_request(message, 1)
+        line = jsonrpc.line(message.envelope)
+        assert line.endswith(b"\n")
+        assert b"\n" not in line[:-1]
+        assert b"\r" not in line
+        assert json.loads(line) == json.loads(body)
+
+
+class DepthTests:
+    """How deep a message is nested."""
+
+    @given(
+        st.integers(120, 136),
+        st.integers(0, 3),
+        st.sampled_from([b"[", b'{"a":']),
+        st.sampled_from([b'"[{"', b'"\\"["', b"1"]),
+    )
+    def test_as_a_naive_count(self, depth: int, beside: int, opener: bytes, leaf: bytes) -> None:
+        """The limit is that of a count by hand, whatever stands in strings and beside."""
+        closer = b"]" if opener == b"[" else b"}"
+        deep = opener * depth + leaf + closer * depth
+        body = (
+            b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"b":[' + b'[{"x":[]}],' * beside + deep + b"]}}"
+        )
+        if naive_depth(body) > jsonrpc.DEPTH_LIMIT:
+            with pytest.raises(ParseError, match="nested deeper"):
+                jsonrpc.read_client(body)
+        else:
+            assert jsonrpc.read_client(body).method == "x"
+
+    def test_wide_is_not_deep(self) -> None:
+        """Many brackets beside each other are no depth."""
+        body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":[' + b"[[]]," * 50_000 + b"1]}}"
+        assert jsonrpc.read_client(body).method == "x"
+
+
+def naive_depth(data: bytes) -> int:
+    """The depth of JSON, letter by letter."""
+    deepest = level = 0
+    in_string = escaped = False
+    for letter in data.decode():
+        if in_string:
+            escaped, in_string = letter == "\\" and not escaped, letter != '"' or escaped
+        elif letter == '"':
+            in_string = True
+        else:
+            level += (letter in "[{") - (letter in "]}")
+            deepest = max(deepest, level)
+    return deepest
+
 
 class IdentifierTests:
     """Ids are compared as JSON values."""
@@ -207,6 +351,14 @@ class IdentifierTests:
         """7 is not "7", and an escape is what it stands for."""
         assert jsonrpc.same_identifier(one, other) is same
         assert jsonrpc.same_identifier(other, one) is same
+
+    @given(spelled_identifiers, spelled_identifiers, spelled_identifiers)
+    def test_equivalence(self, one: bytes, two: bytes, three: bytes) -> None:
+        """Being the same is reflexive, symmetric and transitive."""
+        same = jsonrpc.same_identifier
+        assert same(one, one)
+        assert same(one, two) == same(two, one)
+        assert not (same(one, two) and same(two, three)) or same(one, three)
 
     def test_foreign_identifiers(self) -> None:
         """What is no id of ours reads as none."""
@@ -231,12 +383,31 @@ class OddityTests:
 
     @pytest.mark.parametrize(
         "body",
-        [b'{"a":"\\ud800"', b'["\\ud800"]', b'{"a":"\\ud800","b":NaN}', b'{"a":"\\ud800",}', b'"\\ud800"'],
+        [
+            b'{"\\ud800":1}',
+            b'{"a":"\\ud800"',
+            b'["\\ud800"]',
+            b'{"a":"\\ud800","b":NaN}',
+            b'{"a":"\\ud800",}',
+            b'"\\ud800"',
+        ],
     )
     def test_lone_surrogates_in_nonsense(self, body: bytes) -> None:
         """They excuse nothing else."""
         with pytest.raises(GatewayError):
             jsonrpc.decode(body)
+
+    def test_stand_ins_stand_for_themselves(self) -> None:
+        """The private characters that stand for surrogates while a message is read may be in it as well."""
+        body = b'{"a":["\\ud800\\ue800\\uE9aB\\\\ud800\\ud83d\\ude00",1.10],"\\ud83d\\ude00":"\xee\xa0\x80"}'
+        decoded = jsonrpc.decode(body)
+        assert json.loads(jsonrpc.encode(decoded)) == json.loads(body)
+        assert b"1.10" in bytes(decoded["a"])
+
+    def test_params_that_nest_without_end(self) -> None:
+        """A member's absurd depth is an error, not a crash."""
+        with pytest.raises(ParseError):
+            jsonrpc.read_object(Raw(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "params")
 
     def test_a_server_that_nests_without_end(self) -> None:
         """A server's absurd depth is an error, not a crash."""
