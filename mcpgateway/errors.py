@@ -81,6 +81,20 @@ class Refused(CallerError):
     code = -32000
 
 
+class ClientGone(CallerError):
+    """A server asked a client that is not there any more."""
+
+    code = -32000
+
+
+class QuestionRefused(CallerError):
+    """A server asked its client for something that the client never offered."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Cancelled(CallerError):
     """The caller cancelled the call (the number is the one the Python SDK answers with)."""
 

@@ -8,6 +8,7 @@ from signal import Signals
 from typing import Any
 
 from attrs import define, field, frozen
+from msgspec import Raw
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
@@ -129,13 +130,95 @@ class ICallSink(Interface):
 
 
 class INoticeListener(Interface):
-    """Who is told what a server says unasked."""
+    """Who is told what a server says unasked.
+
+    ``backend`` is the conversation it was said in; above the hub's slots it is the slot.
+    """
 
     def noticed(backend: Any, method: str, message: Envelope) -> None:
         """A notification that names no call."""
 
     def asked(backend: Any, method: str, message: Envelope) -> None:
         """A request of the server's own; it must be answered through ``backend.reply``."""
+
+    def progressed(backend: Any, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress of a call that has been answered: what it started may still run, as a task."""
+
+    def refused(backend: Any, call: Call, error: Raw) -> None:
+        """A call is about to be answered with this error of the server's."""
+
+
+class ISlotListener(INoticeListener):
+    """Who is told what the servers of all slots say, and of their lives."""
+
+    def warmed(slot: Any, sessions: Any) -> None:
+        """The slot's child runs, and to these sessions it may be another than the one they knew."""
+
+    def lost(slot: Any) -> None:
+        """The slot's child has ended."""
+
+
+class IMessageStream(Interface):
+    """A way to tell a client something outside of its calls."""
+
+    def say(message: bytes) -> bool:
+        """Tell it one whole JSON-RPC message; false when it cannot be told."""
+
+    def close() -> None:
+        """End the stream in order."""
+
+
+@frozen
+class SessionRecord:
+    """What has to be known of a session to bring it back.
+
+    :ivar serial: what its id is filed under.
+    :ivar params: the client's ``initialize`` parameters as JSON; empty where they are not known.
+    :ivar level: the log level its client set, or None.
+    :ivar owner: its owner's process id, or None.
+    :ivar uris: the resources it is subscribed to.
+    :ivar is_ended: its id must never be served again.
+    """
+
+    serial: bytes = field(repr=False)
+    server: str
+    principal: str
+    version: str
+    params: bytes = field(default=b"", repr=False)
+    level: str | None = None
+    owner: int | None = None
+    uris: tuple[str, ...] = ()
+    is_ended: bool = False
+
+
+class ISessionStore(Interface):
+    """Where sessions outlive the gateway; no method raises, because a full disk must not end a session."""
+
+    floor = Attribute("Ids issued up to this second are good only while they are on record (int).")
+
+    def find(serial: bytes) -> SessionRecord | None:
+        """What is on record of a session."""
+
+    def keep(record: SessionRecord, issued: int) -> None:
+        """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
+
+    def subscribe(serial: bytes, uri: str) -> None:
+        """A session has subscribed to a resource."""
+
+    def unsubscribe(serial: bytes, uri: str) -> None:
+        """A session has given up a subscription."""
+
+    def end(serial: bytes, issued: int) -> None:
+        """A session has ended for good."""
+
+    def verdict(launch: str) -> str | None:
+        """Why a server, known by the digest of how it is launched, needs a child per session; None if untold."""
+
+    def judge(launch: str, why: str) -> None:
+        """Remember what was found out about a server: a reason, or nothing where it can be shared."""
+
+    def close() -> None:
+        """Let go of the files."""
 
 
 class IWard(Interface):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.model import GatewaySettings, Limits, ServerSpec, Settings
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.listeners import Listeners, bind
@@ -22,6 +23,7 @@ from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
 from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
@@ -30,12 +32,16 @@ from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.sessions import Sessions
-from mcpgateway.hub.slot import Surroundings
+from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
+from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.rules.access import Policy
+from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 TICK_S = 1.0
 
@@ -96,7 +102,16 @@ class GatewayService(Service):
 
     def _tick(self) -> None:
         # One exception would end a LoopingCall for good, and every deadline with it.
-        for beat in (self._age, self.factory.sweep, self.mcp.tick, self._expire, self._reap, self._tidy):
+        beats = (
+            self._age,
+            self.factory.sweep,
+            self.mcp.streams.tick,
+            self._expire,
+            self.switchboard.questions.tick,
+            self._reap,
+            self._tidy,
+        )
+        for beat in beats:
             try:
                 beat()
             except Exception:  # noqa: BLE001 - the one catch-all of this road
@@ -126,6 +141,7 @@ class GatewayService(Service):
         self.switchboard.is_open = False
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
+        self.mcp.streams.close()
         await self._drained()
         await self.switchboard.close()
         self.ward.close()
@@ -133,6 +149,7 @@ class GatewayService(Service):
         if self._heart.running:
             self._heart.stop()
         self.factory.abort_all()
+        self.switchboard.sessions.store.close()
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
@@ -159,6 +176,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
             files.read_or_create_token(f"{home}/auth.token"),
             files.read_or_create_token(f"{home}/admin.token"),
         )
+        files.make_home(f"{home}/sessions")
+        ids = session_ids(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
     processes.raise_nofile()
@@ -166,11 +185,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     limits = settings.gateway.limits
-    around = Surroundings(
-        Launcher(reactor, ward), reactor, Notices(), Gate(limits.spawns), limits.handshake_s
-    )
-    sessions = Sessions(limits.sessions)
-    switchboard = Switchboard(settings.servers, Pool(around), sessions)
+    store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
+    switchboard = make_hub(settings.servers, limits, Launcher(reactor, ward), reactor, ids, store)
     mcp = McpDoor(switchboard)
     policy = policy_of(settings.gateway)
 
@@ -184,10 +200,38 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site), reactor)
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
-    reaper = Reaper(sessions, switchboard, processes.ProcessTable())
+    reaper = Reaper(switchboard.sessions, switchboard, processes.ProcessTable())
     return GatewayService(
         settings, home, reactor, listeners, factory, mcp, switchboard, reaper, housekeeping, ward
     )
+
+
+def make_hub(
+    servers: tuple[ServerSpec, ...],
+    limits: Limits,
+    launcher: ILauncher,
+    clock: Any,
+    ids: SessionIds,
+    store: ISessionStore,
+) -> Switchboard:
+    """Build the hub, between the doors and the children."""
+    sessions = Sessions(limits.sessions, ids, store, clock.seconds)
+    questions = Questions()
+
+    def moved(slot: Slot, why: str) -> None:
+        pool.move(slot.server, why)
+
+    notices = Notices(sessions, questions, moved)
+    around = Surroundings(
+        launcher, clock, notices, Gate(limits.spawns), limits.handshake_s, sessions.subscribed
+    )
+    pool = Pool(around, store)
+    return Switchboard(servers, pool, sessions, questions, Siblings(pool, clock))
+
+
+def session_ids(key: str) -> SessionIds:
+    """The maker of session ids of a key; the key names the node too, for as long as each node has its own."""
+    return SessionIds(key.encode(), hashlib.sha256(b"node " + key.encode()).digest()[:NODE_BYTES])
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

@@ -154,6 +154,8 @@ class Conversation:
             return
         number = jsonrpc.integer(envelope.get("id"))
         call = self.pending.pop(number, None) if number is not None else None
+        if call is None and number is None and "error" in envelope:
+            call = self._only_call(envelope)
         if call is None:
             self.strays += 1
             self.log.debug(
@@ -162,7 +164,15 @@ class Conversation:
         elif ("result" in envelope) == ("error" in envelope):
             call.sink.failed(call, BadReply(f"{self.server} answered with neither a result nor an error"))
         else:
+            if "error" in envelope:
+                self._listener.refused(self, call, envelope["error"])
             call.sink.answered(call, envelope)
+
+    def _only_call(self, envelope: Envelope) -> Call | None:
+        # An error without an id is of a message that the server could not read; of which, can be told if there is one.
+        if envelope.get("id", jsonrpc.NULL) != jsonrpc.NULL or len(self.pending) != 1:
+            return None
+        return self.pending.popitem()[1]
 
     def _heard(self, envelope: Envelope, line: bytes) -> None:
         try:
@@ -193,8 +203,11 @@ class Conversation:
             return
         number = jsonrpc.integer(params.get("progressToken"))
         call = self.pending.get(number) if number is not None else None
+        if call is None and number is not None:
+            self._listener.progressed(self, number, params, envelope)
+            return
         if call is None or call.token is None:
-            self.strays += 1  # it is finished, or nobody asked for progress
+            self.strays += 1  # nobody asked for progress
             return
         call.age = 0
         params["progressToken"] = Raw(call.token)

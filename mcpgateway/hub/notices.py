@@ -1,69 +1,248 @@
-"""Pass on what servers say unasked, to the sessions that may hear it."""
+"""Route what servers say unasked, message by message, to the sessions that may hear it (MCP 2025-11-25).
+
+    message                            goes to                                         on
+    logging                            the sessions with calls under way, else all     the newest call, or GET
+    resources/updated                  those subscribed                                GET, one per resource
+    tools|prompts|resources changed    all sessions of the child                       GET, one per list
+    tasks/status                       the task's owner                                GET
+    elicitation/complete               whoever was sent there                          GET
+    cancelled                          whoever was asked                               where the question went
+    a question (request)               the child's own session, or the task's owner    the newest call, or GET
+    anything else                      as logging                                      the newest call, or GET
+
+A message for GET waits in the session's mailbox until the client listens.  An owner is never guessed: a question of a
+shared child that names no task is refused.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
+from msgspec import Raw
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.backends.conversation import Conversation
-from mcpgateway.errors import GatewayError, UnknownMethod
-from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, INoticeListener
+from mcpgateway.errors import GatewayError, QuestionRefused, UnknownMethod
+from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.tasks import related
+from mcpgateway.interfaces import Call, ISlotListener
 from mcpgateway.rules import audience
-from mcpgateway.wire import jsonrpc
+from mcpgateway.rules.questions import refusal
+from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope
 
+ELICITATIONS_LIMIT = 1000  # of one child
+URL_ELICITATION_REQUIRED = -32042
 
-@implementer(INoticeListener)
+Move = Callable[[Slot, str], None]
+
+
+@implementer(ISlotListener)
 class Notices:
-    """The road up for notifications that name no call, and for a server's own questions.
+    """The road up.
 
     :ivar unheard: how many notices nobody could be told.
+    :ivar moved: told of every shared server that asked something, with what it asked.
     """
 
     log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
         self.unheard = 0
+        self._sessions = sessions
+        self._questions = questions
+        self._moved = moved
+        self._routes: dict[str, Callable[[Slot, str, Envelope], None]] = {
+            "notifications/message": self._log_message,
+            "notifications/resources/updated": self._updated,
+            "notifications/tools/list_changed": self._list_changed,
+            "notifications/prompts/list_changed": self._list_changed,
+            "notifications/resources/list_changed": self._list_changed,
+            "notifications/tasks/status": self._task_status,
+            "notifications/elicitation/complete": self._elicited,
+            "notifications/cancelled": self._cancelled,
+        }
 
-    def noticed(self, backend: Any, method: str, message: Envelope) -> None:
-        """Tell the sessions with calls under way that may hear it, each on its newest call."""
-        calls = _newest_calls(backend)
-        if method == "notifications/message":
-            hearers = audience.of_log_message(_level(message), calls)
+    # Notifications
+
+    def noticed(self, backend: Slot, method: str, message: Envelope) -> None:
+        """Route a notification."""
+        self._routes.get(method, self._other)(backend, method, message)
+
+    def _log_message(self, slot: Slot, method: str, message: Envelope) -> None:
+        level = _text(message, "level") or audience.DEFAULT_LEVEL
+        self._tell(slot, audience.of_log_message(level, slot.newest_calls(), slot.sessions), message)
+
+    def _other(self, slot: Slot, method: str, message: Envelope) -> None:
+        task = related(message)
+        if task is not None and slot.shared:
+            self._tell_owner(slot, slot.tasks.owner(task), message)
         else:
-            hearers = audience.of_notice(calls)
-        data = jsonrpc.encode(message)
-        told = [session for session in hearers if calls[session].sink.noticed(calls[session], data)]
-        if not told:
-            self.unheard += 1
+            self._tell(slot, audience.of_notice(slot.newest_calls(), slot.sessions), message)
+
+    def _updated(self, slot: Slot, method: str, message: Envelope) -> None:
+        uri = _text(message, "uri")
+        holders = slot.subscriptions.holders(uri) if uri is not None else ()
+        self._post(slot, holders, message, (method, uri))
+
+    def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
+        self._post(slot, slot.sessions, message, method)
+
+    def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:
+        task = _text(message, "taskId")
+        owner = slot.tasks.owner(task) if task is not None else None
+        self._post(slot, self._only(slot, owner), message, (method, task))
+
+    def _elicited(self, slot: Slot, method: str, message: Envelope) -> None:
+        identifier = _text(message, "elicitationId")
+        owner = slot.elicitations.get(identifier) if identifier is not None else None
+        self._post(slot, self._only(slot, owner), message)
+
+    def _only(self, slot: Slot, owner: bytes | None) -> Iterable[Session]:
+        if not slot.shared:
+            return slot.sessions
+        return [each for each in slot.sessions if each.id == owner]
+
+    def _cancelled(self, slot: Slot, method: str, message: Envelope) -> None:
+        try:
+            params = jsonrpc.read_object(message["params"], "params")
+            self._questions.cancelled(slot.speaking, params["requestId"], message, params)
+        except (KeyError, GatewayError):
+            self._nobody(slot, method)
+
+    def _tell_owner(self, slot: Slot, owner: bytes | None, message: Envelope) -> None:
+        self._tell(slot, [each for each in slot.sessions if each.id == owner], message)
+
+    def _tell(self, slot: Slot, hearers: Iterable[Session], message: Envelope) -> None:
+        calls, data, is_heard = slot.newest_calls(), jsonrpc.encode(message), False
+        for session in hearers:
+            call = calls.get(session)
+            if call is not None and call.sink.noticed(call, data):
+                is_heard = True
+            elif session.id:
+                session.mailbox.put(data)
+                is_heard = True
+        if not is_heard:
+            self._nobody(slot, "something")
+
+    def _post(self, slot: Slot, hearers: Iterable[Session], message: Envelope, key: Hashable = None) -> None:
+        data, is_heard = jsonrpc.encode(message), False
+        for session in list(hearers):
+            session.mailbox.put(data, key)
+            is_heard = True
+        if not is_heard:
+            self._nobody(slot, str(key))
+
+    def _nobody(self, slot: Slot, what: str) -> None:
+        self.unheard += 1
+        self.log.debug(
+            "{server} said {what}, and nobody could be told",
+            event="notice.unheard",
+            server=slot.server.name,
+            what=what,
+        )
+
+    def progressed(self, backend: Slot, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress of a task goes to whoever began it, under the token of the call that did."""
+        owner = backend.tasks.of_call(number)
+        if owner is None or owner.token is None:
+            return self._nobody(backend, "progress of a finished call")
+        message["params"] = jsonrpc.raw(params | {"progressToken": Raw(owner.token)})
+        self._tell_owner(backend, owner.session, message)
+        return None
+
+    # Questions
+
+    def asked(self, backend: Slot, method: str, message: Envelope) -> None:
+        """Ask the one session it can be meant for; refuse in its place what it cannot answer."""
+        try:
+            self._ask(backend, method, message)
+        except GatewayError as why:
+            try:
+                if backend.speaking is not None:
+                    backend.speaking.reply(message, why)
+            except GatewayError as gone:
+                self.log.debug("{server} could not be answered: {why}", server=backend.server.name, why=gone)
+
+    def _ask(self, slot: Slot, method: str, message: Envelope) -> None:
+        session = self._asked_session(slot, message)
+        if session is None:
             self.log.debug(
-                "{server} said {method}, and nobody could be told",
-                event="notice.unheard",
-                server=backend.server,
+                "{server} asked {method}, and nobody can be meant",
+                event="question.refused",
+                server=slot.server.name,
                 method=method,
             )
+            if slot.shared:
+                self._moved(slot, f"it asked {method}")
+            raise UnknownMethod(f"Method not found: {method} (no client offers it)")
+        params = _params(message)
+        no = refusal(method, params, self._sessions.capabilities_of(session))
+        if no is not None:
+            raise QuestionRefused(*no)
+        _sent_elsewhere(slot, params, session)
+        self._questions.ask(slot, slot.speaking, session, method, message)
 
-    def asked(self, backend: Any, method: str, message: Envelope) -> None:
-        """Refuse: no client capabilities were declared to it, so there is nobody it could mean."""
-        self.log.debug(
-            "{server} asked {method}", event="question.refused", server=backend.server, method=method
-        )
+    def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
+        if not slot.shared:
+            return next(iter(slot.sessions), None)
+        task = related(message)
+        owner = slot.tasks.owner(task) if task is not None else None
+        return next((each for each in slot.sessions if each.id == owner), None) if owner else None
+
+    # What else is learnt
+
+    def refused(self, backend: Slot, call: Call, error: Raw) -> None:
+        """Remember who is sent to a URL, to tell that client when it is done there."""
+        if call.session is None or not call.session.id:
+            return
         try:
-            backend.reply(message, UnknownMethod(f"Method not found: {method} (no client offers it)"))
-        except GatewayError as why:
-            self.log.debug("{server} could not be answered: {why}", server=backend.server, why=why)
+            body = jsonrpc.value(error, dict)
+        except GatewayError:
+            return
+        data = body.get("data")
+        if body.get("code") != URL_ELICITATION_REQUIRED or not isinstance(data, dict):
+            return
+        elicitations = data.get("elicitations")
+        for each in elicitations if isinstance(elicitations, list) else ():
+            if isinstance(each, dict):
+                _sent_elsewhere(backend, each, call.session)
+
+    def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
+        """Tell sessions that the server's lists may have changed: it is another child than the one they knew."""
+        methods = legacy.changing_lists(slot.hello or {})
+        for session in sessions:
+            session.is_stale = False
+            for method in methods:
+                session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
+
+    def lost(self, slot: Slot) -> None:
+        """Take back what the child had asked."""
+        self._questions.backend_ended(slot)
 
 
-def _newest_calls(backend: Conversation) -> dict[Session, Call]:
-    # Calls stand in the order they were sent, so a session's last one is its newest.
-    return {call.session: call for call in backend.pending.values() if call.session is not None}
+def _sent_elsewhere(slot: Slot, elicitation: dict[str, Any], session: Session) -> None:
+    identifier = elicitation.get("elicitationId")
+    if isinstance(identifier, str):
+        slot.elicitations[identifier] = session.id
+        if len(slot.elicitations) > ELICITATIONS_LIMIT:
+            del slot.elicitations[next(iter(slot.elicitations))]
 
 
-def _level(message: Envelope) -> str:
+def _text(message: Envelope, name: str) -> str | None:
     try:
-        return jsonrpc.read_string(jsonrpc.read_object(message["params"], "params")["level"], "level")
+        params = jsonrpc.read_object(message["params"], "params")
+        return jsonrpc.read_string(params[name], name, jsonrpc.URI_LIMIT)
     except (KeyError, GatewayError):
-        return audience.DEFAULT_LEVEL
+        return None
+
+
+def _params(message: Envelope) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = jsonrpc.value(message["params"], dict)
+    except (KeyError, GatewayError):
+        return {}
+    return found

@@ -4,65 +4,137 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
-from mcpgateway.rules.sharing import scope_of
+from mcpgateway.interfaces import ISessionStore, ISlotListener
+from mcpgateway.rules.questions import FULL
+from mcpgateway.rules.sharing import launch_digest, may_move, scope_of
 from mcpgateway.wire import legacy
 
 
 class Pool:
-    """The slots of all servers: one for each shared server, one per session for the others."""
+    """The slots of all servers: one for each shared server, one per session for the others.
+
+    A server whose entry leaves it open moves from shared to one child per session when there is a reason to
+    (`move`); sessions that are open stay where they are.
+    """
 
     log = Logger()
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, store: ISessionStore) -> None:
         self._around = around
+        self._store = store
         self._slots: dict[tuple[str, bytes], Slot] = {}
-        self._scopes: dict[str, Share] = {}
-        self._leaving: set[Deferred[None]] = (
-            set()
-        )  # released slots whose children still climb the stop ladder
+        self._reasons: dict[str, str | None] = {}
+        self._siblings: set[Slot] = set()
+        # Slots let go of, whose children still climb the stop ladder.
+        self._leaving: set[Deferred[None]] = set()
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
 
     def scope(self, server: ServerSpec) -> Share:
         """How widely a server is shared."""
-        scope = self._scopes.get(server.name)
-        if scope is None:
-            scope = self._scopes[server.name] = scope_of(server)
-        return scope
+        return Share.SESSION if self.reason(server) else scope_of(server)
+
+    def reason(self, server: ServerSpec) -> str:
+        """Why a server was moved to one child per session; empty where it was not."""
+        return self._found_out(server) or ""
+
+    def is_open_question(self, server: ServerSpec) -> bool:
+        """Whether it is still to be found out how widely a server may be shared."""
+        return may_move(server) and self._found_out(server) is None
+
+    def _found_out(self, server: ServerSpec) -> str | None:
+        if not may_move(server):
+            return None
+        if server.name not in self._reasons:
+            self._reasons[server.name] = self._store.verdict(launch_digest(server))
+        return self._reasons[server.name]
+
+    def settle(self, server: ServerSpec) -> None:
+        """It was found out that a server can be shared."""
+        if self._found_out(server) is None:
+            self._reasons[server.name] = ""
+            self._store.judge(launch_digest(server), "")
+
+    def move(self, server: ServerSpec, why: str) -> None:
+        """From now on give each new session a child of its own, if the server's entry leaves that open."""
+        if not may_move(server) or self._found_out(server):
+            return
+        self._reasons[server.name] = why
+        self._store.judge(launch_digest(server), why)
+        self.log.warn(
+            "{server} gets a child for each new session from now on, because {why}",
+            event="server.moved",
+            server=server.name,
+            why=why,
+        )
 
     def slot_for(self, session: Session) -> Slot:
-        """The slot a session uses, made on first use; nothing is started by asking."""
+        """The slot a session uses, made on first use; only for a session that is back a child is started."""
         if session.slot is not None:
             return session.slot
-        shared = self.scope(session.server) is not Share.SESSION
-        key = (session.server.name, b"" if shared else session.id)
-        slot = self._slots.get(key)
-        if slot is None:
-            say = legacy.shared_params if shared else lambda v: legacy.session_params(session.params, v)
-            slot = self._slots[key] = Slot(session.server, say(__version__), self._around, shared=shared)
-        session.slot = slot
+        server = session.server
+        shared = not session.id or self.scope(server) is not Share.SESSION
+        slot = self.shared(server) if shared else self._own(session)
+        if shared:
+            session.params = None  # it is on record, and only a child of its own is told
+        slot.join(session)
         return slot
 
-    def release(self, session: Session) -> bool:
+    def shared(self, server: ServerSpec) -> Slot:
+        """The slot of a server that sessions share."""
+        slot = self._slots.get((server.name, b""))
+        if slot is None:
+            params = legacy.shared_params(__version__)
+            slot = self._slots[server.name, b""] = Slot(server, params, self._around, shared=True)
+        return slot
+
+    def _own(self, session: Session) -> Slot:
+        server = session.server
+        may_ask = server.interactive is not False
+        params = legacy.session_params(session.params, __version__, may_ask=may_ask)
+        slot = self._slots[server.name, session.id] = Slot(server, params, self._around, shared=False)
+        return slot
+
+    def release(self, session: Session, why: GatewayError) -> bool:
         """Let go of a session's slot; true when that stops a child, which was its own."""
-        slot, session.slot = session.slot, None
-        if slot is None or slot.shared:
+        slot = session.slot
+        if slot is None:
+            return False
+        slot.leave(session, why)
+        if slot.shared:
             return False
         self._slots.pop((session.server.name, session.id), None)
         running = slot.pid is not None
+        self._close(slot)
+        return running
+
+    def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
+        """A throw-away slot whose child is told of every client capability there is."""
+        around = evolve(self._around, listener=listener)
+        slot = Slot(server, legacy.asking_params(__version__, FULL), around, shared=False)
+        self._siblings.add(slot)
+        return slot
+
+    def dismiss(self, slot: Slot) -> None:
+        """Stop a child that nobody has a use for."""
+        self._siblings.discard(slot)
+        self._close(slot)
+
+    def _close(self, slot: Slot) -> None:
         leaving = slot.close()
         self._leaving.add(leaving)
         leaving.addErrback(self._not_closed).addBoth(self._left, leaving)
-        return running
 
     def _left(self, _: None, leaving: Deferred[None]) -> None:
         self._leaving.discard(leaving)
@@ -72,4 +144,6 @@ class Pool:
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop every child; fires when nothing is left."""
+        for slot in list(self._siblings):
+            self.dismiss(slot)
         return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)

@@ -1,4 +1,4 @@
-"""End the sessions whose owners have gone or gone silent."""
+"""Put aside the sessions whose owners have gone or gone silent; their ids stay good."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Reaper:
         self._processes = processes
 
     def look_around(self) -> int:
-        """End what has to end; the number of sessions ended."""
+        """Put aside what is used no more; how many sessions that were."""
         verdicts = judge(self._facts())
         for verdict in verdicts:
             session = self._sessions.named(verdict.id)
             if session is not None:
-                self._switchboard.end(session, verdict.why.value)
+                self._switchboard.park(session, verdict.why.value)
         return len(verdicts)
 
     def _facts(self) -> list[SessionFacts]:
@@ -41,7 +41,7 @@ class Reaper:
         return [self._facts_of(session, busy, alive) for session in self._sessions]
 
     def _facts_of(self, session: Session, busy: set[Session], alive: dict[int, bool]) -> SessionFacts:
-        is_busy = session in busy
+        is_busy = session in busy or session.has_stream
         if is_busy:
             session.seen = self._sessions.now
         return SessionFacts(

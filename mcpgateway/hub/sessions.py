@@ -1,22 +1,33 @@
-"""The sessions of the legacy era: who is connected, to which server, under which id."""
+"""The sessions of the legacy era: who is connected, to which server, under which id.
+
+# Note [A session is more than its object]
+What a session is stands in its signed id and in the store, so the object here can go at any time: with a killed
+gateway, or because the session was silent for long (`Sessions.park`).  `Sessions.revive` makes it anew from what is
+known.  Only `Sessions.forget` is for good.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.mailbox import Mailbox
+from mcpgateway.hub.replay import Budget, Replay
+from mcpgateway.interfaces import ISessionStore, SessionRecord
 from mcpgateway.rules.audience import DEFAULT_LEVEL
+from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.revisions import can_resume
+from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
-
-ID_BYTES = 32  # of randomness; guessing one is as hard as guessing a key
 
 
 @define(eq=False)
@@ -24,35 +35,92 @@ class Session:
     """One client of one server.
 
     :ivar id: the ``Mcp-Session-Id``; empty for the anonymous session that requests without an id share.
+    :ivar issued: what the id says of itself; None for the anonymous session.
     :ivar principal: whose session it is; nobody else can use its id.
+    :ivar epoch: names this life of the session; no other of this or any session has the same.
     :ivar params: the client's ``initialize`` parameters, kept only where a child of its own is started with them.
-    :ivar owner: the process that will end with it, or None.
+    :ivar owner: the process that it belongs to, or None.
     :ivar seen: the tick of its last request.
+    :ivar uris: the resources it is subscribed to.
+    :ivar is_stale: what its client knows of the server may be out of date.
     """
 
     id: bytes = field(repr=False)
     server: ServerSpec
     principal: str
     version: str
+    issued: Issued | None = field(default=None, repr=False)
+    epoch: str = ""
     params: Envelope | None = field(default=None, repr=False)
     owner: int | None = None
     level: str = DEFAULT_LEVEL
     has_level: bool = False
     seen: int = 0
+    is_stale: bool = False
     slot: Slot | None = field(default=None, repr=False)
+    uris: set[str] | None = field(default=None, repr=False)
+    _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
+    _replay: Replay | None = field(default=None, init=False, repr=False)
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """What it is to be told outside of its calls."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+        return self._mailbox
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether its client is listening outside of its calls."""
+        return self._mailbox is not None and self._mailbox.stream is not None
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether its client understands event ids."""
+        return bool(self.id) and can_resume(self.version)
+
+    def replay(self, budget: Budget) -> Replay:
+        """The events it has been sent."""
+        if self._replay is None:
+            self._replay = Replay(self.epoch, budget)
+        return self._replay
+
+    def clear(self) -> None:
+        """Give back what it holds, and end its standing stream."""
+        mailbox, self._mailbox = self._mailbox, None
+        replay, self._replay = self._replay, None
+        if mailbox is not None and mailbox.stream is not None:
+            mailbox.stream.close()
+        if replay is not None:
+            replay.clear()
+
+
+@frozen
+class _Recalled:
+    """What is known of a session that is not in use."""
+
+    issued: Issued
+    record: SessionRecord
 
 
 class Sessions:
-    """All sessions, by id.
+    """All sessions in use, by id, and the way back for the others.
 
     :ivar now: the gateway's age in ticks; a tick is a second of running time, so a suspended machine ages nobody.
+    :ivar budget: what all sessions keep for replay.
     """
 
     log = Logger()
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, ids: SessionIds, store: ISessionStore, wall: Callable[[], float]) -> None:
         self.now = 0
+        self.budget = Budget()
+        self.store = store
         self._limit = limit
+        self._ids = ids
+        self._wall = wall
+        self._boot = secrets.token_hex(6)
+        self._lives = 0
         self._by_id: dict[bytes, Session] = {}
         self._anonymous: dict[tuple[str, str], Session] = {}
 
@@ -62,30 +130,71 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_id.values()))
 
-    def open(
-        self, server: ServerSpec, principal: str, version: str, params: Envelope | None, owner: int | None
-    ) -> Session:
+    def open(self, server: ServerSpec, principal: str, version: str, params: Envelope | None) -> Session:
         """Begin a session under a fresh id; the caller makes room first (`is_full`)."""
-        identifier = secrets.token_urlsafe(ID_BYTES).encode()
-        session = Session(identifier, server, principal, version, params, owner, seen=self.now)
+        serial, now = secrets.token_bytes(SERIAL_BYTES), int(self._wall())
+        identifier = self._ids.issue(serial, now, server.name, principal, version)
+        issued = self._ids.read(identifier)
+        session = Session(identifier, server, principal, version, issued, self._new_epoch(), params)
+        session.seen = self.now
         self._by_id[identifier] = session
         return session
 
+    def _new_epoch(self) -> str:
+        self._lives += 1
+        return f"{self._boot}{self._lives:x}"
+
     @property
     def is_full(self) -> bool:
-        """Whether one more session needs another to end first."""
+        """Whether one more session needs another to make room first."""
         return len(self._by_id) >= self._limit
 
     def quietest(self) -> Session:
-        """The session that has been silent for longest."""
-        return min(self._by_id.values(), key=_last_seen)
+        """The session that has been silent for longest; one whose client listens only if there is no other."""
+        return min(self._by_id.values(), key=_silence)
 
     def find(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
-        """The session of that id, if it is of that server and that principal; it counts as heard of."""
+        """The session of that id, if it is in use, of that server and that principal; it counts as heard of."""
         session = self._by_id.get(identifier)
         if session is None or session.server is not server or session.principal != principal:
             return None
         session.seen = self.now
+        return session
+
+    def knows(self, identifier: bytes, server: ServerSpec, principal: str) -> bool:
+        """Whether an id that is not in use is one of ours, was issued to this principal, and has not ended."""
+        return self._recall(identifier, server, principal) is not None
+
+    def _recall(self, identifier: bytes, server: ServerSpec, principal: str) -> _Recalled | None:
+        issued = self._ids.read(identifier)
+        if issued is None or identifier in self._by_id or not issued.is_for(server.name, principal):
+            return None
+        record = self.store.find(issued.serial)
+        if record is None:
+            if issued.issued <= self.store.floor:
+                return None
+            return _Recalled(issued, SessionRecord(issued.serial, server.name, principal, issued.version))
+        if record.is_ended or record.principal != principal or record.server != server.name:
+            return None
+        return _Recalled(issued, record)
+
+    def revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
+        """Bring back a session that is not in use, from its id and what is on record of it."""
+        recalled = self._recall(identifier, server, principal)
+        if recalled is None:
+            return None
+        issued, record = recalled.issued, recalled.record
+        session = Session(identifier, server, principal, issued.version, issued, self._new_epoch())
+        session.params = _params(record)
+        session.owner = record.owner
+        session.seen = self.now
+        session.is_stale = True
+        if record.level is not None:
+            session.level, session.has_level = record.level, True
+        if record.uris:
+            session.uris = set(record.uris)
+        self._by_id[identifier] = session
+        self.log.info("a session of {server} is back", event="session.revived", server=server.name)
         return session
 
     def anonymous(self, server: ServerSpec, principal: str, version: str) -> Session:
@@ -97,17 +206,74 @@ class Sessions:
         return session
 
     def named(self, identifier: bytes) -> Session | None:
-        """The session of that id, whoever's it is."""
+        """The session of that id, whoever's it is, if it is in use."""
         return self._by_id.get(identifier)
 
     def owned_by(self, pid: int) -> list[Session]:
-        """The sessions whose owner is that process."""
+        """The sessions in use whose owner is that process."""
         return [session for session in self._by_id.values() if session.owner == pid]
 
+    def capabilities_of(self, session: Session) -> dict[str, Any]:
+        """The capabilities a session's client declared; empty where they are not known."""
+        params = session.params
+        if params is None and session.issued is not None:
+            record = self.store.find(session.issued.serial)
+            params = _params(record) if record is not None else None
+        try:
+            return dict(jsonrpc.value((params or {})["capabilities"], dict))
+        except (KeyError, GatewayError):
+            return {}
+
+    def remember(self, session: Session, params: bytes = b"") -> None:
+        """Put on record what a session is."""
+        issued = session.issued
+        if issued is None:
+            return
+        level = session.level if session.has_level else None
+        record = SessionRecord(
+            issued.serial,
+            session.server.name,
+            session.principal,
+            session.version,
+            params,
+            level,
+            session.owner,
+        )
+        self.store.keep(record, issued.issued)
+
+    def subscribed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
+        """A session has gained or lost a resource."""
+        if session.issued is None:
+            return
+        note = self.store.subscribe if is_on else self.store.unsubscribe
+        note(session.issued.serial, uri)
+
+    def park(self, session: Session) -> bool:
+        """Drop the object; the id stays good. False when it was dropped before."""
+        if self._by_id.pop(session.id, None) is None:
+            return False
+        self.remember(session)
+        return True
+
     def forget(self, session: Session) -> bool:
-        """Drop the id; false when it was dropped before."""
+        """Drop the session for good; false when it was dropped before."""
+        if session.issued is not None:
+            self.store.end(session.issued.serial, session.issued.issued)
         return self._by_id.pop(session.id, None) is not None
 
+    def forget_parked(self, identifier: bytes) -> None:
+        """Drop a session that is not in use for good, if the id is one of ours."""
+        issued = self._ids.read(identifier)
+        if issued is not None:
+            self.store.end(issued.serial, issued.issued)
 
-def _last_seen(session: Session) -> int:
-    return session.seen
+
+def _silence(session: Session) -> tuple[bool, int]:
+    return session.has_stream, session.seen
+
+
+def _params(record: SessionRecord) -> Envelope | None:
+    try:
+        return jsonrpc.decode(record.params) if record.params else None
+    except GatewayError:
+        return None

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from msgspec import Raw
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, ShuttingDown
 from mcpgateway.hub.gate import Gate
-from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
+from mcpgateway.hub.tasks import Tasks
+from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
+from mcpgateway.rules import audience
+from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
-from mcpgateway.wire import legacy
+from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
+STEADY_TICKS = 300  # a child that has run for so long has left its failures behind
 
 
 @define(eq=False)
@@ -36,22 +45,31 @@ class Surroundings:
     """What every slot works with.
 
     :ivar handshake_s: seconds a child may take to answer the handshake.
+    :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
     """
 
     launcher: ILauncher
     clock: IReactorTime
-    listener: INoticeListener
+    listener: ISlotListener
     gate: Gate
     handshake_s: float
+    subscribed: Callable[[Session, str, bool], None]
 
 
+@implementer(INoticeListener)
 class Slot:
     """One child at most, started when wanted, one start however many wait.
+
+    A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Where
+    somebody is subscribed a lost child is replaced unasked, after a while that doubles with each failure.
 
     :ivar conversation: the warm child's conversation; None while there is none.
     :ivar hello: the first level of the child's ``InitializeResult``; None before the first handshake.
     :ivar level: the log level the server was last set to; given again after a respawn.
     :ivar shared: whether several sessions use it.
+    :ivar sessions: who uses it, the anonymous left out; a dict for its order.
+    :ivar tasks: whose task is whose.
+    :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
     """
 
     log = Logger()
@@ -65,6 +83,14 @@ class Slot:
         self.hello: Envelope | None = None
         self.level: str | None = None
         self.starts = 0
+        self.sessions: dict[Session, None] = {}
+        self.subscriptions = Subscriptions(self.ask, around.subscribed)
+        self.tasks = Tasks.none()
+        self.elicitations: dict[str, bytes] = {}
+        self._failures = 0
+        self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
+        self._steady = 0
+        self._is_another = False  # its child is not its first
         self._params = params
         self._around = around
         self._current: Conversation | None = None  # the child's, from spawn to exit
@@ -122,6 +148,125 @@ class Slot:
         self._life.wanted()
         return greeting
 
+    def want(self) -> None:
+        """Start the child if it does not run; a failure is in the log."""
+        self._life.wanted()
+
+    def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
+        """Ask the server something in the gateway's own name; fires with its response, which may be an error.
+
+        :raise GatewayError: (through the Deferred) it could not be started, or ended.
+        """
+        return self.greet().addCallback(lambda _: self._ask(method, params))
+
+    def _ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
+        if self.conversation is None:
+            return fail(self._why)
+        return self.conversation.ask(method, params)
+
+    def set_level(self, call: Call, message: Message, level: str) -> None:
+        """Take a session's wish for a log level; the most verbose wish of all is what the server is set to."""
+        session: Session = call.session
+        session.level, session.has_level = level, True
+        wanted = self._wanted_level(session)
+        if wanted == self.level or wanted is None:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+            return
+        self.level = wanted
+        if message.params is not None:
+            message.params["level"] = jsonrpc.raw(wanted)
+        self.submit(call, message)
+
+    def _wanted_level(self, *more: Session) -> str | None:
+        return audience.most_verbose(each.level for each in {*self.sessions, *more} if each.has_level)
+
+    def join(self, session: Session) -> None:
+        """Count a session in, with what it had before it was put aside."""
+        session.slot = self
+        if not session.id:
+            return
+        self.sessions[session] = None
+        if session.has_level and (wanted := self._wanted_level()) != self.level and wanted is not None:
+            self._say_level(wanted)
+        self._subscribe(self.subscriptions.restore(session))
+        if session.is_stale:
+            if self.conversation is not None:
+                self._around.listener.warmed(self, [session])
+            else:
+                self.want()
+
+    def leave(self, session: Session, why: GatewayError) -> None:
+        """Count a session out; its calls have been cancelled."""
+        session.slot = None
+        self.sessions.pop(session, None)
+        left = self.subscriptions.release(session, why)
+        if not self.shared or self.conversation is None:
+            return
+        for uri in left:
+            self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
+        wanted = self._wanted_level()
+        if session.has_level and wanted is not None and wanted != self.level:
+            self._say_level(wanted)
+
+    def _say_level(self, level: str) -> None:
+        self.level = level
+        if self.conversation is not None:
+            asked = self.conversation.ask("logging/setLevel", {"level": level})
+            asked.addErrback(self._level_lost)
+
+    def _subscribe(self, uris: list[str]) -> None:
+        if self.conversation is None:
+            return
+        for uri in uris:
+            asked = self.conversation.ask(SUBSCRIBE, {"uri": uri})
+            asked.addCallback(self._subscribed, uri).addErrback(self._subscription_lost, uri)
+
+    def _subscribed(self, reply: Envelope, uri: str) -> None:
+        if "error" in reply:
+            raise GatewayError(legacy.error_text(reply["error"]))
+
+    def _subscription_lost(self, why: Failure, uri: str) -> None:
+        why.trap(GatewayError)
+        self.log.info(
+            "{server} does not take the subscription to {uri} again: {why}",
+            event="subscription.lost",
+            server=self.server.name,
+            uri=uri,
+            why=why.value,
+        )
+
+    # What the child says.
+
+    def newest_calls(self) -> dict[Session, Call]:
+        """Each session's newest call under way."""
+        # Calls stand in the order they were sent, so a session's last one is its newest.
+        sent = self._current.pending.values() if self._current is not None else ()
+        return {call.session: call for call in sent if call.session is not None}
+
+    def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
+        """A notification of the child's."""
+        if backend is self._current:
+            self._around.listener.noticed(self, method, message)
+
+    def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
+        """A question of the child's."""
+        if backend is self._current:
+            self._around.listener.asked(self, method, message)
+
+    def progressed(self, backend: Conversation, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress of a call that has been answered."""
+        if backend is self._current:
+            self._around.listener.progressed(self, number, params, message)
+
+    def refused(self, backend: Conversation, call: Call, error: Raw) -> None:
+        """A call is answered with an error of the child's."""
+        self._around.listener.refused(self, call, error)
+
+    @property
+    def speaking(self) -> Conversation | None:
+        """The conversation with the child, from its first word on."""
+        return self._current
+
     def cancel(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         for each in self._waiting:
@@ -147,6 +292,13 @@ class Slot:
         """One tick has passed: answer the calls that have waited for longer than the server's limit."""
         if self.conversation is not None:
             self.conversation.expire(self.server.timeout_s)
+            self._steady += 1
+            if self._steady == STEADY_TICKS:
+                self._failures = 0
+        elif self._comeback:
+            self._comeback -= 1
+            if not self._comeback:
+                self.want()
 
     # What the machine asks for.
 
@@ -157,7 +309,8 @@ class Slot:
     def _spawn(self) -> None:
         self._has_permit = True
         self.starts += 1
-        conversation = Conversation(self.server.name, self._around.listener, self._gone)
+        self._comeback = 0
+        conversation = Conversation(self.server.name, self, self._gone)
         self._current = conversation
         server = self.server
         try:
@@ -184,10 +337,9 @@ class Slot:
         if conversation is not self._current:
             return
         self._release()
+        self._is_another = self.hello is not None
+        self._steady = 0
         self.hello = hello
-        if self.level is not None:
-            again = conversation.ask("logging/setLevel", {"level": self.level})
-            again.addErrback(self._level_lost)
         self._life.ready()
 
     def _level_lost(self, why: Failure) -> None:
@@ -219,7 +371,13 @@ class Slot:
         self._release()
         self._why = why
         self.log.warn("{why}", event="child.start_failed", server=self.server.name, why=why.message)
+        self._come_back_later()
         self._life.failed()
+
+    def _come_back_later(self) -> None:
+        self._failures += 1
+        if len(self.subscriptions):
+            self._comeback = delay_ticks(self._failures)
 
     def _gone(self, conversation: Conversation, why: Gone) -> None:
         if conversation is not self._current:
@@ -228,6 +386,8 @@ class Slot:
         self._answered += conversation.sent
         self._current = self.conversation = None
         self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
+        self._come_back_later()
+        self._around.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
         self._life.gone()
 
@@ -237,8 +397,14 @@ class Slot:
             self._around.gate.leave()
 
     def serve(self) -> None:
-        """Send what has waited, in its order."""
+        """Bring the child to where its forerunner was, then send what has waited, in its order."""
         self.conversation = self._current
+        if self.level is not None:
+            self._say_level(self.level)
+        self._subscribe(self.subscriptions.uris())
+        self._around.listener.warmed(
+            self, [each for each in self.sessions if self._is_another or each.is_stale]
+        )
         greeting, self._greeting = self._greeting, []
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -257,6 +423,7 @@ class Slot:
 
     def stop(self) -> None:
         """Climb the stop ladder."""
+        self._comeback = 0
         conversation = self._current
         self.conversation = None
         if conversation is None or conversation.child is None:
@@ -277,6 +444,10 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # a child that has gone reports nothing any more either
 
 
 def _called_off(result: Any, late: Any) -> Any:

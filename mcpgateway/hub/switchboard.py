@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec import Raw
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec, Share
@@ -21,9 +21,15 @@ from mcpgateway.errors import (
     UnsupportedVersion,
 )
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
+from mcpgateway.rules.questions import offers_something
+from mcpgateway.rules.sharing import scope_of
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
@@ -39,15 +45,28 @@ class Switchboard:
 
     log = Logger()
 
-    def __init__(self, servers: tuple[ServerSpec, ...], pool: Pool, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        servers: tuple[ServerSpec, ...],
+        pool: Pool,
+        sessions: Sessions,
+        questions: Questions,
+        siblings: Siblings,
+    ) -> None:
         self.servers = {server.name: server for server in servers}
         self.pool = pool
         self.sessions = sessions
+        self.questions = questions
         self.is_open = True
+        self._siblings = siblings
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
             "server/discover": _refuse_modern,
+            SUBSCRIBE: self._subscribe,
+            UNSUBSCRIBE: self._subscribe,
+            "tasks/list": self._learn,
+            **dict.fromkeys(OWNED, self._check_task),
         }
 
     def server(self, name: str) -> ServerSpec:
@@ -60,23 +79,40 @@ class Switchboard:
         except KeyError:
             raise UnknownServer(f"Unknown server: {name}") from None
 
-    def session(self, identifier: bytes | None, server: ServerSpec, principal: str) -> Session:
-        """The session a request belongs to.
+    # Sessions
 
-        :raise UnknownSession: the id is not one of ours, of this server, or of this principal.
+    def session(self, identifier: bytes | None, server: ServerSpec, principal: str) -> Session:
+        """The session a request belongs to, brought back if it was not in use.
+
+        :raise UnknownSession: the id is not one of ours, of this server, or of this principal, or it was ended.
         :raise SessionRequired: no id, and the server keeps state per session.
         """
         if identifier is not None:
-            session = self.sessions.find(identifier, server, principal)
-            if session is None:
-                raise UnknownSession("Session not found")
-            return session
-        if self.pool.scope(server) is Share.SESSION:
+            return self.sessions.find(identifier, server, principal) or self._revive(
+                identifier, server, principal
+            )
+        if scope_of(server) is Share.SESSION:
             raise SessionRequired(
                 "Bad Request: Mcp-Session-Id header is required",
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
         return self.sessions.anonymous(server, principal, LATEST_LEGACY)
+
+    def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        if not self.sessions.knows(identifier, server, principal):
+            raise UnknownSession("Session not found")
+        self._make_room()
+        session = self.sessions.revive(identifier, server, principal)
+        if session is None:
+            raise UnknownSession("Session not found")
+        self.pool.slot_for(session)
+        return session
+
+    def _make_room(self) -> None:
+        while self.sessions.is_full:
+            self.park(self.sessions.quietest(), "there are too many sessions")
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -89,19 +125,87 @@ class Switchboard:
             raise ShuttingDown("the gateway is stopping")
         if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
             raise UnsupportedVersion(UNSUPPORTED)
-        while self.sessions.is_full:
-            self.end(self.sessions.quietest(), "there are too many sessions")
-        scope = self.pool.scope(server)
+        if self.pool.is_open_question(server) and _offers_something(message):
+            found = self._siblings.find_out(server)
+            return found.addCallback(lambda _: self._begin(server, principal, message, owner))
+        return maybeDeferred(self._begin, server, principal, message, owner)
+
+    def _begin(
+        self, server: ServerSpec, principal: str, message: Message, owner: int | None
+    ) -> Deferred[tuple[Session, Raw]]:
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        self._make_room()
         version = negotiated(legacy.requested_version(message.params))
-        kept = message.params if scope is Share.SESSION else None
-        session = self.sessions.open(server, principal, version, kept, owner)
+        session = self.sessions.open(server, principal, version, message.params)
+        session.owner = owner
         slot = self.pool.slot_for(session)
-        answer = slot.greet().addCallback(legacy.hello_for, version, shared=slot.shared)
-        return answer.addCallbacks(lambda hello: (session, hello), self._not_begun, errbackArgs=(session,))
+        answer = slot.greet().addCallback(legacy.hello_for, version)
+        return answer.addCallbacks(
+            self._begun, self._not_begun, callbackArgs=(session, message), errbackArgs=(session,)
+        )
+
+    def _begun(self, hello: Raw, session: Session, message: Message) -> tuple[Session, Raw]:
+        params = jsonrpc.encode(message.params) if message.params is not None else b""
+        self.sessions.remember(session, params)
+        return session, hello
 
     def _not_begun(self, why: Any, session: Session) -> Any:
         self.end(session, "its server could not be started")
         return why
+
+    def end(self, session: Session, why: str) -> bool:
+        """End a session for good: its calls are cancelled, its own child is stopped. True when a child is stopped."""
+        self.sessions.forget(session)
+        self.log.info(
+            "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
+        )
+        return self._let_go(session, UnknownSession("Session has ended"))
+
+    def end_named(self, identifier: bytes) -> bool:
+        """End the session of that id, in use or not; true when a child is stopped."""
+        session = self.sessions.named(identifier)
+        if session is not None:
+            return self.end(session, "somebody asked for it")
+        self.sessions.forget_parked(identifier)
+        return False
+
+    def delete(self, identifier: bytes, server: ServerSpec, principal: str) -> None:
+        """End a session because its client asks for it.
+
+        :raise UnknownSession: the id is not one of ours, of this server, or of this principal, or it was ended.
+        """
+        session = self.sessions.find(identifier, server, principal)
+        if session is not None:
+            self.end(session, "its client asked for it")
+        elif self.sessions.knows(identifier, server, principal):
+            self.sessions.forget_parked(identifier)
+        else:
+            raise UnknownSession("Session not found")
+
+    def park(self, session: Session, why: str) -> bool:
+        """Give back what a session holds; its id stays good. True when a child of its own is stopped."""
+        self.sessions.park(session)
+        self.log.info(
+            "a session of {server} is put aside: {why}",
+            event="session.parked",
+            server=session.server.name,
+            why=why,
+        )
+        return self._let_go(session, ShuttingDown(f"the session was put aside: {why}"))
+
+    def _let_go(self, session: Session, why: GatewayError) -> bool:
+        slot = session.slot
+        if slot is not None:
+            for call in slot.calls():
+                if call.session is session and slot.cancel(call, "the session has ended"):
+                    call.sink.failed(call, why)
+        self.questions.session_ended(session)
+        killed = self.pool.release(session, why)
+        session.clear()
+        return killed
+
+    # Requests
 
     def submit(self, call: Call, message: Message) -> None:
         """Bring a request to its server; the call's sink hears what becomes of it.
@@ -113,8 +217,10 @@ class Switchboard:
         here = self._here.get(call.method)
         if here is not None:
             here(call, message)
-            return
-        self._forward(call, message)
+        elif message.params is not None and "task" in message.params:
+            self._learn(call, message)
+        else:
+            self._forward(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
         if not self.is_open:
@@ -127,34 +233,64 @@ class Switchboard:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
         session: Session = call.session
         level = _level_of(message)
-        session.level, session.has_level = level, True
         slot = self.pool.slot_for(session)
         if not slot.has_levels:
             self._forward(call, message)  # it will say itself that it has none
             return
-        wanted = audience.most_verbose(s.level for s in self._level_setters(session))
-        if wanted == slot.level or wanted is None:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
-            return
-        slot.level = wanted
-        if message.params is not None:
-            message.params["level"] = jsonrpc.raw(wanted)
+        slot.set_level(call, message, level)
+        self.sessions.remember(session)
+
+    def _subscribe(self, call: Call, message: Message) -> None:
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        if not call.session.id:
+            raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+        try:
+            uri = jsonrpc.read_string((message.params or {})["uri"], "params.uri", jsonrpc.URI_LIMIT)
+        except (KeyError, GatewayError):
+            raise InvalidParams('Invalid params: "uri" must be a string') from None
+        self.pool.slot_for(call.session).subscriptions.submit(call, uri)
+
+    def _learn(self, call: Call, message: Message) -> None:
+        slot = self.pool.slot_for(call.session)
+        if slot.shared:
+            call.sink = Learner(slot.tasks, call.sink)
         self._forward(call, message)
 
-    def _level_setters(self, session: Session) -> list[Session]:
-        others = [each for each in self.sessions if each.slot is session.slot and each.has_level]
-        return others if session in others else [*others, session]
+    def _check_task(self, call: Call, message: Message) -> None:
+        slot = self.pool.slot_for(call.session)
+        if slot.shared and not self._owns_task(call, message):
+            raise InvalidParams("Task not found")
+        self._forward(call, message)
+
+    def _owns_task(self, call: Call, message: Message) -> bool:
+        try:
+            task = jsonrpc.read_string((message.params or {})["taskId"], "params.taskId")
+        except (KeyError, GatewayError):
+            return False
+        session: Session = call.session
+        return session.slot is not None and session.slot.tasks.owner(task) == session.id
+
+    # Notifications and answers
 
     def heard(self, session: Session, message: Message) -> None:
         """Take a notification of a client's."""
         if message.method == "notifications/cancelled":
             self._cancelled(session, message)
-        elif message.method in SWALLOWED:
-            return
+        elif message.method == "notifications/initialized":
+            return  # the gateway said it itself, once per child
         else:
             slot = self.pool.slot_for(session)
-            if slot.conversation is not None and not slot.shared:
+            is_for_it = not slot.shared and (
+                message.method != "notifications/progress" or self.questions.owns_token(session)
+            )
+            if slot.conversation is not None and is_for_it:
                 slot.conversation.notify(message.envelope)
+
+    def answered(self, session: Session, message: Message) -> None:
+        """Take a client's answer to a question of a server's; what nobody asked is dropped."""
+        if not self.questions.answered(session, message):
+            self.log.debug("an answer to nothing", event="answer.stray")
 
     def _cancelled(self, session: Session, message: Message) -> None:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
@@ -166,19 +302,6 @@ class Switchboard:
                     call.sink.failed(call, Cancelled("Request cancelled"))
                 return
 
-    def end(self, session: Session, why: str) -> bool:
-        """End a session: its calls are cancelled, its own child is stopped. True when a child is stopped."""
-        self.sessions.forget(session)
-        slot = session.slot
-        if slot is not None:
-            for call in slot.calls():
-                if call.session is session and slot.cancel(call, "the session has ended"):
-                    call.sink.failed(call, UnknownSession("Session has ended"))
-        self.log.info(
-            "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
-        )
-        return self.pool.release(session)
-
     def calls(self) -> int:
         """How many calls are under way or waiting."""
         return sum(len(slot.calls()) for slot in self.pool)
@@ -189,13 +312,11 @@ class Switchboard:
         return self.pool.close()
 
 
-SWALLOWED = frozenset(
-    (
-        "notifications/initialized",  # the gateway said it itself, once per child
-        "notifications/roots/list_changed",  # no child was told that a client has roots
-        "notifications/progress",  # it would belong to a question, and no server is let ask one
-    )
-)
+def _offers_something(message: Message) -> bool:
+    try:
+        return offers_something(jsonrpc.value((message.params or {})["capabilities"], dict))
+    except (KeyError, GatewayError):
+        return False
 
 
 def _pong(call: Call, message: Message) -> None:

@@ -1,4 +1,8 @@
-"""Who may hear what a server says unasked."""
+"""Who may hear what a server says unasked.
+
+Nothing on the wire ties most of these messages to the call that caused them, so the rules only ever widen a circle
+within one principal: what a server says may hold data, and nobody's data is shown to another.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +27,22 @@ class Listener(Protocol):
 L = TypeVar("L", bound=Listener)
 
 
-def of_log_message(level: str, in_flight: Iterable[L]) -> Sequence[L]:
-    """The sessions that hear a log message: those with calls under way that admit its level.
+def of_log_message(level: str, in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
+    """The sessions that hear a log message: those of `of_notice` that admit its level."""
+    return [session for session in _circle(in_flight, everyone) if admits(session.level, level)]
 
-    Nothing on the wire ties a log message to a call.  With one session under way it is that session's; with several,
-    all of them hear it as long as they are one principal's, and nobody does when they are not: logs may hold data.
+
+def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
+    """The sessions that hear a notice that names nobody: those with calls under way, or all if there is none.
+
+    With one session under way it is that session's; several hear it as long as they are one principal's.
     """
-    sessions = list(dict.fromkeys(in_flight))
-    if len({session.principal for session in sessions}) > 1:
-        return ()
-    return [session for session in sessions if admits(session.level, level)]
+    return _circle(in_flight, everyone)
 
 
-def of_notice(in_flight: Iterable[L]) -> Sequence[L]:
-    """The sessions that hear any other notice: the one with calls under way, when there is only one."""
-    sessions = list(dict.fromkeys(in_flight))
-    return sessions if len(sessions) == 1 else ()
+def _circle(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
+    sessions = list(dict.fromkeys(in_flight)) or list(everyone)
+    return sessions if len({session.principal for session in sessions}) <= 1 else ()
 
 
 def admits(wanted: str, level: str) -> bool:

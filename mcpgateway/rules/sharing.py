@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from mcpgateway.config.model import ServerSpec, Share
 
 STATEFUL = (
@@ -17,9 +19,23 @@ STATEFUL = (
 
 def scope_of(server: ServerSpec) -> Share:
     """The scope a server starts with: what its entry says, else what is known of the server."""
+    if server.interactive:
+        return Share.SESSION  # a question can only be brought to the one client of a child
     if server.share is not Share.AUTO:
         return server.share
     return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
+
+
+def may_move(server: ServerSpec) -> bool:
+    """Whether its entry leaves it open how widely a server is shared, and whether it may ask its client something."""
+    return server.share is Share.AUTO and server.interactive is None and scope_of(server) is Share.GLOBAL
+
+
+def launch_digest(server: ServerSpec) -> str:
+    """Names what a server is launched with, so that what was found out about it holds until that changes."""
+    # The names of the environment only: values hold secrets, and things like the number of a terminal.
+    told = repr((server.command, server.cwd, sorted(server.env)))
+    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 
 def _is_known_stateful(server: ServerSpec) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import define
@@ -25,11 +25,15 @@ DEPTH_LIMIT = (
     128  # pydantic refuses at 200 and the standard library near 1000; both drop the message silently
 )
 ID_LIMIT = 4096  # bytes; ids are kept for as long as a call runs
-METHOD_LIMIT = 1024  # bytes of JSON text
+METHOD_LIMIT = 1024  # characters
+URI_LIMIT = 8192  # characters; the same that a browser takes
+BATCH_LIMIT = 100  # what the SDKs take
 
 PROTOCOL_VERSION_KEY = (
     "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
 )
+
+T = TypeVar("T")
 
 VERSION = Raw(b'"2.0"')
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
@@ -42,6 +46,7 @@ _ESCAPES = re.compile(rb"\\(?:" + _PAIR + rb"|" + _LONE + rb"|.)", re.DOTALL)
 _STAND_INS = re.compile("[\ue800-\uefff]")
 
 _read_members = msgspec.json.Decoder(Envelope).decode
+_read_list = msgspec.json.Decoder(list[Raw]).decode
 _read_text = msgspec.json.Decoder(str).decode
 _read_integer = msgspec.json.Decoder(int).decode
 _encode = msgspec.json.Encoder().encode
@@ -199,7 +204,36 @@ def read_object(raw: Raw, name: str) -> Envelope:
         raise ParseError("Parse error: nested too deep") from None
 
 
-def read_string(raw: Raw, name: str) -> str:
+def read_batch(body: bytes) -> list[bytes] | None:
+    """The messages of a batch, each as its bytes; None when the body is no JSON array (JSON-RPC 2.0, section 6).
+
+    :raise MalformedMessage: it is empty, or has more than `BATCH_LIMIT` messages.
+    """
+    if not body.lstrip(b" \t\r\n").startswith(b"["):
+        return None
+    if not body.isascii():
+        _check_utf8(body)
+    try:
+        found = _read_list(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # it is judged as the single message that it is not
+    if not 0 < len(found) <= BATCH_LIMIT:
+        raise MalformedMessage(f"Invalid Request: a batch has 1 to {BATCH_LIMIT} messages")
+    return [bytes(each) for each in found]
+
+
+def value(raw: Raw, kind: type[T]) -> T:
+    """A whole member as a value; for members that are looked into, never for what is passed on.
+
+    :raise MalformedMessage: it is of another kind.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        raise MalformedMessage(f"Invalid Request: expected {kind.__name__}") from None
+
+
+def read_string(raw: Raw, name: str, limit: int = METHOD_LIMIT) -> str:
     """Decode a short member that must be a string.
 
     :raise MalformedMessage: it is something else, or too long.
@@ -208,8 +242,8 @@ def read_string(raw: Raw, name: str) -> str:
         text = _read_text(raw)
     except msgspec.MsgspecError:
         raise MalformedMessage(f'Invalid Request: "{name}" must be a string') from None
-    if len(text) > METHOD_LIMIT:
-        raise MalformedMessage(f'Invalid Request: "{name}" is longer than {METHOD_LIMIT} characters')
+    if len(text) > limit:
+        raise MalformedMessage(f'Invalid Request: "{name}" is longer than {limit} characters')
     return text
 
 
@@ -316,6 +350,11 @@ def error(identifier: Raw, why: GatewayError) -> Envelope:
     if why.hint:
         body["data"] = {"hint": why.hint}
     return {"jsonrpc": VERSION, "id": identifier, "error": raw(body)}
+
+
+def error_bytes(identifier: bytes, why: GatewayError) -> bytes:
+    """An error response as bytes, under the caller's own id."""
+    return splice_id(error(NULL, why), identifier)
 
 
 def raw(value: Any) -> Raw:

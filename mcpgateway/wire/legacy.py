@@ -12,7 +12,6 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
 INITIALIZED = jsonrpc.notification("notifications/initialized")
-UNSHARED = ("tasks",)  # capabilities whose ids cannot be told apart between the clients of one shared child
 
 
 def shared_params(version: str) -> dict[str, Any]:
@@ -27,15 +26,25 @@ def shared_params(version: str) -> dict[str, Any]:
     }
 
 
-def session_params(params: Envelope | None, version: str) -> dict[str, Any]:
-    """The ``initialize`` parameters for a child of one session: the client's own name, in its own revision."""
+def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> dict[str, Any]:
+    """The ``initialize`` parameters for a child of one session: the client's own name, in its own revision.
+
+    :param may_ask: whether the child is told what the client can be asked.
+    """
     chosen = shared_params(version)
     if params is None:
         return chosen
     chosen["protocolVersion"] = negotiated(requested_version(params))
     if "clientInfo" in params:
         chosen["clientInfo"] = params["clientInfo"]
+    if may_ask and "capabilities" in params:
+        chosen["capabilities"] = params["capabilities"]
     return chosen
+
+
+def asking_params(version: str, capabilities: dict[str, Any]) -> dict[str, Any]:
+    """The ``initialize`` parameters for a child that is to show what it does with these client capabilities."""
+    return shared_params(version) | {"capabilities": capabilities}
 
 
 def requested_version(params: Envelope | None) -> str | None:
@@ -54,7 +63,7 @@ def check_hello(reply: Envelope) -> Envelope:
     :raise HandshakeFailed: an error, or a result that is none.
     """
     if "error" in reply:
-        raise HandshakeFailed(f"the server refused the handshake: {_error_text(reply['error'])}")
+        raise HandshakeFailed(f"the server refused the handshake: {error_text(reply['error'])}")
     try:
         hello = jsonrpc.read_object(reply["result"], "result")
         version = jsonrpc.read_string(hello["protocolVersion"], "protocolVersion")
@@ -75,19 +84,26 @@ def capabilities(hello: Envelope) -> Envelope:
         return {}
 
 
-def hello_for(hello: Envelope, version: str, *, shared: bool) -> Raw:
+def hello_for(hello: Envelope, version: str) -> Raw:
     """The ``InitializeResult`` one client gets: the server's own, in the client's revision."""
-    answer = dict(hello)
-    answer["protocolVersion"] = jsonrpc.raw(version)
-    kept = capabilities(hello)
-    if shared and kept:
-        answer["capabilities"] = Raw(
-            jsonrpc.encode({n: value for n, value in kept.items() if n not in UNSHARED})
-        )
-    return Raw(jsonrpc.encode(answer))
+    return Raw(jsonrpc.encode(hello | {"protocolVersion": jsonrpc.raw(version)}))
 
 
-def _error_text(raw: Raw) -> str:
+def changing_lists(hello: Envelope) -> list[str]:
+    """The notifications by which a server says that one of its lists has changed, as far as it declared them."""
+    declared = capabilities(hello)
+    found = []
+    for kind in ("tools", "prompts", "resources"):
+        try:
+            if jsonrpc.value(declared[kind], dict).get("listChanged") is True:
+                found.append(f"notifications/{kind}/list_changed")
+        except (KeyError, GatewayError):
+            continue
+    return found
+
+
+def error_text(raw: Raw) -> str:
+    """The sentence in a server's error."""
     try:
         return jsonrpc.read_string(jsonrpc.read_object(raw, "error")["message"], "message")
     except (KeyError, GatewayError):

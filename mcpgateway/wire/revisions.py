@@ -18,3 +18,13 @@ def is_legacy(header: bytes) -> bool:
 def negotiated(requested: str | None) -> str:
     """The revision an ``initialize`` is answered with: the client's own where it is known, else our latest."""
     return requested if requested in LEGACY else LATEST_LEGACY
+
+
+def can_resume(version: str) -> bool:
+    """Whether clients of a revision take events without data, and come back with ``Last-Event-ID``."""
+    return version >= "2025-11-25"
+
+
+def has_batches(version: str) -> bool:
+    """Whether a revision lets a client send several messages as one array."""
+    return version == "2025-03-26"

@@ -23,17 +23,23 @@ class LogMessageTests:
 
     def test_the_only_one_under_way(self) -> None:
         """With one session under way the message is its own."""
-        one = Client()
-        assert audience.of_log_message("info", [one, one]) == [one]
+        one, two = Client(), Client()
+        assert audience.of_log_message("info", [one, one], [one, two]) == [one]
 
     def test_several_of_one_principal(self) -> None:
         """Several sessions of one user all hear it, each once."""
         one, two = Client(), Client()
-        assert audience.of_log_message("info", [one, two, one]) == [one, two]
+        assert audience.of_log_message("info", [one, two, one], [one, two, Client()]) == [one, two]
 
     def test_several_principals(self) -> None:
         """Between users nothing leaks."""
-        assert not audience.of_log_message("info", [Client("a"), Client("b")])
+        assert not audience.of_log_message("info", [Client("a"), Client("b")], [])
+        assert not audience.of_log_message("info", [], [Client("a"), Client("b")])
+
+    def test_nobody_under_way(self) -> None:
+        """With nobody under way everybody hears it."""
+        one, two = Client(), Client(level="error")
+        assert audience.of_log_message("info", [], [one, two]) == [one]
 
     @pytest.mark.parametrize(
         ("wanted", "level", "heard"),
@@ -46,7 +52,7 @@ class LogMessageTests:
     )
     def test_levels(self, wanted: str, level: str, *, heard: bool) -> None:
         """A session hears what its level admits."""
-        assert bool(audience.of_log_message(level, [Client(level=wanted)])) is heard
+        assert bool(audience.of_log_message(level, [Client(level=wanted)], [])) is heard
 
     @given(st.lists(st.sampled_from(audience.LEVELS)))
     def test_most_verbose(self, levels: list[str]) -> None:
@@ -57,8 +63,11 @@ class LogMessageTests:
             assert all(audience.admits(chosen, level) for level in levels)
 
     def test_other_notices(self) -> None:
-        """Any other notice is for the one session under way, or for nobody."""
-        one, two = Client(), Client()
-        assert audience.of_notice([one, one]) == [one]
-        assert not audience.of_notice([one, two])
-        assert not audience.of_notice([])
+        """Any other notice is for those under way, else for all, as long as they are one principal's."""
+        one, two, other = Client(), Client(), Client("b")
+        assert audience.of_notice([one, one], [one, two]) == [one]
+        assert audience.of_notice([one, two], []) == [one, two]
+        assert audience.of_notice([], [one, two]) == [one, two]
+        assert not audience.of_notice([one, other], [])
+        assert not audience.of_notice([], [one, other])
+        assert not audience.of_notice([], [])

@@ -17,16 +17,12 @@ from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import LaunchFailed
+from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
-from mcpgateway.hub.gate import Gate
-from mcpgateway.hub.notices import Notices
-from mcpgateway.hub.pool import Pool
-from mcpgateway.hub.sessions import Sessions
-from mcpgateway.hub.slot import Surroundings
-from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import Gone, IChild, ILauncher, Launch
+from mcpgateway.interfaces import Gone, IChild, ILauncher, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
+from mcpgateway.service import make_hub, session_ids
 from tests.support.doors import MemoryTransport
 
 HELLO = {
@@ -189,21 +185,27 @@ class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends."""
 
     def __init__(
-        self, *, policy: Policy | None = None, timeout_s: float = 0.0, limits: Limits | None = None
+        self,
+        *,
+        policy: Policy | None = None,
+        timeout_s: float = 0.0,
+        limits: Limits | None = None,
+        store: ISessionStore | None = None,
+        more: tuple[ServerSpec, ...] = (),
     ) -> None:
         limits = limits or Limits()
         self.clock = Clock()
+        self.clock.advance(1_700_000_000)
         self.launcher = MemoryLauncher()
-        self.notices = Notices()
         servers = (
             ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
             ServerSpec("own", ("run",), {}, "/", Share.SESSION, timeout_s, title="own", source="a test"),
+            *more,
         )
-        self.sessions = Sessions(limits.sessions)
-        around = Surroundings(
-            self.launcher, self.clock, self.notices, Gate(limits.spawns), limits.handshake_s
-        )
-        self.switchboard = Switchboard(servers, Pool(around), self.sessions)
+        self.store = store or Journal(":memory:", self.clock.seconds)
+        ids = session_ids("a key of forty-three characters for the tests")
+        self.switchboard = make_hub(servers, limits, self.launcher, self.clock, ids, self.store)
+        self.sessions = self.switchboard.sessions
         self.door = McpDoor(self.switchboard)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
@@ -220,6 +222,13 @@ class MemoryGateway:
         client.initialize(protocolVersion="2025-06-18")
         return client
 
+    def listen(self, client: Client, **headers: str) -> Client:
+        """A new connection on which a session's client listens to what is said outside of its calls."""
+        ears = self.client(**client.headers)
+        ears.path = client.path
+        ears.send(b"", "GET", Accept="text/event-stream", **headers)
+        return ears
+
     @property
     def child(self) -> MemoryChild:
         """The latest child."""
@@ -230,7 +239,8 @@ class MemoryGateway:
         for _ in range(times):
             self.sessions.now += 1
             self.factory.sweep()
-            self.door.tick()
+            self.door.streams.tick()
+            self.switchboard.questions.tick()
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)

@@ -25,8 +25,14 @@ class HandshakeTests:
     def test_odd_versions(self, params: bytes) -> None:
         """A client that asks for nothing, or for nonsense, gets the latest."""
         decoded = jsonrpc.decode(params)
-        assert legacy.session_params(decoded, "1")["protocolVersion"] == LEGACY[-1]
-        assert legacy.session_params(None, "1")["clientInfo"]["name"] == "mcpgateway"
+        assert legacy.session_params(decoded, "1", may_ask=True)["protocolVersion"] == LEGACY[-1]
+        assert legacy.session_params(None, "1", may_ask=True)["clientInfo"]["name"] == "mcpgateway"
+
+    def test_what_its_own_child_is_told(self) -> None:
+        """A child of one session learns its client's capabilities, unless it is not to ask anything."""
+        decoded = jsonrpc.decode(b'{"capabilities":{"roots":{"x":1.10}}}')
+        assert legacy.session_params(decoded, "1", may_ask=True)["capabilities"] == decoded["capabilities"]
+        assert legacy.session_params(decoded, "1", may_ask=False)["capabilities"] == {}
 
     @pytest.mark.parametrize(
         "reply",
@@ -46,26 +52,33 @@ class HandshakeTests:
             legacy.check_hello(jsonrpc.decode(reply))
 
     def test_the_answer_goes_on(self) -> None:
-        """A client gets the server's own answer in its own revision; what cannot be shared is left out where it is."""
+        """A client gets the server's own answer in its own revision, every other byte as it came."""
         hello = jsonrpc.decode(
             b'{"protocolVersion":"2025-11-25","capabilities":{"tools":{"x":1.10},"tasks":{}},"instructions":"i","_meta":{"a":1}}'
         )
-        shared = bytes(legacy.hello_for(hello, "2025-03-26", shared=True))
+        shared = bytes(legacy.hello_for(hello, "2025-03-26"))
         assert b"1.10" in shared
         assert json.loads(shared) == {
             "protocolVersion": "2025-03-26",
-            "capabilities": {"tools": {"x": 1.1}},
+            "capabilities": {"tools": {"x": 1.1}, "tasks": {}},
             "instructions": "i",
             "_meta": {"a": 1},
         }
-        assert b"tasks" in bytes(legacy.hello_for(hello, "2025-03-26", shared=False))
-        assert b"tasks" in jsonrpc.encode(hello)
+        assert b"2025-11-25" in jsonrpc.encode(hello)
+
+    def test_lists_that_change(self) -> None:
+        """Only lists whose changes the server declared are announced."""
+        hello = jsonrpc.decode(
+            b'{"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":1},"resources":7}}'
+        )
+        assert legacy.changing_lists(hello) == ["notifications/tools/list_changed"]
+        assert legacy.changing_lists({}) == []
 
     def test_odd_capabilities(self) -> None:
         """Capabilities that are no object count as none, and are passed on as they are."""
         hello = jsonrpc.decode(b'{"protocolVersion":"2025-11-25","capabilities":7}')
         assert legacy.capabilities(hello) == {}
-        assert json.loads(bytes(legacy.hello_for(hello, "2025-11-25", shared=True)))["capabilities"] == 7
+        assert json.loads(bytes(legacy.hello_for(hello, "2025-11-25")))["capabilities"] == 7
 
 
 class RevisionTests:

@@ -49,8 +49,7 @@ class Control:
     @app.route("/sessions/<identifier>", methods=["DELETE"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def end(self, request: IRequest, identifier: str) -> bytes:
         """End one session; an unknown id ends nothing, and that is no error."""
-        session = self._switchboard.sessions.named(identifier.encode(errors="replace"))
-        killed = session is not None and self._switchboard.end(session, "somebody asked for it")
+        killed = self._switchboard.end_named(identifier.encode(errors="replace"))
         return _json(request, {"ok": True, "killed": int(killed)})
 
 

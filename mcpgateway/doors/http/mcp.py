@@ -1,137 +1,52 @@
-"""Streamable HTTP for one server (MCP 2025-11-25, basic/transports), and the way back of every answer.
+"""Streamable HTTP for one server (MCP 2025-11-25, basic/transports).
 
-    POST    one JSON-RPC message    request -> 200 JSON, or SSE once something has to be said first
-                                    notification, response -> 202
-    DELETE  ends the session        200, then 404 for its id
-    GET     405, with Allow
-
-# Note [JSON or SSE by deferral]
-Nothing is sent until there is something to say.  The answer comes as JSON if it is the first thing; a notification, or
-`PATIENCE_TICKS` of silence, commits the response to SSE, because Claude Code gives up on response headers after 60 s.
+POST    one JSON-RPC message    request -> 200 JSON, or SSE once something has to be said first
+                                notification, response -> 202
+        a batch (2025-03-26)    the answers in one array, or as events
+GET     the standing stream     SSE; with Last-Event-ID the stream of that event goes on
+DELETE  ends the session        200, then 404 for its id
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.batches import Batch
 from mcpgateway.doors.http.guards import reach_of
 from mcpgateway.doors.http.statuses import status_of
-from mcpgateway.errors import Cancelled, GatewayError, UnsupportedVersion
+from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
+from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
+from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import Call
 from mcpgateway.rules.access import Reach
 from mcpgateway.wire import jsonrpc, sse
-from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
-from mcpgateway.wire.revisions import is_legacy
+from mcpgateway.wire.jsonrpc import Kind, Message
+from mcpgateway.wire.revisions import has_batches, is_legacy
 
-PATIENCE_TICKS = 30
-HEARTBEAT_TICKS = 15
-ALLOW = b"Allow: POST, DELETE\r\n"
+ALLOW = b"Allow: GET, POST, DELETE\r\n"
 REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
 SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
 PID_LIMIT = 2**31
-
-
-@frozen
-class Accepted:
-    """Which forms of an answer a client takes."""
-
-    json: bool
-    sse: bool
-
-
 EITHER = Accepted(json=True, sse=True)
-
-
-@implementer(ICallSink)
-class Waiting:
-    """One POST whose answer is under way."""
-
-    __slots__ = ("_door", "_exchange", "_takes", "silent", "ticks")
-
-    def __init__(self, door: McpDoor, exchange: Any, takes: Accepted) -> None:
-        self._door = door
-        self._exchange = exchange
-        self._takes = takes
-        self.ticks = 0
-        self.silent = 0
-        exchange.on_gone = self.gone
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """Give the answer to the client, under its own id."""
-        self._say(200, jsonrpc.splice_id(reply, call.id))
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """Tell the client why there is no answer."""
-        self._say(200 if isinstance(why, Cancelled) else status_of(why), error_body(call.id, why))
-
-    def refused(self, identifier: bytes, why: GatewayError) -> None:
-        """The same for a request that never became a call."""
-        self._say(status_of(why), error_body(identifier, why))
-
-    def _say(self, status: int, body: bytes) -> None:
-        self._door.waiting.discard(self)
-        exchange = self._exchange
-        exchange.on_gone = None
-        if exchange.gone:
-            return
-        if not self._takes.json and not exchange.streaming:
-            exchange.begin_stream()
-        if exchange.streaming:
-            exchange.send(sse.event(body))
-            exchange.finish()
-        else:
-            exchange.answer(status, body)
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """Say something before the answer; false when the client only takes JSON or has gone."""
-        exchange = self._exchange
-        if not self._takes.sse or exchange.gone:
-            return False
-        if not exchange.streaming:
-            exchange.begin_stream()
-        self.silent = 0
-        return bool(exchange.send(sse.event(message)))
-
-    def tick(self) -> None:
-        """A second has passed: lose patience, or show that the connection lives."""
-        exchange = self._exchange
-        if exchange.gone or exchange.answered:
-            self.gone()
-        elif exchange.streaming:
-            self.silent += 1
-            if self.silent >= HEARTBEAT_TICKS:
-                self.silent = 0
-                exchange.send(sse.PING)
-        elif self._takes.sse:
-            self.ticks += 1
-            if self.ticks >= PATIENCE_TICKS:
-                exchange.begin_stream()
-                exchange.send(sse.PING)
-
-    def gone(self) -> None:
-        """The client has disconnected; in the legacy era that cancels nothing, but nobody listens any more."""
-        self._door.waiting.discard(self)
 
 
 class McpDoor:
     """Translates between exchanges and the switchboard.
 
-    :ivar waiting: the POSTs whose answers are under way.
+    :ivar streams: the ways back that are open.
     """
 
     log = Logger()
 
     def __init__(self, switchboard: Switchboard) -> None:
-        self.waiting: set[Waiting] = set()
+        self.streams = Streams(switchboard.sessions)
         self._switchboard = switchboard
         self._accepts: dict[bytes, Accepted] = {}
 
@@ -140,16 +55,12 @@ class McpDoor:
         method = exchange.method
         if method == b"POST":
             self._post(exchange, server, principal)
+        elif method == b"GET":
+            self._get(exchange, server, principal)
         elif method == b"DELETE":
             self._delete(exchange, server, principal)
         else:
-            body = error_body(jsonrpc.NULL, UnsupportedVersion("Method not allowed."))
-            exchange.answer(405, body, extra=ALLOW)
-
-    def tick(self) -> None:
-        """A second has passed."""
-        for each in list(self.waiting):
-            each.tick()
+            exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW)
 
     def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
@@ -164,40 +75,123 @@ class McpDoor:
         if not _is_json(headers.get(b"content-type")):
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
-        version = headers.get(b"mcp-protocol-version")
         try:
             message = jsonrpc.read_client(exchange.body)
             if message.method == "initialize" and message.kind is Kind.REQUEST:
                 self._initialize(exchange, server, principal, message)
                 return
-            if version is not None and not is_legacy(version):
-                raise UnsupportedVersion(UNSUPPORTED)
-            session = self._switchboard.session(headers.get(b"mcp-session-id"), server, principal)
+            session = self._session(headers, server, principal)
+        except MalformedMessage as why:
+            if not self._batch(exchange, server, principal, takes):
+                exchange.answer(400, jsonrpc.error_bytes(_known_id(exchange.body), why))
+            return
         except GatewayError as why:
-            exchange.answer(status_of(why), error_body(_known_id(exchange.body), why))
+            exchange.answer(status_of(why), jsonrpc.error_bytes(_known_id(exchange.body), why))
             return
         if message.kind is Kind.REQUEST:
-            self._request(exchange, session, message, takes)
+            sink = Waiting(self.streams, exchange, session, message.id, takes)
+            exchange.body = b""  # a large request is kept once, on its way to the child
+            self._submit(session, message, sink)
         else:
-            if message.kind is Kind.NOTIFICATION:
-                self._notification(session, message)
+            self._take(session, message)
             exchange.answer(202, b"")
 
-    def _request(self, exchange: Any, session: Session, message: Message, takes: Accepted) -> None:
-        sink = Waiting(self, exchange, takes)
-        self.waiting.add(sink)
-        exchange.body = b""  # a large request is kept once, on its way to the child
+    def _session(self, headers: Any, server: ServerSpec, principal: str) -> Session:
+        version = headers.get(b"mcp-protocol-version")
+        if version is not None and not is_legacy(version):
+            raise UnsupportedVersion(UNSUPPORTED)
+        return self._switchboard.session(headers.get(b"mcp-session-id"), server, principal)
+
+    def _submit(self, session: Session, message: Message, sink: Any) -> None:
+        call = Call(session, message.method, message.id, None, sink)
         try:
-            call = Call(session, message.method, message.id, message.token, sink)
+            call.token = message.token
             self._switchboard.submit(call, message)
         except GatewayError as why:
-            sink.refused(message.id, why)
+            call.sink.failed(call, why)
 
-    def _notification(self, session: Session, message: Message) -> None:
+    def _take(self, session: Session, message: Message) -> None:
         try:
-            self._switchboard.heard(session, message)
+            if message.kind is Kind.NOTIFICATION:
+                self._switchboard.heard(session, message)
+            else:
+                self._switchboard.answered(session, message)
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
+
+    def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
+        """Serve the body as a batch, if it is one and the session's revision has them; false otherwise."""
+        try:
+            members = jsonrpc.read_batch(exchange.body)
+            if members is None:
+                return False
+            session = self._session(exchange.headers, server, principal)
+        except MalformedMessage:
+            return False
+        except GatewayError as why:
+            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            return True
+        if not has_batches(session.version):
+            return False
+        batch = Batch(self.streams, exchange, takes)
+        exchange.body = b""
+        for member in members:
+            self._member(batch, session, member)
+        batch.whole()
+        return True
+
+    def _member(self, batch: Batch, session: Session, body: bytes) -> None:
+        try:
+            message = jsonrpc.read_client(body)
+            if message.method == "initialize":
+                raise MalformedMessage("Invalid Request: initialize must not be part of a batch")
+        except GatewayError as why:
+            batch.refused(jsonrpc.error_bytes(_known_id(body), why))
+            return
+        if message.kind is Kind.REQUEST:
+            self._submit(session, message, batch.member())
+        else:
+            self._take(session, message)
+
+    def _get(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        headers = exchange.headers
+        if not self._accepted(headers.get(b"accept")).sse:
+            refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
+            return
+        if b"mcp-session-id" not in headers:
+            refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
+            return
+        try:
+            session = self._session(headers, server, principal)
+        except GatewayError as why:
+            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            return
+        if (last := headers.get(b"last-event-id")) is None or not session.can_resume:
+            self.streams.stand(exchange, session, [])
+            return
+        place = sse.read_event_id(last)
+        if place is None:
+            refuse(exchange, 400, "Bad Request: Invalid event ID format")
+        else:
+            self._resume(exchange, session, place)
+
+    def _resume(self, exchange: Any, session: Session, place: sse.EventId) -> None:
+        replay = self.streams.replay(session)
+        trail = replay.find(place.stream) if place.epoch == replay.epoch else None
+        missed = replay.after(trail, place.place) if trail is not None else []
+        if place.stream == STANDING:
+            self.streams.stand(exchange, session, missed)
+        elif trail is None or (trail.ended is not None and trail.lost > place.place):
+            _give_up(exchange, place)
+        elif trail.ended is not None and not missed:
+            exchange.answer(204)
+        else:
+            exchange.begin_stream()
+            exchange.send(b"".join(sse.event(message, at) for at, message in missed) or sse.PING)
+            if trail.ended is not None:
+                exchange.finish()
+            else:
+                trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
         owner = _owner(exchange, message)
@@ -221,7 +215,7 @@ class McpDoor:
             self.log.failure("an initialize broke", why, event="initialize.broken")
             error = GatewayError("Internal error: the session could not be begun")
         if not exchange.gone:
-            exchange.answer(status_of(error), error_body(message.id, error))
+            exchange.answer(status_of(error), jsonrpc.error_bytes(message.id, error))
 
     def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         identifier = exchange.headers.get(b"mcp-session-id")
@@ -229,11 +223,10 @@ class McpDoor:
             refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
             return
         try:
-            session = self._switchboard.session(identifier, server, principal)
+            self._switchboard.delete(identifier, server, principal)
         except GatewayError as why:
-            exchange.answer(status_of(why), error_body(jsonrpc.NULL, why))
+            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
             return
-        self._switchboard.end(session, "its client asked for it")
         exchange.answer(200, b'{"ok":true}')
 
     def _accepted(self, header: bytes | None) -> Accepted:
@@ -258,12 +251,24 @@ def _is_json(header: bytes | None) -> bool:
 
 def refuse(exchange: Any, status: int, why: str) -> None:
     """Answer in the SDKs' words, for what is wrong with the HTTP request rather than its message."""
-    exchange.answer(status, error_body(jsonrpc.NULL, UnsupportedVersion(why)))
+    exchange.answer(status, _refusal(why))
 
 
-def error_body(identifier: Any, why: GatewayError) -> bytes:
-    """A JSON-RPC error response as bytes."""
-    return jsonrpc.splice_id(jsonrpc.error(jsonrpc.NULL, why), bytes(identifier))
+def _refusal(why: str) -> bytes:
+    return jsonrpc.error_bytes(b"null", UnsupportedVersion(why))
+
+
+def _give_up(exchange: Any, place: sse.EventId) -> None:
+    # Whoever waits on a stream that is known no more learns at least that nothing will come on it.
+    if not place.request:
+        exchange.answer(204)
+        return
+    why = BackendGone(
+        "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
+    )
+    exchange.begin_stream()
+    exchange.send(sse.event(jsonrpc.error_bytes(place.request, why)))
+    exchange.finish()
 
 
 def _known_id(body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
-from mcpgateway.doors.http.mcp import McpDoor, error_body, refuse
+from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.errors import Refused, UnknownServer
 from mcpgateway.interfaces import IDoor
@@ -98,7 +98,7 @@ class Root:
             self._mcp.handle(exchange, way.server, admitted.principal)
         elif way.unknown:
             why = UnknownServer(f"Unknown server: {way.unknown}")
-            exchange.answer(404, error_body(jsonrpc.NULL, why))
+            exchange.answer(404, jsonrpc.error_bytes(b"null", why))
         elif way.route is RouteClass.NOTHING:
             exchange.answer(404, NOT_FOUND)
         else:
@@ -125,7 +125,7 @@ class Root:
 def _turn_away(exchange: Any, way: Way, verdict: Deny) -> None:
     extra = CHALLENGE if verdict.status == 401 else b""
     if way.route is RouteClass.MCP:
-        body = error_body(jsonrpc.NULL, Refused(verdict.why))
+        body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
     else:
         body = msgspec.json.encode({"error": verdict.why})
     exchange.answer(verdict.status, body, extra=extra)

@@ -1,0 +1,281 @@
+"""The sessions on record, so that they outlive the gateway: one SQLite file.
+
+# Note [What a kill leaves]
+A change is handed to the operating system before anybody is told of it (write-ahead log, one transaction each, about
+35 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
+seconds may be missing, and signed ids make up for that.
+
+# Note [The floor]
+The records of ended sessions keep a signature alone from reviving one.  When there are too many of them the oldest go,
+and the floor rises: ids issued up to it are good only while they are on record themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcpgateway.interfaces import ISessionStore, SessionRecord
+
+FORMAT = 1
+LIVE_LIMIT = 20_000  # sessions that can come back with all that was known of them
+ENDED_LIMIT = 50_000
+PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters
+URIS_LIMIT = 1000  # subscriptions of one session
+PAGES_LIMIT = 16_384  # of 4 KiB
+PRUNE_EVERY = 1000  # new sessions
+VERDICT_S = 7 * 24 * 3600  # how long it is believed what was found out about a server
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    serial BLOB PRIMARY KEY, server TEXT NOT NULL, principal TEXT NOT NULL, version TEXT NOT NULL,
+    params BLOB NOT NULL, level TEXT, owner INTEGER, issued INTEGER NOT NULL, seen INTEGER NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_age ON sessions (ended, seen);
+CREATE TABLE IF NOT EXISTS subscriptions (serial BLOB, uri TEXT, PRIMARY KEY (serial, uri)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdicts (launch TEXT PRIMARY KEY, why TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+T = TypeVar("T")
+
+
+@implementer(ISessionStore)
+class Journal:
+    """The records of one home; where the file cannot be used they are kept in memory, and the log says so."""
+
+    log = Logger()
+
+    def __init__(self, path: str, now: Callable[[], float]) -> None:
+        self._path = path
+        self._now = now
+        self._puts = 0
+        self._complained = False
+        self._file = self._open(path)
+        self.floor: int = self._fact("floor")
+
+    def _open(self, path: str) -> sqlite3.Connection:
+        try:
+            return _connect(path)
+        except NewerFormat as why:
+            self.log.error(
+                "{path} was written by a newer mcpgateway (format {found}) and is left alone; sessions that begin now "
+                "end with this process",
+                event="journal.newer",
+                path=path,
+                found=why.found,
+            )
+        except sqlite3.DatabaseError as why:
+            if isinstance(why, sqlite3.OperationalError):
+                self._complain(why)
+            else:
+                aside = f"{path}.damaged-{int(self._now())}"
+                self.log.error(
+                    "{path} is damaged ({why}) and is kept as {aside}",
+                    event="journal.damaged",
+                    path=path,
+                    aside=aside,
+                    why=str(why),
+                )
+                with suppress(OSError, sqlite3.Error):
+                    os.replace(path, aside)
+                    for more in ("-wal", "-shm"):
+                        with suppress(FileNotFoundError):
+                            os.unlink(path + more)
+                    return _connect(path)
+        except OSError as why:
+            self._complain(why)
+        return _connect(":memory:")
+
+    def find(self, serial: bytes) -> SessionRecord | None:
+        """What is on record of a session."""
+        return self._try(lambda: self._find(serial), None)
+
+    def _find(self, serial: bytes) -> SessionRecord | None:
+        row = self._file.execute(
+            "SELECT server, principal, version, params, level, owner, ended FROM sessions WHERE serial = ?",
+            (serial,),
+        ).fetchone()
+        if row is None:
+            return None
+        uris = self._file.execute("SELECT uri FROM subscriptions WHERE serial = ?", (serial,)).fetchall()
+        server, principal, version, params, level, owner, ended = row
+        return SessionRecord(
+            serial,
+            server,
+            principal,
+            version,
+            params,
+            level,
+            owner,
+            tuple(uri for (uri,) in uris),
+            bool(ended),
+        )
+
+    def keep(self, record: SessionRecord, issued: int) -> None:
+        """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
+        params = record.params if len(record.params) <= PARAMS_LIMIT else b""
+        self._write(
+            "INSERT INTO sessions (serial, server, principal, version, params, level, owner, issued, seen)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO UPDATE SET"
+            " level = excluded.level, owner = excluded.owner, seen = excluded.seen WHERE ended = 0",
+            record.serial,
+            record.server,
+            record.principal,
+            record.version,
+            params,
+            record.level,
+            record.owner,
+            issued,
+            int(self._now()),
+        )
+        self._puts += 1
+        if self._puts % PRUNE_EVERY == 1:
+            self._try(lambda: self._prune(LIVE_LIMIT, ENDED_LIMIT), None)
+
+    def subscribe(self, serial: bytes, uri: str) -> None:
+        """A session has subscribed to a resource."""
+        self._write(
+            "INSERT OR IGNORE INTO subscriptions SELECT ?1, ?2"
+            " WHERE (SELECT COUNT(*) FROM subscriptions WHERE serial = ?1) < ?3",
+            serial,
+            uri,
+            URIS_LIMIT,
+        )
+
+    def unsubscribe(self, serial: bytes, uri: str) -> None:
+        """A session has given up a subscription."""
+        self._write("DELETE FROM subscriptions WHERE serial = ? AND uri = ?", serial, uri)
+
+    def end(self, serial: bytes, issued: int) -> None:
+        """A session has ended for good."""
+        self._write(
+            "INSERT INTO sessions (serial, server, principal, version, params, issued, seen, ended)"
+            " VALUES (?, '', '', '', x'', ?, 0, 1) ON CONFLICT (serial) DO UPDATE SET"
+            " ended = 1, server = '', principal = '', params = x'', level = NULL, owner = NULL",
+            serial,
+            issued,
+        )
+        self._write("DELETE FROM subscriptions WHERE serial = ?", serial)
+
+    def verdict(self, launch: str) -> str | None:
+        """Why a server needs a child per session; empty where it can be shared, None if untold or too long ago."""
+        since = int(self._now()) - VERDICT_S
+        query = "SELECT why FROM verdicts WHERE launch = ? AND at > ?"
+        row = self._try(lambda: self._file.execute(query, (launch, since)).fetchone(), None)
+        return row[0] if row is not None else None
+
+    def judge(self, launch: str, why: str) -> None:
+        """Remember what was found out about a server: a reason, or nothing where it can be shared."""
+        now = int(self._now())
+        self._write("DELETE FROM verdicts WHERE at <= ?", now - VERDICT_S)
+        self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", launch, why, now)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(sqlite3.Error):
+            self._file.close()
+
+    def _fact(self, name: str) -> int:
+        row = self._try(
+            lambda: self._file.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone(), None
+        )
+        return int(row[0]) if row is not None else 0
+
+    def _prune(self, live: int, ended: int) -> None:
+        with _transaction(self._file):
+            self._file.execute(
+                "DELETE FROM sessions WHERE serial IN"
+                " (SELECT serial FROM sessions WHERE ended = 0 ORDER BY seen DESC LIMIT -1 OFFSET ?)",
+                (live,),
+            )
+            self._file.execute("DELETE FROM subscriptions WHERE serial NOT IN (SELECT serial FROM sessions)")
+            edge = self._file.execute(
+                "SELECT issued FROM sessions WHERE ended = 1 ORDER BY issued DESC LIMIT 1 OFFSET ?", (ended,)
+            ).fetchone()
+            if edge is None:
+                return
+            self.floor = max(self.floor, int(edge[0]))
+            self._file.execute("DELETE FROM sessions WHERE ended = 1 AND issued <= ?", (self.floor,))
+            self._file.execute("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", (self.floor,))
+
+    def _write(self, statement: str, *values: Any) -> None:
+        def write() -> None:
+            try:
+                self._file.execute(statement, values)
+            except sqlite3.OperationalError as why:
+                if getattr(why, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                    raise
+                self._prune(LIVE_LIMIT // 2, ENDED_LIMIT // 2)
+                self._file.execute(statement, values)
+
+        self._try(write, None)
+
+    def _try(self, what: Callable[[], T], otherwise: T) -> T:
+        try:
+            return what()
+        except sqlite3.Error as why:
+            self._complain(why)
+            return otherwise
+
+    def _complain(self, why: Exception) -> None:
+        if self._complained:
+            return  # once is enough: the next one will have the same reason
+        self._complained = True
+        self.log.error(
+            "{path}: sessions cannot be put on record ({why}); they may end with this process",
+            event="journal.failed",
+            path=self._path,
+            why=str(why),
+        )
+
+
+class NewerFormat(Exception):
+    """The file is of a later format than this program knows."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"format {found}")
+        self.found = found
+
+
+class _transaction:  # noqa: N801 - reads as a statement
+    """One transaction, rolled back when its block raises."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        self._file.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    if path != ":memory:":
+        # SQLite gives its two side files the mode of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        os.chmod(path, 0o600)
+    # A tenth of a second is how long another gateway of the same home may keep us waiting.
+    file = sqlite3.connect(path, timeout=0.1, isolation_level=None, cached_statements=16)
+    try:
+        found = int(file.execute("PRAGMA user_version").fetchone()[0])
+        if found > FORMAT:
+            raise NewerFormat(found)
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute("PRAGMA cache_size = -256")
+        file.execute(f"PRAGMA max_page_count = {PAGES_LIMIT}")
+        file.executescript(SCHEMA)
+        file.execute(f"PRAGMA user_version = {FORMAT}")
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,141 @@
+"""What servers ask their clients, and the way back of the answers.
+
+A question gets a number of the gateway's own, and only the session that was asked can answer it.  Nobody waits without
+end: a client that cannot be reached, or does not answer, is given up (`UNHEARD_TICKS`, `UNANSWERED_TICKS`).
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from attrs import define
+from msgspec import Raw
+from twisted.logger import Logger
+
+from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
+from mcpgateway.hub.sessions import Session
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+LIMIT = 100  # of one session at a time
+UNHEARD_TICKS = 60  # until the client opens a stream on which it can be asked
+UNANSWERED_TICKS = 3600  # a human may have to decide
+
+
+@define(eq=False)
+class Question:
+    """One question under way.
+
+    :ivar slot: whose child asks.
+    :ivar backend: the conversation it is asked in; a later child of the slot knows nothing of it.
+    :ivar child_id: the question's id on the child's wire.
+    """
+
+    number: int
+    slot: Any
+    backend: Any
+    child_id: Raw
+    session: Session
+    method: str
+    is_heard: bool = False
+    ticks: int = 0
+
+
+class Questions:
+    """The questions of all servers, by the number their clients know them under."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._asked: dict[int, Question] = {}
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, slot: Any, backend: Any, session: Session, method: str, message: Envelope) -> None:
+        """Ask a session's client.
+
+        :raise Overloaded: it has too many questions before it.
+        """
+        if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
+            raise Overloaded(f"the client already has {LIMIT} questions to answer")
+        number = next(self._numbers)
+        question = Question(number, slot, backend, message["id"], session, method)
+        self._asked[number] = question
+        question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
+
+    def _say(self, question: Question, message: bytes) -> bool:
+        # On the stream of the call it most likely belongs to, else on the session's own.
+        session = question.session
+        call = question.slot.newest_calls().get(session)
+        if call is not None and call.sink.noticed(call, message):
+            return True
+        session.mailbox.put(message, ("question", question.number))
+        return session.has_stream
+
+    def answered(self, session: Session, message: Message) -> bool:
+        """Take an answer; false when nobody asked this session."""
+        question = self._asked.get(jsonrpc.integer(Raw(message.id)) or 0)
+        if question is None or question.session is not session:
+            return False
+        del self._asked[question.number]
+        self._tell(question, message.envelope | {"id": question.child_id})
+        return True
+
+    def cancelled(self, backend: Any, child_id: Raw, message: Envelope, params: Envelope) -> None:
+        """A server takes its question back."""
+        for question in list(self._asked.values()):
+            if question.backend is backend and jsonrpc.same_identifier(
+                bytes(question.child_id), bytes(child_id)
+            ):
+                params["requestId"] = jsonrpc.raw(question.number)
+                message["params"] = jsonrpc.raw(params)
+                self._take_back(question, jsonrpc.encode(message))
+
+    def _take_back(self, question: Question, message: bytes) -> None:
+        del self._asked[question.number]
+        if not question.session.mailbox.withdraw(("question", question.number)):
+            self._say(question, message)
+
+    def owns_token(self, session: Session) -> bool:
+        """Whether a session has a question before it, so that it may report progress."""
+        return any(each.session is session for each in self._asked.values())
+
+    def session_ended(self, session: Session) -> None:
+        """Answer in the place of a client that has gone."""
+        for question in [each for each in self._asked.values() if each.session is session]:
+            del self._asked[question.number]
+            if question.method == "elicitation/create":
+                self._tell(question, jsonrpc.result(question.child_id, {"action": "cancel"}))
+            else:
+                self._refuse(question, ClientGone("the client has disconnected"))
+
+    def backend_ended(self, slot: Any) -> None:
+        """Take back the questions of a child that has gone."""
+        for question in [each for each in self._asked.values() if each.slot is slot]:
+            params = {"requestId": question.number, "reason": "the server has ended"}
+            note = jsonrpc.notification("notifications/cancelled", params)
+            self._take_back(question, jsonrpc.encode(note))
+
+    def tick(self) -> None:
+        """A second has passed: give up clients that do not answer."""
+        for question in list(self._asked.values()):
+            if not question.is_heard and question.session.has_stream:
+                question.is_heard, question.ticks = True, 0
+            question.ticks += 1
+            if question.ticks > (UNANSWERED_TICKS if question.is_heard else UNHEARD_TICKS):
+                params = {"requestId": question.number, "reason": "timed out"}
+                note = jsonrpc.notification("notifications/cancelled", params)
+                self._take_back(question, jsonrpc.encode(note))
+                self._refuse(question, BackendTimeout("the client did not answer in time"))
+
+    def _refuse(self, question: Question, why: GatewayError) -> None:
+        self._tell(question, jsonrpc.error(question.child_id, why))
+
+    def _tell(self, question: Question, reply: Envelope) -> None:
+        try:
+            question.backend.notify(reply)
+        except GatewayError as why:
+            self.log.debug("{server} could not be answered: {why}", server=question.slot.server.name, why=why)

@@ -1,0 +1,115 @@
+"""Whose task is whose on one child: ids learnt as the server gives them out (MCP 2025-11-25, basic/utilities/tasks)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, frozen
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
+
+LIMIT = 10_000  # tasks of one child; the oldest are forgotten
+RELATED = "io.modelcontextprotocol/related-task"
+OWNED = frozenset(("tasks/get", "tasks/result", "tasks/cancel"))
+
+
+@frozen
+class Owner:
+    """Whom a task belongs to.
+
+    :ivar session: the id of the session that began it.
+    :ivar token: that call's own progress token.
+    """
+
+    session: bytes
+    token: bytes | None
+
+
+@define
+class Tasks:
+    """The tasks of one slot, by their ids; and by the number of the call that began them, for progress."""
+
+    _by_id: dict[str, Owner]
+    _by_number: dict[int, Owner]
+
+    @classmethod
+    def none(cls) -> Tasks:
+        """No task has begun yet."""
+        return cls({}, {})
+
+    def learn(self, call: Call, reply: Envelope) -> None:
+        """Read a reply that may have begun a task."""
+        try:
+            result = jsonrpc.read_object(reply["result"], "result")
+            task = jsonrpc.read_object(result["task"], "task")
+            identifier = jsonrpc.read_string(task["taskId"], "taskId")
+        except (KeyError, GatewayError):
+            return
+        self._by_id[identifier] = self._by_number[call.number] = Owner(call.session.id, call.token)
+        if len(self._by_id) > LIMIT:
+            del self._by_id[next(iter(self._by_id))]
+        if len(self._by_number) > LIMIT:
+            del self._by_number[next(iter(self._by_number))]
+
+    def owner(self, identifier: str) -> bytes | None:
+        """The id of the session that a task belongs to."""
+        found = self._by_id.get(identifier)
+        return found.session if found is not None else None
+
+    def of_call(self, number: int) -> Owner | None:
+        """Whose task a call began."""
+        return self._by_number.get(number)
+
+    def mine(self, session: Session, reply: Envelope) -> Envelope:
+        """The answer to ``tasks/list`` without the tasks of others."""
+        try:
+            result = jsonrpc.read_object(reply["result"], "result")
+            tasks = jsonrpc.value(result["tasks"], list)
+        except (KeyError, GatewayError):
+            return reply
+        kept = [each for each in tasks if isinstance(each, dict) and self._is_of(session, each.get("taskId"))]
+        result["tasks"] = jsonrpc.raw(kept)
+        return reply | {"result": jsonrpc.raw(result)}
+
+    def _is_of(self, session: Session, identifier: Any) -> bool:
+        return isinstance(identifier, str) and self.owner(identifier) == session.id
+
+
+def related(message: Envelope) -> str | None:
+    """The task that a message says it belongs to."""
+    try:
+        params = jsonrpc.read_object(message["params"], "params")
+        meta = jsonrpc.read_object(params["_meta"], "_meta")
+        return jsonrpc.read_string(jsonrpc.read_object(meta[RELATED], RELATED)["taskId"], "taskId")
+    except (KeyError, GatewayError):
+        return None
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Learner:
+    """Stands before a call's sink and reads its answer: a task it begins, or the list of all of them."""
+
+    _tasks: Tasks
+    _sink: Any
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Learn, and pass on what is the caller's."""
+        if call.method == "tasks/list":
+            reply = self._tasks.mine(call.session, reply)
+        else:
+            self._tasks.learn(call, reply)
+        self._sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is nothing to learn."""
+        self._sink.failed(call, why)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """What is said before the answer is the caller's."""
+        return bool(self._sink.noticed(call, message))
