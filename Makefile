@@ -7,6 +7,7 @@ RUN_ARGS ?= --demo
 BIN := .venv/bin
 VENV := .venv/.made
 NPM_SERVERS := tests/servers/npm/node_modules/.made
+CONFORMANCE := tests/servers/conformance-npm/node_modules/.made
 PYPI_SERVERS := build/pypi-servers/.made
 
 .DEFAULT_GOAL := help
@@ -23,10 +24,10 @@ $(VENV): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-servers: $(NPM_SERVERS) $(PYPI_SERVERS) ## install the real MCP servers that functional tests run
+servers: $(NPM_SERVERS) $(CONFORMANCE) $(PYPI_SERVERS) ## install the real MCP servers, and the suite, of functional tests
 
-$(NPM_SERVERS): tests/servers/npm/package.json tests/servers/npm/package-lock.json
-	cd tests/servers/npm && npm ci --no-audit --no-fund --loglevel=error
+$(NPM_SERVERS) $(CONFORMANCE): %/node_modules/.made: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
 # In a virtual environment of their own: the servers and the client that drives them need different versions of mcp.
@@ -82,4 +83,4 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf tests/servers/npm/node_modules docs/_build
+	rm -rf tests/servers/npm/node_modules tests/servers/conformance-npm/node_modules docs/_build
