@@ -24,7 +24,7 @@ $(VENV): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-servers: $(NPM_SERVERS) $(CONFORMANCE) $(PYPI_SERVERS) ## install the real MCP servers, and the suite, of functional tests
+servers: $(NPM_SERVERS) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite
 
 $(NPM_SERVERS) $(CONFORMANCE): %/node_modules/.made: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
