@@ -1,0 +1,303 @@
+"""A model for agents to talk to on loopback: it asks for one call of one tool, and repeats what the tool said.
+
+It speaks as much of three dialects as the agents of these tests need, streamed or not: the messages of Anthropic, the
+chat completions and the responses of OpenAI, and the contents of Gemini. It has no opinions: a request that offers the
+tool and holds no answer of it yet is answered with the call, every other one with text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from attrs import Factory, define, frozen
+
+CALL_ID = "call_of_the_test"
+PREFIX = "The tool said: "
+"""What the model's last words begin with; an agent shows them on its stdout."""
+
+IDLE = "Nothing to do."
+
+
+@frozen
+class Tool:
+    """A tool as an agent offered it; some agents put the tools of one server into a namespace."""
+
+    name: str
+    namespace: str = ""
+
+    def is_of(self, server: str, tool: str) -> bool:
+        """Whether this is that server's tool, however the agent joins and spells the two names."""
+        return _letters(self.namespace + self.name).endswith(_letters(server) + _letters(tool))
+
+
+@frozen
+class Turn:
+    """What one request of an agent amounts to: the tools it offers, and what came of our call, if anything has."""
+
+    tools: tuple[Tool, ...]
+    results: tuple[str, ...]
+
+
+@define
+class MockModel:
+    """A running model that wants one call.
+
+    :ivar server: whose tool it asks for, as the agent's configuration names the server.
+    :ivar tool: which tool.
+    :ivar arguments: what it calls it with.
+    :ivar results: what the agent reported of the call.
+    :ivar offered: the names of all tools that it was offered, for the message of a test that fails.
+    """
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Any]
+    results: list[str] = Factory(list)
+    offered: set[str] = Factory(set)
+    requests: list[str] = Factory(list)
+    _http: ThreadingHTTPServer = Factory(lambda: ThreadingHTTPServer(("127.0.0.1", 0), _Handler))
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def wants(self, turn: Turn) -> Tool | None:
+        """Which of the offered tools it asks for now."""
+        self.offered.update(tool.namespace + tool.name for tool in turn.tools)
+        self.results.extend(result for result in turn.results if result not in self.results)
+        if turn.results:
+            return None
+        return next((tool for tool in turn.tools if tool.is_of(self.server, self.tool)), None)
+
+    def __enter__(self) -> Self:
+        self._http.model = self  # type: ignore[attr-defined]
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of an agent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: the tests show what they need."""
+
+    def do_HEAD(self) -> None:
+        self._send(b"", "text/plain")
+
+    def do_GET(self) -> None:
+        self._send_json({"object": "list", "data": [], "models": []})
+
+    def do_POST(self) -> None:
+        path = urlsplit(self.path).path
+        model: MockModel = self.server.model  # type: ignore[attr-defined]
+        body = json.loads(self._body() or b"{}")
+        model.requests.append(path)
+        for ending, speak in DIALECTS.items():
+            if re.search(ending, path):
+                events = speak(model, body, "stream" in path or bool(body.get("stream")))
+                self._send_events(events) if isinstance(events, list) else self._send_json(events)
+                return
+        self._send_json({}, 404)
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        return b"".join(self._chunks())
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def _send_json(self, value: Any, status: int = 200) -> None:
+        self._send(json.dumps(value).encode(), "application/json", status)
+
+    def _send_events(self, events: Iterable[str]) -> None:
+        self._send("".join(events).encode(), "text/event-stream")
+
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+# Anthropic: POST /v1/messages
+
+
+def _messages(model: MockModel, body: Any, is_streamed: bool) -> Any:
+    blocks = [
+        block
+        for message in body.get("messages", [])
+        if isinstance(message["content"], list)
+        for block in message["content"]
+    ]
+    results = [
+        _text(block.get("content")) for block in blocks if block.get("tool_use_id", "").startswith(CALL_ID)
+    ]
+    turn = Turn(tuple(Tool(each.get("name", "")) for each in body.get("tools") or []), tuple(results))
+    tool = model.wants(turn)
+    if tool is None:
+        words = _last_words(turn)
+        block, empty = {"type": "text", "text": words}, {"type": "text", "text": ""}
+        delta = {"type": "text_delta", "text": words}
+    else:
+        block = {"type": "tool_use", "id": CALL_ID, "name": tool.name, "input": dict(model.arguments)}
+        empty = {**block, "input": {}}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(model.arguments)}
+    stop = {"stop_reason": "tool_use" if tool else "end_turn", "stop_sequence": None}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model", "mock")}
+    message |= {"content": [block], "usage": usage, **stop}
+    if not is_streamed:
+        return message
+    begun = {**message, "content": [], "stop_reason": None}
+    return [
+        _named({"type": "message_start", "message": begun}),
+        _named({"type": "content_block_start", "index": 0, "content_block": empty}),
+        _named({"type": "content_block_delta", "index": 0, "delta": delta}),
+        _named({"type": "content_block_stop", "index": 0}),
+        _named({"type": "message_delta", "delta": stop, "usage": usage}),
+        _named({"type": "message_stop"}),
+    ]
+
+
+def _count_tokens(model: MockModel, body: Any, is_streamed: bool) -> Any:
+    return {"input_tokens": 1, "totalTokens": 1}
+
+
+# OpenAI: POST /v1/chat/completions
+
+
+def _chat(model: MockModel, body: Any, is_streamed: bool) -> Any:
+    tools = tuple(Tool(each["function"]["name"]) for each in body.get("tools") or [])
+    said = [each for each in body.get("messages", []) if each.get("role") == "tool"]
+    turn = Turn(tools, tuple(_text(each.get("content")) for each in said))
+    tool = model.wants(turn)
+    if tool is None:
+        message: dict[str, Any] = {"role": "assistant", "content": _last_words(turn)}
+    else:
+        function = {"name": tool.name, "arguments": json.dumps(model.arguments)}
+        call = {"index": 0, "id": CALL_ID, "type": "function", "function": function}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    end = "tool_calls" if tool else "stop"
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    about = {"id": "chat_1", "created": 1, "model": body.get("model", "mock")}
+    if not is_streamed:
+        choice = {"index": 0, "message": message, "finish_reason": end}
+        return {**about, "object": "chat.completion", "choices": [choice], "usage": usage}
+    about["object"] = "chat.completion.chunk"
+    first = {"index": 0, "delta": message, "finish_reason": None}
+    last = {"index": 0, "delta": {}, "finish_reason": end}
+    return [
+        _unnamed({**about, "choices": [first]}),
+        _unnamed({**about, "choices": [last], "usage": usage}),
+        "data: [DONE]\n\n",
+    ]
+
+
+# OpenAI: POST /v1/responses
+
+
+def _responses(model: MockModel, body: Any, is_streamed: bool) -> Any:
+    items = body.get("input") if isinstance(body.get("input"), list) else []
+    results = [
+        _text(each.get("output")) for each in items if each.get("call_id") == CALL_ID and "output" in each
+    ]
+    turn = Turn(tuple(_function_tools(body.get("tools") or [])), tuple(results))
+    tool = model.wants(turn)
+    if tool is None:
+        content = {"type": "output_text", "text": _last_words(turn), "annotations": []}
+        item: dict[str, Any] = {"type": "message", "id": "item_1", "role": "assistant", "content": [content]}
+    else:
+        item = {"type": "function_call", "id": "item_1", "call_id": CALL_ID, "name": tool.name}
+        item["arguments"] = json.dumps(model.arguments)
+        if tool.namespace:
+            item["namespace"] = tool.namespace
+    item["status"] = "completed"
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    response = {"id": "response_1", "object": "response", "created_at": 1, "status": "completed"}
+    response |= {"model": body.get("model", "mock"), "output": [item], "usage": usage}
+    if not is_streamed:
+        return response
+    begun = {**response, "status": "in_progress", "output": []}
+    return [
+        _named({"type": "response.created", "response": begun}),
+        _named({"type": "response.output_item.added", "output_index": 0, "item": item}),
+        _named({"type": "response.output_item.done", "output_index": 0, "item": item}),
+        _named({"type": "response.completed", "response": response}),
+    ]
+
+
+def _function_tools(offered: Iterable[Any]) -> Iterator[Tool]:
+    for each in offered:
+        if each.get("type") == "namespace":
+            yield from (Tool(inner.get("name", ""), each["name"]) for inner in each.get("tools", []))
+        elif "name" in each:
+            yield Tool(each["name"])
+
+
+# Gemini: POST /v1beta/models/MODEL:generateContent, :streamGenerateContent
+
+
+def _contents(model: MockModel, body: Any, is_streamed: bool) -> Any:
+    tools = [each for group in body.get("tools") or [] for each in group.get("functionDeclarations", [])]
+    parts = [part for content in body.get("contents", []) for part in content.get("parts", [])]
+    results = [
+        _text(part["functionResponse"].get("response")) for part in parts if "functionResponse" in part
+    ]
+    turn = Turn(tuple(Tool(each["name"]) for each in tools), tuple(results))
+    tool = model.wants(turn)
+    part = {"text": _last_words(turn)}
+    if tool is not None:
+        part = {"functionCall": {"id": CALL_ID, "name": tool.name, "args": dict(model.arguments)}}
+    candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
+    answer = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "mock"}
+    return [_unnamed(answer)] if is_streamed else answer
+
+
+DIALECTS: Mapping[str, Callable[[MockModel, Any, bool], Any]] = {
+    r"/messages$": _messages,
+    r"/count_tokens$|:countTokens$": _count_tokens,
+    r"/chat/completions$": _chat,
+    r"/responses$": _responses,
+    r":(stream)?[gG]enerateContent$": _contents,
+}
+
+
+def _last_words(turn: Turn) -> str:
+    return PREFIX + turn.results[-1] if turn.results else IDLE
+
+
+def _named(event: Mapping[str, Any]) -> str:
+    return f"event: {event['type']}\n{_unnamed(event)}"
+
+
+def _unnamed(event: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(event)}\n\n"
+
+
+def _text(content: Any) -> str:
+    """A tool's result as text, in whatever the agent wrapped it."""
+    return content if isinstance(content, str) else json.dumps(content)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
