@@ -44,6 +44,14 @@ class Turn:
     results: tuple[str, ...]
 
 
+@frozen
+class Answer:
+    """What the model says, in one piece for those who ask so, and as events for those who want a stream."""
+
+    whole: Any
+    events: list[str]
+
+
 @define
 class MockModel:
     """A running model that wants one call.
@@ -107,8 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
         model.requests.append(path)
         for ending, speak in DIALECTS.items():
             if re.search(ending, path):
-                events = speak(model, body, "stream" in path or bool(body.get("stream")))
-                self._send_events(events) if isinstance(events, list) else self._send_json(events)
+                answer = speak(model, body)
+                if "stream" in path or body.get("stream"):
+                    self._send("".join(answer.events).encode(), "text/event-stream")
+                else:
+                    self._send_json(answer.whole)
                 return
         self._send_json({}, 404)
 
@@ -126,9 +137,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_json(self, value: Any, status: int = 200) -> None:
         self._send(json.dumps(value).encode(), "application/json", status)
 
-    def _send_events(self, events: Iterable[str]) -> None:
-        self._send("".join(events).encode(), "text/event-stream")
-
     def _send(self, body: bytes, kind: str, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -140,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 # Anthropic: POST /v1/messages
 
 
-def _messages(model: MockModel, body: Any, is_streamed: bool) -> Any:
+def _messages(model: MockModel, body: Any) -> Answer:
     blocks = [
         block
         for message in body.get("messages", [])
@@ -164,10 +172,8 @@ def _messages(model: MockModel, body: Any, is_streamed: bool) -> Any:
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model", "mock")}
     message |= {"content": [block], "usage": usage, **stop}
-    if not is_streamed:
-        return message
     begun = {**message, "content": [], "stop_reason": None}
-    return [
+    events = [
         _named({"type": "message_start", "message": begun}),
         _named({"type": "content_block_start", "index": 0, "content_block": empty}),
         _named({"type": "content_block_delta", "index": 0, "delta": delta}),
@@ -175,16 +181,17 @@ def _messages(model: MockModel, body: Any, is_streamed: bool) -> Any:
         _named({"type": "message_delta", "delta": stop, "usage": usage}),
         _named({"type": "message_stop"}),
     ]
+    return Answer(message, events)
 
 
-def _count_tokens(model: MockModel, body: Any, is_streamed: bool) -> Any:
-    return {"input_tokens": 1, "totalTokens": 1}
+def _count_tokens(model: MockModel, body: Any) -> Answer:
+    return Answer({"input_tokens": 1, "totalTokens": 1}, [])
 
 
 # OpenAI: POST /v1/chat/completions
 
 
-def _chat(model: MockModel, body: Any, is_streamed: bool) -> Any:
+def _chat(model: MockModel, body: Any) -> Answer:
     tools = tuple(Tool(each["function"]["name"]) for each in body.get("tools") or [])
     said = [each for each in body.get("messages", []) if each.get("role") == "tool"]
     turn = Turn(tools, tuple(_text(each.get("content")) for each in said))
@@ -198,23 +205,23 @@ def _chat(model: MockModel, body: Any, is_streamed: bool) -> Any:
     end = "tool_calls" if tool else "stop"
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     about = {"id": "chat_1", "created": 1, "model": body.get("model", "mock")}
-    if not is_streamed:
-        choice = {"index": 0, "message": message, "finish_reason": end}
-        return {**about, "object": "chat.completion", "choices": [choice], "usage": usage}
+    choice = {"index": 0, "message": message, "finish_reason": end}
+    whole = {**about, "object": "chat.completion", "choices": [choice], "usage": usage}
     about["object"] = "chat.completion.chunk"
     first = {"index": 0, "delta": message, "finish_reason": None}
     last = {"index": 0, "delta": {}, "finish_reason": end}
-    return [
+    events = [
         _unnamed({**about, "choices": [first]}),
         _unnamed({**about, "choices": [last], "usage": usage}),
         "data: [DONE]\n\n",
     ]
+    return Answer(whole, events)
 
 
 # OpenAI: POST /v1/responses
 
 
-def _responses(model: MockModel, body: Any, is_streamed: bool) -> Any:
+def _responses(model: MockModel, body: Any) -> Answer:
     items = body.get("input") if isinstance(body.get("input"), list) else []
     results = [
         _text(each.get("output")) for each in items if each.get("call_id") == CALL_ID and "output" in each
@@ -234,15 +241,14 @@ def _responses(model: MockModel, body: Any, is_streamed: bool) -> Any:
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     response = {"id": "response_1", "object": "response", "created_at": 1, "status": "completed"}
     response |= {"model": body.get("model", "mock"), "output": [item], "usage": usage}
-    if not is_streamed:
-        return response
     begun = {**response, "status": "in_progress", "output": []}
-    return [
+    events = [
         _named({"type": "response.created", "response": begun}),
         _named({"type": "response.output_item.added", "output_index": 0, "item": item}),
         _named({"type": "response.output_item.done", "output_index": 0, "item": item}),
         _named({"type": "response.completed", "response": response}),
     ]
+    return Answer(response, events)
 
 
 def _function_tools(offered: Iterable[Any]) -> Iterator[Tool]:
@@ -256,7 +262,7 @@ def _function_tools(offered: Iterable[Any]) -> Iterator[Tool]:
 # Gemini: POST /v1beta/models/MODEL:generateContent, :streamGenerateContent
 
 
-def _contents(model: MockModel, body: Any, is_streamed: bool) -> Any:
+def _contents(model: MockModel, body: Any) -> Answer:
     tools = [each for group in body.get("tools") or [] for each in group.get("functionDeclarations", [])]
     parts = [part for content in body.get("contents", []) for part in content.get("parts", [])]
     results = [
@@ -270,10 +276,10 @@ def _contents(model: MockModel, body: Any, is_streamed: bool) -> Any:
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
     usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
     answer = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "mock"}
-    return [_unnamed(answer)] if is_streamed else answer
+    return Answer(answer, [_unnamed(answer)])
 
 
-DIALECTS: Mapping[str, Callable[[MockModel, Any, bool], Any]] = {
+DIALECTS: Mapping[str, Callable[[MockModel, Any], Answer]] = {
     r"/messages$": _messages,
     r"/count_tokens$|:countTokens$": _count_tokens,
     r"/chat/completions$": _chat,

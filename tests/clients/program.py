@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -23,9 +24,11 @@ PYPI = HERE.parents[1] / "build" / "clients-pypi"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 LIMIT_S = 300.0  # of one run: all clients at once on two cores need some twenty seconds
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # some clients paint whatever NO_COLOR says
+
 # Nothing but loopback is there for them: whatever looks elsewhere is refused at once, as the port is nobody's.
 NOWHERE = "http://127.0.0.1:9"
-OFFLINE = {name: NOWHERE for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
 OFFLINE |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
 
 
@@ -85,7 +88,7 @@ class Home:
                 code = None
             finally:
                 self.clear()
-        text = said.read_text(errors="replace")
+        text = COLOUR.sub("", said.read_text(errors="replace"))
         assert code == 0, f"{argv[0]} ended with {code}:\n{text[-3000:]}"
         return text
 

@@ -1,4 +1,4 @@
-"""The Python SDK 1.x as a client: reads jobs on its command line, prints what each call returned, one JSON line each."""
+"""The Python SDK 1.x as a client: jobs on its command line, one JSON line for each call's result."""
 
 import asyncio
 import json
