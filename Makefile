@@ -9,12 +9,14 @@ VENV := .venv/.made
 NPM_SERVERS := tests/servers/npm/node_modules/.made
 CONFORMANCE := tests/servers/conformance-npm/node_modules/.made
 PYPI_SERVERS := build/pypi-servers/.made
+NPM_CLIENTS := tests/clients/npm/node_modules/.made
+PYPI_CLIENTS := build/clients-pypi/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test lint types imports unit functional soak bench docs package clean format
+.PHONY: help venv servers run test lint types imports unit functional soak test-clients bench docs package clean format
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 venv: $(VENV) ## make .venv with the package (editable) and everything for working on it
 
@@ -66,6 +68,23 @@ functional: $(VENV) servers ## real sockets, real processes, real MCP servers
 soak: $(VENV) servers ## the long form of the functional tests
 	MCPGATEWAY_SOAK=1 $(BIN)/python -m pytest tests/functional
 
+test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.5 GB on first use
+	$(BIN)/python -m pytest tests/clients
+
+# Without the packages' own scripts: the native programs are started directly, and nothing has to be built.
+$(NPM_CLIENTS): tests/clients/npm/package.json tests/clients/npm/package-lock.json
+	cd tests/clients/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Each version in a virtual environment of its own, named as tests/clients/clients.py looks for it.
+$(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
+	for client in $$(cat $<); do \
+		folder=build/clients-pypi/$$(echo $$client | sed s/==/-/); \
+		test -x $$folder/bin/python || $(PYTHON) -m venv $$folder || exit 1; \
+		$$folder/bin/python -m pip install --quiet --disable-pip-version-check $$client || exit 1; \
+	done
+	touch $@
+
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
 	$(BIN)/python -m tests.bench
 
@@ -83,4 +102,5 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf tests/servers/npm/node_modules tests/servers/conformance-npm/node_modules docs/_build
+	rm -rf tests/servers/npm/node_modules tests/servers/conformance-npm/node_modules
+	rm -rf tests/clients/npm/node_modules docs/_build
