@@ -111,10 +111,9 @@ class Pidfd:
         return "pidfd"
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back, once."""
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def is_readable(descriptor: int) -> bool:
