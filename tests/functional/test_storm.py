@@ -1,0 +1,49 @@
+"""Many sessions at once, each message judged by a model of who may see it."""
+
+import asyncio
+import os
+import secrets
+from random import Random
+
+import pytest
+
+from tests.support.gateway import IS_SOAK
+from tests.support.storm import SteadyGateway, Storm
+
+pytestmark = pytest.mark.functional
+
+SECONDS = 300 if IS_SOAK else 20
+PLACES = 50 if IS_SOAK else 20
+
+
+@pytest.fixture
+def seed():
+    """What the dice of a storm begin with; say ``MCPGATEWAY_STORM_SEED`` to have one again."""
+    chosen = os.environ.get("MCPGATEWAY_STORM_SEED") or secrets.token_hex(4)
+    print(f"MCPGATEWAY_STORM_SEED={chosen}")
+    return chosen
+
+
+def blown(directory, seed, *, restarts):
+    """What a storm against a gateway has shown."""
+    with SteadyGateway(directory, Random(seed)) as gateway:
+        storm = Storm(gateway, seed, PLACES, SECONDS)
+        world = asyncio.run(storm.blow(restarts=restarts))
+        assert "Traceback" not in gateway.log, gateway.log
+    print(dict(world.counts))
+    return world
+
+
+class StormTests:
+    """Storms."""
+
+    def test_storm(self, tmp_path, seed):
+        """Everybody hears what is theirs, all of it, once, and nothing else."""
+        world = blown(tmp_path, seed, restarts=False)
+        assert world.wrong == []
+
+    def test_storm_with_restarts(self, tmp_path, seed):
+        """The same while the gateway is killed again and again: only what was under way is lost."""
+        world = blown(tmp_path, seed, restarts=True)
+        assert world.wrong == []
+        assert world.kills > 2

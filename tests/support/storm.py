@@ -1,0 +1,511 @@
+"""A storm: many sessions that do at random what clients do, for a while, each judged by a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from math import inf
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import define, field
+
+from tests.support.gateway import Gateway, eventually, server
+from tests.support.http_client import message, text_of
+from tests.support.real_servers import ROOT
+from tests.support.storm_client import CAPABILITIES, Session
+from tests.support.storm_model import BACK, LEVELS, RESUMABLE, Call, Member, Setting, World
+
+SHARED = ("north", "south", "east")
+OWN = ("mine", "yours")
+CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "celle", "dresden")]
+WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather.py")]
+HANDS = 2  # calls that a session has under way at a time
+ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
+RESTART_EVERY_S = 4.0
+TOOLS = 11  # that the server lists
+PORTS = range(
+    12_000, 32_000
+)  # below those that outgoing connections are given: one to itself would take the port
+
+Judge = Callable[[Call, Any], str | None]
+
+
+def servers() -> dict[str, Any]:
+    """The entries of a storm's servers."""
+    shared = {name: server(WEATHER, share="global") for name in SHARED}
+    return shared | {name: server(WEATHER, share="session") for name in OWN}
+
+
+class SteadyGateway(Gateway):
+    """A gateway that has the same port after each start."""
+
+    def __init__(self, directory: Path, random: Random) -> None:
+        self._port = free_port(random)
+        super().__init__(directory, servers(), options=("--port", str(self._port)))
+
+
+def free_port(random: Random) -> int:
+    """A port that nobody listens on, and that no outgoing connection is given by chance."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+@define(eq=False)
+class Storm:
+    """One storm against one gateway.
+
+    :ivar until: when the last new work is begun.
+    """
+
+    gateway: Gateway
+    seed: str
+    places: int
+    seconds: float
+    world: World = field(init=False)
+    until: float = field(init=False, default=0.0)
+    sessions: list[Session] = field(init=False, factory=list)
+    abandoned: list[Session] = field(init=False, factory=list)
+    url: str = field(init=False, default="")
+
+    async def blow(self, *, restarts: bool = False) -> World:
+        """Let it blow, calm down, and clean up."""
+        clock = asyncio.get_running_loop().time
+        self.url = self.gateway.url
+        self.world = World(clock)
+        self.until = clock() + self.seconds
+        places = [
+            asyncio.create_task(self._guarded(self._place(nth), f"place {nth}")) for nth in range(self.places)
+        ]
+        if restarts:
+            await self._guarded(self._restarts(), "restarts")
+        await asyncio.gather(*places)
+        await self._guarded(self._calm(), "the calm after the storm")
+        await self._guarded(self._clean_up(), "cleaning up")
+        for each in self.world.members:
+            each.last_words()
+        return self.world
+
+    async def _guarded(self, work: Any, what: str) -> None:
+        try:
+            await work
+        except Exception as why:
+            self.world.complain(what, f"broke: {why!r}")
+            if not isinstance(why, AssertionError):
+                raise
+
+    @property
+    def is_blowing(self) -> bool:
+        """Whether new work is begun."""
+        return self.world.clock() < self.until
+
+    def others(self) -> list[Session]:
+        """The sessions that live."""
+        return self.sessions
+
+    async def _restarts(self) -> None:
+        while self.is_blowing:
+            await asyncio.sleep(RESTART_EVERY_S)
+            await asyncio.gather(*(each.settled(BACK) for each in self.sessions))
+            self.world.killed()
+            await asyncio.to_thread(self.gateway.kill)
+            self.world.epoch += 1
+            await asyncio.to_thread(self.gateway.start)
+
+    async def _place(self, nth: int) -> None:
+        """One session after the other, until the storm is over."""
+        name = (*SHARED, *OWN)[nth % 5]
+        version = ("2025-06-18", "2025-11-25")[nth // 5 % 2]
+        if nth in {7, 8}:
+            name, version = SHARED[nth % 3], "2025-03-26"
+        lives = 0
+        while self.is_blowing:
+            lives += 1
+            random = Random(f"{self.seed}/{nth}/{lives}")
+            member = Member(self.world, f"s{nth:02}.{lives:03}", name, name in OWN, version)
+            session = Session(self.url, member, random, self.others)
+            await session.begin()
+            self.sessions.append(session)
+            await self._live(session)
+
+    async def _live(self, session: Session) -> None:
+        random, clock = session.random, self.world.clock
+        leaves = clock() + random.uniform(3, 15)
+        hands = [session.spawn(Hand(self, session, nth).work()) for nth in range(HANDS)]
+        while clock() < leaves and self.is_blowing:
+            await asyncio.sleep(0.1)
+        session.is_leaving = True
+        manner = (
+            random.choice(("politely", "politely", "in a hurry", "silently")) if self.is_blowing else "not"
+        )
+        if manner in {"politely", "not"}:
+            await asyncio.gather(*hands)
+            await session.settled()
+        if manner == "not":
+            return
+        self.world.counts[f"left {manner}"] += 1
+        self.sessions.remove(session)
+        if manner == "silently":
+            await session.vanish()
+            await self._abandon(session)
+        else:
+            await session.end()
+            await asyncio.gather(*hands)
+            session.close()
+
+    async def _abandon(self, session: Session) -> None:
+        self.abandoned.append(session)
+        if len(self.abandoned) > ABANDONED:
+            first = self.abandoned.pop(0)
+            await first.end()
+            first.close()
+
+    async def _calm(self) -> None:
+        """After the storm each session is told what it should be, and each answer has come."""
+        await asyncio.gather(*(each.settled() for each in self.sessions))
+        hands = [Hand(self, each, HANDS) for each in self.sessions]
+        await asyncio.gather(*(each.session.reopened() for each in hands))
+        for deed in (Hand.whoami, Hand.touch_own, Hand.change, Hand.echo):
+            await asyncio.gather(*(deed(each) for each in hands))
+        await asyncio.gather(*(each.settled() for each in self.sessions))
+
+    async def _clean_up(self) -> None:
+        for group in (self.abandoned, self.sessions):
+            await asyncio.gather(*(each.end() for each in group))
+            for each in group:
+                each.close()
+        await asyncio.to_thread(
+            eventually, lambda: self.gateway.health()["calls"] == 0, "no call is under way"
+        )
+        await asyncio.to_thread(
+            eventually, lambda: not self._left_behind(), "the sessions' own children are gone"
+        )
+
+    def _left_behind(self) -> set[int]:
+        shared = {pid for name in SHARED for pid in self.gateway.backend(name)["pids"]}
+        return set(self.gateway.children()) - shared
+
+
+@define(eq=False)
+class Hand:
+    """What one session does, one thing after the other."""
+
+    storm: Storm
+    session: Session
+    nth: int
+    _done: int = field(init=False, default=0)
+
+    @property
+    def member(self) -> Member:
+        """The model's half of the session."""
+        return self.session.member
+
+    @property
+    def random(self) -> Random:
+        """The session's dice."""
+        return self.session.random
+
+    async def work(self) -> None:
+        """Do things until the session leaves or the storm is over."""
+        doings = [doing for doing, weight in WEIGHTS.items() for _ in range(weight)]
+        while self.storm.is_blowing and not self.session.is_leaving:
+            await self.random.choice(doings)(self)
+            await asyncio.sleep(self.random.choice((0, 0.05, 0.2, 0.4)))
+
+    async def request(self, kind: str, method: str, params: Any, judge: Judge, **more: Any) -> Call:
+        """Send a request of any kind; the parameters may be made from the call's text."""
+        call = self.prepared(kind, judge, **more)
+        return await self.session.call(call, method, params(call.text) if callable(params) else params)
+
+    def prepared(self, kind: str, judge: Judge, **more: Any) -> Call:
+        """A call with the next id; ids are small numbers, or the same digits as text, as those of other clients are."""
+        self._done += 1
+        number = self._done * (HANDS + 1) + self.nth
+        text = f"{self.member.name}#{self.nth}.{self._done}"
+        return Call(self.either(number), kind, text, judge, **more)
+
+    def either(self, number: int) -> int | str:
+        """A number, or its digits as text."""
+        return number if self.random.random() < 0.8 else str(number)
+
+    async def tool(self, kind: str, judge: Judge, arguments: Any = None, **manner: Any) -> Call:
+        """Call a tool; its arguments hold the call's text."""
+        return await self.session.call(*self.prepared_tool(kind, judge, arguments), **manner)
+
+    def prepared_tool(
+        self, kind: str, judge: Judge, arguments: Any = None, **more: Any
+    ) -> tuple[Call, str, Any]:
+        """A tool call that has yet to be sent."""
+        call = self.prepared(kind, judge, **more)
+        params = {
+            "name": kind,
+            "arguments": {"text": call.text} if arguments is None else arguments(call.text),
+        }
+        if call.token is not None:
+            params["_meta"] = {"progressToken": call.token}
+        return call, "tools/call", params
+
+    async def echo(self) -> None:
+        """Hear one's own words."""
+        await self.tool("echo", same_text)
+
+    async def big(self) -> None:
+        """Hear them with much behind them, some of the time without listening for a while."""
+        size = self.random.choice((1_000, 100_000, 100_000))
+
+        def judge(call: Call, result: Any) -> str | None:
+            text = text_of({"result": result})
+            return None if text == call.text + "x" * size else f"{len(text)} bytes that begin {text[:50]!r}"
+
+        hold_s = self.random.choice((0, 0, 0.5, 1.5))
+        await self.tool("big", judge, lambda text: {"text": text, "bytes": size}, hold_s=hold_s)
+
+    def progressing(self, steps: int, ms: float) -> tuple[Call, str, Any]:
+        """A call that reports progress, to the token that each hand of each session uses again and again."""
+        prepared = self.prepared_tool("progress", same_text, token=self.either(self.nth), steps=steps)
+        prepared[2]["arguments"] |= {"steps": steps, "ms": ms}
+        return prepared
+
+    async def progress(self) -> None:
+        """Hear how far a call has come."""
+        prepared = self.progressing(self.random.randint(1, 6), self.random.choice((0, 5, 30)))
+        await self.session.call(*prepared, hold_s=self.random.choice((0, 0, 0, 0.5)))
+
+    async def resume(self) -> None:
+        """Hear it over several connections, where streams can be taken up again."""
+        if self.member.is_resumable:
+            drops = self.random.randint(1, 3)
+            await self.session.call(*self.progressing(6, self.random.choice((0, 20, 60))), drops=drops)
+
+    async def slow(self) -> None:
+        """Wait for an answer while others get theirs."""
+        ms = self.random.choice((50, 200, 1000))
+        await self.tool("slow", same_text, lambda text: {"text": text, "ms": ms})
+
+    async def cancel(self) -> None:
+        """Begin something, and take it back, maybe too late."""
+        kind = self.random.choice(("slow", "progress", "ask"))
+        if kind == "progress":
+            prepared = self.progressing(6, 30)
+        elif kind == "ask" and self.can_be_asked:
+            prepared = self.asking()
+        else:
+            prepared = self.prepared_tool("slow", same_text, lambda text: {"text": text, "ms": 300})
+        call = prepared[0]
+        running = self.session.spawn(self.session.call(*prepared))
+        await asyncio.sleep(self.random.choice((0, 0.01, 0.05, 0.2, 0.3)))
+        if not call.is_over:
+            call.may_fail = call.may_fail or "cancelled"
+            self.storm.world.counts["cancelled"] += 1
+            await self.session.tell(
+                message(None, "notifications/cancelled", {"requestId": call.id, "reason": "storm"})
+            )
+        await running
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether its server may ask it something."""
+        return self.member.is_own
+
+    def asking(self) -> tuple[Call, str, Any]:
+        """A call whose answer is what the client says to a question."""
+        kind = self.random.choice(("elicit", "elicit", "sample", "roots"))
+
+        def judge(call: Call, result: Any) -> str | None:
+            wanted = {"text": call.text, "said": self.session.said.get(call.text)}
+            return None if value_of(result) == wanted else f"{result}, not {wanted}"
+
+        prepared = self.prepared_tool(kind, judge)
+        if kind == "elicit" and self.member.version >= RESUMABLE and self.random.random() < 0.5:
+            prepared[2]["arguments"]["mode"] = "url"
+        return prepared
+
+    async def ask(self) -> None:
+        """Be asked something by the server."""
+        if self.can_be_asked:
+            await self.session.call(*self.asking())
+
+    async def subscribe(self) -> None:
+        """Want to hear of a resource, of one's own or of everybody's, maybe for the second time."""
+        uri = self.random.choice(
+            [*CITIES, f"weather://{self.member.name}/a", f"weather://{self.member.name}/b"]
+        )
+        async with self.alone(uri) as is_alone:
+            if is_alone:
+                span = self.member.subscribes(uri)
+                call = await self.request("subscribe", "resources/subscribe", {"uri": uri}, nothing)
+                if call.result is not None:
+                    span.answered = self.storm.world.clock()
+
+    async def unsubscribe(self) -> None:
+        """Want to hear of it no more."""
+        uris = [uri for uri, spans in self.member.spans.items() if spans[-1].ended == inf]
+        uri = self.random.choice(uris or [""])
+        async with self.alone(uri) as is_alone:
+            if uri and is_alone:
+                spans = self.member.unsubscribes(uri)
+                call = await self.request("unsubscribe", "resources/unsubscribe", {"uri": uri}, nothing)
+                if call.result is not None:
+                    for span in spans:
+                        span.ended = min(span.ended, self.storm.world.clock())
+
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[bool]:
+        """Keep the session's other hand from changing the same; false when it is doing so."""
+        if what in self.member.busy:
+            yield False
+            return
+        self.member.busy.add(what)
+        try:
+            yield True
+        finally:
+            self.member.busy.discard(what)
+
+    async def touch(self) -> None:
+        """Touch a resource that somebody may be subscribed to."""
+        near = [each.member for each in self.storm.sessions if each.member.child == self.member.child]
+        other = self.random.choice(near or [self.member])
+        await self.touch_one(self.random.choice([*CITIES, *self.member.spans, *other.spans]))
+
+    async def touch_own(self) -> None:
+        """Touch everything that the session is subscribed to."""
+        for uri in list(self.member.spans):
+            await self.touch_one(uri)
+
+    async def touch_one(self, uri: str) -> None:
+        """Touch a resource; those who are subscribed hear of it."""
+        world = self.storm.world
+        prepared = self.prepared_tool("touch", either, lambda text: {"uri": uri, "mark": text})
+        deed = world.begin(self.member, "touch", prepared[0].text, uri)
+        call = await self.session.call(*prepared)
+        if call.result is not None:
+            world.touched(deed, is_heard=value_of(call.result))
+
+    async def change(self) -> None:
+        """Change the list of tools; everybody of the same child hears of it."""
+        world = self.storm.world
+        prepared = self.prepared_tool("change", either, lambda text: {"mark": text})
+        deed = world.begin(self.member, "change", prepared[0].text, "")
+        call = await self.session.call(*prepared)
+        if call.result is not None:
+            world.changed(deed)
+
+    async def log(self) -> None:
+        """Have something logged; those hear it whose level admits it."""
+        world = self.storm.world
+        level = self.random.choice(LEVELS)
+        prepared = self.prepared_tool("log", either, lambda text: {"level": level, "mark": text})
+        deed = world.begin(self.member, "log", prepared[0].text, level)
+        call = await self.session.call(*prepared)
+        if call.result is not None:
+            world.logged(deed, is_said=value_of(call.result))
+
+    async def set_level(self) -> None:
+        """Say which log messages are worth hearing."""
+        async with self.alone("level") as is_alone:
+            if is_alone:
+                setting = Setting(self.random.choice(LEVELS), self.storm.world.clock())
+                self.member.settings.append(setting)
+                call = await self.request("setLevel", "logging/setLevel", {"level": setting.level}, nothing)
+                if call.result is not None:
+                    setting.answered = self.storm.world.clock()
+
+    async def whoami(self) -> None:
+        """Ask the child who it is and to whom it was introduced."""
+
+        def judge(call: Call, result: Any) -> str | None:
+            told = value_of(result)
+            self.member.served_by(told["pid"])
+            mine = {
+                "protocolVersion": self.member.version,
+                "capabilities": CAPABILITIES,
+                "clientInfo": {"name": self.member.name, "version": "1"},
+            }
+            (seen, *more) = told["handshakes"]
+            is_right = seen == mine if self.member.is_own else seen["capabilities"] == {}
+            return None if is_right and not more else f"{told}"
+
+        await self.tool("whoami", judge, lambda text: {})
+
+    async def list_tools(self) -> None:
+        """Ask what there is."""
+
+        def judge(call: Call, result: Any) -> str | None:
+            return None if len(result["tools"]) == TOOLS else f"{result}"
+
+        await self.request("list", "tools/list", None, judge)
+
+    async def refuse(self) -> None:
+        """Be refused, with one's own words."""
+        await self.request("refuse", "weather/refuse", lambda text: {"text": text}, nothing)
+
+    async def ping(self) -> None:
+        """Ask whether anybody is there."""
+        await self.request("ping", "ping", None, nothing)
+
+    async def break_stream(self) -> None:
+        """Cut the GET stream, open a second one, or read nothing from it for a while."""
+        async with self.alone("stream") as is_alone:
+            if not is_alone:
+                return
+            deed = self.random.choice(("drop", "drop", "replace", "hold"))
+            if deed == "drop":
+                await self.session.drop_stream()
+            elif deed == "replace":
+                await self.session.replace_stream()
+            else:
+                await self.session.hold_stream(self.random.choice((0.3, 1.0, 2.0)))
+
+
+def same_text(call: Call, result: Any) -> str | None:
+    """The answer is the call's own text."""
+    return None if text_of({"result": result}) == call.text else f"{result}"
+
+
+def nothing(call: Call, result: Any) -> str | None:
+    """The answer says nothing but that it was done."""
+    return None if result == {} else f"{result}"
+
+
+def either(call: Call, result: Any) -> str | None:
+    """The answer is yes or no."""
+    return None if isinstance(value_of(result), bool) else f"{result}"
+
+
+def value_of(result: Any) -> Any:
+    """The value in a tool's result."""
+    return json.loads(text_of({"result": result}))
+
+
+WEIGHTS = {
+    Hand.echo: 12,
+    Hand.big: 2,
+    Hand.progress: 8,
+    Hand.resume: 5,
+    Hand.slow: 4,
+    Hand.cancel: 5,
+    Hand.ask: 8,
+    Hand.subscribe: 6,
+    Hand.unsubscribe: 4,
+    Hand.touch: 10,
+    Hand.change: 2,
+    Hand.log: 6,
+    Hand.set_level: 3,
+    Hand.whoami: 3,
+    Hand.list_tools: 2,
+    Hand.refuse: 2,
+    Hand.ping: 2,
+    Hand.break_stream: 2,
+}
+"""How often each thing is done."""

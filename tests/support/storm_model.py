@@ -1,0 +1,458 @@
+"""What each session of a storm may hear, must hear, and has heard.
+
+# Note [Two moments for each deed]
+What a server says because of a call, it says before it answers the call, so it was said, and passed on to whom it
+concerned, between the sending of the call and the arrival of the answer.  A session's own state changes in the same
+way between a request and its answer.  With both as intervals of the test's one clock, no judgement needs a margin:
+
+- an update was *allowed* if the session may have been subscribed at some moment of the deed, and *owed* if it surely was
+  at each moment of it.  So an update is allowed however late it is read, as long as its touch began before the answer to
+  ``unsubscribe`` had come; and one whose touch began later is wrong on any stream;
+- a log message was allowed if some level that may have been in force at some moment of the deed admits it;
+- whoever had its GET stream open at each moment of a ``change`` must be told once more after the deed began.
+
+A request that a crash took the answer of has no second moment: its effect stays possible until the next one is answered.
+
+# Note [What is owed]
+Only sessions whose GET stream was open all the time are owed something.  With event ids that includes times in which
+the connection was away, since the stream is taken up where it was left; without them, and when the gateway is killed,
+what was under way is lost, and nobody owes it any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from attrs import Factory, define, field
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+RESUMABLE = "2025-11-25"  # the first revision whose streams bear event ids
+CHANGED = "notifications/tools/list_changed"
+CHANGES = (CHANGED, "notifications/resources/list_changed")  # of what the server has declared
+QUESTIONS = {"elicit": "elicitation/create", "sample": "sampling/createMessage", "roots": "roots/list"}
+BACK = "list_changed after the restart"
+
+
+@define(eq=False)
+class Span:
+    """From the request that began something to the answer that ended it."""
+
+    asked: float
+    answered: float = inf
+    unasked: float = inf
+    ended: float = inf
+
+
+@define(eq=False)
+class Setting:
+    """One ``logging/setLevel``."""
+
+    level: str
+    asked: float
+    answered: float = inf
+
+
+@define(eq=False)
+class Deed:
+    """A touch, a change or a log message: something that a call makes the server tell."""
+
+    mark: str
+    doer: Member = field(repr=False)
+    what: str
+    begun: float
+    done: float = inf
+
+
+@define(eq=False)
+class Call:
+    """One request of a session, and what has come of it.
+
+    :ivar id: as JSON has it, so that ``1`` and ``"1"`` are two.
+    :ivar text: what its answer, its progress and its question have to name.
+    :ivar judge: complains about a result, or returns nothing.
+    :ivar may_fail: why an error is as good as a result, as far as anybody knows.
+    :ivar epoch: of the gateway that it was sent to.
+    """
+
+    id: Any
+    kind: str
+    text: str
+    judge: Callable[[Call, Any], str | None]
+    token: Any = None
+    steps: int = 0
+    progress: int = 0
+    answers: int = 0
+    result: Any = None
+    error: Any = None
+    may_fail: str = ""
+    question: str = ""
+    epoch: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its answer has come."""
+        return self.answers > 0
+
+
+class World:
+    """All that happens in a storm.
+
+    :ivar wrong: what should not have been.
+    :ivar epoch: odd while the gateway is being killed, one more after it, so that a call knows what it lived through.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.wrong: list[str] = []
+        self.epoch = 0
+        self.members: list[Member] = []
+        self.deeds: dict[str, Deed] = {}
+        self.changes: dict[str, list[Deed]] = {}
+        self.counts: Counter[str] = Counter()
+        self.questions: dict[str, Member] = {}
+        self.pids: dict[tuple[int, int], str] = {}
+
+    @property
+    def kills(self) -> int:
+        """How often the gateway was killed."""
+        return (self.epoch + 1) // 2
+
+    def complain(self, who: str, what: str) -> None:
+        """Note that something is wrong."""
+        self.wrong.append(f"[{self.clock():.3f}, {self.kills} kills] {who}: {what}")
+
+    def is_explained(self, epoch: int) -> bool:
+        """Whether what began in that epoch may have been lost with a gateway."""
+        return epoch != self.epoch or epoch % 2 == 1
+
+    def killed(self) -> None:
+        """The gateway is about to be killed: what is under way may be lost."""
+        self.epoch += 1
+        self.questions.clear()
+        for each in self.members:
+            each.interrupted()
+            if each.is_here:
+                each.owed[BACK] = self.clock()
+
+    def begin(self, doer: Member, kind: str, mark: str, what: str) -> Deed:
+        """Somebody makes a server tell something."""
+        deed = self.deeds[mark] = Deed(mark, doer, what, self.clock())
+        if kind == "change":
+            self.changes.setdefault(doer.child, []).append(deed)
+        return deed
+
+    def touched(self, deed: Deed, *, is_heard: bool) -> None:
+        """A touch was answered; the server says whether anybody is subscribed there."""
+        deed.done = self.clock()
+        near = [each for each in self.members if each.child == deed.doer.child]
+        sure = [each for each in near if each.is_subscribed(deed.what, deed.begun, deed.done)]
+        if sure and not is_heard:
+            self.complain(
+                sure[0].name, f"is subscribed to {deed.what}, and its server does not know: {deed.mark}"
+            )
+        if is_heard and not any(each.may_hear(deed.what, deed.begun, deed.done) for each in near):
+            self.complain(deed.doer.child, f"is subscribed to {deed.what}, and no session is: {deed.mark}")
+        for each in sure:
+            each.owe(deed.mark, deed.begun)
+
+    def changed(self, deed: Deed) -> None:
+        """A change was answered."""
+        deed.done = self.clock()
+        for each in self.members:
+            if each.child == deed.doer.child and each.changed_at <= deed.begun:
+                each.owe(CHANGED, deed.begun)
+
+    def logged(self, deed: Deed, *, is_said: bool) -> None:
+        """A log message was answered; the server says whether its level admitted it."""
+        deed.done = self.clock()
+        level = deed.doer.sure_level(deed.begun, deed.done)
+        if level is None or LEVELS.index(level) > LEVELS.index(deed.what):
+            return
+        if not is_said:
+            deed.doer.complain(f"has set {level}, and its server does not know: {deed.mark} at {deed.what}")
+        else:
+            deed.doer.owe(deed.mark, deed.begun)
+
+
+@define(eq=False)
+class Member:
+    """One session as the model sees it.
+
+    :ivar child: who serves it: the name of a shared server, or its own name.
+    :ivar is_here: from the answer to ``initialize`` until it wants to end.
+    :ivar open_since: since when nothing can have been lost on its GET stream.
+    :ivar owed: what it must hear, and since when.
+    :ivar busy: what is being changed, and must not be changed a second time meanwhile.
+    :ivar pid: the process that served it last, after so many kills.
+    """
+
+    world: World = field(repr=False)
+    name: str
+    server: str
+    is_own: bool
+    version: str
+    is_here: bool = False
+    open_since: float | None = None
+    changed_at: float = -inf
+    owed: dict[str, float] = Factory(dict)
+    calls: dict[str, Call] = Factory(dict)
+    spans: dict[str, list[Span]] = Factory(dict)
+    settings: list[Setting] = Factory(list)
+    heard: set[str] = Factory(set)
+    changes: Counter[str] = Factory(Counter)
+    event_ids: set[str] = Factory(set)
+    questions: dict[str, str] = Factory(dict)
+    taken_back: set[str] = Factory(set)
+    born: float = field(init=False)
+    born_after: int = field(init=False)
+    pid: tuple[int, int] = (0, 0)
+    busy: set[str] = Factory(set)
+
+    def __attrs_post_init__(self) -> None:
+        self.born, self.born_after = self.world.clock(), self.world.kills
+        self.world.members.append(self)
+
+    @property
+    def child(self) -> str:
+        """Which process serves it, by name."""
+        return self.name if self.is_own else self.server
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether its streams bear event ids."""
+        return self.version >= RESUMABLE
+
+    def complain(self, what: str) -> None:
+        """Something is wrong with this session."""
+        self.world.complain(f"{self.name} ({self.server}, {self.version})", what)
+
+    # What it is owed.
+
+    def owe(self, what: str, since: float) -> None:
+        """It must hear something, unless it has, or could not."""
+        if (
+            self.is_here
+            and what not in self.heard
+            and self.open_since is not None
+            and self.open_since <= since
+        ):
+            self.owed.setdefault(what, self.world.clock())
+
+    def opened(self) -> None:
+        """A GET stream is open."""
+        if self.open_since is None:
+            self.open_since = self.world.clock()
+
+    def interrupted(self) -> None:
+        """What was under way to it may be lost."""
+        self.open_since = None
+        self.owed.clear()
+
+    # What it has said.
+
+    def subscribes(self, uri: str) -> Span:
+        """A ``resources/subscribe`` is sent."""
+        span = Span(self.world.clock())
+        self.spans.setdefault(uri, []).append(span)
+        return span
+
+    def unsubscribes(self, uri: str) -> list[Span]:
+        """A ``resources/unsubscribe`` is sent; the spans that its answer ends."""
+        still = [span for span in self.spans.get(uri, ()) if span.ended == inf]
+        for span in still:
+            span.unasked = min(span.unasked, self.world.clock())
+        return still
+
+    def ended(self) -> None:
+        """Its end was answered."""
+        for spans in self.spans.values():
+            for span in spans:
+                span.ended = min(span.ended, self.world.clock())
+
+    def ends(self) -> None:
+        """Its end is asked for."""
+        self.is_here = False
+        self.owed.clear()
+        for uri in self.spans:
+            self.unsubscribes(uri)
+
+    def may_hear(self, uri: str, begun: float, done: float) -> bool:
+        """Whether it may have been subscribed at some moment."""
+        return any(span.asked <= done and begun <= span.ended for span in self.spans.get(uri, ()))
+
+    def is_subscribed(self, uri: str, begun: float, done: float) -> bool:
+        """Whether it surely was subscribed at each moment."""
+        return any(span.answered <= begun and done <= span.unasked for span in self.spans.get(uri, ()))
+
+    def levels(self, begun: float, done: float) -> list[Setting]:
+        """The settings one of which may have been in force at some moment; none stands for none so far."""
+        sent = [each for each in self.settings if each.asked <= done]
+        settled = [at for at, each in enumerate(sent) if each.answered <= begun]
+        return sent[settled[-1] :] if settled else [Setting(LEVELS[0], -inf), *sent]
+
+    def sure_level(self, begun: float, done: float) -> str | None:
+        """The level that surely was in force at each moment, if it has ever set one."""
+        levels = self.levels(begun, done)
+        return levels[0].level if len(levels) == 1 and levels[0].answered <= begun else None
+
+    def served_by(self, pid: int) -> None:
+        """A process of that id serves it."""
+        kills, before = self.pid
+        self.pid = (self.world.kills, pid)
+        if kills == self.world.kills and before not in {0, pid}:
+            self.complain(f"was served by {before} and is served by {pid}, without a restart")
+        if kills != self.world.kills and before == pid:
+            self.complain(f"is served by {pid}, that has survived the gateway")
+        whose = self.world.pids.setdefault(self.pid, self.child)
+        if whose != self.child:
+            self.complain(f"is served by {pid}, as {whose} is")
+
+    # What it hears.
+
+    def hears(self, message: Any, call: Call | None, epoch: int) -> None:
+        """Judge a message that a gateway of that epoch sent on the stream of a call, or on the GET stream."""
+        self.world.counts[message.get("method", "answer")] += 1
+        if message.get("jsonrpc") != "2.0":
+            self.complain(f"heard what is no JSON-RPC: {message}")
+        elif call is not None and call.is_over:
+            self.complain(f"heard more after the answer to {call.text}: {message}")
+        elif "method" not in message:
+            self._hears_answer(message, call)
+        elif "id" in message:
+            self._hears_question(message)
+        else:
+            self._hears_notice(message["method"], message.get("params", {}), message, call)
+        if message.get("method") in CHANGES and epoch == self.world.epoch:
+            self._knows_of_changes(message["method"])
+
+    def _hears_answer(self, message: Any, call: Call | None) -> None:
+        if call is None:
+            self.complain(f"heard an answer on its GET stream: {message}")
+            return
+        call.answers += 1
+        if json.dumps(message.get("id")) != json.dumps(call.id):
+            self.complain(f"asked {call.text} as {call.id!r} and was answered {message}")
+        elif "error" in message:
+            call.error = message["error"]
+            self._hears_error(call)
+        else:
+            call.result = message["result"]
+            if call.progress != call.steps:
+                self.complain(f"heard {call.progress} of {call.steps} steps of {call.text} before its answer")
+            complaint = call.judge(call, call.result)
+            if complaint:
+                self.complain(f"asked {call.text} ({call.kind}) and was answered {complaint}")
+
+    def _hears_error(self, call: Call) -> None:
+        code, text = call.error.get("code"), call.error.get("message")
+        if call.kind == "refuse" and (code, text) == (4711, call.text):
+            return
+        if self.world.is_explained(call.epoch) and text:
+            return
+        if call.may_fail == "cancelled" and code != -32800:
+            self.complain(f"cancelled {call.text} and was answered {call.error}")
+        elif not call.may_fail or not text:
+            self.complain(f"asked {call.text} ({call.kind}) and was answered {call.error}")
+
+    def _hears_question(self, message: Any) -> None:
+        method, number = message["method"], json.dumps(message["id"])
+        text = question_text(message)
+        call = self.calls.get(text)
+        if call is None or QUESTIONS.get(call.kind) != method or not self.is_own:
+            self.complain(f"was asked what it has no part in: {message}")
+        elif call.question:
+            self.complain(f"was asked a second time for {text}: {message}")
+        elif call.is_over and not call.may_fail:
+            self.complain(f"was asked after the answer to {text}: {message}")
+        else:
+            call.question = number
+        if self.world.questions.setdefault(number, self) is not self:
+            self.complain(
+                f"was asked under the id of a question to {self.world.questions[number].name}: {message}"
+            )
+        self.questions[number] = text
+
+    def _hears_notice(self, method: str, params: Any, message: Any, call: Call | None) -> None:
+        if method == "notifications/progress":
+            self._hears_progress(params, message, call)
+        elif method == "notifications/resources/updated":
+            self._hears_deed(params.get("_meta", {}).get("mark"), message, self._may_update)
+        elif method == "notifications/message":
+            self._hears_deed((params.get("data") or {}).get("mark"), message, self._may_log)
+        elif method in CHANGES:
+            self._hears_change(method, params.get("_meta", {}).get("mark"), message)
+        elif method == "notifications/cancelled" and self.is_own:
+            self.taken_back.add(json.dumps(params.get("requestId")))
+        else:
+            self.complain(f"heard {message}")
+
+    def _hears_progress(self, params: Any, message: Any, call: Call | None) -> None:
+        if call is None or json.dumps(call.token) != json.dumps(params.get("progressToken")):
+            self.complain(f"heard progress that is not of {call and call.text}: {message}")
+            return
+        call.progress += 1
+        if (params["progress"], params["message"]) != (call.progress, f"{call.text} {call.progress}"):
+            self.complain(f"heard {message} as step {call.progress} of {call.text}")
+
+    def _hears_deed(self, mark: str, message: Any, may: Callable[[Deed, Any], bool]) -> None:
+        deed = self.world.deeds.get(mark)
+        if deed is None or deed.doer.child != self.child:
+            self.complain(f"heard what nobody of its server has done: {message}")
+        elif mark in self.heard:
+            self.complain(f"heard twice: {message}")
+        elif not may(deed, message["params"]):
+            self.complain(
+                f"heard what it may not: {message}, of {deed}, with {self.spans} and {self.settings}"
+            )
+        self.heard.add(mark)
+        self.owed.pop(mark, None)
+
+    def _may_update(self, deed: Deed, params: Any) -> bool:
+        until = min(deed.done, self.world.clock())
+        return params["uri"] == deed.what and self.may_hear(deed.what, deed.begun, until)
+
+    def _may_log(self, deed: Deed, params: Any) -> bool:
+        levels = self.levels(deed.begun, min(deed.done, self.world.clock()))
+        rank = LEVELS.index(deed.what)
+        return params["level"] == deed.what and any(LEVELS.index(each.level) <= rank for each in levels)
+
+    def _hears_change(self, method: str, mark: str | None, message: Any) -> None:
+        self.changes[method] += 1
+        if mark is not None and self.world.deeds[mark].doer.child != self.child:
+            self.complain(f"heard of another server's change: {message}")
+        made = sum(each.done >= self.born for each in self.world.changes.get(self.child, ()))
+        made = made if method == CHANGED else 0
+        if self.changes[method] > made + 2 * (self.world.kills - self.born_after):
+            self.complain(f"heard {self.changes[method]} times {method}, of {made} changes")
+
+    def _knows_of_changes(self, method: str) -> None:
+        if method == CHANGED:
+            self.changed_at = self.world.clock()
+            self.owed.pop(CHANGED, None)
+            self.owed.pop(BACK, None)
+
+    def hears_event(self, identifier: str) -> None:
+        """Judge the id of an event."""
+        if identifier in self.event_ids:
+            self.complain(f"heard the event {identifier} twice")
+        self.event_ids.add(identifier)
+
+    def last_words(self) -> None:
+        """Judge what can only be judged in the end."""
+        for number in self.taken_back - set(self.questions):
+            self.complain(f"was told that a question is cancelled that it was never asked: {number}")
+        for call in self.calls.values():
+            if not call.is_over and not call.may_fail:
+                self.complain(f"was never answered {call.text} ({call.kind})")
+
+
+def question_text(message: Any) -> str:
+    """Which call a server's question names."""
+    params = message.get("params", {})
+    if message["method"] == "sampling/createMessage":
+        return str(params["messages"][0]["content"]["text"])
+    return str(params.get("message") or params.get("_meta", {}).get("mark"))
