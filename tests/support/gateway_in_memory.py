@@ -25,9 +25,9 @@ from mcpgateway.rules.access import Policy
 from mcpgateway.service import make_hub, session_ids
 from tests.support.doors import MemoryTransport
 
-HELLO = {
+HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
-    "capabilities": {"tools": {}, "logging": {}, "tasks": {}},
+    "capabilities": {"tools": {"listChanged": True}, "logging": {}, "tasks": {}},
     "serverInfo": {"name": "m"},
 }
 
@@ -121,13 +121,13 @@ class Answer:
 
     @property
     def events(self) -> list[Any]:
-        """The messages of a chunked event stream, as far as they have come."""
+        """The messages of a chunked event stream, as far as they have come; a primer has none."""
         data, text = self.body, b""
         while data:
             size, _, rest = data.partition(b"\r\n")
             text += rest[: int(size, 16)]
             data = rest[int(size, 16) + 2 :]
-        return [json.loads(line[6:]) for line in text.split(b"\n") if line.startswith(b"data: ")]
+        return [json.loads(line[6:]) for line in text.split(b"\n") if line.startswith(b"data: {")]
 
 
 class Client:
