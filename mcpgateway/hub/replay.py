@@ -36,7 +36,6 @@ class Trail:
 
     :ivar request: the id of the request that opened it.
     :ivar place: the place of its latest event.
-    :ivar lost: the place of the latest of its events that is kept no more.
     :ivar sink: who carries the stream on, while it lasts.
     :ivar ended: the tick it ended in, or None.
     """
@@ -44,7 +43,6 @@ class Trail:
     number: int
     request: bytes = b""
     place: int = 0
-    lost: int = 0
     sink: Any = field(default=None, repr=False)
     ended: int | None = None
 
@@ -124,8 +122,7 @@ class Replay:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        trail, place, message = self._events.popleft()
-        trail.lost = place
+        _, _, message = self._events.popleft()
         self._resize(-len(message))
 
     def _resize(self, by: int) -> None:

@@ -181,8 +181,8 @@ class McpDoor:
         missed = replay.after(trail, place.place) if trail is not None else []
         if place.stream == STANDING:
             self.streams.stand(exchange, session, missed)
-        elif trail is None or (trail.ended is not None and trail.lost > place.place):
-            _give_up(exchange, place)
+        elif trail is None or (trail.ended is not None and not missed and trail.place > place.place):
+            _give_up(exchange, place)  # the answer is kept no more; of what came before it, a part may be missing
         elif trail.ended is not None and not missed:
             exchange.answer(204)
         else:
