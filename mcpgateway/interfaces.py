@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any
@@ -257,6 +257,19 @@ class IProcessTable(Interface):
 
     def is_alive(pid: int) -> bool:
         """Whether that process runs (a zombie does not); true where it cannot be told."""
+
+
+class IExitWatch(Interface):
+    """Tells when processes end that are not our children."""
+
+    def watch(pid: int, on_exit: Callable[[int], None]) -> bool:
+        """Have ``on_exit(pid)`` called once when that process has ended; false where it cannot be told."""
+
+    def forget(pid: int) -> None:
+        """Stop watching a process."""
+
+    def close() -> None:
+        """Stop watching all of them."""
 
 
 class IDoor(Interface):

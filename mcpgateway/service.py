@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import GatewaySettings, Limits, ServerSpec, Settings
+from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.listeners import Listeners, bind
@@ -22,15 +23,18 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
+from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.peers import holders
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
@@ -59,6 +63,7 @@ class GatewayService(Service):
     factory: ChannelFactory = field(repr=False)
     mcp: McpDoor = field(repr=False)
     switchboard: Switchboard = field(repr=False)
+    owners: Owners = field(repr=False)
     reaper: Reaper = field(repr=False)
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
@@ -108,6 +113,7 @@ class GatewayService(Service):
             self.mcp.streams.tick,
             self._expire,
             self.switchboard.questions.tick,
+            self.owners.tick,
             self._reap,
             self._tidy,
         )
@@ -127,6 +133,7 @@ class GatewayService(Service):
     def _reap(self) -> None:
         if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
             self.reaper.look_around()
+            self.owners.tidy()
 
     def _tidy(self) -> None:
         if self.switchboard.sessions.now % TIDY_TICKS == 0:
@@ -149,6 +156,7 @@ class GatewayService(Service):
         if self._heart.running:
             self._heart.stop()
         self.factory.abort_all()
+        self.owners.close()
         self.switchboard.sessions.store.close()
 
     async def _drained(self) -> None:
@@ -187,7 +195,10 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     switchboard = make_hub(settings.servers, limits, Launcher(reactor, ward), reactor, ids, store)
-    mcp = McpDoor(switchboard)
+    table = processes.ProcessTable()
+    reaper = Reaper(switchboard.sessions, switchboard, table)
+    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
+    mcp = McpDoor(switchboard, owners)
     policy = policy_of(settings.gateway)
 
     def make_site() -> Any:
@@ -197,12 +208,13 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
 
     started_at = reactor.seconds()
-    factory = ChannelFactory(Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site), reactor)
+    root = Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site)
+    callers = Callers(trusts_others=settings.gateway.trust_other_users)
+    factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
-    reaper = Reaper(switchboard.sessions, switchboard, processes.ProcessTable())
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, switchboard, reaper, housekeeping, ward
+        settings, home, reactor, listeners, factory, mcp, switchboard, owners, reaper, housekeeping, ward
     )
 
 

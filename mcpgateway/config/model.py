@@ -68,6 +68,7 @@ class GatewaySettings:
     bind_address: str = "127.0.0.1"
     listen: tuple[str, ...] = ()
     allow_remote: bool = False
+    trust_other_users: bool = False
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

@@ -137,8 +137,9 @@ def _gateway(before: GatewaySettings, place: Place, warnings: list[str]) -> Gate
         found["http_port"] = values.whole(place.at("http_port"), 0, 65535)
     if place.has("bind_address"):
         found["bind_address"] = _address(place.at("bind_address"))
-    if place.has("allow_remote"):
-        found["allow_remote"] = values.flag(place.at("allow_remote"))
+    for key in ("allow_remote", "trust_other_users"):
+        if place.has(key):
+            found[key] = values.flag(place.at(key))
     if place.has("auth_mcp_transport"):
         allowed = ("", "loopback-only", "bearer-required")
         found["auth_mcp_transport"] = values.one_of(place.at("auth_mcp_transport"), allowed)

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import IProcessTable
-from mcpgateway.rules.reaping import SessionFacts, judge
+from mcpgateway.rules.reaping import SessionFacts, Why, judge
 
 
 class Reaper:
@@ -31,6 +31,11 @@ class Reaper:
             if session is not None:
                 self._switchboard.park(session, verdict.why.value)
         return len(verdicts)
+
+    def owner_ended(self, sessions: list[Session]) -> None:
+        """Put aside the sessions of a process that has exited."""
+        for session in sessions:
+            self._switchboard.park(session, Why.OWNER_DEAD.value)
 
     def _facts(self) -> list[SessionFacts]:
         busy = {call.session for slot in self._switchboard.pool for call in slot.calls()}

@@ -40,6 +40,7 @@ class Session:
     :ivar epoch: names this life of the session; no other of this or any session has the same.
     :ivar params: the client's ``initialize`` parameters, kept only where a child of its own is started with them.
     :ivar owner: the process that it belongs to, or None.
+    :ivar is_unclaimed: nobody has looked yet whether that process lives, or who else it may belong to.
     :ivar seen: the tick of its last request.
     :ivar uris: the resources it is subscribed to.
     :ivar is_stale: what its client knows of the server may be out of date.
@@ -53,6 +54,7 @@ class Session:
     epoch: str = ""
     params: Envelope | None = field(default=None, repr=False)
     owner: int | None = None
+    is_unclaimed: bool = False
     level: str = DEFAULT_LEVEL
     has_level: bool = False
     seen: int = 0
@@ -137,6 +139,7 @@ class Sessions:
         issued = self._ids.read(identifier)
         session = Session(identifier, server, principal, version, issued, self._new_epoch(), params)
         session.seen = self.now
+        session.is_unclaimed = True
         self._by_id[identifier] = session
         return session
 
@@ -187,6 +190,7 @@ class Sessions:
         session = Session(identifier, server, principal, issued.version, issued, self._new_epoch())
         session.params = _params(record)
         session.owner = record.owner
+        session.is_unclaimed = True
         session.seen = self.now
         session.is_stale = True
         if record.level is not None:

@@ -28,10 +28,11 @@ class RouteClass(Enum):
 
 
 class Reach(Enum):
-    """How near the peer is, by its address, never by a header."""
+    """How near the peer is, by its connection, never by a header."""
 
     SOCKET = "Unix socket"
     LOOPBACK = "loopback"
+    OTHER_USER = "loopback, as another user of this machine"
     REMOTE = "remote"
 
 
@@ -111,6 +112,12 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
     if facts.credential is Credential.WRONG:
         return Deny(401, "Unauthorized: the token is not valid")
+    if facts.reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
+        return Deny(
+            403,
+            "Forbidden: the connection belongs to another user of this machine"
+            " (gateway.trust_other_users is off)",
+        )
     if facts.reach is Reach.REMOTE:
         if not policy.allow_remote or policy.loopback_only:
             return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from zope.interface import implementer
 
 from mcpgateway.config.model import Limits
 from mcpgateway.host.journal import Journal
-from mcpgateway.hub.reaper import Reaper
-from mcpgateway.interfaces import IProcessTable, ISessionStore
+from mcpgateway.interfaces import ISessionStore
 from mcpgateway.rules.reaping import IDLE_TICKS, OWNED_IDLE_TICKS
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
@@ -20,17 +18,6 @@ HELLO_WITH_SUBSCRIPTIONS = {
     "capabilities": {**HELLO["capabilities"], "resources": {"subscribe": True, "listChanged": True}},
 }
 LISTS = [f"notifications/{kind}/list_changed" for kind in ("tools", "resources")]
-
-
-@implementer(IProcessTable)
-class LivingProcesses:
-    """A table in which all live but those that a test has ended."""
-
-    def __init__(self) -> None:
-        self.dead: set[int] = set()
-
-    def is_alive(self, pid: int) -> bool:
-        return pid not in self.dead
 
 
 @pytest.fixture
@@ -276,10 +263,6 @@ class TombstoneTests:
 class PutAsideTests:
     """Sessions that give back what they hold, and come back when they are used."""
 
-    def reaper(self, gateway: MemoryGateway, processes: LivingProcesses | None = None) -> Reaper:
-        """The gateway's reaper."""
-        return Reaper(gateway.sessions, gateway.switchboard, processes or LivingProcesses())
-
     def test_silence(self, store: ISessionStore) -> None:
         """After half an hour its child goes, and its buffers; its id brings both back."""
         gateway = begun(store)
@@ -289,7 +272,7 @@ class PutAsideTests:
         hush = gateway.listen(one)
         hush.channel.connectionLost(None)  # type: ignore[arg-type]
         child = gateway.child
-        reaper = self.reaper(gateway)
+        reaper = gateway.reaper
         gateway.sessions.now += IDLE_TICKS - 1
         assert reaper.look_around() == 0
         gateway.sessions.now += 1
@@ -309,7 +292,7 @@ class PutAsideTests:
         listening, calling = session(gateway), session(gateway)
         ears = gateway.listen(listening)
         calling.call(1)
-        reaper = self.reaper(gateway)
+        reaper = gateway.reaper
         gateway.sessions.now += 10 * IDLE_TICKS
         assert reaper.look_around() == 0
         ears.channel.connectionLost(None)  # type: ignore[arg-type]
@@ -324,7 +307,7 @@ class PutAsideTests:
         gateway = begun(store)
         one, two = (session(gateway, X_Client_Pid="77") for _ in range(2))
         stranger = session(gateway, X_Client_Pid="78")
-        reaper = self.reaper(gateway)
+        reaper = gateway.reaper
         gateway.sessions.now += OWNED_IDLE_TICKS - 1
         assert reaper.look_around() == 0
         assert ping(one) == 200
@@ -337,11 +320,10 @@ class PutAsideTests:
     def test_a_dead_owner(self, store: ISessionStore) -> None:
         """Its sessions give back their children, and end their streams; nobody else's do."""
         gateway = begun(store)
-        processes = LivingProcesses()
         one, other = session(gateway, "own", X_Client_Pid="77"), session(gateway, "own", X_Client_Pid="78")
         ears = gateway.listen(one)
-        processes.dead.add(77)
-        assert self.reaper(gateway, processes).look_around() == 1
+        gateway.processes.dead.add(77)
+        assert gateway.reaper.look_around() == 1
         assert ears.transport.taken.endswith(b"0\r\n\r\n")
         assert [each.owner for each in gateway.sessions] == [78]
         assert ping(other) == 200

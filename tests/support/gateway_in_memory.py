@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from typing import Any
 
 from attrs import define, field
@@ -19,8 +20,10 @@ from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import Gone, IChild, ILauncher, ISessionStore, Launch
+from mcpgateway.interfaces import Gone, IChild, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
 from mcpgateway.service import make_hub, session_ids
 from tests.support.doors import MemoryTransport
@@ -104,6 +107,48 @@ class MemoryLauncher:
         child = MemoryChild(1000 + len(self.children), receiver, self.hello)
         self.children.append(child)
         return child
+
+
+@implementer(IProcessTable, IExitWatch)
+@define
+class MemoryProcesses:
+    """A machine on which every process lives until the test ends it.
+
+    :ivar dead: those that have ended.
+    :ivar watched: those whose end is waited for.
+    :ivar sockets: which process holds which socket.
+    :ivar searches: what was asked about them.
+    """
+
+    dead: set[int] = field(factory=set)
+    watched: dict[int, Any] = field(factory=dict)
+    sockets: dict[int, int] = field(factory=dict)
+    searches: list[set[int]] = field(factory=list)
+
+    def is_alive(self, pid: int) -> bool:
+        return pid not in self.dead
+
+    def watch(self, pid: int, on_exit: Callable[[int], None]) -> bool:
+        self.watched[pid] = on_exit
+        return True
+
+    def forget(self, pid: int) -> None:
+        del self.watched[pid]
+
+    def close(self) -> None:
+        self.watched.clear()
+
+    def holders(self, inodes: Collection[int]) -> dict[int, int]:
+        """Which process holds each of these sockets."""
+        self.searches.append(set(inodes))
+        return {inode: self.sockets[inode] for inode in inodes if inode in self.sockets}
+
+    def exit(self, pid: int) -> None:
+        """Let a process end."""
+        self.dead.add(pid)
+        told = self.watched.pop(pid, None)
+        if told is not None:
+            told(pid)
 
 
 @define
@@ -192,6 +237,7 @@ class MemoryGateway:
         limits: Limits | None = None,
         store: ISessionStore | None = None,
         more: tuple[ServerSpec, ...] = (),
+        processes: MemoryProcesses | None = None,
     ) -> None:
         limits = limits or Limits()
         self.clock = Clock()
@@ -206,7 +252,12 @@ class MemoryGateway:
         ids = session_ids("a key of forty-three characters for the tests")
         self.switchboard = make_hub(servers, limits, self.launcher, self.clock, ids, self.store)
         self.sessions = self.switchboard.sessions
-        self.door = McpDoor(self.switchboard)
+        self.processes = processes or MemoryProcesses()
+        self.reaper = Reaper(self.sessions, self.switchboard, self.processes)
+        self.owners = Owners(
+            self.sessions, self.processes, self.processes, self.processes.holders, self.reaper.owner_ended
+        )
+        self.door = McpDoor(self.switchboard, self.owners)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
         root = Root(servers, self.door, guard, limits, lambda: make_site(self.switchboard, census))
@@ -240,6 +291,7 @@ class MemoryGateway:
             self.sessions.now += 1
             self.factory.sweep()
             self.door.streams.tick()
+            self.owners.tick()
             self.switchboard.questions.tick()
             for slot in self.switchboard.pool:
                 slot.expire()

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.doors.http.bodies import BadChunk, ChunkedBody, CountedBody
+from mcpgateway.doors.http.callers import Caller, Introduce, by_address
 from mcpgateway.doors.http.exchange import CLOSE, KEEP_ALIVE, STATUS_LINES, Exchange
 from mcpgateway.doors.http.head import CHUNKED, HEAD_LIMIT, BadHead, Head, HeadReader, read_head, too_long
 from mcpgateway.doors.http.outlet import Outlet
@@ -83,10 +84,10 @@ class Channel:
         "_lingered",
         "_reader",
         "age",
+        "caller",
         "factory",
         "is_last",
         "outlet",
-        "peer",
         "phase",
         "secure",
         "transport",
@@ -94,7 +95,7 @@ class Channel:
 
     outlet: Outlet
     transport: Any
-    peer: Any
+    caller: Caller
     secure: bool
 
     def __init__(self, factory: ChannelFactory) -> None:
@@ -121,7 +122,7 @@ class Channel:
     def makeConnection(self, transport: Any) -> None:
         """Get ready for the first request."""
         self.transport = transport
-        self.peer = transport.getPeer()
+        self.caller = self.factory.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
         self.outlet = Outlet(self, transport, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
@@ -448,14 +449,18 @@ class Channel:
 class ChannelFactory:
     """Makes a channel for each connection, and lets time pass for them.
 
+    :ivar introduce: tells who is at the other end of a new connection.
     :ivar connections: the open ones.
     :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
     :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
     """
 
-    def __init__(self, door: IDoor, clock: IReactorTime | None = None) -> None:
+    def __init__(
+        self, door: IDoor, clock: IReactorTime | None = None, introduce: Introduce = by_address
+    ) -> None:
         self.door = door
+        self.introduce = introduce
         self.connections: set[Channel] = set()
         self.heads: dict[bytes, Head] = {}
         self.is_draining = False

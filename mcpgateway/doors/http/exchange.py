@@ -6,8 +6,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress
-
 from mcpgateway.doors.http.head import Head
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ class Exchange:
     :ivar query: as sent, without its question mark.
     :ivar version: ``1.0`` or ``1.1``.
     :ivar headers: by lower-case name; shared between requests, so never changed.
+    :ivar caller: who is at the other end.
     :ivar body: empty until the request has arrived whole.
     :ivar route: free for the door.
     :ivar on_gone: called once if the client disconnects before the answer is finished.
@@ -47,13 +46,13 @@ class Exchange:
         "_channel",
         "answered",
         "body",
+        "caller",
         "gone",
         "head",
         "headers",
         "method",
         "on_gone",
         "path",
-        "peer",
         "query",
         "route",
         "secure",
@@ -70,7 +69,7 @@ class Exchange:
         self.version = head.version
         self.headers = head.headers
         self.body = b""
-        self.peer: IAddress = channel.peer
+        self.caller = channel.caller
         self.secure: bool = channel.secure
         self.route: Any = None
         self.on_gone: Callable[[], None] | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.rules.access import Credential, Facts, Pass, Policy, Reach, RouteClass, Verdict, judge
 
@@ -25,7 +23,7 @@ class Guard:
         """Pass or refuse; a request with nothing but a Host header is remembered by it."""
         headers = exchange.headers
         host = headers.get(b"host")
-        reach = reach_of(exchange.peer)
+        reach = exchange.caller.reach
         if b"origin" in headers or b"sec-fetch-site" in headers or b"authorization" in headers:
             return self._judge(exchange, route, reach)
         key = (host, route, reach)
@@ -53,13 +51,3 @@ class Guard:
             credential,
         )
         return judge(facts, self._policy)
-
-
-def reach_of(peer: Any) -> Reach:
-    """How near a peer is, by the address of its connection."""
-    if isinstance(peer, IPv4Address):
-        return Reach.LOOPBACK if peer.host.startswith("127.") else Reach.REMOTE
-    if isinstance(peer, IPv6Address):
-        near = peer.host == "::1" or peer.host.startswith("::ffff:127.")
-        return Reach.LOOPBACK if near else Reach.REMOTE
-    return Reach.SOCKET if isinstance(peer, UNIXAddress) else Reach.REMOTE

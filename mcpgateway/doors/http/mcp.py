@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Batch
-from mcpgateway.doors.http.guards import reach_of
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
+from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
@@ -45,9 +45,10 @@ class McpDoor:
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard) -> None:
+    def __init__(self, switchboard: Switchboard, owners: Owners) -> None:
         self.streams = Streams(switchboard.sessions)
         self._switchboard = switchboard
+        self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
@@ -80,7 +81,7 @@ class McpDoor:
             if message.method == "initialize" and message.kind is Kind.REQUEST:
                 self._initialize(exchange, server, principal, message)
                 return
-            session = self._session(headers, server, principal)
+            session = self._session(exchange, server, principal)
         except MalformedMessage as why:
             if not self._batch(exchange, server, principal, takes):
                 exchange.answer(400, jsonrpc.error_bytes(_known_id(exchange.body), why))
@@ -96,11 +97,15 @@ class McpDoor:
             self._take(session, message)
             exchange.answer(202, b"")
 
-    def _session(self, headers: Any, server: ServerSpec, principal: str) -> Session:
+    def _session(self, exchange: Any, server: ServerSpec, principal: str) -> Session:
+        headers = exchange.headers
         version = headers.get(b"mcp-protocol-version")
         if version is not None and not is_legacy(version):
             raise UnsupportedVersion(UNSUPPORTED)
-        return self._switchboard.session(headers.get(b"mcp-session-id"), server, principal)
+        session = self._switchboard.session(headers.get(b"mcp-session-id"), server, principal)
+        if session.is_unclaimed:
+            self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        return session
 
     def _submit(self, session: Session, message: Message, sink: Any) -> None:
         call = Call(session, message.method, message.id, None, sink)
@@ -125,7 +130,7 @@ class McpDoor:
             members = jsonrpc.read_batch(exchange.body)
             if members is None:
                 return False
-            session = self._session(exchange.headers, server, principal)
+            session = self._session(exchange, server, principal)
         except MalformedMessage:
             return False
         except GatewayError as why:
@@ -162,7 +167,7 @@ class McpDoor:
             refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
             return
         try:
-            session = self._session(headers, server, principal)
+            session = self._session(exchange, server, principal)
         except GatewayError as why:
             exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
             return
@@ -182,7 +187,9 @@ class McpDoor:
         if place.stream == STANDING:
             self.streams.stand(exchange, session, missed)
         elif trail is None or (trail.ended is not None and not missed and trail.place > place.place):
-            _give_up(exchange, place)  # the answer is kept no more; of what came before it, a part may be missing
+            _give_up(
+                exchange, place
+            )  # the answer is kept no more; of what came before it, a part may be missing
         elif trail.ended is not None and not missed:
             exchange.answer(204)
         else:
@@ -194,7 +201,7 @@ class McpDoor:
                 trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
-        owner = _owner(exchange, message)
+        owner = self._owners.living(_said_owner(exchange, message), exchange.caller.pid)
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
@@ -205,6 +212,7 @@ class McpDoor:
         if exchange.gone:
             self._switchboard.end(session, "its client did not wait for it")
             return
+        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello}
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
@@ -278,10 +286,10 @@ def _known_id(body: bytes) -> bytes:
         return b"null"
 
 
-def _owner(exchange: Any, message: Message) -> int | None:
+def _said_owner(exchange: Any, message: Message) -> int | None:
     # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
     # another machine's means nothing here.
-    if reach_of(exchange.peer) is Reach.REMOTE:
+    if exchange.caller.reach is Reach.REMOTE:
         return None
     header = exchange.headers.get(b"x-client-pid")
     try:

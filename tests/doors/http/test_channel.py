@@ -250,7 +250,7 @@ class AcceptanceTests:
         assert exchange.headers[b"x-one"] == b"1, 2"
         assert exchange.headers[b"cookie"] == b"a=b; c=d"
         assert wire.door.bodies == [b"body"]
-        assert exchange.peer == wire.transport.getPeer()
+        assert exchange.caller.address == wire.transport.getPeer()
         assert exchange.secure is False
 
     def test_judges_a_head_before_its_body(self) -> None:

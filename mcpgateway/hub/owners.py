@@ -1,0 +1,98 @@
+"""Whose sessions are whose: the process that a session belongs to, and that process's end.
+
+An owner is what its client says (``X-Client-Pid``, ``clientInfo.pid``), else the process at the other end of the
+connection.  That one is looked for after the answer to ``initialize``, for all sessions of a tick at once, since the
+kernel's list of open files is long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from twisted.logger import Logger
+
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.interfaces import IExitWatch, IProcessTable
+
+Holders = Callable[[Collection[int]], dict[int, int]]
+Ended = Callable[[list[Session]], None]
+
+
+class Owners:
+    """Finds owners, and has them watched.
+
+    :param holders: which process holds each of some sockets (`mcpgateway.host.peers.holders`).
+    :param ended: is told the sessions of an owner that has exited.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        processes: IProcessTable,
+        watch: IExitWatch,
+        holders: Holders,
+        ended: Ended,
+    ) -> None:
+        self._sessions = sessions
+        self._processes = processes
+        self._watch = watch
+        self._holders = holders
+        self._ended = ended
+        self._sought: list[tuple[Session, int]] = []
+        self._watched: set[int] = set()
+
+    def living(self, *pids: int | None) -> int | None:
+        """The first of these that can be an owner: a number of a process that has gone says nothing."""
+        return next((pid for pid in pids if pid and self._is_other(pid)), None)
+
+    def _is_other(self, pid: int) -> bool:
+        return pid != os.getpid() and self._processes.is_alive(pid)
+
+    def claim(self, session: Session, pid: int, inode: int) -> None:
+        """See whether a session's owner lives; else it belongs to whoever is at the other end of its connection.
+
+        :param pid: that process, 0 if it is not known.
+        :param inode: the number of its socket, 0 if it is not known.
+        """
+        session.is_unclaimed = False
+        owner = self.living(session.owner, pid)
+        self._give(session, owner)
+        if owner is None and inode:
+            self._sought.append((session, inode))
+
+    def tick(self) -> None:
+        """A second has passed: look for the owners of the sessions that have begun in it."""
+        if not self._sought:
+            return
+        sought, self._sought = self._sought, []
+        found = self._holders({inode for _, inode in sought})
+        for session, inode in sought:
+            pid = found.get(inode, 0)
+            if self._sessions.named(session.id) is session and pid and self._is_other(pid):
+                self._give(session, pid)
+
+    def _give(self, session: Session, pid: int | None) -> None:
+        if session.owner != pid:
+            session.owner = pid
+            self._sessions.remember(session)
+        if pid is not None and pid not in self._watched and self._watch.watch(pid, self._exited):
+            self._watched.add(pid)
+
+    def _exited(self, pid: int) -> None:
+        self._watched.discard(pid)
+        self._ended(self._sessions.owned_by(pid))
+
+    def tidy(self) -> None:
+        """Stop watching the processes that own nothing any more."""
+        for pid in self._watched - {session.owner for session in self._sessions}:
+            self._watched.discard(pid)
+            self._watch.forget(pid)
+
+    def close(self) -> None:
+        """Stop watching all of them."""
+        self._sought.clear()
+        self._watched.clear()
+        self._watch.close()

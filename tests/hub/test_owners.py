@@ -1,0 +1,206 @@
+"""Whose sessions are whose, and what happens when an owner ends."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from mcpgateway.doors.http.callers import Caller
+from mcpgateway.host.journal import Journal
+from mcpgateway.rules.access import Reach
+from tests.support.gateway_in_memory import Client, MemoryGateway
+
+INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}}
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    """A gateway with one shared and one stateful server."""
+    return MemoryGateway()
+
+
+def client_of(gateway: MemoryGateway, *, pid: int = 0, inode: int = 0, **headers: str) -> Client:
+    """A client whose connection tells this of itself."""
+    gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.LOOPBACK, pid, inode)
+    return gateway.client(**{name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def owners(gateway: MemoryGateway) -> list[int | None]:
+    """The owners of all sessions in use."""
+    return [session.owner for session in gateway.sessions]
+
+
+class ClaimTests:
+    """Who becomes the owner."""
+
+    def test_whoever_holds_the_connection(self, gateway: MemoryGateway) -> None:
+        """It is looked for after the answer, once for all sessions of a second."""
+        gateway.processes.sockets |= {11: 501, 12: 502}
+        for inode in (11, 12, 13):
+            client_of(gateway, inode=inode).initialize(**INITIALIZE)
+        assert owners(gateway) == [None, None, None]
+        gateway.tick(3)
+        assert owners(gateway) == [501, 502, None]
+        assert gateway.processes.searches == [{11, 12, 13}]
+
+    def test_on_a_unix_socket(self, gateway: MemoryGateway) -> None:
+        """The kernel tells the process with the connection."""
+        client_of(gateway, pid=501).initialize(**INITIALIZE)
+        assert owners(gateway) == [501]
+
+    @pytest.mark.parametrize(
+        ("info", "headers", "owner"),
+        [
+            ({"pid": 77}, {}, 77),
+            ({"pid": 77}, {"X_Client_Pid": "78"}, 78),
+            ({}, {"X_Client_Pid": "78"}, 78),
+            ({}, {"X_Client_Pid": "99"}, 501),
+            ({"pid": 99}, {}, 501),
+            ({"pid": "77"}, {"X_Client_Pid": "none"}, 501),
+            ({"pid": -1}, {"X_Client_Pid": "0"}, 501),
+            ({"pid": 2**40}, {"X_Client_Pid": "9" * 30}, 501),
+            ({"pid": os.getpid()}, {}, 501),
+        ],
+    )
+    def test_what_the_client_says(
+        self, gateway: MemoryGateway, info: dict[str, Any], headers: dict[str, str], owner: int
+    ) -> None:
+        """It comes first; nonsense, a process that has gone, and the gateway itself say nothing."""
+        gateway.processes.dead.add(99)
+        gateway.processes.sockets[11] = 501
+        client_of(gateway, inode=11, **headers).initialize(**INITIALIZE, clientInfo={"name": "c", **info})
+        gateway.tick()
+        assert owners(gateway) == [owner]
+
+    def test_from_another_machine(self, gateway: MemoryGateway) -> None:
+        """A number of its processes means nothing here."""
+        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        client = gateway.client(**{"X-Client-Pid": "77", "Authorization": "Bearer bearer-token"})
+        assert client.initialize(**INITIALIZE).status == 403
+        assert owners(gateway) == []
+
+    def test_a_caller_that_has_gone(self, gateway: MemoryGateway) -> None:
+        """A program that lived only for one request leaves a session without an owner."""
+        gateway.processes.sockets[11] = 501
+        gateway.processes.dead.add(501)
+        client_of(gateway, inode=11).initialize(**INITIALIZE)
+        gateway.tick()
+        assert owners(gateway) == [None]
+        assert gateway.processes.watched == {}
+
+    def test_a_session_that_ended_meanwhile(self, gateway: MemoryGateway) -> None:
+        """Nobody is looked for."""
+        gateway.processes.sockets[11] = 501
+        client = client_of(gateway, inode=11)
+        client.initialize(**INITIALIZE)
+        client.ask(b"", "DELETE")
+        gateway.tick()
+        assert gateway.processes.watched == {}
+
+    def test_calls_look_for_nobody(self, gateway: MemoryGateway) -> None:
+        """Once it is known that there is no owner, no later request asks again."""
+        client = client_of(gateway, inode=11)
+        client.initialize(**INITIALIZE)
+        gateway.tick()
+        gateway.processes.sockets[11] = 501
+        client.call(1, "ping")
+        gateway.tick()
+        assert owners(gateway) == [None]
+
+
+class RevivalTests:
+    """Owners of sessions that were put aside, or that an earlier gateway had."""
+
+    def revived(self, gateway: MemoryGateway, client: Client, inode: int) -> MemoryGateway:
+        """The next gateway, at which the client has used its session."""
+        following = MemoryGateway(store=gateway.store, processes=gateway.processes)
+        again = client_of(following, inode=inode, **client.headers)
+        assert again.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 200
+        following.tick()
+        return following
+
+    def test_still_there(self, gateway: MemoryGateway) -> None:
+        """The owner on record is watched again."""
+        client = client_of(gateway, X_Client_Pid="77")
+        client.initialize(**INITIALIZE)
+        gateway.processes.watched.clear()
+        gateway.processes.sockets[12] = 502
+        following = self.revived(gateway, client, 12)
+        assert owners(following) == [77]
+        assert set(gateway.processes.watched) == {77}
+
+    def test_gone(self, gateway: MemoryGateway) -> None:
+        """Where it has gone the session belongs to whoever uses it now, and that is on record."""
+        client = client_of(gateway, X_Client_Pid="77")
+        client.initialize(**INITIALIZE)
+        gateway.processes.dead.add(77)
+        gateway.processes.sockets[12] = 502
+        following = self.revived(gateway, client, 12)
+        assert owners(following) == [502]
+        assert following.reaper.look_around() == 0
+        assert owners(self.revived(following, client, 0)) == [502]
+
+
+class EndTests:
+    """The end of an owner."""
+
+    def test_at_once(self, gateway: MemoryGateway) -> None:
+        """Its sessions are put aside, children and streams with them; those of others are left."""
+        clients = [client_of(gateway, X_Client_Pid=pid) for pid in ("77", "77", "78")]
+        for client in clients:
+            client.path = "/own/mcp"
+            client.initialize(**INITIALIZE)
+        ears = gateway.listen(clients[0])
+        gateway.processes.exit(77)
+        assert owners(gateway) == [78]
+        assert ears.transport.taken.endswith(b"0\r\n\r\n")
+        assert [bool(slot.pid) for slot in gateway.switchboard.pool].count(True) == 1
+
+    def test_its_ids_stay_good(self, gateway: MemoryGateway) -> None:
+        """Whoever goes on with one of its sessions gets it back, and keeps it."""
+        client = client_of(gateway, X_Client_Pid="77")
+        client.initialize(**INITIALIZE)
+        gateway.processes.exit(77)
+        for _ in range(2):
+            assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 200
+            assert gateway.reaper.look_around() == 0
+        assert owners(gateway) == [None]
+
+    def test_watched_once(self, gateway: MemoryGateway) -> None:
+        """However many sessions it has; and no longer than it has any."""
+        clients = [client_of(gateway, X_Client_Pid="77") for _ in range(2)]
+        for client in clients:
+            client.initialize(**INITIALIZE)
+        assert list(gateway.processes.watched) == [77]
+        clients[0].ask(b"", "DELETE")
+        gateway.owners.tidy()
+        assert list(gateway.processes.watched) == [77]
+        clients[1].ask(b"", "DELETE")
+        gateway.owners.tidy()
+        assert gateway.processes.watched == {}
+
+    def test_closing(self, gateway: MemoryGateway) -> None:
+        """A gateway that stops watches nobody and looks for nobody."""
+        client_of(gateway, X_Client_Pid="77").initialize(**INITIALIZE)
+        client_of(gateway, inode=11).initialize(**INITIALIZE)
+        gateway.processes.sockets[11] = 501
+        gateway.owners.close()
+        gateway.tick()
+        assert gateway.processes.watched == {}
+        assert owners(gateway) == [77, None]
+
+    def test_what_is_on_record(self) -> None:
+        """An owner that was found later is on record as one that was said."""
+        store = Journal(":memory:", lambda: 1_700_000_000.0)
+        gateway = MemoryGateway(store=store)
+        gateway.processes.sockets[11] = 501
+        client_of(gateway, inode=11).initialize(**INITIALIZE)
+        gateway.tick()
+        (session,) = gateway.sessions
+        assert session.issued is not None
+        record = store.find(session.issued.serial)
+        assert record is not None
+        assert record.owner == 501
+        assert b"2025-11-25" in record.params
