@@ -60,6 +60,11 @@ def assemble(
             continue
         servers.append(server)
         warnings += _about_name(name, entry)
+        if server.interactive and server.share is Share.GLOBAL:
+            warnings.append(
+                f"{entry.where}: each session gets a process of its own in spite of share: global, because a server with"
+                " interactive: true has to know whom it asks"
+            )
     return tuple(servers)
 
 

@@ -209,6 +209,13 @@ class MergeTests:
         }
         assert ["use /mcp/api" in warnings[0], "use /search/mcp" in warnings[1]] == [True, True]
 
+    @pytest.mark.parametrize(("share", "warned"), [("global", 1), ("session", 0), ("auto", 0)])
+    def test_shared_and_interactive(self, share, warned):
+        """A server that asks its clients cannot be shared; an entry that says both is warned about."""
+        warnings = []
+        served(native({"x": {"command": "y", "share": share, "interactive": True}}), warnings)
+        assert ["in spite of share: global" in each for each in warnings] == [True] * warned
+
     def test_limit(self):
         """Servers beyond the limit are left out, the last ones first, each with a word."""
         warnings = []

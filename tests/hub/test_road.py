@@ -614,11 +614,12 @@ class ControlTests:
 
     def test_health(self, gateway: MemoryGateway) -> None:
         """Both shapes count what runs."""
-        gateway.session()
+        gateway.listen(gateway.session())
         gateway.session("own")
         status, health = self.get(gateway, "/health")
         assert status == 200
         assert (health["status"], health["servers"], health["running"], health["sessions"]) == ("ok", 2, 2, 2)
+        assert health["streams"] == 1
         assert {backend["name"]: backend["share"] for backend in health["backends"]} == {
             "shared": "global",
             "own": "session",
