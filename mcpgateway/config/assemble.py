@@ -62,8 +62,8 @@ def assemble(
         warnings += _about_name(name, entry)
         if server.interactive and server.share is Share.GLOBAL:
             warnings.append(
-                f"{entry.where}: each session gets a process of its own in spite of share: global, because a server with"
-                " interactive: true has to know whom it asks"
+                f"{entry.where}: each session gets a process of its own in spite of share: global, because a server"
+                " with interactive: true has to know whom it asks"
             )
     return tuple(servers)
 
