@@ -13,6 +13,8 @@ import argparse
 import asyncio
 import json
 import re
+import resource
+import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,12 +25,13 @@ import attrs
 from attrs import define, field, frozen
 
 from tests.bench.http1 import Answer, AnswerReader, BadAnswer, messages
-from tests.bench.mcp import INITIALIZED, Session, call, initialize, opened, post
+from tests.bench.mcp import INITIALIZED, Session, call, initialize, listen, opened, post
 
 OPERATIONS = ("echo", "sleep", "progress", "big", "list")
 IDS = ("collide", "mixed", "unique")
 SAMPLES_KEPT = 6
 OPENED_AT_ONCE = 16
+SPARE_FILES = 256
 UNIQUE_STRIDE = 10_000_000  # more calls than one session makes in a run
 SCANNED_FROM = 20_000  # larger texts are counted, not parsed: the client must not be the limit
 
@@ -258,6 +261,30 @@ async def open_sessions(url: str, count: int, first: int = 0, timeout_s: float =
 
     await asyncio.gather(*(some() for _ in range(min(count, OPENED_AT_ONCE))))
     return sorted(sessions, key=lambda session: session.number)
+
+
+def open_streams(sessions: Sequence[Session], timeout_s: float = 30.0) -> list[socket.socket]:
+    """Listen for each session by GET, on a connection of its own, which is the caller's to close.
+
+    :raise BadAnswer: one of them is not answered as a stream.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, len(sessions) + SPARE_FILES)), hard))
+    streams: list[socket.socket] = []
+    try:
+        for session in sessions:
+            target = urlsplit(session.url)
+            stream = socket.create_connection((target.hostname or "", target.port or 80), timeout_s)
+            streams.append(stream)
+            stream.sendall(listen(target, session))
+        for stream in streams:
+            if not (head := stream.recv(1 << 16)).startswith(b"HTTP/1.1 200 "):
+                raise BadAnswer(f"listening: {head[:200]!r}")
+    except BaseException:
+        for stream in streams:
+            stream.close()
+        raise
+    return streams
 
 
 @define

@@ -57,6 +57,18 @@ def post(url: SplitResult, body: bytes, session: Session | None = None) -> bytes
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def listen(url: SplitResult, session: Session) -> bytes:
+    """A whole HTTP request for a session's standing stream."""
+    lines = [
+        f"GET {url.path or '/'} HTTP/1.1",
+        f"Host: {url.hostname}:{url.port}",
+        "Accept: text/event-stream",
+        f"Mcp-Session-Id: {session.id}",
+        f"MCP-Protocol-Version: {session.version}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 def opened(number: int, url: str, answer: Answer) -> Session:
     """The session that an answer to ``initialize`` opens."""
     replies = messages(answer) if answer.status == 200 else []

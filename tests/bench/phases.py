@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from tests.bench.driver import Load, drive, open_sessions
+from tests.bench.driver import Load, drive, open_sessions, open_streams
 from tests.bench.http1 import BadAnswer
 from tests.bench.loads import BIG, ECHO, LIST, Loader, NoLoad, Scenario, child_p50_ms
 from tests.bench.mcp import Client
@@ -230,6 +230,9 @@ class Bench:
             for label, running in grown.items():
                 self.try_to(label, partial(self._load_grown, label, running))
         self._weigh_sessions(grown)
+        for label, running in grown.items():
+            if len(running.sessions) == max(GROWN):
+                self.try_to(f"{label} with streams", partial(self._weigh_streams, running))
         for running in grown.values():
             self.starter.stop(running)
 
@@ -241,6 +244,18 @@ class Bench:
             if base is not None and more:
                 grown_mib = running.account().rss_mib - base.account().rss_mib
                 self.results.session_kib[label] = grown_mib * 1024 / more
+
+    def _weigh_streams(self, running: Running) -> None:
+        """What listening adds to each session, after the loads that weighed the sessions themselves."""
+        before = running.account().rss_mib
+        streams = open_streams(running.sessions)
+        try:
+            time.sleep(SETTLE_S)
+            grown_mib = running.account().rss_mib - before
+        finally:
+            for stream in streams:
+                stream.close()
+        self.results.stream_kib = grown_mib * 1024 / len(streams)
 
     def _grow(self, grown: dict[str, Running], label: str, count: int) -> None:
         running = self.starter.start(OURS)

@@ -146,4 +146,6 @@ def _growth(results: Results) -> Table:
         rows.append((label, number(cpu), number(over), number(kib)))
     head = ("", "CPU per call, µs", "over 1 session", "KB per session")
     note = "Each call is of the next session, so all are in use. Memory: after these loads, over that with 1 session."
+    if results.stream_kib is not None:
+        note += f" A GET stream of each of the most sessions adds {number(results.stream_kib)} KB to it."
     return Table("Growth of mcpgateway, 16 connections", head, rows, note)

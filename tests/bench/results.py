@@ -57,6 +57,7 @@ class Results:
     collisions: dict[str, Collision] = field(factory=dict)
     scaling: dict[str, list[Sample]] = field(factory=dict)
     session_kib: dict[str, float] = field(factory=dict)
+    stream_kib: float | None = None
     problems: list[str] = field(factory=list)
 
     def add(self, scenario: str, program: str, sample: Sample) -> None:

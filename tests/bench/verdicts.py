@@ -113,6 +113,9 @@ def _memory(results: Results) -> Iterable[Verdict]:
     one, twenty, loaded = (life.one, life.twenty, life.loaded) if life else (None, None, None)
     yield Verdict("RSS with one session, helper included", one.rss_mib if one else None, RSS_MIB, " MB")
     yield Verdict("memory of an open session", results.session_kib.get("5000 sessions"), SESSION_KIB, " KB")
+    kib = results.session_kib.get("5000 sessions")
+    both = kib + results.stream_kib if kib is not None and results.stream_kib is not None else None
+    yield Verdict("memory of an open session that listens by GET", both, SESSION_KIB, " KB")
     grown = loaded.rss_mib / twenty.rss_mib if loaded and twenty else None
     yield Verdict("RSS after all loads over RSS before", grown, 1.1, TIMES)
     yield Verdict("children of 20 sessions", twenty.children if twenty else None, 1)
