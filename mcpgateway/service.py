@@ -25,9 +25,9 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
-from mcpgateway.host.peers import holders
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.gate import Gate
@@ -197,7 +197,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     switchboard = make_hub(settings.servers, limits, Launcher(reactor, ward), reactor, ids, store)
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
-    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
+    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), Holders(reactor), reaper.owner_ended)
     mcp = McpDoor(switchboard, owners)
     policy = policy_of(settings.gateway)
 

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection on this machine: which user's socket it is, and which process holds it.
+"""Who is at the other end of a connection on this machine: which user's socket it is.
 
 Note [What the kernel is asked]: one question on a netlink socket of the family NETLINK_SOCK_DIAG names one connection
 and is answered with one message; the kernel answers before `send` returns, so nothing is ever waited for. See
@@ -19,14 +19,11 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import NoReturn, Protocol
 
 from attrs import frozen
-
-from mcpgateway.host.processes import start_time
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -332,54 +329,6 @@ def _row(row: bytes) -> Peer:
 
 def _unknown(why: Exception) -> NoReturn:
     raise PeersUnknown("this machine does not show its connections") from why
-
-
-def holders(
-    inodes: Collection[int], *, proc: str = "/proc", age: Callable[[int], int] = start_time
-) -> dict[int, int]:
-    """Which process holds each of these sockets; those that no process of our own user holds are left out.
-
-    Of several processes that hold one socket, it is the eldest: the one that made it, before it was inherited by a
-    fork. Our own process is looked at last, since it has by far the most files: it is named only for what nobody else
-    holds. Blocks while it looks through the files of one process after the other.
-
-    :param inodes: the sockets; 0, which no process holds, is passed over.
-    :param proc: where the processes are shown.
-    :param age: when a process was started.
-    """
-    sought = {f"socket:[{inode}]": inode for inode in inodes if inode}
-    found: dict[int, int] = {}
-    for pid in _eldest_first(proc, age) if sought else ():
-        for link in _links(f"{proc}/{pid}/fd"):
-            if link in sought:
-                found[sought.pop(link)] = pid
-        if not sought:
-            break
-    return found
-
-
-def _eldest_first(proc: str, age: Callable[[int], int]) -> list[int]:
-    ours, user = os.getpid(), os.geteuid()
-    try:
-        names = os.listdir(proc)
-    except OSError:
-        return []
-    aged: list[tuple[int, int]] = []
-    for name in names:
-        with suppress(OSError):  # it may end at any time
-            if name.isdecimal() and os.stat(f"{proc}/{name}").st_uid == user:
-                aged.append((age(int(name)), int(name)))
-    return [pid for _, pid in sorted(aged) if pid != ours] + [ours]
-
-
-def _links(directory: str) -> Iterator[str]:
-    try:
-        names = os.listdir(directory)
-    except OSError:  # it has ended, or does not let itself be looked at
-        return
-    for name in names:
-        with suppress(OSError):
-            yield os.readlink(f"{directory}/{name}")
 
 
 def credentials(

@@ -10,19 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import IExitWatch, IProcessTable
 
-Holders = Callable[[Collection[int]], dict[int, int]]
+Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 Ended = Callable[[list[Session]], None]
 
 
 class Owners:
     """Finds owners, and has them watched.
 
-    :param holders: which process holds each of some sockets (`mcpgateway.host.peers.holders`).
+    :param holders: which process holds each of some sockets (`mcpgateway.host.holders`).
     :param ended: is told the sessions of an owner that has exited.
     """
 
@@ -43,6 +45,7 @@ class Owners:
         self._ended = ended
         self._sought: list[tuple[Session, int]] = []
         self._watched: set[int] = set()
+        self._is_searching = False
 
     def living(self, *pids: int | None) -> int | None:
         """The first of these that can be an owner: a number of a process that has gone says nothing."""
@@ -65,14 +68,24 @@ class Owners:
 
     def tick(self) -> None:
         """A second has passed: look for the owners of the sessions that have begun in it."""
-        if not self._sought:
+        if self._is_searching or not self._sought:
             return
+        self._is_searching = True
         sought, self._sought = self._sought, []
-        found = self._holders({inode for _, inode in sought})
+        searched = self._holders({inode for _, inode in sought})
+        searched.addCallback(self._found, sought).addErrback(self._not_searched).addBoth(self._searched)
+
+    def _found(self, found: dict[int, int], sought: list[tuple[Session, int]]) -> None:
         for session, inode in sought:
             pid = found.get(inode, 0)
             if self._sessions.named(session.id) is session and pid and self._is_other(pid):
                 self._give(session, pid)
+
+    def _not_searched(self, why: Failure) -> None:
+        self.log.failure("owners could not be looked for", why, event="owner.not_searched")
+
+    def _searched(self, _: None) -> None:
+        self._is_searching = False
 
     def _give(self, session: Session, pid: int | None) -> None:
         if session.owner != pid:

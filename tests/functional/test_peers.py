@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, Self
 
@@ -19,7 +19,8 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.host import peers
 from mcpgateway.host.exits import ExitWatch
-from mcpgateway.host.peers import Peer, Peers, PeersUnknown, credentials, holders, open_netlink, peer_of
+from mcpgateway.host.holders import search
+from mcpgateway.host.peers import Peer, Peers, PeersUnknown, credentials, open_netlink, peer_of
 from tests.support.gateway import LIMIT_S, eventually, is_alive
 
 pytestmark = [
@@ -44,6 +45,17 @@ sys.stdin.buffer.raw.readline()
 made.close()
 sys.stdin.buffer.raw.readline()
 """
+
+
+def holders(inodes: Collection[int]) -> dict[int, int]:
+    """What a search finds that is never left."""
+    searching = search(inodes)
+    while True:
+        try:
+            next(searching)
+        except StopIteration as end:
+            found: dict[int, int] = end.value
+            return found
 
 
 class Client:

@@ -138,10 +138,10 @@ class MemoryProcesses:
     def close(self) -> None:
         self.watched.clear()
 
-    def holders(self, inodes: Collection[int]) -> dict[int, int]:
+    def holders(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
         """Which process holds each of these sockets."""
         self.searches.append(set(inodes))
-        return {inode: self.sockets[inode] for inode in inodes if inode in self.sockets}
+        return succeed({inode: self.sockets[inode] for inode in inodes if inode in self.sockets})
 
     def exit(self, pid: int) -> None:
         """Let a process end."""
