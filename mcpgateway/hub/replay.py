@@ -35,14 +35,14 @@ class Trail:
     """One stream, as far as it has been walked.
 
     :ivar request: the id of the request that opened it.
-    :ivar place: the place of its latest event.
+    :ivar place: the place of its latest event; -1 before the first.
     :ivar sink: who carries the stream on, while it lasts.
     :ivar ended: the tick it ended in, or None.
     """
 
     number: int
     request: bytes = b""
-    place: int = 0
+    place: int = -1
     sink: Any = field(default=None, repr=False)
     ended: int | None = None
 
@@ -79,13 +79,14 @@ class Replay:
         """The stream of that number, if it is remembered."""
         return self._trails.get(number)
 
-    def here(self, trail: Trail) -> EventId:
-        """Where a stream stands."""
+    def mark(self, trail: Trail) -> EventId:
+        """The id of a stream's next event, one that says nothing and need not be kept."""
+        trail.place += 1
         return EventId(self.epoch, trail.number, trail.place, trail.request)
 
     def record(self, trail: Trail, message: bytes) -> EventId:
         """Keep the next event of a stream; returns its id."""
-        trail.place += 1
+        identifier = self.mark(trail)
         self._events.append((trail, trail.place, message))
         self._resize(len(message))
         while self._events and (
@@ -94,7 +95,7 @@ class Replay:
             or (self._budget.used > TOTAL_LIMIT and len(self._events) > 1)
         ):
             self._drop_oldest()
-        return self.here(trail)
+        return identifier
 
     def after(self, trail: Trail, place: int) -> list[tuple[EventId, bytes]]:
         """The kept events of a stream that follow a place."""

@@ -144,7 +144,7 @@ class Waiting:
         exchange.begin_stream()
         if self._session.can_resume:
             trail = self._trail = self._replay.open(self._identifier, self, self._streams.sessions.now)
-            exchange.send(sse.primer(self._replay.here(trail), RETRY_MS))
+            exchange.send(sse.primer(self._replay.mark(trail), RETRY_MS))
 
     def noticed(self, call: Call, message: bytes) -> bool:
         """Say something before the answer; false when the client only takes JSON or has gone for good."""
@@ -209,11 +209,12 @@ class Standing:
     def begin(self, replayed: list[tuple[sse.EventId, bytes]]) -> None:
         """Send the head, and what the client has missed."""
         self._exchange.begin_stream()
-        first = b": stream\n\n"  # some clients take a stream for open only when something has come
+        opening = b": stream\n\n"  # some clients take a stream for open only when something has come
         if self._session.can_resume:
             replay = self._streams.replay(self._session)
-            first = sse.primer(replay.here(replay.standing), RETRY_MS)
-        self._exchange.send(first + b"".join(sse.event(message, place) for place, message in replayed))
+            opening = sse.primer(replay.mark(replay.standing), RETRY_MS)
+        # The primer comes last: whoever has read its id has read what stands before it.
+        self._exchange.send(b"".join(sse.event(message, place) for place, message in replayed) + opening)
 
     def say(self, message: bytes) -> bool:
         """Tell the client; false when it is not there."""
