@@ -30,7 +30,7 @@ def blown(directory, seed, *, restarts):
         storm = Storm(gateway, seed, PLACES, SECONDS)
         world = asyncio.run(storm.blow(restarts=restarts))
         assert "Traceback" not in gateway.log, gateway.log
-    print(dict(world.counts))
+    print(dict(world.counts), *world.wrong, sep="\n")
     return world
 
 

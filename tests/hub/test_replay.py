@@ -39,6 +39,17 @@ class StandingStreamTests:
         found = ids(ears) + ids(again) + ids(once_more)
         assert len(set(found)) == len(found) == 6
 
+    def test_an_id_of_a_former_life(self) -> None:
+        """A client that has heard nothing since its session came back is told all that was said since then."""
+        gateway, client, ears = self.listening()
+        (before,) = ids(ears)
+        (session,) = gateway.sessions
+        gateway.switchboard.park(session, "a test")
+        again = gateway.listen(client, Last_Event_ID=before)
+        gateway.child.say({"jsonrpc": "2.0", "method": CHANGED})
+        once_more = gateway.listen(client, Last_Event_ID=before)
+        assert ids(once_more)[0] == ids(again)[1]
+
 
 def ids(stream: Client) -> list[str]:
     """The ids of a stream's events, in their order."""

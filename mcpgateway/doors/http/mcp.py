@@ -182,14 +182,16 @@ class McpDoor:
 
     def _resume(self, exchange: Any, session: Session, place: sse.EventId) -> None:
         replay = self.streams.replay(session)
-        trail = replay.find(place.stream) if place.epoch == replay.epoch else None
-        missed = replay.after(trail, place.place) if trail is not None else []
+        is_current = place.epoch == replay.epoch
         if place.stream == STANDING:
+            # Whoever names a former life of its session has heard nothing of this one.
+            missed = replay.after(replay.standing, place.place if is_current else -1)
             self.streams.stand(exchange, session, missed)
-        elif trail is None or (trail.ended is not None and not missed and trail.place > place.place):
-            _give_up(
-                exchange, place
-            )  # the answer is kept no more; of what came before it, a part may be missing
+            return
+        trail = replay.find(place.stream) if is_current else None
+        missed = replay.after(trail, place.place) if trail is not None else []
+        if trail is None or (trail.ended is not None and not missed and trail.place > place.place):
+            _give_up(exchange, place)  # the answer is kept no more; of what came before it a part may be missing
         elif trail.ended is not None and not missed:
             exchange.answer(204)
         else:
