@@ -6,6 +6,7 @@ end: a client that cannot be reached, or does not answer, is given up (`UNHEARD_
 
 from __future__ import annotations
 
+import secrets
 from itertools import count
 from typing import Any
 
@@ -19,6 +20,7 @@ from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 LIMIT = 100  # of one session at a time
+FIRST_LIMIT = 2**30  # some clients read a number into 32 bits
 UNHEARD_TICKS = 60  # until the client opens a stream on which it can be asked
 UNANSWERED_TICKS = 3600  # a human may have to decide
 
@@ -49,7 +51,8 @@ class Questions:
 
     def __init__(self) -> None:
         self._asked: dict[int, Question] = {}
-        self._numbers = count(1)
+        # Sessions outlive the gateway: a late answer to what it asked in a former life must meet no question of this.
+        self._numbers = count(1 + secrets.randbelow(FIRST_LIMIT))
 
     def __len__(self) -> int:
         return len(self._asked)
