@@ -164,11 +164,9 @@ class Slot:
             return fail(self._why)
         return self.conversation.ask(method, params)
 
-    def set_level(self, call: Call, message: Message, level: str) -> None:
-        """Take a session's wish for a log level; the most verbose wish of all is what the server is set to."""
-        session: Session = call.session
-        session.level, session.has_level = level, True
-        wanted = self._wanted_level(session)
+    def set_level(self, call: Call, message: Message) -> None:
+        """Take a session's new wish for a log level; the most verbose of all is what the server is set to."""
+        wanted = self._wanted_level(call.session)
         if wanted == self.level or wanted is None:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return

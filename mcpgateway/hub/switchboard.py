@@ -237,8 +237,9 @@ class Switchboard:
         if not slot.has_levels:
             self._forward(call, message)  # it will say itself that it has none
             return
-        slot.set_level(call, message, level)
-        self.sessions.remember(session)
+        session.level, session.has_level = level, True
+        self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
+        slot.set_level(call, message)
 
     def _subscribe(self, call: Call, message: Message) -> None:
         if not self.is_open:
