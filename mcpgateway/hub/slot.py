@@ -397,18 +397,20 @@ class Slot:
     def serve(self) -> None:
         """Bring the child to where its forerunner was, then send what has waited, in its order."""
         self.conversation = self._current
+        # First what has waited for the greeting: a farewell to a resource that somebody else has come back with since
+        # must not follow upon the subscription to it.
+        greeting, self._greeting = self._greeting, []
+        for done in greeting:
+            done.callback(self.hello or {})
         if self.level is not None:
             self._say_level(self.level)
         self._subscribe(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
         )
-        greeting, self._greeting = self._greeting, []
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             self.submit(each.call, each.message)
-        for done in greeting:
-            done.callback(self.hello or {})
 
     def refuse(self) -> None:
         """Answer what has waited with the reason why there is no child."""
