@@ -84,7 +84,7 @@ class Slot:
         self.level: str | None = None
         self.starts = 0
         self.sessions: dict[Session, None] = {}
-        self.subscriptions = Subscriptions(self.ask, around.subscribed)
+        self.subscriptions = Subscriptions(self.ask, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
         self._failures = 0
@@ -197,14 +197,16 @@ class Slot:
         """Count a session out; its calls have been cancelled."""
         session.slot = None
         self.sessions.pop(session, None)
-        left = self.subscriptions.release(session, why)
+        self.subscriptions.release(session, why)
         if not self.shared or self.conversation is None:
             return
-        for uri in left:
-            self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
         wanted = self._wanted_level()
         if session.has_level and wanted is not None and wanted != self.level:
             self._say_level(wanted)
+
+    def _give_up(self, uri: str) -> None:
+        if self.shared and self.conversation is not None:
+            self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
 
     def _say_level(self, level: str) -> None:
         self.level = level

@@ -35,22 +35,27 @@ class _Topic:
 
     :ivar holders: the sessions that are told of its changes; a dict for its order.
     :ivar line: the calls that wait for their turn.
-    :ivar is_busy: the server is being asked.
+    :ivar asking: what the server is being asked, a method; empty while it is asked nothing.
     """
 
     holders: dict[Session, None] = field(factory=dict)
     line: deque[Call] = field(factory=deque)
-    is_busy: bool = False
+    asking: str = ""
 
 
 class Subscriptions:
     """The subscriptions of one slot.
 
+    :ivar ask: asks the server.
+    :ivar give_up: tells the server, where it still matters, that nobody is left who wants to hear of a resource.
     :ivar changed: told of every session that gained (true) or lost (false) a resource.
     """
 
-    def __init__(self, ask: Ask, changed: Callable[[Session, str, bool], None]) -> None:
+    def __init__(
+        self, ask: Ask, give_up: Callable[[str], None], changed: Callable[[Session, str, bool], None]
+    ) -> None:
         self._ask = ask
+        self._give_up = give_up
         self._changed = changed
         self._topics: dict[str, _Topic] = {}
         self._former: dict[str, None] = {}
@@ -72,10 +77,10 @@ class Subscriptions:
         self._advance(uri, topic)
 
     def _advance(self, uri: str, topic: _Topic) -> None:
-        while topic.line and not topic.is_busy:
+        while topic.line and not topic.asking:
             call = topic.line.popleft()
             if not self._settle(call, uri, topic):
-                topic.is_busy = True
+                topic.asking = call.method
                 asked = self._ask(call.method, {"uri": uri})
                 asked.addCallbacks(
                     self._answered,
@@ -84,7 +89,10 @@ class Subscriptions:
                     errbackArgs=(call, topic),
                 )
                 asked.addBoth(self._next, uri, topic)
-        if not topic.line and not topic.holders and not topic.is_busy:
+        self._tidy(uri, topic)
+
+    def _tidy(self, uri: str, topic: _Topic) -> None:
+        if not topic.line and not topic.holders and not topic.asking:
             self._topics.pop(uri, None)
 
     def _settle(self, call: Call, uri: str, topic: _Topic) -> bool:
@@ -104,8 +112,11 @@ class Subscriptions:
 
     def _answered(self, reply: Envelope, call: Call, uri: str, topic: _Topic) -> None:
         session: Session = call.session
-        if call.method == SUBSCRIBE and "result" in reply and session.slot is not None:
-            self._join(session, uri, topic)
+        if call.method == SUBSCRIBE and "result" in reply:
+            if session.slot is not None:
+                self._join(session, uri, topic)
+            elif not topic.holders:
+                self._give_up(uri)  # who asked for it has left meanwhile
         call.sink.answered(call, reply)
 
     def _failed(self, why: Failure, call: Call, topic: _Topic) -> None:
@@ -113,7 +124,7 @@ class Subscriptions:
         call.sink.failed(call, error if isinstance(error, GatewayError) else GatewayError(str(error)))
 
     def _next(self, _: object, uri: str, topic: _Topic) -> None:
-        topic.is_busy = False
+        topic.asking = ""
         self._advance(uri, topic)
 
     def _join(self, session: Session, uri: str, topic: _Topic) -> None:
@@ -152,22 +163,20 @@ class Subscriptions:
             topic.holders[session] = None
         return fresh
 
-    def release(self, session: Session, why: GatewayError) -> list[str]:
-        """Count a session out; returns the resources that the server need not report any more."""
+    def release(self, session: Session, why: GatewayError) -> None:
+        """Count a session out."""
         for topic in self._topics.values():
             for call in [each for each in topic.line if each.session is session]:
                 topic.line.remove(call)
                 call.sink.failed(call, why)
-        return [uri for uri in sorted(session.uris or ()) if self._was_last(session, uri)]
-
-    def _was_last(self, session: Session, uri: str) -> bool:
-        topic = self._topics.get(uri)
-        if topic is None or session not in topic.holders:
-            return False
-        self._drop(session, uri, topic)
-        if not topic.holders and not topic.line and not topic.is_busy:
-            del self._topics[uri]
-        return not topic.holders
+        for uri in sorted(session.uris or ()):
+            held = self._topics.get(uri)
+            if held is not None and session in held.holders:
+                self._drop(session, uri, held)
+                # Where the server is just being asked for it, somebody else wants to hear of it.
+                if not held.holders and held.asking != SUBSCRIBE:
+                    self._give_up(uri)
+                self._tidy(uri, held)
 
     def uris(self) -> list[str]:
         """The resources that somebody is subscribed to."""

@@ -34,3 +34,33 @@ class ComebackTests:
         (handshake,) = after.child.asked("initialize")
         after.child.answer(handshake, HELLO)
         assert reports(after.child)
+
+
+class LeavingTests:
+    """Sessions that leave while the server is being asked."""
+
+    def test_before_the_answer(self) -> None:
+        """Nothing is reported any more when the only session that asked for it left before the answer came."""
+        gateway = MemoryGateway()
+        client = gateway.session()
+        client.call(1, SUBSCRIBE, uri=URI)
+        gateway.client(**client.headers).ask(b"", "DELETE")
+        (request,) = gateway.child.asked(SUBSCRIBE)
+        gateway.child.answer(request, {})
+        assert not reports(gateway.child)
+
+    def test_another_asks(self) -> None:
+        """It is reported to who asks for it while the last who had it leaves."""
+        store = Journal(":memory:", lambda: 0.0)
+        before = MemoryGateway(store=store)
+        had = before.session()
+        had.call(1, SUBSCRIBE, uri=URI)
+        before.child.answer(before.child.asked(SUBSCRIBE)[0], {})
+        after = MemoryGateway(store=store)
+        wants = after.session()
+        wants.call(1, SUBSCRIBE, uri=URI)
+        after.client(**had.headers).call(2, "ping")
+        after.client(**had.headers).ask(b"", "DELETE")
+        for request in after.child.asked(SUBSCRIBE):
+            after.child.answer(request, {})
+        assert reports(after.child)
