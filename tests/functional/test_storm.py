@@ -8,12 +8,12 @@ from random import Random
 import pytest
 
 from tests.support.gateway import IS_SOAK
-from tests.support.storm import SteadyGateway, Storm
+from tests.support.storm import INGREDIENTS, LOSSES, SteadyGateway, Storm
 
 pytestmark = pytest.mark.functional
 
 SECONDS = 300 if IS_SOAK else 20
-PLACES = 50 if IS_SOAK else 20
+PLACES = 50
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def seed():
 
 
 def blown(directory, seed, *, restarts):
-    """What a storm against a gateway has shown."""
+    """A storm that has blown against a gateway."""
     with SteadyGateway(directory, Random(seed)) as gateway:
         storm = Storm(gateway, seed, PLACES, SECONDS)
         world = asyncio.run(storm.blow(restarts=restarts))
+        print(dict(world.counts), *world.wrong, sep="\n")
         assert "Traceback" not in gateway.log, gateway.log
-    print(dict(world.counts), *world.wrong, sep="\n")
-    return world
+    return storm
 
 
 class StormTests:
@@ -39,11 +39,13 @@ class StormTests:
 
     def test_storm(self, tmp_path, seed):
         """Everybody hears what is theirs, all of it, once, and nothing else."""
-        world = blown(tmp_path, seed, restarts=False)
-        assert world.wrong == []
+        storm = blown(tmp_path, seed, restarts=False)
+        assert storm.world.wrong == []
+        assert storm.missing(INGREDIENTS) == []
 
     def test_storm_with_restarts(self, tmp_path, seed):
         """The same while the gateway is killed again and again: only what was under way is lost."""
-        world = blown(tmp_path, seed, restarts=True)
-        assert world.wrong == []
-        assert world.kills > 2
+        storm = blown(tmp_path, seed, restarts=True)
+        assert storm.world.wrong == []
+        assert storm.missing((*INGREDIENTS, *LOSSES)) == []
+        assert storm.world.kills > 2

@@ -2,7 +2,8 @@
 
 Standard library only and one file, so that it starts in a few milliseconds under ``python -I -S``.  One thread does
 everything; what takes time waits in a list of alarms.  Whatever it says unasked bears a mark, which is what the caller
-of ``touch``, ``change`` or ``log`` wanted it to be, so that a test can tell whose deed it hears of.
+of ``touch``, ``change`` or ``log`` wanted it to be, so that a test can tell whose deed it hears of, and a number that
+grows from one such message to the next, also from one process to the next.
 
 It behaves as a good server does: it reports updates of subscribed resources only, keeps to the log level, asks nobody
 who has not declared to be askable, and takes a question back when the call that needed the answer is cancelled.
@@ -32,7 +33,7 @@ TOOLS = {
     "progress": {"text": "string", "steps": "integer", "ms": "number"},
     "slow": {"text": "string", "ms": "number"},
     "big": {"text": "string", "bytes": "integer"},
-    "touch": {"uri": "string", "mark": "string"},
+    "touch": {"uri": "string", "mark": "string", "bytes": "integer"},
     "change": {"mark": "string"},
     "log": {"level": "string", "mark": "string"},
     "elicit": {"text": "string", "mode": "string"},
@@ -54,6 +55,7 @@ class Weather:
         self.alarms: list[tuple[float, int, str, Callable[[], None]]] = []
         self.alarms_set = 0
         self.questions = 0
+        self.number = 0
         self.asked: dict[int, tuple[object, str]] = {}  # the call that each question belongs to, and its text
 
     def say(self, message: dict) -> None:
@@ -178,6 +180,11 @@ class Weather:
             said = {key: message[key] for key in ("result", "error") if key in message}
             self.value(number, {"text": text, "said": said})
 
+    def next_number(self) -> int:
+        """The number of the next message that is said unasked; the machine has one such clock."""
+        self.number = max(self.number + 1, time.monotonic_ns())
+        return self.number
+
     def ask(self, number: object, text: str, method: str, params: dict) -> None:
         """Ask the client something; questions are numbered from 1, so that those of two processes collide."""
         capability = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling"}.get(
@@ -216,25 +223,26 @@ class Weather:
         """Answer with a text that is followed by that many more bytes."""
         self.text(number, text + "x" * size["bytes"])
 
-    def tool_touch(self, number: object, _: object, uri: str, mark: str) -> None:
-        """Report that a resource has changed, to whoever is subscribed; tells whether somebody is."""
+    def tool_touch(self, number: object, _: object, uri: str, mark: str, **size: int) -> None:
+        """Report, in a message of that many bytes, that a resource has changed; tells whether anybody is subscribed."""
+        said = {"mark": mark, "number": self.next_number(), "much": "x" * size.get("bytes", 0)}
         if uri in self.subscribed:
-            self.notify("notifications/resources/updated", {"uri": uri, "_meta": {"mark": mark}})
-        self.value(number, uri in self.subscribed)
+            self.notify("notifications/resources/updated", {"uri": uri, "_meta": said})
+        self.value(number, {"said": uri in self.subscribed, "number": said["number"]})
 
     def tool_change(self, number: object, _: object, mark: str) -> None:
         """Report that the list of tools has changed."""
-        self.notify("notifications/tools/list_changed", {"_meta": {"mark": mark}})
-        self.value(number, True)
+        said = {"mark": mark, "number": self.next_number()}
+        self.notify("notifications/tools/list_changed", {"_meta": said})
+        self.value(number, {"said": True, "number": said["number"]})
 
     def tool_log(self, number: object, _: object, level: str, mark: str) -> None:
         """Send a log message; tells whether the level admitted it."""
-        is_heard = LEVELS.index(level) >= LEVELS.index(self.level)
-        if is_heard:
-            self.notify(
-                "notifications/message", {"level": level, "logger": "weather", "data": {"mark": mark}}
-            )
-        self.value(number, is_heard)
+        data = {"mark": mark, "number": self.next_number()}
+        is_said = LEVELS.index(level) >= LEVELS.index(self.level)
+        if is_said:
+            self.notify("notifications/message", {"level": level, "logger": "weather", "data": data})
+        self.value(number, {"said": is_said, "number": data["number"]})
 
     def tool_elicit(self, number: object, _: object, text: str, mode: str = "form") -> None:
         """Ask the user something; answers with what the client said."""

@@ -19,7 +19,7 @@ from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import message, text_of
 from tests.support.real_servers import ROOT
 from tests.support.storm_client import CAPABILITIES, Session
-from tests.support.storm_model import BACK, LEVELS, RESUMABLE, Call, Member, Setting, World
+from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Member, Setting, World
 
 SHARED = ("north", "south", "east")
 OWN = ("mine", "yours")
@@ -29,9 +29,9 @@ HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
 RESTART_EVERY_S = 4.0
 TOOLS = 11  # that the server lists
-PORTS = range(
-    12_000, 32_000
-)  # below those that outgoing connections are given: one to itself would take the port
+MANY, MUCH = 10, 60_000  # messages, and bytes of each: more than the gateway hands to the kernel
+# Below those that outgoing connections are given: one to itself would take the port.
+PORTS = range(12_000, 32_000)
 
 Judge = Callable[[Call, Any], str | None]
 
@@ -91,11 +91,18 @@ class Storm:
         if restarts:
             await self._guarded(self._restarts(), "restarts")
         await asyncio.gather(*places)
+        self.world.counts["sessions that went on"] = sum(
+            each.resets[CHANGED] > 0 for each in self.world.members
+        )
         await self._guarded(self._calm(), "the calm after the storm")
         await self._guarded(self._clean_up(), "cleaning up")
         for each in self.world.members:
             each.last_words()
         return self.world
+
+    def missing(self, kinds: tuple[str, ...]) -> list[str]:
+        """Which of these things have not happened."""
+        return [kind for kind in kinds if not self.world.counts[kind]]
 
     async def _guarded(self, work: Any, what: str) -> None:
         try:
@@ -141,10 +148,9 @@ class Storm:
 
     async def _live(self, session: Session) -> None:
         random, clock = session.random, self.world.clock
-        leaves = clock() + random.uniform(3, 15)
+        stays_s = min(random.uniform(3, 15), self.until - clock())
         hands = [session.spawn(Hand(self, session, nth).work()) for nth in range(HANDS)]
-        while clock() < leaves and self.is_blowing:
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(max(0, stays_s))
         session.is_leaving = True
         manner = (
             random.choice(("politely", "politely", "in a hurry", "silently")) if self.is_blowing else "not"
@@ -262,7 +268,7 @@ class Hand:
 
     async def big(self) -> None:
         """Hear them with much behind them, some of the time without listening for a while."""
-        size = self.random.choice((1_000, 100_000, 100_000))
+        size = self.random.choice((1_000, 100_000, 1_000_000))
 
         def judge(call: Call, result: Any) -> str | None:
             text = text_of({"result": result})
@@ -383,33 +389,37 @@ class Hand:
         for uri in list(self.member.spans):
             await self.touch_one(uri)
 
-    async def touch_one(self, uri: str) -> None:
-        """Touch a resource; those who are subscribed hear of it."""
+    async def touch_one(self, uri: str, size: int = 0) -> None:
+        """Touch a resource; those who are subscribed hear of it, in so many bytes."""
         world = self.storm.world
-        prepared = self.prepared_tool("touch", either, lambda text: {"uri": uri, "mark": text})
-        deed = world.begin(self.member, "touch", prepared[0].text, uri)
+        prepared = self.prepared_tool(
+            "touch", reported, lambda text: {"uri": uri, "mark": text, "bytes": size}
+        )
+        deed = world.begin(self.member, prepared[0].text, what=uri, topic=uri)
         call = await self.session.call(*prepared)
         if call.result is not None:
-            world.touched(deed, is_heard=value_of(call.result))
+            said = value_of(call.result)
+            world.touched(deed, said["number"], is_said=said["said"])
 
     async def change(self) -> None:
         """Change the list of tools; everybody of the same child hears of it."""
         world = self.storm.world
-        prepared = self.prepared_tool("change", either, lambda text: {"mark": text})
-        deed = world.begin(self.member, "change", prepared[0].text, "")
+        prepared = self.prepared_tool("change", reported, lambda text: {"mark": text})
+        deed = world.begin(self.member, prepared[0].text, topic=CHANGED)
         call = await self.session.call(*prepared)
         if call.result is not None:
-            world.changed(deed)
+            world.changed(deed, value_of(call.result)["number"])
 
     async def log(self) -> None:
         """Have something logged; those hear it whose level admits it."""
         world = self.storm.world
         level = self.random.choice(LEVELS)
-        prepared = self.prepared_tool("log", either, lambda text: {"level": level, "mark": text})
-        deed = world.begin(self.member, "log", prepared[0].text, level)
+        prepared = self.prepared_tool("log", reported, lambda text: {"level": level, "mark": text})
+        deed = world.begin(self.member, prepared[0].text, what=level)
         call = await self.session.call(*prepared)
         if call.result is not None:
-            world.logged(deed, is_said=value_of(call.result))
+            said = value_of(call.result)
+            world.logged(deed, said["number"], is_said=said["said"])
 
     async def set_level(self) -> None:
         """Say which log messages are worth hearing."""
@@ -465,7 +475,15 @@ class Hand:
             elif deed == "replace":
                 await self.session.replace_stream()
             else:
-                await self.session.hold_stream(self.random.choice((0.3, 1.0, 2.0)))
+                await self.hold_stream()
+
+    async def hold_stream(self) -> None:
+        """Read nothing from the GET stream for a while, and have much said on it, where there is a way to."""
+        holding = self.session.spawn(self.session.hold_stream(self.random.choice((0.3, 1.0, 2.0))))
+        uris = [uri for uri, spans in self.member.spans.items() if spans[-1].ended == inf]
+        for uri in uris[:1] * MANY:
+            await self.touch_one(uri, MUCH)
+        await holding
 
 
 def same_text(call: Call, result: Any) -> str | None:
@@ -478,15 +496,49 @@ def nothing(call: Call, result: Any) -> str | None:
     return None if result == {} else f"{result}"
 
 
-def either(call: Call, result: Any) -> str | None:
-    """The answer is yes or no."""
-    return None if isinstance(value_of(result), bool) else f"{result}"
+def reported(call: Call, result: Any) -> str | None:
+    """The answer is whether the server has said something, and under which number."""
+    value = value_of(result)
+    return None if value["said"] in {True, False} and value["number"] else f"{result}"
 
 
 def value_of(result: Any) -> Any:
     """The value in a tool's result."""
     return json.loads(text_of({"result": result}))
 
+
+INGREDIENTS = (
+    "notifications/progress",
+    "notifications/message",
+    "notifications/resources/updated",
+    "notifications/tools/list_changed",
+    "elicitation/create",
+    "sampling/createMessage",
+    "roots/list",
+    "answered questions",
+    "lies",
+    "cancelled",
+    "calls cancelled",
+    "notifications/cancelled",
+    "subscribe",
+    "unsubscribe",
+    "setLevel",
+    "dropped calls",
+    "resumed calls",
+    "dropped streams",
+    "resumed streams",
+    "heard later",
+    "replaced streams",
+    "held streams",
+    "held answers",
+    "left politely",
+    "left in a hurry",
+    "left silently",
+)
+"""What makes a storm: it proves nothing where one of these is missing."""
+
+LOSSES = ("calls lost", "calls known to be lost", "resets", "sessions that went on")
+"""What a storm with restarts has besides."""
 
 WEIGHTS = {
     Hand.echo: 12,

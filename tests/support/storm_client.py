@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 from typing import Any
@@ -11,12 +13,15 @@ from typing import Any
 from attrs import Factory, define, field, frozen
 
 from tests.support.http_client import LIMIT_S, Answer, Connection, message, request
-from tests.support.storm_model import Call, Member, World, question_text
+from tests.support.storm_model import Call, Member, World, number_of, question_text
 
 LOST = (ConnectionError, asyncio.IncompleteReadError)
 TRY_AGAIN_S = 0.05
 REOPEN_S = 0.5  # how long a client waits before it opens its GET stream again
 NEVER = (401, 403, 404)  # statuses that tell a client that its session is lost
+SMALL = (
+    4096  # bytes that the kernel takes for a slow reader, so that it is the gateway who has to keep the rest
+)
 CAPABILITIES = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
 
 
@@ -34,11 +39,21 @@ class Link:
     """One connection, and the epoch of the gateway at its other end.
 
     :ivar is_dropped: the client has cut it; what it had not read yet it does not know.
+    :ivar is_resumed: it carries a stream on.
+    :ivar opened: when it was opened, on the clock that numbers what servers say.
+    :ivar number: of the latest message that the server has said on it unasked.
     """
 
     wire: Connection
     epoch: int
     is_dropped: bool = False
+    is_resumed: bool = False
+    opened: int = Factory(time.monotonic_ns)
+    number: int = 0
+
+    def narrow(self) -> None:
+        """Have the kernel keep little of what is not read."""
+        self.wire._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
 
     @property
     def is_stream(self) -> bool:
@@ -157,6 +172,7 @@ class Session:
         except LOST as why:
             self._lost(link, why, f"{method} {body[:200]!r}")
             return None
+        self.member.was_served(link.epoch)
         self._keep(link, answer.headers)
         return answer
 
@@ -212,13 +228,15 @@ class Session:
         :param drops: how often the connection is cut after an event, and the stream taken up again.
         """
         self.member.calls[call.text] = call
-        call.epoch = self.world.epoch
+        call.epoch, call.begun = self.world.epoch, self.world.clock()
         self.world.counts[call.kind] += 1
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self._carry(call, message(call.id, method, params), **manner)
         except TimeoutError:
             self.member.complain(f"got no answer to {call.text} ({call.kind}) within {LIMIT_S:g} s")
+        else:
+            call.done = self.world.clock()
         return call
 
     async def _carry(self, call: Call, body: bytes, hold_s: float = 0, drops: int = 0) -> None:
@@ -228,12 +246,14 @@ class Session:
         try:
             await self._send(link, "POST", body, {}, hold_s)
             status = await link.wire.head()
+            self.member.was_served(link.epoch)
             if link.is_stream:
                 at = await self._read(link, call, drops=drops, status=status)
             else:
                 self._take(await link.answer(status), call, link)
         except LOST as why:
             if self._lost(link, why, call.text):
+                self.world.counts["calls lost"] += 1
                 call.may_fail = call.may_fail or "lost"
         else:
             if not call.is_over and at:
@@ -248,6 +268,8 @@ class Session:
         self, link: Link, method: str, body: bytes, more: Mapping[str, str], hold_s: float
     ) -> None:
         if hold_s:
+            self.world.counts["held answers"] += 1
+            link.narrow()
             link.wire.hold()
         await link.wire.send(request(method, self.path, body, {**self.headers, **more}))
         if hold_s:
@@ -311,16 +333,28 @@ class Session:
                 self.member.complain(f"heard an event that its revision does not know: {event}")
             return
         if not event.id:
-            self.member.complain(f"heard an event without an id: {event}")
+            # Only where a stream is known no more, and there is nothing to come back for.
+            if not is_lost(json.loads(event.data)):
+                self.member.complain(f"heard an event without an id: {event}")
+            self.world.counts["calls known to be lost"] += 1
         else:
             self.member.hears_event(event.id)
         if is_first and (event.data or not event.retry):
             self.member.complain(f"heard as a stream's first event {event}")
 
     def _judge(self, said: Any, call: Call | None, link: Link) -> None:
+        if call is None and (number := number_of(said)):
+            self._check_order(number, said, link)
         self.member.hears(said, call, link.epoch)
         if "method" in said and "id" in said and not self.is_gone:
             self.spawn(self._answer(said))
+
+    def _check_order(self, number: int, said: Any, link: Link) -> None:
+        if number <= link.number:
+            self.member.complain(f"heard it after what was said later: {said}")
+        link.number = number
+        if number < link.opened:
+            self.world.counts["heard later" if link.is_resumed else "heard on another stream"] += 1
 
     # Questions.
 
@@ -385,8 +419,11 @@ class Session:
     async def _hear(self, link: Link, mine: Any) -> bool:
         """Read one GET stream; true when it ended because another has taken its place."""
         more = {"Last-Event-ID": self._stream_at} if self._stream_at else {}
+        link.is_resumed = bool(more)
+        link.narrow()
         await self._send(link, "GET", b"", more, 0)
         status = await link.wire.head()
+        self.member.was_served(link.epoch)
         if status != 200 or not link.is_stream:
             answer = await link.answer(status)
             if self.member.is_here:
@@ -396,6 +433,7 @@ class Session:
             return False
         if self._keeper is mine:
             self._stream = link
+            self.world.counts["resumed streams"] += link.is_resumed
             if not self.world.is_explained(link.epoch):
                 self.member.opened()
         await self._read(link, None, status=status, is_new=not more)
@@ -409,7 +447,8 @@ class Session:
         """Cut the GET stream's connection; its keeper opens it again."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            if not (self.member.is_resumable and self._stream_at):
+            self.member.away()
+            if not self._stream_at:
                 self.member.interrupted()
             self.world.counts["dropped streams"] += 1
             self._cut(stream)
@@ -420,7 +459,7 @@ class Session:
         if before is None or stream is None:
             return
         self.world.counts["replaced streams"] += 1
-        self._stream_at = ""
+        self._stream, self._stream_at = None, ""
         self._keeper = self.spawn(self._keep_stream())
         await self._wait(before, "its first GET stream to end after it has opened another")
 
@@ -499,3 +538,8 @@ class Session:
         for link in list(self._links):
             self._cut(link)
         self._idle.clear()
+
+
+def is_lost(said: Any) -> bool:
+    """Whether it says that an answer was lost with the gateway."""
+    return str(said.get("error", {}).get("message")).startswith("the answer is lost")

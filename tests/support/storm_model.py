@@ -5,18 +5,22 @@ What a server says because of a call, it says before it answers the call, so it 
 concerned, between the sending of the call and the arrival of the answer.  A session's own state changes in the same
 way between a request and its answer.  With both as intervals of the test's one clock, no judgement needs a margin:
 
-- an update was *allowed* if the session may have been subscribed at some moment of the deed, and *owed* if it surely was
-  at each moment of it.  So an update is allowed however late it is read, as long as its touch began before the answer to
-  ``unsubscribe`` had come; and one whose touch began later is wrong on any stream;
-- a log message was allowed if some level that may have been in force at some moment of the deed admits it;
-- whoever had its GET stream open at each moment of a ``change`` must be told once more after the deed began.
+- an update was *allowed* if the session may have been subscribed at some moment of the deed, and *owed* if it surely
+  was at each moment of it.  So an update is allowed however late it is read, as long as its touch began before the
+  answer to ``unsubscribe`` had come; and one whose touch began later is wrong on any stream;
+- a log message was allowed if some level that may have been in force at some moment of the deed admits it, and the
+  session may have had a call under way; nothing else tells whose it is;
+- a change is owed to everybody who is served by the same process.
 
-A request that a crash took the answer of has no second moment: its effect stays possible until the next one is answered.
+A request that a crash took the answer of has no second moment: its effect stays possible until the next is answered.
 
 # Note [What is owed]
 Only sessions whose GET stream was open all the time are owed something.  With event ids that includes times in which
 the connection was away, since the stream is taken up where it was left; without them, and when the gateway is killed,
 what was under way is lost, and nobody owes it any more.
+
+While a connection is away one message for each topic (a resource, a list) waits for its return, so a later one on the
+same topic pays the debt.  Who had it open at each moment of the deed is owed that very message.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 RESUMABLE = "2025-11-25"  # the first revision whose streams bear event ids
@@ -58,13 +62,32 @@ class Setting:
 
 @define(eq=False)
 class Deed:
-    """A touch, a change or a log message: something that a call makes the server tell."""
+    """A touch, a change or a log message: something that a call makes the server tell.
+
+    :ivar what: the resource that is touched, or the level of what is logged.
+    :ivar topic: those who are away hear only the latest on it; empty if they hear all.
+    :ivar number: grows from one message of the server's to the next.
+    """
 
     mark: str
     doer: Member = field(repr=False)
     what: str
+    topic: str
     begun: float
     done: float = inf
+    number: int = 0
+
+
+@frozen
+class Debt:
+    """Something that a session must hear.
+
+    :ivar topic: where it is not empty, a message on it with a higher number will do.
+    """
+
+    since: float
+    topic: str = ""
+    number: int = 0
 
 
 @define(eq=False)
@@ -76,6 +99,8 @@ class Call:
     :ivar judge: complains about a result, or returns nothing.
     :ivar may_fail: why an error is as good as a result, as far as anybody knows.
     :ivar epoch: of the gateway that it was sent to.
+    :ivar begun: when it was sent.
+    :ivar done: since when nothing more comes of it.
     """
 
     id: Any
@@ -91,6 +116,8 @@ class Call:
     may_fail: str = ""
     question: str = ""
     epoch: int = 0
+    begun: float = -inf
+    done: float = inf
 
     @property
     def is_over(self) -> bool:
@@ -111,7 +138,6 @@ class World:
         self.epoch = 0
         self.members: list[Member] = []
         self.deeds: dict[str, Deed] = {}
-        self.changes: dict[str, list[Deed]] = {}
         self.counts: Counter[str] = Counter()
         self.questions: dict[str, Member] = {}
         self.pids: dict[tuple[int, int], str] = {}
@@ -135,47 +161,46 @@ class World:
         self.questions.clear()
         for each in self.members:
             each.interrupted()
+            each.served_since = inf
             if each.is_here:
-                each.owed[BACK] = self.clock()
+                each.owed[BACK] = Debt(self.clock())
 
-    def begin(self, doer: Member, kind: str, mark: str, what: str) -> Deed:
+    def begin(self, doer: Member, mark: str, *, what: str = "", topic: str = "") -> Deed:
         """Somebody makes a server tell something."""
-        deed = self.deeds[mark] = Deed(mark, doer, what, self.clock())
-        if kind == "change":
-            self.changes.setdefault(doer.child, []).append(deed)
+        deed = self.deeds[mark] = Deed(mark, doer, what, topic, self.clock())
         return deed
 
-    def touched(self, deed: Deed, *, is_heard: bool) -> None:
+    def touched(self, deed: Deed, number: int, *, is_said: bool) -> None:
         """A touch was answered; the server says whether anybody is subscribed there."""
-        deed.done = self.clock()
+        deed.done, deed.number = self.clock(), number
         near = [each for each in self.members if each.child == deed.doer.child]
         sure = [each for each in near if each.is_subscribed(deed.what, deed.begun, deed.done)]
-        if sure and not is_heard:
+        if sure and not is_said:
             self.complain(
                 sure[0].name, f"is subscribed to {deed.what}, and its server does not know: {deed.mark}"
             )
-        if is_heard and not any(each.may_hear(deed.what, deed.begun, deed.done) for each in near):
+        if is_said and not any(each.may_hear(deed.what, deed.begun, deed.done) for each in near):
             self.complain(deed.doer.child, f"is subscribed to {deed.what}, and no session is: {deed.mark}")
         for each in sure:
-            each.owe(deed.mark, deed.begun)
+            each.owe(deed)
 
-    def changed(self, deed: Deed) -> None:
+    def changed(self, deed: Deed, number: int) -> None:
         """A change was answered."""
-        deed.done = self.clock()
+        deed.done, deed.number = self.clock(), number
         for each in self.members:
-            if each.child == deed.doer.child and each.changed_at <= deed.begun:
-                each.owe(CHANGED, deed.begun)
+            if each.child == deed.doer.child:
+                each.owe(deed)
 
-    def logged(self, deed: Deed, *, is_said: bool) -> None:
+    def logged(self, deed: Deed, number: int, *, is_said: bool) -> None:
         """A log message was answered; the server says whether its level admitted it."""
-        deed.done = self.clock()
+        deed.done, deed.number = self.clock(), number
         level = deed.doer.sure_level(deed.begun, deed.done)
         if level is None or LEVELS.index(level) > LEVELS.index(deed.what):
             return
         if not is_said:
             deed.doer.complain(f"has set {level}, and its server does not know: {deed.mark} at {deed.what}")
         else:
-            deed.doer.owe(deed.mark, deed.begun)
+            deed.doer.owe(deed)
 
 
 @define(eq=False)
@@ -185,7 +210,11 @@ class Member:
     :ivar child: who serves it: the name of a shared server, or its own name.
     :ivar is_here: from the answer to ``initialize`` until it wants to end.
     :ivar open_since: since when nothing can have been lost on its GET stream.
-    :ivar owed: what it must hear, and since when.
+    :ivar there_since: since when that stream has been connected.
+    :ivar served_since: since when the gateway, as it was started last, knows of it.
+    :ivar owed: what it must hear, by its mark.
+    :ivar latest: the number of the latest message on each topic that it has heard.
+    :ivar resets: how often it has heard that a list may have changed because the server is another.
     :ivar busy: what is being changed, and must not be changed a second time meanwhile.
     :ivar pid: the process that served it last, after so many kills.
     """
@@ -196,14 +225,16 @@ class Member:
     is_own: bool
     version: str
     is_here: bool = False
-    open_since: float | None = None
-    changed_at: float = -inf
-    owed: dict[str, float] = Factory(dict)
+    open_since: float = inf
+    there_since: float = inf
+    served_since: float = inf
+    owed: dict[str, Debt] = Factory(dict)
+    latest: dict[str, int] = Factory(dict)
     calls: dict[str, Call] = Factory(dict)
     spans: dict[str, list[Span]] = Factory(dict)
     settings: list[Setting] = Factory(list)
     heard: set[str] = Factory(set)
-    changes: Counter[str] = Factory(Counter)
+    resets: Counter[str] = Factory(Counter)
     event_ids: set[str] = Factory(set)
     questions: dict[str, str] = Factory(dict)
     taken_back: set[str] = Factory(set)
@@ -232,25 +263,34 @@ class Member:
 
     # What it is owed.
 
-    def owe(self, what: str, since: float) -> None:
-        """It must hear something, unless it has, or could not."""
-        if (
-            self.is_here
-            and what not in self.heard
-            and self.open_since is not None
-            and self.open_since <= since
-        ):
-            self.owed.setdefault(what, self.world.clock())
+    def owe(self, deed: Deed) -> None:
+        """It must hear of a deed, unless it has, or could not."""
+        if not self.is_here or deed.mark in self.heard or self.open_since > deed.begun:
+            return
+        topic = deed.topic if self.there_since > deed.begun else ""
+        if not topic or self.latest.get(topic, 0) < deed.number:
+            self.owed[deed.mark] = Debt(self.world.clock(), topic, deed.number)
 
     def opened(self) -> None:
         """A GET stream is open."""
-        if self.open_since is None:
-            self.open_since = self.world.clock()
+        self.open_since = min(self.open_since, self.world.clock())
+        self.there_since = min(self.there_since, self.world.clock())
+
+    def away(self) -> None:
+        """The connection of its GET stream is cut; what is said meanwhile is kept if the stream can be taken up."""
+        self.there_since = inf
+        if not self.is_resumable:
+            self.interrupted()
 
     def interrupted(self) -> None:
         """What was under way to it may be lost."""
-        self.open_since = None
+        self.open_since = self.there_since = inf
         self.owed.clear()
+
+    def was_served(self, epoch: int) -> None:
+        """A gateway of that epoch has answered it."""
+        if epoch == self.world.epoch:
+            self.served_since = min(self.served_since, self.world.clock())
 
     # What it has said.
 
@@ -286,7 +326,9 @@ class Member:
 
     def is_subscribed(self, uri: str, begun: float, done: float) -> bool:
         """Whether it surely was subscribed at each moment."""
-        return any(span.answered <= begun and done <= span.unasked for span in self.spans.get(uri, ()))
+        return self.served_since <= begun and any(
+            span.answered <= begun and done <= span.unasked for span in self.spans.get(uri, ())
+        )
 
     def levels(self, begun: float, done: float) -> list[Setting]:
         """The settings one of which may have been in force at some moment; none stands for none so far."""
@@ -298,6 +340,10 @@ class Member:
         """The level that surely was in force at each moment, if it has ever set one."""
         levels = self.levels(begun, done)
         return levels[0].level if len(levels) == 1 and levels[0].answered <= begun else None
+
+    def is_busy(self, begun: float, done: float) -> bool:
+        """Whether it may have had a call under way at some moment."""
+        return any(call.begun <= done and begun <= call.done for call in self.calls.values())
 
     def served_by(self, pid: int) -> None:
         """A process of that id serves it."""
@@ -326,8 +372,8 @@ class Member:
             self._hears_question(message)
         else:
             self._hears_notice(message["method"], message.get("params", {}), message, call)
-        if message.get("method") in CHANGES and epoch == self.world.epoch:
-            self._knows_of_changes(message["method"])
+        if message.get("method") == CHANGED and epoch == self.world.epoch:
+            self.owed.pop(BACK, None)
 
     def _hears_answer(self, message: Any, call: Call | None) -> None:
         if call is None:
@@ -353,6 +399,7 @@ class Member:
             return
         if self.world.is_explained(call.epoch) and text:
             return
+        self.world.counts["calls cancelled"] += call.may_fail == "cancelled" and code == -32800
         if call.may_fail == "cancelled" and code != -32800:
             self.complain(f"cancelled {call.text} and was answered {call.error}")
         elif not call.may_fail or not text:
@@ -366,6 +413,8 @@ class Member:
             self.complain(f"was asked what it has no part in: {message}")
         elif call.question:
             self.complain(f"was asked a second time for {text}: {message}")
+        elif number in self.questions:
+            self.complain(f"was asked under the id of an earlier question: {message}")
         elif call.is_over and not call.may_fail:
             self.complain(f"was asked after the answer to {text}: {message}")
         else:
@@ -383,8 +432,10 @@ class Member:
             self._hears_deed(params.get("_meta", {}).get("mark"), message, self._may_update)
         elif method == "notifications/message":
             self._hears_deed((params.get("data") or {}).get("mark"), message, self._may_log)
+        elif method == CHANGED and "_meta" in params:
+            self._hears_deed(params["_meta"].get("mark"), message, self._may_know)
         elif method in CHANGES:
-            self._hears_change(method, params.get("_meta", {}).get("mark"), message)
+            self._hears_reset(method)
         elif method == "notifications/cancelled" and self.is_own:
             self.taken_back.add(json.dumps(params.get("requestId")))
         else:
@@ -410,30 +461,36 @@ class Member:
             )
         self.heard.add(mark)
         self.owed.pop(mark, None)
+        if deed is not None and deed.topic:
+            self._knows(deed.topic, number_of(message))
+
+    def _knows(self, topic: str, number: int) -> None:
+        self.latest[topic] = max(number, self.latest.get(topic, 0))
+        for mark, debt in list(self.owed.items()):
+            if debt.topic == topic and debt.number <= number:
+                del self.owed[mark]
 
     def _may_update(self, deed: Deed, params: Any) -> bool:
         until = min(deed.done, self.world.clock())
         return params["uri"] == deed.what and self.may_hear(deed.what, deed.begun, until)
 
     def _may_log(self, deed: Deed, params: Any) -> bool:
-        levels = self.levels(deed.begun, min(deed.done, self.world.clock()))
-        rank = LEVELS.index(deed.what)
-        return params["level"] == deed.what and any(LEVELS.index(each.level) <= rank for each in levels)
+        until = min(deed.done, self.world.clock())
+        levels, rank = self.levels(deed.begun, until), LEVELS.index(deed.what)
+        # Where the doer is leaving, nobody's call may have been under way when it was said, and all hear it then.
+        is_near = self.is_busy(deed.begun, until) or not deed.doer.is_here
+        is_admitted = any(LEVELS.index(each.level) <= rank for each in levels)
+        return params["level"] == deed.what and is_near and is_admitted
 
-    def _hears_change(self, method: str, mark: str | None, message: Any) -> None:
-        self.changes[method] += 1
-        if mark is not None and self.world.deeds[mark].doer.child != self.child:
-            self.complain(f"heard of another server's change: {message}")
-        made = sum(each.done >= self.born for each in self.world.changes.get(self.child, ()))
-        made = made if method == CHANGED else 0
-        if self.changes[method] > made + 2 * (self.world.kills - self.born_after):
-            self.complain(f"heard {self.changes[method]} times {method}, of {made} changes")
+    def _may_know(self, deed: Deed, params: Any) -> bool:
+        return deed.topic == CHANGED and deed.done >= self.born
 
-    def _knows_of_changes(self, method: str) -> None:
-        if method == CHANGED:
-            self.changed_at = self.world.clock()
-            self.owed.pop(CHANGED, None)
-            self.owed.pop(BACK, None)
+    def _hears_reset(self, method: str) -> None:
+        self.resets[method] += 1
+        self.world.counts["resets"] += 1
+        kills = self.world.kills - self.born_after
+        if self.resets[method] > kills:
+            self.complain(f"heard {self.resets[method]} times {method} without a change, after {kills} kills")
 
     def hears_event(self, identifier: str) -> None:
         """Judge the id of an event."""
@@ -448,6 +505,12 @@ class Member:
         for call in self.calls.values():
             if not call.is_over and not call.may_fail:
                 self.complain(f"was never answered {call.text} ({call.kind})")
+
+
+def number_of(message: Any) -> int:
+    """The number of what a server says unasked, or 0."""
+    params = message.get("params", {})
+    return int((params.get("_meta") or params.get("data") or {}).get("number", 0))
 
 
 def question_text(message: Any) -> str:
