@@ -12,8 +12,9 @@ import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-import msgspec
 from attrs import frozen
+
+from mcpgateway.wire import jsonrpc
 
 PING = b": ping\n\n"  # a comment: keeps the connection alive and is never shown to the client's program
 EVENT_ID_LIMIT = 512  # characters
@@ -58,10 +59,9 @@ def read_event_id(text: bytes) -> EventId | None:
 def event(message: bytes, identifier: EventId | None = None) -> bytes:
     """One JSON-RPC message as one ``message`` event.
 
-    A CR or LF between the tokens of a server's JSON would split the data line, so such a message is compacted.
+    A CR or LF between the tokens of a server's JSON would split the data line.
     """
-    if b"\r" in message or b"\n" in message:
-        message = msgspec.json.format(message, indent=-1)
+    message = jsonrpc.one_line(message)
     if identifier is None:
         return b"event: message\ndata: " + message + b"\n\n"
     return b"event: message\nid: " + bytes(identifier) + b"\ndata: " + message + b"\n\n"

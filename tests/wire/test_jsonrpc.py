@@ -290,6 +290,17 @@ class SpliceTests:
         assert b"\r" not in line
         assert json.loads(line) == json.loads(body)
 
+    @given(spelled_identifiers, st.lists(spaces, min_size=4, max_size=4))
+    def test_a_line_has_any_id(self, identifier: bytes, gaps: list[bytes]) -> None:
+        """An answer that is laid out on several lines is one line under the other side's id, whatever that is."""
+        body = b'{"jsonrpc":"2.0","id":1,"result":{%b"a"%b:%b[]}%b}' % tuple(gaps)
+        envelope = jsonrpc.read_client(body).envelope | {"id": Raw(identifier)}
+        line = jsonrpc.line(envelope)
+        assert line.endswith(b"\n")
+        assert b"\n" not in line[:-1]
+        assert b"\r" not in line
+        assert json.loads(line) == {"jsonrpc": "2.0", "id": json.loads(identifier), "result": {"a": []}}
+
 
 class DepthTests:
     """How deep a message is nested."""
