@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from attrs import frozen
 
+from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc
 
 PING = b": ping\n\n"  # a comment: keeps the connection alive and is never shown to the client's program
@@ -53,7 +54,17 @@ def read_event_id(text: bytes) -> EventId | None:
         request = urlsafe_b64decode(found[4] or b"")
     except (binascii.Error, ValueError):
         return None
+    if request and not _is_identifier(request):
+        return None
     return EventId(found[1].decode(), int(found[2]), int(found[3]), request)
+
+
+def _is_identifier(text: bytes) -> bool:
+    # It goes into an answer as it is, so it must be the whole of one id and nothing else.
+    try:
+        return jsonrpc.identifier(jsonrpc.decode(b'{"id":%b}' % text)["id"]) == text
+    except GatewayError:
+        return False
 
 
 def event(message: bytes, identifier: EventId | None = None) -> bytes:
