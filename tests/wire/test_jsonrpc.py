@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError
+from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError, QuestionRefused
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Kind
 
@@ -217,6 +217,12 @@ class SpliceTests:
         assert answer["id"] == identifier
         assert type(answer["id"]) is type(identifier)
 
+    def test_meta_without_a_token(self) -> None:
+        """A request that wants no progress is given no token, and keeps the rest of its _meta."""
+        message = jsonrpc.read_client(request_bytes(1, params={"_meta": {"a": 1}}))
+        jsonrpc.splice_request(message, 2)
+        assert json.loads(jsonrpc.line(message.envelope))["params"] == {"_meta": {"a": 1}}
+
     def test_duplicate_keys_are_gone(self) -> None:
         """Of a key given twice only the value that was judged goes on."""
         body = b'{"jsonrpc":"2.0","id":1,"method":"x","params":{"name":"a","name":"b"},"method":"y"}'
@@ -379,6 +385,116 @@ class IdentifierTests:
         assert jsonrpc.identifier(None) is None
         assert jsonrpc.identifier(Raw(b"1.5")) is None
         assert jsonrpc.identifier(Raw(b'"x"')) == b'"x"'
+
+
+class BatchTests:
+    """Several messages as one array."""
+
+    @given(st.lists(spelled_values, min_size=1, max_size=6), st.lists(spaces, min_size=3, max_size=3))
+    def test_each_as_it_was_spelled(self, members: list[bytes], gaps: list[bytes]) -> None:
+        """The members come apart in their order, each with its own bytes."""
+        # A batch with lone surrogates is refused as a whole: only 2025-03-26 has batches, and none was ever seen.
+        assume(not any(lone in each for lone in (rb"\uD800", rb"\udfff") for each in members))
+        body = gaps[0] + b"[" + gaps[1] + (gaps[2] + b"," + gaps[1]).join(members) + gaps[2] + b"]"
+        assert jsonrpc.read_batch(body) == members
+
+    @pytest.mark.parametrize("number", [1, 2, jsonrpc.BATCH_LIMIT])
+    def test_as_many_as_the_limit(self, number: int) -> None:
+        """A batch has up to as many messages as the limit says."""
+        ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+        assert jsonrpc.read_batch(b"[" + b",".join([ping] * number) + b"]") == [ping] * number
+
+    @pytest.mark.parametrize("body", [b"[]", b" [ ]", b"[" + b"1," * jsonrpc.BATCH_LIMIT + b"1]"])
+    def test_too_few_or_too_many(self, body: bytes) -> None:
+        """No message is no batch, and one more than the limit is too many."""
+        with pytest.raises(MalformedMessage, match="a batch has 1 to 100 messages"):
+            jsonrpc.read_batch(body)
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"{}", b'"[1]"', b"x[1]", b"[", b"[1", b"[1]]", b"[1,]", b"[" * 200_000, b"[" * 99 + b"]" * 98],
+    )
+    def test_no_batch(self, body: bytes) -> None:
+        """Whatever is no array is judged as the single message that it is not."""
+        assert jsonrpc.read_batch(body) is None
+
+    def test_not_utf8(self) -> None:
+        """A batch is UTF-8, like any message."""
+        assert jsonrpc.read_batch('["é"]'.encode()) == ['"é"'.encode()]
+        with pytest.raises(ParseError, match="not UTF-8 at byte 2"):
+            jsonrpc.read_batch(b'["\xff"]')
+
+    @given(st.binary(max_size=60), st.booleans())
+    def test_never_breaks(self, body: bytes, is_array: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+        """Any bytes are a batch, no batch, or one of our errors."""
+        try:
+            found = jsonrpc.read_batch(b"[" + body + b"]" if is_array else body)
+        except GatewayError:
+            return
+        assert found is None or found
+
+
+class ValueTests:
+    """Members that are looked into as a whole."""
+
+    @given(json_values)
+    def test_any_value(self, value: object) -> None:
+        """What is encoded is read back, if it is of the kind that is wanted."""
+        raw = jsonrpc.raw(value)
+        for kind in (dict, list, str):
+            if isinstance(value, kind):
+                assert jsonrpc.value(raw, kind) == value
+            else:
+                with pytest.raises(MalformedMessage, match=f"expected {kind.__name__}"):
+                    jsonrpc.value(raw, kind)
+
+    @pytest.mark.parametrize("text", [b"{", b'{"a":1e999}', b'{"a":"\\ud800"}', b'{"a":' + b"[" * 100_000])
+    def test_what_cannot_be_read(self, text: bytes) -> None:
+        """Half a value, a number without bounds and depth without end are errors, not crashes."""
+        with pytest.raises(MalformedMessage):
+            jsonrpc.value(Raw(text), dict)
+
+
+class StringTests:
+    """Short members that must be strings."""
+
+    @given(st.text(st.characters(codec="utf-8"), max_size=30), st.integers(0, 30))
+    def test_limit(self, text: str, limit: int) -> None:
+        """A string is read up to its limit, which counts characters and not bytes."""
+        raw = jsonrpc.raw(text)
+        if len(text) <= limit:
+            assert jsonrpc.read_string(raw, "name", limit) == text
+        else:
+            with pytest.raises(MalformedMessage, match=f'"name" is longer than {limit} characters'):
+                jsonrpc.read_string(raw, "name", limit)
+
+    @pytest.mark.parametrize("text", [b"7", b"null", b'["a"]', b'"a', b'"\\ud800"'])
+    def test_no_string(self, text: bytes) -> None:
+        """Anything else is refused, by the name of the member."""
+        with pytest.raises(MalformedMessage, match=r'"params\.uri" must be a string'):
+            jsonrpc.read_string(Raw(text), "params.uri")
+
+
+class ErrorTests:
+    """Answers of our own that say what went wrong."""
+
+    @given(spelled_identifiers | st.just(b"null"), st.integers(-32999, -32000), st.text(), st.text())
+    def test_any_error(self, identifier: bytes, code: int, message: str, hint: str) -> None:
+        """It is a JSON-RPC error under the caller's very id; a hint is in its data."""
+        why = QuestionRefused(code, message)
+        why.hint = hint
+        answer = jsonrpc.error_bytes(identifier, why)
+        assert jsonrpc.decode(answer)["id"] == Raw(identifier)
+        error = {"code": code, "message": message} | ({"data": {"hint": hint}} if hint else {})
+        assert json.loads(answer) == {"jsonrpc": "2.0", "id": json.loads(identifier), "error": error}
+
+    def test_a_request_of_our_own(self) -> None:
+        """What the gateway asks, tells and answers in its own name is JSON-RPC too."""
+        asked = jsonrpc.encode(jsonrpc.request(7, "tools/list", {"a": [1]}))
+        assert jsonrpc.read_client(asked).id == b"7"
+        assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.notification("x"))).params is None
+        assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.notification("x", {}))).params == {}
+        assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.result(Raw(b'"q"'), {}))).kind is Kind.RESPONSE
 
 
 class OddityTests:
