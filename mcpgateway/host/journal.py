@@ -213,7 +213,9 @@ class Journal:
             except sqlite3.OperationalError as why:
                 if getattr(why, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
                     raise
-                self._prune(LIVE_LIMIT // 2, ENDED_LIMIT // 2)
+                # It is the sessions that are large, and those that go can come back by their ids alone.
+                (live,) = self._file.execute("SELECT COUNT(*) FROM sessions WHERE ended = 0").fetchone()
+                self._prune(live // 2, ENDED_LIMIT // 2)
                 self._file.execute(statement, values)
 
         self._try(write, None)
