@@ -85,10 +85,9 @@ class Journal:
                     why=str(why),
                 )
                 with suppress(OSError, sqlite3.Error):
-                    os.replace(path, aside)
-                    for more in ("-wal", "-shm"):
+                    for part in ("", "-wal", "-shm"):
                         with suppress(FileNotFoundError):
-                            os.unlink(path + more)
+                            os.replace(path + part, aside + part)
                     return _connect(path)
         except OSError as why:
             self._complain(why)
@@ -271,6 +270,10 @@ def _connect(path: str) -> sqlite3.Connection:
         found = int(file.execute("PRAGMA user_version").fetchone()[0])
         if found > FORMAT:
             raise NewerFormat(found)
+        # A torn page would be met by every later start again; to look takes 50 ms for the largest file there can be.
+        (state,) = file.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state.splitlines()[-1])
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("PRAGMA cache_size = -256")
