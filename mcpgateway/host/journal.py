@@ -278,8 +278,11 @@ def _connect(path: str) -> sqlite3.Connection:
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("PRAGMA cache_size = -256")
         file.execute(f"PRAGMA max_page_count = {PAGES_LIMIT}")
-        file.executescript(SCHEMA)
-        file.execute(f"PRAGMA user_version = {FORMAT}")
+        if (
+            found < FORMAT
+        ):  # else there is nothing to write, and no need to wait for another gateway that does
+            file.executescript(SCHEMA)
+            file.execute(f"PRAGMA user_version = {FORMAT}")
     except BaseException:
         file.close()
         raise
