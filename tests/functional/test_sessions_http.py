@@ -62,6 +62,11 @@ def called(gateway, name, session):
     return asked(gateway, "POST", f"/{name}/mcp", tool_call(1, "echo", {"text": "x"}), Mcp_Session_Id=session)
 
 
+def succeeded(answer):
+    """Whether a call was served; one that comes while its session is being put aside is told so."""
+    return answer.status == 200 and "result" in answer.json
+
+
 class DeleteTests:
     """Ending sessions."""
 
@@ -161,17 +166,21 @@ class DeleteTests:
 class OwnerTests:
     """Owners that die."""
 
-    def test_their_sessions_end(self, gateway, owner):
-        """The sessions and the children of a process that has exited are found and ended."""
-        session, pid = opened(gateway, "own", X_Client_Pid=str(owner.pid))
-        shared, _ = opened(gateway, "fix", {"pid": owner.pid})
-        stranger, _ = opened(gateway, "own")
-        owner.kill()
-        owner.wait()
-        eventually(lambda: pid not in gateway.children(), "the child of the dead one's session ends")
-        eventually(lambda: called(gateway, "fix", shared).status == 404, "its other session ends too")
-        assert called(gateway, "own", session).status == 404
-        assert called(gateway, "own", stranger).status == 200
+    def test_their_sessions_are_put_aside(self, tmp_path, owner):
+        """The sessions of a process that has exited give back what they hold; their ids stay good until they end."""
+        with Gateway(tmp_path, SERVERS, settings={"limits": {"reap": "1s"}}) as gateway:
+            session, pid = opened(gateway, "own", X_Client_Pid=str(owner.pid))
+            shared, _ = opened(gateway, "fix", {"pid": owner.pid})
+            stranger, _ = opened(gateway, "own")
+            owner.kill()
+            owner.wait()
+            eventually(lambda: pid not in gateway.children(), "the child of the dead one's session ends")
+            eventually(lambda: gateway.health()["sessions"] == 1, "only the stranger's counts")
+            for name, each in (("own", session), ("fix", shared)):
+                eventually(lambda n=name, e=each: succeeded(called(gateway, n, e)), "its id is still good")
+                assert asked(gateway, "DELETE", f"/{name}/mcp", Mcp_Session_Id=each).status == 200
+                assert called(gateway, name, each).status == 404
+            assert called(gateway, "own", stranger).status == 200
 
     def test_living_owners_keep_theirs(self, gateway, owner):
         """The reaper has looked several times, and left what belongs to a living process."""
@@ -311,7 +320,9 @@ class RefusalTests:
     @pytest.mark.parametrize(
         ("method", "headers", "body", "status"),
         [
-            ("GET", {}, b"", 405),
+            ("GET", {}, b"", 400),
+            ("GET", {"Accept": "application/json"}, b"", 406),
+            ("GET", {"Mcp-Session-Id": "made-up"}, b"", 404),
             ("PUT", {}, b"{}", 405),
             ("POST", {"Accept": "text/html"}, message(1, "tools/list"), 406),
             ("POST", {"Content-Type": "text/plain"}, message(1, "tools/list"), 415),
