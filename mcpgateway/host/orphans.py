@@ -8,7 +8,7 @@ import signal
 from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, asdict, define, frozen
+from attrs import Factory, asdict, define, field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.host.processes import is_alive, kill_bearing, signal_group, start_time
@@ -37,6 +37,7 @@ class Registry:
     home: str
     instance: str
     _entries: dict[int, Entry] = Factory(dict)
+    _complained: bool = field(default=False, init=False)
 
     @property
     def path(self) -> str:
@@ -55,10 +56,24 @@ class Registry:
 
     def close(self) -> None:
         """Every child has been stopped."""
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(self.path)
 
     def _save(self) -> None:
+        # The guardian ends the children of a killed gateway too, so a full disk need not keep a child from starting.
+        try:
+            self._write()
+        except OSError as why:
+            if not self._complained:
+                self._complained = True
+                Logger().error(
+                    "{path}: children cannot be put on record ({why})",
+                    event="orphan.unrecorded",
+                    path=self.path,
+                    why=why.strerror,
+                )
+
+    def _write(self) -> None:
         os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
         own = os.getpid()
         content = {
@@ -110,7 +125,7 @@ def _reap(path: str) -> list[str]:
     strays = kill_bearing(f"{INSTANCE_MARKER}={instance}")
     if strays:
         found.append(f"{strays} more that had left their groups")
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         os.unlink(path)
     return found
 

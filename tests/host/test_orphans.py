@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import capturedLogs
+
 from mcpgateway.host.orphans import FORMAT, Registry, reap_leftovers
 from mcpgateway.host.processes import is_alive, start_time
 
@@ -48,6 +50,16 @@ class RegistryTests:
         registry.close()
         registry.close()
         assert not Path(registry.path).exists()
+
+    def test_a_home_that_takes_nothing(self, tmp_path: Path) -> None:
+        """Where nothing can be written children are started all the same, and the log says so once."""
+        (tmp_path / "children").write_text("in the way")
+        registry = Registry(str(tmp_path), "i1")
+        with capturedLogs() as events:
+            registry.added(os.getpid(), "s")
+            registry.removed(os.getpid())
+            registry.close()
+        assert [event["event"] for event in events] == ["orphan.unrecorded"]
 
 
 class LeftoverTests:

@@ -86,8 +86,17 @@ def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: 
     path = socket_path(home)
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
-    except CannotListenError:
-        # Another gateway of the same home has it; TCP is what this one is for.
+    except (CannotListenError, OSError) as refused:
+        # TCP is what a gateway is for; that another has the socket, or that the home is full, does not stop it.
+        why = getattr(refused, "socketError", refused)
+        if isinstance(why, OSError):
+            Logger().warn(
+                "the Unix socket {path} cannot be made ({why}); this gateway does without",
+                event="listen.socket_failed",
+                path=path,
+                why=why.strerror,
+            )
+            return
         Logger().warn(
             "the Unix socket {path} belongs to another running gateway; this one does without",
             event="listen.socket_taken",
