@@ -29,6 +29,8 @@ from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
 
+ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
+
 
 @define(eq=False)
 class Session:
@@ -124,6 +126,7 @@ class Sessions:
         self._boot = secrets.token_hex(6)
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
+        self._ended: dict[bytes, None] = {}
         self._anonymous: dict[tuple[str, str], Session] = {}
 
     def __len__(self) -> int:
@@ -171,6 +174,8 @@ class Sessions:
     def _recall(self, identifier: bytes, server: ServerSpec, principal: str) -> _Recalled | None:
         issued = self._ids.read(identifier)
         if issued is None or identifier in self._by_id or not issued.is_for(server.name, principal):
+            return None
+        if issued.serial in self._ended:
             return None
         record = self.store.find(issued.serial)
         if record is None:
@@ -262,14 +267,20 @@ class Sessions:
     def forget(self, session: Session) -> bool:
         """Drop the session for good; false when it was dropped before."""
         if session.issued is not None:
-            self.store.end(session.issued.serial, session.issued.issued)
+            self._end(session.issued)
         return self._by_id.pop(session.id, None) is not None
 
     def forget_parked(self, identifier: bytes) -> None:
         """Drop a session that is not in use for good, if the id is one of ours."""
         issued = self._ids.read(identifier)
         if issued is not None:
-            self.store.end(issued.serial, issued.issued)
+            self._end(issued)
+
+    def _end(self, issued: Issued) -> None:
+        self._ended[issued.serial] = None
+        if len(self._ended) > ENDED_LIMIT:
+            del self._ended[next(iter(self._ended))]
+        self.store.end(issued.serial, issued.issued)
 
 
 def _silence(session: Session) -> tuple[bool, int]:
