@@ -182,24 +182,33 @@ class Client:
     """One MCP session of one server, over as many connections as it has requests at a time.
 
     :ivar id: its ``Mcp-Session-Id``.
+    :ivar revision: the revision it asks for, and says in its headers.
     :ivar hello: the result of its ``initialize``.
     """
 
     address: str
     path: str
     id: str = ""
+    revision: str = REVISION
     hello: dict[str, Any] = field(factory=dict)
     _idle: list[Connection] = field(init=False, factory=list)
 
     @classmethod
     async def open(
-        cls, address: str, server: str, info: Mapping[str, Any] | None = None, **headers: str
+        cls,
+        address: str,
+        server: str,
+        info: Mapping[str, Any] | None = None,
+        *,
+        capabilities: Mapping[str, Any] | None = None,
+        revision: str = REVISION,
+        **headers: str,
     ) -> Client:
         """Initialise a session."""
-        client = cls(address, f"/{server}/mcp")
+        client = cls(address, f"/{server}/mcp", revision=revision)
         params = {
-            "protocolVersion": REVISION,
-            "capabilities": {},
+            "protocolVersion": revision,
+            "capabilities": capabilities or {},
             "clientInfo": {"name": "test", "version": "1", **(info or {})},
         }
         more = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -208,14 +217,14 @@ class Client:
             raise AssertionError(f"initialize: {answer.status} {answer.body.decode(errors='replace')}")
         client.id = answer.headers["mcp-session-id"]
         client.hello = answer.json["result"]
-        done = await client.post(message(None, "notifications/initialized"))
+        done = await client.post(message(None, "notifications/initialized"), more)
         assert done.status == 202
         return client
 
     @property
     def headers(self) -> dict[str, str]:
         """What its requests say of their session."""
-        return {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": REVISION} if self.id else {}
+        return {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": self.revision} if self.id else {}
 
     async def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         """Post one message."""
