@@ -311,6 +311,22 @@ class RestartTests:
                 after = asyncio.run(known_of(client))
                 assert (after["level"], after["subscribed"]) == (known["level"], known["subscribed"])
 
+    def test_another_configuration(self, tmp_path):
+        """An id outlives a change of how widely its server is shared; that of a server which has gone is 404."""
+        with steady(tmp_path) as gateway:
+            clients = [asyncio.run(accustomed(gateway, name, REVISIONS[0]))[0] for name in SERVERS]
+            gateway.kill()
+            swapped = dict(zip(SERVERS, reversed(SERVERS.values()), strict=True))
+            with Gateway(tmp_path, swapped, options=gateway._options) as other:
+                shares = {each["name"]: each["share"] for each in other.health()["backends"]}
+                assert shares == {"shared": "session", "own": "global"}
+                for client in clients:
+                    known = asyncio.run(known_of(client))
+                    assert (known["level"], known["subscribed"]) == ("warning", [URI])
+                other.kill()
+                with Gateway(tmp_path, {"own": SERVERS["own"]}, options=gateway._options):
+                    assert [echoed(client) for client in clients] == [404, "through"]
+
 
 class GoodForNothingTests:
     """Ids that open nothing, before and after a restart."""
