@@ -115,12 +115,14 @@ class Conversation:
         self._write(envelope)
 
     def reply(self, question: Envelope, value: Any) -> None:
-        """Answer a request of the server's own, with a result or a `GatewayError`."""
+        """Answer a request of the server's own, with a result or a `GatewayError`, if it still listens."""
         identifier = question["id"]
-        if isinstance(value, GatewayError):
-            self._write(jsonrpc.error(identifier, value))
-        else:
-            self._write(jsonrpc.result(identifier, value))
+        is_refusal = isinstance(value, GatewayError)
+        try:
+            self._write(jsonrpc.error(identifier, value) if is_refusal else jsonrpc.result(identifier, value))
+        except GatewayError as why:
+            # A child that is being stopped may well ask once more: its stdin has gone, its stdout has not.
+            self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
@@ -185,15 +187,9 @@ class Conversation:
         elif "id" not in envelope:
             self._listener.noticed(self, method, envelope)
         elif method == "ping":
-            self._pong(envelope)
+            self.reply(envelope, {})
         else:
             self._listener.asked(self, method, envelope)
-
-    def _pong(self, envelope: Envelope) -> None:
-        try:
-            self.reply(envelope, {})
-        except GatewayError as why:
-            self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
     def _progressed(self, envelope: Envelope) -> None:
         try:

@@ -161,11 +161,8 @@ class Notices:
         try:
             self._ask(backend, method, message)
         except GatewayError as why:
-            try:
-                if backend.speaking is not None:
-                    backend.speaking.reply(message, why)
-            except GatewayError as gone:
-                self.log.debug("{server} could not be answered: {why}", server=backend.server.name, why=gone)
+            if backend.speaking is not None:
+                backend.speaking.reply(message, why)
 
     def _ask(self, slot: Slot, method: str, message: Envelope) -> None:
         session = self._asked_session(slot, message)

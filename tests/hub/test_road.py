@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.rules.access import Policy
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
@@ -602,6 +602,23 @@ class FaultTests:
         gateway.child.exit()
         leaving.callback(None)
         assert done.called
+
+    def test_a_question_of_a_child_that_is_being_stopped(self) -> None:
+        """A sibling that asks once more while it is being stopped gets no answer, and nothing breaks."""
+        gateway = MemoryGateway(more=(ServerSpec("open", ("run",), {}, "/"),))
+        client = gateway.client("open")
+        client.call(0, "initialize", capabilities={"roots": {}})
+        shared, sibling = gateway.launcher.children
+        sibling.lingers = Deferred()
+        for child in (sibling, shared):
+            child.answer(child.asked("tools/list")[0], {"tools": []})
+        gateway.tick()
+        assert client.heard is not None
+        assert sibling.is_stopping
+        heard = len(sibling.received)
+        for method in ("roots/list", "ping"):
+            sibling.say({"jsonrpc": "2.0", "id": 7, "method": method})
+        assert len(sibling.received) == heard
 
 
 class ControlTests:

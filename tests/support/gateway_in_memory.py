@@ -17,7 +17,7 @@ from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
-from mcpgateway.errors import LaunchFailed
+from mcpgateway.errors import BackendGone, LaunchFailed
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.owners import Owners
@@ -47,11 +47,14 @@ class MemoryChild:
         self.pid = pid
         self.received: list[dict[str, Any]] = []
         self.is_killed = False
+        self.is_stopping = False
         self.lingers: Deferred[None] | None = None
         self._receiver = receiver
         self._hello = hello
 
     def write(self, line: bytes, *, now: bool = False) -> None:
+        if self.is_stopping:
+            raise BackendGone("its stdin is closed")
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         message = json.loads(line)
@@ -76,6 +79,7 @@ class MemoryChild:
         self._receiver.gone(Gone(code, None, words))
 
     def stop(self) -> Deferred[None]:
+        self.is_stopping = True
         if self.lingers is not None:
             return self.lingers
         self.exit()
