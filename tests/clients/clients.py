@@ -24,7 +24,8 @@ from tests.clients.program import (
 )
 
 PROMPT = "Call the tool."
-
+# Agents begin without the servers that have not answered after a few seconds, which a busy machine does not keep to.
+STARTUP_MS = "120000"
 
 Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
 """Do the jobs as one client: a home, where each server is, the jobs; what came of each, as the client shows it."""
@@ -39,6 +40,9 @@ def claude_code(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> lis
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "ENABLE_TOOL_SEARCH": "false",  # else the tools are not in the first request to the model
+        "MCP_CONNECTION_NONBLOCKING": "0",
+        "MCP_CONNECT_TIMEOUT_MS": STARTUP_MS,
+        "MCP_TIMEOUT": STARTUP_MS,
         "ANTHROPIC_API_KEY": "none",
     }
     listed = home.run(program, "mcp", "list", **quiet)
@@ -70,7 +74,8 @@ def codex(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]
             "[analytics]",
             "enabled = false",
         ]
-        lines += [f'[mcp_servers.{name}]\nurl = "{url}"' for name, url in urls.items()]
+        waits = "required = true\nstartup_timeout_sec = 120"
+        lines += [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
         home.write(".codex/config.toml", "\n".join(lines))
         return home.run(program, "exec", "--skip-git-repo-check", PROMPT)
 
@@ -112,13 +117,14 @@ def opencode(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[s
             "options": {"baseURL": f"{model}/v1", "apiKey": "none"},
             "models": {"mock": {"name": "mock", "tool_call": True, "limit": limit}},
         }
+        remote = {"type": "remote", "enabled": True, "timeout": int(STARTUP_MS)}
         settings = {
             "autoupdate": False,
             "share": "disabled",
             "model": "mock/mock",
             "permission": "allow",
             "provider": {"mock": provider},
-            "mcp": {name: {"type": "remote", "url": url, "enabled": True} for name, url in urls.items()},
+            "mcp": {name: {**remote, "url": url} for name, url in urls.items()},
         }
         home.write(".config/opencode/opencode.json", json.dumps(settings))
 

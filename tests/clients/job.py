@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from tests.clients.program import WORK
 from tests.support import real_servers
 from tests.support.gateway import server
 
@@ -48,6 +49,15 @@ class World:
         """What the memory server remembers."""
         return self.directory / "memory.jsonl"
 
+    def home(self, number: int) -> Path:
+        """The home directory of a client; what the file server is asked for lies where the client works."""
+        return self.directory / f"home-{number}"
+
+    def note(self, number: int) -> Path:
+        """A file of that client's."""
+        # Where clients offer roots, the file server knows no other directories than theirs.
+        return self.home(number) / WORK / "note.txt"
+
     def make(self) -> None:
         """Fill the directory."""
         self.repository.mkdir()
@@ -58,7 +68,8 @@ class World:
             subprocess.run(["git", *words.split()], cwd=self.repository, check=True)
         entities = []
         for number in range(self.clients):
-            (self.directory / f"note-{number}.txt").write_text(_secret("file", number))
+            self.note(number).parent.mkdir(parents=True)
+            self.note(number).write_text(_secret("file", number))
             seen = {"name": f"thing-{number}-x", "entityType": "thing"}
             entities.append({"type": "entity", **seen, "observations": [_secret("memory", number)]})
         self.memory.write_text("\n".join(map(json.dumps, entities)))
@@ -86,8 +97,8 @@ def _echo(world: World, number: int) -> Job:
 
 
 def _file(world: World, number: int) -> Job:
-    path = str(world.directory / f"note-{number}.txt")
-    return Job("filesystem", "read_text_file", {"path": path}, _secret("file", number))
+    asked = {"path": str(world.note(number))}
+    return Job("filesystem", "read_text_file", asked, _secret("file", number))
 
 
 def _memory(world: World, number: int) -> Job:
@@ -110,6 +121,9 @@ def _git(world: World, number: int) -> Job:
     asked = {"repo_path": str(world.repository), "branch_name": f"branch-{number}-x"}
     return Job("git", "git_create_branch", asked, f"Created branch 'branch-{number}-x'")
 
+
+PER_SESSION = {"everything", "filesystem", "sequential-thinking"}
+"""The servers whose clients need a process each: two ask for roots, one keeps a train of thought."""
 
 JOBS: Mapping[str, Callable[[World, int], Job]] = {
     "everything": _echo,

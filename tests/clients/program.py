@@ -21,6 +21,7 @@ PYTHON_DRIVERS = HERE / "pypi"
 TYPESCRIPT_DRIVERS = HERE / "npm"
 NODE_MODULES = HERE / "npm" / "node_modules"
 PYPI = HERE.parents[1] / "build" / "clients-pypi"
+WORK = "work"  # the directory of a home in which its client is started
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 LIMIT_S = 300.0  # of one run: all clients at once on two cores need some twenty seconds
 
@@ -57,7 +58,7 @@ class Home:
     @property
     def work(self) -> Path:
         """Where the client is started."""
-        return self.directory / "work"
+        return self.directory / WORK
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the client's configuration."""
@@ -99,7 +100,7 @@ class Home:
                 os.kill(pid, signal.SIGKILL)
 
     def __enter__(self) -> Self:
-        self.work.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *why: object) -> None:
