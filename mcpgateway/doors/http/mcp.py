@@ -190,8 +190,9 @@ class McpDoor:
             return
         trail = replay.find(place.stream) if is_current else None
         missed = replay.after(trail, place.place) if trail is not None else []
+        # A part of what is told before an answer may be missing; the answer itself may not.
         if trail is None or (trail.ended is not None and not missed and trail.place > place.place):
-            _give_up(exchange, place)  # the answer is kept no more; of what came before it a part may be missing
+            _give_up(exchange, place)
         elif trail.ended is not None and not missed:
             exchange.answer(204)
         else:
