@@ -1,0 +1,196 @@
+"""What a session is told while its client listens, and what is kept while it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from hypothesis import given
+from hypothesis import strategies as st
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from mcpgateway.hub.mailbox import BYTES_LIMIT, MESSAGES_LIMIT, Mailbox
+from mcpgateway.interfaces import IMessageStream
+
+
+@implementer(IMessageStream)
+class Ears:
+    """A client's stream that takes so many messages, then breaks.
+
+    :ivar heard: what it was told.
+    """
+
+    def __init__(self, takes: int = 10**6) -> None:
+        self.heard: list[bytes] = []
+        self._takes = takes
+
+    def say(self, message: bytes) -> bool:
+        """Hear it."""
+        if len(self.heard) >= self._takes:
+            return False
+        self.heard.append(message)
+        return True
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._takes = 0
+
+
+def waiting(mailbox: Mailbox) -> list[bytes]:
+    """What a client that begins to listen is told."""
+    ears = Ears()
+    mailbox.attach(ears)
+    mailbox.detach(ears)
+    return ears.heard
+
+
+class WaitingTests:
+    """While nobody listens."""
+
+    def test_in_order(self) -> None:
+        """Messages are kept in their order, and told once."""
+        assert verifyObject(IMessageStream, Ears())
+        mailbox = Mailbox()
+        for message in (b"a", b"b", b"a"):
+            mailbox.put(message)
+        assert len(mailbox) == 3
+        assert waiting(mailbox) == [b"a", b"b", b"a"]
+        assert len(mailbox) == 0
+        assert waiting(mailbox) == []
+
+    def test_the_same_key_is_the_same_message(self) -> None:
+        """Of messages with one key only the latest is told, where it came; other keys are other messages."""
+        mailbox = Mailbox()
+        for message, key in ((b"a1", "a"), (b"b1", ("b", 1)), (b"x", None), (b"a2", "a"), (b"b2", ("b", 2))):
+            mailbox.put(message, key)
+        assert waiting(mailbox) == [b"b1", b"x", b"a2", b"b2"]
+        assert mailbox.lost == 0
+
+    def test_taken_back(self) -> None:
+        """What waits can be taken back by its key, once, and makes room."""
+        mailbox = Mailbox()
+        mailbox.put(b"a", "a")
+        mailbox.put(b"b", "b")
+        assert mailbox.withdraw("a")
+        assert not mailbox.withdraw("a")
+        assert not mailbox.withdraw("c")
+        assert waiting(mailbox) == [b"b"]
+        assert not mailbox.withdraw("b")
+
+    def test_an_empty_message_waits_like_any_other(self) -> None:
+        """Whether something waits under a key does not depend on what it says."""
+        mailbox = Mailbox()
+        mailbox.put(b"", "a")
+        assert mailbox.withdraw("a")
+
+    def test_too_many(self) -> None:
+        """Beyond the limit the oldest give way, and are counted."""
+        mailbox = Mailbox()
+        messages = [b"%d" % number for number in range(MESSAGES_LIMIT + 10)]
+        for message in messages:
+            mailbox.put(message)
+        assert len(mailbox) == MESSAGES_LIMIT
+        assert mailbox.lost == 10
+        assert waiting(mailbox) == messages[10:]
+
+    def test_too_large(self) -> None:
+        """Together they are no larger than the limit; one alone is kept however large it is."""
+        mailbox = Mailbox()
+        half = b"x" * (BYTES_LIMIT // 2)
+        for _ in range(3):
+            mailbox.put(half)
+        assert (len(mailbox), mailbox.lost) == (2, 1)
+        mailbox.put(b"y" * 2 * BYTES_LIMIT)
+        assert (len(mailbox), mailbox.lost) == (1, 3)
+        mailbox.put(b"z")
+        assert waiting(mailbox) == [b"z"]
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, BYTES_LIMIT), st.none() | st.integers(10**6, 10**6 + 3), st.booleans()),
+            max_size=30,
+        )
+    )
+    def test_bounds(self, deeds: list[tuple[int, Hashable, bool]]) -> None:
+        """Whatever comes and is taken back, what waits is within the bounds, and the latest of it waits."""
+        mailbox = Mailbox()
+        kept: dict[Hashable, int] = {}
+        for nth, (size, key, is_put) in enumerate(deeds):
+            if is_put:
+                mailbox.put(bytes(size), key)
+                kept.pop(key, None)
+                kept[nth if key is None else key] = size
+                while sum(kept.values()) > BYTES_LIMIT and len(kept) > 1:
+                    del kept[next(iter(kept))]
+            elif key is not None:
+                assert mailbox.withdraw(key) is (kept.pop(key, None) is not None)
+            assert len(mailbox) == len(kept) <= MESSAGES_LIMIT
+        assert [len(message) for message in waiting(mailbox)] == list(kept.values())
+
+
+class ListeningTests:
+    """While somebody does."""
+
+    def test_told_at_once(self) -> None:
+        """A client that listens is told everything as it comes, the same key or not; nothing is kept."""
+        mailbox, ears = Mailbox(), Ears()
+        assert mailbox.attach(ears) is None
+        for message in (b"a", b"b"):
+            mailbox.put(message, "key")
+        assert ears.heard == [b"a", b"b"]
+        assert len(mailbox) == 0
+        assert not mailbox.withdraw("key")
+
+    def test_what_waited_comes_first(self) -> None:
+        """Whoever begins to listen hears what has waited, then what comes."""
+        mailbox, ears = Mailbox(), Ears()
+        mailbox.put(b"a")
+        mailbox.attach(ears)
+        mailbox.put(b"b")
+        assert ears.heard == [b"a", b"b"]
+
+    def test_replaced(self) -> None:
+        """One stream at a time: the new one takes over, and the one it replaces is given back."""
+        mailbox, former, ears = Mailbox(), Ears(), Ears()
+        mailbox.attach(former)
+        assert mailbox.attach(ears) is former
+        assert mailbox.stream is ears
+        mailbox.put(b"a")
+        assert (former.heard, ears.heard) == ([], [b"a"])
+        mailbox.detach(former)
+        mailbox.put(b"b")
+        assert ears.heard == [b"a", b"b"]
+        mailbox.detach(ears)
+        assert mailbox.stream is None
+        mailbox.put(b"c")
+        assert len(mailbox) == 1
+
+    def test_a_stream_that_breaks(self) -> None:
+        """What it could not be told waits for the next, in its order, together with what comes meanwhile."""
+        mailbox, ears = Mailbox(), Ears(takes=2)
+        for message in (b"a", b"b", b"c"):
+            mailbox.put(message)
+        mailbox.attach(ears)
+        mailbox.put(b"d")
+        assert ears.heard == [b"a", b"b"]
+        assert waiting(mailbox) == [b"c", b"d"]
+
+    @given(st.lists(st.sampled_from(["put", "attach", "detach", "break"]), max_size=40), st.integers(0, 5))
+    def test_each_message_once(self, deeds: list[str], takes: int) -> None:
+        """However often a client comes and goes, it hears each message exactly once and in order."""
+        mailbox, heard, ears = Mailbox(), [], Ears()
+        for nth, deed in enumerate(deeds):
+            if deed == "put":
+                mailbox.put(b"%d" % nth)
+            elif deed == "attach":
+                former = mailbox.attach(new := Ears(takes))
+                assert former is None or former is ears
+                heard.append(new)
+                ears = new
+            elif deed == "detach":
+                mailbox.detach(ears)
+            else:
+                ears.close()
+        mailbox.attach(last := Ears())
+        told = [message for each in [*heard, last] for message in each.heard]
+        assert told == [b"%d" % nth for nth, deed in enumerate(deeds) if deed == "put"]
