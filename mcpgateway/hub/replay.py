@@ -90,9 +90,7 @@ class Replay:
         self._events.append((trail, trail.place, message))
         self._resize(len(message))
         while self._events and (
-            len(self._events) > EVENTS_LIMIT
-            or self._size > BYTES_LIMIT
-            or (self._budget.used > TOTAL_LIMIT and len(self._events) > 1)
+            len(self._events) > EVENTS_LIMIT or self._size > BYTES_LIMIT or self._budget.used > TOTAL_LIMIT
         ):
             self._drop_oldest()
         return identifier
