@@ -2,9 +2,245 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.hub.replay import (
+    BYTES_LIMIT,
+    EVENTS_LIMIT,
+    KEPT_TICKS,
+    STANDING,
+    TOTAL_LIMIT,
+    TRAILS_LIMIT,
+    Budget,
+    Replay,
+    Trail,
+)
+from mcpgateway.wire.sse import EventId
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
+LARGE = bytes(BYTES_LIMIT)
 CHANGED = "notifications/tools/list_changed"
+
+
+@pytest.fixture
+def replay() -> Replay:
+    """The events of one session."""
+    return Replay("ab", Budget())
+
+
+def places(replay: Replay, trail: Trail, after: int = -1) -> list[int]:
+    """Which events of a stream are kept."""
+    return [identifier.place for identifier, _ in replay.after(trail, after)]
+
+
+class TrailTests:
+    """Streams, and what has been said on them."""
+
+    def test_ids(self, replay: Replay) -> None:
+        """An event's id names the session's life, the stream, the place in it, and the request that opened it."""
+        trail = replay.open(b'"call"', None, 0)
+        assert replay.record(trail, b"one") == EventId("ab", trail.number, 0, b'"call"')
+        assert replay.mark(trail) == EventId("ab", trail.number, 1, b'"call"')
+        assert replay.record(trail, b"two") == EventId("ab", trail.number, 2, b'"call"')
+        assert replay.mark(replay.standing) == EventId("ab", STANDING, 0)
+
+    def test_an_event_that_says_nothing(self, replay: Replay) -> None:
+        """It has a place of its own and is not kept; a client that names it misses nothing, and none it has heard."""
+        trail = replay.open(b"1", None, 0)
+        replay.record(trail, b"a")
+        opening = replay.mark(trail)
+        replay.record(trail, b"b")
+        assert [message for _, message in replay.after(trail, opening.place)] == [b"b"]
+        assert [message for _, message in replay.after(trail, opening.place - 1)] == [b"b"]
+        assert [message for _, message in replay.after(trail, -1)] == [b"a", b"b"]
+
+    def test_the_standing_stream(self, replay: Replay) -> None:
+        """There is one stream that no request opens, and no request's stream has its number."""
+        assert replay.find(STANDING) is replay.standing
+        assert {replay.open(b"%d" % n, None, 0).number for n in range(5)}.isdisjoint({STANDING})
+        replay.record(replay.standing, b"one")
+        assert replay.after(replay.standing, -1) == [(EventId("ab", STANDING, 0), b"one")]
+
+    def test_each_stream_by_itself(self, replay: Replay) -> None:
+        """What was said on one stream is never repeated on another."""
+        one, two = replay.open(b"1", None, 0), replay.open(b"2", None, 0)
+        for message, trail in ((b"a", one), (b"b", two), (b"c", replay.standing), (b"d", one)):
+            replay.record(trail, message)
+        assert replay.after(one, -1) == [
+            (EventId("ab", one.number, 0, b"1"), b"a"),
+            (EventId("ab", one.number, 1, b"1"), b"d"),
+        ]
+        assert replay.after(one, 0) == [(EventId("ab", one.number, 1, b"1"), b"d")]
+        assert replay.after(one, 1) == replay.after(one, 99) == []
+        assert replay.after(two, -1) == [(EventId("ab", two.number, 0, b"2"), b"b")]
+
+    def test_who_carries_it_on(self, replay: Replay) -> None:
+        """A stream is found by its number while it lasts, with whoever speaks on it."""
+        sink = object()
+        trail = replay.open(b"1", sink, 0)
+        found = replay.find(trail.number)
+        assert found is trail
+        assert found.sink is sink
+        assert replay.find(trail.number + 1) is None
+        assert "object" not in repr(trail)
+
+    def test_after_its_end(self, replay: Replay) -> None:
+        """A stream that has ended still gives what was said last, but nobody speaks on it any more."""
+        trail = replay.open(b"1", object(), 0)
+        replay.record(trail, b"the answer")
+        replay.end(trail, 7)
+        found = replay.find(trail.number)
+        assert found is trail
+        assert (found.ended, found.sink) == (7, None)
+        assert [message for _, message in replay.after(found, -1)] == [b"the answer"]
+
+
+class TimeTests:
+    """How long ended streams are remembered."""
+
+    def test_for_a_while(self, replay: Replay) -> None:
+        """An ended stream is forgotten some minutes later, when the next one is opened, and what it said with it."""
+        trail = replay.open(b"1", None, 0)
+        replay.record(trail, b"the answer")
+        replay.end(trail, 10)
+        replay.open(b"2", None, 10 + KEPT_TICKS)
+        assert replay.find(trail.number) is trail
+        replay.open(b"3", None, 11 + KEPT_TICKS)
+        assert replay.find(trail.number) is None
+        assert replay.after(trail, -1) == []
+
+    def test_ended_in_the_first_tick(self, replay: Replay) -> None:
+        """The gateway's first tick is a time like any other."""
+        trail = replay.open(b"1", None, 0)
+        replay.end(trail, 0)
+        replay.open(b"2", None, KEPT_TICKS)
+        assert replay.find(trail.number) is trail
+        replay.open(b"3", None, KEPT_TICKS + 1)
+        assert replay.find(trail.number) is None
+
+    def test_as_long_as_it_lasts(self, replay: Replay) -> None:
+        """A stream that goes on is remembered however old it is, and so is the standing one."""
+        trail = replay.open(b"1", None, 0)
+        replay.record(trail, b"a")
+        replay.open(b"2", None, 100 * KEPT_TICKS)
+        assert replay.find(trail.number) is trail
+        assert places(replay, trail) == [0]
+        assert replay.find(STANDING) is replay.standing
+
+    def test_too_many(self, replay: Replay) -> None:
+        """Of many ended streams the latest are remembered; those that go on are not counted."""
+        lasting = [replay.open(b"0", None, 0) for _ in range(10)]
+        ended = [replay.open(b"%d" % n, None, 0) for n in range(TRAILS_LIMIT + 5)]
+        for trail in ended:
+            replay.record(trail, b"x")
+            replay.end(trail, 1)
+        replay.open(b"1", None, 1)
+        assert [replay.find(trail.number) for trail in ended] == [None] * 5 + ended[5:]
+        assert all(replay.find(trail.number) is trail for trail in lasting)
+        assert places(replay, ended[4]) == []
+        assert places(replay, ended[5]) == [0]
+
+
+class BoundTests:
+    """How much is kept."""
+
+    def test_events(self, replay: Replay) -> None:
+        """A session's latest events are kept, the oldest giving way, of whichever stream they are."""
+        one, two = replay.open(b"1", None, 0), replay.open(b"2", None, 0)
+        replay.record(one, b"x")
+        for _ in range(EVENTS_LIMIT):
+            replay.record(two, b"x")
+        assert places(replay, one) == []
+        assert places(replay, two) == list(range(EVENTS_LIMIT))
+        assert one.place == 0
+
+    def test_bytes(self, replay: Replay) -> None:
+        """Together they are no larger than the limit, and one that is larger alone is not kept."""
+        trail = replay.standing
+        for size in (BYTES_LIMIT - 10, 10, 1, BYTES_LIMIT + 1, BYTES_LIMIT):
+            replay.record(trail, bytes(size))
+        assert places(replay, trail) == [4]
+        replay.record(trail, bytes(BYTES_LIMIT + 1))
+        assert places(replay, trail) == []
+        assert trail.place == 5
+
+    def test_all_sessions_together(self) -> None:
+        """All sessions keep no more than the total, however many there are."""
+        budget = Budget()
+        several = [Replay(f"{n}", budget) for n in range(2 * TOTAL_LIMIT // BYTES_LIMIT)]
+        for each in several:
+            each.record(each.standing, LARGE)
+            assert budget.used <= TOTAL_LIMIT
+        assert sum(len(each.after(each.standing, -1)) for each in several) == TOTAL_LIMIT // BYTES_LIMIT
+
+    def test_nobody_pays_for_others(self) -> None:
+        """A session that says more than there is room for loses its own oldest events, nobody else's."""
+        budget = Budget()
+        several = [Replay(f"{n}", budget) for n in range(TOTAL_LIMIT // BYTES_LIMIT)]
+        for each in several[1:]:
+            each.record(each.standing, LARGE)
+        one = several[0]
+        for _ in range(4):
+            one.record(one.standing, LARGE[: BYTES_LIMIT // 2])
+        assert places(one, one.standing) == [2, 3]
+        assert all(places(each, each.standing) == [0] for each in several[1:])
+
+    def test_given_back(self) -> None:
+        """What a session held is there for others as soon as it is cleared."""
+        budget = Budget()
+        one, other = Replay("1", budget), Replay("2", budget)
+        one.record(one.standing, b"abc")
+        other.record(other.standing, b"de")
+        assert budget.used == 5
+        one.clear()
+        assert budget.used == 2
+        assert places(one, one.standing) == []
+        one.clear()
+        assert budget.used == 2
+
+    deeds = st.one_of(
+        st.tuples(st.just("open"), st.integers(0, 2), st.integers(0, 200)),
+        st.tuples(st.just("record"), st.integers(0, 2), st.integers(0, 9)),
+        st.tuples(st.just("end"), st.integers(0, 2), st.integers(0, 9)),
+        st.tuples(st.just("clear"), st.integers(0, 2), st.just(0)),
+    )
+
+    @given(st.lists(deeds, max_size=60), st.integers(0, BYTES_LIMIT // 2))
+    def test_any_history(self, history: list[tuple[str, int, int]], size: int) -> None:
+        """Whatever is opened, said and ended: each session is within its bounds, and the sum is that of all."""
+        budget = Budget()
+        several = [Replay(f"{n}", budget) for n in range(3)]
+        trails: list[list[Trail]] = [[each.standing] for each in several]
+        said: list[list[Any]] = [[] for _ in several]
+        now = 0
+        for deed, who, what in history:
+            replay, mine = several[who], trails[who]
+            trail = mine[what % len(mine)]
+            if deed == "open":
+                now += what
+                mine.append(replay.open(b"1", None, now))
+            elif deed == "record" and trail.ended is None:
+                message = b"%d" % len(said[who]) + bytes(size)
+                said[who].append((replay.record(trail, message), message))
+            elif deed == "end" and trail is not replay.standing:
+                replay.end(trail, now)
+            elif deed == "clear":
+                replay.clear()
+            kept = [
+                [pair for trail in trails[n] for pair in each.after(trail, -1)]
+                for n, each in enumerate(several)
+            ]
+            assert budget.used == sum(len(message) for each in kept for _, message in each)
+            for n, each in enumerate(kept):
+                assert len(each) <= EVENTS_LIMIT
+                assert sum(len(message) for _, message in each) <= BYTES_LIMIT
+                assert all(pair in said[n] for pair in each)
+            for each in said:
+                assert len({identifier for identifier, _ in each}) == len(each)
 
 
 class StandingStreamTests:
