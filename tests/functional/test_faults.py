@@ -307,7 +307,9 @@ class KillTests:
             for kind in ("plain", "stubborn", "double", "holder"):
                 await client.text("fork", kind=kind)
             client.close()
-        assert len(gateway.children()) == 3 * 5 + 1  # the wrapped one has its shell too
+        # The wrapped one has its shell too; a program that has just been started shows its environment a moment later.
+        everybody = 3 * 5 + 1
+        await asyncio.to_thread(eventually, lambda: len(gateway.children()) == everybody, "all are there")
 
     def again(self, gateway):
         """A new gateway of the same home serves, until it is killed like the first."""
