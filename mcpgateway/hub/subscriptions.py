@@ -2,7 +2,8 @@
 
 # Note [One at a time]
 For each resource the requests of all clients stand in one line.  The first subscription and the last farewell are asked
-of the server, and whoever stands behind them waits for the outcome; everything between is answered here.
+of the server, and whoever stands behind them waits for the outcome; everything between is answered here.  A server that
+refuses one may agree to the next; one that cannot be asked at all is asked once for all of them.
 """
 
 from __future__ import annotations
@@ -121,7 +122,10 @@ class Subscriptions:
 
     def _failed(self, why: Failure, call: Call, topic: _Topic) -> None:
         error = why.value
-        call.sink.failed(call, error if isinstance(error, GatewayError) else GatewayError(str(error)))
+        # Whoever stands behind would only start the server again, one after the other.
+        waiting, topic.line = [call, *topic.line], deque()
+        for each in waiting:
+            each.sink.failed(each, error if isinstance(error, GatewayError) else GatewayError(str(error)))
 
     def _next(self, _: object, uri: str, topic: _Topic) -> None:
         topic.asking = ""
