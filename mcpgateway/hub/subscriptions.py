@@ -69,10 +69,11 @@ class Subscriptions:
 
         :raise Overloaded: there are too many subscriptions.
         """
-        topic = self._topics.get(uri)
+        topic, uris = self._topics.get(uri), call.session.uris or ()
+        is_one_more = call.method == SUBSCRIBE and uri not in uris
+        if (is_one_more and len(uris) >= URIS_LIMIT) or (topic is None and len(self._topics) >= TOPICS_LIMIT):
+            raise Overloaded("there are too many subscriptions")
         if topic is None:
-            if len(self._topics) >= TOPICS_LIMIT or len(call.session.uris or ()) >= URIS_LIMIT:
-                raise Overloaded("there are too many subscriptions")
             topic = self._topics[uri] = _Topic()
         topic.line.append(call)
         self._advance(uri, topic)
