@@ -105,9 +105,8 @@ class Subscriptions:
                 return False
             self._join(session, uri, topic)
         else:
-            was_last = session in topic.holders and len(topic.holders) == 1
             self._leave(session, uri, topic)
-            if was_last or not topic.holders:
+            if not topic.holders:
                 return False
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
         return True

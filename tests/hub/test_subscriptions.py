@@ -2,11 +2,459 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendGone, GatewayError, Overloaded, UnknownSession
 from mcpgateway.host.journal import Journal
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.subscriptions import FORMER_LIMIT, TOPICS_LIMIT, URIS_LIMIT, Subscriptions
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
 from tests.support.gateway_in_memory import HELLO, MemoryChild, MemoryGateway
 
 URI = "weather://city"
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
+
+
+GONE = BackendGone("it has ended")
+SPEC = ServerSpec("memory", ("run",), {}, "/")
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Sink:
+    """What became of a call, in a word."""
+
+    became: list[str] = field(factory=list)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """An answer, of whichever kind."""
+        self.became.append("refused" if "error" in reply else "agreed")
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """No answer."""
+        self.became.append(type(why).__name__)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nobody says anything before the answer."""
+        raise AssertionError
+
+
+@define(eq=False)
+class Server:
+    """A server that answers when the test says so.
+
+    :ivar open: the requests it has not answered, by their resources.
+    :ivar asked: all it has been asked, in its order.
+    :ivar reports: what it reports on, if it agrees to everything.
+    """
+
+    open: dict[str, Deferred[Envelope]] = field(factory=dict)
+    asked: list[tuple[str, str]] = field(factory=list)
+    reports: set[str] = field(factory=set)
+
+    def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
+        """Take a request; never two for one resource at a time."""
+        uri = params["uri"]
+        assert uri not in self.open
+        self.asked.append((method, uri))
+        self.open[uri] = Deferred()
+        return self.open[uri]
+
+    def give_up(self, uri: str) -> None:
+        """Be told that nobody is left."""
+        self.reports.discard(uri)
+        self.asked.append(("farewell", uri))
+
+    def agree(self, uri: str) -> None:
+        """Do what was asked last."""
+        method = next(method for method, at in reversed(self.asked) if at == uri and method != "farewell")
+        (self.reports.add if method == SUBSCRIBE else self.reports.discard)(uri)
+        self.open.pop(uri).callback(jsonrpc.result(Raw(b"1"), {}))
+
+    def refuse(self, uri: str) -> None:
+        """Do nothing of the kind."""
+        self.open.pop(uri).callback(jsonrpc.error(Raw(b"1"), GatewayError("no")))
+
+    def end(self, uri: str, why: Exception = GONE) -> None:
+        """Never answer."""
+        self.open.pop(uri).errback(why)
+
+
+@define(eq=False)
+class House:
+    """The subscriptions of one server's sessions.
+
+    :ivar changes: what has been put on record.
+    """
+
+    server: Server = field(factory=Server)
+    changes: list[tuple[bytes, str, bool]] = field(factory=list)
+    all: Subscriptions = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.all = Subscriptions(self.server.ask, self.server.give_up, self.changed)
+
+    def changed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
+        """A session has gained or lost a resource."""
+        self.changes.append((session.id, uri, is_on))
+
+    def session(self, name: bytes, *uris: str) -> Session:
+        """A session that uses the server, with what it brings."""
+        session = Session(name, SPEC, "local", "2025-06-18", uris=set(uris) or None)
+        session.slot = self  # type: ignore[assignment]  # who uses some slot is here
+        return session
+
+    def submit(self, session: Session, method: str = SUBSCRIBE, uri: str = URI) -> list[str]:
+        """A request of a session's; what becomes of it is in the list."""
+        sink = Sink()
+        self.all.submit(Call(session, method, b"1", None, sink), uri)
+        return sink.became
+
+    def held(self, session: Session, *uris: str) -> None:
+        """Let a session subscribe, with the server's consent."""
+        for uri in uris or (URI,):
+            self.submit(session, uri=uri)
+            if uri in self.server.open:
+                self.server.agree(uri)
+
+
+@pytest.fixture
+def house() -> House:
+    """A server that nobody is subscribed at."""
+    return House()
+
+
+class CountTests:
+    """One subscription upstream, however many share it."""
+
+    def test_first_and_last(self, house: House) -> None:
+        """The server hears of the first subscription and of the last farewell; it is asked for nothing between."""
+        assert verifyObject(ICallSink, Sink())
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one)
+        assert house.submit(two) == house.submit(one) == ["agreed"]
+        assert house.submit(one, UNSUBSCRIBE) == ["agreed"]
+        assert house.server.asked == [(SUBSCRIBE, URI)]
+        last = house.submit(two, UNSUBSCRIBE)
+        assert last == []
+        house.server.agree(URI)
+        assert last == ["agreed"]
+        assert house.server.asked == [(SUBSCRIBE, URI), (UNSUBSCRIBE, URI)]
+        assert house.all.uris() == []
+        assert len(house.all) == 0
+
+    def test_each_resource_by_itself(self, house: House) -> None:
+        """Resources do not wait for each other, nor are they told apart by anything but their whole name."""
+        one = house.session(b"1")
+        answers = {uri: house.submit(one, uri=uri) for uri in ("a:1", "a:1/", "A:1")}
+        assert [uri for _, uri in house.server.asked] == list(answers)
+        house.server.agree("a:1/")
+        assert answers == {"a:1": [], "a:1/": ["agreed"], "A:1": []}
+        assert house.all.uris() == ["a:1/"]
+        assert len(house.all) == 1
+
+    def test_on_record(self, house: House) -> None:
+        """What a session gains and loses is told once each; a subscription that is refused is none."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one)
+        house.submit(one)
+        house.submit(two)
+        house.submit(one, UNSUBSCRIBE)
+        house.submit(one, UNSUBSCRIBE)
+        house.submit(two, uri="a:2")
+        house.server.refuse("a:2")
+        assert house.changes == [(b"1", URI, True), (b"2", URI, True), (b"1", URI, False)]
+        assert one.uris == set()
+        assert two.uris == {URI}
+
+    def test_a_farewell_to_nothing(self, house: House) -> None:
+        """What a session was never subscribed to is the server's to judge, and takes nothing from others."""
+        one, two = house.session(b"1"), house.session(b"2")
+        stray = house.submit(one, UNSUBSCRIBE)
+        house.server.refuse(URI)
+        assert stray == ["refused"]
+        house.held(two)
+        assert house.submit(one, UNSUBSCRIBE) == ["agreed"]
+        assert list(house.all.holders(URI)) == [two]
+        assert [method for method, _ in house.server.asked] == [UNSUBSCRIBE, SUBSCRIBE]
+
+    def test_a_farewell_that_is_refused(self, house: House) -> None:
+        """Whatever the server thinks of it, a session that gives a resource up is told of it no more."""
+        one = house.session(b"1")
+        house.held(one)
+        answer = house.submit(one, UNSUBSCRIBE)
+        house.server.refuse(URI)
+        assert answer == ["refused"]
+        assert list(house.all.holders(URI)) == []
+
+    def test_without_a_session(self, house: House) -> None:
+        """The session that requests without an id share holds nothing, since nobody could be told."""
+        nobody = house.session(b"")
+        answer = house.submit(nobody)
+        house.server.agree(URI)
+        assert answer == ["agreed"]
+        assert house.all.uris() == []
+
+
+class LineTests:
+    """One line for each resource."""
+
+    def test_everybody_waits(self, house: House) -> None:
+        """Whoever comes while the server is asked waits for the outcome, and shares it when it agrees."""
+        sessions = [house.session(b"%d" % number) for number in range(4)]
+        answers = [house.submit(each) for each in sessions]
+        assert answers == [[], [], [], []]
+        house.server.agree(URI)
+        assert answers == [["agreed"]] * 4
+        assert house.server.asked == [(SUBSCRIBE, URI)]
+        assert list(house.all.holders(URI)) == sessions
+
+    def test_after_a_refusal(self, house: House) -> None:
+        """The next in the line asks again, since the server may mean only the one."""
+        one, two = house.session(b"1"), house.session(b"2")
+        answers = [house.submit(one), house.submit(two)]
+        house.server.refuse(URI)
+        assert answers == [["refused"], []]
+        house.server.agree(URI)
+        assert answers == [["refused"], ["agreed"]]
+        assert list(house.all.holders(URI)) == [two]
+
+    @pytest.mark.parametrize("why", [GONE, ZeroDivisionError("no error of ours")])
+    def test_a_server_that_cannot_be_asked(self, house: House, why: Exception) -> None:
+        """Everybody in the line learns why, and nobody asks again in turn; whoever comes later does."""
+        sessions = [house.session(b"%d" % number) for number in range(3000)]
+        answers = [house.submit(each) for each in sessions]
+        house.server.end(URI, why)
+        assert answers == [[type(why).__name__ if why is GONE else "GatewayError"]] * 3000
+        assert house.server.asked == [(SUBSCRIBE, URI)]
+        assert house.all.uris() == []
+        house.held(sessions[0])
+        assert house.all.uris() == [URI]
+
+    def test_crossing(self, house: House) -> None:
+        """A subscription that comes while the farewell is under way is asked for after it, and then holds."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one)
+        farewell, again, other = house.submit(one, UNSUBSCRIBE), house.submit(one), house.submit(two)
+        assert farewell == again == other == []
+        house.server.agree(URI)
+        assert (farewell, again, other) == (["agreed"], [], [])
+        house.server.agree(URI)
+        assert again == other == ["agreed"]
+        assert [method for method, _ in house.server.asked] == [SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]
+        assert house.server.reports == {URI}
+
+    def test_crossing_the_other_way(self, house: House) -> None:
+        """A farewell that comes while the subscription is under way waits for it, and ends it."""
+        one = house.session(b"1")
+        first, farewell = house.submit(one), house.submit(one, UNSUBSCRIBE)
+        house.server.agree(URI)
+        assert (first, farewell) == (["agreed"], [])
+        house.server.agree(URI)
+        assert farewell == ["agreed"]
+        assert house.server.reports == set()
+        assert house.all.uris() == []
+
+    def test_one_who_leaves_the_line(self, house: House) -> None:
+        """A session that ends takes its own requests out of the line, and nobody else's."""
+        one, two = house.session(b"1"), house.session(b"2")
+        answers = [house.submit(one), house.submit(two), house.submit(two, UNSUBSCRIBE), house.submit(one)]
+        two.slot = None
+        house.all.release(two, UnknownSession("it has ended"))
+        assert answers == [[], ["UnknownSession"], ["UnknownSession"], []]
+        house.server.agree(URI)
+        assert answers == [["agreed"], ["UnknownSession"], ["UnknownSession"], ["agreed"]]
+        assert list(house.all.holders(URI)) == [one]
+
+
+class BoundTests:
+    """How many subscriptions there may be."""
+
+    def test_of_one_session(self, house: House) -> None:
+        """One more than the limit is refused, to whatever it is; what a session has already it may ask for again."""
+        one, two = house.session(b"1"), house.session(b"2")
+        uris = [f"a:{number}" for number in range(URIS_LIMIT)]
+        house.held(one, *uris)
+        house.held(two, "b:1")
+        for uri in ("b:1", "b:2"):
+            with pytest.raises(Overloaded, match="too many subscriptions"):
+                house.submit(one, uri=uri)
+        assert house.submit(one, uri="a:1") == house.submit(two, uri="a:1") == ["agreed"]
+        house.submit(one, UNSUBSCRIBE, "b:3")
+        house.server.refuse("b:3")
+        house.submit(one, UNSUBSCRIBE, "a:0")
+        house.server.agree("a:0")
+        house.held(one, "b:1")
+        assert two in house.all.holders("b:1")
+        assert one in house.all.holders("b:1")
+
+    def test_of_one_server(self, house: House) -> None:
+        """A server is asked for so many resources and no more; those that are shared count once."""
+        several = [house.session(b"%d" % number) for number in range(TOPICS_LIMIT // URIS_LIMIT + 1)]
+        for number in range(TOPICS_LIMIT):
+            house.held(several[number // URIS_LIMIT], f"a:{number}")
+        with pytest.raises(Overloaded):
+            house.submit(several[-1], uri="one more")
+        house.held(several[-1], "a:5")
+        house.submit(several[0], UNSUBSCRIBE, "a:7")
+        house.server.agree("a:7")
+        house.held(several[-1], "one more")
+        assert len(house.all) == TOPICS_LIMIT
+
+
+class HearerTests:
+    """Who is told of a change."""
+
+    def test_those_subscribed(self, house: House) -> None:
+        """A change is told to all who are subscribed to that resource, and to nobody else."""
+        one, two, three = (house.session(name) for name in (b"1", b"2", b"3"))
+        house.held(one, "a:1")
+        house.held(two, "a:1")
+        house.held(three, "a:2", "a:")
+        assert list(house.all.holders("a:1")) == [one, two]
+        assert list(house.all.holders("a:2")) == [three]
+
+    def test_a_part(self, house: House) -> None:
+        """A change of a part is told to those who are subscribed to something that contains it, each once."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one, "a:/x/", "a:/x/y/")
+        house.held(two, "a:/z/")
+        assert list(house.all.holders("a:/x/y/z")) == [one]
+        assert list(house.all.holders("a:/z/1")) == [two]
+
+    def test_something_else(self, house: House) -> None:
+        """A change of what nobody is subscribed to is told to everybody who is subscribed at all, each once."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one, "a:1", "a:2")
+        house.held(two, "a:1")
+        assert list(house.all.holders("b:1")) == [one, two]
+        assert list(House().all.holders("b:1")) == []
+
+    def test_what_was_given_up(self, house: House) -> None:
+        """A change of what has been given up is meant for nobody, for as long as that is remembered."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one, "a:")
+        for number in range(FORMER_LIMIT + 1):
+            house.held(two, f"a:{number}")
+            house.submit(two, UNSUBSCRIBE, f"a:{number}")
+            assert list(house.all.holders(f"a:{number}")) == []
+            house.server.agree(f"a:{number}")
+        assert [list(house.all.holders(f"a:{number}")) for number in (1, FORMER_LIMIT)] == [[], []]
+        assert list(house.all.holders("a:0")) == [one]
+        house.held(two, "a:1")
+        assert list(house.all.holders("a:1")) == [two]
+
+
+class ReturnTests:
+    """Sessions that leave and come back."""
+
+    def test_leaving(self, house: House) -> None:
+        """The server is told of what only the one who leaves was subscribed to; what is on record stays."""
+        one, two = house.session(b"1"), house.session(b"2")
+        house.held(one, "a:2", "a:1")
+        house.held(two, "a:2")
+        changes = list(house.changes)
+        house.all.release(one, UnknownSession("it has ended"))
+        assert house.server.asked[2:] == [("farewell", "a:1")]
+        assert list(house.all.holders("a:2")) == [two]
+        assert house.all.uris() == ["a:2"]
+        assert one.uris == {"a:1", "a:2"}
+        assert house.changes == changes
+        house.all.release(one, UnknownSession("it has ended"))
+        assert house.server.asked[3:] == []
+
+    def test_coming_back(self, house: House) -> None:
+        """The server has to be asked for what nobody else is subscribed to; of the rest it reports already."""
+        one, back = house.session(b"1"), house.session(b"2", "a:1", "a:2", "a:3")
+        house.held(one, "a:2")
+        assert house.all.restore(back) == ["a:1", "a:3"]
+        assert list(house.all.holders("a:2")) == [one, back]
+        assert list(house.all.holders("a:1")) == [back]
+        assert len(house.all) == 3
+        assert house.submit(one, uri="a:1") == ["agreed"]
+        assert house.all.restore(house.session(b"3")) == []
+
+    def test_coming_back_before_the_answer(self, house: House) -> None:
+        """Who comes back while somebody else asks, and leaves before the answer, keeps what the server reports."""
+        one, back = house.session(b"1"), house.session(b"2", URI)
+        answer = house.submit(one)
+        assert house.all.restore(back) == [URI]
+        one.slot = None
+        house.all.release(one, UnknownSession("it has ended"))
+        house.server.agree(URI)
+        assert answer == ["agreed"]
+        assert house.server.asked == [(SUBSCRIBE, URI)]
+        assert list(house.all.holders(URI)) == [back]
+
+    def test_coming_back_before_the_farewell(self, house: House) -> None:
+        """Who comes back while the last one's farewell is under way is not forgotten over it."""
+        one, back = house.session(b"1"), house.session(b"2", URI)
+        house.held(one)
+        house.submit(one, UNSUBSCRIBE)
+        assert house.all.restore(back) == [URI]
+        house.server.agree(URI)
+        assert list(house.all.holders(URI)) == [back]
+
+
+deeds = st.one_of(
+    st.tuples(st.sampled_from([SUBSCRIBE, UNSUBSCRIBE]), st.integers(0, 2), st.sampled_from(["a:1", "a:2"])),
+    st.tuples(
+        st.sampled_from(["agree", "agree", "refuse", "end"]), st.just(0), st.sampled_from(["a:1", "a:2"])
+    ),
+    st.tuples(st.just("leave"), st.integers(0, 2), st.just("")),
+)
+
+
+class HistoryTests:
+    """Whatever sessions ask for in whatever order, and whatever the server answers."""
+
+    @given(st.lists(deeds, max_size=40))
+    def test_any_history(self, history: list[tuple[str, int, str]]) -> None:
+        """Each request has one outcome, a session holds what it was agreed to last, and nothing is reported in vain."""
+        house = House()
+        sessions = [house.session(b"%d" % number) for number in range(3)]
+        requests: list[tuple[Session, str, str, list[str]]] = []
+        is_obedient = True
+        for deed, number, uri in history:
+            session = sessions[number]
+            if deed in {SUBSCRIBE, UNSUBSCRIBE}:
+                requests.append((session, deed, uri, house.submit(session, deed, uri)))
+            elif deed == "leave":
+                session.slot = None
+                house.all.release(session, UnknownSession("it has ended"))
+                sessions[number] = house.session(b"%d" % len(requests))
+            elif uri in house.server.open:
+                is_obedient = is_obedient and (deed == "agree" or house.server.asked[-1][0] == SUBSCRIBE)
+                getattr(house.server, deed)(uri)
+        while house.server.open:
+            house.server.agree(next(iter(house.server.open)))
+        assert all(len(became) == 1 for *_, became in requests)
+        for uri in ("a:1", "a:2"):
+            held = set(house.all.holders(uri)) if uri in house.all.uris() else set()
+            for session in sessions:
+                last = [
+                    method
+                    for each, method, at, became in requests
+                    if each is session and at == uri and (became == ["agreed"] or method == UNSUBSCRIBE)
+                ]
+                if last and not any(became == ["BackendGone"] for *_, became in requests):
+                    assert (session in held) is (last[-1] == SUBSCRIBE)
+                assert (session in held) is (uri in (session.uris or ()))
+            assert held <= set(sessions)
+            assert not held or uri in house.server.reports
+            assert held or uri not in house.server.reports or not is_obedient
 
 
 def reports(child: MemoryChild) -> bool:
