@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, frozen
+from msgspec import Raw
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
@@ -45,10 +46,10 @@ class Tasks:
     def learn(self, call: Call, reply: Envelope) -> None:
         """Read a reply that may have begun a task."""
         try:
-            result = jsonrpc.read_object(reply["result"], "result")
-            task = jsonrpc.read_object(result["task"], "task")
-            identifier = jsonrpc.read_string(task["taskId"], "taskId")
+            identifier = _task_id(jsonrpc.read_object(reply["result"], "result")["task"])
         except (KeyError, GatewayError):
+            return
+        if identifier is None:
             return
         self._by_id[identifier] = self._by_number[call.number] = Owner(call.session.id, call.token)
         if len(self._by_id) > LIMIT:
@@ -69,15 +70,26 @@ class Tasks:
         """The answer to ``tasks/list`` without the tasks of others."""
         try:
             result = jsonrpc.read_object(reply["result"], "result")
-            tasks = jsonrpc.value(result["tasks"], list)
+            found = result["tasks"]
         except (KeyError, GatewayError):
             return reply
-        kept = [each for each in tasks if isinstance(each, dict) and self._is_of(session, each.get("taskId"))]
-        result["tasks"] = jsonrpc.raw(kept)
+        try:
+            tasks = jsonrpc.read_list(found, "tasks")
+        except GatewayError:
+            tasks = []  # whatever it is, it may hold what is somebody else's
+        result["tasks"] = jsonrpc.raw([each for each in tasks if self.is_of(session, _task_id(each))])
         return reply | {"result": jsonrpc.raw(result)}
 
-    def _is_of(self, session: Session, identifier: Any) -> bool:
-        return isinstance(identifier, str) and self.owner(identifier) == session.id
+    def is_of(self, session: Session, identifier: str | None) -> bool:
+        """Whether a task is known to be that session's."""
+        return identifier is not None and self.owner(identifier) == session.id
+
+
+def _task_id(task: Raw) -> str | None:
+    try:
+        return jsonrpc.read_string(jsonrpc.read_object(task, "task")["taskId"], "taskId")
+    except (KeyError, GatewayError):
+        return None
 
 
 def related(message: Envelope) -> str | None:
@@ -85,7 +97,7 @@ def related(message: Envelope) -> str | None:
     try:
         params = jsonrpc.read_object(message["params"], "params")
         meta = jsonrpc.read_object(params["_meta"], "_meta")
-        return jsonrpc.read_string(jsonrpc.read_object(meta[RELATED], RELATED)["taskId"], "taskId")
+        return _task_id(meta[RELATED])
     except (KeyError, GatewayError):
         return None
 

@@ -220,6 +220,21 @@ def read_batch(body: bytes) -> list[bytes] | None:
     return [bytes(each) for each in found]
 
 
+def read_list(raw: Raw, name: str) -> list[Raw]:
+    """Decode the first level of a member that must be an array.
+
+    :raise MalformedMessage: it is something else.
+    """
+    try:
+        return _read_list(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        readable = _ESCAPES.sub(_stand_in, bytes(raw))  # as in `_decode_surrogates`
+    try:
+        return [Raw(_ESCAPES.sub(_put_back, bytes(each))) for each in _read_list(readable)]
+    except (msgspec.MsgspecError, RecursionError):
+        raise MalformedMessage(f'Invalid Request: "{name}" must be an array') from None
+
+
 def value(raw: Raw, kind: type[T]) -> T:
     """A whole member as a value; for members that are looked into, never for what is passed on.
 
