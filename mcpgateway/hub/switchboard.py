@@ -270,7 +270,7 @@ class Switchboard:
         except (KeyError, GatewayError):
             return False
         session: Session = call.session
-        return session.slot is not None and session.slot.tasks.owner(task) == session.id
+        return session.slot is not None and session.slot.tasks.is_of(session, task)
 
     # Notifications and answers
 

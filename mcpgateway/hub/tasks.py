@@ -23,11 +23,13 @@ OWNED = frozenset(("tasks/get", "tasks/result", "tasks/cancel"))
 class Owner:
     """Whom a task belongs to.
 
-    :ivar session: the id of the session that began it.
+    :ivar session: the id of the session that began it; empty for a request without one.
+    :ivar principal: whose session that is.
     :ivar token: that call's own progress token.
     """
 
     session: bytes
+    principal: str
     token: bytes | None
 
 
@@ -51,7 +53,9 @@ class Tasks:
             return
         if identifier is None:
             return
-        self._by_id[identifier] = self._by_number[call.number] = Owner(call.session.id, call.token)
+        session: Session = call.session
+        owner = Owner(session.id, session.principal, call.token)
+        self._by_id[identifier] = self._by_number[call.number] = owner
         if len(self._by_id) > LIMIT:
             del self._by_id[next(iter(self._by_id))]
         if len(self._by_number) > LIMIT:
@@ -82,7 +86,8 @@ class Tasks:
 
     def is_of(self, session: Session, identifier: str | None) -> bool:
         """Whether a task is known to be that session's."""
-        return identifier is not None and self.owner(identifier) == session.id
+        owner = self._by_id.get(identifier) if identifier is not None else None
+        return owner is not None and (owner.session, owner.principal) == (session.id, session.principal)
 
 
 def _task_id(task: Raw) -> str | None:
