@@ -455,6 +455,22 @@ class ValueTests:
             jsonrpc.value(Raw(text), dict)
 
 
+class ListTests:
+    """Members that must be arrays."""
+
+    @given(st.lists(spelled_values, max_size=6), st.lists(spaces, min_size=2, max_size=2))
+    def test_each_as_it_was_spelled(self, members: list[bytes], gaps: list[bytes]) -> None:
+        """The members come apart in their order, each with its own bytes, lone surrogates included."""
+        raw = Raw(b"[" + gaps[0] + (gaps[1] + b"," + gaps[0]).join(members) + gaps[1] + b"]")
+        assert [bytes(each) for each in jsonrpc.read_list(raw, "tasks")] == members
+
+    @pytest.mark.parametrize("text", [b"7", b"null", b"{}", b'"[]"', b"[", b"[1,]", b"", b"[" * 100_000])
+    def test_no_array(self, text: bytes) -> None:
+        """Anything else is refused, by the name of the member."""
+        with pytest.raises(MalformedMessage, match='"tasks" must be an array'):
+            jsonrpc.read_list(Raw(text), "tasks")
+
+
 class StringTests:
     """Short members that must be strings."""
 
