@@ -212,8 +212,8 @@ def read_batch(body: bytes) -> list[bytes] | None:
     if not body.isascii():
         _check_utf8(body)
     try:
-        found = _read_list(body)
-    except (msgspec.MsgspecError, RecursionError):
+        found = read_list(Raw(body), "batch")
+    except MalformedMessage:
         return None  # it is judged as the single message that it is not
     if not 0 < len(found) <= BATCH_LIMIT:
         raise MalformedMessage(f"Invalid Request: a batch has 1 to {BATCH_LIMIT} messages")
