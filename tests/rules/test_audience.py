@@ -71,3 +71,52 @@ class LogMessageTests:
         assert not audience.of_notice([one, other], [])
         assert not audience.of_notice([], [one, other])
         assert not audience.of_notice([], [])
+
+
+sessions = st.builds(Client, st.sampled_from("ab"), st.sampled_from([*audience.LEVELS, "loud"]))
+
+
+class AnyCircleTests:
+    """What holds whoever is connected."""
+
+    @given(st.lists(sessions, max_size=5), st.lists(st.integers(0, 9), max_size=6), st.text(max_size=9))
+    def test_notices(self, everyone: list[Client], under_way: list[int], level: str) -> None:
+        """Nobody hears what another principal may have caused; whoever does hears it once; a level only takes away."""
+        in_flight = [everyone[each] for each in under_way if each < len(everyone)]
+        heard = audience.of_notice(in_flight, everyone)
+        assert len(set(heard)) == len(heard)
+        assert set(heard) <= set(in_flight or everyone)
+        assert len({each.principal for each in heard}) <= 1
+        if len({each.principal for each in in_flight or everyone}) == 1:
+            assert set(heard) == set(in_flight or everyone)
+        else:
+            assert not heard
+        for said in (level, *audience.LEVELS):
+            quiet = audience.of_log_message(said, in_flight, everyone)
+            assert list(quiet) == [each for each in heard if audience.admits(each.level, said)]
+
+    @given(st.sampled_from(audience.LEVELS), st.sampled_from(audience.LEVELS))
+    def test_order(self, wanted: str, level: str) -> None:
+        """A level admits itself and whatever is worse."""
+        assert audience.admits(wanted, wanted)
+        assert audience.admits(wanted, level) or audience.admits(level, wanted)
+        assert audience.admits(audience.LEVELS[0], level)
+        assert audience.admits(level, audience.LEVELS[-1])
+
+    @given(st.text(max_size=9), st.sampled_from(audience.LEVELS))
+    def test_unknown_levels(self, unknown: str, level: str) -> None:
+        """A level that nobody knows hides nothing, neither as a wish nor as a message's."""
+        if unknown not in audience.LEVELS:
+            assert audience.admits(unknown, level)
+            assert audience.admits(level, unknown)
+
+    def test_whoever_set_no_level(self) -> None:
+        """A client that never set a level hears everything."""
+        assert all(audience.admits(audience.DEFAULT_LEVEL, level) for level in audience.LEVELS)
+
+    @given(st.lists(st.sampled_from([*audience.LEVELS, "loud"]), min_size=1))
+    def test_the_level_is_one_of_theirs(self, levels: list[str]) -> None:
+        """The server is set to nobody else's wish, and to no quieter one than anybody's."""
+        chosen = audience.most_verbose(levels)
+        assert chosen in levels
+        assert all(audience.admits(chosen, each) for each in levels)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.rules.sharing import scope_of
+from mcpgateway.rules.sharing import STATEFUL, launch_digest, may_move, scope_of
 
 
 def server(name: str, *command: str, share: Share = Share.AUTO) -> ServerSpec:
@@ -45,3 +48,80 @@ class ScopeTests:
         """What the entry says wins over what is known."""
         assert scope_of(server("serena", share=Share.GLOBAL)) is Share.GLOBAL
         assert scope_of(server("memory", share=Share.SESSION)) is Share.SESSION
+
+    @pytest.mark.parametrize("name", STATEFUL)
+    def test_by_title(self, name: str) -> None:
+        """A server is known by its name as it was written too, whatever its URL calls it."""
+        assert scope_of(evolve(server("other"), title=name)) is Share.SESSION
+        assert scope_of(evolve(server(name), title="")) is Share.SESSION
+
+    @pytest.mark.parametrize("share", list(Share))
+    def test_that_asks(self, share: Share) -> None:
+        """A server that asks its client something has a child per session, whatever else its entry says."""
+        asking = evolve(server("memory", share=share), interactive=True)
+        assert scope_of(asking) is Share.SESSION
+        silent = evolve(server("memory", share=share), interactive=False)
+        assert scope_of(silent) is (Share.SESSION if share is Share.SESSION else Share.GLOBAL)
+
+
+class MoveTests:
+    """Whether what is found out about a server may change how widely it is shared."""
+
+    @pytest.mark.parametrize(
+        ("name", "share", "interactive", "moves"),
+        [
+            ("memory", Share.AUTO, None, True),
+            ("memory", Share.AUTO, False, False),
+            ("memory", Share.AUTO, True, False),
+            ("memory", Share.GLOBAL, None, False),
+            ("memory", Share.SESSION, None, False),
+            ("serena", Share.AUTO, None, False),
+        ],
+    )
+    def test_table(self, name: str, share: Share, *, interactive: bool | None, moves: bool) -> None:
+        """Only where the entry leaves both open, and nothing is known of the server."""
+        assert may_move(evolve(server(name, share=share), interactive=interactive)) is moves
+
+    @given(
+        st.sampled_from(list(Share)),
+        st.sampled_from([None, True, False]),
+        st.sampled_from(["memory", "serena"]),
+    )
+    def test_what_may_move_is_shared(self, share: Share, interactive: bool | None, name: str) -> None:  # noqa: FBT001
+        """A server that may move begins shared, so that there is something to move from."""
+        spec = evolve(server(name, share=share), interactive=interactive)
+        assert not may_move(spec) or scope_of(spec) is Share.GLOBAL
+
+
+# Of so few letters that the same words come up again, cut at other places.
+commands = st.lists(st.text("a '", max_size=2), min_size=1, max_size=2).map(tuple)
+variables = st.dictionaries(st.text("AB", max_size=1), st.text(max_size=4), max_size=2)
+
+
+class DigestTests:
+    """What a server is launched with, in a word."""
+
+    @given(commands, commands, variables, variables, st.sampled_from("/x"), st.sampled_from("/x"))
+    def test_tells_launches_apart(
+        self,
+        one: tuple[str, ...],
+        two: tuple[str, ...],
+        env: dict[str, str],
+        more: dict[str, str],
+        here: str,
+        there: str,
+    ) -> None:
+        """It changes with the command, the directory and the names of the environment, and with nothing else."""
+        first = ServerSpec("a", one, env, here)
+        second = ServerSpec("b", two, more, there, Share.GLOBAL, 7.0, title="c", source="d")
+        is_same = (one, sorted(env), here) == (two, sorted(more), there)
+        assert (launch_digest(first) == launch_digest(second)) is is_same
+
+    def test_no_secret(self) -> None:
+        """Values of the environment have no part in it, so nobody can guess them by it."""
+        told = [
+            launch_digest(ServerSpec("a", ("x",), {"TOKEN": token, "TERM": "1"}, "/"))
+            for token in ("one", "two")
+        ]
+        assert told[0] == told[1]
+        assert len(told[0]) == 64
