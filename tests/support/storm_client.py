@@ -19,9 +19,8 @@ LOST = (ConnectionError, asyncio.IncompleteReadError)
 TRY_AGAIN_S = 0.05
 REOPEN_S = 0.5  # how long a client waits before it opens its GET stream again
 NEVER = (401, 403, 404)  # statuses that tell a client that its session is lost
-SMALL = (
-    4096  # bytes that the kernel takes for a slow reader, so that it is the gateway who has to keep the rest
-)
+SMALL = 4096  # bytes that the kernel takes for who does not read, so that the gateway has to keep the rest
+LARGE = 2**18  # that it takes for others; with few, what waits would trickle in for minutes
 CAPABILITIES = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
 
 
@@ -51,9 +50,18 @@ class Link:
     opened: int = Factory(time.monotonic_ns)
     number: int = 0
 
-    def narrow(self) -> None:
-        """Have the kernel keep little of what is not read."""
-        self.wire._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    async def hold(self, seconds: float) -> None:
+        """Read nothing for a while, and have the kernel keep little of it."""
+        self._take(SMALL)
+        self.wire.hold()
+        await asyncio.sleep(seconds)
+        self._take(LARGE)
+        self.wire.resume()
+
+    def _take(self, size: int) -> None:
+        if not self.wire._transport.is_closing():
+            kernel = self.wire._transport.get_extra_info("socket")
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     @property
     def is_stream(self) -> bool:
@@ -229,6 +237,7 @@ class Session:
         """
         self.member.calls[call.text] = call
         call.epoch, call.begun = self.world.epoch, self.world.clock()
+        call.may_fail = "" if self.member.is_here else "ended"
         self.world.counts[call.kind] += 1
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -267,14 +276,14 @@ class Session:
     async def _send(
         self, link: Link, method: str, body: bytes, more: Mapping[str, str], hold_s: float
     ) -> None:
+        holding = None
         if hold_s:
             self.world.counts["held answers"] += 1
-            link.narrow()
-            link.wire.hold()
+            holding = self.spawn(link.hold(hold_s))
+            await asyncio.sleep(0)
         await link.wire.send(request(method, self.path, body, {**self.headers, **more}))
-        if hold_s:
-            await asyncio.sleep(hold_s)
-            link.wire.resume()
+        if holding is not None:
+            await holding
 
     def _take(self, answer: Answer, call: Call, link: Link) -> None:
         if answer.status != 200 and not (call.may_fail == "ended" and answer.status == 404):
@@ -420,7 +429,6 @@ class Session:
         """Read one GET stream; true when it ended because another has taken its place."""
         more = {"Last-Event-ID": self._stream_at} if self._stream_at else {}
         link.is_resumed = bool(more)
-        link.narrow()
         await self._send(link, "GET", b"", more, 0)
         status = await link.wire.head()
         self.member.was_served(link.epoch)
@@ -467,9 +475,7 @@ class Session:
         """Read nothing from the GET stream for a while."""
         if (stream := self._stream) is not None:
             self.world.counts["held streams"] += 1
-            stream.wire.hold()
-            await asyncio.sleep(seconds)
-            stream.wire.resume()
+            await stream.hold(seconds)
 
     # The end.
 
@@ -489,7 +495,7 @@ class Session:
         while still := [what for what, since in owed.items() if self.member.owed.get(what) == since]:
             if self.world.clock() > ends:
                 for what in still:
-                    self.member.complain(f"never heard {what}, owed since {owed[what]:.3f}")
+                    self.member.complain(f"never heard {what}, owed since {owed[what].since:.3f}")
                     self.member.owed.pop(what, None)
                 return
             await asyncio.sleep(TRY_AGAIN_S)
