@@ -27,9 +27,13 @@ CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "celle", "dres
 WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather.py")]
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
-RESTART_EVERY_S = 4.0
+RESTART_EVERY_S = 3.0
+RESTARTS = 4  # at least, however slow they are
 TOOLS = 11  # that the server lists
-MANY, MUCH = 10, 60_000  # messages, and bytes of each: more than the gateway hands to the kernel
+MANY, MUCH = (
+    12,
+    500_000,
+)  # messages, and bytes of each: more than the kernel takes, so that the gateway keeps the rest
 # Below those that outgoing connections are given: one to itself would take the port.
 PORTS = range(12_000, 32_000)
 
@@ -124,6 +128,8 @@ class Storm:
     async def _restarts(self) -> None:
         while self.is_blowing:
             await asyncio.sleep(RESTART_EVERY_S)
+            if self.world.kills < RESTARTS:
+                self.until = max(self.until, self.world.clock() + RESTART_EVERY_S)
             await asyncio.gather(*(each.settled(BACK) for each in self.sessions))
             self.world.killed()
             await asyncio.to_thread(self.gateway.kill)
@@ -268,13 +274,13 @@ class Hand:
 
     async def big(self) -> None:
         """Hear them with much behind them, some of the time without listening for a while."""
-        size = self.random.choice((1_000, 100_000, 1_000_000))
+        hold_s = self.random.choice((0, 0, 0.5, 1.5))
+        size = self.random.choice((1_000, 100_000, MANY * MUCH if hold_s else 1_000_000))
 
         def judge(call: Call, result: Any) -> str | None:
             text = text_of({"result": result})
             return None if text == call.text + "x" * size else f"{len(text)} bytes that begin {text[:50]!r}"
 
-        hold_s = self.random.choice((0, 0, 0.5, 1.5))
         await self.tool("big", judge, lambda text: {"text": text, "bytes": size}, hold_s=hold_s)
 
     def progressing(self, steps: int, ms: float) -> tuple[Call, str, Any]:
@@ -290,9 +296,10 @@ class Hand:
 
     async def resume(self) -> None:
         """Hear it over several connections, where streams can be taken up again."""
-        if self.member.is_resumable:
-            drops = self.random.randint(1, 3)
-            await self.session.call(*self.progressing(6, self.random.choice((0, 20, 60))), drops=drops)
+        async with self.alone("what is kept") as is_alone:
+            if is_alone and self.member.is_resumable:
+                drops = self.random.randint(1, 3)
+                await self.session.call(*self.progressing(6, self.random.choice((0, 20, 60))), drops=drops)
 
     async def slow(self) -> None:
         """Wait for an answer while others get theirs."""
@@ -344,9 +351,10 @@ class Hand:
 
     async def subscribe(self) -> None:
         """Want to hear of a resource, of one's own or of everybody's, maybe for the second time."""
-        uri = self.random.choice(
-            [*CITIES, f"weather://{self.member.name}/a", f"weather://{self.member.name}/b"]
-        )
+        await self.subscribe_to(self.random.choice([*CITIES, *self.member.uris]))
+
+    async def subscribe_to(self, uri: str) -> None:
+        """Want to hear of a resource."""
         async with self.alone(uri) as is_alone:
             if is_alone:
                 span = self.member.subscribes(uri)
@@ -436,7 +444,7 @@ class Hand:
 
         def judge(call: Call, result: Any) -> str | None:
             told = value_of(result)
-            self.member.served_by(told["pid"])
+            self.member.served_by(told["pid"], call.epoch)
             mine = {
                 "protocolVersion": self.member.version,
                 "capabilities": CAPABILITIES,
@@ -475,15 +483,17 @@ class Hand:
             elif deed == "replace":
                 await self.session.replace_stream()
             else:
-                await self.hold_stream()
+                await self.session.hold_stream(self.cause_much)
 
-    async def hold_stream(self) -> None:
-        """Read nothing from the GET stream for a while, and have much said on it, where there is a way to."""
-        holding = self.session.spawn(self.session.hold_stream(self.random.choice((0.3, 1.0, 2.0))))
-        uris = [uri for uri, spans in self.member.spans.items() if spans[-1].ended == inf]
-        for uri in uris[:1] * MANY:
-            await self.touch_one(uri, MUCH)
-        await holding
+    async def cause_much(self) -> None:
+        """Have much said on the GET stream, or nothing for a while."""
+        uri = self.member.uris[0]
+        async with self.alone("what is kept") as is_alone:  # for it has a limit, and the oldest goes first
+            if is_alone and self.random.random() < 0.5:
+                await self.subscribe_to(uri)
+                for _ in range(MANY):
+                    await self.touch_one(uri, MUCH)
+        await asyncio.sleep(self.random.choice((0.3, 1.0)))
 
 
 def same_text(call: Call, result: Any) -> str | None:

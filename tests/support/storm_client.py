@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -19,8 +18,6 @@ LOST = (ConnectionError, asyncio.IncompleteReadError)
 TRY_AGAIN_S = 0.05
 REOPEN_S = 0.5  # how long a client waits before it opens its GET stream again
 NEVER = (401, 403, 404)  # statuses that tell a client that its session is lost
-SMALL = 4096  # bytes that the kernel takes for who does not read, so that the gateway has to keep the rest
-LARGE = 2**18  # that it takes for others; with few, what waits would trickle in for minutes
 CAPABILITIES = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
 
 
@@ -49,19 +46,6 @@ class Link:
     is_resumed: bool = False
     opened: int = Factory(time.monotonic_ns)
     number: int = 0
-
-    async def hold(self, seconds: float) -> None:
-        """Read nothing for a while, and have the kernel keep little of it."""
-        self._take(SMALL)
-        self.wire.hold()
-        await asyncio.sleep(seconds)
-        self._take(LARGE)
-        self.wire.resume()
-
-    def _take(self, size: int) -> None:
-        if not self.wire._transport.is_closing():
-            kernel = self.wire._transport.get_extra_info("socket")
-            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
     @property
     def is_stream(self) -> bool:
@@ -155,6 +139,9 @@ class Session:
         async with asyncio.timeout(LIMIT_S):
             while True:
                 epoch = self.world.epoch
+                if epoch % 2:
+                    await asyncio.sleep(TRY_AGAIN_S)
+                    continue
                 try:
                     link = Link(await Connection.open(self.address), epoch)
                 except OSError:
@@ -276,14 +263,13 @@ class Session:
     async def _send(
         self, link: Link, method: str, body: bytes, more: Mapping[str, str], hold_s: float
     ) -> None:
-        holding = None
         if hold_s:
             self.world.counts["held answers"] += 1
-            holding = self.spawn(link.hold(hold_s))
-            await asyncio.sleep(0)
+            link.wire.hold()
         await link.wire.send(request(method, self.path, body, {**self.headers, **more}))
-        if holding is not None:
-            await holding
+        if hold_s:
+            await asyncio.sleep(hold_s)
+            link.wire.resume()
 
     def _take(self, answer: Answer, call: Call, link: Link) -> None:
         if answer.status != 200 and not (call.may_fail == "ended" and answer.status == 404):
@@ -471,11 +457,14 @@ class Session:
         self._keeper = self.spawn(self._keep_stream())
         await self._wait(before, "its first GET stream to end after it has opened another")
 
-    async def hold_stream(self, seconds: float) -> None:
-        """Read nothing from the GET stream for a while."""
+    async def hold_stream(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Read nothing from the GET stream while something is done, then catch up."""
         if (stream := self._stream) is not None:
             self.world.counts["held streams"] += 1
-            await stream.hold(seconds)
+            stream.wire.hold()
+            await meanwhile()
+            stream.wire.resume()
+            await self.settled()
 
     # The end.
 

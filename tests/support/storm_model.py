@@ -216,7 +216,7 @@ class Member:
     :ivar latest: the number of the latest message on each topic that it has heard.
     :ivar resets: how often it has heard that a list may have changed because the server is another.
     :ivar busy: what is being changed, and must not be changed a second time meanwhile.
-    :ivar pid: the process that served it last, after so many kills.
+    :ivar pid: the process that served it last, and after how many kills that was.
     """
 
     world: World = field(repr=False)
@@ -251,6 +251,11 @@ class Member:
     def child(self) -> str:
         """Which process serves it, by name."""
         return self.name if self.is_own else self.server
+
+    @property
+    def uris(self) -> tuple[str, str]:
+        """Resources that no other session subscribes to."""
+        return f"weather://{self.name}/a", f"weather://{self.name}/b"
 
     @property
     def is_resumable(self) -> bool:
@@ -345,13 +350,13 @@ class Member:
         """Whether it may have had a call under way at some moment."""
         return any(call.begun <= done and begun <= call.done for call in self.calls.values())
 
-    def served_by(self, pid: int) -> None:
-        """A process of that id serves it."""
+    def served_by(self, pid: int, epoch: int) -> None:
+        """A process of that id served it, with a gateway of that epoch."""
         kills, before = self.pid
-        self.pid = (self.world.kills, pid)
-        if kills == self.world.kills and before not in {0, pid}:
+        self.pid = (epoch // 2, pid)
+        if self.pid[0] == kills and before not in {0, pid}:
             self.complain(f"was served by {before} and is served by {pid}, without a restart")
-        if kills != self.world.kills and before == pid:
+        if self.pid[0] > kills and before == pid:
             self.complain(f"is served by {pid}, that has survived the gateway")
         whose = self.world.pids.setdefault(self.pid, self.child)
         if whose != self.child:
