@@ -28,6 +28,7 @@ from mcpgateway.rules.lifecycle import Core, new_life
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
+SET_LEVEL = "logging/setLevel"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 STEADY_TICKS = 300  # a child that has run for so long has left its failures behind
 
@@ -171,9 +172,12 @@ class Slot:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return
         self.level = wanted
+        self.submit(call, self._with_level(message))
+
+    def _with_level(self, message: Message) -> Message:
         if message.params is not None:
-            message.params["level"] = jsonrpc.raw(wanted)
-        self.submit(call, message)
+            message.params["level"] = jsonrpc.raw(self.level)
+        return message
 
     def _wanted_level(self, *more: Session) -> str | None:
         return audience.most_verbose(each.level for each in {*self.sessions, *more} if each.has_level)
@@ -211,7 +215,7 @@ class Slot:
     def _say_level(self, level: str) -> None:
         self.level = level
         if self.conversation is not None:
-            asked = self.conversation.ask("logging/setLevel", {"level": level})
+            asked = self.conversation.ask(SET_LEVEL, {"level": level})
             asked.addErrback(self._level_lost)
 
     def _subscribe(self, uris: list[str]) -> None:
@@ -412,7 +416,9 @@ class Slot:
         )
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            self.submit(each.call, each.message)
+            # Others may have come back since, whose wishes count too.
+            is_wish = each.call.method == SET_LEVEL and self.level is not None
+            self.submit(each.call, self._with_level(each.message) if is_wish else each.message)
 
     def refuse(self) -> None:
         """Answer what has waited with the reason why there is no child."""
