@@ -284,6 +284,18 @@ class VerdictTests:
         assert early.heard is not None
         assert early.heard.json["result"] == {"x": 1}
 
+    def test_whatever_is_under_way_is_answered(self, gateway: MemoryGateway) -> None:
+        """A request without a session that is under way keeps the shared child until it is answered."""
+        client, stranger = come(gateway), gateway.client("auto")
+        stranger.call(1)
+        asks(siblings(gateway)[0])
+        find_out(gateway)
+        assert served(client)
+        kept = shared(gateway)[0]
+        kept.answer(kept.asked("tools/call")[0], {"x": 1})
+        assert stranger.heard is not None
+        assert stranger.heard.json["result"] == {"x": 1}
+
     def test_found_out_by_a_session(self, gateway: MemoryGateway) -> None:
         """A shared child that asks something after all moves its server too, and there is nothing left to find out."""
         one = come(gateway, {})
