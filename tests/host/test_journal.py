@@ -402,7 +402,7 @@ class BoundTests:
         assert all(each is not None and each.is_ended for each in ended)
 
 
-class FileTests:
+class OnDiskTests:
     """The file, and what else may be found in its place."""
 
     def test_private(self, journal: Journal, path: str) -> None:
