@@ -117,6 +117,7 @@ class Subscriptions:
             if session.slot is not None:
                 self._join(session, uri, topic)
             elif not topic.holders:
+                self._put_by(uri)
                 self._give_up(uri)  # who asked for it has left meanwhile
         call.sink.answered(call, reply)
 
@@ -151,11 +152,14 @@ class Subscriptions:
     def _drop(self, session: Session, uri: str, topic: _Topic) -> None:
         del topic.holders[session]
         if not topic.holders:
-            # The server may still report a change before it hears of the farewell; nobody else is meant then.
-            self._former.pop(uri, None)
-            self._former[uri] = None
-            if len(self._former) > FORMER_LIMIT:
-                del self._former[next(iter(self._former))]
+            self._put_by(uri)
+
+    def _put_by(self, uri: str) -> None:
+        # The server may still report a change before it hears of the farewell; nobody else is meant then.
+        self._former.pop(uri, None)
+        self._former[uri] = None
+        if len(self._former) > FORMER_LIMIT:
+            del self._former[next(iter(self._former))]
 
     def restore(self, session: Session) -> list[str]:
         """Count a session in that comes back with its resources; returns those the server has to be asked for."""
@@ -193,7 +197,7 @@ class Subscriptions:
         sub-resource of what was subscribed to: MCP 2025-11-25, server/resources), else whoever is subscribed at all.
         """
         topic = self._topics.get(uri)
-        if topic is not None and topic.holders:
+        if topic is not None:
             return list(topic.holders)
         if uri in self._former:
             return []

@@ -497,6 +497,17 @@ class LeavingTests:
         gateway.child.answer(request, {})
         assert not reports(gateway.child)
 
+    def test_a_change_meanwhile(self, house: House) -> None:
+        """What changes of it meanwhile is told to nobody else, neither before the answer nor after it."""
+        one, other = house.session(b"one"), house.session(b"other")
+        house.held(other, "weather://elsewhere")
+        house.submit(one)
+        one.slot = None
+        house.all.release(one, GONE)
+        assert list(house.all.holders(URI)) == []
+        house.server.agree(URI)
+        assert list(house.all.holders(URI)) == []
+
     def test_another_asks(self) -> None:
         """It is reported to who asks for it while the last who had it leaves."""
         store = Journal(":memory:", lambda: 0.0)
