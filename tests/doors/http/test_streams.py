@@ -319,7 +319,7 @@ class ResumptionTests:
         assert said(gateway.listen(one, Last_Event_ID=last_id(one))) == [{"secret": True}]
 
     def test_an_answer_that_is_kept_no_more(self, gateway: MemoryGateway) -> None:
-        """Its request is answered with an error at least, so that nobody waits for ever; GET's stream just goes on."""
+        """Its request is answered with an error at least, so that nobody waits for ever; the standing stream just goes on."""
         client = session(gateway)
         ears = gateway.listen(client)
         request = called(gateway, client)
