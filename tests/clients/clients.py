@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from mcp import Client as SdkClient
 from mcp.client.stdio import StdioServerParameters
@@ -15,6 +15,7 @@ from tests.clients.mock_model import PREFIX, MockModel
 from tests.clients.program import (
     LIMIT_S,
     NODE_MODULES,
+    NOWHERE,
     PYPI,
     PYTHON_DRIVERS,
     TYPESCRIPT_DRIVERS,
@@ -25,66 +26,97 @@ from tests.clients.program import (
 
 PROMPT = "Call the tool."
 # Agents begin without the servers that have not answered after a few seconds, which a busy machine does not keep to.
-STARTUP_MS = "120000"
+STARTUP_S = 120
+CLAUDE_CODE = {
+    "DISABLE_AUTOUPDATER": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "ENABLE_TOOL_SEARCH": "false",  # else the tools are not in the first request to the model
+    "ANTHROPIC_API_KEY": "none",
+    "MCP_CONNECTION_NONBLOCKING": "0",
+    "MCP_CONNECT_TIMEOUT_MS": str(STARTUP_S * 1000),
+    "MCP_TIMEOUT": str(STARTUP_S * 1000),
+}
+OPENCODE = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
 
 Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
 """Do the jobs as one client: a home, where each server is, the jobs; what came of each, as the client shows it."""
 
 
+class Turn(Protocol):
+    """One turn of an agent, which does what the model asks for; what the agent says, given more environment."""
+
+    def __call__(self, home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
+        """Take the turn."""
+
+
 def claude_code(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """Claude Code: every server is connected, and an agent's turn calls a tool."""
-    program = installed(NODE_MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude")
-    servers = {name: {"type": "http", "url": url} for name, url in urls.items()}
-    home.write(".claude.json", json.dumps({"mcpServers": servers}))
-    quiet = {
-        "DISABLE_AUTOUPDATER": "1",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "ENABLE_TOOL_SEARCH": "false",  # else the tools are not in the first request to the model
-        "MCP_CONNECTION_NONBLOCKING": "0",
-        "MCP_CONNECT_TIMEOUT_MS": STARTUP_MS,
-        "MCP_TIMEOUT": STARTUP_MS,
-        "ANTHROPIC_API_KEY": "none",
-    }
-    listed = home.run(program, "mcp", "list", **quiet)
+    _configure_claude_code(home, urls)
+    listed = home.run(_claude_code(), "mcp", "list", **CLAUDE_CODE)
     for name, url in urls.items():
         assert f"{name}: {url} (HTTP) - ✔ Connected" in listed, listed
+    return [_done(job, claude_code_turn, home, urls) for job in jobs]
 
-    def turn(model: MockModel) -> str:
-        allowed = f"mcp__{model.server}__*"
-        asked = {**quiet, "ANTHROPIC_BASE_URL": model.url}
-        return home.run(program, "-p", PROMPT, "--allowedTools", allowed, **asked)
 
-    return [_turn(job, turn) for job in jobs]
+def claude_code_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
+    """What Claude Code says in one turn."""
+    _configure_claude_code(home, urls)
+    asked = {**CLAUDE_CODE, "ANTHROPIC_BASE_URL": model.url, **more}
+    return home.run(_claude_code(), "-p", PROMPT, "--allowedTools", f"mcp__{model.server}__*", **asked)
+
+
+def _claude_code() -> str:
+    return installed(NODE_MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude")
+
+
+def _configure_claude_code(home: Home, urls: Mapping[str, str]) -> None:
+    servers = {name: {"type": "http", "url": url} for name, url in urls.items()}
+    home.write(".claude.json", json.dumps({"mcpServers": servers}))
 
 
 def codex(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """Codex: an agent's turn calls a tool."""
-    program = npm_bin("codex")
+    return [_done(job, codex_turn, home, urls) for job in jobs]
 
-    def turn(model: MockModel) -> str:
-        lines = [
-            'model = "mock"',
-            'model_provider = "mock"',
-            'approval_policy = "never"',
-            'sandbox_mode = "danger-full-access"',
-            "[model_providers.mock]",
-            'name = "mock"',
-            f'base_url = "{model.url}/v1"',
-            'wire_api = "responses"',
-            "[analytics]",
-            "enabled = false",
-        ]
-        waits = "required = true\nstartup_timeout_sec = 120"
-        lines += [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
-        home.write(".codex/config.toml", "\n".join(lines))
-        return home.run(program, "exec", "--skip-git-repo-check", PROMPT)
 
-    return [_turn(job, turn) for job in jobs]
+def codex_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
+    """What Codex says in one turn."""
+    lines = [
+        'model = "mock"',
+        'model_provider = "mock"',
+        'approval_policy = "never"',
+        'sandbox_mode = "danger-full-access"',
+        "[model_providers.mock]",
+        'name = "mock"',
+        f'base_url = "{model.url}/v1"',
+        'wire_api = "responses"',
+        "[analytics]",
+        "enabled = false",
+    ]
+    waits = f"required = true\nstartup_timeout_sec = {STARTUP_S}"
+    lines += [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
+    home.write(".codex/config.toml", "\n".join(lines))
+    return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", PROMPT, **more)
 
 
 def gemini_cli(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """Gemini CLI: every server is connected, and an agent's turn calls a tool."""
-    program = npm_bin("gemini")
+    _configure_gemini_cli(home, urls)
+    listed = home.run(npm_bin("gemini"), "mcp", "list")
+    for name, url in urls.items():
+        assert f"✓ {name}: {url} (http) - Connected" in listed, listed
+    return [_done(job, gemini_cli_turn, home, urls) for job in jobs]
+
+
+def gemini_cli_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
+    """What Gemini CLI says in one turn."""
+    _configure_gemini_cli(home, urls)
+    asked = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": model.url, **more}
+    flags = ("--approval-mode", "yolo", "-m", "gemini-2.5-flash")
+    return home.run(npm_bin("gemini"), "-p", PROMPT, *flags, **asked)
+
+
+def _configure_gemini_cli(home: Home, urls: Mapping[str, str]) -> None:
     settings = {
         "mcpServers": {name: {"type": "http", "url": url} for name, url in urls.items()},
         "security": {"auth": {"selectedType": "gemini-api-key"}},
@@ -93,50 +125,45 @@ def gemini_cli(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list
     }
     home.write(".gemini/settings.json", json.dumps(settings))
     home.write(".gemini/trustedFolders.json", json.dumps({str(home.work): "TRUST_FOLDER"}))
-    listed = home.run(program, "mcp", "list")
-    for name, url in urls.items():
-        assert f"✓ {name}: {url} (http) - Connected" in listed, listed
-
-    def turn(model: MockModel) -> str:
-        asked = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": model.url}
-        return home.run(program, "-p", PROMPT, "--approval-mode", "yolo", "-m", "gemini-2.5-flash", **asked)
-
-    return [_turn(job, turn) for job in jobs]
 
 
 def opencode(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """opencode: every server is connected, and an agent's turn calls a tool."""
-    program = installed(NODE_MODULES / "opencode-linux-x64" / "bin" / "opencode")
-    quiet = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-
-    def configure(model: str) -> None:
-        limit = {"context": 100000, "output": 4000}
-        provider = {
-            "npm": "@ai-sdk/openai-compatible",
-            "name": "mock",
-            "options": {"baseURL": f"{model}/v1", "apiKey": "none"},
-            "models": {"mock": {"name": "mock", "tool_call": True, "limit": limit}},
-        }
-        remote = {"type": "remote", "enabled": True, "timeout": int(STARTUP_MS)}
-        settings = {
-            "autoupdate": False,
-            "share": "disabled",
-            "model": "mock/mock",
-            "permission": "allow",
-            "provider": {"mock": provider},
-            "mcp": {name: {**remote, "url": url} for name, url in urls.items()},
-        }
-        home.write(".config/opencode/opencode.json", json.dumps(settings))
-
-    def turn(model: MockModel) -> str:
-        configure(model.url)
-        return home.run(program, "run", PROMPT, **quiet)
-
-    configure("http://127.0.0.1:9")
-    listed = home.run(program, "mcp", "list", **quiet)
+    _configure_opencode(home, urls, NOWHERE)
+    listed = home.run(_opencode(), "mcp", "list", **OPENCODE)
     for name in urls:
         assert f"✓ {name} connected" in " ".join(listed.split()), listed
-    return [_turn(job, turn) for job in jobs]
+    return [_done(job, opencode_turn, home, urls) for job in jobs]
+
+
+def opencode_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
+    """What opencode says in one turn."""
+    _configure_opencode(home, urls, model.url)
+    return home.run(_opencode(), "run", PROMPT, **OPENCODE, **more)
+
+
+def _opencode() -> str:
+    return installed(NODE_MODULES / "opencode-linux-x64" / "bin" / "opencode")
+
+
+def _configure_opencode(home: Home, urls: Mapping[str, str], model: str) -> None:
+    limit = {"context": 100000, "output": 4000}
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "mock",
+        "options": {"baseURL": f"{model}/v1", "apiKey": "none"},
+        "models": {"mock": {"name": "mock", "tool_call": True, "limit": limit}},
+    }
+    remote = {"type": "remote", "enabled": True, "timeout": STARTUP_S * 1000}
+    settings = {
+        "autoupdate": False,
+        "share": "disabled",
+        "model": "mock/mock",
+        "permission": "allow",
+        "provider": {"mock": provider},
+        "mcp": {name: {**remote, "url": url} for name, url in urls.items()},
+    }
+    home.write(".config/opencode/opencode.json", json.dumps(settings))
 
 
 def inspector(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
@@ -214,6 +241,14 @@ LIBRARIES: Mapping[str, Run] = {
 
 CLIENTS = {**AGENTS, **LIBRARIES}
 
+TURNS: Mapping[str, Turn] = {
+    "claude-code": claude_code_turn,
+    "codex": codex_turn,
+    "gemini-cli": gemini_cli_turn,
+    "opencode": opencode_turn,
+}
+"""One turn of each agent."""
+
 
 def servers_of(client: str, round_: int) -> list[str]:
     """Which servers this client calls; an agent's differs from round to round, and from other agents'."""
@@ -223,10 +258,10 @@ def servers_of(client: str, round_: int) -> list[str]:
     return [list(JOBS)[at % len(JOBS)]]
 
 
-def _turn(job: Job, turn: Callable[[MockModel], str]) -> str:
+def _done(job: Job, turn: Turn, home: Home, urls: Mapping[str, str]) -> str:
     """What an agent told the model of its call; the model's last words have to be the agent's."""
-    with MockModel(job.server, job.tool, job.arguments) as model:
-        said = turn(model)
+    with MockModel(job.server, job.tool, [job.arguments]) as model:
+        said = turn(home, urls, model)
     assert model.results, (
         f"no call of {job.server} {job.tool}; offered: {sorted(model.offered)}; said:\n{said}"
     )

@@ -1,8 +1,8 @@
-"""A model for agents to talk to on loopback: it asks for one call of one tool, and repeats what the tool said.
+"""A model for agents to talk to on loopback: it asks for calls of one tool, and repeats what the tool said last.
 
 It speaks as much of three dialects as the agents of these tests need, streamed or not: the messages of Anthropic, the
 chat completions and the responses of OpenAI, and the contents of Gemini. It has no opinions: a request that offers the
-tool and holds no answer of it yet is answered with the call, every other one with text.
+tool and holds fewer answers of it than were wanted is answered with the next call, every other one with text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -38,10 +39,27 @@ class Tool:
 
 @frozen
 class Turn:
-    """What one request of an agent amounts to: the tools it offers, and what came of our call, if anything has."""
+    """What one request of an agent amounts to: the tools it offers, and what came of our calls so far."""
 
     tools: tuple[Tool, ...]
     results: tuple[str, ...]
+
+
+@frozen
+class Wish:
+    """A call that the model asks for.
+
+    :ivar nth: how many it has asked for before.
+    """
+
+    tool: Tool
+    arguments: Mapping[str, Any]
+    nth: int
+
+    @property
+    def id(self) -> str:
+        """What the agent refers to it by."""
+        return f"{CALL_ID}_{self.nth}"
 
 
 @frozen
@@ -54,21 +72,29 @@ class Answer:
 
 @define
 class MockModel:
-    """A running model that wants one call.
+    """A running model that wants some calls, one after the other.
 
     :ivar server: whose tool it asks for, as the agent's configuration names the server.
     :ivar tool: which tool.
-    :ivar arguments: what it calls it with.
-    :ivar results: what the agent reported of the call.
+    :ivar calls: the arguments of each call.
+    :ivar between: called once before each call but the first.
+    :ivar until: what a result holds after which it wants no more calls.
+    :ivar results: what the agent reported of each call.
+    :ivar done: when it got the result of the last call (``time.monotonic``).
     :ivar offered: the names of all tools that it was offered, for the message of a test that fails.
     """
 
     server: str
     tool: str
-    arguments: Mapping[str, Any]
+    calls: Sequence[Mapping[str, Any]]
+    between: Callable[[], None] = lambda: None
+    until: str | None = None
     results: list[str] = Factory(list)
+    done: float = 0.0
     offered: set[str] = Factory(set)
     requests: list[str] = Factory(list)
+    _passed: int = 0
+    _lock: threading.Lock = Factory(threading.Lock)
     _http: ThreadingHTTPServer = Factory(lambda: ThreadingHTTPServer(("127.0.0.1", 0), _Handler))
 
     @property
@@ -76,13 +102,23 @@ class MockModel:
         """Where it is reached."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    def wants(self, turn: Turn) -> Tool | None:
-        """Which of the offered tools it asks for now."""
-        self.offered.update(tool.namespace + tool.name for tool in turn.tools)
-        self.results.extend(result for result in turn.results if result not in self.results)
-        if turn.results:
-            return None
-        return next((tool for tool in turn.tools if tool.is_of(self.server, self.tool)), None)
+    def wants(self, turn: Turn) -> Wish | None:
+        """What it asks for now."""
+        nth = len(turn.results)
+        with self._lock:
+            self.offered.update(tool.namespace + tool.name for tool in turn.tools)
+            self.results.extend(turn.results[len(self.results) :])
+            is_enough = nth == len(self.calls) or self._is_enough(turn.results)
+            if is_enough:
+                self.done = self.done or time.monotonic()
+            elif self._passed < nth:
+                self._passed = nth  # agents repeat requests that take long
+                self.between()
+        tool = next((tool for tool in turn.tools if tool.is_of(self.server, self.tool)), None)
+        return None if is_enough or tool is None else Wish(tool, self.calls[nth], nth)
+
+    def _is_enough(self, results: Sequence[str]) -> bool:
+        return self.until is not None and bool(results) and self.until in results[-1]
 
     def __enter__(self) -> Self:
         self._http.model = self  # type: ignore[attr-defined]
@@ -159,18 +195,23 @@ def _messages(model: MockModel, body: Any) -> Answer:
         _text(block.get("content")) for block in blocks if block.get("tool_use_id", "").startswith(CALL_ID)
     ]
     turn = Turn(tuple(Tool(each.get("name", "")) for each in body.get("tools") or []), tuple(results))
-    tool = model.wants(turn)
-    if tool is None:
+    wish = model.wants(turn)
+    if wish is None:
         words = _last_words(turn)
         block, empty = {"type": "text", "text": words}, {"type": "text", "text": ""}
         delta = {"type": "text_delta", "text": words}
     else:
-        block = {"type": "tool_use", "id": CALL_ID, "name": tool.name, "input": dict(model.arguments)}
+        block = {"type": "tool_use", "id": wish.id, "name": wish.tool.name, "input": dict(wish.arguments)}
         empty = {**block, "input": {}}
-        delta = {"type": "input_json_delta", "partial_json": json.dumps(model.arguments)}
-    stop = {"stop_reason": "tool_use" if tool else "end_turn", "stop_sequence": None}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(wish.arguments)}
+    stop = {"stop_reason": "tool_use" if wish else "end_turn", "stop_sequence": None}
     usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model", "mock")}
+    message = {
+        "id": f"msg_{len(turn.results)}",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model", "mock"),
+    }
     message |= {"content": [block], "usage": usage, **stop}
     begun = {**message, "content": [], "stop_reason": None}
     events = [
@@ -195,16 +236,16 @@ def _chat(model: MockModel, body: Any) -> Answer:
     tools = tuple(Tool(each["function"]["name"]) for each in body.get("tools") or [])
     said = [each for each in body.get("messages", []) if each.get("role") == "tool"]
     turn = Turn(tools, tuple(_text(each.get("content")) for each in said))
-    tool = model.wants(turn)
-    if tool is None:
+    wish = model.wants(turn)
+    if wish is None:
         message: dict[str, Any] = {"role": "assistant", "content": _last_words(turn)}
     else:
-        function = {"name": tool.name, "arguments": json.dumps(model.arguments)}
-        call = {"index": 0, "id": CALL_ID, "type": "function", "function": function}
+        function = {"name": wish.tool.name, "arguments": json.dumps(wish.arguments)}
+        call = {"index": 0, "id": wish.id, "type": "function", "function": function}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    end = "tool_calls" if tool else "stop"
+    end = "tool_calls" if wish else "stop"
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    about = {"id": "chat_1", "created": 1, "model": body.get("model", "mock")}
+    about = {"id": f"chat_{len(turn.results)}", "created": 1, "model": body.get("model", "mock")}
     choice = {"index": 0, "message": message, "finish_reason": end}
     whole = {**about, "object": "chat.completion", "choices": [choice], "usage": usage}
     about["object"] = "chat.completion.chunk"
@@ -224,22 +265,29 @@ def _chat(model: MockModel, body: Any) -> Answer:
 def _responses(model: MockModel, body: Any) -> Answer:
     items = body.get("input") if isinstance(body.get("input"), list) else []
     results = [
-        _text(each.get("output")) for each in items if each.get("call_id") == CALL_ID and "output" in each
+        _text(each.get("output"))
+        for each in items
+        if str(each.get("call_id")).startswith(CALL_ID) and "output" in each
     ]
     turn = Turn(tuple(_function_tools(body.get("tools") or [])), tuple(results))
-    tool = model.wants(turn)
-    if tool is None:
+    wish = model.wants(turn)
+    if wish is None:
         content = {"type": "output_text", "text": _last_words(turn), "annotations": []}
-        item: dict[str, Any] = {"type": "message", "id": "item_1", "role": "assistant", "content": [content]}
+        item: dict[str, Any] = {"type": "message", "role": "assistant", "content": [content]}
     else:
-        item = {"type": "function_call", "id": "item_1", "call_id": CALL_ID, "name": tool.name}
-        item["arguments"] = json.dumps(model.arguments)
-        if tool.namespace:
-            item["namespace"] = tool.namespace
-    item["status"] = "completed"
+        item = {"type": "function_call", "call_id": wish.id, "name": wish.tool.name}
+        item["arguments"] = json.dumps(wish.arguments)
+        if wish.tool.namespace:
+            item["namespace"] = wish.tool.namespace
+    item |= {"id": f"item_{len(turn.results)}", "status": "completed"}
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
-    response = {"id": "response_1", "object": "response", "created_at": 1, "status": "completed"}
+    response = {
+        "id": f"response_{len(turn.results)}",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+    }
     response |= {"model": body.get("model", "mock"), "output": [item], "usage": usage}
     begun = {**response, "status": "in_progress", "output": []}
     events = [
@@ -269,10 +317,10 @@ def _contents(model: MockModel, body: Any) -> Answer:
         _text(part["functionResponse"].get("response")) for part in parts if "functionResponse" in part
     ]
     turn = Turn(tuple(Tool(each["name"]) for each in tools), tuple(results))
-    tool = model.wants(turn)
+    wish = model.wants(turn)
     part = {"text": _last_words(turn)}
-    if tool is not None:
-        part = {"functionCall": {"id": CALL_ID, "name": tool.name, "args": dict(model.arguments)}}
+    if wish is not None:
+        part = {"functionCall": {"id": wish.id, "name": wish.tool.name, "args": dict(wish.arguments)}}
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
     usage = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}
     answer = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "mock"}

@@ -80,8 +80,8 @@ class Gateway:
 
     @property
     def argv(self) -> list[str]:
-        """How it is started."""
-        usual = ["--port", "0", "--home", str(self.home)]
+        """How it is started; once it has had a port it keeps it."""
+        usual = ["--port", str(self.port), "--home", str(self.home)]
         usual += ["--config", str(self._config), "--source", str(self._source)]
         return [*self._runner, *usual, *self._options]
 
