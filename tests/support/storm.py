@@ -23,7 +23,7 @@ from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Me
 
 SHARED = ("north", "south", "east")
 OWN = ("mine", "yours")
-CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "celle", "dresden")]
+CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "cologne", "dresden")]
 WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather.py")]
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
