@@ -104,6 +104,7 @@ class Call:
     :ivar token: the client's own progress token, as bytes, or None.
     :ivar sink: who gets the answer; replaceable.
     :ivar number: our id on the child's wire; 0 while it has not been sent.
+    :ivar progress: the parameters of the latest progress it was told of, or None.
     :ivar age: how many ticks of the gateway's heartbeat it has lived.
     """
 
@@ -113,6 +114,7 @@ class Call:
     token: bytes | None
     sink: Any = field(repr=False)
     number: int = 0
+    progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
 
 

@@ -207,6 +207,7 @@ class Conversation:
             return
         call.age = 0
         params["progressToken"] = Raw(call.token)
+        call.progress = params
         envelope["params"] = Raw(jsonrpc.encode(params))
         call.sink.noticed(call, jsonrpc.encode(envelope))
 

@@ -92,7 +92,7 @@ class McpDoor:
         if message.kind is Kind.REQUEST:
             sink = Waiting(self.streams, exchange, session, message.id, takes)
             exchange.body = b""  # a large request is kept once, on its way to the child
-            self._submit(session, message, sink)
+            sink.token = self._submit(session, message, sink)
         else:
             self._take(session, message)
             exchange.answer(202, b"")
@@ -107,13 +107,15 @@ class McpDoor:
             self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         return session
 
-    def _submit(self, session: Session, message: Message, sink: Any) -> None:
+    def _submit(self, session: Session, message: Message, sink: Any) -> bytes | None:
+        """Bring a request on its way; the client's progress token."""
         call = Call(session, message.method, message.id, None, sink)
         try:
             call.token = message.token
             self._switchboard.submit(call, message)
         except GatewayError as why:
             call.sink.failed(call, why)
+        return call.token
 
     def _take(self, session: Session, message: Message) -> None:
         try:

@@ -22,6 +22,7 @@ from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.errors import Cancelled, GatewayError
 from mcpgateway.hub.replay import Replay, Trail
 from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.signs import Signs
 from mcpgateway.interfaces import Call, ICallSink, IMessageStream
 from mcpgateway.wire import jsonrpc, sse
 from mcpgateway.wire.jsonrpc import Envelope
@@ -90,9 +91,24 @@ class Streams:
 
 @implementer(ICallSink)
 class Waiting:
-    """One POST whose answer is under way."""
+    """One POST whose answer is under way.
 
-    __slots__ = ("_exchange", "_identifier", "_session", "_streams", "_takes", "_trail", "silent", "ticks")
+    :ivar token: the client's progress token, as bytes; None where it wants no progress.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_identifier",
+        "_progress",
+        "_session",
+        "_signs",
+        "_streams",
+        "_takes",
+        "_trail",
+        "silent",
+        "ticks",
+        "token",
+    )
 
     def __init__(
         self, streams: Streams, exchange: Any, session: Session, identifier: bytes, takes: Accepted
@@ -103,6 +119,9 @@ class Waiting:
         self._identifier = identifier
         self._takes = takes
         self._trail: Trail | None = None
+        self._progress: Envelope | None = None
+        self._signs: Signs | None = None
+        self.token: bytes | None = None
         self.ticks = 0
         self.silent = 0
         exchange.on_gone = self.gone
@@ -154,6 +173,7 @@ class Waiting:
         if not exchange.streaming:
             self._commit()
         self.silent = 0
+        self._progress = call.progress
         if self._trail is None:
             return bool(exchange.send(sse.event(message)))
         event = sse.event(message, self._replay.record(self._trail, message))
@@ -168,15 +188,23 @@ class Waiting:
             if self._trail is None:
                 self.gone()
         elif exchange.streaming:
-            self.silent += 1
-            if self.silent >= HEARTBEAT_TICKS:
-                self.silent = 0
-                exchange.send(sse.PING)
+            self._show_life()
         elif self._takes.sse:
             self.ticks += 1
             if self.ticks >= PATIENCE_TICKS:
                 self._commit()
                 exchange.send(sse.PING)
+
+    def _show_life(self) -> None:
+        if self.token is not None:
+            self._signs = self._signs or Signs(self.token)
+            sign = self._signs.tick(self._progress)
+            if sign is not None:
+                self._exchange.send(sse.event(sign))  # nothing that a client would come back for
+        self.silent += 1
+        if self.silent >= HEARTBEAT_TICKS:
+            self.silent = 0
+            self._exchange.send(sse.PING)
 
     def gone(self) -> None:
         """The client has disconnected; in the legacy era that cancels nothing, but perhaps nobody listens any more."""

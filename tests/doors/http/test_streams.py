@@ -9,6 +9,8 @@ import pytest
 from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS
 from mcpgateway.hub.replay import EVENTS_LIMIT, KEPT_TICKS
+from mcpgateway.rules.progress import PATIENCE_TICKS as LIFE_TICKS
+from mcpgateway.rules.progress import SILENT_TICKS
 from mcpgateway.wire import sse
 from tests.support.doors import MemoryTransport
 from tests.support.gateway_in_memory import Client, MemoryGateway
@@ -241,6 +243,101 @@ class WaitingTests:
         assert said(ears) == [CHANGED]
 
 
+class SignsOfLifeTests:
+    """Calls that are silent for longer than Claude Code bears over HTTP."""
+
+    def silent(self, gateway: MemoryGateway, client: Client, *, token: Any = "p") -> dict[str, Any]:
+        """Begin a call; what the child received."""
+        client.call(1, **({} if token is None else {"_meta": {"progressToken": token}}))
+        request: dict[str, Any] = gateway.child.asked("tools/call")[-1]
+        return request
+
+    def reported(self, client: Client) -> list[Any]:
+        """The progress a client was told of."""
+        assert client.heard is not None
+        events = [each["params"] for each in client.heard.events if "params" in each]
+        assert {each["progressToken"] for each in events} <= {"p", 7}
+        return [each["progress"] for each in events]
+
+    @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+    def test_a_server_without_progress(self, gateway: MemoryGateway, revision: str) -> None:
+        """It is told every two minutes that the call lives, with values below any that a server begins with."""
+        one, two = session(gateway, revision), session(gateway, revision)
+        request = self.silent(gateway, one)
+        self.silent(gateway, two, token=7)
+        gateway.tick(PATIENCE_TICKS + 3 * SILENT_TICKS)
+        gateway.child.say(progress(request, 0))
+        for client, count in ((one, 4), (two, 3)):
+            values = self.reported(client)
+            assert len(values) == count
+            assert values == sorted(set(values))
+        gateway.child.answer(request, {"done": True})
+        assert said(one)[-1] == {"done": True}
+
+    def test_between_the_servers_own(self, gateway: MemoryGateway) -> None:
+        """The server's values stay in order, and what else it said of them is said again."""
+        client = session(gateway)
+        request = self.silent(gateway, client)
+        for value in (0, 1, 2):
+            message = progress(request, value)
+            message["params"] |= {"total": 3, "message": "reading"}
+            gateway.child.say(message)
+            gateway.tick(2 * SILENT_TICKS)
+        values = self.reported(client)
+        assert len(values) == 9
+        assert values == sorted(set(values))
+        assert client.heard is not None
+        assert {(each["params"]["total"], each["params"]["message"]) for each in client.heard.events} == {
+            (3, "reading")
+        }
+
+    def test_busy_servers(self, gateway: MemoryGateway) -> None:
+        """Nothing is added to the progress of a server that reports often enough; log messages do not count as such."""
+        client = session(gateway)
+        request = self.silent(gateway, client)
+        for value in range(5):
+            gateway.child.say(progress(request, value))
+            gateway.tick(SILENT_TICKS - 1)
+        assert self.reported(client) == [0, 1, 2, 3, 4]
+        gateway.child.say(note("notifications/message", level="error", data="x"))
+        gateway.tick()
+        assert len([each for each in said(client) if each == "notifications/progress"]) == 6
+
+    def test_no_longer_than_on_stdio(self, gateway: MemoryGateway) -> None:
+        """After half an hour it is the client's own matter."""
+        client = session(gateway)
+        self.silent(gateway, client)
+        gateway.tick(60 * 60)
+        assert len(self.reported(client)) == LIFE_TICKS // SILENT_TICKS
+
+    @pytest.mark.parametrize("value", ["much", None, [1]])
+    def test_progress_that_is_no_number(self, gateway: MemoryGateway, value: Any) -> None:
+        """What cannot be gone on from is left alone."""
+        client = session(gateway)
+        request = self.silent(gateway, client)
+        gateway.child.say(progress(request, value))
+        gateway.tick(2 * SILENT_TICKS)
+        assert self.reported(client) == [value]
+
+    def test_who_did_not_ask(self, gateway: MemoryGateway) -> None:
+        """A client that gave no token gets comments only."""
+        client = session(gateway)
+        self.silent(gateway, client, token=None)
+        gateway.tick(5 * SILENT_TICKS)
+        assert said(client) == []
+
+    def test_nothing_to_come_back_for(self, gateway: MemoryGateway) -> None:
+        """They have no event ids, and are not kept."""
+        client = session(gateway)
+        self.silent(gateway, client)
+        gateway.tick(PATIENCE_TICKS)
+        place = last_id(client)
+        gateway.tick(2 * SILENT_TICKS)
+        assert last_id(client) == place
+        again = gateway.listen(client, Last_Event_ID=place)
+        assert said(again) == []
+
+
 class ResumptionTests:
     """``Last-Event-ID``."""
 
@@ -319,7 +416,7 @@ class ResumptionTests:
         assert said(gateway.listen(one, Last_Event_ID=last_id(one))) == [{"secret": True}]
 
     def test_an_answer_that_is_kept_no_more(self, gateway: MemoryGateway) -> None:
-        """Its request is answered with an error at least, so that nobody waits for ever; the standing stream just goes on."""
+        """Its request is answered with an error at least, so that nobody waits for ever; GET goes on."""
         client = session(gateway)
         ears = gateway.listen(client)
         request = called(gateway, client)

@@ -1,0 +1,52 @@
+"""Signs of life for a call whose client listens and whose server says nothing; see `mcpgateway.rules.progress`."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.rules.progress import PATIENCE_TICKS, SILENT_TICKS, next_value
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
+
+PROGRESS = "notifications/progress"
+
+
+class Signs:
+    """What one call is shown to live by.
+
+    :param token: the client's own progress token, as bytes.
+    """
+
+    __slots__ = ("_ours", "_quiet", "_theirs", "_token")
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self._theirs: Envelope | None = None
+        self._ours: float | None = None
+        self._quiet = 0
+
+    def tick(self, theirs: Envelope | None) -> bytes | None:
+        """A second has passed; the message to send now, if it is time for one.
+
+        :param theirs: the parameters of the server's latest progress, None before its first.
+        """
+        if theirs is not self._theirs:
+            self._theirs, self._ours, self._quiet = theirs, None, 0
+        self._quiet += 1
+        if self._quiet % SILENT_TICKS or self._quiet > PATIENCE_TICKS:
+            return None
+        return self._sign()
+
+    def _sign(self) -> bytes | None:
+        params = dict(self._theirs or {})
+        try:
+            latest = jsonrpc.value(params["progress"], float) if params else None
+        except (KeyError, GatewayError):
+            return None  # it is no number that one could go on from
+        value = next_value(latest, self._ours)
+        if value is None:
+            return None
+        self._ours = value
+        params |= {"progressToken": Raw(self._token), "progress": jsonrpc.raw(value)}
+        return jsonrpc.encode(jsonrpc.notification(PROGRESS, params))
