@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from attrs import Factory, define
 
+from mcpgateway.rules.progress import next_value
+
 INTERVAL_S = 2.0
 
 Sign = Callable[[int, Any], bytes]
@@ -42,13 +44,22 @@ def _progress_of_another(nth: int, token: Any) -> bytes:
     return _progress(nth, "nobody's")
 
 
-SIGNS: Mapping[str, Sign] = {
+def _progress_of_ours(nth: int, token: Any) -> bytes:
+    value: float | None = None
+    for _ in range(nth):
+        value = next_value(None, value)
+    params = {"progressToken": token, "progress": value}
+    return _event({"method": "notifications/progress", "params": params})
+
+
+DEAD: Mapping[str, Sign] = {
     "comment": _comment,
     "log message": _log,
     "ping": _ping,
     "progress of another call": _progress_of_another,
-    "progress": _progress,
 }
+ALIVE: Mapping[str, Sign] = {"progress": _progress, "progress as the gateway reports it": _progress_of_ours}
+SIGNS = {**DEAD, **ALIVE}
 
 
 @define
