@@ -105,6 +105,7 @@ class Call:
     :ivar sink: who gets the answer; replaceable.
     :ivar number: our id on the child's wire; 0 while it has not been sent.
     :ivar progress: the parameters of the latest progress it was told of, or None.
+    :ivar lonely: for how many ticks nobody has waited for its answer.
     :ivar age: how many ticks of the gateway's heartbeat it has lived.
     """
 
@@ -116,10 +117,13 @@ class Call:
     number: int = 0
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
+    lonely: int = 0
 
 
 class ICallSink(Interface):
     """Who waits for a call's answer."""
+
+    is_gone: bool = Attribute("The client's connection has ended, though it may come back for the answer.")
 
     def answered(call: Call, reply: Envelope) -> None:
         """The server's own response; its id is still ours."""
@@ -127,8 +131,11 @@ class ICallSink(Interface):
     def failed(call: Call, why: GatewayError) -> None:
         """The gateway has to answer in the server's place."""
 
+    def progressed(call: Call, message: bytes) -> None:
+        """The call's own progress, a whole JSON-RPC message; it is nobody else's."""
+
     def noticed(call: Call, message: bytes) -> bool:
-        """One whole JSON-RPC message to be said before the answer; false when the caller cannot be told."""
+        """One whole JSON-RPC message to be said before the answer; false when nobody is listening here now."""
 
 
 class INoticeListener(Interface):

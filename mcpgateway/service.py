@@ -112,6 +112,7 @@ class GatewayService(Service):
             self.factory.sweep,
             self.mcp.streams.tick,
             self._expire,
+            self.switchboard.tick,
             self.switchboard.questions.tick,
             self.owners.tick,
             self._reap,
@@ -161,14 +162,14 @@ class GatewayService(Service):
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
-        if calls := self.switchboard.calls():
+        if calls := self.switchboard.awaited():
             self.log.info(
                 "{calls} calls are under way; waiting up to {limit:g} s",
                 event="service.drain",
                 calls=calls,
                 limit=limit,
             )
-        while self.switchboard.calls() and waited < limit:
+        while self.switchboard.awaited() and waited < limit:
             await _sleep(self.reactor, 0.1)
             waited += 0.1
 

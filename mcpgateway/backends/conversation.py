@@ -29,6 +29,7 @@ class _OwnQuestion:
     """Turns the answer to a request of our own into a Deferred."""
 
     done: Deferred[Envelope]
+    is_gone: bool = False
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server has answered."""
@@ -38,8 +39,11 @@ class _OwnQuestion:
         """The server is gone, or garbled its answer."""
         self.done.errback(why)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def progressed(self, call: Call, message: bytes) -> None:
         """Nobody waits for progress of it."""
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nobody listens here."""
         return False
 
 
@@ -209,7 +213,7 @@ class Conversation:
         params["progressToken"] = Raw(call.token)
         call.progress = params
         envelope["params"] = Raw(jsonrpc.encode(params))
-        call.sink.noticed(call, jsonrpc.encode(envelope))
+        call.sink.progressed(call, jsonrpc.encode(envelope))
 
     def _garbled(self, line: bytes, why: GatewayError) -> None:
         self.strays += 1

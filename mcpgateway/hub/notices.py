@@ -74,14 +74,20 @@ class Notices:
 
     def _log_message(self, slot: Slot, method: str, message: Envelope) -> None:
         level = _text(message, "level") or audience.DEFAULT_LEVEL
-        self._tell(slot, audience.of_log_message(level, slot.newest_calls(), slot.sessions), message)
+        self._tell(
+            slot,
+            [each for each in self._circle(slot, message) if audience.admits(each.level, level)],
+            message,
+        )
 
     def _other(self, slot: Slot, method: str, message: Envelope) -> None:
-        task = related(message)
-        if task is not None and slot.shared:
-            self._tell_owner(slot, slot.tasks.owner(task), message)
-        else:
-            self._tell(slot, audience.of_notice(slot.newest_calls(), slot.sessions), message)
+        self._tell(slot, self._circle(slot, message), message)
+
+    def _circle(self, slot: Slot, message: Envelope) -> Iterable[Session]:
+        task = related(message) if slot.shared else None
+        if task is not None:
+            return self._only(slot, slot.tasks.owner(task))
+        return audience.of_notice(slot.newest_calls(), slot.sessions)
 
     def _updated(self, slot: Slot, method: str, message: Envelope) -> None:
         uri = _text(message, "uri")
@@ -120,6 +126,8 @@ class Notices:
         calls, data, is_heard = slot.newest_calls(), jsonrpc.encode(message), False
         for session in hearers:
             call = calls.get(session)
+            if not session.id and sum(each.session is session for each in slot.calls()) > 1:
+                continue  # requests without an id may be those of several clients
             if call is not None and call.sink.noticed(call, data):
                 is_heard = True
             elif session.id:
@@ -217,8 +225,10 @@ class Notices:
                 session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
     def lost(self, slot: Slot) -> None:
-        """Take back what the child had asked."""
+        """Take back what the child had asked; what it has numbered means nothing to the next one."""
         self._questions.backend_ended(slot)
+        slot.tasks.child_ended()
+        slot.elicitations.clear()
 
 
 def _sent_elsewhere(slot: Slot, elicitation: dict[str, Any], session: Session) -> None:

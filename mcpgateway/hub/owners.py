@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +20,15 @@ from mcpgateway.interfaces import IExitWatch, IProcessTable
 
 Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 Ended = Callable[[list[Session]], None]
+
+
+@frozen
+class _Sought:
+    """A session whose owner is at the other end of its connection: as a process, or as the number of a socket."""
+
+    session: Session
+    pid: int
+    inode: int
 
 
 class Owners:
@@ -43,7 +53,7 @@ class Owners:
         self._watch = watch
         self._holders = holders
         self._ended = ended
-        self._sought: list[tuple[Session, int]] = []
+        self._sought: list[_Sought] = []
         self._watched: set[int] = set()
         self._is_searching = False
 
@@ -61,10 +71,10 @@ class Owners:
         :param inode: the number of its socket, 0 if it is not known.
         """
         session.is_unclaimed = False
-        owner = self.living(session.owner, pid)
+        owner = self.living(session.owner)
         self._give(session, owner)
-        if owner is None and inode:
-            self._sought.append((session, inode))
+        if owner is None and (pid or inode):
+            self._sought.append(_Sought(session, pid, inode))
 
     def tick(self) -> None:
         """A second has passed: look for the owners of the sessions that have begun in it."""
@@ -72,14 +82,15 @@ class Owners:
             return
         self._is_searching = True
         sought, self._sought = self._sought, []
-        searched = self._holders({inode for _, inode in sought})
+        searched = self._holders({each.inode for each in sought if each.inode})
         searched.addCallback(self._found, sought).addErrback(self._not_searched).addBoth(self._searched)
 
-    def _found(self, found: dict[int, int], sought: list[tuple[Session, int]]) -> None:
-        for session, inode in sought:
-            pid = found.get(inode, 0)
-            if self._sessions.named(session.id) is session and pid and self._is_other(pid):
-                self._give(session, pid)
+    def _found(self, found: dict[int, int], sought: list[_Sought]) -> None:
+        for each in sought:
+            # A program that lives for one request leaves its session to the next.
+            pid = self.living(each.pid, found.get(each.inode))
+            if pid is not None and self._sessions.named(each.session.id) is each.session:
+                self._give(each.session, pid)
 
     def _not_searched(self, why: Failure) -> None:
         self.log.failure("owners could not be looked for", why, event="owner.not_searched")

@@ -38,7 +38,7 @@ class Reaper:
             self._switchboard.park(session, Why.OWNER_DEAD.value)
 
     def _facts(self) -> list[SessionFacts]:
-        busy = {call.session for slot in self._switchboard.pool for call in slot.calls()}
+        busy = self._switchboard.busy()
         alive: dict[int, bool] = {}
         for session in self._sessions:
             if session.owner is not None and session.owner not in alive:

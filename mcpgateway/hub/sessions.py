@@ -9,7 +9,7 @@ known.  Only `Sessions.forget` is for good.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -155,9 +155,9 @@ class Sessions:
         """Whether one more session needs another to make room first."""
         return len(self._by_id) >= self._limit
 
-    def quietest(self) -> Session:
-        """The session that has been silent for longest; one whose client listens only if there is no other."""
-        return min(self._by_id.values(), key=_silence)
+    def quietest(self, busy: Container[Session]) -> Session:
+        """The session that has been silent for longest; one that is in use only if there is no other."""
+        return min(self._by_id.values(), key=lambda each: (each in busy, each.has_stream, each.seen))
 
     def find(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
         """The session of that id, if it is in use, of that server and that principal; it counts as heard of."""
@@ -281,10 +281,6 @@ class Sessions:
         if len(self._ended) > ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
-
-
-def _silence(session: Session) -> tuple[bool, int]:
-    return session.has_stream, session.seen
 
 
 def _params(record: SessionRecord) -> Envelope | None:

@@ -112,6 +112,11 @@ class Slot:
         return self._answered + (self._current.sent if self._current is not None else 0)
 
     @property
+    def load(self) -> int:
+        """How many requests are under way or waiting."""
+        return len(self._waiting) + (len(self._current.pending) if self._current is not None else 0)
+
+    @property
     def has_levels(self) -> bool:
         """Whether the server declared that its log level can be set; true until it has been asked."""
         return self.hello is None or "logging" in legacy.capabilities(self.hello)

@@ -12,8 +12,10 @@ from twisted.logger import Logger
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     Cancelled,
+    ClientGone,
     GatewayError,
     InvalidParams,
+    Overloaded,
     SessionRequired,
     ShuttingDown,
     UnknownServer,
@@ -24,6 +26,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.interfaces import Call
@@ -34,6 +37,9 @@ from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
+SESSION_CALLS_LIMIT = 1000
+LONELY_TICKS = 300  # as long as a stream is kept for a client that may come back (`mcpgateway.hub.replay`)
+LONELY_STEP_TICKS = 10
 UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
 
 
@@ -112,7 +118,11 @@ class Switchboard:
 
     def _make_room(self) -> None:
         while self.sessions.is_full:
-            self.park(self.sessions.quietest(), "there are too many sessions")
+            self.park(self.sessions.quietest(self.busy()), "there are too many sessions")
+
+    def busy(self) -> set[Session]:
+        """The sessions that have calls under way."""
+        return {call.session for slot in self.pool for call in slot.calls()}
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -227,7 +237,13 @@ class Switchboard:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
         slot = session.slot or self.pool.slot_for(session)
+        if slot.load >= SESSION_CALLS_LIMIT:
+            self._check_load(session, slot)
         slot.submit(call, message)
+
+    def _check_load(self, session: Session, slot: Slot) -> None:
+        if sum(each.session is session for each in slot.calls()) >= SESSION_CALLS_LIMIT:
+            raise Overloaded(f"{SESSION_CALLS_LIMIT} calls of this session are under way already")
 
     def _set_level(self, call: Call, message: Message) -> None:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
@@ -295,8 +311,8 @@ class Switchboard:
 
     def _cancelled(self, session: Session, message: Message) -> None:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
-        if identifier is None or session.slot is None:
-            return
+        if identifier is None or session.slot is None or not session.id:
+            return  # without a session, ids are those of several clients
         for call in reversed(session.slot.calls()):
             if call.session is session and jsonrpc.same_identifier(call.id, identifier):
                 if session.slot.cancel(call, _reason(message)):
@@ -306,6 +322,20 @@ class Switchboard:
     def calls(self) -> int:
         """How many calls are under way or waiting."""
         return sum(len(slot.calls()) for slot in self.pool)
+
+    def awaited(self) -> int:
+        """How many of them have a client that waits for the answer."""
+        return sum(not call.sink.is_gone for slot in self.pool for call in slot.calls())
+
+    def tick(self) -> None:
+        """A second has passed: now and then take back the calls that nobody has come back for."""
+        if self.sessions.now % LONELY_STEP_TICKS:
+            return
+        for slot in self.pool:
+            for call in slot.calls():
+                call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
+                if call.lonely > LONELY_TICKS and slot.cancel(call, "its client has gone"):
+                    call.sink.failed(call, ClientGone("the client has gone"))
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""

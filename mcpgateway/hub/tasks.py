@@ -66,6 +66,10 @@ class Tasks:
         found = self._by_id.get(identifier)
         return found.session if found is not None else None
 
+    def child_ended(self) -> None:
+        """The next child's calls are numbered from the beginning."""
+        self._by_number.clear()
+
     def of_call(self, number: int) -> Owner | None:
         """Whose task a call began."""
         return self._by_number.get(number)
@@ -126,6 +130,15 @@ class Learner:
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is nothing to learn."""
         self._sink.failed(call, why)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the caller's connection has ended."""
+        return bool(self._sink.is_gone)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Progress before the answer is the caller's."""
+        self._sink.progressed(call, message)
 
     def noticed(self, call: Call, message: bytes) -> bool:
         """What is said before the answer is the caller's."""

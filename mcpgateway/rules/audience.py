@@ -27,20 +27,11 @@ class Listener(Protocol):
 L = TypeVar("L", bound=Listener)
 
 
-def of_log_message(level: str, in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
-    """The sessions that hear a log message: those of `of_notice` that admit its level."""
-    return [session for session in _circle(in_flight, everyone) if admits(session.level, level)]
-
-
 def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
     """The sessions that hear a notice that names nobody: those with calls under way, or all if there is none.
 
     With one session under way it is that session's; several hear it as long as they are one principal's.
     """
-    return _circle(in_flight, everyone)
-
-
-def _circle(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
     sessions = list(dict.fromkeys(in_flight)) or list(everyone)
     return sessions if len({session.principal for session in sessions}) <= 1 else ()
 

@@ -48,7 +48,25 @@ class ClaimTests:
     def test_on_a_unix_socket(self, gateway: MemoryGateway) -> None:
         """The kernel tells the process with the connection."""
         client_of(gateway, pid=501).initialize(**INITIALIZE)
+        gateway.tick()
         assert owners(gateway) == [501]
+
+    def test_one_process_for_each_request(self, gateway: MemoryGateway) -> None:
+        """A session that is used by one short program after the other stays, and keeps its child."""
+        first = client_of(gateway, pid=501)
+        first.path = "/own/mcp"
+        first.initialize(**INITIALIZE)
+        gateway.processes.exit(501)
+        gateway.tick()
+        for pid in (502, 503):
+            again = client_of(gateway, pid=pid, **first.headers)
+            again.path = "/own/mcp"
+            again.call(1)
+            gateway.child.answer(gateway.child.asked("tools/call")[-1], {})
+            gateway.processes.exit(pid)
+            gateway.tick()
+        assert owners(gateway) == [None]
+        assert len(gateway.launcher.children) == 1
 
     @pytest.mark.parametrize(
         ("info", "headers", "owner"),

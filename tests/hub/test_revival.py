@@ -336,6 +336,20 @@ class PutAsideTests:
         assert [ping(each) for each in (one, two, three)] == [200, 200, 200]
         assert len(gateway.sessions) == 2
 
+    def test_those_at_work_stay(self, store: ISessionStore) -> None:
+        """A session with a call under way, or an open stream, makes room only when all others have one too."""
+        gateway = begun(store, Limits(sessions=3))
+        calling, listening, silent = (session(gateway) for _ in range(3))
+        calling.call(1)
+        gateway.listen(listening)
+        gateway.sessions.now += 5
+        assert ping(silent) == 200
+        session(gateway)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"fine": True})
+        assert calling.heard is not None
+        assert calling.heard.json["result"] == {"fine": True}
+        assert silent.headers["Mcp-Session-Id"].encode() not in {each.id for each in gateway.sessions}
+
     def test_a_call_of_a_session_put_aside(self, store: ISessionStore) -> None:
         """It is answered with an error that says what happened, not left hanging."""
         gateway = begun(store, Limits(sessions=1))

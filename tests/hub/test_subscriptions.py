@@ -37,6 +37,7 @@ class Sink:
     """What became of a call, in a word."""
 
     became: list[str] = field(factory=list)
+    is_gone: bool = False
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """An answer, of whichever kind."""
@@ -45,6 +46,10 @@ class Sink:
     def failed(self, call: Call, why: GatewayError) -> None:
         """No answer."""
         self.became.append(type(why).__name__)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Nothing reports progress here."""
+        raise AssertionError
 
     def noticed(self, call: Call, message: bytes) -> bool:
         """Nobody says anything before the answer."""

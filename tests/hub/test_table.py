@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.hub.switchboard import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 ASKABLE = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}
@@ -440,15 +442,135 @@ class TaskTests:
         self.begin(gateway, one, "t1")
         ears = [gateway.listen(one), gateway.listen(two)]
         meta = {"io.modelcontextprotocol/related-task": {"taskId": "t1"}}
+        two.call(5)  # whoever has a call under way would hear what names nobody
         gateway.child.say(question(1, "elicitation/create", message="?", _meta=meta))
         gateway.child.say(note("notifications/strange", _meta=meta))
-        assert methods(ears[0]) == ["elicitation/create", "notifications/strange"]
+        gateway.child.say(note("notifications/message", level="info", data="x", _meta=meta))
+        assert methods(ears[0]) == ["elicitation/create", "notifications/strange", "notifications/message"]
         assert methods(ears[1]) == []
+        assert two.heard is None
+
+    def test_numbers_of_another_child(self, gateway: MemoryGateway) -> None:
+        """A new child's calls have the numbers of the old one's: their progress is nobody's of before."""
+        one, two = gateway.session(), gateway.session()
+        self.begin(gateway, one, "t1", "mine")
+        number = gateway.child.asked("tools/call")[0]["id"]
+        ears = gateway.listen(one)
+        gateway.child.exit(1)
+        while not gateway.child.asked("tools/call") or gateway.child.asked("tools/call")[-1]["id"] < number:
+            two.call(2)
+        gateway.child.answer(gateway.child.asked("tools/call")[-1], {})
+        gateway.child.say(note("notifications/progress", progressToken=number, progress=1))
+        assert "notifications/progress" not in methods(ears)
 
     def settled(self, gateway: MemoryGateway) -> MemoryGateway:
         """The same gateway; its server is shared by its entry, so there was nothing to find out."""
         assert len(gateway.launcher.children) == 1
         return gateway
+
+
+class AnonymousTests:
+    """Requests without a session, which may be those of several clients."""
+
+    def test_nobody_cancels_for_another(self, gateway: MemoryGateway) -> None:
+        """A cancellation without a session cancels nothing: both clients may have counted from 1."""
+        one, two = gateway.client(), gateway.client()
+        one.call(1)
+        assert two.ask(note("notifications/cancelled", requestId=1)).status == 202
+        assert gateway.child.asked("notifications/cancelled") == []
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"fine": True})
+        assert one.heard is not None
+        assert one.heard.json["result"] == {"fine": True}
+
+    def test_what_may_be_anothers(self, gateway: MemoryGateway) -> None:
+        """A log message is for the only one that has a call under way; of several nobody hears it."""
+        one, two = gateway.client(), gateway.client()
+        one.call(1)
+        gateway.child.say(note("notifications/message", level="info", data="one's"))
+        two.call(1)
+        gateway.child.say(note("notifications/message", level="info", data="somebody's"))
+        for request in gateway.child.asked("tools/call"):
+            gateway.child.answer(request, {})
+        assert one.heard is not None
+        assert two.heard is not None
+        assert methods(one) == ["notifications/message", None]
+        assert two.heard.json["result"] == {}
+
+    def test_an_empty_id(self, gateway: MemoryGateway) -> None:
+        """A header without a value is none."""
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        client = gateway.client()
+        head = "POST /shared/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nMcp-Session-Id:\r\n"
+        body = json.dumps(ping)
+        client.channel.dataReceived(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert client.heard is not None
+        assert (client.heard.status, client.heard.json["result"]) == (200, {})
+
+
+class AbandonedTests:
+    """Calls whose clients have gone."""
+
+    def abandon(self, gateway: MemoryGateway, revision: str) -> Client:
+        """A session whose client has left one call."""
+        client = gateway.client("own")
+        client.initialize(protocolVersion=revision, capabilities=ASKABLE)
+        client.call(1, _meta={"progressToken": 1})
+        token = gateway.child.asked("tools/call")[0]["params"]["_meta"]["progressToken"]
+        gateway.child.say(note("notifications/progress", progressToken=token, progress=1))
+        client.channel.connectionLost(None)  # type: ignore[arg-type]
+        return client
+
+    @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+    def test_what_is_said_meanwhile(self, gateway: MemoryGateway, revision: str) -> None:
+        """Questions and log messages go where somebody listens; only the call's own progress waits for its client."""
+        client = self.abandon(gateway, revision)
+        ears = gateway.listen(client)
+        gateway.child.say(note("notifications/message", level="info", data="x"))
+        gateway.child.say(question("q", "roots/list"))
+        assert methods(ears) == ["notifications/message", "roots/list"]
+
+    @pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+    def test_cancelled_in_the_end(self, gateway: MemoryGateway, revision: str) -> None:
+        """For five minutes its client may come back; then the child is told to stop."""
+        client = self.abandon(gateway, revision)
+        assert gateway.switchboard.awaited() == 0
+        gateway.tick(LONELY_TICKS)
+        assert gateway.child.asked("notifications/cancelled") == []
+        gateway.tick(2 * LONELY_STEP_TICKS)
+        (cancelled,) = gateway.child.asked("notifications/cancelled")
+        assert cancelled["params"]["requestId"] == gateway.child.asked("tools/call")[0]["id"]
+        assert gateway.switchboard.calls() == 0
+        assert client.headers["Mcp-Session-Id"]
+
+    def test_one_that_is_waited_for(self, gateway: MemoryGateway) -> None:
+        """A call whose client waits is never taken back, nor one whose client has come back for it."""
+        one = gateway.session()
+        one.call(1)
+        two = self.abandon(gateway, "2025-11-25")
+        place = two.transport.taken.split(b"id: ")[-1].split(b"\n")[0].decode()
+        gateway.tick(LONELY_TICKS)
+        again = gateway.listen(two, Last_Event_ID=place)
+        gateway.tick(2 * LONELY_TICKS)
+        assert gateway.switchboard.awaited() == 2
+        assert [each.asked("notifications/cancelled") for each in gateway.launcher.children] == [[], []]
+        assert not again.transport.taken.endswith(b"0\r\n\r\n")
+
+    def test_too_many_of_one_session(self, gateway: MemoryGateway) -> None:
+        """One session's calls leave room for those of others."""
+        greedy, other = gateway.session(), gateway.session()
+        more = gateway.client(**greedy.headers)
+        for nth in range(SESSION_CALLS_LIMIT):
+            more = gateway.client(**greedy.headers)
+            more.call(nth)
+        assert more.heard is None
+        more = gateway.client(**greedy.headers)
+        more.call(SESSION_CALLS_LIMIT)
+        assert more.heard is not None
+        assert "of this session are under way already" in more.heard.json["error"]["message"]
+        other.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[-1], {"fine": True})
+        assert other.heard is not None
+        assert other.heard.json["result"] == {"fine": True}
 
 
 class ElicitationTests:

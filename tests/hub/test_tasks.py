@@ -33,6 +33,7 @@ class Sink:
     reasons: list[GatewayError] = field(factory=list)
     messages: list[bytes] = field(factory=list)
     listens: bool = True
+    is_gone: bool = False
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """An answer."""
@@ -41,6 +42,10 @@ class Sink:
     def failed(self, call: Call, why: GatewayError) -> None:
         """No answer."""
         self.reasons.append(why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Progress."""
+        self.messages.append(message)
 
     def noticed(self, call: Call, message: bytes) -> bool:
         """Something before the answer."""
@@ -253,4 +258,7 @@ class LearnerTests:
         learner, of, why = Learner(Tasks.none(), sink), call(session(b"1")), BackendGone("gone")
         learner.failed(of, why)
         assert learner.noticed(of, b"message") is listens
-        assert (sink.reasons, sink.messages) == ([why], [b"message"])
+        learner.progressed(of, b"progress")
+        assert (sink.reasons, sink.messages) == ([why], [b"message", b"progress"])
+        sink.is_gone = True
+        assert learner.is_gone

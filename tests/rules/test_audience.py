@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from attrs import frozen
 from hypothesis import given
@@ -18,28 +20,33 @@ class Client:
     level: str = "debug"
 
 
+def of_log_message(level: str, in_flight: Sequence[Client], everyone: Sequence[Client]) -> list[Client]:
+    """Those who hear a log message: a notice, for those whose level admits it."""
+    return [each for each in audience.of_notice(in_flight, everyone) if audience.admits(each.level, level)]
+
+
 class LogMessageTests:
     """Log messages name no call."""
 
     def test_the_only_one_under_way(self) -> None:
         """With one session under way the message is its own."""
         one, two = Client(), Client()
-        assert audience.of_log_message("info", [one, one], [one, two]) == [one]
+        assert of_log_message("info", [one, one], [one, two]) == [one]
 
     def test_several_of_one_principal(self) -> None:
         """Several sessions of one user all hear it, each once."""
         one, two = Client(), Client()
-        assert audience.of_log_message("info", [one, two, one], [one, two, Client()]) == [one, two]
+        assert of_log_message("info", [one, two, one], [one, two, Client()]) == [one, two]
 
     def test_several_principals(self) -> None:
         """Between users nothing leaks."""
-        assert not audience.of_log_message("info", [Client("a"), Client("b")], [])
-        assert not audience.of_log_message("info", [], [Client("a"), Client("b")])
+        assert not of_log_message("info", [Client("a"), Client("b")], [])
+        assert not of_log_message("info", [], [Client("a"), Client("b")])
 
     def test_nobody_under_way(self) -> None:
         """With nobody under way everybody hears it."""
         one, two = Client(), Client(level="error")
-        assert audience.of_log_message("info", [], [one, two]) == [one]
+        assert of_log_message("info", [], [one, two]) == [one]
 
     @pytest.mark.parametrize(
         ("wanted", "level", "heard"),
@@ -52,7 +59,7 @@ class LogMessageTests:
     )
     def test_levels(self, wanted: str, level: str, *, heard: bool) -> None:
         """A session hears what its level admits."""
-        assert bool(audience.of_log_message(level, [Client(level=wanted)], [])) is heard
+        assert bool(of_log_message(level, [Client(level=wanted)], [])) is heard
 
     @given(st.lists(st.sampled_from(audience.LEVELS)))
     def test_most_verbose(self, levels: list[str]) -> None:
@@ -92,7 +99,7 @@ class AnyCircleTests:
         else:
             assert not heard
         for said in (level, *audience.LEVELS):
-            quiet = audience.of_log_message(said, in_flight, everyone)
+            quiet = of_log_message(said, in_flight, everyone)
             assert list(quiet) == [each for each in heard if audience.admits(each.level, said)]
 
     @given(st.sampled_from(audience.LEVELS), st.sampled_from(audience.LEVELS))

@@ -296,6 +296,7 @@ class MemoryGateway:
             self.factory.sweep()
             self.door.streams.tick()
             self.owners.tick()
+            self.switchboard.tick()
             self.switchboard.questions.tick()
             for slot in self.switchboard.pool:
                 slot.expire()

@@ -30,6 +30,15 @@ class Member:
         """It has no answer but this."""
         self._batch.answered(self._nth, jsonrpc.error_bytes(call.id, why))
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return self._batch.is_gone
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Its progress."""
+        self._batch.noticed(message)
+
     def noticed(self, call: Call, message: bytes) -> bool:
         """Something is to be said before its answer."""
         return self._batch.noticed(message)
@@ -48,6 +57,11 @@ class Batch:
         self._ticks = 0
         exchange.on_gone = self.gone
         streams.waiting.add(self)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return bool(self._exchange.gone)
 
     def member(self) -> Member:
         """The sink of one more request."""

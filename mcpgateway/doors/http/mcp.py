@@ -102,7 +102,7 @@ class McpDoor:
         version = headers.get(b"mcp-protocol-version")
         if version is not None and not is_legacy(version):
             raise UnsupportedVersion(UNSUPPORTED)
-        session = self._switchboard.session(headers.get(b"mcp-session-id"), server, principal)
+        session = self._switchboard.session(headers.get(b"mcp-session-id") or None, server, principal)
         if session.is_unclaimed:
             self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         return session
@@ -165,7 +165,7 @@ class McpDoor:
         if not self._accepted(headers.get(b"accept")).sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
             return
-        if b"mcp-session-id" not in headers:
+        if not headers.get(b"mcp-session-id"):
             refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
             return
         try:
@@ -206,7 +206,7 @@ class McpDoor:
                 trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
-        owner = self._owners.living(_said_owner(exchange, message), exchange.caller.pid)
+        owner = self._owners.living(_said_owner(exchange, message))
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
@@ -232,7 +232,7 @@ class McpDoor:
 
     def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         identifier = exchange.headers.get(b"mcp-session-id")
-        if identifier is None:
+        if not identifier:
             refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
             return
         try:

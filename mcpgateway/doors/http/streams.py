@@ -165,15 +165,27 @@ class Waiting:
             trail = self._trail = self._replay.open(self._identifier, self, self._streams.sessions.now)
             exchange.send(sse.primer(self._replay.mark(trail), RETRY_MS))
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended; with a trail it may come back."""
+        return bool(self._exchange.gone)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Tell the call's own progress, or keep it for a client that may come back."""
+        self._progress = call.progress
+        self._speak(message)
+
     def noticed(self, call: Call, message: bytes) -> bool:
-        """Say something before the answer; false when the client only takes JSON or has gone for good."""
+        """Say something before the answer; false when the client only takes JSON, or is not there now."""
+        return not self._exchange.gone and self._speak(message)
+
+    def _speak(self, message: bytes) -> bool:
         exchange = self._exchange
         if not self._takes.sse or (exchange.gone and self._trail is None):
             return False
         if not exchange.streaming:
             self._commit()
         self.silent = 0
-        self._progress = call.progress
         if self._trail is None:
             return bool(exchange.send(sse.event(message)))
         event = sse.event(message, self._replay.record(self._trail, message))
