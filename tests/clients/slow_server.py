@@ -12,8 +12,6 @@ from typing import Any, Self
 
 from attrs import Factory, define
 
-from mcpgateway.rules.progress import next_value
-
 INTERVAL_S = 2.0
 
 Sign = Callable[[int, Any], bytes]
@@ -36,30 +34,28 @@ def _ping(nth: int, token: Any) -> bytes:
     return _event({"id": f"ping-{nth}", "method": "ping"})
 
 
-def _progress(nth: int, token: Any) -> bytes:
+def _progress(nth: float, token: Any) -> bytes:
     return _event({"method": "notifications/progress", "params": {"progressToken": token, "progress": nth}})
+
+
+def _progress_below_zero(nth: int, token: Any) -> bytes:
+    return _progress(-1e-6 / 2**nth, token)
 
 
 def _progress_of_another(nth: int, token: Any) -> bytes:
     return _progress(nth, "nobody's")
 
 
-def _progress_of_ours(nth: int, token: Any) -> bytes:
-    value: float | None = None
-    for _ in range(nth):
-        value = next_value(None, value)
-    params = {"progressToken": token, "progress": value}
-    return _event({"method": "notifications/progress", "params": params})
+HEARD: Mapping[str, Sign] = {"progress": _progress, "progress below zero": _progress_below_zero}
+"""What Claude Code takes for a sign of life."""
 
-
-DEAD: Mapping[str, Sign] = {
+UNHEARD: Mapping[str, Sign] = {
     "comment": _comment,
     "log message": _log,
     "ping": _ping,
     "progress of another call": _progress_of_another,
 }
-ALIVE: Mapping[str, Sign] = {"progress": _progress, "progress as the gateway reports it": _progress_of_ours}
-SIGNS = {**DEAD, **ALIVE}
+"""What it does not."""
 
 
 @define
