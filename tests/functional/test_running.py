@@ -204,8 +204,8 @@ class ListenTests:
     def test_a_second_gateway_of_one_home(self, tmp_path):
         """It serves on its own port, and leaves the socket to the first."""
         with Gateway(tmp_path, {"fix": server(fixture())}) as first:
-            argv = [each if each != "0" else str(free_port()) for each in first.argv]
-            port = int(argv[argv.index("--port") + 1])
+            argv, port = first.argv, free_port()
+            argv[argv.index("--port") + 1] = str(port)
             with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as second:
                 try:
                     assert any(b"belongs to another running gateway" in line for line in second.stdout)
