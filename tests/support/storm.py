@@ -155,7 +155,7 @@ class Storm:
     async def _live(self, session: Session) -> None:
         random, clock = session.random, self.world.clock
         stays_s = min(random.uniform(3, 15), self.until - clock())
-        hands = [session.spawn(Hand(self, session, nth).work()) for nth in range(HANDS)]
+        hands = [session.spawn(Hand(self, session, nth).work) for nth in range(HANDS)]
         await asyncio.sleep(max(0, stays_s))
         session.is_leaving = True
         manner = (
@@ -316,7 +316,7 @@ class Hand:
         else:
             prepared = self.prepared_tool("slow", same_text, lambda text: {"text": text, "ms": 300})
         call = prepared[0]
-        running = self.session.spawn(self.session.call(*prepared))
+        running = self.session.spawn(self.session.call, *prepared)
         await asyncio.sleep(self.random.choice((0, 0.01, 0.05, 0.2, 0.3)))
         if not call.is_over:
             call.may_fail = call.may_fail or "cancelled"
@@ -479,11 +479,18 @@ class Hand:
                 return
             deed = self.random.choice(("drop", "drop", "replace", "hold"))
             if deed == "drop":
-                await self.session.drop_stream()
+                await self.session.drop_stream(self.touch_mine)
+                await self.touch_mine()
             elif deed == "replace":
                 await self.session.replace_stream()
             else:
                 await self.session.hold_stream(self.cause_much)
+
+    async def touch_mine(self) -> None:
+        """Touch a resource that no other session is subscribed to, so that something is on its way to this one."""
+        await self.subscribe_to(self.member.uris[0])
+        for _ in range(2):
+            await self.touch_one(self.member.uris[0])
 
     async def cause_much(self) -> None:
         """Have much said on the GET stream, or nothing for a while."""

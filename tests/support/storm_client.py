@@ -113,16 +113,16 @@ class Session:
         """Its endpoint."""
         return f"/{self.member.server}/mcp"
 
-    def spawn(self, work: Any) -> asyncio.Task[None]:
+    def spawn(self, work: Callable[..., Awaitable[Any]], *about: Any) -> asyncio.Task[None]:
         """Do something beside everything else; its failure is a finding."""
-        task = asyncio.create_task(self._guarded(work))
+        task = asyncio.create_task(self._guarded(work, *about))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _guarded(self, work: Any) -> None:
+    async def _guarded(self, work: Callable[..., Awaitable[Any]], *about: Any) -> None:
         try:
-            await work
+            await work(*about)
         except Exception as why:
             self.member.complain(f"broke: {why!r}")
             raise
@@ -204,7 +204,7 @@ class Session:
         self.member.is_here = True
         while not await self.tell(message(None, "notifications/initialized")):
             pass
-        self._keeper = self.spawn(self._keep_stream())
+        self._keeper = self.spawn(self._keep_stream)
 
     async def tell(self, body: bytes) -> bool:
         """Post what needs no answer; false when it was lost with the gateway."""
@@ -342,7 +342,7 @@ class Session:
             self._check_order(number, said, link)
         self.member.hears(said, call, link.epoch)
         if "method" in said and "id" in said and not self.is_gone:
-            self.spawn(self._answer(said))
+            self.spawn(self._answer, said)
 
     def _check_order(self, number: int, said: Any, link: Link) -> None:
         if number <= link.number:
@@ -437,10 +437,14 @@ class Session:
             self.member.complain("had its GET stream ended")
         return False
 
-    async def drop_stream(self) -> None:
-        """Cut the GET stream's connection; its keeper opens it again."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
+    async def drop_stream(self, before: Callable[[], Awaitable[None]]) -> None:
+        """Stop reading the GET stream, do something, and cut its connection; its keeper opens it again."""
+        if (stream := self._stream) is None:
+            return
+        stream.wire.hold()
+        await before()
+        if stream is self._stream:
+            self._stream = None
             self.member.away()
             if not self._stream_at:
                 self.member.interrupted()
@@ -454,7 +458,7 @@ class Session:
             return
         self.world.counts["replaced streams"] += 1
         self._stream, self._stream_at = None, ""
-        self._keeper = self.spawn(self._keep_stream())
+        self._keeper = self.spawn(self._keep_stream)
         await self._wait(before, "its first GET stream to end after it has opened another")
 
     async def hold_stream(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
