@@ -19,7 +19,10 @@ from mcpgateway.wire import jsonrpc
 
 PING = b": ping\n\n"  # a comment: keeps the connection alive and is never shown to the client's program
 EVENT_ID_LIMIT = 512  # characters
-REQUEST_ID_LIMIT = 128  # bytes of a request's id; a longer one is left out
+PLACE_LIMIT = 56  # characters of what stands before the request's id
+REQUEST_ID_LIMIT = (
+    (EVENT_ID_LIMIT - PLACE_LIMIT) // 4 * 3
+)  # bytes, of which base64 makes more; longer is left out
 _EVENT_ID = re.compile(rb"([0-9a-f]{1,32})-([0-9]{1,9})-([0-9]{1,9})(?:-([A-Za-z0-9_=-]+))?\Z")
 
 

@@ -86,6 +86,13 @@ class EventIdTests:
         assert re.fullmatch(rb"[\x21-\x7e]+", text)
         assert len(text) <= sse.EVENT_ID_LIMIT
 
+    def test_as_long_as_can_be(self) -> None:
+        """The longest request id that travels along makes an id that can be read, in the longest of lives."""
+        where = sse.EventId("f" * 32, 10**9 - 1, 10**9 - 1, b'"' + b"x" * (sse.REQUEST_ID_LIMIT - 2) + b'"')
+        assert len(where.request) > 300
+        assert len(bytes(where)) <= sse.EVENT_ID_LIMIT
+        assert sse.read_event_id(bytes(where)) == where
+
     @pytest.mark.parametrize("length", [sse.REQUEST_ID_LIMIT, sse.REQUEST_ID_LIMIT + 1])
     def test_a_long_request_id(self, length: int) -> None:
         """A request's id travels along up to a limit; a longer one is left out."""

@@ -173,7 +173,7 @@ class McpDoor:
         except GatewayError as why:
             exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
             return
-        if (last := headers.get(b"last-event-id")) is None or not session.can_resume:
+        if not (last := headers.get(b"last-event-id")) or not session.can_resume:
             self.streams.stand(exchange, session, [])
             return
         place = sse.read_event_id(last)
@@ -273,12 +273,12 @@ def _refusal(why: str) -> bytes:
 
 def _give_up(exchange: Any, place: sse.EventId) -> None:
     # Whoever waits on a stream that is known no more learns at least that nothing will come on it.
+    lost = "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
     if not place.request:
-        exchange.answer(204)
+        # Its id was too long to travel along.  A 204 is silence to some SDKs; all of them report a refusal.
+        refuse(exchange, 400, f"Bad Request: {lost}")
         return
-    why = BackendGone(
-        "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
-    )
+    why = BackendGone(lost)
     exchange.begin_stream()
     exchange.send(sse.event(jsonrpc.error_bytes(place.request, why)))
     exchange.finish()

@@ -435,6 +435,32 @@ class ResumptionTests:
         assert not raw(ears).endswith(END)
         assert said(gateway_client) == ["notifications/progress"]
 
+    @pytest.mark.parametrize(("length", "status"), [(300, 200), (1000, 400)])
+    def test_a_long_request_id(self, gateway: MemoryGateway, length: int, status: int) -> None:
+        """Whoever names its request at great length is told too, by a refusal where its id could not travel along."""
+        client = session(gateway)
+        client.call("x" * length)
+        gateway.child.say(note("notifications/message"))
+        place = last_id(client)
+        hang_up(client)
+        (found,) = gateway.sessions
+        gateway.switchboard.park(found, "a test")
+        again = gateway.listen(client, Last_Event_ID=place).heard
+        assert again is not None
+        assert again.status == status
+        said_why = again.events[0] if status == 200 else again.json
+        assert "the answer is lost" in said_why["error"]["message"]
+        assert said_why["id"] == ("x" * length if status == 200 else None)
+
+    def test_no_last_event(self, gateway: MemoryGateway) -> None:
+        """An empty ``Last-Event-ID`` names none (WHATWG HTML section 9.2), so it is a GET like any other."""
+        client = session(gateway)
+        ears = gateway.client(**client.headers)
+        head = f"GET /shared/mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {client.headers['Mcp-Session-Id']}\r\n"
+        ears.channel.dataReceived(f"{head}Accept: text/event-stream\r\nLast-Event-ID: \r\n\r\n".encode())
+        gateway.child.say(note(CHANGED))
+        assert said(ears) == [CHANGED]
+
     def test_too_much_to_keep(self, gateway: MemoryGateway) -> None:
         """Where events had to be dropped, the rest of a living stream is still told; its client sees the gap itself."""
         client = session(gateway)
