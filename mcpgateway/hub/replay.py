@@ -1,14 +1,22 @@
 """The events a session has been sent on streams that can be resumed (MCP 2025-11-25, "Resumability").
 
 # Note [What is kept]
-The latest events of a session, up to `EVENTS_LIMIT` and `BYTES_LIMIT`, the oldest giving way; all sessions together
-keep no more than `TOTAL_LIMIT`.  A stream that ended is remembered for `KEPT_TICKS`, so that a client whose connection
-broke at the last moment still gets its answer.
+The latest events of a session, up to `EVENTS_LIMIT` and `BYTES_LIMIT`, the oldest giving way.  A stream that ended is
+remembered for `KEPT_TICKS`, so that a client whose connection broke at the last moment still gets its answer; events of
+the standing stream are kept for as long, those of a request that is under way until it ends.
+
+All sessions together keep no more than `TOTAL_LIMIT`.  Beyond it the sessions that keep most give way, so a chatty
+server costs the clients of others nothing.  What many sessions are told is one object and counts once.
+
+# Note [Ranks]
+To find a session that keeps most without looking at all of them, they stand in ranks, by the bit length of what they
+keep: two of one rank differ by less than a factor of two.  Recording changes a rank rarely, and the fullest is the
+first of the highest rank.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any
 
 from attrs import define, field
@@ -20,14 +28,56 @@ BYTES_LIMIT = 1024 * 1024
 TOTAL_LIMIT = 64 * 1024 * 1024
 TRAILS_LIMIT = 64  # ended streams that a session remembers
 KEPT_TICKS = 300
+EXPIRE_TICKS = 30  # so often all sessions are looked through for what is too old
+EVENT_COST = 128  # bytes that an event takes beside its message
+RANKS = (BYTES_LIMIT + EVENTS_LIMIT * EVENT_COST).bit_length() + 1
 STANDING = 0  # the number of the standing stream
 
 
-@define
 class Budget:
-    """How many bytes all sessions keep together."""
+    """What all sessions keep together.
 
-    used: int = 0
+    :ivar used: in bytes; see Note [What is kept].
+    """
+
+    __slots__ = ("_keepers", "_ranks", "used")
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._keepers: dict[int, int] = {}  # how often a message is kept, by the identity of its object
+        self._ranks: list[OrderedDict[Replay, None]] = [OrderedDict() for _ in range(RANKS)]
+
+    def kept(self, message: bytes) -> None:
+        """A session keeps a message."""
+        keepers = self._keepers.get(id(message), 0)
+        self._keepers[id(message)] = keepers + 1
+        self.used += EVENT_COST if keepers else EVENT_COST + len(message)
+
+    def dropped(self, message: bytes) -> None:
+        """A session keeps a message no more."""
+        keepers = self._keepers.pop(id(message)) - 1
+        if keepers:
+            self._keepers[id(message)] = keepers
+        self.used -= EVENT_COST if keepers else EVENT_COST + len(message)
+
+    def moved(self, replay: Replay, before: int, after: int) -> None:
+        """What a session keeps has changed its rank, see Note [Ranks]; 0 is to keep nothing."""
+        self._ranks[before].pop(replay, None)
+        if after:
+            self._ranks[after][replay] = None
+
+    def relieve(self) -> None:
+        """Let the fullest give way until all is within the limit."""
+        while self.used > TOTAL_LIMIT:
+            fullest = next(rank for rank in reversed(self._ranks) if rank)
+            next(iter(fullest)).drop_oldest()
+
+    def tick(self, now: int) -> None:
+        """A second has passed."""
+        if now % EXPIRE_TICKS == 0:
+            for rank in self._ranks:
+                for replay in list(rank):
+                    replay.expire(now)
 
 
 @define(eq=False)
@@ -47,19 +97,30 @@ class Trail:
     ended: int | None = None
 
 
+@define(eq=False)
+class Event:
+    """What was said, where and when."""
+
+    trail: Trail
+    place: int
+    message: bytes = field(repr=False)
+    tick: int
+
+
 class Replay:
     """The events of one session.
 
     :ivar epoch: names this life of the session.
     """
 
-    __slots__ = ("_budget", "_events", "_next", "_size", "_trails", "epoch")
+    __slots__ = ("_budget", "_events", "_next", "_rank", "_size", "_trails", "epoch")
 
     def __init__(self, epoch: str, budget: Budget) -> None:
         self.epoch = epoch
         self._budget = budget
-        self._events: deque[tuple[Trail, int, bytes]] = deque()
+        self._events: deque[Event] = deque()
         self._size = 0
+        self._rank = 0
         self._next = STANDING + 1
         self._trails: dict[int, Trail] = {STANDING: Trail(STANDING)}
 
@@ -84,46 +145,73 @@ class Replay:
         trail.place += 1
         return EventId(self.epoch, trail.number, trail.place, trail.request)
 
-    def record(self, trail: Trail, message: bytes) -> EventId:
+    def record(self, trail: Trail, message: bytes, now: int) -> EventId:
         """Keep the next event of a stream; returns its id."""
         identifier = self.mark(trail)
-        self._events.append((trail, trail.place, message))
-        self._resize(len(message))
-        while self._events and (
-            len(self._events) > EVENTS_LIMIT or self._size > BYTES_LIMIT or self._budget.used > TOTAL_LIMIT
-        ):
-            self._drop_oldest()
+        self._events.append(Event(trail, trail.place, message, now))
+        self._size += len(message)
+        self._budget.kept(message)
+        while len(self._events) > EVENTS_LIMIT or self._size > BYTES_LIMIT:
+            self._dropped(self._events.popleft())
+        self._weigh()
+        self._budget.relieve()
         return identifier
 
     def after(self, trail: Trail, place: int) -> list[tuple[EventId, bytes]]:
         """The kept events of a stream that follow a place."""
         return [
-            (EventId(self.epoch, trail.number, nth, trail.request), message)
-            for owner, nth, message in self._events
-            if owner is trail and nth > place
+            (EventId(self.epoch, trail.number, event.place, trail.request), event.message)
+            for event in self._events
+            if event.trail is trail and event.place > place
         ]
 
     def end(self, trail: Trail, now: int) -> None:
         """A stream has said its last."""
         trail.ended, trail.sink = now, None
 
+    def drop_oldest(self) -> None:
+        """Make room for others."""
+        self._dropped(self._events.popleft())
+        self._weigh()
+
     def clear(self) -> None:
         """Give everything back."""
         while self._events:
-            self._drop_oldest()
+            self._dropped(self._events.popleft())
+        self._weigh()
+
+    def expire(self, now: int) -> None:
+        """Forget what nobody will ask for any more."""
+        self._forget(now)
+        if not self._events or now - self._events[0].tick <= KEPT_TICKS:
+            return
+        events, self._events = self._events, deque()
+        for event in events:
+            if now - event.tick <= KEPT_TICKS or self._goes_on(event.trail):
+                self._events.append(event)
+            else:
+                self._dropped(event)
+        self._weigh()
+
+    def _goes_on(self, trail: Trail) -> bool:
+        # A call may outlive its session: then its stream is none of those that are known here.
+        return trail.number != STANDING and trail.ended is None and self._trails.get(trail.number) is trail
 
     def _forget(self, now: int) -> None:
         ended = [each for each in self._trails.values() if each.ended is not None]
         for nth, trail in enumerate(ended):
             if len(ended) - nth > TRAILS_LIMIT or now - (trail.ended or 0) > KEPT_TICKS:
                 del self._trails[trail.number]
-        while self._events and self._events[0][0].number not in self._trails:
-            self._drop_oldest()
+        while self._events and self._events[0].trail.number not in self._trails:
+            self._dropped(self._events.popleft())
+        self._weigh()
 
-    def _drop_oldest(self) -> None:
-        _, _, message = self._events.popleft()
-        self._resize(-len(message))
+    def _dropped(self, event: Event) -> None:
+        self._size -= len(event.message)
+        self._budget.dropped(event.message)
 
-    def _resize(self, by: int) -> None:
-        self._size += by
-        self._budget.used += by
+    def _weigh(self) -> None:
+        rank = (self._size + EVENT_COST * len(self._events)).bit_length()
+        if rank != self._rank:
+            self._budget.moved(self, self._rank, rank)
+            self._rank = rank

@@ -76,6 +76,7 @@ class Streams:
 
     def tick(self) -> None:
         """A second has passed."""
+        self.sessions.budget.tick(self.sessions.now)
         for each in list(self.waiting):
             each.tick()
         self._turn = (self._turn + 1) % HEARTBEAT_TICKS
@@ -142,10 +143,10 @@ class Waiting:
         exchange.on_gone = None
         if not exchange.gone and not self._takes.json and not exchange.streaming:
             self._commit()
-        trail = self._trail
-        event = sse.event(body, self._replay.record(trail, body)) if trail is not None else None
+        trail, now = self._trail, self._streams.sessions.now
+        event = sse.event(body, self._replay.record(trail, body, now)) if trail is not None else None
         if trail is not None:
-            self._replay.end(trail, self._streams.sessions.now)
+            self._replay.end(trail, now)
         if exchange.gone:
             return
         if exchange.streaming:
@@ -188,7 +189,7 @@ class Waiting:
         self.silent = 0
         if self._trail is None:
             return bool(exchange.send(sse.event(message)))
-        event = sse.event(message, self._replay.record(self._trail, message))
+        event = sse.event(message, self._replay.record(self._trail, message, self._streams.sessions.now))
         if not exchange.gone:
             exchange.send(event)
         return True
@@ -264,7 +265,8 @@ class Standing:
             return bool(self._exchange.send(sse.event(message)))
         replay = self._streams.replay(self._session)
         # From here on it is the client's to ask for, should it be lost on the way.
-        self._exchange.send(sse.event(message, replay.record(replay.standing, message)))
+        place = replay.record(replay.standing, message, self._streams.sessions.now)
+        self._exchange.send(sse.event(message, place))
         return True
 
     def beat(self) -> None:
