@@ -1,57 +1,97 @@
-"""What a session is to be told outside of its calls, while its client is not listening."""
+"""What a session is to be told outside of its calls, while its client is not listening.
+
+# Note [What gives way]
+A mailbox holds so much and no more.  Messages without a key, which are mostly log messages, give way first and the
+oldest of them before the others; what has a key is news that the client has to act on, and gives way only to its like.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from itertools import count
+from collections import deque
+from collections.abc import Callable, Hashable
 from typing import Any
+
+from attrs import frozen
 
 MESSAGES_LIMIT = 256
 BYTES_LIMIT = 1024 * 1024
+
+
+@frozen
+class Letter:
+    """A message that waits.
+
+    :ivar on_lost: called when it has given way.
+    """
+
+    message: bytes
+    on_lost: Callable[[], None] | None
 
 
 class Mailbox:
     """Messages in their order; those with the same key are one.
 
     :ivar stream: the session's standing stream (`IMessageStream`), or None while none is open.
-    :ivar lost: how many messages had to give way to newer ones.
+    :ivar lost: how many messages had to give way to others, see Note [What gives way].
     """
 
-    __slots__ = ("_keys", "_size", "_waiting", "lost", "stream")
+    __slots__ = ("_size", "_unnamed", "_waiting", "lost", "stream")
 
     def __init__(self) -> None:
         self.stream: Any = None
         self.lost = 0
-        self._waiting: dict[Hashable, bytes] = {}
+        self._waiting: dict[Hashable, Letter] = {}
+        self._unnamed: deque[Hashable] = deque()  # the keys given to messages without one, in their order
         self._size = 0
-        self._keys = count()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, message: bytes, key: Hashable = None) -> None:
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._waiting
+
+    def put(self, message: bytes, key: Hashable = None, on_lost: Callable[[], None] | None = None) -> None:
         """Tell the client now, or keep the message for it; one with a key replaces what waits under that key."""
         if self.stream is not None and self.stream.say(message):
             return
-        key = next(self._keys) if key is None else key
-        self.withdraw(key)
-        self._waiting[key] = message
+        if key is None:
+            key = object()
+            self._unnamed.append(key)
+        else:
+            self.withdraw(key)
+        self._waiting[key] = Letter(message, on_lost)
         self._size += len(message)
+        if len(self._waiting) > MESSAGES_LIMIT or self._size > BYTES_LIMIT:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        lost: list[Letter] = []
         while len(self._waiting) > MESSAGES_LIMIT or (self._size > BYTES_LIMIT and len(self._waiting) > 1):
-            self.withdraw(next(iter(self._waiting)))
-            self.lost += 1
+            lost.append(self._take(self._unnamed[0] if self._unnamed else next(iter(self._waiting))))
+        self.lost += len(lost)
+        for letter in lost:
+            if letter.on_lost is not None:
+                letter.on_lost()
+
+    def _take(self, key: Hashable) -> Letter:
+        letter = self._waiting.pop(key)
+        self._size -= len(letter.message)
+        if self._unnamed and self._unnamed[0] is key:  # they only ever go in their order
+            self._unnamed.popleft()
+        return letter
 
     def withdraw(self, key: Hashable) -> bool:
         """Take back what waits under a key; false when nothing does."""
-        message = self._waiting.pop(key, None)
-        self._size -= len(message or b"")
-        return message is not None
+        if key not in self._waiting:
+            return False
+        self._take(key)
+        return True
 
     def attach(self, stream: Any) -> Any:
         """Say everything that waits on a stream, and from now on whatever comes; returns the stream it replaces."""
         former, self.stream = self.stream, stream
-        for key, message in list(self._waiting.items()):
-            if not stream.say(message):
+        for key, letter in list(self._waiting.items()):
+            if not stream.say(letter.message):
                 break
             self.withdraw(key)
         return former

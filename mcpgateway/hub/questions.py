@@ -7,6 +7,7 @@ end: a client that cannot be reached, or does not answer, is given up (`UNHEARD_
 from __future__ import annotations
 
 import secrets
+from collections.abc import Hashable
 from itertools import count
 from typing import Any
 
@@ -43,6 +44,11 @@ class Question:
     is_heard: bool = False
     ticks: int = 0
 
+    @property
+    def key(self) -> Hashable:
+        """What it waits under in the mailbox of its session."""
+        return "question", self.number
+
 
 class Questions:
     """The questions of all servers, by the number their clients know them under."""
@@ -75,8 +81,14 @@ class Questions:
         call = question.slot.newest_calls().get(session)
         if call is not None and call.sink.noticed(call, message):
             return True
-        session.mailbox.put(message, ("question", question.number))
-        return session.has_stream
+        session.mailbox.put(message, question.key, lambda: self._lost(question))
+        return question.key not in session.mailbox
+
+    def _lost(self, question: Question) -> None:
+        if self._asked.pop(question.number, None) is not None:
+            self._refuse(
+                question, Overloaded("the client does not listen, and too many messages wait for it")
+            )
 
     def answered(self, session: Session, message: Message) -> bool:
         """Take an answer; false when nobody asked this session."""
@@ -99,7 +111,7 @@ class Questions:
 
     def _take_back(self, question: Question, message: bytes) -> None:
         del self._asked[question.number]
-        if not question.session.mailbox.withdraw(("question", question.number)):
+        if not question.session.mailbox.withdraw(question.key):
             self._say(question, message)
 
     def owns_token(self, session: Session) -> bool:
@@ -125,7 +137,8 @@ class Questions:
     def tick(self) -> None:
         """A second has passed: give up clients that do not answer."""
         for question in list(self._asked.values()):
-            if not question.is_heard and question.session.has_stream:
+            session = question.session
+            if not question.is_heard and session.has_stream and question.key not in session.mailbox:
                 question.is_heard, question.ticks = True, 0
             question.ticks += 1
             if question.ticks > (UNANSWERED_TICKS if question.is_heard else UNHEARD_TICKS):

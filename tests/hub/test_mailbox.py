@@ -12,6 +12,8 @@ from zope.interface.verify import verifyObject
 from mcpgateway.hub.mailbox import BYTES_LIMIT, MESSAGES_LIMIT, Mailbox
 from mcpgateway.interfaces import IMessageStream
 
+FIRST_KEY = 10**6
+
 
 @implementer(IMessageStream)
 class Ears:
@@ -105,14 +107,56 @@ class WaitingTests:
         mailbox.put(b"z")
         assert waiting(mailbox) == [b"z"]
 
+    def test_noise_gives_way_to_news(self) -> None:
+        """However many messages without a key come, before or after, what has a key waits in its place."""
+        mailbox = Mailbox()
+        mailbox.put(b"a", "a")
+        for number in range(MESSAGES_LIMIT - 1):
+            mailbox.put(b"%d" % number)
+        mailbox.put(b"b", "b")
+        for number in range(MESSAGES_LIMIT - 1, 2 * MESSAGES_LIMIT):
+            mailbox.put(b"%d" % number)
+        assert len(mailbox) == MESSAGES_LIMIT
+        heard = waiting(mailbox)
+        numbers = [int(each) for each in heard if each.isdigit()]
+        assert numbers == list(range(MESSAGES_LIMIT + 2, 2 * MESSAGES_LIMIT))
+        assert [heard[0], *(each for each in heard[1:] if not each.isdigit())] == [b"a", b"b"]
+
+    def test_noise_is_bounded_by_news(self) -> None:
+        """Where all that waits has a key, a message without one is not kept; one with a key makes room for itself."""
+        mailbox = Mailbox()
+        for number in range(MESSAGES_LIMIT):
+            mailbox.put(b"%d" % number, number)
+        mailbox.put(b"noise")
+        assert (len(mailbox), mailbox.lost) == (MESSAGES_LIMIT, 1)
+        mailbox.put(b"news", "news")
+        assert waiting(mailbox) == [*(b"%d" % number for number in range(1, MESSAGES_LIMIT)), b"news"]
+
+    def test_who_is_told_of_a_loss(self) -> None:
+        """Whoever asked to be told is told when a message gives way, not when it is taken back, replaced or heard."""
+        mailbox, told = Mailbox(), []
+        for key in ("withdrawn", "replaced", "heard"):
+            mailbox.put(b"x", key, lambda: told.append("wrong"))
+        mailbox.withdraw("withdrawn")
+        mailbox.put(b"y", "replaced")
+        assert len(waiting(mailbox)) == 2
+        mailbox.put(b"x", "lost", lambda: told.append(len(mailbox)))
+        assert "lost" in mailbox
+        for number in range(MESSAGES_LIMIT):
+            mailbox.put(b"x", number)
+        assert told == [MESSAGES_LIMIT], "told when there is room again"
+        assert "lost" not in mailbox
+
     @given(
         st.lists(
-            st.tuples(st.integers(0, BYTES_LIMIT), st.none() | st.integers(10**6, 10**6 + 3), st.booleans()),
+            st.tuples(
+                st.integers(0, BYTES_LIMIT), st.none() | st.integers(FIRST_KEY, FIRST_KEY + 3), st.booleans()
+            ),
             max_size=30,
         )
     )
     def test_bounds(self, deeds: list[tuple[int, Hashable, bool]]) -> None:
-        """Whatever comes and is taken back, what waits is within the bounds, and the latest of it waits."""
+        """Whatever comes and is taken back, what waits is within the bounds; the oldest without a key goes first."""
         mailbox = Mailbox()
         kept: dict[Hashable, int] = {}
         for nth, (size, key, is_put) in enumerate(deeds):
@@ -121,7 +165,8 @@ class WaitingTests:
                 kept.pop(key, None)
                 kept[nth if key is None else key] = size
                 while sum(kept.values()) > BYTES_LIMIT and len(kept) > 1:
-                    del kept[next(iter(kept))]
+                    unnamed = [each for each in kept if isinstance(each, int) and each < FIRST_KEY]
+                    del kept[next(iter(unnamed or kept))]
             elif key is not None:
                 assert mailbox.withdraw(key) is (kept.pop(key, None) is not None)
             assert len(mailbox) == len(kept) <= MESSAGES_LIMIT

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.host.journal import Journal
+from mcpgateway.hub.mailbox import MESSAGES_LIMIT
 from mcpgateway.hub.questions import FIRST_LIMIT, LIMIT, UNANSWERED_TICKS, UNHEARD_TICKS, Questions
 from mcpgateway.hub.sessions import Session
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -234,6 +235,59 @@ class PatienceTests:
         later = gateway.client("own", **client.headers)
         later.ask({"jsonrpc": "2.0", "id": heard(ears)[0]["id"], "result": {}})
         assert answers(child) == [{"jsonrpc": "2.0", "id": 7, "result": {}}]
+
+
+class CrowdedTests:
+    """A question that waits among other messages, because its client does not listen."""
+
+    def test_noise(self, gateway: MemoryGateway) -> None:
+        """However much a server logs, the client hears its question and that its tools have changed."""
+        client, child = connected(gateway)
+        ask(child)
+        child.say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        for number in range(2 * MESSAGES_LIMIT):
+            params = {"level": "info", "data": number}
+            child.say({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
+        methods = [each["method"] for each in heard(gateway.listen(client))]
+        assert methods[:2] == ["elicitation/create", "notifications/tools/list_changed"]
+        assert len(methods) == MESSAGES_LIMIT
+
+    def test_no_room(self, gateway: MemoryGateway) -> None:
+        """A question that gives way to other news is refused to its server at once, and never heard."""
+        client, child = connected(gateway)
+        ask(child)
+        mailbox = session_of(gateway, client).mailbox
+        for number in range(MESSAGES_LIMIT):
+            mailbox.put(b'{"method":"news"}', number)
+        (refused,) = answers(child)
+        assert refused["id"] == 7
+        assert "too many messages" in refused["error"]["message"]
+        assert len(gateway.switchboard.questions) == 0
+        assert {each["method"] for each in heard(gateway.listen(client))} == {"news"}
+        gateway.tick(UNHEARD_TICKS + 1)
+        assert len(answers(child)) == 1
+
+    def test_a_taken_back_question(self, gateway: MemoryGateway) -> None:
+        """That a question was taken back gives way like other news, and its server is told nothing more."""
+        client, child = connected(gateway)
+        ears = gateway.listen(client)
+        ask(child)
+        ears.channel.connectionLost(None)  # type: ignore[arg-type]
+        child.say({"jsonrpc": "2.0", "method": CANCELLED, "params": {"requestId": 7}})
+        mailbox = session_of(gateway, client).mailbox
+        assert len(mailbox) == 1
+        for number in range(MESSAGES_LIMIT):
+            mailbox.put(b"{}", number)
+        assert answers(child) == []
+
+    def test_a_stream_that_is_breaking(self, gateway: MemoryGateway) -> None:
+        """A stream that could not be told the question is none on which it was heard."""
+        client, child = connected(gateway)
+        ears = gateway.listen(client)
+        ears.channel.abort()
+        ask(child)
+        gateway.tick(UNHEARD_TICKS + 1)
+        assert len(answers(child)) == 1
 
 
 class EndTests:
