@@ -21,7 +21,7 @@ from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
 from mcpgateway.hub.tasks import Tasks
-from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
+from mcpgateway.interfaces import Call, Gone, ICallSink, ILauncher, INoticeListener, ISlotListener, Launch
 from mcpgateway.rules import audience
 from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
@@ -39,6 +39,29 @@ class _Waiting:
 
     call: Call
     message: Message = field(repr=False)
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Wish:
+    """Stands before the sink of a client's wish for a log level, and sees whether the server agrees."""
+
+    _slot: Slot
+    _nth: int
+    _sink: Any
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """It agrees, or does not."""
+        self._slot.level_answered(reply, self._nth)
+        self._sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """It does not say."""
+        self._sink.failed(call, why)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """What is said before the answer is the caller's."""
+        return bool(self._sink.noticed(call, message))
 
 
 @define
@@ -66,7 +89,7 @@ class Slot:
 
     :ivar conversation: the warm child's conversation; None while there is none.
     :ivar hello: the first level of the child's ``InitializeResult``; None before the first handshake.
-    :ivar level: the log level the server was last set to; given again after a respawn.
+    :ivar level: the log level this child was last asked for; None while nobody has wished for any.
     :ivar shared: whether several sessions use it.
     :ivar sessions: who uses it, the anonymous left out; a dict for its order.
     :ivar tasks: whose task is whose.
@@ -83,6 +106,8 @@ class Slot:
         self.conversation: Conversation | None = None
         self.hello: Envelope | None = None
         self.level: str | None = None
+        self._levels = 0  # how often a child was asked for one
+        self._has_agreed = False  # this child, to the latest of them
         self.starts = 0
         self.sessions: dict[Session, None] = {}
         self.subscriptions = Subscriptions(self.ask, self._give_up, around.subscribed)
@@ -172,11 +197,12 @@ class Slot:
 
     def set_level(self, call: Call, message: Message) -> None:
         """Take a session's new wish for a log level; the most verbose of all is what the server is set to."""
-        wanted = self._wanted_level(call.session)
-        if wanted == self.level or wanted is None:
+        wanted = self._wanted_level()
+        is_set = self.conversation is not None and self._has_agreed and wanted == self.level
+        if wanted is None or is_set or not call.session.id:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return
-        self.level = wanted
+        call.sink = _Wish(self, self._ask_level(wanted), call.sink)
         self.submit(call, self._with_level(message))
 
     def _with_level(self, message: Message) -> Message:
@@ -184,8 +210,21 @@ class Slot:
             message.params["level"] = jsonrpc.raw(self.level)
         return message
 
-    def _wanted_level(self, *more: Session) -> str | None:
-        return audience.most_verbose(each.level for each in {*self.sessions, *more} if each.has_level)
+    def _wanted_level(self) -> str | None:
+        # Who never wished for a level hears what the server chooses to say, and nobody knows what that is: it counts
+        # as the most verbose.  As long as nobody has wished for any, the server is left alone.
+        if self.level is None and not any(each.has_level for each in self.sessions):
+            return None
+        return audience.most_verbose(each.level for each in self.sessions)
+
+    def _ask_level(self, level: str) -> int:
+        self.level, self._has_agreed = level, False
+        self._levels += 1
+        return self._levels
+
+    def level_answered(self, reply: Envelope, nth: int) -> None:
+        """The server has answered the nth wish; what it refused it is asked again by the next who wishes for it."""
+        self._has_agreed = self._has_agreed or (nth == self._levels and "result" in reply)
 
     def join(self, session: Session) -> None:
         """Count a session in, with what it had before it was put aside."""
@@ -193,8 +232,8 @@ class Slot:
         if not session.id:
             return
         self.sessions[session] = None
-        if session.has_level and (wanted := self._wanted_level()) != self.level and wanted is not None:
-            self._say_level(wanted)
+        if session.has_level or self.level not in (None, session.level):
+            self._tune()
         self._subscribe(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None:
@@ -207,32 +246,31 @@ class Slot:
         session.slot = None
         self.sessions.pop(session, None)
         self.subscriptions.release(session, why)
-        if not self.shared or self.conversation is None:
-            return
-        wanted = self._wanted_level()
-        if session.has_level and wanted is not None and wanted != self.level:
-            self._say_level(wanted)
+        if self.shared and not any(each.level == self.level for each in self.sessions):
+            self._tune()
 
     def _give_up(self, uri: str) -> None:
         if self.shared and self.conversation is not None:
             self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
 
-    def _say_level(self, level: str) -> None:
-        self.level = level
-        if self.conversation is not None:
-            asked = self.conversation.ask(SET_LEVEL, {"level": level})
-            asked.addErrback(self._level_lost)
+    def _tune(self) -> None:
+        wanted = self._wanted_level()
+        if self.conversation is None or wanted is None or wanted == self.level:
+            return
+        nth = self._ask_level(wanted)
+        asked = self.conversation.ask(SET_LEVEL, {"level": wanted})
+        asked.addCallback(self._level_told, nth).addErrback(self._level_lost)
+
+    def _level_told(self, reply: Envelope, nth: int) -> None:
+        self.level_answered(reply, nth)
+        _check(reply)
 
     def _subscribe(self, uris: list[str]) -> None:
         if self.conversation is None:
             return
         for uri in uris:
             asked = self.conversation.ask(SUBSCRIBE, {"uri": uri})
-            asked.addCallback(self._subscribed, uri).addErrback(self._subscription_lost, uri)
-
-    def _subscribed(self, reply: Envelope, uri: str) -> None:
-        if "error" in reply:
-            raise GatewayError(legacy.error_text(reply["error"]))
+            asked.addCallback(_check).addErrback(self._subscription_lost, uri)
 
     def _subscription_lost(self, why: Failure, uri: str) -> None:
         why.trap(GatewayError)
@@ -352,6 +390,7 @@ class Slot:
         self._life.ready()
 
     def _level_lost(self, why: Failure) -> None:
+        why.trap(GatewayError)
         self.log.info(
             "{server} lost its log level: {why}", event="level.lost", server=self.server.name, why=why.value
         )
@@ -413,8 +452,8 @@ class Slot:
         greeting, self._greeting = self._greeting, []
         for done in greeting:
             done.callback(self.hello or {})
-        if self.level is not None:
-            self._say_level(self.level)
+        self.level, self._has_agreed = None, False
+        self._tune()
         self._subscribe(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
@@ -457,6 +496,11 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _check(reply: Envelope) -> None:
+    if "error" in reply:
+        raise GatewayError(legacy.error_text(reply["error"]))
 
 
 def _let_go(why: Failure) -> None:

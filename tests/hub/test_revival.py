@@ -370,6 +370,7 @@ class NewChildTests:
         one.call(1, "logging/setLevel", level="warning")
         two.call(1, "resources/subscribe", uri="x:1")
         gateway.child.answer(gateway.child.asked("resources/subscribe")[0], {})
+        two.call(1, "logging/setLevel", level="error")
         ears = [gateway.listen(each) for each in (one, two)]
         first = gateway.child
         first.exit(1)

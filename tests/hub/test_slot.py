@@ -2,14 +2,128 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from mcpgateway.host.journal import Journal
-from tests.support.gateway_in_memory import HELLO, MemoryGateway
+from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 SET_LEVEL = "logging/setLevel"
 
 
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    """A gateway with one shared and one stateful server."""
+    return MemoryGateway()
+
+
+def said(gateway: MemoryGateway) -> list[str]:
+    """The levels the latest child was asked for."""
+    return [each["params"]["level"] for each in gateway.child.asked(SET_LEVEL)]
+
+
+def wish(gateway: MemoryGateway, client: Client, level: str) -> Any:
+    """What a client that asks for a level is answered by a server that agrees to everything."""
+    before = len(said(gateway))
+    client.call(1, SET_LEVEL, level=level)
+    for request in gateway.child.asked(SET_LEVEL)[before:]:
+        gateway.child.answer(request, {})
+    assert client.heard is not None
+    return client.heard.json.get("result", client.heard.json.get("error"))
+
+
 class LevelTests:
     """The one log level of a child that several sessions share."""
+
+    def test_nobody_is_silenced(self, gateway: MemoryGateway) -> None:
+        """One who wants to hear little does not keep from others what they never said they would not hear."""
+        one, two = gateway.session(), gateway.session()
+        assert wish(gateway, one, "emergency") == {}
+        assert said(gateway) == ["debug"]
+        assert wish(gateway, two, "error") == {}
+        assert said(gateway) == ["debug", "error"]
+        gateway.session()
+        assert said(gateway) == ["debug", "error", "debug"]
+        gateway.session()
+        assert said(gateway)[3:] == []
+
+    def test_nobody_is_silenced_by_one_who_has_gone(self, gateway: MemoryGateway) -> None:
+        """What the only session wished for does not outlive it."""
+        one = gateway.session()
+        wish(gateway, one, "emergency")
+        one.ask(b"", "DELETE")
+        assert said(gateway) == ["emergency"]
+        gateway.session()
+        assert said(gateway) == ["emergency", "debug"]
+
+    def test_the_silent_leave(self, gateway: MemoryGateway) -> None:
+        """When all who are left have said what they want to hear, the server need not say more."""
+        one, silent, other = (gateway.session() for _ in range(3))
+        wish(gateway, one, "error")
+        silent.ask(b"", "DELETE")
+        assert said(gateway) == ["debug"]
+        other.ask(b"", "DELETE")
+        assert said(gateway) == ["debug", "error"]
+
+    def test_nobody_has_wished(self, gateway: MemoryGateway) -> None:
+        """The server is left alone as long as nobody has asked for any level, after a respawn too."""
+        one, two = gateway.session(), gateway.session()
+        two.ask(b"", "DELETE")
+        gateway.child.exit(1)
+        one.call(1)
+        assert said(gateway) == []
+
+    def test_after_a_respawn(self, gateway: MemoryGateway) -> None:
+        """The new child is set to what those who are there now want, not to what its forerunner was set to."""
+        one, two = gateway.session(), gateway.session()
+        wish(gateway, one, "error")
+        wish(gateway, two, "warning")
+        gateway.child.exit(1)
+        two.ask(b"", "DELETE")
+        one.call(2)
+        assert said(gateway) == ["error"]
+        gateway.client(**one.headers).ask(b"", "DELETE")
+        gateway.child.exit(1)
+        gateway.session()
+        assert said(gateway) == []
+
+    def test_without_a_session(self, gateway: MemoryGateway) -> None:
+        """A request without a session id decides for nobody else."""
+        one, nobody = gateway.session(), gateway.client()
+        wish(gateway, one, "error")
+        for level in ("emergency", "debug"):
+            assert wish(gateway, nobody, level) == {}
+        assert said(gateway) == ["error"]
+
+    def test_a_server_that_refuses(self, gateway: MemoryGateway) -> None:
+        """Everybody who asks for the level that it refused is refused it, also while it is still being asked."""
+        clients = [gateway.session() for _ in range(3)]
+        for client in clients[:2]:
+            client.call(1, SET_LEVEL, level="error")
+        for request in gateway.child.asked(SET_LEVEL):
+            gateway.child.say(
+                {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32603, "message": "no"}}
+            )
+        clients[2].call(1, SET_LEVEL, level="error")
+        request = gateway.child.asked(SET_LEVEL)[-1]
+        gateway.child.say({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32603, "message": "no"}})
+        for client in clients:
+            assert client.heard is not None
+            assert client.heard.json["error"]["message"] == "no"
+
+    def test_a_server_that_refuses_the_gateway(self, gateway: MemoryGateway) -> None:
+        """A level that is refused to the gateway itself is not asked for again at each coming and going."""
+        one = gateway.session()
+        wish(gateway, one, "error")
+        gateway.session()
+        request = gateway.child.asked(SET_LEVEL)[-1]
+        gateway.child.say({"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32603, "message": "no"}})
+        for _ in range(3):
+            gateway.session()
+        assert said(gateway) == ["error", "debug"]
+        assert wish(gateway, one, "debug") == {}
+        assert said(gateway) == ["error", "debug", "debug"]
 
     def test_a_wish_that_waited(self) -> None:
         """A wish that waited for the child does not silence what a session that came back meanwhile wants to hear."""

@@ -34,7 +34,8 @@ class RecordTests:
         store = WatchedJournal()
         gateway = MemoryGateway(store=store)
         first, store.client = gateway.session(), gateway.session()
-        first.call(1, "logging/setLevel", level="info")
+        first.call(1, "logging/setLevel", level="debug")
+        gateway.child.answer(gateway.child.asked("logging/setLevel")[0], {})
         store.client.call(1, "logging/setLevel", level="error")
         assert store.client.heard is not None
         assert store.kept[-1] == ("error", False)
