@@ -11,7 +11,6 @@ from twisted.python.failure import Failure
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.interfaces import ISessionStore, ISlotListener
@@ -106,12 +105,12 @@ class Pool:
         slot = self._slots[server.name, session.id] = Slot(server, params, self._around, shared=False)
         return slot
 
-    def release(self, session: Session, why: GatewayError) -> bool:
+    def release(self, session: Session) -> bool:
         """Let go of a session's slot; true when that stops a child, which was its own."""
         slot = session.slot
         if slot is None:
             return False
-        slot.leave(session, why)
+        slot.leave(session)
         if slot.shared:
             return False
         self._slots.pop((session.server.name, session.id), None)

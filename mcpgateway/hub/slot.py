@@ -110,7 +110,7 @@ class Slot:
         self._has_agreed = False  # this child, to the latest of them
         self.starts = 0
         self.sessions: dict[Session, None] = {}
-        self.subscriptions = Subscriptions(self.ask, self._give_up, around.subscribed)
+        self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
         self._failures = 0
@@ -241,11 +241,11 @@ class Slot:
             else:
                 self.want()
 
-    def leave(self, session: Session, why: GatewayError) -> None:
+    def leave(self, session: Session) -> None:
         """Count a session out; its calls have been cancelled."""
         session.slot = None
         self.sessions.pop(session, None)
-        self.subscriptions.release(session, why)
+        self.subscriptions.release(session)
         if self.shared and not any(each.level == self.level for each in self.sessions):
             self._tune()
 
@@ -316,6 +316,14 @@ class Slot:
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
+        if self.subscriptions.withdraw(call):
+            return True
+        is_found = self._take_back(call, reason)
+        if is_found:
+            self.subscriptions.cancelled(call)
+        return is_found
+
+    def _take_back(self, call: Call, reason: str) -> bool:
         for each in self._waiting:
             if each.call is call:
                 self._waiting.remove(each)
@@ -323,9 +331,13 @@ class Slot:
         return self._current is not None and self._current.cancel(call, reason)
 
     def calls(self) -> list[Call]:
-        """The calls under way or waiting, oldest first, our own left out."""
+        """The calls under way or waiting, our own left out; those that wait for another's answer come first.
+
+        So whoever takes all of them back does not have the server asked for what is taken back a moment later.
+        """
         sent = self._current.pending.values() if self._current is not None else ()
-        return [call for call in sent if call.session is not None] + [each.call for each in self._waiting]
+        under_way = [call for call in sent if call.session is not None]
+        return [*self.subscriptions.waiting(), *under_way, *(each.call for each in self._waiting)]
 
     def close(self) -> Deferred[None]:
         """Stop the child; fires when nothing of it is left."""
@@ -447,19 +459,24 @@ class Slot:
     def serve(self) -> None:
         """Bring the child to where its forerunner was, then send what has waited, in its order."""
         self.conversation = self._current
-        # First what has waited for the greeting: a farewell to a resource that somebody else has come back with since
-        # must not follow upon the subscription to it.
         greeting, self._greeting = self._greeting, []
         for done in greeting:
             done.callback(self.hello or {})
+        # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
+        # it.
+        self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.level, self._has_agreed = None, False
         self._tune()
         self._subscribe(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
         )
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        self._send(lambda each: each.call.method not in {SUBSCRIBE, UNSUBSCRIBE})
+
+    def _send(self, is_next: Callable[[_Waiting], bool]) -> None:
+        waiting = self._waiting
+        self._waiting = [each for each in waiting if not is_next(each)]
+        for each in filter(is_next, waiting):
             # Others may have come back since, whose wishes count too.
             is_wish = each.call.method == SET_LEVEL and self.level is not None
             self.submit(each.call, self._with_level(each.message) if is_wish else each.message)

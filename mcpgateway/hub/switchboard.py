@@ -211,7 +211,7 @@ class Switchboard:
                 if call.session is session and slot.cancel(call, "the session has ended"):
                     call.sink.failed(call, why)
         self.questions.session_ended(session)
-        killed = self.pool.release(session, why)
+        killed = self.pool.release(session)
         session.clear()
         return killed
 
@@ -266,7 +266,7 @@ class Switchboard:
             uri = jsonrpc.read_string((message.params or {})["uri"], "params.uri", jsonrpc.URI_LIMIT)
         except (KeyError, GatewayError):
             raise InvalidParams('Invalid params: "uri" must be a string') from None
-        self.pool.slot_for(call.session).subscriptions.submit(call, uri)
+        self.pool.slot_for(call.session).subscriptions.submit(call, message, uri)
 
     def _learn(self, call: Call, message: Message) -> None:
         slot = self.pool.slot_for(call.session)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendGone, GatewayError, Overloaded, UnknownSession
+from mcpgateway.errors import BackendGone, Cancelled, GatewayError, Overloaded
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import FORMER_LIMIT, TOPICS_LIMIT, URIS_LIMIT, Subscriptions
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.jsonrpc import Envelope
-from tests.support.gateway_in_memory import HELLO, MemoryChild, MemoryGateway
+from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
+from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 
 URI = "weather://city"
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 
 
 GONE = BackendGone("it has ended")
+CANCELLED = Cancelled("it was cancelled")
 SPEC = ServerSpec("memory", ("run",), {}, "/")
+
+
+class Withdrawn(Cancelled):
+    """A request was cancelled before its turn."""
 
 
 @implementer(ICallSink)
@@ -65,17 +67,16 @@ class Server:
     :ivar reports: what it reports on, if it agrees to everything.
     """
 
-    open: dict[str, Deferred[Envelope]] = field(factory=dict)
+    open: dict[str, Call] = field(factory=dict)
     asked: list[tuple[str, str]] = field(factory=list)
     reports: set[str] = field(factory=set)
 
-    def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
+    def ask(self, call: Call, message: Message) -> None:
         """Take a request; never two for one resource at a time."""
-        uri = params["uri"]
+        uri = jsonrpc.value((message.params or {})["uri"], str)
         assert uri not in self.open
-        self.asked.append((method, uri))
-        self.open[uri] = Deferred()
-        return self.open[uri]
+        self.asked.append((call.method, uri))
+        self.open[uri] = call
 
     def give_up(self, uri: str) -> None:
         """Be told that nobody is left."""
@@ -84,17 +85,28 @@ class Server:
 
     def agree(self, uri: str) -> None:
         """Do what was asked last."""
-        method = next(method for method, at in reversed(self.asked) if at == uri and method != "farewell")
+        method = next(method for method, at in reversed(self.asked) if at == uri and method.startswith("res"))
         (self.reports.add if method == SUBSCRIBE else self.reports.discard)(uri)
-        self.open.pop(uri).callback(jsonrpc.result(Raw(b"1"), {}))
+        self._answer(uri, jsonrpc.result(Raw(b"1"), {}))
 
     def refuse(self, uri: str) -> None:
         """Do nothing of the kind."""
-        self.open.pop(uri).callback(jsonrpc.error(Raw(b"1"), GatewayError("no")))
+        self._answer(uri, jsonrpc.error(Raw(b"1"), GatewayError("no")))
 
-    def end(self, uri: str, why: Exception = GONE) -> None:
+    def _answer(self, uri: str, reply: Envelope) -> None:
+        call = self.open.pop(uri)
+        call.sink.answered(call, reply)
+
+    def end(self, uri: str) -> None:
         """Never answer."""
-        self.open.pop(uri).errback(why)
+        call = self.open.pop(uri)
+        call.sink.failed(call, GONE)
+
+    def cancel(self, call: Call) -> None:
+        """Be told that nobody waits for an answer."""
+        (uri,) = (uri for uri, each in self.open.items() if each is call)
+        self.asked.append(("cancelled", uri))
+        del self.open[uri]
 
 
 @define(eq=False)
@@ -102,10 +114,12 @@ class House:
     """The subscriptions of one server's sessions.
 
     :ivar changes: what has been put on record.
+    :ivar calls: all requests.
     """
 
     server: Server = field(factory=Server)
     changes: list[tuple[bytes, str, bool]] = field(factory=list)
+    calls: list[Call] = field(factory=list)
     all: Subscriptions = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -117,15 +131,43 @@ class House:
 
     def session(self, name: bytes, *uris: str) -> Session:
         """A session that uses the server, with what it brings."""
-        session = Session(name, SPEC, "local", "2025-06-18", uris=set(uris) or None)
-        session.slot = self  # type: ignore[assignment]  # who uses some slot is here
-        return session
+        return Session(name, SPEC, "local", "2025-06-18", uris=set(uris) or None)
 
     def submit(self, session: Session, method: str = SUBSCRIBE, uri: str = URI) -> list[str]:
         """A request of a session's; what becomes of it is in the list."""
         sink = Sink()
-        self.all.submit(Call(session, method, b"1", None, sink), uri)
+        call = Call(session, method, b"1", None, sink)
+        params = {"uri": jsonrpc.raw(uri)}
+        self.all.submit(call, Message(Kind.REQUEST, {}, method, b"1", params), uri)
+        self.calls.append(call)
         return sink.became
+
+    def cancel(self, call: Call) -> bool:
+        """A client takes a request back, as a slot goes about it; whether the server was being asked."""
+        is_asked = not self.all.withdraw(call)
+        if is_asked:
+            self.server.cancel(call)
+            self.all.cancelled(call)
+        call.sink.failed(call, CANCELLED)
+        return is_asked
+
+    def cancels(self, number: int) -> bool:
+        """A client takes that request back, if it is open; false where nobody knows what the server reports then."""
+        for call in self.calls[number : number + 1]:
+            if call in self.all.waiting():
+                self.all.withdraw(call)
+                call.sink.failed(call, Withdrawn("it was cancelled"))
+            elif call in self.server.open.values():
+                self.cancel(call)
+                return call.method == SUBSCRIBE
+        return True
+
+    def leaves(self, session: Session) -> None:
+        """A session ends."""
+        under_way = [*self.all.waiting(), *self.server.open.values()]
+        for call in [each for each in under_way if each.session is session]:
+            self.cancel(call)
+        self.all.release(session)
 
     def held(self, session: Session, *uris: str) -> None:
         """Let a session subscribe, with the server's consent."""
@@ -236,13 +278,12 @@ class LineTests:
         assert answers == [["refused"], ["agreed"]]
         assert list(house.all.holders(URI)) == [two]
 
-    @pytest.mark.parametrize("why", [GONE, ZeroDivisionError("no error of ours")])
-    def test_a_server_that_cannot_be_asked(self, house: House, why: Exception) -> None:
+    def test_a_server_that_cannot_be_asked(self, house: House) -> None:
         """Everybody in the line learns why, and nobody asks again in turn; whoever comes later does."""
         sessions = [house.session(b"%d" % number) for number in range(3000)]
         answers = [house.submit(each) for each in sessions]
-        house.server.end(URI, why)
-        assert answers == [[type(why).__name__ if why is GONE else "GatewayError"]] * 3000
+        house.server.end(URI)
+        assert answers == [["BackendGone"]] * 3000
         assert house.server.asked == [(SUBSCRIBE, URI)]
         assert house.all.uris() == []
         house.held(sessions[0])
@@ -276,11 +317,10 @@ class LineTests:
         """A session that ends takes its own requests out of the line, and nobody else's."""
         one, two = house.session(b"1"), house.session(b"2")
         answers = [house.submit(one), house.submit(two), house.submit(two, UNSUBSCRIBE), house.submit(one)]
-        two.slot = None
-        house.all.release(two, UnknownSession("it has ended"))
-        assert answers == [[], ["UnknownSession"], ["UnknownSession"], []]
+        house.leaves(two)
+        assert answers == [[], ["Cancelled"], ["Cancelled"], []]
         house.server.agree(URI)
-        assert answers == [["agreed"], ["UnknownSession"], ["UnknownSession"], ["agreed"]]
+        assert answers == [["agreed"], ["Cancelled"], ["Cancelled"], ["agreed"]]
         assert list(house.all.holders(URI)) == [one]
 
 
@@ -319,6 +359,57 @@ class BoundTests:
         assert len(house.all) == TOPICS_LIMIT
 
 
+class CancelTests:
+    """Requests that are taken back."""
+
+    def test_the_one_that_is_asked(self, house: House) -> None:
+        """The server is told, and asked for whoever stands behind."""
+        one, two = house.session(b"1"), house.session(b"2")
+        answers = [house.submit(one), house.submit(two)]
+        assert house.cancel(house.calls[0])
+        assert answers == [["Cancelled"], []]
+        assert house.server.asked == [(SUBSCRIBE, URI), ("cancelled", URI), (SUBSCRIBE, URI)]
+        house.server.agree(URI)
+        assert answers[1] == ["agreed"]
+        assert list(house.all.holders(URI)) == [two]
+        assert not list(house.all.waiting())
+
+    def test_the_last_one(self, house: House) -> None:
+        """Where nobody stands behind, the server is told that nobody wants it, in case that it agreed already."""
+        house.submit(house.session(b"1"))
+        house.cancel(house.calls[0])
+        assert house.server.asked[1:] == [("cancelled", URI), ("farewell", URI)]
+        other = house.session(b"2")
+        house.held(other, "weather://")
+        assert list(house.all.holders(URI)) == []
+
+    def test_one_that_waits(self, house: House) -> None:
+        """The server, which was not asked for it, hears nothing of it."""
+        one, two = house.session(b"1"), house.session(b"2")
+        answers = [house.submit(one), house.submit(two), house.submit(one)]
+        assert [call.session for call in house.all.waiting()] == [two, one]
+        assert not house.cancel(house.calls[1])
+        assert answers == [[], ["Cancelled"], []]
+        house.server.agree(URI)
+        assert answers == [["agreed"], ["Cancelled"], ["agreed"]]
+        assert house.server.asked == [(SUBSCRIBE, URI)]
+
+    def test_a_farewell(self, house: House) -> None:
+        """Who takes a farewell back is told of no changes all the same, and can subscribe again."""
+        one = house.session(b"1")
+        house.held(one)
+        house.submit(one, UNSUBSCRIBE)
+        house.cancel(house.calls[-1])
+        assert list(house.all.holders(URI)) == []
+        house.held(one)
+        assert [method for method, _ in house.server.asked] == [
+            SUBSCRIBE,
+            UNSUBSCRIBE,
+            "cancelled",
+            SUBSCRIBE,
+        ]
+
+
 class HearerTests:
     """Who is told of a change."""
 
@@ -330,6 +421,16 @@ class HearerTests:
         house.held(three, "a:2", "a:")
         assert list(house.all.holders("a:1")) == [one, two]
         assert list(house.all.holders("a:2")) == [three]
+
+    def test_before_the_answer(self, house: House) -> None:
+        """A change that is reported before the subscription is agreed to is told to all who ask for just that."""
+        one, two, other = (house.session(name) for name in (b"1", b"2", b"3"))
+        house.held(other, "a:", "a:2")
+        for each in (one, two):
+            house.submit(each, uri="a:1")
+        assert list(house.all.holders("a:1")) == [one, two]
+        house.submit(other, UNSUBSCRIBE, "a:2")
+        assert list(house.all.holders("a:2")) == []
 
     def test_a_part(self, house: House) -> None:
         """A change of a part is told to those who are subscribed to something that contains it, each once."""
@@ -371,13 +472,13 @@ class ReturnTests:
         house.held(one, "a:2", "a:1")
         house.held(two, "a:2")
         changes = list(house.changes)
-        house.all.release(one, UnknownSession("it has ended"))
+        house.leaves(one)
         assert house.server.asked[2:] == [("farewell", "a:1")]
         assert list(house.all.holders("a:2")) == [two]
         assert house.all.uris() == ["a:2"]
         assert one.uris == {"a:1", "a:2"}
         assert house.changes == changes
-        house.all.release(one, UnknownSession("it has ended"))
+        house.leaves(one)
         assert house.server.asked[3:] == []
 
     def test_coming_back(self, house: House) -> None:
@@ -396,11 +497,9 @@ class ReturnTests:
         one, back = house.session(b"1"), house.session(b"2", URI)
         answer = house.submit(one)
         assert house.all.restore(back) == [URI]
-        one.slot = None
-        house.all.release(one, UnknownSession("it has ended"))
-        house.server.agree(URI)
-        assert answer == ["agreed"]
-        assert house.server.asked == [(SUBSCRIBE, URI)]
+        house.leaves(one)
+        assert answer == ["Cancelled"]
+        assert house.server.asked == [(SUBSCRIBE, URI), ("cancelled", URI)]
         assert list(house.all.holders(URI)) == [back]
 
     def test_coming_back_before_the_farewell(self, house: House) -> None:
@@ -419,6 +518,7 @@ deeds = st.one_of(
         st.sampled_from(["agree", "agree", "refuse", "end"]), st.just(0), st.sampled_from(["a:1", "a:2"])
     ),
     st.tuples(st.just("leave"), st.integers(0, 2), st.just("")),
+    st.tuples(st.just("cancel"), st.integers(0, 50), st.just("")),
 )
 
 
@@ -433,13 +533,14 @@ class HistoryTests:
         requests: list[tuple[Session, str, str, list[str]]] = []
         is_obedient = True
         for deed, number, uri in history:
-            session = sessions[number]
+            session = sessions[number % 3]
             if deed in {SUBSCRIBE, UNSUBSCRIBE}:
                 requests.append((session, deed, uri, house.submit(session, deed, uri)))
             elif deed == "leave":
-                session.slot = None
-                house.all.release(session, UnknownSession("it has ended"))
+                house.leaves(session)
                 sessions[number] = house.session(b"%d" % len(requests))
+            elif deed == "cancel":
+                is_obedient = house.cancels(number) and is_obedient
             elif uri in house.server.open:
                 is_obedient = is_obedient and (deed == "agree" or house.server.asked[-1][0] == SUBSCRIBE)
                 getattr(house.server, deed)(uri)
@@ -452,7 +553,10 @@ class HistoryTests:
                 last = [
                     method
                     for each, method, at, became in requests
-                    if each is session and at == uri and (became == ["agreed"] or method == UNSUBSCRIBE)
+                    if each is session
+                    and at == uri
+                    # What is taken back while it waits has never been.
+                    and (became == ["agreed"] or (method == UNSUBSCRIBE and became != ["Withdrawn"]))
                 ]
                 if last and not any(became == ["BackendGone"] for *_, became in requests):
                     assert (session in held) is (last[-1] == SUBSCRIBE)
@@ -507,10 +611,7 @@ class LeavingTests:
         one, other = house.session(b"one"), house.session(b"other")
         house.held(other, "weather://elsewhere")
         house.submit(one)
-        one.slot = None
-        house.all.release(one, GONE)
-        assert list(house.all.holders(URI)) == []
-        house.server.agree(URI)
+        house.leaves(one)
         assert list(house.all.holders(URI)) == []
 
     def test_another_asks(self) -> None:
@@ -528,3 +629,132 @@ class LeavingTests:
         for request in after.child.asked(SUBSCRIBE):
             after.child.answer(request, {})
         assert reports(after.child)
+
+
+class Road:
+    """A shared server that does not answer what it is asked for a resource, and its clients."""
+
+    def __init__(self) -> None:
+        self.gateway = MemoryGateway()
+        self.one, self.two = self.gateway.session(), self.gateway.session()
+        self.one.call("one", SUBSCRIBE, uri=URI)
+        self.two.call("two", SUBSCRIBE, uri=URI)
+
+    def other(self, client: Client) -> Client:
+        """Another connection of the same session."""
+        return self.gateway.client(**client.headers)
+
+    def said(self) -> list[str]:
+        """The methods of what the server was told since the handshake."""
+        return [each["method"] for each in self.gateway.child.received[2:]]
+
+
+@pytest.fixture
+def road() -> Road:
+    """Two clients that wait for the same."""
+    return Road()
+
+
+class MuteTests:
+    """A server that never answers a subscription."""
+
+    def test_cancelling(self, road: Road) -> None:
+        """Who does not want to wait any more is answered at once, and the next in the line is asked for."""
+        assert road.gateway.switchboard.calls() == 2
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}}
+        assert road.other(road.one).ask(note).status == 202
+        assert road.one.heard is not None
+        assert road.one.heard.json["error"]["code"] == Cancelled.code
+        assert road.said() == [SUBSCRIBE, "notifications/cancelled", SUBSCRIBE]
+        first, second = road.gateway.child.asked(SUBSCRIBE)
+        assert road.gateway.child.received[3]["params"]["requestId"] == first["id"]
+        assert road.two.heard is None
+        road.gateway.child.answer(second, {})
+        assert road.two.heard is not None
+        assert road.two.heard.json["result"] == {}
+        assert road.gateway.switchboard.calls() == 0
+
+    def test_cancelling_one_that_waits(self, road: Road) -> None:
+        """Who waits for another's outcome can do so as well."""
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "two"}}
+        road.other(road.two).ask(note)
+        assert road.two.heard is not None
+        assert road.two.heard.json["error"]["code"] == Cancelled.code
+        assert road.one.heard is None
+        assert road.said() == [SUBSCRIBE]
+
+    def test_ending(self, road: Road) -> None:
+        """The end of a session ends what it waits for, in whichever place of the line."""
+        for client, calls in ((road.one, 1), (road.two, 0)):
+            assert road.other(client).ask(b"", "DELETE").status == 200
+            assert client.heard is not None
+            assert "error" in client.heard.json
+            assert road.gateway.switchboard.calls() == calls
+        assert road.said() == [
+            SUBSCRIBE,
+            "notifications/cancelled",
+            SUBSCRIBE,
+            "notifications/cancelled",
+            UNSUBSCRIBE,
+        ]
+
+    def test_timing_out(self) -> None:
+        """What the server does not answer in time is answered for it, and whoever stands behind is told too."""
+        gateway = MemoryGateway(timeout_s=5)
+        clients = [gateway.session(), gateway.session()]
+        for client in clients:
+            client.call(1, SUBSCRIBE, uri=URI)
+        gateway.tick(7)
+        for client in clients:
+            assert client.heard is not None
+            assert "did not answer" in client.heard.json["error"]["message"]
+
+    def test_while_it_starts(self) -> None:
+        """What waits for the server to start can be taken back, and is then not asked for."""
+        gateway = MemoryGateway()
+        client = gateway.session()
+        gateway.child.exit(1)
+        gateway.launcher.hello = None
+        client.call(1, SUBSCRIBE, uri=URI)
+        gateway.client(**client.headers).ask(b"", "DELETE")
+        assert client.heard is not None
+        gateway.child.answer(gateway.child.asked("initialize")[0], HELLO)
+        assert not reports(gateway.child)
+
+
+class OnBehalfTests:
+    """What the server is asked for a client is that client's own request."""
+
+    def test_unknown_members(self) -> None:
+        """Whatever else stands in it is passed on, and progress comes back under the client's token."""
+        gateway = MemoryGateway()
+        client = gateway.session()
+        client.call(7, SUBSCRIBE, uri=URI, more=[1.5], _meta={"x/y": 1, "progressToken": "mine"})
+        (request,) = gateway.child.asked(SUBSCRIBE)
+        token = request["id"]
+        assert request["params"] == {
+            "uri": URI,
+            "more": [1.5],
+            "_meta": {"x/y": 1, "progressToken": token},
+        }
+        params = {"progressToken": token, "progress": 1}
+        gateway.child.say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        gateway.child.answer(request, {"more": 1})
+        assert client.heard is not None
+        progress, answer = client.heard.events
+        assert progress["params"]["progressToken"] == "mine"
+        assert answer == {"jsonrpc": "2.0", "id": 7, "result": {"more": 1}}
+
+    def test_an_update_before_the_answer(self) -> None:
+        """It reaches the one who asks, and nobody who is subscribed to something else."""
+        gateway = MemoryGateway()
+        one, other = gateway.session(), gateway.session()
+        other.call(1, SUBSCRIBE, uri="weather://")
+        gateway.child.answer(gateway.child.asked(SUBSCRIBE)[0], {})
+        ears, others = gateway.listen(one), gateway.listen(other)
+        one.call(1, SUBSCRIBE, uri=URI)
+        updated = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": URI}}
+        gateway.child.say(updated)
+        assert ears.heard is not None
+        assert others.heard is not None
+        assert (ears.heard.events, others.heard.events) == ([updated], [])
