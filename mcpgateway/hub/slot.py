@@ -19,9 +19,10 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, ShuttingDown
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
 from mcpgateway.hub.tasks import Tasks
-from mcpgateway.interfaces import Call, Gone, ICallSink, ILauncher, INoticeListener, ISlotListener, Launch
+from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
 from mcpgateway.rules import audience
 from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
@@ -41,27 +42,17 @@ class _Waiting:
     message: Message = field(repr=False)
 
 
-@implementer(ICallSink)
 @define(eq=False)
-class _Wish:
-    """Stands before the sink of a client's wish for a log level, and sees whether the server agrees."""
+class _Wish(Between):
+    """Sees whether the server agrees to a client's wish for a log level."""
 
     _slot: Slot
     _nth: int
-    _sink: Any
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """It agrees, or does not."""
         self._slot.level_answered(reply, self._nth)
-        self._sink.answered(call, reply)
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """It does not say."""
-        self._sink.failed(call, why)
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """What is said before the answer is the caller's."""
-        return bool(self._sink.noticed(call, message))
+        self.sink.answered(call, reply)
 
 
 @define
@@ -202,7 +193,7 @@ class Slot:
         if wanted is None or is_set or not call.session.id:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return
-        call.sink = _Wish(self, self._ask_level(wanted), call.sink)
+        call.sink = _Wish(call.sink, self, self._ask_level(wanted))
         self.submit(call, self._with_level(message))
 
     def _with_level(self, message: Message) -> Message:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from attrs import define, field
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.hub.sinks import Between
+from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -59,14 +58,12 @@ class _Topic:
         return self.asking is not None and self.asking.method == SUBSCRIBE
 
 
-@implementer(ICallSink)
 @define(eq=False)
-class _Turn:
-    """Stands before the sink of the call that has been brought to the server; the next one's turn comes after it."""
+class _Turn(Between):
+    """Sees what becomes of the call that has been brought to the server; the next one's turn comes after it."""
 
     subscriptions: Subscriptions
     topic: _Topic
-    sink: Any
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server agrees, or refuses."""
@@ -75,10 +72,6 @@ class _Turn:
     def failed(self, call: Call, why: GatewayError) -> None:
         """The server cannot be asked."""
         self.subscriptions.failed(self, call, why)
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """What is said before the answer is the caller's."""
-        return bool(self.sink.noticed(call, message))
 
 
 class Subscriptions:
@@ -153,7 +146,7 @@ class Subscriptions:
             del self._standing[call]
             if not self._settle(call, topic):
                 topic.asking = call
-                call.sink = _Turn(self, topic, call.sink)
+                call.sink = _Turn(call.sink, self, topic)
                 self._ask(call, request.message)
         self._tidy(topic)
 

@@ -271,7 +271,7 @@ class Switchboard:
     def _learn(self, call: Call, message: Message) -> None:
         slot = self.pool.slot_for(call.session)
         if slot.shared:
-            call.sink = Learner(slot.tasks, call.sink)
+            call.sink = Learner(call.sink, slot.tasks)
         self._forward(call, message)
 
     def _check_task(self, call: Call, message: Message) -> None:

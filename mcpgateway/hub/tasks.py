@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define, frozen
 from msgspec import Raw
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.hub.sinks import Between
+from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -111,13 +109,11 @@ def related(message: Envelope) -> str | None:
         return None
 
 
-@implementer(ICallSink)
 @define(eq=False)
-class Learner:
-    """Stands before a call's sink and reads its answer: a task it begins, or the list of all of them."""
+class Learner(Between):
+    """Reads a call's answer: a task it begins, or the list of all of them."""
 
     _tasks: Tasks
-    _sink: Any
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """Learn, and pass on what is the caller's."""
@@ -125,21 +121,4 @@ class Learner:
             reply = self._tasks.mine(call.session, reply)
         else:
             self._tasks.learn(call, reply)
-        self._sink.answered(call, reply)
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """There is nothing to learn."""
-        self._sink.failed(call, why)
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the caller's connection has ended."""
-        return bool(self._sink.is_gone)
-
-    def progressed(self, call: Call, message: bytes) -> None:
-        """Progress before the answer is the caller's."""
-        self._sink.progressed(call, message)
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """What is said before the answer is the caller's."""
-        return bool(self._sink.noticed(call, message))
+        self.sink.answered(call, reply)

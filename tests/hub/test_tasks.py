@@ -236,7 +236,7 @@ class LearnerTests:
     def test_learns_and_passes_on(self) -> None:
         """What begins a task is learnt, and the caller hears all of it."""
         tasks, sink = Tasks.none(), Sink()
-        learner = Learner(tasks, sink)
+        learner = Learner(sink, tasks)
         assert verifyObject(ICallSink, learner)
         learner.answered(call(session(b"1")), begun({"taskId": "t1"}))
         assert tasks.owner("t1") == b"1"
@@ -247,7 +247,7 @@ class LearnerTests:
         tasks, sink = Tasks.none(), Sink()
         learn(tasks, session(b"2"), "t2")
         reply = jsonrpc.decode(b'{"id":1,"result":{"tasks":[{"taskId":"t2"}],"task":{"taskId":"t3"}}}')
-        Learner(tasks, sink).answered(call(session(b"1"), "tasks/list"), reply)
+        Learner(sink, tasks).answered(call(session(b"1"), "tasks/list"), reply)
         assert sink.replies == [{"id": 1, "result": {"tasks": [], "task": {"taskId": "t3"}}}]
         assert tasks.owner("t3") is None
 
@@ -255,7 +255,7 @@ class LearnerTests:
     def test_all_else(self, *, listens: bool) -> None:
         """Failures, and what is said before the answer, are the caller's."""
         sink = Sink(listens=listens)
-        learner, of, why = Learner(Tasks.none(), sink), call(session(b"1")), BackendGone("gone")
+        learner, of, why = Learner(sink, Tasks.none()), call(session(b"1")), BackendGone("gone")
         learner.failed(of, why)
         assert learner.noticed(of, b"message") is listens
         learner.progressed(of, b"progress")

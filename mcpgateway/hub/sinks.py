@@ -1,0 +1,41 @@
+"""What stands between a call and whoever waits for its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.wire.jsonrpc import Envelope
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Between:
+    """Passes everything on; a subclass takes what concerns it first."""
+
+    sink: Any
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the caller's connection has ended."""
+        return bool(self.sink.is_gone)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway answers in the server's place."""
+        self.sink.failed(call, why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """The call's own progress."""
+        self.sink.progressed(call, message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something before the answer."""
+        return bool(self.sink.noticed(call, message))
