@@ -32,7 +32,7 @@ from mcpgateway.doors.http.bodies import BadChunk, ChunkedBody, CountedBody
 from mcpgateway.doors.http.callers import Caller, Introduce, by_address
 from mcpgateway.doors.http.exchange import CLOSE, KEEP_ALIVE, STATUS_LINES, Exchange
 from mcpgateway.doors.http.head import CHUNKED, HEAD_LIMIT, BadHead, Head, HeadReader, read_head, too_long
-from mcpgateway.doors.http.outlet import Outlet
+from mcpgateway.doors.http.outlet import Backlogs, Outlet
 from mcpgateway.interfaces import IDoor
 
 CONNECTIONS_LIMIT = 10_000
@@ -124,7 +124,7 @@ class Channel:
         self.transport = transport
         self.caller = self.factory.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
-        self.outlet = Outlet(self, transport, is_secure=self.secure)
+        self.outlet = Outlet(self, transport, self.factory.backlogs, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
             # A Unix socket knows no such option, and a client may have gone by now.
@@ -451,6 +451,7 @@ class ChannelFactory:
 
     :ivar introduce: tells who is at the other end of a new connection.
     :ivar connections: the open ones.
+    :ivar backlogs: how far the readers of all connections are behind.
     :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
     :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
@@ -462,6 +463,7 @@ class ChannelFactory:
         self.door = door
         self.introduce = introduce
         self.connections: set[Channel] = set()
+        self.backlogs = Backlogs()
         self.heads: dict[bytes, Head] = {}
         self.is_draining = False
         self.date = b""

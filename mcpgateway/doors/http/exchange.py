@@ -121,25 +121,24 @@ class Exchange:
             return True
         if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        return self._say(data)
+        if self._channel.outlet.write_stream(data):
+            return True
+        self._channel.abort()
+        return False
 
-    def finish(self) -> None:
-        """End the stream."""
+    def finish(self, data: bytes = b"") -> None:
+        """End the stream with a last part, which a slow reader gets too."""
         if self.answered:
             return
         self.answered = True
         if self.gone:
             return
+        if self.version == b"1.1":
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
         channel = self._channel
-        if self.version == b"1.1" and self.method != b"HEAD" and not self._say(b"0\r\n\r\n"):
-            return
+        if data and self.method != b"HEAD":
+            channel.outlet.write_last(data)
         channel.answer_done()
-
-    def _say(self, data: bytes) -> bool:
-        if self._channel.outlet.write_stream(data):
-            return True
-        self._channel.abort()
-        return False
 
     def abort(self) -> None:
         """Cut the connection; nothing more is said and ``on_gone`` is not called."""

@@ -5,6 +5,12 @@
 reading the request.  So while nothing is queued, bytes go to the socket at once, and what it does not take is queued.
 Only on naked TCP and Unix sockets: the transport of TLS passes unknown calls on to the socket below, where they would
 leave in the clear.
+
+# Note [What slow readers cost]
+What a stream's reader has yet to take is counted, in the transport and beyond it, and bounded twice: one reader may be
+`STREAM_BACKLOG_LIMIT` behind, all of them together `BACKLOGS_LIMIT`.  Beyond that those furthest behind are cut off;
+what they were told is kept for them to come back for (`mcpgateway.hub.replay`).  The last part of a stream, which is
+the answer, is not counted: however large it is and however slow the reader, it is what the call was made for.
 """
 
 from __future__ import annotations
@@ -16,15 +22,51 @@ from twisted.internet.tcp import Server
 from zope.interface import implementer
 
 STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
+BACKLOGS_LIMIT = 32 * 1024 * 1024  # bytes that all readers together may be behind
 FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
 LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
 
 
-class Drained(Protocol):
-    """Who waits for a slow reader."""
+class Owner(Protocol):
+    """Whose outlet it is."""
 
     def drained(self) -> None:
         """Everything that was said has left."""
+
+    def abort(self) -> None:
+        """Cut the connection: the reader is too far behind."""
+
+
+class Backlogs:
+    """How far all readers are behind, see Note [What slow readers cost].
+
+    :ivar used: in bytes.
+    """
+
+    __slots__ = ("_behind", "used")
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._behind: dict[Outlet, int] = {}
+
+    def grew(self, outlet: Outlet, by: int) -> bool:
+        """A reader has fallen behind; false when it was cut off for that."""
+        self.used += by
+        self._behind[outlet] = self._behind.get(outlet, 0) + by
+        while self.used > BACKLOGS_LIMIT:
+            max(self._behind, key=self._behind.__getitem__).cut_off()
+        return outlet in self._behind
+
+    def shrank(self, outlet: Outlet, by: int) -> None:
+        """A reader has caught up by so much."""
+        left = self._behind.pop(outlet, 0) - by
+        if left > 0:
+            self._behind[outlet] = left
+        self.used -= by
+
+    def forget(self, outlet: Outlet) -> None:
+        """A reader has gone."""
+        self.used -= self._behind.pop(outlet, 0)
 
 
 @implementer(IPushProducer)
@@ -39,6 +81,9 @@ class Outlet:
     __slots__ = (
         "_backlog",
         "_backlog_size",
+        "_backlogs",
+        "_handed",
+        "_last",
         "_owner",
         "_seen",
         "_stalled",
@@ -48,21 +93,24 @@ class Outlet:
         "producer",
     )
 
-    def __init__(self, owner: Drained, transport: Any, *, is_secure: bool) -> None:
-        self._owner: Drained | None = owner
+    def __init__(self, owner: Owner, transport: Any, backlogs: Backlogs, *, is_secure: bool) -> None:
+        self._owner: Owner | None = owner
         self._transport = transport
         self.is_direct = isinstance(transport, Server) and not is_secure
         self.is_congested = False
         self.producer: Any = None
         self._backlog: list[bytes] = []
         self._backlog_size = 0
+        self._backlogs = backlogs
+        self._handed = 0  # bytes that the transport was given and that still count
+        self._last = b""
         self._stalled = 0
         self._seen = (0, 0)
 
     @property
     def is_behind(self) -> bool:
         """Whether the reader has yet to take something before more may be said."""
-        return self.is_congested or bool(self._backlog)
+        return self.is_congested or bool(self._backlog or self._last)
 
     def write(self, data: bytes) -> None:
         """Send bytes; see Note [Sending at once]."""
@@ -87,14 +135,25 @@ class Outlet:
 
     def write_stream(self, data: bytes) -> bool:
         """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
+        size = len(data)
         if not self.is_behind:
             self.write(data)
-            return True
-        if self._backlog_size > STREAM_BACKLOG_LIMIT:
+            if not self.is_congested:
+                return True
+            self._handed = size
+        elif self._backlog_size > STREAM_BACKLOG_LIMIT:
             return False
-        self._backlog.append(data)
-        self._backlog_size += len(data)
-        return True
+        else:
+            self._backlog.append(data)
+            self._backlog_size += size
+        return self._backlogs.grew(self, size)
+
+    def write_last(self, data: bytes) -> None:
+        """Send the last part of a stream, however slow the reader is; see Note [What slow readers cost]."""
+        if self.is_behind:
+            self._last = data
+        else:
+            self.write(data)
 
     def stalled_ticks(self) -> int:
         """A second has passed; for how many in a row the reader has taken nothing."""
@@ -111,8 +170,19 @@ class Outlet:
         garbage collector comes by.
         """
         self._owner = None
+        self._forget()
+
+    def cut_off(self) -> None:
+        """End the connection of a reader that costs too much."""
+        self._forget()
+        if self._owner is not None:
+            self._owner.abort()
+
+    def _forget(self) -> None:
         self._backlog.clear()
-        self._backlog_size = 0
+        self._backlog_size = self._handed = 0
+        self._last = b""
+        self._backlogs.forget(self)
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -124,10 +194,12 @@ class Outlet:
     def resumeProducing(self) -> None:
         """The transport's buffer is empty again."""
         self.is_congested = False
-        while self._backlog and not self.is_congested:
+        self._taken()
+        while (self._backlog or self._last) and not self.is_congested:
             self._flush()
         if self.is_congested:
             return
+        self._taken()
         if self.producer is not None:
             self.producer.resumeProducing()
         elif self._owner is not None:
@@ -137,6 +209,11 @@ class Outlet:
         """The transport has gone; the protocol is told in `connectionLost`."""
         if self.producer is not None:
             self.producer.stopProducing()
+
+    def _taken(self) -> None:
+        handed, self._handed = self._handed, 0
+        if handed:
+            self._backlogs.shrank(self, handed)
 
     def _flush(self) -> None:
         size = count = 0
@@ -148,4 +225,8 @@ class Outlet:
         pieces = self._backlog[:count]
         del self._backlog[:count]
         self._backlog_size -= size
+        self._handed += size
+        if self._last and not self._backlog:
+            pieces.append(self._last)
+            self._last = b""
         self._transport.writeSequence(pieces)

@@ -150,8 +150,7 @@ class Waiting:
         if exchange.gone:
             return
         if exchange.streaming:
-            exchange.send(event or sse.event(body))
-            exchange.finish()
+            exchange.finish(event or sse.event(body))
         else:
             exchange.answer(status, body)
 

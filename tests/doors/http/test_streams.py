@@ -495,6 +495,20 @@ class ResumptionTests:
         gateway.client(**client.headers).ask(b"", "DELETE")
         assert gateway.sessions.budget.used == 0
 
+    def test_a_large_answer_for_a_slow_reader(self, gateway: MemoryGateway) -> None:
+        """An answer of any size reaches a client that is behind already but goes on reading."""
+        client = session(gateway)
+        request = called(gateway, client)
+        client.transport.reads = False
+        for value in range(2, 20):
+            gateway.child.say({**progress(request, value), "pad": "x" * 20_000})
+        gateway.child.answer(request, {"done": "y" * 20_000_000})
+        while client.transport.queued:
+            client.transport.read()
+        assert not client.transport.is_aborted
+        assert client.heard is not None
+        assert client.heard.events[-1]["result"] == {"done": "y" * 20_000_000}
+
     def test_a_slow_reader_comes_back(self, gateway: MemoryGateway) -> None:
         """A call whose client read too slowly was cut off; what it could not be told is there for it."""
         client = session(gateway)
