@@ -11,21 +11,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from attrs import frozen
-
 MESSAGES_LIMIT = 256
 BYTES_LIMIT = 1024 * 1024
-
-
-@frozen
-class Letter:
-    """A message that waits.
-
-    :ivar on_lost: called when it has given way.
-    """
-
-    message: bytes
-    on_lost: Callable[[], None] | None
 
 
 class Mailbox:
@@ -35,12 +22,15 @@ class Mailbox:
     :ivar lost: how many messages had to give way to others, see Note [What gives way].
     """
 
-    __slots__ = ("_size", "_unnamed", "_waiting", "lost", "stream")
+    __slots__ = ("_on_lost", "_size", "_unnamed", "_waiting", "lost", "stream")
 
     def __init__(self) -> None:
         self.stream: Any = None
         self.lost = 0
-        self._waiting: dict[Hashable, Letter] = {}
+        self._waiting: dict[Hashable, bytes] = {}
+        self._on_lost: dict[
+            Hashable, Callable[[], None]
+        ] = {}  # by key, for the few whose loss matters to somebody
         self._unnamed: deque[Hashable] = deque()  # the keys given to messages without one, in their order
         self._size = 0
 
@@ -51,7 +41,10 @@ class Mailbox:
         return key in self._waiting
 
     def put(self, message: bytes, key: Hashable = None, on_lost: Callable[[], None] | None = None) -> None:
-        """Tell the client now, or keep the message for it; one with a key replaces what waits under that key."""
+        """Tell the client now, or keep the message for it; one with a key replaces what waits under that key.
+
+        :param on_lost: called when the message has given way to others.
+        """
         if self.stream is not None and self.stream.say(message):
             return
         if key is None:
@@ -59,39 +52,41 @@ class Mailbox:
             self._unnamed.append(key)
         else:
             self.withdraw(key)
-        self._waiting[key] = Letter(message, on_lost)
+        if on_lost is not None:
+            self._on_lost[key] = on_lost
+        self._waiting[key] = message
         self._size += len(message)
         if len(self._waiting) > MESSAGES_LIMIT or self._size > BYTES_LIMIT:
             self._make_room()
 
     def _make_room(self) -> None:
-        lost: list[Letter] = []
+        told: list[Callable[[], None]] = []
         while len(self._waiting) > MESSAGES_LIMIT or (self._size > BYTES_LIMIT and len(self._waiting) > 1):
-            lost.append(self._take(self._unnamed[0] if self._unnamed else next(iter(self._waiting))))
-        self.lost += len(lost)
-        for letter in lost:
-            if letter.on_lost is not None:
-                letter.on_lost()
-
-    def _take(self, key: Hashable) -> Letter:
-        letter = self._waiting.pop(key)
-        self._size -= len(letter.message)
-        if self._unnamed and self._unnamed[0] is key:  # they only ever go in their order
-            self._unnamed.popleft()
-        return letter
+            key = self._unnamed[0] if self._unnamed else next(iter(self._waiting))
+            if key in self._on_lost:
+                told.append(self._on_lost[key])
+            self.withdraw(key)
+            self.lost += 1
+        for on_lost in told:
+            on_lost()
 
     def withdraw(self, key: Hashable) -> bool:
         """Take back what waits under a key; false when nothing does."""
-        if key not in self._waiting:
+        message = self._waiting.pop(key, None)
+        if message is None:
             return False
-        self._take(key)
+        self._size -= len(message)
+        if self._on_lost:
+            self._on_lost.pop(key, None)
+        if self._unnamed and self._unnamed[0] is key:  # they only ever go in their order
+            self._unnamed.popleft()
         return True
 
     def attach(self, stream: Any) -> Any:
         """Say everything that waits on a stream, and from now on whatever comes; returns the stream it replaces."""
         former, self.stream = self.stream, stream
-        for key, letter in list(self._waiting.items()):
-            if not stream.say(letter.message):
+        for key, message in list(self._waiting.items()):
+            if not stream.say(message):
                 break
             self.withdraw(key)
         return former
