@@ -20,7 +20,7 @@ from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, Shuttin
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
-from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
+from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
 from mcpgateway.rules import audience
@@ -104,6 +104,7 @@ class Slot:
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
+        self._restoration: Restoration | None = None  # of this child
         self._failures = 0
         self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
         self._steady = 0
@@ -225,7 +226,7 @@ class Slot:
         self.sessions[session] = None
         if session.has_level or self.level not in (None, session.level):
             self._tune()
-        self._subscribe(self.subscriptions.restore(session))
+        self._restore(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None:
                 self._around.listener.warmed(self, [session])
@@ -256,21 +257,17 @@ class Slot:
         self.level_answered(reply, nth)
         _check(reply)
 
-    def _subscribe(self, uris: list[str]) -> None:
-        if self.conversation is None:
-            return
-        for uri in uris:
-            asked = self.conversation.ask(SUBSCRIBE, {"uri": uri})
-            asked.addCallback(_check).addErrback(self._subscription_lost, uri)
+    def _restore(self, uris: list[str]) -> None:
+        if self.conversation is not None and self._restoration is not None:
+            self._restoration.add(uris)
 
-    def _subscription_lost(self, why: Failure, uri: str) -> None:
-        why.trap(GatewayError)
+    def _subscription_lost(self, uri: str, why: GatewayError) -> None:
         self.log.info(
             "{server} does not take the subscription to {uri} again: {why}",
             event="subscription.lost",
             server=self.server.name,
             uri=uri,
-            why=why.value,
+            why=why,
         )
 
     # What the child says.
@@ -342,6 +339,8 @@ class Slot:
         """One tick has passed: answer the calls that have waited for longer than the server's limit."""
         if self.conversation is not None:
             self.conversation.expire(self.server.timeout_s)
+            if self._restoration is not None:
+                self._restoration.tick()
             self._steady += 1
             if self._steady == STEADY_TICKS:
                 self._failures = 0
@@ -387,6 +386,8 @@ class Slot:
         if conversation is not self._current:
             return
         self._release()
+        is_held = self.subscriptions.is_held
+        self._restoration = Restoration(conversation.ask, is_held, self._subscription_lost)
         self._is_another = self.hello is not None
         self._steady = 0
         self.hello = hello
@@ -458,7 +459,7 @@ class Slot:
         self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.level, self._has_agreed = None, False
         self._tune()
-        self._subscribe(self.subscriptions.uris())
+        self._restore(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
         )

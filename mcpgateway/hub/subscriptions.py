@@ -12,18 +12,21 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from mcpgateway.errors import GatewayError, Overloaded
+from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
 URIS_LIMIT = 1000  # resources of one session
 FORMER_LIMIT = 1000  # resources that nobody is subscribed to any more
+PORTION = 100  # resources a new child is asked for at a time; all of them may be more than its stdin holds
 
 
 @define(eq=False)
@@ -263,3 +266,67 @@ class Subscriptions:
         around = [each for at, each in self._topics.items() if each.holders and uri.startswith(at)]
         chosen = around or [each for each in self._topics.values() if each.holders]
         return list(dict.fromkeys(session for each in chosen for session in each.holders))
+
+    def is_held(self, uri: str) -> bool:
+        """Whether somebody is subscribed to a resource."""
+        topic = self._topics.get(uri)
+        return topic is not None and bool(topic.holders)
+
+
+class Restoration:
+    """Asks one child, a portion at a time, for what sessions have brought with them.
+
+    :ivar ask: asks the child.
+    :ivar is_held: whether somebody is still subscribed to a resource.
+    :ivar lost: told of every resource that the child does not report, and why.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str, dict[str, Any]], Deferred[Envelope]],
+        is_held: Callable[[str], bool],
+        lost: Callable[[str, GatewayError], None],
+    ) -> None:
+        self._ask = ask
+        self._is_held = is_held
+        self._lost = lost
+        self._queue: deque[str] = deque()
+        self._under_way = 0
+        self._is_full = False  # the child does not read as fast as it is written to
+
+    def add(self, uris: Iterable[str]) -> None:
+        """Ask for these too, in their turn."""
+        self._queue.extend(uris)
+        self._go_on()
+
+    def tick(self) -> None:
+        """A second has passed: the child may have read on."""
+        self._is_full = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._queue and self._under_way < PORTION and not self._is_full:
+            uri = self._queue.popleft()
+            if self._is_held(uri):
+                self._under_way += 1
+                asked = self._ask(SUBSCRIBE, {"uri": uri})
+                asked.addCallback(self._answered, uri).addErrback(self._failed, uri)
+
+    def _answered(self, reply: Envelope, uri: str) -> None:
+        self._under_way -= 1
+        if "error" in reply:
+            self._lost(uri, GatewayError(legacy.error_text(reply["error"])))
+        self._go_on()
+
+    def _failed(self, why: Failure, uri: str) -> None:
+        why.trap(GatewayError)
+        self._under_way -= 1
+        match why.value:
+            case Overloaded():
+                self._is_full = True
+                self._queue.appendleft(uri)
+            case BackendGone():
+                self._queue.clear()  # its successor is asked for everything anew
+            case GatewayError() as error:
+                self._lost(uri, error)
+                self._go_on()

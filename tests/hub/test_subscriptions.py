@@ -7,14 +7,22 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendGone, Cancelled, GatewayError, Overloaded
+from mcpgateway.errors import BackendGone, BadReply, Cancelled, GatewayError, Overloaded
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.subscriptions import FORMER_LIMIT, TOPICS_LIMIT, URIS_LIMIT, Subscriptions
+from mcpgateway.hub.subscriptions import (
+    FORMER_LIMIT,
+    PORTION,
+    TOPICS_LIMIT,
+    URIS_LIMIT,
+    Restoration,
+    Subscriptions,
+)
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
@@ -107,6 +115,42 @@ class Server:
         (uri,) = (uri for uri, each in self.open.items() if each is call)
         self.asked.append(("cancelled", uri))
         del self.open[uri]
+
+
+@define(eq=False)
+class MuteChild:
+    """A child that answers when the test says so.
+
+    :ivar asked: what it was asked for, in its order.
+    :ivar lost: what was said to be lost, and why.
+    """
+
+    asked: list[str] = field(factory=list)
+    lost: list[tuple[str, str]] = field(factory=list)
+    is_full: bool = False
+    _open: list[Deferred[Envelope]] = field(factory=list)
+
+    def ask(self, method: str, params: dict[str, str]) -> Deferred[Envelope]:
+        """Take a subscription."""
+        if self.is_full:
+            return fail(Overloaded("it does not read"))
+        assert method == SUBSCRIBE
+        self.asked.append(params["uri"])
+        self._open.append(Deferred())
+        return self._open[-1]
+
+    def answer(self, nth: int, reply: Envelope | None = None) -> None:
+        """Answer one, unless it has been answered; agree, if nothing else is said."""
+        if not self._open[nth].called:
+            self._open[nth].callback(reply or jsonrpc.result(Raw(b"1"), {}))
+
+    def fail(self, nth: int, why: Exception) -> None:
+        """Do not answer one."""
+        self._open[nth].errback(why)
+
+    def refuses(self, uri: str, why: GatewayError) -> None:
+        """Be told what is lost."""
+        self.lost.append((uri, why.message))
 
 
 @define(eq=False)
@@ -720,6 +764,83 @@ class MuteTests:
         assert client.heard is not None
         gateway.child.answer(gateway.child.asked("initialize")[0], HELLO)
         assert not reports(gateway.child)
+
+
+class PortionTests:
+    """A new child that has to be asked for many resources."""
+
+    URIS = [f"a:{number:04}" for number in range(3 * PORTION)]
+
+    @pytest.fixture
+    def child(self) -> MuteChild:
+        """A child that answers nothing."""
+        return MuteChild()
+
+    def asks(self, child: MuteChild, *held: str) -> Restoration:
+        """It is asked for all of them; those that somebody is subscribed to are given, if any."""
+        asked = Restoration(child.ask, lambda uri: not held or uri in held, child.refuses)
+        asked.add(self.URIS)
+        return asked
+
+    def test_a_portion_at_a_time(self, child: MuteChild) -> None:
+        """It is asked for the next when it has answered one before."""
+        self.asks(child)
+        assert child.asked == self.URIS[:PORTION]
+        child.answer(0)
+        child.answer(5)
+        assert child.asked == self.URIS[: PORTION + 2]
+        for nth in range(len(self.URIS)):
+            child.answer(nth)
+        assert child.asked == self.URIS
+        assert child.lost == []
+
+    def test_what_nobody_wants_any_more(self, child: MuteChild) -> None:
+        """It is not asked for what has been given up meanwhile."""
+        self.asks(child, *self.URIS[-2:])
+        assert child.asked == self.URIS[-2:]
+
+    def test_what_is_refused(self, child: MuteChild) -> None:
+        """It is told that this one is lost, and the next is asked for."""
+        self.asks(child)
+        child.answer(0, jsonrpc.error(Raw(b"1"), GatewayError("no")))
+        child.fail(1, BadReply("nonsense"))
+        assert child.lost == [(self.URIS[0], "no"), (self.URIS[1], "nonsense")]
+        assert len(child.asked) == PORTION + 2
+
+    def test_a_child_that_is_full(self, child: MuteChild) -> None:
+        """It is asked again a moment later, for all that it did not take."""
+        child.is_full = True
+        asked = self.asks(child)
+        assert child.asked == []
+        asked.tick()
+        assert child.asked == []
+        child.is_full = False
+        asked.tick()
+        assert child.asked == self.URIS[:PORTION]
+        assert child.lost == []
+
+    def test_a_child_that_ends(self, child: MuteChild) -> None:
+        """Nothing is lost with it: the next one is asked for everything."""
+        asked = self.asks(child)
+        for nth in range(PORTION):
+            child.fail(nth, GONE)
+        asked.tick()
+        assert child.asked == self.URIS[:PORTION]
+        assert child.lost == []
+
+    def test_after_a_respawn(self) -> None:
+        """A child that takes the place of another is asked for as much as it answers."""
+        gateway = MemoryGateway()
+        client = gateway.session()
+        for number, uri in enumerate(self.URIS):
+            client.call(number, SUBSCRIBE, uri=uri)
+            gateway.child.answer(gateway.child.asked(SUBSCRIBE)[-1], {})
+        gateway.child.exit(1)
+        client.call(0)
+        for nth in range(len(self.URIS)):
+            assert len(gateway.child.asked(SUBSCRIBE)) == min(PORTION + nth, len(self.URIS))
+            gateway.child.answer(gateway.child.asked(SUBSCRIBE)[nth], {})
+        assert {each["params"]["uri"] for each in gateway.child.asked(SUBSCRIBE)} == set(self.URIS)
 
 
 class OnBehalfTests:
