@@ -137,8 +137,8 @@ class Subscriptions:
         topic = turn.topic
         self._over(turn, call)
         self._advance(topic)
-        # It may have agreed already, or do so all the same.
-        if call.method == SUBSCRIBE and not topic.holders and not topic.wants():
+        # It may have agreed to a subscription already, or not to a farewell.
+        if not topic.holders and topic.asking is None:
             self._put_by(topic.uri)
             self._give_up(topic.uri)
 

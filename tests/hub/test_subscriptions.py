@@ -195,16 +195,14 @@ class House:
         call.sink.failed(call, CANCELLED)
         return is_asked
 
-    def cancels(self, number: int) -> bool:
-        """A client takes that request back, if it is open; false where nobody knows what the server reports then."""
+    def cancels(self, number: int) -> None:
+        """A client takes that request back, if it is open."""
         for call in self.calls[number : number + 1]:
             if call in self.all.waiting():
                 self.all.withdraw(call)
                 call.sink.failed(call, Withdrawn("it was cancelled"))
             elif call in self.server.open.values():
                 self.cancel(call)
-                return call.method == SUBSCRIBE
-        return True
 
     def leaves(self, session: Session) -> None:
         """A session ends."""
@@ -439,19 +437,15 @@ class CancelTests:
         assert house.server.asked == [(SUBSCRIBE, URI)]
 
     def test_a_farewell(self, house: House) -> None:
-        """Who takes a farewell back is told of no changes all the same, and can subscribe again."""
+        """Who takes a farewell back is told of no changes all the same, nor is the server left to report them."""
         one = house.session(b"1")
         house.held(one)
         house.submit(one, UNSUBSCRIBE)
         house.cancel(house.calls[-1])
         assert list(house.all.holders(URI)) == []
         house.held(one)
-        assert [method for method, _ in house.server.asked] == [
-            SUBSCRIBE,
-            UNSUBSCRIBE,
-            "cancelled",
-            SUBSCRIBE,
-        ]
+        said = [method for method, _ in house.server.asked]
+        assert said == [SUBSCRIBE, UNSUBSCRIBE, "cancelled", "farewell", SUBSCRIBE]
 
 
 class HearerTests:
@@ -584,7 +578,7 @@ class HistoryTests:
                 house.leaves(session)
                 sessions[number] = house.session(b"%d" % len(requests))
             elif deed == "cancel":
-                is_obedient = house.cancels(number) and is_obedient
+                house.cancels(number)
             elif uri in house.server.open:
                 is_obedient = is_obedient and (deed == "agree" or house.server.asked[-1][0] == SUBSCRIBE)
                 getattr(house.server, deed)(uri)
