@@ -11,10 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded
+from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
 from mcpgateway.interfaces import Call, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.revisions import has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 SHOWN = 200  # characters of a stray line in the log
@@ -70,6 +71,8 @@ class Conversation:
         self._listener = listener
         self._on_gone = on_gone
         self._number = 0
+        self._has_met = False  # the handshake is done
+        self._has_batches = False
         self._fault = ""  # why we had it killed
 
     def shake_hands(self, params: dict[str, Any]) -> Deferred[Envelope]:
@@ -81,6 +84,8 @@ class Conversation:
 
     def _welcome(self, reply: Envelope) -> Envelope:
         hello = legacy.check_hello(reply)
+        self._has_met = True
+        self._has_batches = has_batches(jsonrpc.read_string(hello["protocolVersion"], "protocolVersion"))
         self._write(legacy.INITIALIZED)
         return hello
 
@@ -149,7 +154,16 @@ class Conversation:
                 call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
 
     def line_received(self, line: bytes) -> None:
-        """Take one line of the child's: a reply, a notification or a question."""
+        """Take one line of the child's: a reply, a notification or a question, or several of them in an array."""
+        try:
+            members = jsonrpc.read_batch(line) if self._has_batches else None
+        except GatewayError as why:
+            self._garbled(line, why)
+            return
+        for each in members or (line,):
+            self._take(each)
+
+    def _take(self, line: bytes) -> None:
         try:
             envelope = jsonrpc.decode(line)
         except GatewayError as why:
@@ -192,6 +206,9 @@ class Conversation:
             self._listener.noticed(self, method, envelope)
         elif method == "ping":
             self.reply(envelope, {})
+        elif not self._has_met:
+            # Its client has no session id yet, nor an answer, and waits for both: nobody could reply.
+            self.reply(envelope, UnknownMethod(f"Method not found: {method} (the handshake is not over)"))
         else:
             self._listener.asked(self, method, envelope)
 

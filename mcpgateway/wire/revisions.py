@@ -26,5 +26,5 @@ def can_resume(version: str) -> bool:
 
 
 def has_batches(version: str) -> bool:
-    """Whether a revision lets a client send several messages as one array."""
+    """Whether a revision lets either side send several messages as one array."""
     return version == "2025-03-26"

@@ -18,7 +18,7 @@ from mcpgateway.hub.siblings import PATIENCE_S, SETTLE_S, Witness
 from mcpgateway.interfaces import ISessionStore, ISlotListener, Launch
 from mcpgateway.rules.questions import FULL
 from mcpgateway.rules.sharing import launch_digest
-from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway, MemoryLauncher
+from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway, MemoryLauncher
 
 AUTO = ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto")
 TOOLS = [{"name": "echo"}, {"name": "add"}]
@@ -216,6 +216,18 @@ class VerdictTests:
         asks(sibling, "elicitation/create")
         reply = sibling.received[-1]
         assert (reply["id"], reply["error"]["code"]) == ("q", -32601)
+
+    def test_it_asks_in_its_handshake(self, gateway: MemoryGateway) -> None:
+        """What nobody could answer wherever the server is asked is no reason to give each session a child."""
+        gateway.launcher.hello = None
+        client = come(gateway)
+        for child in gateway.launcher.children:
+            asks(child)
+            assert child.received[-1]["error"]["code"] == -32601
+            child.answer(child.asked("initialize")[0], HELLO)
+        find_out(gateway)
+        assert served(client)
+        assert verdict(gateway) == ""
 
     def test_it_asks_a_moment_later(self, gateway: MemoryGateway) -> None:
         """What it asks within a moment of its answer counts as well."""

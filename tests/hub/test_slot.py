@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.host.journal import Journal
+from mcpgateway.wire.jsonrpc import BATCH_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 SET_LEVEL = "logging/setLevel"
@@ -138,3 +141,108 @@ class LevelTests:
         (handshake,) = after.child.asked("initialize")
         after.child.answer(handshake, HELLO)
         assert {each["params"]["level"] for each in after.child.asked(SET_LEVEL)} == {"info"}
+
+
+def conversation(gateway: MemoryGateway) -> Conversation:
+    """What is said with the shared child."""
+    speaking = gateway.switchboard.pool.shared(gateway.switchboard.server("shared")).speaking
+    assert speaking is not None
+    return speaking
+
+
+def result(request: dict[str, Any], value: Any) -> dict[str, Any]:
+    """The answer to a request."""
+    return {"jsonrpc": "2.0", "id": request["id"], "result": value}
+
+
+class ArrayTests:
+    """Arrays of messages from a child."""
+
+    @pytest.fixture
+    def gateway(self) -> MemoryGateway:
+        """A gateway whose servers speak the one revision that has batches."""
+        gateway = MemoryGateway()
+        gateway.launcher.hello = {**HELLO, "protocolVersion": "2025-03-26"}
+        return gateway
+
+    def test_each_by_itself(self, gateway: MemoryGateway) -> None:
+        """Answers, notifications and questions in one array go where each would go alone, in their order."""
+        one, two = gateway.session(), gateway.session()
+        for client in (one, two):
+            client.call(1, _meta={"progressToken": "t"})
+        first, second = gateway.child.asked("tools/call")
+        progress = {"progressToken": first["params"]["_meta"]["progressToken"], "progress": 1}
+        gateway.child.say(
+            [
+                {"jsonrpc": "2.0", "method": "notifications/progress", "params": progress},
+                result(second, {"big": 1.50}),
+                {"jsonrpc": "2.0", "id": "p", "method": "ping"},
+                result(first, {}),
+            ]
+        )
+        assert one.heard is not None
+        assert [each.get("method", "answer") for each in one.heard.events] == [
+            "notifications/progress",
+            "answer",
+        ]
+        assert two.heard is not None
+        assert two.heard.json == {"jsonrpc": "2.0", "id": 1, "result": {"big": 1.5}}
+        assert {"jsonrpc": "2.0", "id": "p", "result": {}} in gateway.child.received
+
+    def test_nonsense(self, gateway: MemoryGateway) -> None:
+        """What is no message is counted, and the others are heard."""
+        client = gateway.session()
+        client.call(1)
+        (request,) = gateway.child.asked("tools/call")
+        gateway.child.say([7, [result(request, {"wrong": True})], None, {}, result(request, {})])
+        assert client.heard is not None
+        assert client.heard.json["result"] == {}
+        assert conversation(gateway).strays == 4
+
+    @pytest.mark.parametrize("size", [0, BATCH_LIMIT + 1])
+    def test_bounds(self, gateway: MemoryGateway, size: int) -> None:
+        """One without messages, or with too many, is one stray line."""
+        gateway.session()
+        gateway.child.say([{"jsonrpc": "2.0", "id": 1, "method": "ping"}] * size)
+        assert conversation(gateway).strays == 1
+        assert not any("result" in each for each in gateway.child.received)
+
+    @pytest.mark.parametrize("revision", ["2024-11-05", "2025-06-18", "2025-11-25"])
+    def test_other_revisions(self, gateway: MemoryGateway, revision: str) -> None:
+        """They have none."""
+        gateway.launcher.hello = {**HELLO, "protocolVersion": revision}
+        client = gateway.session()
+        client.call(1)
+        (request,) = gateway.child.asked("tools/call")
+        gateway.child.say([result(request, {})])
+        assert client.heard is None
+        assert conversation(gateway).strays == 1
+
+
+class HandshakeTests:
+    """What a child says before its answer to initialize."""
+
+    @pytest.mark.parametrize("server", ["own", "shared", "asks"])
+    def test_a_question(self, server: str) -> None:
+        """It is refused at once, since its client can answer nothing yet; a ping is answered."""
+        gateway = MemoryGateway(more=(ServerSpec("asks", ("run",), {}, "/", interactive=True),))
+        gateway.launcher.hello = None
+        client = gateway.client(server)
+        client.call(0, "initialize", protocolVersion="2025-06-18", capabilities={"roots": {}})
+        gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+        gateway.child.say({"jsonrpc": "2.0", "id": "p", "method": "ping"})
+        handshake, refusal, pong = gateway.child.received
+        assert (refusal["id"], refusal["error"]["code"]) == ("q", -32601)
+        assert (pong["id"], pong["result"]) == ("p", {})
+        gateway.child.answer(handshake, HELLO)
+        assert client.heard is not None
+        assert client.heard.status == 200
+        assert len(gateway.switchboard.questions) == 0
+
+    def test_right_after_it(self) -> None:
+        """What it asks next is its client's to answer."""
+        gateway = MemoryGateway()
+        client = gateway.client("own")
+        client.initialize(protocolVersion="2025-06-18", capabilities={"roots": {}})
+        gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
+        assert len(gateway.switchboard.questions) == 1
