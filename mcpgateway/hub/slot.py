@@ -9,7 +9,7 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,6 +31,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 
 SET_LEVEL = "logging/setLevel"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
+PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
 STEADY_TICKS = 300  # a child that has run for so long has left its failures behind
 
 
@@ -112,7 +113,7 @@ class Slot:
         self._params = params
         self._around = around
         self._current: Conversation | None = None  # the child's, from spawn to exit
-        self._has_permit = False
+        self._permit: IDelayedCall | None = None  # to start; given back in time
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting: list[_Waiting] = []
         self._greeting: list[Deferred[Envelope]] = []
@@ -356,7 +357,7 @@ class Slot:
         self._around.gate.enter(self._spawn)
 
     def _spawn(self) -> None:
-        self._has_permit = True
+        self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
         self._comeback = 0
         conversation = Conversation(self.server.name, self, self._gone)
@@ -444,8 +445,9 @@ class Slot:
         self._life.gone()
 
     def _release(self) -> None:
-        if self._has_permit:
-            self._has_permit = False
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            _called_off(None, permit)
             self._around.gate.leave()
 
     def serve(self) -> None:

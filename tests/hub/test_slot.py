@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.model import Limits, ServerSpec, Share
 from mcpgateway.host.journal import Journal
+from mcpgateway.hub.slot import PERMIT_S
 from mcpgateway.wire.jsonrpc import BATCH_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
@@ -246,3 +247,49 @@ class HandshakeTests:
         client.initialize(protocolVersion="2025-06-18", capabilities={"roots": {}})
         gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
         assert len(gateway.switchboard.questions) == 1
+
+
+class PermitTests:
+    """How many children start at once."""
+
+    MANY = tuple(ServerSpec(f"s{number}", ("run",), {}, "/", Share.GLOBAL) for number in range(12))
+
+    def wants(self, gateway: MemoryGateway, number: int) -> Client:
+        """A client that begins a session with one of many servers."""
+        client = gateway.client(f"s{number}")
+        client.call(0, "initialize", protocolVersion="2025-06-18")
+        return client
+
+    def test_those_that_hang(self) -> None:
+        """Children that do not answer their handshake keep others from starting for moments, not for minutes."""
+        gateway = MemoryGateway(more=self.MANY, limits=Limits(spawns=5))
+        gateway.launcher.hello = None
+        for number in range(10):
+            self.wants(gateway, number)
+        healthy = self.wants(gateway, 10)
+        assert len(gateway.launcher.children) == 5
+        gateway.tick(int(PERMIT_S))
+        assert len(gateway.launcher.children) == 10
+        gateway.launcher.hello = dict(HELLO)
+        gateway.tick(int(PERMIT_S))
+        assert healthy.heard is not None
+        assert healthy.heard.status == 200
+
+    def test_one_permit_each(self) -> None:
+        """What a child gave back after a while is not given back again when its handshake ends, however it does."""
+        gateway = MemoryGateway(more=self.MANY, limits=Limits(spawns=1))
+        gateway.launcher.hello = None
+        self.wants(gateway, 0)
+        gateway.tick(int(PERMIT_S))
+        self.wants(gateway, 1)
+        first, second = gateway.launcher.children
+        first.answer(first.asked("initialize")[0], HELLO)
+        self.wants(gateway, 2)
+        assert len(gateway.launcher.children) == 2
+        second.exit(1)
+        assert len(gateway.launcher.children) == 3
+        gateway.tick(int(PERMIT_S) - 1)
+        self.wants(gateway, 3)
+        assert len(gateway.launcher.children) == 3
+        gateway.tick()
+        assert len(gateway.launcher.children) == 4
