@@ -11,21 +11,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, UnknownMethod
+from mcpgateway.errors import GatewayError, LaunchFailed, UnknownMethod
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ISlotListener
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 
-PATIENCE_S = 20.0  # no client waits longer for its handshake because of the sibling
+PATIENCE_S = 10.0  # no client waits longer for its handshake because of the sibling
+RESPITE_S = 3600.0  # and where the sibling could not be judged, the next ones do not wait at all
 SETTLE_S = 0.2  # what a server asks of itself it asks within moments of the handshake
 
 
@@ -70,9 +71,12 @@ class Siblings:
         self._pool = pool
         self._clock = clock
         self._waiting: dict[str, list[Deferred[None]]] = {}
+        self._respites: dict[str, float] = {}  # until when a server is left alone
 
     def find_out(self, server: ServerSpec) -> Deferred[None]:
         """Fires when it is known how widely the server may be shared, or cannot be found out now; never fails."""
+        if self._clock.seconds() < self._respites.get(server.name, 0.0):
+            return succeed(None)
         done: Deferred[None] = Deferred()
         if server.name in self._waiting:
             self._waiting[server.name].append(done)
@@ -111,6 +115,9 @@ class Siblings:
         if why.check(GatewayError, defer.TimeoutError) is None:
             self.log.failure("a sibling broke", why, event="sibling.broken")
             return
+        # A server that does not run at all, or a sibling that could not be started, costs nobody any time.
+        if self._pool.shared(server).conversation is not None and why.check(LaunchFailed) is None:
+            self._respites[server.name] = self._clock.seconds() + RESPITE_S
         self.log.info(
             "it could not be found out whether {server} can be shared by all clients: {why}",
             event="sibling.failed",

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.host.journal import VERDICT_S, Journal
-from mcpgateway.hub.siblings import PATIENCE_S, SETTLE_S, Witness
+from mcpgateway.hub.siblings import PATIENCE_S, RESPITE_S, SETTLE_S, Witness
 from mcpgateway.interfaces import ISessionStore, ISlotListener, Launch
 from mcpgateway.rules.questions import FULL
 from mcpgateway.rules.sharing import launch_digest
@@ -428,6 +428,42 @@ class FailureTests:
         assert verdict(gateway) is None
         client.call(1)
         assert kept.asked("tools/call")
+
+    @pytest.mark.parametrize("how", ["mute", "gone"])
+    def test_it_is_left_alone_for_a_while(self, gateway: MemoryGateway, how: str) -> None:
+        """After a sibling that could not be judged no client waits for another one, for an hour."""
+        client = come(gateway)
+        if how == "gone":
+            siblings(gateway)[0].exit(1)
+        gateway.clock.advance(PATIENCE_S)
+        assert served(client)
+        for _ in range(2):
+            assert served(come(gateway))
+        gateway.clock.advance(RESPITE_S - 2 * PATIENCE_S)
+        assert served(come(gateway))
+        assert len(siblings(gateway)) == 1
+        gateway.clock.advance(2 * PATIENCE_S)
+        last = come(gateway)
+        assert last.heard is None
+        find_out(gateway)
+        assert served(last)
+        assert verdict(gateway) == ""
+
+    def test_a_server_that_does_not_run(self, gateway: MemoryGateway) -> None:
+        """Where the shared child does not run either, the next client tries again, as soon as the server may run."""
+        gateway.launcher.hello = None
+        client = come(gateway)
+        gateway.clock.advance(PATIENCE_S)
+        for child in gateway.launcher.children:
+            child.exit(1)
+        assert client.heard is not None
+        assert "error" in client.heard.json
+        gateway.launcher.hello = dict(HELLO)
+        again = come(gateway)
+        assert again.heard is None
+        find_out(gateway)
+        assert served(again)
+        assert verdict(gateway) == ""
 
     def test_it_hangs_in_the_handshake(self, gateway: MemoryGateway) -> None:
         """A sibling that does not even shake hands is given up in time, too."""
