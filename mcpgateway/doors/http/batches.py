@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 from zope.interface import implementer
 
 from mcpgateway.doors.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS, Accepted, Streams
-from mcpgateway.errors import GatewayError
+from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc, sse
-from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+
+@frozen
+class Unreadable:
+    """A member of a batch that is no message."""
+
+    body: bytes
+    why: GatewayError
+
+
+def read_batch(body: bytes) -> list[Message | Unreadable] | None:
+    """The members of a batch; None when the body is no JSON array.
+
+    :raise MalformedMessage: it is empty, too large, or one of them begins a session.
+    """
+    members = jsonrpc.read_batch(body)
+    if members is None:
+        return None
+    read = [_read(member) for member in members]
+    if any(isinstance(each, Message) and each.method == "initialize" for each in read):
+        raise MalformedMessage("Invalid Request: initialize must not be part of a batch")
+    return read
+
+
+def _read(member: bytes) -> Message | Unreadable:
+    try:
+        return jsonrpc.read_client(member)
+    except GatewayError as why:
+        return Unreadable(member, why)
 
 
 @implementer(ICallSink)

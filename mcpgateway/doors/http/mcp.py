@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.batches import Batch
+from mcpgateway.doors.http.batches import Batch, Unreadable, read_batch
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
@@ -129,17 +129,21 @@ class McpDoor:
     def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
         """Serve the body as a batch, if it is one and the session's revision has them; false otherwise."""
         try:
-            members = jsonrpc.read_batch(exchange.body)
-            if members is None:
-                return False
-            session = self._session(exchange, server, principal)
-        except MalformedMessage:
+            members, fault = read_batch(exchange.body), None
+        except MalformedMessage as why:
+            members, fault = [], why
+        if members is None:
             return False
+        try:
+            session = self._session(exchange, server, principal)
         except GatewayError as why:
             exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
             return True
         if not has_batches(session.version):
             return False
+        if fault is not None:
+            exchange.answer(400, jsonrpc.error_bytes(b"null", fault))
+            return True
         batch = Batch(self.streams, exchange, takes)
         exchange.body = b""
         for member in members:
@@ -147,18 +151,13 @@ class McpDoor:
         batch.whole()
         return True
 
-    def _member(self, batch: Batch, session: Session, body: bytes) -> None:
-        try:
-            message = jsonrpc.read_client(body)
-            if message.method == "initialize":
-                raise MalformedMessage("Invalid Request: initialize must not be part of a batch")
-        except GatewayError as why:
-            batch.refused(jsonrpc.error_bytes(_known_id(body), why))
-            return
-        if message.kind is Kind.REQUEST:
-            self._submit(session, message, batch.member())
+    def _member(self, batch: Batch, session: Session, member: Message | Unreadable) -> None:
+        if isinstance(member, Unreadable):
+            batch.refused(jsonrpc.error_bytes(_known_id(member.body), member.why))
+        elif member.kind is Kind.REQUEST:
+            self._submit(session, member, batch.member())
         else:
-            self._take(session, message)
+            self._take(session, member)
 
     def _get(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
