@@ -177,6 +177,9 @@ class IMessageStream(Interface):
         """End the stream in order."""
 
 
+PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters that are on record
+
+
 @frozen
 class SessionRecord:
     """What has to be known of a session to bring it back.
@@ -225,6 +228,9 @@ class ISessionStore(Interface):
 
     def judge(launch: str, why: str) -> None:
         """Remember what was found out about a server: a reason, or nothing where it can be shared."""
+
+    def settle() -> None:
+        """Put on record what could not be written before; cheap where there is nothing."""
 
     def close() -> None:
         """Let go of the files."""

@@ -115,6 +115,7 @@ class GatewayService(Service):
             self.switchboard.tick,
             self.switchboard.questions.tick,
             self.owners.tick,
+            self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
         )

@@ -5,6 +5,10 @@ A change is handed to the operating system before anybody is told of it (write-a
 35 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
 seconds may be missing, and signed ids make up for that.
 
+# Note [What cannot be written now]
+Another gateway may hold the file, the disk may be full for a while.  Such changes wait in memory, in their order, and
+are written before the next one that can be, at `Journal.settle`, and at the end.
+
 # Note [The floor]
 The records of ended sessions keep a signature alone from reviving one.  When there are too many of them the oldest go,
 and the floor rises: ids issued up to it are good only while they are on record themselves.
@@ -14,20 +18,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+from attrs import field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.interfaces import ISessionStore, SessionRecord
+from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
 
 FORMAT = 1
 LIVE_LIMIT = 20_000  # sessions that can come back with all that was known of them
 ENDED_LIMIT = 50_000
-PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters
 URIS_LIMIT = 1000  # subscriptions of one session
+URIS_BYTES_LIMIT = 256 * 1024  # of one session's subscriptions
+OWED_LIMIT = 1000  # changes that wait until the file can be written again
+RETRY_S = 1.0
 PAGES_LIMIT = 16_384  # of 4 KiB
 PRUNE_EVERY = 1000  # new sessions
 VERDICT_S = 7 * 24 * 3600  # how long it is believed what was found out about a server
@@ -44,6 +53,15 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS verdicts (launch TEXT PRIMARY KEY, why TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged.
+_KEEP = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?)"
+SALVAGE = (
+    ("SELECT * FROM sessions ORDER BY serial", _KEEP),
+    ("SELECT * FROM sessions ORDER BY serial DESC", _KEEP),
+    ("SELECT * FROM subscriptions", "INSERT OR IGNORE INTO subscriptions VALUES (?,?)"),
+    ("SELECT * FROM facts", "INSERT OR IGNORE INTO facts VALUES (?,?)"),
+)
+
 T = TypeVar("T")
 
 
@@ -58,6 +76,8 @@ class Journal:
         self._now = now
         self._puts = 0
         self._complained = False
+        self._owed: deque[_Change] = deque(maxlen=OWED_LIMIT)
+        self._retry_at = 0.0
         self._file = self._open(path)
         self.floor: int = self._fact("floor")
 
@@ -88,13 +108,31 @@ class Journal:
                     for part in ("", "-wal", "-shm"):
                         with suppress(FileNotFoundError):
                             os.replace(path + part, aside + part)
-                    return _connect(path)
+                    return self._salvaged(_connect(path), aside)
         except OSError as why:
             self._complain(why)
         return _connect(":memory:")
 
+    def _salvaged(self, file: sqlite3.Connection, damaged: str) -> sqlite3.Connection:
+        """Copy what can still be read, and return the new file."""
+        with suppress(sqlite3.Error), closing(sqlite3.connect(_read_only(damaged), uri=True)) as old:
+            for read, write in SALVAGE:
+                with suppress(sqlite3.Error), _transaction(file):
+                    file.executemany(write, _rows(old, read))
+        (count,) = file.execute("SELECT COUNT(*) FROM sessions").fetchone()
+        if count:
+            self.log.info(
+                "{count} sessions were saved from {damaged}",
+                event="journal.salvaged",
+                count=count,
+                damaged=damaged,
+            )
+        return file
+
     def find(self, serial: bytes) -> SessionRecord | None:
         """What is on record of a session."""
+        if self._owed:
+            self.settle()
         return self._try(lambda: self._find(serial), None)
 
     def _find(self, serial: bytes) -> SessionRecord | None:
@@ -120,7 +158,6 @@ class Journal:
 
     def keep(self, record: SessionRecord, issued: int) -> None:
         """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
-        params = record.params if len(record.params) <= PARAMS_LIMIT else b""
         self._write(
             "INSERT INTO sessions (serial, server, principal, version, params, level, owner, issued, seen)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO UPDATE SET"
@@ -129,7 +166,7 @@ class Journal:
             record.server,
             record.principal,
             record.version,
-            params,
+            record.params if len(record.params) <= PARAMS_LIMIT else b"",
             record.level,
             record.owner,
             issued,
@@ -142,11 +179,13 @@ class Journal:
     def subscribe(self, serial: bytes, uri: str) -> None:
         """A session has subscribed to a resource."""
         self._write(
-            "INSERT OR IGNORE INTO subscriptions SELECT ?1, ?2"
-            " WHERE (SELECT COUNT(*) FROM subscriptions WHERE serial = ?1) < ?3",
+            "INSERT OR IGNORE INTO subscriptions SELECT ?1, ?2 WHERE"
+            " (SELECT COUNT(*) < ?3 AND TOTAL(LENGTH(uri)) < ?4 FROM subscriptions WHERE serial = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM sessions WHERE serial = ?1 AND ended = 1)",
             serial,
             uri,
             URIS_LIMIT,
+            URIS_BYTES_LIMIT,
         )
 
     def unsubscribe(self, serial: bytes, uri: str) -> None:
@@ -177,8 +216,27 @@ class Journal:
         self._write("DELETE FROM verdicts WHERE at <= ?", now - VERDICT_S)
         self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", launch, why, now)
 
+    def settle(self) -> None:
+        """Write what could not be written before; not more often than `RETRY_S`."""
+        if self._owed and self._now() >= self._retry_at:
+            self._pay()
+
+    def _pay(self) -> None:
+        while self._owed:
+            if not self._done(self._owed[0]):
+                return
+            self._owed.popleft()
+        self.log.info(
+            "{path}: what could not be put on record for a while is there now",
+            event="journal.settled",
+            path=self._path,
+        )
+        self._complained = False
+
     def close(self) -> None:
-        """Let go of the file."""
+        """Write what is owed, as far as possible, and let go of the file."""
+        if self._owed:
+            self._pay()
         with suppress(sqlite3.Error):
             self._file.close()
 
@@ -206,18 +264,52 @@ class Journal:
             self._file.execute("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", (self.floor,))
 
     def _write(self, statement: str, *values: Any) -> None:
-        def write() -> None:
-            try:
-                self._file.execute(statement, values)
-            except sqlite3.OperationalError as why:
-                if getattr(why, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
-                    raise
-                # It is the sessions that are large, and those that go can come back by their ids alone.
-                (live,) = self._file.execute("SELECT COUNT(*) FROM sessions WHERE ended = 0").fetchone()
-                self._prune(live // 2, ENDED_LIMIT // 2)
-                self._file.execute(statement, values)
+        change = _Change(statement, values)
+        self.settle()
+        if self._owed or not self._done(change):
+            self._owed.append(change)
 
-        self._try(write, None)
+    def _done(self, change: _Change) -> bool:
+        try:
+            self._execute(change)
+        except sqlite3.Error as why:
+            self._complain(why)
+            self._retry_at = self._now() + RETRY_S
+            return False
+        return True
+
+    def _execute(self, change: _Change) -> None:
+        while True:
+            try:
+                self._file.execute(change.statement, change.values)
+            except sqlite3.OperationalError as why:
+                if getattr(why, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not self._make_room():
+                    raise
+            else:
+                return
+
+    def _make_room(self) -> bool:
+        """Give up what is largest and least: one session's subscriptions, else the older half of the sessions."""
+        largest = self._file.execute(
+            "SELECT serial FROM subscriptions GROUP BY serial ORDER BY SUM(LENGTH(uri)) DESC LIMIT 10"
+        ).fetchall()
+        (live,) = self._file.execute("SELECT COUNT(*) FROM sessions WHERE ended = 0").fetchone()
+        if largest:
+            self._file.executemany("DELETE FROM subscriptions WHERE serial = ?", largest)
+        elif live:
+            # Those that go can come back by their ids alone.
+            self._prune(live // 2, ENDED_LIMIT // 2)
+        else:
+            return False
+        self.log.warn(
+            "{path} is full: {what} are on record no more",
+            event="journal.full",
+            path=self._path,
+            what=f"the subscriptions of {len(largest)} sessions"
+            if largest
+            else f"{live - live // 2} sessions",
+        )
+        return True
 
     def _try(self, what: Callable[[], T], otherwise: T) -> T:
         try:
@@ -236,6 +328,24 @@ class Journal:
             path=self._path,
             why=str(why),
         )
+
+
+@frozen
+class _Change:
+    """One statement that writes."""
+
+    statement: str
+    values: tuple[Any, ...] = field(repr=False)
+
+
+def _read_only(path: str) -> str:
+    return f"file:{quote(path)}?mode=ro"
+
+
+def _rows(file: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
+    # A damaged page ends the reading; what came before it is good.
+    with suppress(sqlite3.Error):
+        yield from file.execute(statement)
 
 
 class NewerFormat(Exception):

@@ -29,7 +29,7 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
 from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
@@ -156,8 +156,7 @@ class Switchboard:
         )
 
     def _begun(self, hello: Raw, session: Session, message: Message) -> tuple[Session, Raw]:
-        params = jsonrpc.encode(message.params) if message.params is not None else b""
-        self.sessions.remember(session, params)
+        self.sessions.remember(session, legacy.recorded_params(message.params, PARAMS_LIMIT))
         return session, hello
 
     def _not_begun(self, why: Any, session: Session) -> Any:

@@ -11,6 +11,8 @@ from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
+CLIENT_CAPABILITIES = ("roots", "sampling", "elicitation", "tasks")
+NAME_LIMIT = 256  # characters
 INITIALIZED = jsonrpc.notification("notifications/initialized")
 
 
@@ -40,6 +42,35 @@ def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> d
     if may_ask and "capabilities" in params:
         chosen["capabilities"] = params["capabilities"]
     return chosen
+
+
+def recorded_params(params: Envelope | None, limit: int) -> bytes:
+    """The ``initialize`` parameters of a client as they are kept: whole, or what `session_params` needs of them.
+
+    :param limit: bytes; longer ones lose their extensions first, then whatever else is bulky.
+    """
+    whole = jsonrpc.encode(params) if params is not None else b""
+    if params is None or len(whole) <= limit:
+        return whole
+    info, offers = _members(params, "clientInfo"), _members(params, "capabilities")
+    named = {
+        key: value[:NAME_LIMIT] for key in ("name", "version") if isinstance(value := info.get(key), str)
+    }
+    plain = {key: value for key, value in offers.items() if key not in ("experimental", "extensions")}
+    bare: dict[str, Any] = {key: {} for key in plain if key in CLIENT_CAPABILITIES}
+    version = {"protocolVersion": requested_version(params) or LATEST_LEGACY}
+    for capabilities_kept in (plain, bare):
+        kept = bytes(jsonrpc.raw({**version, "clientInfo": named, "capabilities": capabilities_kept}))
+        if len(kept) <= limit:
+            break
+    return kept
+
+
+def _members(params: Envelope, name: str) -> dict[str, Any]:
+    try:
+        return dict(jsonrpc.value(params[name], dict))
+    except (KeyError, GatewayError):
+        return {}
 
 
 def asking_params(version: str, capabilities: dict[str, Any]) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from mcpgateway.host.journal import (
     ENDED_LIMIT,
     FORMAT,
     LIVE_LIMIT,
-    PARAMS_LIMIT,
     PRUNE_EVERY,
+    RETRY_S,
+    URIS_BYTES_LIMIT,
     URIS_LIMIT,
     VERDICT_S,
     Journal,
 )
-from mcpgateway.interfaces import ISessionStore, SessionRecord
+from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
 from mcpgateway.rules.audience import LEVELS
 
 START = 1_700_000_000
@@ -370,24 +371,38 @@ class BoundTests:
         assert journal.floor == floor
         journal.close()
 
-    @pytest.mark.parametrize(("sessions", "uris"), [(5000, 0), (90, 100)])
-    def test_a_full_file(self, sessions: int, uris: int) -> None:
-        """When the file is full the sessions that have been silent for longest make room, so that new ones fit."""
+    def test_a_full_file(self) -> None:
+        """When the file is full the sessions that have been silent for longest make room, and the log says so."""
         clock = Clock()
         journal = Journal(":memory:", clock.seconds)
         with capturedLogs() as logs:
-            for number in range(sessions):
+            for number in range(5000):
                 clock.advance(1)
                 journal.keep(record(number, params=b"x" * PARAMS_LIMIT), START)
-                for nth in range(uris):
-                    journal.subscribe(record(number).serial, f"a:{nth}:{'x' * 8000}")
-                found = journal.find(record(number).serial)
-                assert found is not None
-                assert len(found.uris) == uris
-        assert events(logs) == []
+                assert journal.find(record(number).serial) is not None
+        assert set(events(logs)) == {"journal.full"}
         assert journal.find(record(0).serial) is None
-        assert journal.find(record(sessions - 2).serial) is not None
+        assert journal.find(record(4998).serial) is not None
         assert journal.floor == 0
+
+    def test_who_fills_it(self) -> None:
+        """One session's long subscriptions are bounded, and give way before anything of another session does."""
+        clock = Clock()
+        journal = Journal(":memory:", clock.seconds)
+        journal.keep(record(0, params=SECRET, level="error"), START)
+        journal.subscribe(record(0).serial, "a:1")
+        with capturedLogs() as logs:
+            for number in range(1, 300):
+                clock.advance(1)
+                journal.keep(record(number), START)
+                for nth in range(40):
+                    journal.subscribe(record(number).serial, f"a:{nth}:{'x' * 8000}")
+        assert set(events(logs)) == {"journal.full"}
+        assert journal.find(record(0).serial) == record(0, params=SECRET, level="error", uris=("a:1",))
+        assert all(journal.find(record(number).serial) is not None for number in range(300))
+        last = journal.find(record(299).serial)
+        assert last is not None
+        assert 0 < sum(map(len, last.uris)) < URIS_BYTES_LIMIT + 8192
 
     def test_ends_in_a_full_file(self) -> None:
         """A session can be ended however full the file is, and stays so."""
@@ -453,10 +468,11 @@ class OnDiskTests:
         "damage", ["no database", "half of it is missing", "its head is gone", "a page is torn"]
     )
     def test_damaged(self, path: str, clock: Clock, damage: str) -> None:
-        """A damaged file is kept aside as it was, a new one is begun, and the log says so."""
+        """A damaged file is kept aside as it was, what can be read of it is saved, and the log says so."""
         journal = Journal(path, clock.seconds)
         for number in range(300):
             journal.keep(record(number, params=b"x" * 500), START)
+        journal.end(record(299).serial, START)
         journal.close()
         data = Path(path).read_bytes()
         spoilt = {
@@ -468,17 +484,22 @@ class OnDiskTests:
         Path(path).write_bytes(spoilt)
         with capturedLogs() as logs:
             journal = Journal(path, clock.seconds)
-        assert events(logs) == ["journal.damaged"]
+        saved = ["journal.salvaged"] if damage == "a page is torn" else []
+        assert events(logs) == ["journal.damaged", *saved]
         assert Path(logs[0]["aside"]).read_bytes() == spoilt
         assert "\n" not in logs[0]["why"]
-        assert journal.find(record(299).serial) is None
+        found = journal.find(record(299).serial)
+        assert bool(saved) is (found is not None and found.is_ended)
+        assert bool(saved) is (journal.find(record(298).serial) is not None)
+        journal.end(record(1).serial, START)
+        assert (journal.find(record(1).serial) or record(1)).is_ended
         journal.keep(record(1), START)
         journal.close()
         assert stat.S_IMODE(os.stat(logs[0]["aside"]).st_mode) == 0o600
         with capturedLogs() as logs:
             journal = Journal(path, clock.seconds)
         assert events(logs) == []
-        assert journal.find(record(1).serial) == record(1)
+        assert (journal.find(record(1).serial) or record(1)).is_ended
         journal.close()
 
     def test_damaged_with_what_was_written_last(self, path: str, clock: Clock, tmp_path: Path) -> None:
@@ -496,10 +517,10 @@ class OnDiskTests:
         Path(f"{path}-wal").write_bytes(log)
         with capturedLogs() as logs:
             journal = Journal(path, clock.seconds)
-        assert events(logs) == ["journal.damaged"]
+        assert events(logs) == ["journal.damaged", "journal.salvaged"]
         kept = [part.read_bytes() for part in tmp_path.glob("*.damaged-*")]
         assert any(b"the last words" in each for each in kept)
-        assert journal.find(record(1000).serial) is None
+        assert journal.find(record(1000).serial) == record(1000, params=b"the last words")
         journal.close()
 
     def test_damaged_and_immovable(self, path: str, clock: Clock, tmp_path: Path) -> None:
@@ -561,19 +582,38 @@ class OnDiskTests:
         assert journal.find(record().serial) == record()
         journal.close()
 
-    def test_locked_by_another(self, journal: Journal, path: str) -> None:
-        """While another process holds the file, a change is given up rather than waited for; what is read is good."""
+    def test_locked_by_another(self, journal: Journal, path: str, clock: Clock) -> None:
+        """While another process holds the file changes wait, without waiting for them; what is read is good."""
         journal.keep(record(1), START)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with capturedLogs() as logs:
-            journal.keep(record(2), START)
+            journal.keep(record(2, params=SECRET), START)
+            journal.subscribe(record(2).serial, "a:1")
+            journal.end(record(1).serial, START)
         assert events(logs) == ["journal.failed"]
+        assert SECRET.decode() not in repr(journal.__dict__)
         assert journal.find(record(1).serial) == record(1)
         other.execute("ROLLBACK")
         other.close()
-        journal.keep(record(2), START)
-        assert journal.find(record(2).serial) == record(2)
+        clock.advance(RETRY_S)
+        with capturedLogs() as logs:
+            journal.settle()
+        assert events(logs) == ["journal.settled"]
+        assert journal.find(record(2).serial) == record(2, params=SECRET, uris=("a:1",))
+        assert (journal.find(record(1).serial) or record(1)).is_ended
+
+    def test_locked_to_the_end(self, journal: Journal, path: str) -> None:
+        """What waited is written when the gateway ends, if it can be by then."""
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        journal.keep(record(1), START)
+        other.execute("ROLLBACK")
+        other.close()
+        journal.close()
+        again = Journal(path, lambda: 0.0)
+        assert again.find(record(1).serial) == record(1)
+        again.close()
 
     def test_locked_at_the_start(self, path: str, clock: Clock) -> None:
         """A gateway that starts while another one writes is not put off: the records are there."""
