@@ -6,6 +6,19 @@ import os
 import resource
 import sys
 
+MALLINFO2 = (
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",  # bytes of large blocks, which are mapped by themselves
+    "usmblks",
+    "fsmblks",
+    "uordblks",  # bytes of all other blocks in use
+    "fordblks",
+    "keepcost",
+)
+
 
 def resident_bytes() -> int:
     """The resident set of this process in bytes; its peak where the system does not tell the present value."""
@@ -15,6 +28,24 @@ def resident_bytes() -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, the others KiB
+
+
+def allocated_bytes() -> int:
+    """How much of this process's memory is in use, as far as the C library gave it out; 0 where it does not tell."""
+    import ctypes  # see `give_back`
+
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if tell is None:
+        return 0
+
+    class Told(ctypes.Structure):
+        """The ``struct mallinfo2`` of glibc."""
+
+        _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO2]
+
+    tell.restype = Told
+    told = tell()
+    return int(told.uordblks + told.hblkhd)
 
 
 def give_back() -> None:
