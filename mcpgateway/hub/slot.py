@@ -239,7 +239,8 @@ class Slot:
         session.slot = None
         self.sessions.pop(session, None)
         self.subscriptions.release(session)
-        if self.shared and not any(each.level == self.level for each in self.sessions):
+        is_quieter = self.level == session.level and all(each.level != self.level for each in self.sessions)
+        if self.shared and is_quieter:
             self._tune()
 
     def _give_up(self, uri: str) -> None:
