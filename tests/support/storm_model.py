@@ -158,6 +158,7 @@ class World:
     def killed(self) -> None:
         """The gateway is about to be killed: what is under way may be lost."""
         self.epoch += 1
+        self.counts["kills"] += 1
         self.questions.clear()
         for each in self.members:
             each.interrupted()
