@@ -6,8 +6,8 @@ import asyncio
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from math import inf
 from pathlib import Path
 from random import Random
@@ -28,7 +28,7 @@ WEATHER = [sys.executable, "-I", "-S", str(ROOT / "tests" / "servers" / "weather
 HANDS = 2  # calls that a session has under way at a time
 ABANDONED = 8  # sessions that are left behind before the first of them is cleaned up
 RESTART_EVERY_S = 3.0
-RESTARTS = 4  # at least, however slow they are
+PATIENCE_S = 120  # how much longer a storm blows while something is missing
 TOOLS = 11  # that the server lists
 MANY, MUCH = (
     12,
@@ -70,15 +70,17 @@ def free_port(random: Random) -> int:
 class Storm:
     """One storm against one gateway.
 
-    :ivar until: when the last new work is begun.
+    :ivar wanted: what has to happen in it, and how often; it blows on until then, on a slow machine for longer.
+    :ivar over: no new work is begun.
     """
 
     gateway: Gateway
     seed: str
     places: int
     seconds: float
+    wanted: Mapping[str, int]
     world: World = field(init=False)
-    until: float = field(init=False, default=0.0)
+    over: asyncio.Event = field(init=False, factory=asyncio.Event)
     sessions: list[Session] = field(init=False, factory=list)
     abandoned: list[Session] = field(init=False, factory=list)
     url: str = field(init=False, default="")
@@ -88,25 +90,28 @@ class Storm:
         clock = asyncio.get_running_loop().time
         self.url = self.gateway.url
         self.world = World(clock)
-        self.until = clock() + self.seconds
-        places = [
-            asyncio.create_task(self._guarded(self._place(nth), f"place {nth}")) for nth in range(self.places)
-        ]
+        works = [(self._place(nth), f"place {nth}") for nth in range(self.places)]
+        tasks = [asyncio.create_task(self._guarded(*each)) for each in [*works, (self._end(), "its end")]]
         if restarts:
             await self._guarded(self._restarts(), "restarts")
-        await asyncio.gather(*places)
-        self.world.counts["sessions that went on"] = sum(
-            each.resets[CHANGED] > 0 for each in self.world.members
-        )
+        await asyncio.gather(*tasks)
         await self._guarded(self._calm(), "the calm after the storm")
         await self._guarded(self._clean_up(), "cleaning up")
         for each in self.world.members:
             each.last_words()
         return self.world
 
-    def missing(self, kinds: tuple[str, ...]) -> list[str]:
-        """Which of these things have not happened."""
-        return [kind for kind in kinds if not self.world.counts[kind]]
+    async def _end(self) -> None:
+        await asyncio.sleep(self.seconds)
+        for _ in range(PATIENCE_S):
+            if self.missing:
+                await asyncio.sleep(1)
+        self.over.set()
+
+    @property
+    def missing(self) -> list[str]:
+        """What has not happened often enough."""
+        return [kind for kind, least in self.wanted.items() if self.world.counts[kind] < least]
 
     async def _guarded(self, work: Any, what: str) -> None:
         try:
@@ -119,7 +124,7 @@ class Storm:
     @property
     def is_blowing(self) -> bool:
         """Whether new work is begun."""
-        return self.world.clock() < self.until
+        return not self.over.is_set()
 
     def others(self) -> list[Session]:
         """The sessions that live."""
@@ -128,8 +133,6 @@ class Storm:
     async def _restarts(self) -> None:
         while self.is_blowing:
             await asyncio.sleep(RESTART_EVERY_S)
-            if self.world.kills < RESTARTS:
-                self.until = max(self.until, self.world.clock() + RESTART_EVERY_S)
             await asyncio.gather(*(each.settled(BACK) for each in self.sessions))
             self.world.killed()
             await asyncio.to_thread(self.gateway.kill)
@@ -153,10 +156,10 @@ class Storm:
             await self._live(session)
 
     async def _live(self, session: Session) -> None:
-        random, clock = session.random, self.world.clock
-        stays_s = min(random.uniform(3, 15), self.until - clock())
+        random = session.random
         hands = [session.spawn(Hand(self, session, nth).work) for nth in range(HANDS)]
-        await asyncio.sleep(max(0, stays_s))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), random.uniform(3, 15))
         session.is_leaving = True
         manner = (
             random.choice(("politely", "politely", "in a hurry", "silently")) if self.is_blowing else "not"
@@ -524,37 +527,40 @@ def value_of(result: Any) -> Any:
     return json.loads(text_of({"result": result}))
 
 
-INGREDIENTS = (
-    "notifications/progress",
-    "notifications/message",
-    "notifications/resources/updated",
-    "notifications/tools/list_changed",
-    "elicitation/create",
-    "sampling/createMessage",
-    "roots/list",
-    "answered questions",
-    "lies",
-    "cancelled",
-    "calls cancelled",
-    "notifications/cancelled",
-    "subscribe",
-    "unsubscribe",
-    "setLevel",
-    "dropped calls",
-    "resumed calls",
-    "dropped streams",
-    "resumed streams",
-    "heard later",
-    "replaced streams",
-    "held streams",
-    "held answers",
-    "left politely",
-    "left in a hurry",
-    "left silently",
-)
-"""What makes a storm: it proves nothing where one of these is missing."""
+INGREDIENTS = {
+    "notifications/progress": 100,
+    "notifications/message": 100,
+    "notifications/resources/updated": 100,
+    "notifications/tools/list_changed": 100,
+    "elicitation/create": 10,
+    "sampling/createMessage": 10,
+    "roots/list": 10,
+    "answered questions": 30,
+    "lies": 10,
+    "calls cancelled": 10,
+    "notifications/cancelled": 1,
+    "subscribe": 10,
+    "unsubscribe": 10,
+    "setLevel": 10,
+    "resumed calls": 10,
+    "resumed streams": 10,
+    "heard later": 10,
+    "replaced streams": 5,
+    "held streams": 5,
+    "held answers": 5,
+    "left politely": 1,
+    "left in a hurry": 1,
+    "left silently": 1,
+}
+"""What makes a storm: it proves little where one of these is missing."""
 
-LOSSES = ("calls lost", "calls known to be lost", "resets", "sessions that went on")
+LOSSES = {
+    "kills": 4,
+    "calls lost": 1,
+    "calls known to be lost": 1,
+    "resets": 100,
+    "sessions that went on": 50,
+}
 """What a storm with restarts has besides."""
 
 WEIGHTS = {

@@ -494,6 +494,7 @@ class Member:
     def _hears_reset(self, method: str) -> None:
         self.resets[method] += 1
         self.world.counts["resets"] += 1
+        self.world.counts["sessions that went on"] += self.resets.total() == 1
         kills = self.world.kills - self.born_after
         if self.resets[method] > kills:
             self.complain(f"heard {self.resets[method]} times {method} without a change, after {kills} kills")
