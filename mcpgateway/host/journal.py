@@ -11,7 +11,9 @@ are written before the next one that can be, at `Journal.settle`, and at the end
 
 # Note [The floor]
 The records of ended sessions keep a signature alone from reviving one.  When there are too many of them the oldest go,
-and the floor rises: ids issued up to it are good only while they are on record themselves.
+and the floor rises: ids issued up to it are good only while they are on record themselves.  Where the records are lost
+and nothing can be read of them, the floor stays low: a session that was ended and comes back does no harm to anybody,
+and many clients cannot begin a new one when theirs is unknown.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ URIS_LIMIT = 1000  # subscriptions of one session
 URIS_BYTES_LIMIT = 256 * 1024  # of one session's subscriptions
 OWED_LIMIT = 1000  # changes that wait until the file can be written again
 RETRY_S = 1.0
+OPENING_S, BUSY_MS = 2.0, 100  # how long another gateway of the same home may keep us waiting
 PAGES_LIMIT = 16_384  # of 4 KiB
 PRUNE_EVERY = 1000  # new sessions
 VERDICT_S = 7 * 24 * 3600  # how long it is believed what was found out about a server
@@ -111,7 +114,7 @@ class Journal:
                     return self._salvaged(_connect(path), aside)
         except OSError as why:
             self._complain(why)
-        return _connect(":memory:")
+        return self._salvaged(_connect(":memory:"), path)
 
     def _salvaged(self, file: sqlite3.Connection, damaged: str) -> sqlite3.Connection:
         """Copy what can still be read, and return the new file."""
@@ -122,7 +125,7 @@ class Journal:
         (count,) = file.execute("SELECT COUNT(*) FROM sessions").fetchone()
         if count:
             self.log.info(
-                "{count} sessions were saved from {damaged}",
+                "{count} sessions were read from {damaged}",
                 event="journal.salvaged",
                 count=count,
                 damaged=damaged,
@@ -142,8 +145,9 @@ class Journal:
         ).fetchone()
         if row is None:
             return None
-        uris = self._file.execute("SELECT uri FROM subscriptions WHERE serial = ?", (serial,)).fetchall()
         server, principal, version, params, level, owner, ended = row
+        found = self._file.execute("SELECT uri FROM subscriptions WHERE serial = ?", (serial,))
+        uris = found.fetchall() if not ended else []
         return SessionRecord(
             serial,
             server,
@@ -180,7 +184,7 @@ class Journal:
         """A session has subscribed to a resource."""
         self._write(
             "INSERT OR IGNORE INTO subscriptions SELECT ?1, ?2 WHERE"
-            " (SELECT COUNT(*) < ?3 AND TOTAL(LENGTH(uri)) < ?4 FROM subscriptions WHERE serial = ?1)"
+            " (SELECT COUNT(*) < ?3 AND TOTAL(LENGTH(CAST(uri AS BLOB))) < ?4 FROM subscriptions WHERE serial = ?1)"
             " AND NOT EXISTS (SELECT 1 FROM sessions WHERE serial = ?1 AND ended = 1)",
             serial,
             uri,
@@ -246,6 +250,10 @@ class Journal:
         )
         return int(row[0]) if row is not None else 0
 
+    def _raise_floor(self, floor: int) -> None:
+        self.floor = floor
+        self._write("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", floor)
+
     def _prune(self, live: int, ended: int) -> None:
         with _transaction(self._file):
             self._file.execute(
@@ -259,9 +267,8 @@ class Journal:
             ).fetchone()
             if edge is None:
                 return
-            self.floor = max(self.floor, int(edge[0]))
+            self._raise_floor(max(self.floor, int(edge[0])))
             self._file.execute("DELETE FROM sessions WHERE ended = 1 AND issued <= ?", (self.floor,))
-            self._file.execute("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", (self.floor,))
 
     def _write(self, statement: str, *values: Any) -> None:
         change = _Change(statement, values)
@@ -272,10 +279,12 @@ class Journal:
     def _done(self, change: _Change) -> bool:
         try:
             self._execute(change)
-        except sqlite3.Error as why:
+        except sqlite3.OperationalError as why:
             self._complain(why)
             self._retry_at = self._now() + RETRY_S
             return False
+        except sqlite3.Error as why:
+            self._complain(why)  # trying again would not help, and hold up the others
         return True
 
     def _execute(self, change: _Change) -> None:
@@ -290,6 +299,9 @@ class Journal:
 
     def _make_room(self) -> bool:
         """Give up what is largest and least: one session's subscriptions, else the older half of the sessions."""
+        (pages,) = self._file.execute("PRAGMA page_count").fetchone()
+        if pages < PAGES_LIMIT * 0.9:
+            return False  # it is the disk that is full
         largest = self._file.execute(
             "SELECT serial FROM subscriptions GROUP BY serial ORDER BY SUM(LENGTH(uri)) DESC LIMIT 10"
         ).fetchall()
@@ -374,8 +386,7 @@ def _connect(path: str) -> sqlite3.Connection:
         # SQLite gives its two side files the mode of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         os.chmod(path, 0o600)
-    # A tenth of a second is how long another gateway of the same home may keep us waiting.
-    file = sqlite3.connect(path, timeout=0.1, isolation_level=None, cached_statements=16)
+    file = sqlite3.connect(path, timeout=OPENING_S, isolation_level=None, cached_statements=16)
     try:
         found = int(file.execute("PRAGMA user_version").fetchone()[0])
         if found > FORMAT:
@@ -393,6 +404,7 @@ def _connect(path: str) -> sqlite3.Connection:
         ):  # else there is nothing to write, and no need to wait for another gateway that does
             file.executescript(SCHEMA)
             file.execute(f"PRAGMA user_version = {FORMAT}")
+        file.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     except BaseException:
         file.close()
         raise

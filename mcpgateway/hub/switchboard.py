@@ -156,8 +156,22 @@ class Switchboard:
         )
 
     def _begun(self, hello: Raw, session: Session, message: Message) -> tuple[Session, Raw]:
-        self.sessions.remember(session, legacy.recorded_params(message.params, PARAMS_LIMIT))
+        self.sessions.remember(session, self._recorded(session, message))
         return session, hello
+
+    def _recorded(self, session: Session, message: Message) -> bytes:
+        if message.params is None:
+            return b""
+        whole = jsonrpc.encode(message.params)
+        if len(whole) <= PARAMS_LIMIT:
+            return whole
+        self.log.info(
+            "a client of {server} said {size} bytes at initialize, and only what matters most is on record",
+            event="session.shortened",
+            server=session.server.name,
+            size=len(whole),
+        )
+        return legacy.essential_params(message.params, PARAMS_LIMIT)
 
     def _not_begun(self, why: Any, session: Session) -> Any:
         self.end(session, "its server could not be started")

@@ -44,23 +44,22 @@ def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> d
     return chosen
 
 
-def recorded_params(params: Envelope | None, limit: int) -> bytes:
-    """The ``initialize`` parameters of a client as they are kept: whole, or what `session_params` needs of them.
+def essential_params(params: Envelope, limit: int) -> bytes:
+    """What `session_params` needs of a client's ``initialize`` parameters that are too long to be kept whole.
 
-    :param limit: bytes; longer ones lose their extensions first, then whatever else is bulky.
+    :param limit: bytes; extensions go first, then capabilities that nobody knows, then the details of the others.
     """
-    whole = jsonrpc.encode(params) if params is not None else b""
-    if params is None or len(whole) <= limit:
-        return whole
     info, offers = _members(params, "clientInfo"), _members(params, "capabilities")
     named = {
         key: value[:NAME_LIMIT] for key in ("name", "version") if isinstance(value := info.get(key), str)
     }
+    known = {key: value for key, value in offers.items() if key in CLIENT_CAPABILITIES}
+    bare: dict[str, Any] = {key: {} for key in known}
     plain = {key: value for key, value in offers.items() if key not in ("experimental", "extensions")}
-    bare: dict[str, Any] = {key: {} for key in plain if key in CLIENT_CAPABILITIES}
     version = {"protocolVersion": requested_version(params) or LATEST_LEGACY}
-    for capabilities_kept in (plain, bare):
-        kept = bytes(jsonrpc.raw({**version, "clientInfo": named, "capabilities": capabilities_kept}))
+    kept = b""
+    for chosen in (plain, known, bare):
+        kept = bytes(jsonrpc.raw({**version, "clientInfo": named, "capabilities": chosen}))
         if len(kept) <= limit:
             break
     return kept

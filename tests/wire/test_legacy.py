@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mcpgateway.errors import HandshakeFailed
 from mcpgateway.wire import jsonrpc, legacy
@@ -95,18 +93,8 @@ class RevisionTests:
         assert not is_legacy(b"2026-07-28")
 
 
-class RecordedParamsTests:
-    """What is kept of a client's ``initialize`` parameters."""
-
-    @given(st.dictionaries(st.text(max_size=9), st.integers() | st.text(max_size=9), max_size=4))
-    def test_whole(self, params: dict[str, Any]) -> None:
-        """As they are, where they are not too long."""
-        envelope = {key: jsonrpc.raw(value) for key, value in params.items()}
-        assert json.loads(legacy.recorded_params(envelope, 10_000)) == params
-
-    def test_nothing(self) -> None:
-        """Nothing of nothing."""
-        assert legacy.recorded_params(None, 100) == b""
+class EssentialParamsTests:
+    """What is kept of a client's long ``initialize`` parameters."""
 
     @pytest.mark.parametrize("bulky", ["experimental", "extensions"])
     def test_extensions_go_first(self, bulky: str) -> None:
@@ -119,7 +107,7 @@ class RecordedParamsTests:
             "capabilities": {**offers, bulky: {"pad": "x" * 5000}},
             "_meta": {"pad": "x" * 5000},
         }
-        kept = json.loads(legacy.recorded_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000))
+        kept = json.loads(legacy.essential_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000))
         assert kept == {
             "protocolVersion": "2025-06-18",
             "clientInfo": {"name": "c", "version": "1"},
@@ -130,13 +118,19 @@ class RecordedParamsTests:
         """That they are offered is kept at least; strangers are not."""
         offers = {"roots": {"pad": "x" * 5000}, "strange": {"pad": "x" * 5000}}
         params = {"capabilities": offers, "clientInfo": {"name": "n" * 5000}}
-        kept = legacy.recorded_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000)
+        kept = legacy.essential_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000)
         assert json.loads(kept)["capabilities"] == {"roots": {}}
         assert len(kept) < 1000
+
+    def test_strangers_that_are_bulky(self) -> None:
+        """They go before the details of what is known."""
+        offers = {"roots": {"listChanged": True}, "strange": {"pad": "x" * 5000}}
+        kept = legacy.essential_params({"capabilities": jsonrpc.raw(offers)}, 1000)
+        assert json.loads(kept)["capabilities"] == {"roots": {"listChanged": True}}
 
     @pytest.mark.parametrize("value", [5, None, ["x"]])
     def test_nonsense(self, value: Any) -> None:
         """Members of another kind are left out."""
         params = {"capabilities": value, "clientInfo": value, "protocolVersion": value, "pad": "x" * 2000}
-        kept = json.loads(legacy.recorded_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000))
+        kept = json.loads(legacy.essential_params({k: jsonrpc.raw(v) for k, v in params.items()}, 1000))
         assert (kept["capabilities"], kept["clientInfo"]) == ({}, {})
