@@ -122,7 +122,7 @@ class Siblings:
             "it could not be found out whether {server} can be shared by all clients: {why}",
             event="sibling.failed",
             server=server.name,
-            why=str(why.value),
+            why=why.value if why.check(GatewayError) else f"no answer within {PATIENCE_S:g} s",
         )
 
     def _done(self, _: object, server: ServerSpec, sibling: Slot) -> None:
