@@ -127,7 +127,7 @@ class Switchboard:
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
     ) -> Deferred[tuple[Session, Raw]]:
-        """Begin a session; fires with it and the ``InitializeResult`` for its client.
+        """Begin a session; fires with it and the ``InitializeResult`` for its client. Not on record yet.
 
         :raise GatewayError: (through the Deferred) the server could not be started, or the gateway is stopping.
         """
@@ -151,13 +151,11 @@ class Switchboard:
         session.owner = owner
         slot = self.pool.slot_for(session)
         answer = slot.greet().addCallback(legacy.hello_for, version)
-        return answer.addCallbacks(
-            self._begun, self._not_begun, callbackArgs=(session, message), errbackArgs=(session,)
-        )
+        return answer.addCallbacks(lambda hello: (session, hello), self._not_begun, errbackArgs=(session,))
 
-    def _begun(self, hello: Raw, session: Session, message: Message) -> tuple[Session, Raw]:
+    def put_on_record(self, session: Session, message: Message) -> None:
+        """Keep what a client has said at ``initialize``; best just after its answer has left."""
         self.sessions.remember(session, self._recorded(session, message))
-        return session, hello
 
     def _recorded(self, session: Session, message: Message) -> bytes:
         if message.params is None:

@@ -216,10 +216,12 @@ class McpDoor:
         if exchange.gone:
             self._switchboard.end(session, "its client did not wait for it")
             return
-        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello}
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
+        # The client does not wait for the disk: until then its id is good by its signature.
+        self._switchboard.put_on_record(session, message)
+        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
 
     def _not_begun(self, why: Failure, exchange: Any, message: Message) -> None:
         error = why.value
