@@ -2,7 +2,7 @@
 
 # Note [What a kill leaves]
 A change is handed to the operating system before anybody is told of it (write-ahead log, one transaction each, about
-35 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
+45 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
 seconds may be missing, and signed ids make up for that.
 
 # Note [What cannot be written now]
