@@ -134,8 +134,7 @@ class Journal:
 
     def find(self, serial: bytes) -> SessionRecord | None:
         """What is on record of a session."""
-        if self._owed:
-            self.settle()
+        self.settle()
         return self._try(lambda: self._find(serial), None)
 
     def _find(self, serial: bytes) -> SessionRecord | None:
@@ -250,10 +249,6 @@ class Journal:
         )
         return int(row[0]) if row is not None else 0
 
-    def _raise_floor(self, floor: int) -> None:
-        self.floor = floor
-        self._write("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", floor)
-
     def _prune(self, live: int, ended: int) -> None:
         with _transaction(self._file):
             self._file.execute(
@@ -267,8 +262,10 @@ class Journal:
             ).fetchone()
             if edge is None:
                 return
-            self._raise_floor(max(self.floor, int(edge[0])))
-            self._file.execute("DELETE FROM sessions WHERE ended = 1 AND issued <= ?", (self.floor,))
+            floor = max(self.floor, int(edge[0]))
+            self._file.execute("DELETE FROM sessions WHERE ended = 1 AND issued <= ?", (floor,))
+            self._file.execute("INSERT OR REPLACE INTO facts VALUES ('floor', ?)", (floor,))
+        self.floor = floor
 
     def _write(self, statement: str, *values: Any) -> None:
         change = _Change(statement, values)
@@ -308,18 +305,18 @@ class Journal:
         (live,) = self._file.execute("SELECT COUNT(*) FROM sessions WHERE ended = 0").fetchone()
         if largest:
             self._file.executemany("DELETE FROM subscriptions WHERE serial = ?", largest)
+            what = f"the subscriptions of {len(largest)} sessions"
         elif live:
             # Those that go can come back by their ids alone.
             self._prune(live // 2, ENDED_LIMIT // 2)
+            what = f"{live - live // 2} sessions"
         else:
             return False
         self.log.warn(
             "{path} is full: {what} are on record no more",
             event="journal.full",
             path=self._path,
-            what=f"the subscriptions of {len(largest)} sessions"
-            if largest
-            else f"{live - live // 2} sessions",
+            what=what,
         )
         return True
 
@@ -399,9 +396,8 @@ def _connect(path: str) -> sqlite3.Connection:
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute("PRAGMA cache_size = -256")
         file.execute(f"PRAGMA max_page_count = {PAGES_LIMIT}")
-        if (
-            found < FORMAT
-        ):  # else there is nothing to write, and no need to wait for another gateway that does
+        if found < FORMAT:
+            # Else there is nothing to write, and no need to wait for another gateway that does.
             file.executescript(SCHEMA)
             file.execute(f"PRAGMA user_version = {FORMAT}")
         file.execute(f"PRAGMA busy_timeout = {BUSY_MS}")

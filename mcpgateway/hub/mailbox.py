@@ -28,9 +28,7 @@ class Mailbox:
         self.stream: Any = None
         self.lost = 0
         self._waiting: dict[Hashable, bytes] = {}
-        self._on_lost: dict[
-            Hashable, Callable[[], None]
-        ] = {}  # by key, for the few whose loss matters to somebody
+        self._on_lost: dict[Hashable, Callable[[], None]] = {}  # for the few whose loss matters to somebody
         self._unnamed: deque[Hashable] = deque()  # the keys given to messages without one, in their order
         self._size = 0
 

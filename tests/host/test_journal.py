@@ -371,6 +371,19 @@ class BoundTests:
         assert journal.floor == floor
         journal.close()
 
+    def test_the_floor_rises_with_its_record_or_not_at_all(self, clock: Clock) -> None:
+        """Where it cannot be put on record, it stays, and so do those it would stand for."""
+        journal = Journal(":memory:", clock.seconds)
+        for number in range(5):
+            journal.end(record(number).serial, START + number)
+        journal._file.execute(
+            "CREATE TEMP TRIGGER full BEFORE INSERT ON facts BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+        with pytest.raises(sqlite3.Error, match="no room"):
+            journal._prune(0, 2)
+        assert journal.floor == 0
+        assert all((journal.find(record(number).serial) or record()).is_ended for number in range(5))
+
     def test_a_full_file(self) -> None:
         """When the file is full the sessions that have been silent for longest make room, and the log says so."""
         clock = Clock()
