@@ -31,7 +31,7 @@ from mcpgateway.hub.tasks import related
 from mcpgateway.interfaces import Call, ISlotListener
 from mcpgateway.rules import audience
 from mcpgateway.rules.questions import refusal
-from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 ELICITATIONS_LIMIT = 1000  # of one child
@@ -184,7 +184,7 @@ class Notices:
             if slot.shared:
                 self._moved(slot, f"it asked {method}")
             raise UnknownMethod(f"Method not found: {method} (no client offers it)")
-        params = _params(message)
+        params = peek.mapping(message, "params")
         no = refusal(method, params, self._sessions.capabilities_of(session))
         if no is not None:
             raise QuestionRefused(*no)
@@ -240,16 +240,4 @@ def _sent_elsewhere(slot: Slot, elicitation: dict[str, Any], session: Session) -
 
 
 def _text(message: Envelope, name: str) -> str | None:
-    try:
-        params = jsonrpc.read_object(message["params"], "params")
-        return jsonrpc.read_string(params[name], name, jsonrpc.URI_LIMIT)
-    except (KeyError, GatewayError):
-        return None
-
-
-def _params(message: Envelope) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = jsonrpc.value(message["params"], dict)
-    except (KeyError, GatewayError):
-        return {}
-    return found
+    return peek.text(peek.members(message, "params"), name, jsonrpc.URI_LIMIT)

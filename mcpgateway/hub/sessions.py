@@ -21,7 +21,7 @@ from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
 from mcpgateway.interfaces import ISessionStore, SessionRecord
 from mcpgateway.rules.audience import DEFAULT_LEVEL
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import can_resume
 from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
@@ -228,10 +228,7 @@ class Sessions:
         if params is None and session.issued is not None:
             record = self.store.find(session.issued.serial)
             params = _params(record) if record is not None else None
-        try:
-            return dict(jsonrpc.value((params or {})["capabilities"], dict))
-        except (KeyError, GatewayError):
-            return {}
+        return peek.mapping(params, "capabilities")
 
     def remember(self, session: Session, params: bytes = b"") -> None:
         """Put on record what a session is."""

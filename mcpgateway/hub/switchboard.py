@@ -33,7 +33,7 @@ from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
 from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
-from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
@@ -135,7 +135,9 @@ class Switchboard:
             raise ShuttingDown("the gateway is stopping")
         if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
             raise UnsupportedVersion(UNSUPPORTED)
-        if self.pool.is_open_question(server) and _offers_something(message):
+        if self.pool.is_open_question(server) and offers_something(
+            peek.mapping(message.params, "capabilities")
+        ):
             found = self._siblings.find_out(server)
             return found.addCallback(lambda _: self._begin(server, principal, message, owner))
         return maybeDeferred(self._begin, server, principal, message, owner)
@@ -273,10 +275,9 @@ class Switchboard:
             raise ShuttingDown("the gateway is stopping")
         if not call.session.id:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        try:
-            uri = jsonrpc.read_string((message.params or {})["uri"], "params.uri", jsonrpc.URI_LIMIT)
-        except (KeyError, GatewayError):
-            raise InvalidParams('Invalid params: "uri" must be a string') from None
+        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+        if uri is None:
+            raise InvalidParams('Invalid params: "uri" must be a string')
         self.pool.slot_for(call.session).subscriptions.submit(call, message, uri)
 
     def _learn(self, call: Call, message: Message) -> None:
@@ -292,11 +293,8 @@ class Switchboard:
         self._forward(call, message)
 
     def _owns_task(self, call: Call, message: Message) -> bool:
-        try:
-            task = jsonrpc.read_string((message.params or {})["taskId"], "params.taskId")
-        except (KeyError, GatewayError):
-            return False
         session: Session = call.session
+        task = peek.text(message.params, "taskId")
         return session.slot is not None and session.slot.tasks.is_of(session, task)
 
     # Notifications and answers
@@ -354,13 +352,6 @@ class Switchboard:
         return self.pool.close()
 
 
-def _offers_something(message: Message) -> bool:
-    try:
-        return offers_something(jsonrpc.value((message.params or {})["capabilities"], dict))
-    except (KeyError, GatewayError):
-        return False
-
-
 def _pong(call: Call, message: Message) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
@@ -370,17 +361,12 @@ def _refuse_modern(call: Call, message: Message) -> None:
 
 
 def _level_of(message: Message) -> str:
-    try:
-        level = jsonrpc.read_string((message.params or {})["level"], "level")
-    except (KeyError, GatewayError):
-        level = ""
-    if level not in audience.LEVELS:
+    level = peek.text(message.params, "level")
+    if level is None or level not in audience.LEVELS:
         raise InvalidParams(f"Invalid params: level must be one of {', '.join(audience.LEVELS)}")
     return level
 
 
 def _reason(message: Message) -> str:
-    try:
-        return jsonrpc.read_string((message.params or {})["reason"], "reason")
-    except (KeyError, GatewayError):
-        return "cancelled by the client"
+    reason = peek.text(message.params, "reason")
+    return "cancelled by the client" if reason is None else reason

@@ -9,7 +9,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 LIMIT = 10_000  # tasks of one child; the oldest are forgotten
@@ -45,10 +45,7 @@ class Tasks:
 
     def learn(self, call: Call, reply: Envelope) -> None:
         """Read a reply that may have begun a task."""
-        try:
-            identifier = _task_id(jsonrpc.read_object(reply["result"], "result")["task"])
-        except (KeyError, GatewayError):
-            return
+        identifier = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
         if identifier is None:
             return
         session: Session = call.session
@@ -93,20 +90,13 @@ class Tasks:
 
 
 def _task_id(task: Raw) -> str | None:
-    try:
-        return jsonrpc.read_string(jsonrpc.read_object(task, "task")["taskId"], "taskId")
-    except (KeyError, GatewayError):
-        return None
+    return peek.text(peek.members({"task": task}, "task"), "taskId")
 
 
 def related(message: Envelope) -> str | None:
     """The task that a message says it belongs to."""
-    try:
-        params = jsonrpc.read_object(message["params"], "params")
-        meta = jsonrpc.read_object(params["_meta"], "_meta")
-        return _task_id(meta[RELATED])
-    except (KeyError, GatewayError):
-        return None
+    meta = peek.members(peek.members(message, "params"), "_meta")
+    return peek.text(peek.members(meta, RELATED), "taskId")
 
 
 @define(eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError, HandshakeFailed
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
@@ -49,7 +49,7 @@ def essential_params(params: Envelope, limit: int) -> bytes:
 
     :param limit: bytes; extensions go first, then capabilities that nobody knows, then the details of the others.
     """
-    info, offers = _members(params, "clientInfo"), _members(params, "capabilities")
+    info, offers = peek.mapping(params, "clientInfo"), peek.mapping(params, "capabilities")
     named = {
         key: value[:NAME_LIMIT] for key in ("name", "version") if isinstance(value := info.get(key), str)
     }
@@ -65,13 +65,6 @@ def essential_params(params: Envelope, limit: int) -> bytes:
     return kept
 
 
-def _members(params: Envelope, name: str) -> dict[str, Any]:
-    try:
-        return dict(jsonrpc.value(params[name], dict))
-    except (KeyError, GatewayError):
-        return {}
-
-
 def asking_params(version: str, capabilities: dict[str, Any]) -> dict[str, Any]:
     """The ``initialize`` parameters for a child that is to show what it does with these client capabilities."""
     return shared_params(version) | {"capabilities": capabilities}
@@ -79,12 +72,7 @@ def asking_params(version: str, capabilities: dict[str, Any]) -> dict[str, Any]:
 
 def requested_version(params: Envelope | None) -> str | None:
     """The revision a client asks for, or None."""
-    if not params or "protocolVersion" not in params:
-        return None
-    try:
-        return jsonrpc.read_string(params["protocolVersion"], "params.protocolVersion")
-    except GatewayError:
-        return None
+    return peek.text(params, "protocolVersion")
 
 
 def check_hello(reply: Envelope) -> Envelope:
@@ -108,10 +96,7 @@ def check_hello(reply: Envelope) -> Envelope:
 
 def capabilities(hello: Envelope) -> Envelope:
     """The first level of a server's capabilities; empty where it declared none that can be read."""
-    try:
-        return jsonrpc.read_object(hello["capabilities"], "capabilities")
-    except (KeyError, GatewayError):
-        return {}
+    return peek.members(hello, "capabilities")
 
 
 def hello_for(hello: Envelope, version: str) -> Raw:
@@ -122,19 +107,14 @@ def hello_for(hello: Envelope, version: str) -> Raw:
 def changing_lists(hello: Envelope) -> list[str]:
     """The notifications by which a server says that one of its lists has changed, as far as it declared them."""
     declared = capabilities(hello)
-    found = []
-    for kind in ("tools", "prompts", "resources"):
-        try:
-            if jsonrpc.value(declared[kind], dict).get("listChanged") is True:
-                found.append(f"notifications/{kind}/list_changed")
-        except (KeyError, GatewayError):
-            continue
-    return found
+    return [
+        f"notifications/{kind}/list_changed"
+        for kind in ("tools", "prompts", "resources")
+        if peek.mapping(declared, kind).get("listChanged") is True
+    ]
 
 
 def error_text(raw: Raw) -> str:
     """The sentence in a server's error."""
-    try:
-        return jsonrpc.read_string(jsonrpc.read_object(raw, "error")["message"], "message")
-    except (KeyError, GatewayError):
-        return "no reason given"
+    sentence = peek.text(peek.members({"error": raw}, "error"), "message")
+    return "no reason given" if sentence is None else sentence

@@ -25,7 +25,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.access import Reach
-from mcpgateway.wire import jsonrpc, sse
+from mcpgateway.wire import jsonrpc, peek, sse
 from mcpgateway.wire.jsonrpc import Kind, Message
 from mcpgateway.wire.revisions import has_batches, is_legacy
 
@@ -298,11 +298,7 @@ def _said_owner(exchange: Any, message: Message) -> int | None:
     if exchange.caller.reach is Reach.REMOTE:
         return None
     header = exchange.headers.get(b"x-client-pid")
-    try:
-        info = jsonrpc.read_object((message.params or {})["clientInfo"], "clientInfo")
-        said = jsonrpc.integer(info.get("pid"))
-    except (KeyError, GatewayError):
-        said = None
+    said = jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
     if header is not None and header.isdigit() and len(header) <= 10:
         said = int(header)
     return said if said is not None and 0 < said < PID_LIMIT else None
