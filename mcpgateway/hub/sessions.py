@@ -100,7 +100,7 @@ class Session:
 
 
 @frozen
-class _Recalled:
+class Recalled:
     """What is known of a session that is not in use."""
 
     issued: Issued
@@ -169,9 +169,10 @@ class Sessions:
 
     def knows(self, identifier: bytes, server: ServerSpec, principal: str) -> bool:
         """Whether an id that is not in use is one of ours, was issued to this principal, and has not ended."""
-        return self._recall(identifier, server, principal) is not None
+        return self.recall(identifier, server, principal) is not None
 
-    def _recall(self, identifier: bytes, server: ServerSpec, principal: str) -> _Recalled | None:
+    def recall(self, identifier: bytes, server: ServerSpec, principal: str) -> Recalled | None:
+        """What an id that `knows` would take says, and what is on record of its session; None of any other."""
         issued = self._ids.read(identifier)
         if issued is None or identifier in self._by_id or not issued.is_for(server.name, principal):
             return None
@@ -181,18 +182,15 @@ class Sessions:
         if record is None:
             if issued.issued <= self.store.floor:
                 return None
-            return _Recalled(issued, SessionRecord(issued.serial, server.name, principal, issued.version))
+            return Recalled(issued, SessionRecord(issued.serial, server.name, principal, issued.version))
         if record.is_ended or record.principal != principal or record.server != server.name:
             return None
-        return _Recalled(issued, record)
+        return Recalled(issued, record)
 
-    def revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
-        """Bring back a session that is not in use, from its id and what is on record of it."""
-        recalled = self._recall(identifier, server, principal)
-        if recalled is None:
-            return None
+    def revive(self, identifier: bytes, server: ServerSpec, recalled: Recalled) -> Session:
+        """Bring back a session that is not in use, from what was recalled of it; the caller makes room first."""
         issued, record = recalled.issued, recalled.record
-        session = Session(identifier, server, principal, issued.version, issued, self._new_epoch())
+        session = Session(identifier, server, record.principal, issued.version, issued, self._new_epoch())
         session.params = _params(record)
         session.owner = record.owner
         session.is_unclaimed = True
@@ -254,12 +252,10 @@ class Sessions:
         note = self.store.subscribe if is_on else self.store.unsubscribe
         note(session.issued.serial, uri)
 
-    def park(self, session: Session) -> bool:
-        """Drop the object; the id stays good. False when it was dropped before."""
-        if self._by_id.pop(session.id, None) is None:
-            return False
-        self.remember(session)
-        return True
+    def park(self, session: Session) -> None:
+        """Drop the object; the id stays good."""
+        if self._by_id.pop(session.id, None) is not None:
+            self.remember(session)
 
     def forget(self, session: Session) -> bool:
         """Drop the session for good; false when it was dropped before."""

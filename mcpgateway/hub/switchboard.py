@@ -107,12 +107,11 @@ class Switchboard:
     def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        if not self.sessions.knows(identifier, server, principal):
+        recalled = self.sessions.recall(identifier, server, principal)
+        if recalled is None:
             raise UnknownSession("Session not found")
         self._make_room()
-        session = self.sessions.revive(identifier, server, principal)
-        if session is None:
-            raise UnknownSession("Session not found")
+        session = self.sessions.revive(identifier, server, recalled)
         self.pool.slot_for(session)
         return session
 
