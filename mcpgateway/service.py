@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -154,7 +154,7 @@ class GatewayService(Service):
         await self._drained()
         await self.switchboard.close()
         self.ward.close()
-        await _sleep(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
+        await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
         if self._heart.running:
             self._heart.stop()
         self.factory.abort_all()
@@ -171,7 +171,7 @@ class GatewayService(Service):
                 limit=limit,
             )
         while self.switchboard.awaited() and waited < limit:
-            await _sleep(self.reactor, 0.1)
+            await deferLater(self.reactor, 0.1)
             waited += 0.1
 
 
@@ -262,9 +262,3 @@ def policy_of(settings: GatewaySettings) -> Policy:
 def _curl(base: str, name: str) -> str:
     body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
     return f"curl -s {base}/{name}/mcp -H 'Content-Type: application/json' -d '{body}'"
-
-
-def _sleep(reactor: Any, seconds: float) -> Deferred[None]:
-    done: Deferred[None] = Deferred()
-    reactor.callLater(seconds, done.callback, None)
-    return done

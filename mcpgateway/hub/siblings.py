@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -95,7 +96,7 @@ class Siblings:
         shared.want()  # both start at the same time
         full = _names(await sibling.ask("tools/list", {}))
         empty = _names(await shared.ask("tools/list", {}))
-        await self._sleep(SETTLE_S)
+        await deferLater(self._clock, SETTLE_S)
         if witness.question:
             self._pool.move(server, f"it asks for {witness.question}")
         elif full != empty:
@@ -105,11 +106,6 @@ class Siblings:
             return
         if not shared.sessions and not shared.calls():
             shared.close().addErrback(lambda _: None)
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, done.callback, None)
-        return done
 
     def _not_found_out(self, why: Failure, server: ServerSpec) -> None:
         if why.check(GatewayError, defer.TimeoutError) is None:
