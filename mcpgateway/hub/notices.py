@@ -84,10 +84,13 @@ class Notices:
         self._tell(slot, self._circle(slot, message), message)
 
     def _circle(self, slot: Slot, message: Envelope) -> Iterable[Session]:
+        named = self._named(slot, message)
+        return audience.of_notice(slot.newest_calls(), slot.sessions) if named is None else named
+
+    def _named(self, slot: Slot, message: Envelope) -> Iterable[Session] | None:
+        # Whose task a message of a shared child names; None where it names none.
         task = related(message) if slot.shared else None
-        if task is not None:
-            return self._only(slot, slot.tasks.owner(task))
-        return audience.of_notice(slot.newest_calls(), slot.sessions)
+        return None if task is None else self._only(slot, slot.tasks.owner(task))
 
     def _updated(self, slot: Slot, method: str, message: Envelope) -> None:
         uri = _text(message, "uri")
@@ -118,9 +121,6 @@ class Notices:
             self._questions.cancelled(slot.speaking, params["requestId"], message, params)
         except (KeyError, GatewayError):
             self._nobody(slot, method)
-
-    def _tell_owner(self, slot: Slot, owner: bytes | None, message: Envelope) -> None:
-        self._tell(slot, [each for each in slot.sessions if each.id == owner], message)
 
     def _tell(self, slot: Slot, hearers: Iterable[Session], message: Envelope) -> None:
         calls, data, is_heard = slot.newest_calls(), jsonrpc.encode(message), False
@@ -159,7 +159,7 @@ class Notices:
         if owner is None or owner.token is None:
             return self._nobody(backend, "progress of a finished call")
         message["params"] = jsonrpc.raw(params | {"progressToken": Raw(owner.token)})
-        self._tell_owner(backend, owner.session, message)
+        self._tell(backend, self._only(backend, owner.session), message)
         return None
 
     # Questions
@@ -192,11 +192,8 @@ class Notices:
         self._questions.ask(slot, slot.speaking, session, method, message)
 
     def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
-        if not slot.shared:
-            return next(iter(slot.sessions), None)
-        task = related(message)
-        owner = slot.tasks.owner(task) if task is not None else None
-        return next((each for each in slot.sessions if each.id == owner), None) if owner else None
+        meant = (self._named(slot, message) or ()) if slot.shared else slot.sessions
+        return next(iter(meant), None)
 
     # What else is learnt
 

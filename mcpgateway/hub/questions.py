@@ -114,6 +114,10 @@ class Questions:
         if not question.session.mailbox.withdraw(question.key):
             self._say(question, message)
 
+    def _call_off(self, question: Question, reason: str) -> None:
+        params = {"requestId": question.number, "reason": reason}
+        self._take_back(question, jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
+
     def owns_token(self, session: Session) -> bool:
         """Whether a session has a question before it, so that it may report progress."""
         return any(each.session is session for each in self._asked.values())
@@ -130,9 +134,7 @@ class Questions:
     def backend_ended(self, slot: Any) -> None:
         """Take back the questions of a child that has gone."""
         for question in [each for each in self._asked.values() if each.slot is slot]:
-            params = {"requestId": question.number, "reason": "the server has ended"}
-            note = jsonrpc.notification("notifications/cancelled", params)
-            self._take_back(question, jsonrpc.encode(note))
+            self._call_off(question, "the server has ended")
 
     def tick(self) -> None:
         """A second has passed: give up clients that do not answer."""
@@ -142,9 +144,7 @@ class Questions:
                 question.is_heard, question.ticks = True, 0
             question.ticks += 1
             if question.ticks > (UNANSWERED_TICKS if question.is_heard else UNHEARD_TICKS):
-                params = {"requestId": question.number, "reason": "timed out"}
-                note = jsonrpc.notification("notifications/cancelled", params)
-                self._take_back(question, jsonrpc.encode(note))
+                self._call_off(question, "timed out")
                 self._refuse(question, BackendTimeout("the client did not answer in time"))
 
     def _refuse(self, question: Question, why: GatewayError) -> None:

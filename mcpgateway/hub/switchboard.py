@@ -24,6 +24,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot
@@ -38,7 +39,7 @@ from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
 SESSION_CALLS_LIMIT = 1000
-LONELY_TICKS = 300  # as long as a stream is kept for a client that may come back (`mcpgateway.hub.replay`)
+LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
 UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
 

@@ -87,7 +87,7 @@ class McpDoor:
                 exchange.answer(400, jsonrpc.error_bytes(_known_id(exchange.body), why))
             return
         except GatewayError as why:
-            exchange.answer(status_of(why), jsonrpc.error_bytes(_known_id(exchange.body), why))
+            _fail(exchange, why, _known_id(exchange.body))
             return
         if message.kind is Kind.REQUEST:
             sink = Waiting(self.streams, exchange, session, message.id, takes)
@@ -137,7 +137,7 @@ class McpDoor:
         try:
             session = self._session(exchange, server, principal)
         except GatewayError as why:
-            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            _fail(exchange, why)
             return True
         if not has_batches(session.version):
             return False
@@ -170,7 +170,7 @@ class McpDoor:
         try:
             session = self._session(exchange, server, principal)
         except GatewayError as why:
-            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            _fail(exchange, why)
             return
         if not (last := headers.get(b"last-event-id")) or not session.can_resume:
             self.streams.stand(exchange, session, [])
@@ -229,7 +229,7 @@ class McpDoor:
             self.log.failure("an initialize broke", why, event="initialize.broken")
             error = GatewayError("Internal error: the session could not be begun")
         if not exchange.gone:
-            exchange.answer(status_of(error), jsonrpc.error_bytes(message.id, error))
+            _fail(exchange, error, message.id)
 
     def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         identifier = exchange.headers.get(b"mcp-session-id")
@@ -239,7 +239,7 @@ class McpDoor:
         try:
             self._switchboard.delete(identifier, server, principal)
         except GatewayError as why:
-            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            _fail(exchange, why)
             return
         exchange.answer(200, b'{"ok":true}')
 
@@ -261,6 +261,10 @@ def _is_json(header: bytes | None) -> bool:
     if header == b"application/json":
         return True
     return header is not None and header.split(b";")[0].strip().lower() == b"application/json"
+
+
+def _fail(exchange: Any, why: GatewayError, identifier: bytes = b"null") -> None:
+    exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
 
 
 def refuse(exchange: Any, status: int, why: str) -> None:

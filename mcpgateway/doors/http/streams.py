@@ -107,7 +107,6 @@ class Waiting:
         "_takes",
         "_trail",
         "silent",
-        "ticks",
         "token",
     )
 
@@ -123,7 +122,6 @@ class Waiting:
         self._progress: Envelope | None = None
         self._signs: Signs | None = None
         self.token: bytes | None = None
-        self.ticks = 0
         self.silent = 0
         exchange.on_gone = self.gone
         streams.waiting.add(self)
@@ -202,8 +200,9 @@ class Waiting:
         elif exchange.streaming:
             self._show_life()
         elif self._takes.sse:
-            self.ticks += 1
-            if self.ticks >= PATIENCE_TICKS:
+            self.silent += 1
+            if self.silent >= PATIENCE_TICKS:
+                self.silent = 0
                 self._commit()
                 exchange.send(sse.PING)
 
