@@ -12,11 +12,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from attrs import Factory, define, frozen
+
+from tests.clients.loopback import Handler, Loopback
 
 CALL_ID = "call_of_the_test"
 PREFIX = "The tool said: "
@@ -70,73 +71,8 @@ class Answer:
     events: list[str]
 
 
-@define
-class MockModel:
-    """A running model that wants some calls, one after the other.
-
-    :ivar server: whose tool it asks for, as the agent's configuration names the server.
-    :ivar tool: which tool.
-    :ivar calls: the arguments of each call.
-    :ivar between: called once before each call but the first.
-    :ivar until: what a result holds after which it wants no more calls.
-    :ivar results: what the agent reported of each call.
-    :ivar done: when it got the result of the last call (``time.monotonic``).
-    :ivar offered: the names of all tools that it was offered, for the message of a test that fails.
-    """
-
-    server: str
-    tool: str
-    calls: Sequence[Mapping[str, Any]]
-    between: Callable[[], None] = lambda: None
-    until: str | None = None
-    results: list[str] = Factory(list)
-    done: float = 0.0
-    offered: set[str] = Factory(set)
-    requests: list[str] = Factory(list)
-    _passed: int = 0
-    _lock: threading.Lock = Factory(threading.Lock)
-    _http: ThreadingHTTPServer = Factory(lambda: ThreadingHTTPServer(("127.0.0.1", 0), _Handler))
-
-    @property
-    def url(self) -> str:
-        """Where it is reached."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def wants(self, turn: Turn) -> Wish | None:
-        """What it asks for now."""
-        nth = len(turn.results)
-        with self._lock:
-            self.offered.update(tool.namespace + tool.name for tool in turn.tools)
-            self.results.extend(turn.results[len(self.results) :])
-            is_enough = nth == len(self.calls) or self._is_enough(turn.results)
-            if is_enough:
-                self.done = self.done or time.monotonic()
-            elif self._passed < nth:
-                self._passed = nth  # agents repeat requests that take long
-                self.between()
-        tool = next((tool for tool in turn.tools if tool.is_of(self.server, self.tool)), None)
-        return None if is_enough or tool is None else Wish(tool, self.calls[nth], nth)
-
-    def _is_enough(self, results: Sequence[str]) -> bool:
-        return self.until is not None and bool(results) and self.until in results[-1]
-
-    def __enter__(self) -> Self:
-        self._http.model = self  # type: ignore[attr-defined]
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *why: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """One connection of an agent."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: the tests show what they need."""
 
     def do_HEAD(self) -> None:
         self._send(b"", "text/plain")
@@ -146,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         path = urlsplit(self.path).path
-        model: MockModel = self.server.model  # type: ignore[attr-defined]
+        model: MockModel = self.server.owner  # type: ignore[attr-defined]
         body = json.loads(self._body() or b"{}")
         model.requests.append(path)
         for ending, speak in DIALECTS.items():
@@ -182,6 +118,52 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 # Anthropic: POST /v1/messages
+
+
+@define
+class MockModel(Loopback):
+    """A running model that wants some calls, one after the other.
+
+    :ivar server: whose tool it asks for, as the agent's configuration names the server.
+    :ivar tool: which tool.
+    :ivar calls: the arguments of each call.
+    :ivar between: called once before each call but the first.
+    :ivar until: what a result holds after which it wants no more calls.
+    :ivar results: what the agent reported of each call.
+    :ivar done: when it got the result of the last call (``time.monotonic``).
+    :ivar offered: the names of all tools that it was offered, for the message of a test that fails.
+    """
+
+    handler: ClassVar[type[Handler]] = _Handler
+    server: str
+    tool: str
+    calls: Sequence[Mapping[str, Any]]
+    between: Callable[[], None] = lambda: None
+    until: str | None = None
+    results: list[str] = Factory(list)
+    done: float = 0.0
+    offered: set[str] = Factory(set)
+    requests: list[str] = Factory(list)
+    _passed: int = 0
+    _lock: threading.Lock = Factory(threading.Lock)
+
+    def wants(self, turn: Turn) -> Wish | None:
+        """What it asks for now."""
+        nth = len(turn.results)
+        with self._lock:
+            self.offered.update(tool.namespace + tool.name for tool in turn.tools)
+            self.results.extend(turn.results[len(self.results) :])
+            is_enough = nth == len(self.calls) or self._is_enough(turn.results)
+            if is_enough:
+                self.done = self.done or time.monotonic()
+            elif self._passed < nth:
+                self._passed = nth  # agents repeat requests that take long
+                self.between()
+        tool = next((tool for tool in turn.tools if tool.is_of(self.server, self.tool)), None)
+        return None if is_enough or tool is None else Wish(tool, self.calls[nth], nth)
+
+    def _is_enough(self, results: Sequence[str]) -> bool:
+        return self.until is not None and bool(results) and self.until in results[-1]
 
 
 def _messages(model: MockModel, body: Any) -> Answer:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, ClassVar
 
-from attrs import Factory, define
+from attrs import define
+
+from tests.clients.loopback import Handler, Loopback
 
 INTERVAL_S = 2.0
 
@@ -58,40 +58,8 @@ UNHEARD: Mapping[str, Sign] = {
 """What it does not."""
 
 
-@define
-class SlowServer:
-    """A running server; its tool ``slow`` answers ``done`` after a while.
-
-    :ivar sign: how it shows that it lives.
-    :ivar works_s: how long the tool takes.
-    """
-
-    sign: Sign
-    works_s: float
-    _http: ThreadingHTTPServer = Factory(lambda: ThreadingHTTPServer(("127.0.0.1", 0), _Handler))
-
-    @property
-    def url(self) -> str:
-        """Where it is reached."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}/mcp"
-
-    def __enter__(self) -> Self:
-        self._http.slow = self  # type: ignore[attr-defined]
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *why: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """One connection of a client."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: the tests show what they need."""
 
     def handle(self) -> None:
         with suppress(OSError):  # a client that gives up cuts the connection
@@ -120,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send({"jsonrpc": "2.0", "id": message["id"], "error": error}, 400)
 
     def _work(self, message: Mapping[str, Any], token: Any) -> None:
-        slow: SlowServer = self.server.slow  # type: ignore[attr-defined]
+        slow: SlowServer = self.server.owner  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -142,3 +110,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+@define
+class SlowServer(Loopback):
+    """A running server; its tool ``slow`` answers ``done`` after a while.
+
+    :ivar sign: how it shows that it lives.
+    :ivar works_s: how long the tool takes.
+    """
+
+    handler: ClassVar[type[Handler]] = _Handler
+    path: ClassVar[str] = "/mcp"
+    sign: Sign
+    works_s: float

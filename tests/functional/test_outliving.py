@@ -592,10 +592,8 @@ class JournalTests:
         assert client.id.encode() not in data
         gateway.start()
 
-    @pytest.mark.parametrize("damage", ["garbage", "half", "empty", "log", "middle", "directory", "newer"])
-    def test_damage(self, gateway, journal, damage):
-        """Whatever has become of it the gateway serves: old ids by their signature, and new ones."""
-        clients = [asyncio.run(accustomed(gateway, name, REVISIONS[0]))[0] for name in SERVERS]
+    def spoil(self, gateway, journal, damage):
+        """Let some sessions be on record, then start the gateway again with its journal damaged."""
         for _ in range(10):
             opened(gateway, "shared")
         if damage == "log":
@@ -604,6 +602,12 @@ class JournalTests:
             gateway.terminate()
         DAMAGES[damage](journal)
         gateway.start()
+
+    @pytest.mark.parametrize("damage", ["garbage", "half", "empty", "log", "middle", "directory", "newer"])
+    def test_damage(self, gateway, journal, damage):
+        """Whatever has become of it the gateway serves: old ids by their signature, and new ones."""
+        clients = [asyncio.run(accustomed(gateway, name, REVISIONS[0]))[0] for name in SERVERS]
+        self.spoil(gateway, journal, damage)
         assert [echoed(each) for each in clients] == ["through"] * 2
         fresh = opened(gateway, "own")
         assert ended(fresh) == 200
@@ -613,14 +617,7 @@ class JournalTests:
     @pytest.mark.parametrize("damage", ["garbage", "half", "empty", "log", "middle"])
     def test_it_is_kept_again(self, gateway, journal, damage):
         """After damage there is a good journal again: what happens from then on outlives the gateway."""
-        for _ in range(10):
-            opened(gateway, "shared")
-        if damage == "log":
-            gateway.kill()
-        else:
-            gateway.terminate()
-        DAMAGES[damage](journal)
-        gateway.start()
+        self.spoil(gateway, journal, damage)
         before = [asyncio.run(accustomed(gateway, name, REVISIONS[0])) for name in SERVERS]
         gone = opened(gateway, "own")
         assert ended(gone) == 200

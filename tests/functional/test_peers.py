@@ -22,6 +22,7 @@ from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.holders import search
 from mcpgateway.host.peers import Peer, Peers, PeersUnknown, credentials, open_netlink, peer_of
 from tests.support.gateway import LIMIT_S, eventually, is_alive
+from tests.support.searches import finished
 
 pytestmark = [
     pytest.mark.functional,
@@ -48,14 +49,8 @@ sys.stdin.buffer.raw.readline()
 
 
 def holders(inodes: Collection[int]) -> dict[int, int]:
-    """What a search finds that is never left."""
-    searching = search(inodes)
-    while True:
-        try:
-            next(searching)
-        except StopIteration as end:
-            found: dict[int, int] = end.value
-            return found
+    """Which process holds each of these sockets."""
+    return finished(search(inodes))
 
 
 class Client:

@@ -8,19 +8,10 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from mcpgateway.host.holders import PAUSE_S, Holders, Search, search
+from mcpgateway.host.holders import PAUSE_S, Holders, search
+from tests.support.searches import finished
 
 NOWHERE = "/nowhere/at/all"
-
-
-def finished(searching: Search) -> dict[int, int]:
-    """What a search finds that is never left."""
-    while True:
-        try:
-            next(searching)
-        except StopIteration as end:
-            found: dict[int, int] = end.value
-            return found
 
 
 class ProcDirectory:

@@ -1,0 +1,15 @@
+"""Searches that are never left, for tests that want what they find."""
+
+from __future__ import annotations
+
+from mcpgateway.host.holders import Search
+
+
+def finished(searching: Search) -> dict[int, int]:
+    """What a search finds that is never left."""
+    while True:
+        try:
+            next(searching)
+        except StopIteration as end:
+            found: dict[int, int] = end.value
+            return found
