@@ -16,6 +16,7 @@ class GatewayError(Exception):
 
     code = -32603
     retryable = False
+    data: dict[str, object] | None = None
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -45,10 +46,30 @@ class InvalidParams(CallerError):
     code = -32602
 
 
+class MissingEnvelope(InvalidParams):
+    """A request of the modern era does not say what every one of them has to."""
+
+
 class UnsupportedVersion(CallerError):
     """The request speaks a protocol revision that is not served here."""
 
     code = -32000
+
+
+class HeaderMismatch(CallerError):
+    """A header that repeats a part of the body is missing, or says something else (MCP 2026-07-28)."""
+
+    code = -32020
+
+
+class UnservedRevision(CallerError):
+    """The request is of a revision that is not served; the error names those that are (MCP 2026-07-28)."""
+
+    code = -32022
+
+    def __init__(self, message: str, *, supported: list[str], requested: str) -> None:
+        super().__init__(message)
+        self.data = {"supported": supported, "requested": requested}
 
 
 class UnknownMethod(CallerError):
@@ -87,6 +108,12 @@ class ClientGone(CallerError):
     code = -32000
 
 
+class UserDeclined(CallerError):
+    """A server needs its user to do something, and the user does not want to."""
+
+    code = -32000
+
+
 class QuestionRefused(CallerError):
     """A server asked its client for something that the client never offered."""
 
@@ -115,6 +142,10 @@ class HandshakeFailed(BackendError):
     """The server started, but did not complete the MCP handshake."""
 
     retryable = True
+
+
+class HandshakeRefused(HandshakeFailed):
+    """The server answered the first words with an error, or with something that is no answer to them."""
 
 
 class BackendGone(BackendError):

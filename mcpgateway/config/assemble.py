@@ -116,6 +116,8 @@ def _server(name: str, entry: Entry, world: World, warnings: list[str]) -> Serve
         share=entry.share or said.share or Share.AUTO,
         timeout_s=timeout_s or 0.0,
         interactive=entry.interactive,
+        protocol=entry.protocol,
+        bridge=entry.bridge,
         source=entry.origin.words,
         title=entry.title,
     )

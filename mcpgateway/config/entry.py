@@ -10,7 +10,8 @@ from attrs import field, frozen
 
 from mcpgateway.config import schema, values
 from mcpgateway.config.document import Place
-from mcpgateway.config.model import Share
+from mcpgateway.config.model import Bridge, Share
+from mcpgateway.wire.revisions import Era
 
 SHARE_WORDS = {
     "auto": Share.AUTO,
@@ -75,6 +76,8 @@ class Entry:
     share: Share | None = None
     timeout_s: float | None = None
     interactive: bool | None = None
+    protocol: Era | None = None
+    bridge: Bridge | None = None
     full_env: bool = False
 
     @property
@@ -141,6 +144,11 @@ def read_own_keys(place: Place, warnings: list[str]) -> dict[str, Any]:
         found["timeout_s"] = values.duration_ms(place.at("timeout_ms"))
     if place.has("interactive") and place.value["interactive"] != "auto":
         found["interactive"] = _interactive(place.at("interactive"))
+    if place.has("protocol"):
+        word = values.one_of(place.at("protocol"), ("auto", *(era.value for era in Era)))
+        found["protocol"] = None if word == "auto" else Era(word)
+    if place.has("bridge"):
+        found["bridge"] = bridge(place.at("bridge"))
     if place.has("env_policy"):
         found["full_env"] = is_full(place.at("env_policy"))
     return found
@@ -157,6 +165,16 @@ def share(place: Place) -> Share:
     if found is None:
         raise place.wrong(SHARE_ALLOWED)
     return found
+
+
+def bridge(place: Place) -> Bridge:
+    """Read whether clients of one era reach servers of the other.
+
+    :raise ConfigError: the word is unknown.
+    """
+    if place.value is False:
+        return Bridge.OFF  # what YAML 1.1 makes of "off"
+    return Bridge(values.one_of(place, tuple(each.value for each in Bridge)))
 
 
 def is_full(place: Place) -> bool:

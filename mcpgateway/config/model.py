@@ -7,6 +7,19 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from mcpgateway.wire.revisions import Era
+
+
+class Bridge(Enum):
+    """Whether clients of one era reach servers that speak only the other.
+
+    ``AUTO`` serves whoever comes, but offers clients only what the server itself speaks.
+    """
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    OFF = "off"
+
 
 class Share(Enum):
     """How widely one child of a server is shared."""
@@ -27,6 +40,8 @@ class ServerSpec:
     :ivar share: how widely a child is shared.
     :ivar timeout_s: seconds a call may take; 0 means as long as the client waits.
     :ivar interactive: whether it may ask its client something; None means that this is found out.
+    :ivar protocol: the one era it speaks; None means that this is found out.
+    :ivar bridge: whether clients of the other era reach it; None means what holds for all servers.
     :ivar source: which file and scope it comes from, in words.
     :ivar title: the name as it was written.
     """
@@ -38,6 +53,8 @@ class ServerSpec:
     share: Share = Share.AUTO
     timeout_s: float = 0.0
     interactive: bool | None = None
+    protocol: Era | None = None
+    bridge: Bridge | None = None
     source: str = ""
     title: str = ""
 
@@ -72,6 +89,7 @@ class GatewaySettings:
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    bridge: Bridge = Bridge.AUTO
     limits: Limits = Limits()
 
 

@@ -14,6 +14,7 @@ from mcpgateway.config.entry import (
     Entry,
     Origin,
     Scope,
+    bridge,
     is_enabled,
     is_full,
     is_stdio,
@@ -146,6 +147,8 @@ def _gateway(before: GatewaySettings, place: Place, warnings: list[str]) -> Gate
     for key in ("listen", "allowed_hosts", "allowed_origins"):
         if place.has(key):
             found[key] = values.texts(place.at(key))
+    if place.has("bridge"):
+        found["bridge"] = bridge(place.at("bridge"))
     found["limits"] = _limits(before.limits, place, warnings)
     return evolve(before, **found)
 

@@ -11,7 +11,7 @@ TOP = frozenset(
 GATEWAY = frozenset(
     "listen http_port bind_address allow_remote expose ping_interval ping_interval_ms compress_schemas"
     " auth_mcp_transport tls_cert_path tls_key_path tool_filter shield limits transports env_policy env_file"
-    " allowed_hosts allowed_origins trust_other_users drain drain_ms circuit".split()
+    " allowed_hosts allowed_origins trust_other_users bridge drain drain_ms circuit".split()
 )
 LIMITS = frozenset(
     "concurrent backlog wait wait_ms body_bytes rest_body_bytes log_streams servers spawns drain drain_ms"
@@ -20,12 +20,12 @@ LIMITS = frozenset(
 SERVER = frozenset(
     "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth"
     " docker rest_url health_endpoint openapi share scope protocol enabled disabled timeout timeout_ms"
-    " interactive prefix lazy port transport expose_tools auth name description tags capabilities"
+    " interactive bridge prefix lazy port transport expose_tools auth name description tags capabilities"
     " projects defaultProject autoApprove alwaysAllow disabledTools trust".split()
 )
 # Any of these makes an entry one of ours: no client writes them.
 OURS = frozenset(
-    "share scope env_policy interactive lazy protocol prefix expose_tools rest_url openapi".split()
+    "share scope env_policy interactive bridge lazy protocol prefix expose_tools rest_url openapi".split()
 )
 
 

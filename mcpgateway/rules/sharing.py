@@ -26,6 +26,14 @@ def scope_of(server: ServerSpec) -> Share:
     return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
 
 
+def keeps_state(server: ServerSpec) -> bool:
+    """Whether a server keeps state for each client; those of the modern era are told apart by their processes.
+
+    One that only asks its clients something needs no child for each of them there: what it asks is in its answer.
+    """
+    return server.share is Share.SESSION or (server.share is Share.AUTO and _is_known_stateful(server))
+
+
 def may_move(server: ServerSpec) -> bool:
     """Whether its entry leaves it open how widely a server is shared, and whether it may ask its client something."""
     return server.share is Share.AUTO and server.interactive is None and scope_of(server) is Share.GLOBAL

@@ -362,8 +362,8 @@ def result(identifier: Raw, value: Any) -> Envelope:
 def error(identifier: Raw, why: GatewayError) -> Envelope:
     """An error response of our own; a hint travels in ``error.data.hint``."""
     body: dict[str, Any] = {"code": why.code, "message": why.message}
-    if why.hint:
-        body["data"] = {"hint": why.hint}
+    if why.hint or why.data:
+        body["data"] = {**(why.data or {}), **({"hint": why.hint} if why.hint else {})}
     return {"jsonrpc": VERSION, "id": identifier, "error": raw(body)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from mcpgateway.errors import GatewayError, HandshakeFailed
+from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
@@ -78,10 +78,11 @@ def requested_version(params: Envelope | None) -> str | None:
 def check_hello(reply: Envelope) -> Envelope:
     """The ``InitializeResult`` in a server's reply, its first level decoded.
 
+    :raise HandshakeRefused: an error.
     :raise HandshakeFailed: an error, or a result that is none.
     """
     if "error" in reply:
-        raise HandshakeFailed(f"the server refused the handshake: {error_text(reply['error'])}")
+        raise HandshakeRefused(f"the server refused the handshake: {error_text(reply['error'])}")
     try:
         hello = jsonrpc.read_object(reply["result"], "result")
         version = jsonrpc.read_string(hello["protocolVersion"], "protocolVersion")

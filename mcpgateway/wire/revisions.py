@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import re
+from enum import Enum
+
+
+class Era(Enum):
+    """How client and server meet: with a handshake and sessions, or with all that matters in each request."""
+
+    LEGACY = "legacy"
+    MODERN = "modern"
+
+    @property
+    def other(self) -> Era:
+        """The one that this is not."""
+        return Era.MODERN if self is Era.LEGACY else Era.LEGACY
+
+
 LEGACY = ("2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions with a handshake and sessions, oldest first."""
 
-LATEST_LEGACY = LEGACY[-1]
+MODERN = ("2026-07-28",)
+"""The revisions without, oldest first."""
 
+LATEST_LEGACY = LEGACY[-1]
+LATEST_MODERN = MODERN[-1]
+
+UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
+"""What makes a client of both eras fall back to the legacy one: the words of servers that have never known another."""
+
+_DATE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KNOWN = frozenset(version.encode() for version in LEGACY)
 
 
 def is_legacy(header: bytes) -> bool:
     """Whether an ``MCP-Protocol-Version`` header names a revision of the legacy era."""
     return header in _KNOWN
+
+
+def is_later(header: bytes | None) -> bool:
+    """Whether an ``MCP-Protocol-Version`` header names a revision later than the legacy era, known or not."""
+    return header is not None and _DATE.fullmatch(header) is not None and header.decode() > LATEST_LEGACY
 
 
 def negotiated(requested: str | None) -> str:
@@ -22,7 +51,7 @@ def negotiated(requested: str | None) -> str:
 
 def can_resume(version: str) -> bool:
     """Whether clients of a revision take events without data, and come back with ``Last-Event-ID``."""
-    return version >= "2025-11-25"
+    return "2025-11-25" <= version < MODERN[0]
 
 
 def has_batches(version: str) -> bool:

@@ -1,0 +1,157 @@
+"""The envelope of the modern era: what every request says of its client (MCP 2026-07-28, basic).
+
+There is no handshake and there are no sessions.  Each request names its revision, and what its client is and can do, in
+``params._meta``; over HTTP some of that is said a second time in headers, which must agree with the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Raw
+
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeRefused,
+    HeaderMismatch,
+    MissingEnvelope,
+    UnservedRevision,
+)
+from mcpgateway.wire import jsonrpc, legacy, mirrored, peek
+from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope, Message
+from mcpgateway.wire.revisions import LATEST_MODERN, MODERN, is_later
+
+PREFIX = "io.modelcontextprotocol/"
+CAPABILITIES_KEY = PREFIX + "clientCapabilities"
+INFO_KEY = PREFIX + "clientInfo"
+LEVEL_KEY = PREFIX + "logLevel"
+SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
+TASKS_EXTENSION = PREFIX + "tasks"
+
+DISCOVER, LISTEN = "server/discover", "subscriptions/listen"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+INPUT_REQUIRED = "input_required"
+
+REMOVED = frozenset(
+    ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
+)
+"""The methods of the legacy era that no modern server knows."""
+
+NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""The parameter that ``Mcp-Name`` repeats."""
+
+
+def is_modern(message: Message, header: bytes | None) -> bool:
+    """Whether a client's message is of the modern era.
+
+    :param header: its ``MCP-Protocol-Version``.
+    """
+    if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
+        return True
+    # Whoever says "initialize" without an envelope has not heard of the other era.
+    return header is not None and message.method != "initialize" and is_later(header)
+
+
+def check_envelope(message: Message) -> None:
+    """See that a request names its revision and its client's capabilities.
+
+    :raise MissingEnvelope: it does not.
+    """
+    meta = message.meta or {}
+    if bytes(meta.get(PROTOCOL_VERSION_KEY, b""))[:1] != b'"':
+        raise MissingEnvelope(f'Invalid params: _meta["{PROTOCOL_VERSION_KEY}"] must be a string')
+    if bytes(meta.get(CAPABILITIES_KEY, b""))[:1] != b"{":
+        raise MissingEnvelope(f'Invalid params: _meta["{CAPABILITIES_KEY}"] must be an object')
+
+
+def check_headers(message: Message, headers: Mapping[bytes, bytes]) -> None:
+    """See that the headers which repeat a part of the body agree with it.
+
+    :raise HeaderMismatch: one is missing, or says something else.
+    """
+    version = headers.get(b"mcp-protocol-version")
+    if version is None or b'"%b"' % version != bytes((message.meta or {})[PROTOCOL_VERSION_KEY]):
+        raise HeaderMismatch("Header mismatch: MCP-Protocol-Version must be the revision in the body's _meta")
+    if headers.get(b"mcp-method") != message.method.encode(errors="surrogatepass"):
+        raise HeaderMismatch("Header mismatch: Mcp-Method must be the body's method")
+    member = NAMED.get(message.method)
+    named = (message.params or {}).get(member) if member is not None else None
+    if named is not None:
+        header = headers.get(b"mcp-name")
+        if header is None or not _is_said(header, named):
+            raise HeaderMismatch(f"Header mismatch: Mcp-Name must be the body's params.{member}")
+
+
+def _is_said(header: bytes, value: Raw) -> bool:
+    text = bytes(value)
+    if b"\\" not in text and b'"%b"' % header == text and header.isascii() and not header.startswith(b"=?"):
+        return True
+    try:
+        return jsonrpc.read_string(value, "name", URI_LIMIT) == mirrored.decode_value(header)
+    except GatewayError:
+        return False
+
+
+def check_revision(message: Message) -> None:
+    """See that a request is of a revision that is served.
+
+    :raise UnservedRevision: it is not.
+    """
+    requested = peek.text(message.meta, PROTOCOL_VERSION_KEY) or ""
+    if requested not in MODERN:
+        raise unserved(requested)
+
+
+def unserved(requested: str) -> UnservedRevision:
+    """What a client is told whose revision is not served: which ones are."""
+    return UnservedRevision(
+        f"Unsupported protocol version: {requested} (supported versions: {', '.join(MODERN)})",
+        supported=list(MODERN),
+        requested=requested,
+    )
+
+
+def level(meta: Envelope | None) -> str | None:
+    """The log level from which on the client of a request wants to hear messages; None if it wants none."""
+    return peek.text(meta, LEVEL_KEY)
+
+
+def own_meta(version: str, capabilities: Any = None) -> dict[str, Any]:
+    """The envelope of the gateway's own requests."""
+    return {
+        PROTOCOL_VERSION_KEY: LATEST_MODERN,
+        INFO_KEY: {"name": "mcpgateway", "version": version},
+        CAPABILITIES_KEY: capabilities or {},
+    }
+
+
+def check_discovery(reply: Envelope) -> Envelope:
+    """The ``DiscoverResult`` in a server's reply, its first level decoded.
+
+    :raise HandshakeRefused: an error, or a result that is none, or one that names no revision that is served here.
+    """
+    if "error" in reply:
+        raise HandshakeRefused(f"the server refused {DISCOVER}: {legacy.error_text(reply['error'])}")
+    try:
+        discovered = jsonrpc.read_object(reply["result"], "result")
+        versions = jsonrpc.value(discovered["supportedVersions"], list)
+    except (KeyError, GatewayError):
+        raise HandshakeRefused(
+            f"the server answered {DISCOVER} with something that is no DiscoverResult"
+        ) from None
+    if not any(each in MODERN for each in versions):
+        raise HandshakeRefused("the server speaks no revision of the modern era that is served here")
+    return discovered
+
+
+def subscription(message: Envelope) -> Raw | None:
+    """Which ``subscriptions/listen`` request a notification belongs to: that request's id."""
+    return peek.members(peek.members(message, "params"), "_meta").get(SUBSCRIPTION_KEY)
