@@ -107,6 +107,7 @@ class Call:
     :ivar progress: the parameters of the latest progress it was told of, or None.
     :ivar lonely: for how many ticks nobody has waited for its answer.
     :ivar age: how many ticks of the gateway's heartbeat it has lived.
+    :ivar level: from which log level on the caller wants to hear messages; None if it wants none (modern era).
     """
 
     session: Any
@@ -118,6 +119,7 @@ class Call:
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
     lonely: int = 0
+    level: str | None = None
 
 
 class ICallSink(Interface):
@@ -165,6 +167,9 @@ class ISlotListener(INoticeListener):
 
     def lost(slot: Any) -> None:
         """The slot's child has ended."""
+
+    def changed(slot: Any, method: str, what: str | None) -> None:
+        """A child of the modern era has said that something has changed: a list, or what is named."""
 
 
 class IMessageStream(Interface):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable, Collection
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
@@ -14,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.model import GatewaySettings, Limits, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -29,10 +30,13 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.ward import Ward
+from mcpgateway.hub.cache import ResultCache
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
@@ -41,10 +45,14 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.sessions import Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.stateless import Stateless
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.to_legacy import ToLegacy
+from mcpgateway.hub.to_modern import ToModern
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.rules.access import Policy
+from mcpgateway.wire.requeststates import RequestStates
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 TICK_S = 1.0
@@ -62,12 +70,17 @@ class GatewayService(Service):
     listeners: Listeners = field(repr=False)
     factory: ChannelFactory = field(repr=False)
     mcp: McpDoor = field(repr=False)
-    switchboard: Switchboard = field(repr=False)
+    hub: Hub = field(repr=False)
     owners: Owners = field(repr=False)
     reaper: Reaper = field(repr=False)
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """What the doors of the legacy era ask."""
+        return self.hub.switchboard
 
     def __attrs_post_init__(self) -> None:
         self._heart = LoopingCall(self._tick)
@@ -114,6 +127,8 @@ class GatewayService(Service):
             self._expire,
             self.switchboard.tick,
             self.switchboard.questions.tick,
+            self.hub.to_legacy.tick,
+            self.hub.to_modern.tick,
             self.owners.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
@@ -151,6 +166,7 @@ class GatewayService(Service):
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
         self.mcp.streams.close()
+        self.hub.stateless.close()
         await self._drained()
         await self.switchboard.close()
         self.ward.close()
@@ -187,7 +203,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
             files.read_or_create_token(f"{home}/admin.token"),
         )
         files.make_home(f"{home}/sessions")
-        ids = session_ids(files.read_or_create_token(f"{home}/sessions/key"))
+        keys = Keys(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
     processes.raise_nofile()
@@ -196,11 +212,14 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
-    switchboard = make_hub(settings.servers, limits, Launcher(reactor, ward), reactor, ids, store)
+    holders = Holders(reactor)
+    hub = make_hub(settings, Launcher(reactor, ward), reactor, keys, store, holders)
+    switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
-    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), Holders(reactor), reaper.owner_ended)
-    mcp = McpDoor(switchboard, owners)
+    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
+    hub.stateless.claim = hub.to_legacy.claim = owners.claim
+    mcp = McpDoor(switchboard, owners, hub.stateless)
     policy = policy_of(settings.gateway)
 
     def make_site() -> Any:
@@ -216,20 +235,21 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, switchboard, owners, reaper, housekeeping, ward
+        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward
     )
 
 
 def make_hub(
-    servers: tuple[ServerSpec, ...],
-    limits: Limits,
+    settings: Settings,
     launcher: ILauncher,
     clock: Any,
-    ids: SessionIds,
+    keys: Keys,
     store: ISessionStore,
-) -> Switchboard:
+    holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
+) -> Hub:
     """Build the hub, between the doors and the children."""
-    sessions = Sessions(limits.sessions, ids, store, clock.seconds)
+    gateway = settings.gateway
+    sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
     def moved(slot: Slot, why: str) -> None:
@@ -237,15 +257,48 @@ def make_hub(
 
     notices = Notices(sessions, questions, moved)
     around = Surroundings(
-        launcher, clock, notices, Gate(limits.spawns), limits.handshake_s, sessions.subscribed
+        launcher, clock, notices, Gate(gateway.limits.spawns), gateway.limits.handshake_s, sessions.subscribed
     )
     pool = Pool(around, store)
-    return Switchboard(servers, pool, sessions, questions, Siblings(pool, clock))
+    siblings = Siblings(pool, clock)
+    eras = Eras(pool, store, gateway.bridge, clock.seconds)
+    to_modern = ToModern(sessions, questions)
+    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, to_modern)
+    states = keys.request_states()
+    to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
+    cache = ResultCache(clock.seconds)
+    stateless = Stateless(pool, sessions, eras, Neighbours(holders), cache, to_legacy)
+    notices.modern = stateless
+    return Hub(switchboard, stateless, to_legacy, to_modern)
 
 
-def session_ids(key: str) -> SessionIds:
-    """The maker of session ids of a key; the key names the node too, for as long as each node has its own."""
-    return SessionIds(key.encode(), hashlib.sha256(b"node " + key.encode()).digest()[:NODE_BYTES])
+@frozen
+class Hub:
+    """What lives between the doors and the children."""
+
+    switchboard: Switchboard
+    stateless: Stateless
+    to_legacy: ToLegacy
+    to_modern: ToModern
+
+
+@frozen
+class Keys:
+    """What is made of the key in the home: the makers of all that is signed."""
+
+    _key: str = field(repr=False)
+
+    def session_ids(self) -> SessionIds:
+        """The maker of session ids; the key names the node too, for as long as each node has its own."""
+        return SessionIds(self._key.encode(), self._node())
+
+    def request_states(self) -> RequestStates:
+        """The maker of request states, with a key of its own."""
+        key = hashlib.sha256(b"request states " + self._key.encode()).digest()
+        return RequestStates(key, self._node())
+
+    def _node(self) -> bytes:
+        return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

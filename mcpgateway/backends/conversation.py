@@ -13,9 +13,9 @@ from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
 from mcpgateway.interfaces import Call, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
-from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.jsonrpc import Envelope, Message
-from mcpgateway.wire.revisions import has_batches
+from mcpgateway.wire.revisions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 SHOWN = 200  # characters of a stray line in the log
@@ -60,9 +60,14 @@ class Conversation:
     log = Logger()
 
     def __init__(
-        self, server: str, listener: INoticeListener, on_gone: Callable[[Conversation, Gone], None]
+        self,
+        server: str,
+        listener: INoticeListener,
+        on_gone: Callable[[Conversation, Gone], None],
+        era: Era = Era.LEGACY,
     ) -> None:
         self.server = server
+        self.era = era
         self.child: IChild | None = None
         self.pending: dict[int, Call] = {}
         self.sent = 0
@@ -74,13 +79,18 @@ class Conversation:
         self._has_met = False  # the handshake is done
         self._has_batches = False
         self._fault = ""  # why we had it killed
+        self._meta: dict[str, Any] = {}  # of our own requests, in the modern era
 
-    def shake_hands(self, params: dict[str, Any]) -> Deferred[Envelope]:
-        """Send ``initialize``, then ``notifications/initialized``; fires with the first level of the server's answer.
+    def meet(self, greeting: dict[str, Any]) -> Deferred[Envelope]:
+        """Say the first words, the handshake or ``server/discover``; fires with the first level of the answer.
 
+        :param greeting: the parameters of ``initialize``, or the envelope of the gateway's own requests.
         :raise GatewayError: (through the Deferred) it refused, garbled its answer, or ended.
         """
-        return self.ask("initialize", params).addCallback(self._welcome)
+        if self.era is Era.MODERN:
+            self._meta = {"_meta": greeting}
+            return self.ask(modern.DISCOVER, {}).addCallback(modern.check_discovery)
+        return self.ask("initialize", greeting).addCallback(self._welcome)
 
     def _welcome(self, reply: Envelope) -> Envelope:
         hello = legacy.check_hello(reply)
@@ -98,7 +108,7 @@ class Conversation:
         number = self._take_number()
         self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
         try:
-            self._write(jsonrpc.request(number, method, params))
+            self._write(jsonrpc.request(number, method, params | self._meta))
         except GatewayError as why:
             del self.pending[number]
             done.errback(why)
@@ -150,6 +160,8 @@ class Conversation:
             return
         for call in list(self.pending.values()):
             call.age += 1
+            if call.method == modern.LISTEN:
+                continue  # it has no answer for as long as there is something to hear
             if call.age > ticks and self.cancel(call, "timed out"):
                 call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
 
@@ -204,6 +216,8 @@ class Conversation:
             self._progressed(envelope)
         elif "id" not in envelope:
             self._listener.noticed(self, method, envelope)
+        elif self.era is Era.MODERN:
+            self.reply(envelope, UnknownMethod(f"Method not found: {method} (servers send no requests)"))
         elif method == "ping":
             self.reply(envelope, {})
         elif not self._has_met:

@@ -17,7 +17,7 @@ shared child that names no task is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Raw
 from twisted.logger import Logger
@@ -33,9 +33,21 @@ from mcpgateway.rules import audience
 from mcpgateway.rules.questions import refusal
 from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.revisions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
 URL_ELICITATION_REQUIRED = -32042
+
+
+class ModernListener(Protocol):
+    """Who keeps what modern children have said."""
+
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """Something is not what it was."""
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+
 
 Move = Callable[[Slot, str], None]
 
@@ -45,6 +57,7 @@ class Notices:
     """The road up.
 
     :ivar unheard: how many notices nobody could be told.
+    :ivar modern: told of what modern children say has changed.
     :ivar moved: told of every shared server that asked something, with what it asked.
     """
 
@@ -52,6 +65,7 @@ class Notices:
 
     def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
         self.unheard = 0
+        self.modern: ModernListener | None = None
         self._sessions = sessions
         self._questions = questions
         self._moved = moved
@@ -74,11 +88,22 @@ class Notices:
 
     def _log_message(self, slot: Slot, method: str, message: Envelope) -> None:
         level = _text(message, "level") or audience.DEFAULT_LEVEL
+        if slot.era is Era.MODERN:
+            self._tell_the_one(slot, level, message)
+            return
         self._tell(
             slot,
             [each for each in self._circle(slot, message) if audience.admits(each.level, level)],
             message,
         )
+
+    def _tell_the_one(self, slot: Slot, level: str, message: Envelope) -> None:
+        # Only calls that asked for messages get any, and nothing says whose one is where several have.
+        calls = [call for call in slot.calls() if call.level is not None]
+        if len(calls) != 1 or not audience.admits(calls[0].level or "", level):
+            return self._nobody(slot, "notifications/message")
+        calls[0].sink.noticed(calls[0], jsonrpc.encode(message))
+        return None
 
     def _other(self, slot: Slot, method: str, message: Envelope) -> None:
         self._tell(slot, self._circle(slot, message), message)
@@ -221,9 +246,16 @@ class Notices:
             for method in methods:
                 session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """What was kept of a modern child's answers may not be true any more."""
+        if self.modern is not None:
+            self.modern.changed(slot, method, what)
+
     def lost(self, slot: Slot) -> None:
         """Take back what the child had asked; what it has numbered means nothing to the next one."""
         self._questions.backend_ended(slot)
+        if self.modern is not None and slot.era is Era.MODERN:
+            self.modern.lost(slot)
         slot.tasks.child_ended()
         slot.elicitations.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
@@ -16,11 +17,14 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.interfaces import ISessionStore, ISlotListener
 from mcpgateway.rules.questions import FULL
 from mcpgateway.rules.sharing import launch_digest, may_move, scope_of
-from mcpgateway.wire import legacy
+from mcpgateway.wire import legacy, modern
+from mcpgateway.wire.revisions import Era
+
+PROBE_S = 10.0  # some servers never answer what they do not know
 
 
 class Pool:
-    """The slots of all servers: one for each shared server, one per session for the others.
+    """The slots of all servers: one for each shared server, one per session for the others, and that in each era.
 
     A server whose entry leaves it open moves from shared to one child per session when there is a reason to
     (`move`); sessions that are open stay where they are.
@@ -31,7 +35,7 @@ class Pool:
     def __init__(self, around: Surroundings, store: ISessionStore) -> None:
         self._around = around
         self._store = store
-        self._slots: dict[tuple[str, bytes], Slot] = {}
+        self._slots: dict[tuple[str, Era, bytes], Slot] = {}
         self._reasons: dict[str, str | None] = {}
         self._siblings: set[Slot] = set()
         # Slots let go of, whose children still climb the stop ladder.
@@ -83,27 +87,41 @@ class Pool:
         if session.slot is not None:
             return session.slot
         server = session.server
-        shared = not session.id or self.scope(server) is not Share.SESSION
-        slot = self.shared(server) if shared else self._own(session)
+        shared = not session.is_apart and (not session.id or self.scope(server) is not Share.SESSION)
+        slot = self.shared(server, session.era) if shared else self._own(session)
         if shared:
             session.params = None  # it is on record, and only a child of its own is told
         slot.join(session)
         return slot
 
-    def shared(self, server: ServerSpec) -> Slot:
+    def shared(self, server: ServerSpec, era: Era = Era.LEGACY) -> Slot:
         """The slot of a server that sessions share."""
-        slot = self._slots.get((server.name, b""))
+        slot = self._slots.get((server.name, era, b""))
         if slot is None:
-            params = legacy.shared_params(__version__)
-            slot = self._slots[server.name, b""] = Slot(server, params, self._around, shared=True)
+            params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
+            slot = self._add(server, params, era, b"")
         return slot
 
     def _own(self, session: Session) -> Slot:
         server = session.server
+        if session.era is Era.MODERN:
+            return self._add(server, modern.own_meta(__version__), Era.MODERN, session.id)
         may_ask = server.interactive is not False
         params = legacy.session_params(session.params, __version__, may_ask=may_ask)
-        slot = self._slots[server.name, session.id] = Slot(server, params, self._around, shared=False)
+        return self._add(server, params, Era.LEGACY, session.id)
+
+    def _add(self, server: ServerSpec, params: dict[str, Any], era: Era, key: bytes) -> Slot:
+        slot = Slot(server, params, self._around, shared=not key, era=era)
+        self._slots[server.name, era, key] = slot
         return slot
+
+    def is_running(self, server: ServerSpec, era: Era) -> bool:
+        """Whether a child of a server speaks an era now, or is about to."""
+        return any(
+            slot.pid is not None
+            for (name, its_era, _), slot in self._slots.items()
+            if name == server.name and its_era is era
+        )
 
     def release(self, session: Session) -> bool:
         """Let go of a session's slot; true when that stops a child, which was its own."""
@@ -113,7 +131,7 @@ class Pool:
         slot.leave(session)
         if slot.shared:
             return False
-        self._slots.pop((session.server.name, session.id), None)
+        self._slots.pop((session.server.name, slot.era, session.id), None)
         running = slot.pid is not None
         self._close(slot)
         return running
@@ -121,7 +139,15 @@ class Pool:
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""
         around = evolve(self._around, listener=listener)
-        slot = Slot(server, legacy.asking_params(__version__, FULL), around, shared=False)
+        return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
+
+    def probe(self, server: ServerSpec, era: Era) -> Slot:
+        """A throw-away slot whose child shows whether its server speaks an era."""
+        params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
+        around = evolve(self._around, handshake_s=min(PROBE_S, self._around.handshake_s))
+        return self._passing(Slot(server, params, around, shared=False, era=era))
+
+    def _passing(self, slot: Slot) -> Slot:
         self._siblings.add(slot)
         return slot
 

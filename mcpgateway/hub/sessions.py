@@ -23,7 +23,7 @@ from mcpgateway.interfaces import ISessionStore, SessionRecord
 from mcpgateway.rules.audience import DEFAULT_LEVEL
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import can_resume
+from mcpgateway.wire.revisions import Era, can_resume
 from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ class Session:
     :ivar principal: whose session it is; nobody else can use its id.
     :ivar epoch: names this life of the session; no other of this or any session has the same.
     :ivar params: the client's ``initialize`` parameters, kept only where a child of its own is started with them.
+    :ivar era: which era its child speaks; the other than its own where the gateway translates.
+    :ivar is_apart: it has a child of its own however widely its server is shared.
     :ivar owner: the process that it belongs to, or None.
     :ivar is_unclaimed: nobody has looked yet whether that process lives, or who else it may belong to.
     :ivar seen: the tick of its last request.
+    :ivar level: from which log level on its client hears messages; empty where it hears none.
     :ivar uris: the resources it is subscribed to.
     :ivar is_stale: what its client knows of the server may be out of date.
     """
@@ -55,6 +58,8 @@ class Session:
     issued: Issued | None = field(default=None, repr=False)
     epoch: str = ""
     params: Envelope | None = field(default=None, repr=False)
+    era: Era = Era.LEGACY
+    is_apart: bool = False
     owner: int | None = None
     is_unclaimed: bool = False
     level: str = DEFAULT_LEVEL
@@ -127,7 +132,7 @@ class Sessions:
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
         self._ended: dict[bytes, None] = {}
-        self._anonymous: dict[tuple[str, str], Session] = {}
+        self._anonymous: dict[tuple[str, str, str, Era], Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -204,12 +209,22 @@ class Sessions:
         self.log.info("a session of {server} is back", event="session.revived", server=server.name)
         return session
 
-    def anonymous(self, server: ServerSpec, principal: str, version: str) -> Session:
+    def anonymous(self, server: ServerSpec, principal: str, version: str, era: Era = Era.LEGACY) -> Session:
         """The session that this principal's requests without an id share on a shared server."""
-        key = (server.name, principal)
+        key = (server.name, principal, version, era)
         session = self._anonymous.get(key)
         if session is None or session.server is not server:
-            session = self._anonymous[key] = Session(b"", server, principal, version)
+            session = self._anonymous[key] = Session(b"", server, principal, version, era=era)
+        return session
+
+    def open_unlisted(
+        self, server: ServerSpec, principal: str, version: str, params: Envelope | None
+    ) -> Session:
+        """Begin a session of the gateway's own, whose id nobody is told and which nothing outlives."""
+        identifier = b"~" + secrets.token_hex(SERIAL_BYTES).encode()
+        session = Session(identifier, server, principal, version, None, self._new_epoch(), params)
+        session.seen = self.now
+        self._by_id[identifier] = session
         return session
 
     def named(self, identifier: bytes) -> Session | None:

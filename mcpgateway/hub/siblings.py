@@ -62,6 +62,9 @@ class Witness:
     def lost(self, slot: Slot) -> None:
         """Whoever asks it hears of it."""
 
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """Of no interest."""
+
 
 class Siblings:
     """Finds out about each server once, however many clients wait for it."""

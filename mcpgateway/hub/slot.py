@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, HandshakeFailed, Overloaded, ShuttingDown
+from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
 from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.listening import Listening
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
@@ -28,6 +29,8 @@ from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.mirrored import Param
+from mcpgateway.wire.revisions import Era
 
 SET_LEVEL = "logging/setLevel"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
@@ -79,8 +82,11 @@ class Slot:
     A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Where
     somebody is subscribed a lost child is replaced unasked, after a while that doubles with each failure.
 
+    :ivar era: which era its children speak.
+    :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
+    :ivar listening: who listens to the child, in the modern era.
     :ivar conversation: the warm child's conversation; None while there is none.
-    :ivar hello: the first level of the child's ``InitializeResult``; None before the first handshake.
+    :ivar hello: the first level of the child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
     :ivar level: the log level this child was last asked for; None while nobody has wished for any.
     :ivar shared: whether several sessions use it.
     :ivar sessions: who uses it, the anonymous left out; a dict for its order.
@@ -91,10 +97,17 @@ class Slot:
     log = Logger()
 
     def __init__(
-        self, server: ServerSpec, params: dict[str, Any], around: Surroundings, *, shared: bool
+        self,
+        server: ServerSpec,
+        params: dict[str, Any],
+        around: Surroundings,
+        *,
+        shared: bool,
+        era: Era = Era.LEGACY,
     ) -> None:
         self.server = server
         self.shared = shared
+        self.era = era
         self.conversation: Conversation | None = None
         self.hello: Envelope | None = None
         self.level: str | None = None
@@ -105,6 +118,8 @@ class Slot:
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
+        self.listening = Listening(self.want, params, self._changed) if era is Era.MODERN else None
+        self.mirrored: dict[str, tuple[Param, ...]] | None = None
         self._restoration: Restoration | None = None  # of this child
         self._failures = 0
         self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
@@ -208,7 +223,7 @@ class Slot:
         # as the most verbose.  As long as nobody has wished for any, the server is left alone.
         if self.level is None and not any(each.has_level for each in self.sessions):
             return None
-        return audience.most_verbose(each.level for each in self.sessions)
+        return audience.most_verbose(each.level for each in self.sessions if each.level)
 
     def _ask_level(self, level: str) -> int:
         self.level, self._has_agreed = level, False
@@ -225,8 +240,10 @@ class Slot:
         if not session.id:
             return
         self.sessions[session] = None
-        if session.has_level or self.level not in (None, session.level):
-            self._tune()
+        if self.era is Era.MODERN:
+            return
+        if session.has_level or (session.level and self.level not in (None, session.level)):
+            self.tune()
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None:
@@ -238,18 +255,21 @@ class Slot:
         """Count a session out; its calls have been cancelled."""
         session.slot = None
         self.sessions.pop(session, None)
+        if self.era is Era.MODERN:
+            return
         self.subscriptions.release(session)
         is_quieter = self.level == session.level and all(each.level != self.level for each in self.sessions)
         if self.shared and is_quieter:
-            self._tune()
+            self.tune()
 
     def _give_up(self, uri: str) -> None:
         if self.shared and self.conversation is not None:
             self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
 
-    def _tune(self) -> None:
+    def tune(self) -> None:
+        """Have the server set to the level that its sessions want now."""
         wanted = self._wanted_level()
-        if self.conversation is None or wanted is None or wanted == self.level:
+        if self.conversation is None or wanted is None or wanted == self.level or not self.has_levels:
             return
         nth = self._ask_level(wanted)
         asked = self.conversation.ask(SET_LEVEL, {"level": wanted})
@@ -282,8 +302,13 @@ class Slot:
 
     def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A notification of the child's."""
-        if backend is self._current:
+        if backend is not self._current:
+            return
+        if self.listening is None or not self.listening.noticed(method, message):
             self._around.listener.noticed(self, method, message)
+
+    def _changed(self, method: str, what: str | None) -> None:
+        self._around.listener.changed(self, method, what)
 
     def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A question of the child's."""
@@ -361,7 +386,7 @@ class Slot:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
         self._comeback = 0
-        conversation = Conversation(self.server.name, self, self._gone)
+        conversation = Conversation(self.server.name, self, self._gone, self.era)
         self._current = conversation
         server = self.server
         try:
@@ -371,7 +396,7 @@ class Slot:
             self._current = None
             self._fail(why)
             return
-        greeting = conversation.shake_hands(self._params)
+        greeting = conversation.meet(self._params)
         late = self._around.clock.callLater(self._around.handshake_s, self._late, conversation)
         greeting.addBoth(_called_off, late)
         greeting.addCallbacks(
@@ -405,7 +430,8 @@ class Slot:
         why.trap(GatewayError)
         child = conversation.child
         words = child.stderr_tail() if child is not None else ""
-        self._abandon(conversation, HandshakeFailed(f"{self.server.name}: {why.value}", words))
+        kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
+        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", words))
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
         self.log.failure(
@@ -430,7 +456,7 @@ class Slot:
 
     def _come_back_later(self) -> None:
         self._failures += 1
-        if len(self.subscriptions):
+        if self.subscriptions or self.listening:
             self._comeback = delay_ticks(self._failures)
 
     def _gone(self, conversation: Conversation, why: Gone) -> None:
@@ -440,6 +466,8 @@ class Slot:
         self._answered += conversation.sent
         self._current = self.conversation = None
         self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
+        if self.listening is not None:
+            self.listening.child_ended()
         self._come_back_later()
         self._around.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
@@ -457,16 +485,24 @@ class Slot:
         greeting, self._greeting = self._greeting, []
         for done in greeting:
             done.callback(self.hello or {})
+        if self.listening is not None:
+            self._resume(self.listening)
+            return
         # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
         # it.
         self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.level, self._has_agreed = None, False
-        self._tune()
+        self.tune()
         self._restore(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
         )
         self._send(lambda each: each.call.method not in {SUBSCRIBE, UNSUBSCRIBE})
+
+    def _resume(self, listening: Listening) -> None:
+        if self.conversation is not None:
+            listening.resume(self.conversation)
+        self._send(lambda _: True)
 
     def _send(self, is_next: Callable[[_Waiting], bool]) -> None:
         waiting = self._waiting
@@ -484,6 +520,8 @@ class Slot:
             each.call.sink.failed(each.call, self._why)
         for done in greeting:
             done.errback(self._why)
+        if self.listening is not None:
+            self.listening.refuse(self._why)
 
     def stop(self) -> None:
         """Climb the stop ladder."""

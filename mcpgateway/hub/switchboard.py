@@ -8,20 +8,22 @@ from typing import Any
 from msgspec import Raw
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     Cancelled,
     ClientGone,
     GatewayError,
+    HandshakeRefused,
     InvalidParams,
     Overloaded,
     SessionRequired,
     ShuttingDown,
     UnknownServer,
     UnknownSession,
-    UnsupportedVersion,
 )
+from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
@@ -30,18 +32,19 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
+from mcpgateway.hub.to_modern import ToModern
 from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
+from mcpgateway.rules.eras import Road
 from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
-from mcpgateway.wire import jsonrpc, legacy, peek
-from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Message
-from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
+from mcpgateway.wire import jsonrpc, legacy, modern, peek, translate
+from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.revisions import LATEST_LEGACY, Era, negotiated
 
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
-UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
 
 
 class Switchboard:
@@ -59,6 +62,8 @@ class Switchboard:
         sessions: Sessions,
         questions: Questions,
         siblings: Siblings,
+        eras: Eras,
+        to_modern: ToModern,
     ) -> None:
         self.servers = {server.name: server for server in servers}
         self.pool = pool
@@ -66,10 +71,11 @@ class Switchboard:
         self.questions = questions
         self.is_open = True
         self._siblings = siblings
+        self._eras = eras
+        self._to_modern = to_modern
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
-            "server/discover": _refuse_modern,
             SUBSCRIBE: self._subscribe,
             UNSUBSCRIBE: self._subscribe,
             "tasks/list": self._learn,
@@ -103,7 +109,16 @@ class Switchboard:
                 "Bad Request: Mcp-Session-Id header is required",
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
-        return self.sessions.anonymous(server, principal, LATEST_LEGACY)
+        return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
+
+    def _era(self, server: ServerSpec) -> Era:
+        # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
+        match self._eras.road(server, Era.LEGACY):
+            case Road.BRIDGED:
+                return Era.MODERN
+            case Road.REFUSED:
+                raise modern.unserved(LATEST_LEGACY)
+        return Era.LEGACY
 
     def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
         if not self.is_open:
@@ -112,9 +127,19 @@ class Switchboard:
         if recalled is None:
             raise UnknownSession("Session not found")
         self._make_room()
+        era = self._era(server)
         session = self.sessions.revive(identifier, server, recalled)
-        self.pool.slot_for(session)
+        session.era = era
+        self._slot_for(session)
         return session
+
+    def _slot_for(self, session: Session) -> Slot:
+        if session.slot is not None:
+            return session.slot
+        slot = self.pool.slot_for(session)
+        if session.era is Era.MODERN:
+            self._to_modern.join(session)
+        return slot
 
     def _make_room(self) -> None:
         while self.sessions.is_full:
@@ -133,10 +158,10 @@ class Switchboard:
         """
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
-            raise UnsupportedVersion(UNSUPPORTED)
-        if self.pool.is_open_question(server) and offers_something(
-            peek.mapping(message.params, "capabilities")
+        if (
+            self._era(server) is Era.LEGACY
+            and self.pool.is_open_question(server)
+            and offers_something(peek.mapping(message.params, "capabilities"))
         ):
             found = self._siblings.find_out(server)
             return found.addCallback(lambda _: self._begin(server, principal, message, owner))
@@ -148,12 +173,32 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         self._make_room()
+        era = self._era(server)
         version = negotiated(legacy.requested_version(message.params))
         session = self.sessions.open(server, principal, version, message.params)
-        session.owner = owner
-        slot = self.pool.slot_for(session)
-        answer = slot.greet().addCallback(legacy.hello_for, version)
-        return answer.addCallbacks(lambda hello: (session, hello), self._not_begun, errbackArgs=(session,))
+        session.owner, session.era = owner, era
+        answer = self._slot_for(session).greet().addCallback(_met, era, version)
+        begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
+        begun.addErrback(self._not_begun, session)
+        if era is Era.LEGACY and server.protocol is None:
+            begun.addErrback(self._other_era, server, principal, message, owner)
+        return begun
+
+    def _other_era(
+        self, why: Failure, server: ServerSpec, principal: str, message: Message, owner: int | None
+    ) -> Deferred[tuple[Session, Raw]] | Failure:
+        # A server that refuses the handshake may be one that has none.
+        if not why.check(HandshakeRefused):
+            return why
+        self._eras.doubt(server)
+
+        def found(_: None) -> Deferred[tuple[Session, Raw]] | Failure:
+            if not self._eras.known(server).modern:
+                return why
+            self._eras.learn(server, Era.LEGACY, speaks=False)
+            return self._begin(server, principal, message, owner)
+
+        return self._eras.find_out(server, Era.MODERN).addCallback(found)
 
     def put_on_record(self, session: Session, message: Message) -> None:
         """Keep what a client has said at ``initialize``; best just after its answer has left."""
@@ -223,6 +268,7 @@ class Switchboard:
             for call in slot.calls():
                 if call.session is session and slot.cancel(call, "the session has ended"):
                     call.sink.failed(call, why)
+        self._to_modern.leave(session)
         self.questions.session_ended(session)
         killed = self.pool.release(session)
         session.clear()
@@ -235,8 +281,9 @@ class Switchboard:
 
         :raise GatewayError: it goes nowhere.
         """
-        if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
-            raise UnsupportedVersion(UNSUPPORTED)
+        if call.session.era is Era.MODERN:
+            self._bridge(call, message)
+            return
         here = self._here.get(call.method)
         if here is not None:
             here(call, message)
@@ -244,6 +291,14 @@ class Switchboard:
             self._learn(call, message)
         else:
             self._forward(call, message)
+
+    def _bridge(self, call: Call, message: Message) -> None:
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        slot = self._slot_for(call.session)
+        if slot.load >= SESSION_CALLS_LIMIT:
+            self._check_load(call.session, slot)
+        self._to_modern.submit(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
         if not self.is_open:
@@ -262,7 +317,7 @@ class Switchboard:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
         session: Session = call.session
         level = _level_of(message)
-        slot = self.pool.slot_for(session)
+        slot = self._slot_for(session)
         if not slot.has_levels:
             self._forward(call, message)  # it will say itself that it has none
             return
@@ -303,7 +358,7 @@ class Switchboard:
         """Take a notification of a client's."""
         if message.method == "notifications/cancelled":
             self._cancelled(session, message)
-        elif message.method == "notifications/initialized":
+        elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             return  # the gateway said it itself, once per child
         else:
             slot = self.pool.slot_for(session)
@@ -352,12 +407,12 @@ class Switchboard:
         return self.pool.close()
 
 
+def _met(hello: Envelope, era: Era, version: str) -> Raw:
+    return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
+
+
 def _pong(call: Call, message: Message) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
-
-
-def _refuse_modern(call: Call, message: Message) -> None:
-    raise UnsupportedVersion(UNSUPPORTED)
 
 
 def _level_of(message: Message) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.sessions import ENDED_LIMIT
-from mcpgateway.service import session_ids
+from mcpgateway.service import Keys
 from mcpgateway.wire.sessionids import SERIAL_BYTES
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
@@ -43,7 +43,7 @@ class UnrecordedTests:
         store.close()
         gateway = MemoryGateway(store=store)
         server = gateway.switchboard.server("shared")
-        ids = session_ids("a key of forty-three characters for the tests")
+        ids = Keys("a key of forty-three characters for the tests").session_ids()
         issued = [
             ids.issue(nth.to_bytes(SERIAL_BYTES, "big"), 1, "shared", "local", "2025-11-25")
             for nth in range(ENDED_LIMIT + 1)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
@@ -25,13 +25,23 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import Gone, IChild, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
-from mcpgateway.service import make_hub, session_ids
+from mcpgateway.service import Keys, make_hub
+from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {"listChanged": True}, "logging": {}, "tasks": {}},
     "serverInfo": {"name": "m"},
+}
+
+DISCOVERED: dict[str, Any] = {
+    "resultType": "complete",
+    "supportedVersions": ["2026-07-28"],
+    "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}},
+    "ttlMs": 0,
+    "cacheScope": "private",
+    "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "m", "version": "1"}},
 }
 
 
@@ -43,8 +53,11 @@ class MemoryChild:
     :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
     """
 
-    def __init__(self, pid: int, receiver: Any, hello: dict[str, Any] | None) -> None:
+    def __init__(
+        self, pid: int, receiver: Any, hello: dict[str, Any] | None, eras: Collection[Era] = (Era.LEGACY,)
+    ) -> None:
         self.pid = pid
+        self._eras = eras
         self.received: list[dict[str, Any]] = []
         self.is_killed = False
         self.is_stopping = False
@@ -60,7 +73,16 @@ class MemoryChild:
         message = json.loads(line)
         self.received.append(message)
         if message.get("method") == "initialize" and self._hello is not None:
-            self.say({"jsonrpc": "2.0", "id": message["id"], "result": self._hello})
+            self._greet(message, Era.LEGACY, self._hello)
+        elif message.get("method") == "server/discover" and self._hello is not None:
+            self._greet(message, Era.MODERN, DISCOVERED)
+
+    def _greet(self, message: dict[str, Any], era: Era, hello: dict[str, Any]) -> None:
+        if era in self._eras:
+            self.answer(message, hello)
+            return
+        code = -32601 if era is Era.MODERN else -32022
+        self.say({"jsonrpc": "2.0", "id": message["id"], "error": {"code": code, "message": "not my era"}})
 
     def say(self, message: dict[str, Any]) -> None:
         """Write one message on its stdout."""
@@ -99,16 +121,19 @@ class MemoryLauncher:
 
     :ivar hello: what they answer to ``initialize``; None leaves that to the test.
     :ivar children: all of them, in order.
+    :ivar eras: which eras a server speaks, by its name; where it is not named, the legacy one.
     """
 
     hello: dict[str, Any] | None = field(factory=lambda: dict(HELLO))
     children: list[MemoryChild] = field(factory=list)
     refuses: bool = False
+    eras: dict[str, Collection[Era]] = field(factory=dict)
 
     def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
         if self.refuses:
             raise LaunchFailed(f"{launch.server}: the program was not found")
-        child = MemoryChild(1000 + len(self.children), receiver, self.hello)
+        eras = self.eras.get(launch.server, (Era.LEGACY,))
+        child = MemoryChild(1000 + len(self.children), receiver, self.hello, eras)
         self.children.append(child)
         return child
 
@@ -242,6 +267,7 @@ class MemoryGateway:
         store: ISessionStore | None = None,
         more: tuple[ServerSpec, ...] = (),
         processes: MemoryProcesses | None = None,
+        bridge: Bridge = Bridge.AUTO,
     ) -> None:
         limits = limits or Limits()
         self.clock = Clock()
@@ -253,15 +279,25 @@ class MemoryGateway:
             *more,
         )
         self.store = store or Journal(":memory:", self.clock.seconds)
-        ids = session_ids("a key of forty-three characters for the tests")
-        self.switchboard = make_hub(servers, limits, self.launcher, self.clock, ids, self.store)
-        self.sessions = self.switchboard.sessions
         self.processes = processes or MemoryProcesses()
+        settings = Settings(GatewaySettings(limits=limits, bridge=bridge), servers)
+        keys = Keys("a key of forty-three characters for the tests")
+        self.hub = make_hub(
+            settings,
+            self.launcher,
+            self.clock,
+            keys,
+            self.store,
+            self.processes.holders,
+        )
+        self.switchboard = self.hub.switchboard
+        self.sessions = self.switchboard.sessions
         self.reaper = Reaper(self.sessions, self.switchboard, self.processes)
         self.owners = Owners(
             self.sessions, self.processes, self.processes, self.processes.holders, self.reaper.owner_ended
         )
-        self.door = McpDoor(self.switchboard, self.owners)
+        self.hub.stateless.claim = self.hub.to_legacy.claim = self.owners.claim
+        self.door = McpDoor(self.switchboard, self.owners, self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
         root = Root(servers, self.door, guard, limits, lambda: make_site(self.switchboard, census))
@@ -298,6 +334,8 @@ class MemoryGateway:
             self.owners.tick()
             self.switchboard.tick()
             self.switchboard.questions.tick()
+            self.hub.to_legacy.tick()
+            self.hub.to_modern.tick()
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)

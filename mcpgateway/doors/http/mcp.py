@@ -16,18 +16,20 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Batch, Unreadable, read_batch
+from mcpgateway.doors.http.modern import ALLOW_POST, ModernDoor
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.switchboard import UNSUPPORTED, Switchboard
+from mcpgateway.hub.stateless import Stateless
+from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.access import Reach
-from mcpgateway.wire import jsonrpc, peek, sse
+from mcpgateway.wire import jsonrpc, modern, peek, sse
 from mcpgateway.wire.jsonrpc import Kind, Message
-from mcpgateway.wire.revisions import has_batches, is_legacy
+from mcpgateway.wire.revisions import UNSUPPORTED, has_batches, is_later, is_legacy
 
 ALLOW = b"Allow: GET, POST, DELETE\r\n"
 REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
@@ -45,8 +47,9 @@ class McpDoor:
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, owners: Owners) -> None:
+    def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Stateless) -> None:
         self.streams = Streams(switchboard.sessions)
+        self._modern = ModernDoor(self.streams, stateless)
         self._switchboard = switchboard
         self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
@@ -56,6 +59,8 @@ class McpDoor:
         method = exchange.method
         if method == b"POST":
             self._post(exchange, server, principal)
+        elif method in (b"GET", b"DELETE") and is_later(exchange.headers.get(b"mcp-protocol-version")):
+            exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW_POST)
         elif method == b"GET":
             self._get(exchange, server, principal)
         elif method == b"DELETE":
@@ -78,12 +83,17 @@ class McpDoor:
             return
         try:
             message = jsonrpc.read_client(exchange.body)
+            if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
+                pid = _said_pid(exchange, None)
+                self._modern.handle(exchange, message, server, principal, takes, self._owners.living(pid))
+                return
             if message.method == "initialize" and message.kind is Kind.REQUEST:
                 self._initialize(exchange, server, principal, message)
                 return
             session = self._session(exchange, server, principal)
         except MalformedMessage as why:
-            if not self._batch(exchange, server, principal, takes):
+            is_later_one = is_later(headers.get(b"mcp-protocol-version"))
+            if is_later_one or not self._batch(exchange, server, principal, takes):
                 exchange.answer(400, jsonrpc.error_bytes(_known_id(exchange.body), why))
             return
         except GatewayError as why:
@@ -205,7 +215,8 @@ class McpDoor:
                 trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
-        owner = self._owners.living(_said_owner(exchange, message))
+        said = jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
+        owner = self._owners.living(_said_pid(exchange, said))
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
@@ -296,13 +307,12 @@ def _known_id(body: bytes) -> bytes:
         return b"null"
 
 
-def _said_owner(exchange: Any, message: Message) -> int | None:
+def _said_pid(exchange: Any, said: int | None) -> int | None:
     # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
     # another machine's means nothing here.
     if exchange.caller.reach is Reach.REMOTE:
         return None
     header = exchange.headers.get(b"x-client-pid")
-    said = jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
     if header is not None and header.isdigit() and len(header) <= 10:
         said = int(header)
     return said if said is not None and 0 < said < PID_LIMIT else None

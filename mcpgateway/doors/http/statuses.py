@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from mcpgateway import errors
 from mcpgateway.errors import GatewayError
+from mcpgateway.wire import jsonrpc, peek
 
 STATUSES: dict[type[GatewayError], int] = {
     errors.ParseError: 400,
     errors.MalformedMessage: 400,
     errors.UnsupportedVersion: 400,
+    errors.MissingEnvelope: 400,
     errors.SessionRequired: 400,
     errors.UnknownServer: 404,
     errors.UnknownSession: 404,
 }
 """All else is a JSON-RPC error in a good HTTP answer: clients show its text, and take a 5xx for a dead server."""
 
+MODERN_STATUSES = {-32601: 404, -32020: 400, -32021: 400, -32022: 400}
+"""What the modern era adds, by JSON-RPC code (MCP 2026-07-28, basic/transports)."""
+
 
 def status_of(why: GatewayError) -> int:
     """The HTTP status a failed request is answered with, as long as nothing has been said yet."""
     return STATUSES.get(type(why), 200)
+
+
+def modern_status_of(why: GatewayError) -> int:
+    """The same in the modern era."""
+    return STATUSES.get(type(why)) or MODERN_STATUSES.get(why.code, 200)
+
+
+def modern_status(error: Raw) -> int:
+    """The HTTP status of a server's own error, in the modern era."""
+    code = jsonrpc.integer(peek.members({"error": error}, "error").get("code"))
+    return MODERN_STATUSES.get(code or 0, 200)

@@ -1,0 +1,113 @@
+"""Streamable HTTP of the modern era for one server (MCP 2026-07-28, basic/transports).
+
+POST    one request    JSON, or SSE once something has to be said first; hanging up takes the request back
+        a notification 202; none means anything over HTTP
+GET, DELETE            405: there are no sessions
+
+# Note [Checked in this order]
+Envelope, headers, revision, then everything else: a client finds out what it speaks wrong before anything is looked at
+that depends on it, and two programs between it and us cannot be made to read two different requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.statuses import modern_status, modern_status_of
+from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
+from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.hub.stateless import Asker, Stateless
+from mcpgateway.interfaces import Call
+from mcpgateway.wire import jsonrpc, modern
+from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
+from mcpgateway.wire.revisions import LATEST_MODERN, Era
+
+ALLOW_POST = b"Allow: POST\r\n"
+WITHOUT_MIRRORS = b"x-mcpgateway-stdio"
+"""Sent by what relays a client on stdio: it says nothing twice, so there is nothing to disagree."""
+
+
+class Request(Waiting):
+    """One POST whose answer is under way; whoever hangs up takes it back."""
+
+    __slots__ = ("_call", "_stateless")
+
+    def __init__(self, stateless: Stateless, call: Call, *waiting: Any) -> None:
+        super().__init__(*waiting)
+        self._stateless = stateless
+        self._call: Call | None = call
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Give the answer to the client; some errors have a status of their own."""
+        self._call = None
+        status = modern_status(reply["error"]) if "error" in reply else 200
+        self._say(status, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """Tell the client why there is no answer."""
+        self._call = None
+        self._say(modern_status_of(why), jsonrpc.error_bytes(call.id, why))
+
+    def gone(self) -> None:
+        """The client has disconnected, which takes the request back."""
+        super().gone()
+        call, self._call = self._call, None
+        if call is not None:
+            self._stateless.cancel(call)
+
+
+class ModernDoor:
+    """Translates between exchanges and the hub."""
+
+    def __init__(self, streams: Streams, stateless: Stateless) -> None:
+        self._streams = streams
+        self._stateless = stateless
+
+    def handle(
+        self,
+        exchange: Any,
+        message: Message,
+        server: ServerSpec,
+        principal: str,
+        takes: Accepted,
+        pid: int | None,
+    ) -> None:
+        """Serve one message; see Note [Checked in this order].
+
+        :param pid: the process that the client says it is.
+        """
+        if message.kind is Kind.NOTIFICATION:
+            exchange.answer(202, b"")
+            return
+        headers = None if WITHOUT_MIRRORS in exchange.headers else exchange.headers
+        try:
+            if message.kind is Kind.RESPONSE:
+                raise MalformedMessage("Invalid Request: a client sends requests only")
+            modern.check_envelope(message)
+            if headers is not None:
+                modern.check_headers(message, headers)
+            modern.check_revision(message)
+            token = message.token
+        except GatewayError as why:
+            identifier = message.id if message.kind is Kind.REQUEST else b"null"
+            exchange.answer(modern_status_of(why), jsonrpc.error_bytes(identifier, why))
+            return
+        if message.method == modern.LISTEN and not takes.sse:
+            refusal = MalformedMessage("Not Acceptable: Client must accept text/event-stream")
+            exchange.answer(406, jsonrpc.error_bytes(message.id, refusal))
+            return
+        self._submit(exchange, message, Asker(server, principal, exchange.caller, pid, headers), token, takes)
+
+    def _submit(
+        self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
+    ) -> None:
+        session = self._streams.sessions.anonymous(asker.server, asker.principal, LATEST_MODERN, Era.MODERN)
+        call = Call(None, message.method, message.id, token, None)
+        sink = call.sink = Request(self._stateless, call, self._streams, exchange, session, message.id, takes)
+        sink.token = token
+        exchange.body = b""  # a large request is kept once, on its way to the child
+        try:
+            self._stateless.submit(call, message, asker)
+        except GatewayError as why:
+            call.sink.failed(call, why)

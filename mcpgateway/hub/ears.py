@@ -1,0 +1,169 @@
+"""Modern clients that listen to a legacy child: each is a session of the gateway's own, subscribed like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.listening import LISTS, UPDATED, ClientListener, Filter, narrowed, read_filter
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions import SUBSCRIBE
+from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.wire import jsonrpc, legacy, peek
+from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
+from mcpgateway.wire.revisions import LATEST_LEGACY
+
+_KINDS = {method: kind for kind, method in LISTS.items()}
+
+
+@implementer(IMessageStream)
+@define(eq=False)
+class Ear:
+    """One client that listens, as the standing stream of its session.
+
+    :ivar honoured: what it hears of.
+    """
+
+    listener: ClientListener
+    session: Session
+    honoured: Filter = field(factory=Filter)
+
+    def say(self, message: bytes) -> bool:
+        """Pass on what its filter asks for."""
+        said = jsonrpc.decode(message)
+        if "id" in said:
+            return False  # nobody is asked anything here
+        method = peek.text(said, "method") or ""
+        if method == UPDATED or _KINDS.get(method) in self.honoured.lists:
+            self.listener.told(method, said)
+        return True
+
+    def close(self) -> None:
+        """Its session has ended."""
+        self.listener.over({})
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Asked:
+    """Whether the server takes the subscriptions that a filter asks for.
+
+    :ivar open: those it has not answered.
+    """
+
+    done: Callable[[Filter], None]
+    honoured: Filter
+    open: set[str]
+    taken: set[str] = field(factory=set)
+    is_gone: bool = False
+
+    def look(self) -> None:
+        """Go on once all are answered."""
+        if not self.open:
+            self.done(self.honoured | Filter(uris=frozenset(self.taken)))
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server takes one, or refuses it."""
+        uri = call.id.decode()
+        self.open.discard(uri)
+        if "result" in reply:
+            self.taken.add(uri)
+        self.look()
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The server cannot be asked."""
+        self.open.discard(call.id.decode())
+        self.look()
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """A subscription makes no progress."""
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nothing is told here."""
+        return False
+
+
+class Ears:
+    """All that listen across the eras.
+
+    :param end: ends a session of the gateway's own.
+    """
+
+    def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
+        self._sessions = sessions
+        self._end = end
+        self._ears: dict[Call, Ear] = {}
+
+    def listen(self, call: Call, message: Message, slot: Slot, principal: str) -> None:
+        """Let a client listen to a child.
+
+        :raise Overloaded: its filter is too large.
+        """
+        wanted = narrowed(read_filter(message.params))
+        session = self._sessions.open_unlisted(slot.server, principal, LATEST_LEGACY, None)
+        session.level = ""  # of log messages it hears nothing
+        listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
+        ear = self._ears[call] = Ear(listener, session)
+        slot.join(session)
+        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear, slot), errbackArgs=(ear,))
+
+    def _met(self, hello: Envelope, ear: Ear, slot: Slot) -> None:
+        if ear.listener.call not in self._ears:
+            return
+        wanted = ear.listener.filter
+        changing = {_KINDS[method] for method in legacy.changing_lists(hello)}
+        can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
+        uris = set(wanted.uris) if can_subscribe else set()
+
+        def done(honoured: Filter) -> None:
+            ear.honoured = honoured
+            ear.listener.acknowledged(honoured)
+            ear.session.mailbox.attach(ear)
+
+        asked = _Asked(done, Filter(wanted.lists & changing), set(uris))
+        for uri in sorted(uris):
+            call, message = _subscription(ear.session, uri, asked)
+            slot.subscriptions.submit(call, message, uri)
+        if not uris:
+            asked.look()
+
+    def _not_met(self, why: Failure, ear: Ear) -> None:
+        ear.listener.refused(reason(why))
+
+    def _over(self, call: Call) -> bool:
+        ear = self._ears.pop(call, None)
+        if ear is None:
+            return False
+        ear.session.mailbox.detach(ear)
+        self._end(ear.session, "its client has stopped listening")
+        return True
+
+    def cancel(self, call: Call) -> bool:
+        """A client has hung up; false when it did not listen here."""
+        return self._over(call)
+
+    def close(self) -> None:
+        """End all of them in order."""
+        for ear in list(self._ears.values()):
+            ear.close()
+
+
+def reason(why: Failure) -> GatewayError:
+    """The error that a call ends with which failed so."""
+    return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+
+
+def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]:
+    params: Envelope = {"uri": jsonrpc.raw(uri)}
+    envelope = jsonrpc.request(0, SUBSCRIBE, params)
+    # What is asked for is known by the id of the call, which nobody else sees.
+    return (
+        Call(session, SUBSCRIBE, uri.encode(), None, sink),
+        Message(Kind.REQUEST, envelope, SUBSCRIBE, b"0", params),
+    )

@@ -1,0 +1,124 @@
+"""Which eras each server speaks: what its entry says, else what a probe on a throw-away child finds out.
+
+A child speaks the era of its first request for as long as it lives, so no child that is used can be asked.  A probe
+runs only when somebody comes for whom it matters; what it finds is kept for the server's launch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import Bridge, ServerSpec
+from mcpgateway.errors import HandshakeFailed, HandshakeRefused
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.slot import Slot
+from mcpgateway.interfaces import ISessionStore
+from mcpgateway.rules import eras
+from mcpgateway.rules.eras import Known, Road
+from mcpgateway.rules.sharing import launch_digest
+from mcpgateway.wire.revisions import Era
+
+GUESS_S = 3600.0
+
+
+class Eras:
+    """What is known of all servers.
+
+    :param bridge: whether clients of one era reach servers of the other, where a server's entry does not say.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, pool: Pool, store: ISessionStore, bridge: Bridge, seconds: Callable[[], float]
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._bridge = bridge
+        self._seconds = seconds
+        self._guessed: dict[str, float] = {}  # until when a silence is taken for an answer
+        self._known: dict[str, Known] = {}
+        self._waiting: dict[tuple[str, Era], list[Deferred[None]]] = {}
+
+    def bridge(self, server: ServerSpec) -> Bridge:
+        """Whether clients of one era reach this server in the other."""
+        return server.bridge or self._bridge
+
+    def known(self, server: ServerSpec) -> Known:
+        """What is known of a server."""
+        if self._guessed and self._guessed.get(server.name, math.inf) < self._seconds():
+            self.doubt(server)
+        found = self._known.get(server.name)
+        if found is None:
+            written = self._store.verdict(_key(server)) if server.protocol is None else None
+            found = eras.pinned(server.protocol) if server.protocol is not None else eras.read(written or "")
+            self._known[server.name] = found
+        return found
+
+    def road(self, server: ServerSpec, era: Era) -> Road | None:
+        """How a client of an era gets to a server; None while that has to be found out (`find_out`)."""
+        return eras.road(era, self.known(server), self.bridge(server))
+
+    def learn(self, server: ServerSpec, era: Era, *, speaks: bool, for_good: bool = True) -> None:
+        """A server has shown whether it speaks an era.
+
+        :param for_good: it has said so itself, and will say the same as long as it is launched like this.
+        """
+        known = self.known(server)
+        if server.protocol is not None or known.speaks(era) is speaks:
+            return
+        self._known[server.name] = known = known.learnt(era, speaks=speaks)
+        if for_good:
+            self._guessed.pop(server.name, None)
+            self._store.judge(_key(server), known.written())
+        else:
+            self._guessed[server.name] = self._seconds() + GUESS_S
+        self.log.info(
+            "{server} speaks: {eras}", event="server.eras", server=server.name, eras=known.written()
+        )
+
+    def doubt(self, server: ServerSpec) -> bool:
+        """Forget what was only guessed of a server; false when nothing was."""
+        is_guess = self._guessed.pop(server.name, None) is not None
+        if is_guess:
+            del self._known[server.name]
+        return is_guess
+
+    def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
+        """Fires when it is known whether a server speaks an era.
+
+        :raise GatewayError: (through the Deferred) it cannot be started.
+        """
+        if self.known(server).speaks(era) is not None:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        waiting = self._waiting.setdefault((server.name, era), [])
+        waiting.append(done)
+        if len(waiting) == 1:
+            slot = self._pool.probe(server, era)
+            slot.greet().addCallback(lambda _: self.learn(server, era, speaks=True)).addErrback(
+                self._not_met, server, era
+            ).addBoth(self._found, server, era, slot)
+        return done
+
+    def _not_met(self, why: Failure, server: ServerSpec, era: Era) -> None:
+        # Some servers end at the first request that is no handshake, or say nothing; a refusal alone is for good.
+        why.trap(HandshakeFailed)
+        self.learn(server, era, speaks=False, for_good=why.check(HandshakeRefused) is not None)
+
+    def _found(self, why: Failure | None, server: ServerSpec, era: Era, slot: Slot) -> None:
+        self._pool.dismiss(slot)
+        for done in self._waiting.pop((server.name, era), []):
+            if why is None:
+                done.callback(None)
+            else:
+                done.errback(why)
+
+
+def _key(server: ServerSpec) -> str:
+    return f"eras {launch_digest(server)}"

@@ -1,0 +1,329 @@
+"""Bring the requests of the modern era to their servers (MCP 2026-07-28): each of them stands for itself.
+
+    request               goes to
+    server/discover       the server, if it is offered in this era; else the refusal that makes clients fall back
+    subscriptions/listen  the slot's one upstream listen (`mcpgateway.hub.listening`)
+    tasks/*               the server, for the principal whose task it is
+    lists, resources/read what the server let be kept, else the server
+    anything else         the server
+
+One child serves everybody; where a server keeps state for each client there is one for each process that calls.  A
+server that speaks only the other era is reached through `mcpgateway.hub.to_legacy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import (
+    BadReply,
+    GatewayError,
+    InvalidParams,
+    ShuttingDown,
+    UnknownMethod,
+    UnsupportedVersion,
+)
+from mcpgateway.hub.cache import ResultCache
+from mcpgateway.hub.eras import Eras
+from mcpgateway.hub.listening import ClientListener, Filter, narrowed, read_filter
+from mcpgateway.hub.neighbours import Neighbours
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.tasks import Learner
+from mcpgateway.hub.to_legacy import ToLegacy
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.eras import Road, is_offered
+from mcpgateway.rules.sharing import keeps_state
+from mcpgateway.wire import jsonrpc, mirrored, modern, peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
+from mcpgateway.wire.translate import CACHEABLE
+
+TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
+PAGES_LIMIT = 100  # of a list of tools
+SWITCHERS_LIMIT = 1000
+
+
+@frozen
+class Asker:
+    """Who sends a request, and how.
+
+    :ivar caller: the other end of its connection.
+    :ivar pid: the process that it says it is, or None.
+    :ivar headers: those of its request; None where it could not send the ones that repeat the body.
+    """
+
+    server: ServerSpec
+    principal: str
+    caller: Any
+    pid: int | None = None
+    headers: Mapping[bytes, bytes] | None = None
+
+
+@define(eq=False)
+class _Keeper(Between):
+    """Keeps a result for the next who asks, if the server lets it be kept."""
+
+    cache: ResultCache
+    slot: Slot
+    params: Envelope | None
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            result = reply["result"]
+            self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
+            if call.method == "tools/list" and self.slot.mirrored is not None:
+                self.slot.mirrored |= mirrored.repeated(
+                    peek.members(reply, "result").get("tools", EMPTY_LIST)
+                )
+        self.sink.answered(call, reply)
+
+
+EMPTY_LIST = Raw(b"[]")
+
+
+class Stateless:
+    """What a door asks for the modern era.
+
+    :ivar is_open: false once the gateway is stopping.
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        pool: Pool,
+        sessions: Sessions,
+        eras: Eras,
+        neighbours: Neighbours,
+        cache: ResultCache,
+        to_legacy: ToLegacy,
+    ) -> None:
+        self.is_open = True
+        self.claim: Callable[[Session, int, int], None] = _unclaimed
+        self._pool = pool
+        self._sessions = sessions
+        self._eras = eras
+        self._neighbours = neighbours
+        self._cache = cache
+        self._to_legacy = to_legacy
+        self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
+        self._of_peers: dict[tuple[str, str, int], Session] = {}
+        self._sent_back: dict[
+            tuple[str, bytes], None
+        ] = {}  # clients that were told to fall back, and may not be able
+
+    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if call.method in modern.REMOVED:
+            raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        road = self._eras.road(asker.server, Era.MODERN)
+        if road is None:
+            self._later(self._eras.find_out(asker.server, Era.MODERN), call, message, asker)
+        elif (
+            call.method == modern.DISCOVER and not self._is_offered(road, message, asker)
+        ) or road is Road.REFUSED:
+            raise UnsupportedVersion(UNSUPPORTED)
+        else:
+            self._go(road, call, message, asker)
+
+    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker))
+        known.addErrback(self._not_submitted, call)
+
+    def _not_submitted(self, why: Failure, call: Call) -> None:
+        if why.check(GatewayError):
+            call.sink.failed(call, why.value)
+            return
+        self.log.failure("a request broke", why, event="request.broken")
+        call.sink.failed(call, GatewayError("Internal error: the request could not be served"))
+
+    def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
+        server, pool = asker.server, self._pool
+        runs_other_only = (
+            self._eras.known(server).legacy is not False
+            and pool.is_running(server, Era.LEGACY)
+            and not pool.is_running(server, Era.MODERN)
+        )
+        # Whoever asks again instead of falling back speaks nothing else.
+        key = (asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")))
+        can_switch = key not in self._sent_back
+        if is_offered(
+            road, self._eras.bridge(server), runs_other_only=runs_other_only, can_switch=can_switch
+        ):
+            return True
+        if road is Road.NATIVE:
+            self._sent_back[key] = None
+            if len(self._sent_back) > SWITCHERS_LIMIT:
+                del self._sent_back[next(iter(self._sent_back))]
+        return False
+
+    def has_switched(self, principal: str, info: Raw | None) -> None:
+        """A client of this name has begun a session: it does speak the other era too."""
+        if self._sent_back:
+            self._sent_back.pop((principal, bytes(info or b"")), None)
+
+    def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
+        peer = 0
+        if keeps_state(asker.server):
+            found = asker.pid or self._neighbours.process(asker.caller)
+            if found is None:
+                self._later(self._neighbours.look_for(asker.caller), call, message, asker)
+                return
+            if not found:
+                raise UnsupportedVersion(
+                    UNSUPPORTED,
+                    f"{asker.server.name} keeps state for each client, and nothing tells which one this is",
+                )
+            peer = found
+        call.level = modern.level(message.meta)
+        if road is Road.BRIDGED:
+            self._to_legacy.submit(call, message, asker.server, asker.principal, peer)
+        else:
+            self._native(call, message, asker, self._session(asker, peer))
+
+    def _session(self, asker: Asker, peer: int) -> Session:
+        server, principal = asker.server, asker.principal
+        if not peer:
+            return self._sessions.anonymous(server, principal, LATEST_MODERN, Era.MODERN)
+        key = (server.name, principal, peer)
+        session = self._of_peers.get(key)
+        if session is None or self._sessions.named(session.id) is not session:
+            session = self._sessions.open_unlisted(server, principal, LATEST_MODERN, None)
+            session.era, session.is_apart, session.owner = Era.MODERN, True, peer
+            self.claim(session, peer, 0)
+            self._of_peers = {
+                at: each for at, each in self._of_peers.items() if self._sessions.named(each.id) is each
+            }
+            self._of_peers[key] = session
+        session.seen = self._sessions.now
+        return session
+
+    def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
+        call.session = session
+        slot = session.slot or self._pool.slot_for(session)
+        if call.method == modern.LISTEN:
+            self._listen(call, message, slot)
+            return
+        if call.method == "tools/call":
+            if asker.headers is not None and not self._is_checked(call, message, asker, slot):
+                return
+            if modern.TASKS_EXTENSION.encode() in bytes((message.meta or {})[modern.CAPABILITIES_KEY]):
+                call.sink = Learner(call.sink, slot.tasks)
+        elif call.method in CACHEABLE:
+            kept = self._cache.get(slot, call.method, message.params, session.principal)
+            if kept is not None:
+                call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": kept})
+                return
+            call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}))
+        elif call.method in TASK_METHODS:
+            task = peek.text(message.params, "taskId")
+            if not slot.tasks.is_of(session, task):
+                raise InvalidParams("Task not found")
+        slot.submit(call, message)
+
+    # Headers that repeat arguments
+
+    def _is_checked(self, call: Call, message: Message, asker: Asker, slot: Slot) -> bool:
+        if slot.mirrored is None:
+            learnt = Deferred.fromCoroutine(self._learn_mirrored(slot))
+            learnt.addCallback(lambda _: self._again(call, message, asker))
+            learnt.addErrback(self._not_submitted, call)
+            return False
+        params = message.params or {}
+        annotated = slot.mirrored.get(peek.text(params, "name") or "")
+        if annotated:
+            mirrored.check_params(annotated, params.get("arguments"), asker.headers or {})
+        return True
+
+    def _again(self, call: Call, message: Message, asker: Asker) -> None:
+        if not call.sink.is_gone:
+            self._native(call, message, asker, call.session)
+
+    async def _learn_mirrored(self, slot: Slot) -> None:
+        # Which arguments a tool wants repeated stands in the list of tools only.
+        found: dict[str, tuple[mirrored.Param, ...]] = {}
+        params: dict[str, Any] = {}
+        for _ in range(PAGES_LIMIT):
+            reply = await slot.ask("tools/list", params)
+            result = peek.members(reply, "result")
+            found |= mirrored.repeated(result.get("tools", EMPTY_LIST))
+            cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
+            if cursor is None:
+                break
+            params = {"cursor": cursor}
+        slot.mirrored = found
+
+    # Listening
+
+    def _listen(self, call: Call, message: Message, slot: Slot) -> None:
+        if slot.listening is None:
+            raise BadReply("this server does not let anybody listen")
+        wanted = narrowed(read_filter(message.params))
+        owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(call.session, task))
+        listener = ClientListener(call, Filter(wanted.lists, wanted.uris, owned), self._forget)
+        self._listeners[call] = (slot, listener)
+        try:
+            slot.listening.add(listener)
+        except GatewayError:
+            del self._listeners[call]
+            raise
+
+    def _forget(self, call: Call) -> bool:
+        found = self._listeners.pop(call, None)
+        if found is None:
+            return False
+        slot, listener = found
+        if slot.listening is not None:
+            slot.listening.remove(listener)
+        return True
+
+    # The end
+
+    def cancel(self, call: Call) -> None:
+        """Take a request back: its client does not wait for the answer any more."""
+        if self._forget(call) or self._to_legacy.cancel(call) or call.session is None:
+            return
+        slot = call.session.slot
+        if slot is not None:
+            slot.cancel(call, "the client has disconnected")
+
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """What was kept of a server is not true any more."""
+        if method == "notifications/tools/list_changed":
+            slot.mirrored = None
+        self._cache.changed(slot, method, what)
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended; its successor may be another."""
+        slot.mirrored = None
+        self._cache.forget(slot)
+
+    def close(self) -> None:
+        """End whatever stands open, in order."""
+        self.is_open = False
+        for call, (_, listener) in list(self._listeners.items()):
+            self._forget(call)
+            listener.over({})
+        self._to_legacy.close()
+
+
+def _unclaimed(session: Session, pid: int, inode: int) -> None:
+    """Nobody watches over owners."""
