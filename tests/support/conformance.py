@@ -60,9 +60,9 @@ class Report:
         )
 
 
-def server() -> list[str]:
-    """How the server is started that has everything the suite looks for."""
-    return [sys.executable, "-I", "-S", str(SERVERS / "conformance.py")]
+def server(era: str = "dual") -> list[str]:
+    """How the server is started that has everything the suite looks for, in one era or in both."""
+    return [sys.executable, "-I", "-S", str(SERVERS / "conformance"), f"--era={era}"]
 
 
 def judged(url: str, results: Path, *options: str, suite: str) -> Report:
