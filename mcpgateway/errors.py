@@ -72,6 +72,16 @@ class UnservedRevision(CallerError):
         self.data = {"supported": supported, "requested": requested}
 
 
+class MissingCapability(CallerError):
+    """A request needs a capability that its client does not declare (MCP 2026-07-28)."""
+
+    code = -32021
+
+    def __init__(self, message: str, required: dict[str, object]) -> None:
+        super().__init__(message)
+        self.data = {"requiredCapabilities": required}
+
+
 class UnknownMethod(CallerError):
     """Nobody here serves that method."""
 

@@ -27,6 +27,7 @@ from mcpgateway.errors import (
     BadReply,
     GatewayError,
     InvalidParams,
+    MissingCapability,
     ShuttingDown,
     UnknownMethod,
     UnsupportedVersion,
@@ -225,7 +226,7 @@ class Stateless:
         if call.method == "tools/call":
             if asker.headers is not None and not self._is_checked(call, message, asker, slot):
                 return
-            if modern.TASKS_EXTENSION.encode() in bytes((message.meta or {})[modern.CAPABILITIES_KEY]):
+            if modern.has_tasks(message.meta):
                 call.sink = Learner(call.sink, slot.tasks)
         elif call.method in CACHEABLE:
             kept = self._cache.get(slot, call.method, message.params, session.principal)
@@ -234,9 +235,7 @@ class Stateless:
                 return
             call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}))
         elif call.method in TASK_METHODS:
-            task = peek.text(message.params, "taskId")
-            if not slot.tasks.is_of(session, task):
-                raise InvalidParams("Task not found")
+            _check_task(message, slot, session)
         slot.submit(call, message)
 
     # Headers that repeat arguments
@@ -323,6 +322,17 @@ class Stateless:
             self._forget(call)
             listener.over({})
         self._to_legacy.close()
+
+
+def _check_task(message: Message, slot: Slot, session: Session) -> None:
+    if slot.tasks.is_of(session, peek.text(message.params, "taskId")):
+        return
+    if not modern.has_tasks(message.meta):
+        raise MissingCapability(
+            f"Missing required client capability: {modern.TASKS_EXTENSION}",
+            {"extensions": {modern.TASKS_EXTENSION: {}}},
+        )
+    raise InvalidParams("Task not found")
 
 
 def _unclaimed(session: Session, pid: int, inode: int) -> None:

@@ -1,4 +1,8 @@
-"""Whose task is whose on one child: ids learnt as the server gives them out (MCP 2025-11-25, basic/utilities/tasks)."""
+"""Whose task is whose on one child: ids learnt as the server gives them out.
+
+In the legacy era a task is its session's (MCP 2025-11-25, basic/utilities/tasks); in the modern one, which has no
+sessions, its principal's (``io.modelcontextprotocol/tasks``).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,9 @@ class Tasks:
 
     def learn(self, call: Call, reply: Envelope) -> None:
         """Read a reply that may have begun a task."""
-        identifier = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
+        result = peek.members(reply, "result")
+        # The legacy era has the task within the result, the extension of the modern one is the result.
+        identifier = peek.text(peek.members(result, "task") if "task" in result else result, "taskId")
         if identifier is None:
             return
         session: Session = call.session

@@ -29,6 +29,8 @@ LEVEL_KEY = PREFIX + "logLevel"
 SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
 TASKS_EXTENSION = PREFIX + "tasks"
 
+_TASKS = TASKS_EXTENSION.encode()
+
 DISCOVER, LISTEN = "server/discover", "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 INPUT_REQUIRED = "input_required"
@@ -117,6 +119,14 @@ def unserved(requested: str) -> UnservedRevision:
         supported=list(MODERN),
         requested=requested,
     )
+
+
+def has_tasks(meta: Envelope | None) -> bool:
+    """Whether the client of a request declares the tasks extension."""
+    declared = (meta or {}).get(CAPABILITIES_KEY)
+    if declared is None or _TASKS not in bytes(declared):
+        return False
+    return TASKS_EXTENSION in peek.mapping({"extensions": declared}, "extensions").get("extensions", {})
 
 
 def level(meta: Envelope | None) -> str | None:
