@@ -6,22 +6,26 @@ whether the caller can hope for better by trying again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 
 class GatewayError(Exception):
     """Something went wrong on the way of a call; ``str()`` is the sentence for the caller.
 
     :cvar code: the JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP SDK practice for -32000 ff.).
     :cvar retryable: true when the same call may succeed later.
+    :ivar data: what a program may want to know beside the sentence; None when there is nothing.
     """
 
     code = -32603
     retryable = False
-    data: dict[str, object] | None = None
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", data: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.data = data
 
 
 class CallerError(GatewayError):
@@ -67,9 +71,11 @@ class UnservedRevision(CallerError):
 
     code = -32022
 
-    def __init__(self, message: str, *, supported: list[str], requested: str) -> None:
-        super().__init__(message)
-        self.data = {"supported": supported, "requested": requested}
+    def __init__(self, requested: str, supported: Iterable[str]) -> None:
+        super().__init__(
+            f"Unsupported protocol version: {requested}",
+            data={"supported": list(supported), "requested": requested},
+        )
 
 
 class MissingCapability(CallerError):
@@ -77,9 +83,8 @@ class MissingCapability(CallerError):
 
     code = -32021
 
-    def __init__(self, message: str, required: dict[str, object]) -> None:
-        super().__init__(message)
-        self.data = {"requiredCapabilities": required}
+    def __init__(self, message: str, required: dict[str, Any]) -> None:
+        super().__init__(message, data={"requiredCapabilities": required})
 
 
 class UnknownMethod(CallerError):

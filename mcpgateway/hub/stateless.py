@@ -85,7 +85,7 @@ class _Keeper(Between):
             result = reply["result"]
             self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
             if call.method == "tools/list" and self.slot.mirrored is not None:
-                self.slot.mirrored |= mirrored.repeated(
+                self.slot.mirrored |= mirrored.annotations(
                     peek.members(reply, "result").get("tools", EMPTY_LIST)
                 )
         self.sink.answered(call, reply)
@@ -263,7 +263,7 @@ class Stateless:
         for _ in range(PAGES_LIMIT):
             reply = await slot.ask("tools/list", params)
             result = peek.members(reply, "result")
-            found |= mirrored.repeated(result.get("tools", EMPTY_LIST))
+            found |= mirrored.annotations(result.get("tools", EMPTY_LIST))
             cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
             if cursor is None:
                 break

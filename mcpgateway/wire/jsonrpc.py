@@ -360,10 +360,13 @@ def result(identifier: Raw, value: Any) -> Envelope:
 
 
 def error(identifier: Raw, why: GatewayError) -> Envelope:
-    """An error response of our own; a hint travels in ``error.data.hint``."""
+    """An error response of our own; a hint travels in ``error.data.hint``, beside the error's own data."""
     body: dict[str, Any] = {"code": why.code, "message": why.message}
-    if why.hint or why.data:
-        body["data"] = {**(why.data or {}), **({"hint": why.hint} if why.hint else {})}
+    data = dict(why.data or {})
+    if why.hint:
+        data["hint"] = why.hint
+    if data:
+        body["data"] = data
     return {"jsonrpc": VERSION, "id": identifier, "error": raw(body)}
 
 

@@ -114,11 +114,7 @@ def check_revision(message: Message) -> None:
 
 def unserved(requested: str) -> UnservedRevision:
     """What a client is told whose revision is not served: which ones are."""
-    return UnservedRevision(
-        f"Unsupported protocol version: {requested} (supported versions: {', '.join(MODERN)})",
-        supported=list(MODERN),
-        requested=requested,
-    )
+    return UnservedRevision(requested, MODERN)
 
 
 def has_tasks(meta: Envelope | None) -> bool:
