@@ -413,6 +413,13 @@ class SessionTests:
         gateway.launcher.refuses = False
         link.initialize()
 
+    def test_one_that_breaks(self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A fault of the gateway's own is told without its details."""
+        link = Link(gateway)
+        monkeypatch.setattr(gateway.switchboard, "initialize", lambda *_: 1 / 0)
+        link.ask(1, "initialize", protocolVersion="2024-11-05")
+        assert link.told[0]["error"]["message"] == "Internal error: the session could not be begun"
+
     def test_a_client_that_does_not_wait(self, gateway: MemoryGateway) -> None:
         """Whoever has gone before its session had begun leaves nothing behind."""
         gateway.launcher.hello = None
@@ -768,6 +775,27 @@ class EndTests:
         gateway.switchboard.close()
         assert [each["id"] for each in link.told[1:]] == [2, 1]
         assert link.has_ended
+
+    def test_the_gateway_stops_while_a_session_begins(self, gateway: MemoryGateway) -> None:
+        """A session that begins at last is told to its client, and ends with the stream."""
+        gateway.launcher.hello = None
+        link = Link(gateway)
+        link.ask(1, "initialize", protocolVersion="2024-11-05")
+        gateway.door.streams.close()
+        assert not link.has_ended
+        shake_hands(gateway)
+        assert link.told[-1]["result"]["protocolVersion"] == "2024-11-05"
+        assert link.has_ended
+        assert len(gateway.sessions) == 0
+
+    def test_the_client_goes_while_the_gateway_stops(self, gateway: MemoryGateway) -> None:
+        """A client that does not wait for its answer is gone once."""
+        link = Link(gateway).initialize()
+        link.ask(1)
+        gateway.door.streams.close()
+        link.hang_up()
+        assert len(gateway.child.asked("notifications/cancelled")) == 1
+        assert len(gateway.sessions) == 0
 
     def test_no_session_while_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """A session is not begun any more."""
