@@ -167,10 +167,11 @@ class Link:
     def begun(self, session: Session, call: Call, hello: Raw) -> None:
         """The hub has begun a session: its client is told, and from now on of all that concerns it."""
         self.session = session
+        # Before its client hears of it: an owner that exits a moment later has to be watched by then.
+        self._door.claim(session, self._exchange.caller)
         self.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello})
         if self.session is session:
             session.mailbox.attach(self)
-            self._door.claim(session, self._exchange.caller)
 
     def leave(self, why: str) -> None:
         """End the session, and go on without."""
