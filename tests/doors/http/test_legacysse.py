@@ -348,6 +348,19 @@ class SessionTests:
         assert link.told[-1]["error"]["code"] == -32000
         assert "supported versions: 2024-10-07" in link.told[-1]["error"]["message"]
 
+    @pytest.mark.parametrize(
+        ("method", "headers"),
+        [("server/discover", {}), ("tools/list", {"MCP-Protocol-Version": "2026-07-28"})],
+    )
+    def test_a_modern_request_without_its_envelope(
+        self, gateway: MemoryGateway, method: str, headers: Mapping[str, str]
+    ) -> None:
+        """What only the later era knows, and what a header says is of it, is refused too; nothing reaches a child."""
+        link = Link(gateway)
+        assert link.post(request(1, method), **headers).status == 202
+        assert (link.told[-1]["id"], link.told[-1]["error"]["code"]) == (1, -32000)
+        assert gateway.launcher.children == []
+
     def test_before_it_on_a_shared_server(self, gateway: MemoryGateway) -> None:
         """A request without a session is served as an anonymous one, also where others use the same id."""
         one, two = Link(gateway), Link(gateway)
