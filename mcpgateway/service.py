@@ -19,6 +19,7 @@ from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.listeners import Listeners, bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
@@ -220,6 +221,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
     hub.stateless.claim = hub.to_legacy.claim = owners.claim
     mcp = McpDoor(switchboard, owners, hub.stateless)
+    legacy = LegacySse(switchboard, owners, mcp.streams)
     policy = policy_of(settings.gateway)
 
     def make_site() -> Any:
@@ -229,7 +231,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
 
     started_at = reactor.seconds()
-    root = Root(settings.servers, mcp, Guard(policy, tokens), limits, make_site)
+    root = Root(settings.servers, mcp, legacy, Guard(policy, tokens), limits, make_site)
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)

@@ -15,6 +15,7 @@ from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec,
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, LaunchFailed
@@ -300,7 +301,8 @@ class MemoryGateway:
         self.door = McpDoor(self.switchboard, self.owners, self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
-        root = Root(servers, self.door, guard, limits, lambda: make_site(self.switchboard, census))
+        legacy = LegacySse(self.switchboard, self.owners, self.door.streams)
+        root = Root(servers, self.door, legacy, guard, limits, lambda: make_site(self.switchboard, census))
         self.factory = ChannelFactory(root)
 
     def client(self, server: str = "shared", **headers: str) -> Client:

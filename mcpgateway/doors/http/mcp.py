@@ -66,7 +66,7 @@ class McpDoor:
         elif method == b"DELETE":
             self._delete(exchange, server, principal)
         else:
-            exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW)
+            refuse(exchange, 405, "Method not allowed.", ALLOW)
 
     def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
@@ -78,13 +78,13 @@ class McpDoor:
                 "Not Acceptable: Client must accept both application/json and text/event-stream",
             )
             return
-        if not _is_json(headers.get(b"content-type")):
+        if not is_json(headers.get(b"content-type")):
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         try:
             message = jsonrpc.read_client(exchange.body)
             if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
-                pid = _said_pid(exchange, None)
+                pid = said_pid(exchange, None)
                 self._modern.handle(exchange, message, server, principal, takes, self._owners.living(pid))
                 return
             if message.method == "initialize" and message.kind is Kind.REQUEST:
@@ -94,10 +94,10 @@ class McpDoor:
         except MalformedMessage as why:
             is_later_one = is_later(headers.get(b"mcp-protocol-version"))
             if is_later_one or not self._batch(exchange, server, principal, takes):
-                exchange.answer(400, jsonrpc.error_bytes(_known_id(exchange.body), why))
+                exchange.answer(400, jsonrpc.error_bytes(known_id(exchange.body), why))
             return
         except GatewayError as why:
-            _fail(exchange, why, _known_id(exchange.body))
+            _fail(exchange, why, known_id(exchange.body))
             return
         if message.kind is Kind.REQUEST:
             sink = Waiting(self.streams, exchange, session, message.id, takes)
@@ -163,7 +163,7 @@ class McpDoor:
 
     def _member(self, batch: Batch, session: Session, member: Message | Unreadable) -> None:
         if isinstance(member, Unreadable):
-            batch.refused(jsonrpc.error_bytes(_known_id(member.body), member.why))
+            batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
         elif member.kind is Kind.REQUEST:
             self._submit(session, member, batch.member())
         else:
@@ -215,8 +215,7 @@ class McpDoor:
                 trail.sink.carry_on(exchange)
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
-        said = jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
-        owner = self._owners.living(_said_pid(exchange, said))
+        owner = self._owners.living(said_pid(exchange, said_owner(message)))
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
@@ -268,7 +267,8 @@ class McpDoor:
         return known
 
 
-def _is_json(header: bytes | None) -> bool:
+def is_json(header: bytes | None) -> bool:
+    """Whether a ``Content-Type`` says that the body is JSON."""
     if header == b"application/json":
         return True
     return header is not None and header.split(b";")[0].strip().lower() == b"application/json"
@@ -278,9 +278,9 @@ def _fail(exchange: Any, why: GatewayError, identifier: bytes = b"null") -> None
     exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
 
 
-def refuse(exchange: Any, status: int, why: str) -> None:
+def refuse(exchange: Any, status: int, why: str, extra: bytes = b"") -> None:
     """Answer in the SDKs' words, for what is wrong with the HTTP request rather than its message."""
-    exchange.answer(status, _refusal(why))
+    exchange.answer(status, _refusal(why), extra=extra)
 
 
 def _refusal(why: str) -> bytes:
@@ -300,14 +300,21 @@ def _give_up(exchange: Any, place: sse.EventId) -> None:
     exchange.finish()
 
 
-def _known_id(body: bytes) -> bytes:
+def known_id(body: bytes) -> bytes:
+    """The id of what is no message, as far as it has one that can be answered; else null."""
     try:
         return jsonrpc.identifier(jsonrpc.decode(body).get("id")) or b"null"
     except GatewayError:
         return b"null"
 
 
-def _said_pid(exchange: Any, said: int | None) -> int | None:
+def said_owner(message: Message) -> int | None:
+    """The process that an ``initialize`` says its session belongs to."""
+    return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
+
+
+def said_pid(exchange: Any, said: int | None) -> int | None:
+    """The process that a request says it comes from; its header goes before what its body has ``said``."""
     # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
     # another machine's means nothing here.
     if exchange.caller.reach is Reach.REMOTE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -11,6 +12,7 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.errors import Refused, UnknownServer
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-store\r\n'
+MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found"}'
 NAME_SHOWN = 100  # characters of an unknown server's name in an error
+
+
+Serve = Callable[[Any, ServerSpec, str], None]
 
 
 class SiteMaker(Protocol):
@@ -37,10 +43,14 @@ class SiteMaker(Protocol):
 
 @frozen
 class Way:
-    """Where a path leads: its class and, for MCP, its server; ``unknown`` is the name no server has."""
+    """Where a path leads: its class and, for MCP, its server and who serves it.
+
+    :ivar unknown: the name no server has.
+    """
 
     route: RouteClass
     server: ServerSpec | None = None
+    serve: Serve | None = None
     unknown: str = ""
 
 
@@ -60,18 +70,21 @@ class Root:
         self,
         servers: tuple[ServerSpec, ...],
         mcp: McpDoor,
+        legacy: LegacySse,
         guard: Guard,
         limits: Limits,
         make_site: SiteMaker,
     ) -> None:
-        self._mcp = mcp
         self._guard = guard
         self._limits = limits
         self._make_site = make_site
         self._site: Site | None = None
         self._ways: dict[bytes, Way] = {}
         for server in servers:
-            way = Way(RouteClass.MCP, server)
+            self._ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, legacy.listen)
+            self._ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, legacy.post)
+        for server in servers:  # last: /mcp/sse is the server of that name
+            way = Way(RouteClass.MCP, server, mcp.handle)
             self._ways[f"/{server.name}/mcp".encode()] = way
             self._ways[f"/mcp/{server.name}".encode()] = way
 
@@ -94,8 +107,8 @@ class Root:
         """Serve a judged request."""
         admitted: Admitted = exchange.route
         way = admitted.way
-        if way.server is not None:
-            self._mcp.handle(exchange, way.server, admitted.principal)
+        if way.server is not None and way.serve is not None:
+            way.serve(exchange, way.server, admitted.principal)
         elif way.unknown:
             why = UnknownServer(f"Unknown server: {way.unknown}")
             exchange.answer(404, jsonrpc.error_bytes(b"null", why))
@@ -116,8 +129,8 @@ class Root:
         if route is not RouteClass.NOTHING:
             return Way(route)
         parts = path.split(b"/")
-        if len(parts) == 3 and b"mcp" in (parts[1], parts[2]):
-            name = parts[1] if parts[2] == b"mcp" else parts[2]
+        if len(parts) == 3 and (parts[1] == b"mcp" or parts[2] in MCP_PATHS):
+            name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
             return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
         return Way(RouteClass.NOTHING)
 

@@ -50,7 +50,7 @@ class Streams:
         self.waiting: set[Any] = set()
         self.sessions = sessions
         # A standing stream is looked after once in so many ticks, and they are spread over them.
-        self._wheel: list[set[Standing]] = [set() for _ in range(HEARTBEAT_TICKS)]
+        self._wheel: list[set[Any]] = [set() for _ in range(HEARTBEAT_TICKS)]
         self._turn = 0
 
     def __len__(self) -> int:
@@ -64,13 +64,18 @@ class Streams:
     def stand(self, exchange: Any, session: Session, replayed: list[tuple[sse.EventId, bytes]]) -> None:
         """Make an exchange the session's standing stream, in the place of the one it may have."""
         stream = Standing(self, exchange, session, self._turn)
-        self._wheel[self._turn].add(stream)
+        self.keep(stream)
         stream.begin(replayed)
         former = session.mailbox.attach(stream)
         if former is not None:
             former.close()
 
-    def dropped(self, stream: Standing, spoke: int) -> None:
+    def keep(self, stream: Any) -> int:
+        """Look after a standing stream from now on; where it stands is what `dropped` is told."""
+        self._wheel[self._turn].add(stream)
+        return self._turn
+
+    def dropped(self, stream: Any, spoke: int) -> None:
         """A standing stream has ended."""
         self._wheel[spoke].discard(stream)
 
