@@ -13,25 +13,24 @@ server that speaks only the other era is reached through `mcpgateway.hub.to_lega
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from attrs import define, frozen
+from attrs import define
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BadReply,
     GatewayError,
     InvalidParams,
-    MissingCapability,
     ShuttingDown,
     UnknownMethod,
     UnsupportedVersion,
 )
+from mcpgateway.hub import mirrors
+from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.cache import ResultCache
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.listening import ClientListener, Filter, narrowed, read_filter
@@ -51,24 +50,7 @@ from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
 from mcpgateway.wire.translate import CACHEABLE
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
-PAGES_LIMIT = 100  # of a list of tools
 SWITCHERS_LIMIT = 1000
-
-
-@frozen
-class Asker:
-    """Who sends a request, and how.
-
-    :ivar caller: the other end of its connection.
-    :ivar pid: the process that it says it is, or None.
-    :ivar headers: those of its request; None where it could not send the ones that repeat the body.
-    """
-
-    server: ServerSpec
-    principal: str
-    caller: Any
-    pid: int | None = None
-    headers: Mapping[bytes, bytes] | None = None
 
 
 @define(eq=False)
@@ -84,14 +66,9 @@ class _Keeper(Between):
         if "result" in reply:
             result = reply["result"]
             self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
-            if call.method == "tools/list" and self.slot.mirrored is not None:
-                self.slot.mirrored |= mirrored.annotations(
-                    peek.members(reply, "result").get("tools", EMPTY_LIST)
-                )
+            if call.method == "tools/list" and mirrored.ANNOTATION.encode() in bytes(result):
+                mirrors.learn_from(self.slot, result)
         self.sink.answered(call, reply)
-
-
-EMPTY_LIST = Raw(b"[]")
 
 
 class Stateless:
@@ -196,7 +173,7 @@ class Stateless:
             peer = found
         call.level = modern.level(message.meta)
         if road is Road.BRIDGED:
-            self._to_legacy.submit(call, message, asker.server, asker.principal, peer)
+            self._to_legacy.submit(call, message, asker, peer)
         else:
             self._native(call, message, asker, self._session(asker, peer))
 
@@ -224,7 +201,9 @@ class Stateless:
             self._listen(call, message, slot)
             return
         if call.method == "tools/call":
-            if asker.headers is not None and not self._is_checked(call, message, asker, slot):
+            learning = mirrors.check(slot, message, asker.headers)
+            if learning is not None:
+                self._later(learning, call, message, asker)
                 return
             if modern.has_tasks(message.meta):
                 call.sink = Learner(call.sink, slot.tasks)
@@ -237,38 +216,6 @@ class Stateless:
         elif call.method in TASK_METHODS:
             _check_task(message, slot, session)
         slot.submit(call, message)
-
-    # Headers that repeat arguments
-
-    def _is_checked(self, call: Call, message: Message, asker: Asker, slot: Slot) -> bool:
-        if slot.mirrored is None:
-            learnt = Deferred.fromCoroutine(self._learn_mirrored(slot))
-            learnt.addCallback(lambda _: self._again(call, message, asker))
-            learnt.addErrback(self._not_submitted, call)
-            return False
-        params = message.params or {}
-        annotated = slot.mirrored.get(peek.text(params, "name") or "")
-        if annotated:
-            mirrored.check_params(annotated, params.get("arguments"), asker.headers or {})
-        return True
-
-    def _again(self, call: Call, message: Message, asker: Asker) -> None:
-        if not call.sink.is_gone:
-            self._native(call, message, asker, call.session)
-
-    async def _learn_mirrored(self, slot: Slot) -> None:
-        # Which arguments a tool wants repeated stands in the list of tools only.
-        found: dict[str, tuple[mirrored.Param, ...]] = {}
-        params: dict[str, Any] = {}
-        for _ in range(PAGES_LIMIT):
-            reply = await slot.ask("tools/list", params)
-            result = peek.members(reply, "result")
-            found |= mirrored.annotations(result.get("tools", EMPTY_LIST))
-            cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
-            if cursor is None:
-                break
-            params = {"cursor": cursor}
-        slot.mirrored = found
 
     # Listening
 
@@ -327,11 +274,7 @@ class Stateless:
 def _check_task(message: Message, slot: Slot, session: Session) -> None:
     if slot.tasks.is_of(session, peek.text(message.params, "taskId")):
         return
-    if not modern.has_tasks(message.meta):
-        raise MissingCapability(
-            f"Missing required client capability: {modern.TASKS_EXTENSION}",
-            {"extensions": {modern.TASKS_EXTENSION: {}}},
-        )
+    modern.check_tasks(message.meta)
     raise InvalidParams("Task not found")
 
 

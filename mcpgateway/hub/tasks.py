@@ -51,7 +51,8 @@ class Tasks:
         """Read a reply that may have begun a task."""
         result = peek.members(reply, "result")
         # The legacy era has the task within the result, the extension of the modern one is the result.
-        identifier = peek.text(peek.members(result, "task") if "task" in result else result, "taskId")
+        began = result if peek.text(result, "resultType") == "task" else peek.members(result, "task")
+        identifier = peek.text(began, "taskId")
         if identifier is None:
             return
         session: Session = call.session

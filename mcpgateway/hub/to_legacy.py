@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -33,6 +34,8 @@ from mcpgateway.errors import (
     UnknownMethod,
     UserDeclined,
 )
+from mcpgateway.hub import mirrors
+from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.ears import Ears
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
@@ -54,7 +57,8 @@ ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
 PARKED_TICKS = 600  # a human may have to decide
 PARKED_LIMIT = 1000
 PARKED_OF_PRINCIPAL = 100
-LANES_LIMIT = 4  # with the same key
+LANES_LIMIT = 8  # with the same key
+SPARE_TICKS = 30  # how long a lane is kept beside another idle one
 QUEUE_LIMIT = 100  # calls that wait for one lane
 LOG_MESSAGE = "notifications/message"
 
@@ -71,6 +75,11 @@ class Lane:
     aside: Session
     current: Crossing | None = None
     queue: deque[Crossing] = field(factory=deque)
+
+    def aside_calls(self) -> bool:
+        """Whether a request is under way during which the child asks nothing."""
+        slot = self.aside.slot
+        return slot is not None and bool(slot.load)
 
     @property
     def is_closed(self) -> bool:
@@ -96,7 +105,6 @@ class Crossing:
     slot: Slot
     key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
     lane: Lane | None = None
-    capabilities: dict[str, Any] = field(factory=dict)
     asked: dict[int, Envelope] = field(factory=dict)
     held: Envelope | GatewayError | None = None
     handle: bytes = b""
@@ -170,32 +178,37 @@ class ToLegacy:
         self._siblings = siblings
         self._states = states
         self._seconds = seconds
+        self._end = end
         self._ears = Ears(sessions, end)
         self._lanes: dict[tuple[str, str, int, bytes], list[Lane]] = {}
         self._levelled: dict[tuple[str, str, str], Session] = {}
         self._crossings: dict[Call, Crossing] = {}  # by the client's request
         self._parked: dict[bytes, Crossing] = {}
 
-    def submit(self, call: Call, message: Message, server: ServerSpec, principal: str, peer: int) -> None:
+    def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
         """Bring a request to its server.
 
         :param peer: the process it comes from, where the server keeps state for each; else 0.
         :raise GatewayError: it goes nowhere.
         """
+        server = asker.server
         capabilities = translate.client_capabilities_for_legacy(message.meta or {})
         is_interactive = server.interactive is not False and offers_something(capabilities)
         if call.method.startswith("tasks/"):
+            modern.check_tasks(message.meta)
             raise UnknownMethod(
                 f"Method not found: {call.method} (the server's own tasks are of another kind)"
             )
-        if is_interactive and call.method in ASKING and "requestState" in (message.params or {}):
-            self._resume(call, message, server, principal)
+        if call.method in ASKING and "requestState" in (message.params or {}):
+            self._resume(call, message, server, asker.principal)
         elif is_interactive and self._pool.is_open_question(server):
-            found = self._siblings.find_out(server)
-            found.addCallback(lambda _: self._enter(call, message, server, principal, peer, capabilities))
-            found.addErrback(self._not_entered, call)
+            self._later(self._siblings.find_out(server), call, message, asker, peer)
         else:
-            self._enter(call, message, server, principal, peer, capabilities)
+            self._enter(call, message, asker, peer, capabilities)
+
+    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker, peer))
+        known.addErrback(self._not_entered, call)
 
     def _not_entered(self, why: Failure, call: Call) -> None:
         if not why.check(GatewayError):
@@ -204,34 +217,35 @@ class ToLegacy:
         call.sink.failed(call, known)
 
     def _enter(
-        self,
-        call: Call,
-        message: Message,
-        server: ServerSpec,
-        principal: str,
-        peer: int,
-        capabilities: dict[str, Any],
+        self, call: Call, message: Message, asker: Asker, peer: int, capabilities: dict[str, Any]
     ) -> None:
-        if call.sink.is_gone:
-            return
+        server, principal = asker.server, asker.principal
         asks = server.interactive is not False and (
             bool(server.interactive) or bool(self._pool.reason(server))
         )
         offered = capabilities if asks and offers_something(capabilities) else {}
+        lane = None
         if offered or keeps_state(server):
             lane = self._lane(server, principal, peer, offered, message.meta or {})
-            session = lane.session if offered and call.method in ASKING else lane.aside
-        else:
-            lane, session = None, self._plain(server, principal, call.level)
+        is_alone = lane is not None and bool(offered) and call.method in ASKING
+        session = self._session(lane, server, principal, call.level, is_alone=is_alone)
         slot = session.slot or self._pool.slot_for(session)
-        if call.method == modern.DISCOVER:
+        learning = mirrors.check(slot, message, asker.headers)
+        if learning is not None:
+            self._later(learning, call, message, asker, peer)
+        elif call.method == modern.DISCOVER:
             self._discover(call, slot)
         elif call.method == modern.LISTEN:
             self._ears.listen(call, message, slot, principal)
         else:
-            self._cross(
-                call, message, slot, session, lane if lane and session is lane.session else None, offered
-            )
+            self._cross(call, message, slot, session, lane if is_alone else None)
+
+    def _session(
+        self, lane: Lane | None, server: ServerSpec, principal: str, level: str | None, *, is_alone: bool
+    ) -> Session:
+        if lane is None:
+            return self._plain(server, principal, level)
+        return lane.session if is_alone else lane.aside
 
     def _discover(self, call: Call, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
@@ -263,13 +277,22 @@ class ToLegacy:
         lanes = [lane for lane in self._lanes.get(key, []) if self._is_open(lane)]
         self._lanes[key] = lanes
         free = [lane for lane in lanes if not lane.is_closed]
-        if free or len(lanes) >= (1 if keeps_state(server) else LANES_LIMIT):
+        if not free and len(lanes) >= LANES_LIMIT:
+            self._displace(lanes)
+            free = [lane for lane in lanes if not lane.is_closed]
+        if free or (lanes and keeps_state(server)):
             lane = min(free or lanes, key=lambda each: (each.current is not None, len(each.queue)))
         else:
             lane = self._new_lane(server, principal, peer, offered, meta)
             lanes.append(lane)
         lane.session.seen = self._sessions.now
         return lane
+
+    def _displace(self, lanes: list[Lane]) -> None:
+        # Who has not come back for longest will hardly come any more.
+        parked = [lane.current for lane in lanes if lane.current is not None and lane.current.client is None]
+        if parked:
+            self._give_up(max(parked, key=lambda each: each.ticks), "others need its place")
 
     def _is_open(self, lane: Lane) -> bool:
         return self._sessions.named(lane.session.id) is lane.session
@@ -300,12 +323,11 @@ class ToLegacy:
         slot: Slot,
         session: Session,
         lane: Lane | None,
-        offered: dict[str, Any],
     ) -> None:
         key = (session.principal, session.server.name, client.method, digest_of(message.params or {}))
         call = Call(session, client.method, client.id, client.token, None)
         call.level = client.level
-        crossing = Crossing(self, client, call, message, slot, key, lane, offered)
+        crossing = Crossing(self, client, call, message, slot, key, lane)
         call.sink = crossing
         self._crossings[client] = crossing
         if lane is not None and lane.current is not None:
@@ -454,9 +476,7 @@ class ToLegacy:
         ]
         if any(each != "accept" for each in said):
             raise UserDeclined("the user did not go where the server wanted them to")
-        self._cross(
-            client, message, crossing.slot, crossing.call.session, crossing.lane, crossing.capabilities
-        )
+        self._cross(client, message, crossing.slot, crossing.call.session, crossing.lane)
 
     def cancel(self, client: Call) -> bool:
         """Take a client's request back; false when it did not come this way."""
@@ -481,12 +501,23 @@ class ToLegacy:
             self._leave(crossing)
 
     def tick(self) -> None:
-        """A second has passed: give up the calls whose clients do not come back."""
-        for handle, crossing in list(self._parked.items()):
+        """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
+        for key, lanes in list(self._lanes.items()):
+            idle = [lane for lane in lanes if lane.current is None and not lane.aside_calls()]
+            for lane in idle[1:]:
+                if self._sessions.now - lane.session.seen > SPARE_TICKS:
+                    lanes.remove(lane)
+                    self._end(lane.session, "there is another child for the same clients")
+            if not lanes:
+                del self._lanes[key]
+        for crossing in list(self._parked.values()):
             crossing.ticks += 1
             if crossing.ticks > PARKED_TICKS:
-                del self._parked[handle]
-                self._drop(crossing, "its client did not come back")
+                self._give_up(crossing, "its client did not come back")
+
+    def _give_up(self, crossing: Crossing, why: str) -> None:
+        self._parked.pop(crossing.handle, None)
+        self._drop(crossing, why)
 
     def close(self) -> None:
         """End whatever stands open, in order."""

@@ -15,6 +15,7 @@ from mcpgateway.errors import (
     GatewayError,
     HandshakeRefused,
     HeaderMismatch,
+    MissingCapability,
     MissingEnvelope,
     UnservedRevision,
 )
@@ -123,6 +124,16 @@ def has_tasks(meta: Envelope | None) -> bool:
     if declared is None or _TASKS not in bytes(declared):
         return False
     return TASKS_EXTENSION in peek.mapping({"extensions": declared}, "extensions").get("extensions", {})
+
+
+def check_tasks(meta: Envelope | None) -> None:
+    """See that the client of a request for a task knows what tasks are.
+
+    :raise MissingCapability: it does not declare them.
+    """
+    if not has_tasks(meta):
+        required: dict[str, Any] = {"extensions": {TASKS_EXTENSION: {}}}
+        raise MissingCapability(f"Missing required client capability: {TASKS_EXTENSION}", required)
 
 
 def level(meta: Envelope | None) -> str | None:

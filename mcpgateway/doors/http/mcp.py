@@ -228,10 +228,11 @@ class McpDoor:
             return
         reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello}
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
+        # Claimed first: an owner that ends as soon as it has its answer is watched by then.
+        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
         # The client does not wait for the disk: until then its id is good by its signature.
         self._switchboard.put_on_record(session, message)
-        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
 
     def _not_begun(self, why: Failure, exchange: Any, message: Message) -> None:
         error = why.value

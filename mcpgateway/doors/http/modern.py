@@ -17,7 +17,8 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.statuses import modern_status, modern_status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import GatewayError, MalformedMessage
-from mcpgateway.hub.stateless import Asker, Stateless
+from mcpgateway.hub.asker import Asker
+from mcpgateway.hub.stateless import Stateless
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message

@@ -1,0 +1,26 @@
+"""Who sends a request of the modern era, which says everything of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.model import ServerSpec
+
+
+@frozen
+class Asker:
+    """Who sends a request, and how.
+
+    :ivar caller: the other end of its connection.
+    :ivar pid: the process that it says it is, or None.
+    :ivar headers: those of its request; None where it could not send the ones that repeat the body.
+    """
+
+    server: ServerSpec
+    principal: str
+    caller: Any
+    pid: int | None = None
+    headers: Mapping[bytes, bytes] | None = None
