@@ -27,6 +27,7 @@ PREFIX = "io.modelcontextprotocol/"
 CAPABILITIES_KEY = PREFIX + "clientCapabilities"
 INFO_KEY = PREFIX + "clientInfo"
 LEVEL_KEY = PREFIX + "logLevel"
+SERVER_INFO_KEY = PREFIX + "serverInfo"
 SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
 TASKS_EXTENSION = PREFIX + "tasks"
 

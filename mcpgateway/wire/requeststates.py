@@ -1,11 +1,11 @@
-"""Request states that are sealed: handles that nobody else can make, use twice, or use for something else.
+"""Request states that name a call which waits for its client's answers (MCP 2026-07-28, "Multi Round-Trip Requests").
 
-    octets   1        4      5         16       16
+    octets   1        4      5         16       22
              format   node   expires   handle   signature
 
-A state is those octets in base64url.  The signature, HMAC-SHA-256 cut to 128 bits, covers them and what they were
-issued for: principal, server, method and arguments (MCP 2026-07-28, basic, on ``requestState``: it comes back through
-the client's hands, and may come back changed).  A handle is random; that it is used once is its keeper's business.
+A state is those octets in base64url (64 characters).  It comes back from a client, so it is trusted as little as any
+other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything before it and over whose state it
+is and of which call.  The latter are not in it; whoever brings a state has to name them anew.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from attrs import define, field
 
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.translate import RETRIED
 
 FORMAT = 1
 HANDLE_BYTES = 16
-LENGTH = 56  # characters
+LENGTH = 64  # characters
 _SIGNED = 26  # octets before the signature
-_SIGNATURE = 16
-_NOT_ARGUMENTS = frozenset(("_meta", "inputResponses", "requestState"))
+_SIGNATURE = 22
+_PURPOSE = b"request state\0"  # nothing else that the same key signs begins so
+_VARYING = RETRIED | {"_meta"}
 
 
 @define
 class RequestStates:
-    """Seals and opens the states of one key.
+    """Makes and reads the states of one key.
 
-    :ivar node: which gateway issued a state, so that others can find it.
+    :ivar node: which gateway made a state, so that others can find it.
     """
 
     _key: bytes = field(repr=False)
@@ -41,18 +43,20 @@ class RequestStates:
     def seal(
         self, handle: bytes, expires: int, principal: str, server: str, method: str, digest: bytes
     ) -> str:
-        """The state that stands for a handle of `HANDLE_BYTES` random octets.
+        """The state of a call.
 
-        :param expires: until when it is good, in seconds since the epoch.
-        :param digest: of the arguments (`digest_of`).
+        :param handle: `HANDLE_BYTES` random octets.
+        :param expires: from when on it is refused, in seconds since the epoch.
+        :param digest: of the call's parameters, see `digest_of`.
         """
         signed = bytes((FORMAT,)) + self.node + expires.to_bytes(5, "big") + handle
-        return urlsafe_b64encode(signed + self._sign(signed, (principal, server, method), digest)).decode()
+        signature = self._sign(signed, _bound(principal, server, method, digest))
+        return urlsafe_b64encode(signed + signature).decode()
 
     def open(
         self, state: str, now: int, principal: str, server: str, method: str, digest: bytes
     ) -> bytes | None:
-        """The handle; None if the state is not one of this key's, has expired, or was issued for something else."""
+        """The handle in a state, or None when it is none of this key's, altered, expired or of another call."""
         if len(state) != LENGTH or not state.isascii():
             return None
         try:
@@ -62,16 +66,21 @@ class RequestStates:
         signed, signature = octets[:_SIGNED], octets[_SIGNED:]
         if urlsafe_b64encode(octets).decode() != state or signed[0] != FORMAT:
             return None
-        if not hmac.compare_digest(signature, self._sign(signed, (principal, server, method), digest)):
+        if not hmac.compare_digest(signature, self._sign(signed, _bound(principal, server, method, digest))):
             return None
-        return signed[10:] if now <= int.from_bytes(signed[5:10], "big") else None
+        return signed[10:] if now < int.from_bytes(signed[5:10], "big") else None
 
-    def _sign(self, signed: bytes, names: tuple[str, ...], digest: bytes) -> bytes:
-        told = b"".join(hashlib.sha256(name.encode(errors="surrogatepass")).digest() for name in names)
-        return hmac.digest(self._key, signed + told + digest, "sha256")[:_SIGNATURE]
+    def _sign(self, signed: bytes, bound: bytes) -> bytes:
+        return hmac.digest(self._key, _PURPOSE + signed + bound, "sha256")[:_SIGNATURE]
+
+
+def _bound(principal: str, server: str, method: str, digest: bytes) -> bytes:
+    # Each by its own hash, so that no end of one can pass for the beginning of the next.
+    named = [each.encode(errors="surrogatepass") for each in (principal, server, method)]
+    return b"".join(hashlib.sha256(each).digest() for each in (*named, digest))
 
 
 def digest_of(params: Envelope) -> bytes:
-    """SHA-256 of the parameters that make a request the same request."""
-    told = {name: params[name] for name in sorted(params) if name not in _NOT_ARGUMENTS}
-    return hashlib.sha256(jsonrpc.encode(told)).digest()
+    """SHA-256 of the parameters that make a call the same call, in whatever order they come."""
+    lasting = {name: params[name] for name in sorted(params) if name not in _VARYING}
+    return hashlib.sha256(jsonrpc.encode(lasting)).digest()
