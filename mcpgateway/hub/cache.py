@@ -1,140 +1,150 @@
-"""Results that servers let be kept for a while (MCP 2026-07-28, ``ttlMs`` and ``cacheScope``)."""
+"""Results that need not be asked for again, for as long as their server says (MCP 2026-07-28, "Caching").
+
+# Note [Who is given what]
+A result is for whoever asked, unless its server says it is for all; only then is another principal given it.  What the
+request says of its client does not matter: by what it may depend on, the server has to know the principal.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any
+from math import ceil
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Raw
 
-from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc, peek
-from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.translate import CACHEABLE, RETRIED
+from mcpgateway.wire.jsonrpc import URI_LIMIT, Envelope
+from mcpgateway.wire.requeststates import digest_of
+from mcpgateway.wire.translate import CACHEABLE, COMPLETE, RETRIED, kind_of
 
 RESULTS_LIMIT = 1000
-BYTES_LIMIT = 8 * 2**20
-RESULT_LIMIT = 2**20  # bytes of one of them
-TTL_LIMIT_MS = 3_600_000
-PUBLIC = ""  # the principal of what everybody may see
+BYTES_LIMIT = 8 * 1024 * 1024  # of all results
+RESULT_LIMIT = 1024 * 1024  # bytes; a longer one would drive out too many others
+KEPT_MS = 60 * 60 * 1000  # however long a server allows: its word is not always well considered
 
-_OF_LIST = {
-    "notifications/tools/list_changed": ("tools/list",),
-    "notifications/prompts/list_changed": ("prompts/list",),
-    "notifications/resources/list_changed": ("resources/list", "resources/templates/list"),
+READ = "resources/read"
+_CONCERNED = {
+    "tools": ("tools/list",),
+    "prompts": ("prompts/list",),
+    "resources": (
+        "resources/list",
+        "resources/templates/list",
+        READ,
+    ),  # what is not listed any more may be gone
 }
 
-Key = tuple[Hashable, str, bytes, str]
+
+@frozen
+class _Key:
+    """What a result answers.
+
+    :ivar owner: the principal it is for; None when it is for all.
+    """
+
+    server: Hashable
+    method: str
+    digest: bytes
+    owner: str | None
 
 
 @frozen
 class _Kept:
-    """One result, its first level decoded."""
+    """One result.
 
-    members: Envelope
-    size: int
-    good_until: float
+    :ivar rest: what stands behind its ``ttlMs``, which is written anew each time.
+    :ivar uri: of the resource that was read; None for any other method.
+    """
+
+    rest: bytes = field(repr=False)
+    ttl_ms: int
+    since: float
     uri: str | None
+
+    def left_ms(self, now: float) -> int:
+        """For how much longer it may be used; 0 when it must not be any more."""
+        age = ceil((now - self.since) * 1000)
+        return self.ttl_ms - age if 0 <= age < min(self.ttl_ms, KEPT_MS) else 0
 
 
 class ResultCache:
-    """All of them, of all servers; the least recently used go first.
+    """The results of all servers; the least recently used go first.
 
-    :param seconds: the clock.
+    :ivar size: of all results, in bytes.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
-        self._size = 0
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.size = 0
+        self._clock = clock
+        self._kept: dict[_Key, _Kept] = {}  # in the order of their use
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def get(self, server: Hashable, method: str, params: Envelope | None, principal: str) -> Raw | None:
-        """What is kept for a request, with what is left of its time; None if nothing is."""
-        if not self._kept or not RETRIED.isdisjoint(params or ()):
+        """The result of the same request, its ``ttlMs`` what is left of it; None when there is none."""
+        if not self._kept or not _is_cacheable(method, params):
             return None
-        asked = _asked(params)
-        for whose in (PUBLIC, principal):
-            key = (server, method, asked, whose)
+        digest = digest_of(params or {})
+        for owner in (principal, None):
+            key = _Key(server, method, digest, owner)
             kept = self._kept.get(key)
             if kept is None:
                 continue
-            left = int((kept.good_until - self._seconds()) * 1000)
-            if left > 0:
-                self._kept.move_to_end(key)
-                return jsonrpc.raw(kept.members | {"ttlMs": jsonrpc.raw(left)})
+            left = kept.left_ms(self._clock())
+            if left:
+                self._kept[key] = self._kept.pop(key)
+                return Raw(b'{"ttlMs":%d%b' % (left, kept.rest))
             self._drop(key)
         return None
 
     def put(
         self, server: Hashable, method: str, params: Envelope | None, principal: str, result: Raw
     ) -> None:
-        """Keep a result, if it may be kept."""
-        data = bytes(result)
-        if method not in CACHEABLE or not RETRIED.isdisjoint(params or ()):
+        """Keep a result, if it says that it may be kept."""
+        if not _is_cacheable(method, params):
             return
-        if b'"ttlMs"' not in data or len(data) > RESULT_LIMIT:
+        text = bytes(result)
+        if b'"ttlMs"' not in text or len(text) > RESULT_LIMIT or kind_of(result) != COMPLETE:
             return
         members = peek.members({"result": result}, "result")
-        ttl = _number(members)
-        if ttl <= 0 or (peek.text(members, "resultType") or "complete") != "complete":
+        ttl = jsonrpc.integer(members.pop("ttlMs", None)) or 0
+        uri = peek.text(params, "uri", URI_LIMIT) if method == READ else None
+        if ttl <= 0 or (method == READ and uri is None):
             return
-        whose = PUBLIC if peek.text(members, "cacheScope") == "public" else principal
-        key = (server, method, _asked(params), whose)
-        self._drop(key)
-        until = self._seconds() + min(ttl, TTL_LIMIT_MS) / 1000
-        self._kept[key] = _Kept(members, len(data), until, peek.text(params, "uri", jsonrpc.URI_LIMIT))
-        self._size += len(data)
-        while len(self._kept) > RESULTS_LIMIT or self._size > BYTES_LIMIT:
+        digest = digest_of(params or {})
+        for former in (principal, None):
+            self._drop(_Key(server, method, digest, former))
+        owner = None if peek.text(members, "cacheScope") == "public" else principal
+        kept = _Kept((b"," if members else b"") + jsonrpc.encode(members)[1:], ttl, self._clock(), uri)
+        self._kept[_Key(server, method, digest, owner)] = kept
+        self.size += len(kept.rest)
+        while len(self._kept) > RESULTS_LIMIT or self.size > BYTES_LIMIT:
             self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: Key) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._size -= kept.size
+    def invalidate(self, server: Hashable, kind: str, uri: str | None = None) -> None:
+        """Forget what a server says has changed.
 
-    def changed(self, server: Hashable, method: str, what: str | None) -> None:
-        """Forget what a notification says is not true any more.
-
-        :param method: the notification's.
-        :param what: the resource it is of.
+        :param kind: ``tools``, ``prompts`` or ``resources``.
+        :param uri: of the one resource that has changed, or of a part of it; None when it is the list.
         """
-        lists = _OF_LIST.get(method, ())
-        self._forget_where(
-            lambda key, kept: (
-                key[0] == server
-                and (key[1] in lists or (not lists and kept.uri is not None and _is_part(kept.uri, what)))
-            )
-        )
+        methods = _CONCERNED.get(kind, ())
+        for key, kept in list(self._kept.items()):
+            if key.server != server or key.method not in methods:
+                continue
+            if uri is None or (kept.uri is not None and uri.startswith(kept.uri)):
+                self._drop(key)
 
     def forget(self, server: Hashable) -> None:
-        """Forget everything of a server."""
-        self._forget_where(lambda key, _: key[0] == server)
-
-    def _forget_where(self, holds: Callable[[Key, _Kept], bool]) -> None:
-        for key in [key for key, kept in self._kept.items() if holds(key, kept)]:
+        """Forget everything of a server: the next child may answer otherwise."""
+        for key in [each for each in self._kept if each.server == server]:
             self._drop(key)
 
-
-def _asked(params: Envelope | None) -> bytes:
-    return (
-        jsonrpc.encode({name: params[name] for name in sorted(params) if name != "_meta"})
-        if params
-        else b"{}"
-    )
+    def _drop(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self.size -= len(kept.rest)
 
 
-def _number(members: Envelope) -> float:
-    try:
-        found: Any = jsonrpc.value(members["ttlMs"], float)
-    except (KeyError, GatewayError):
-        return 0.0
-    return float(found)
-
-
-def _is_part(uri: str, what: str | None) -> bool:
-    return what is None or uri.startswith(what) or what.startswith(uri)
+def _is_cacheable(method: str, params: Envelope | None) -> bool:
+    return method in CACHEABLE and RETRIED.isdisjoint(params or ())

@@ -255,7 +255,8 @@ class Stateless:
         """What was kept of a server is not true any more."""
         if method == "notifications/tools/list_changed":
             slot.mirrored = None
-        self._cache.changed(slot, method, what)
+        kind = method.removeprefix("notifications/").partition("/")[0]
+        self._cache.invalidate(slot, kind, what)
 
     def lost(self, slot: Slot) -> None:
         """A child has ended; its successor may be another."""
