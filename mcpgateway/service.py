@@ -264,7 +264,7 @@ def make_hub(
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
-    to_modern = ToModern(sessions, questions)
+    to_modern = ToModern(sessions, questions, clock)
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, to_modern)
     states = keys.request_states()
     to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)

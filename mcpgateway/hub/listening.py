@@ -290,6 +290,8 @@ class Listening:
     def _acknowledge(self, upstream: _Upstream) -> None:
         honoured = upstream.honoured or Filter()
         for listener in [each for each in self._fresh if each.filter <= upstream.asked]:
+            if listener not in self._fresh:
+                continue  # one before it has changed something about it
             del self._fresh[listener]
             self._listeners[listener] = mine = listener.filter & honoured
             listener.acknowledged(mine)

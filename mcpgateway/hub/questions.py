@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -33,6 +34,7 @@ class Question:
     :ivar slot: whose child asks.
     :ivar backend: the conversation it is asked in; a later child of the slot knows nothing of it.
     :ivar child_id: the question's id on the child's wire.
+    :ivar call: the call it belongs to, where that is known; it is asked on that call's stream, and outlives the child.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Question:
     child_id: Raw
     session: Session
     method: str
+    call: Call | None = None
     is_heard: bool = False
     ticks: int = 0
 
@@ -63,22 +66,31 @@ class Questions:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def ask(self, slot: Any, backend: Any, session: Session, method: str, message: Envelope) -> None:
+    def ask(
+        self,
+        slot: Any,
+        backend: Any,
+        session: Session,
+        method: str,
+        message: Envelope,
+        call: Call | None = None,
+    ) -> None:
         """Ask a session's client.
 
+        :param call: the call it belongs to, where that is known.
         :raise Overloaded: it has too many questions before it.
         """
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
             raise Overloaded(f"the client already has {LIMIT} questions to answer")
         number = next(self._numbers)
-        question = Question(number, slot, backend, message["id"], session, method)
+        question = Question(number, slot, backend, message["id"], session, method, call)
         self._asked[number] = question
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
 
     def _say(self, question: Question, message: bytes) -> bool:
-        # On the stream of the call it most likely belongs to, else on the session's own.
+        # On the stream of the call it belongs to, or most likely does; else on the session's own.
         session = question.session
-        call = question.slot.newest_calls().get(session)
+        call = question.call or question.slot.newest_calls().get(session)
         if call is not None and call.sink.noticed(call, message):
             return True
         session.mailbox.put(message, question.key, lambda: self._lost(question))
@@ -118,6 +130,11 @@ class Questions:
         params = {"requestId": question.number, "reason": reason}
         self._take_back(question, jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
 
+    def called_off(self, backend: Any, reason: str) -> None:
+        """Nobody waits any more for the answers to what was asked in a conversation."""
+        for question in [each for each in self._asked.values() if each.backend is backend]:
+            self._call_off(question, reason)
+
     def owns_token(self, session: Session) -> bool:
         """Whether a session has a question before it, so that it may report progress."""
         return any(each.session is session for each in self._asked.values())
@@ -133,7 +150,7 @@ class Questions:
 
     def backend_ended(self, slot: Any) -> None:
         """Take back the questions of a child that has gone."""
-        for question in [each for each in self._asked.values() if each.slot is slot]:
+        for question in [each for each in self._asked.values() if each.slot is slot and each.call is None]:
             self._call_off(question, "the server has ended")
 
     def tick(self) -> None:

@@ -237,11 +237,14 @@ class Sessions:
 
     def capabilities_of(self, session: Session) -> dict[str, Any]:
         """The capabilities a session's client declared; empty where they are not known."""
-        params = session.params
-        if params is None and session.issued is not None:
-            record = self.store.find(session.issued.serial)
-            params = _params(record) if record is not None else None
-        return peek.mapping(params, "capabilities")
+        return peek.mapping(self.params_of(session), "capabilities")
+
+    def params_of(self, session: Session) -> Envelope | None:
+        """What a session's client said at ``initialize``; None where that is not known."""
+        if session.params is not None or session.issued is None:
+            return session.params
+        record = self.store.find(session.issued.serial)
+        return _params(record) if record is not None else None
 
     def remember(self, session: Session, params: bytes = b"") -> None:
         """Put on record what a session is."""

@@ -147,7 +147,11 @@ class Switchboard:
 
     def busy(self) -> set[Session]:
         """The sessions that have calls under way."""
-        return {call.session for slot in self.pool for call in slot.calls()}
+        return {call.session for holder in self._holders() for call in holder.calls()}
+
+    def _holders(self) -> list[Slot | ToModern]:
+        # A call of a bridged session is with its slot, or between two requests to it.
+        return [*self.pool, self._to_modern]
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -263,16 +267,18 @@ class Switchboard:
         return self._let_go(session, ShuttingDown(f"the session was put aside: {why}"))
 
     def _let_go(self, session: Session, why: GatewayError) -> bool:
-        slot = session.slot
-        if slot is not None:
-            for call in slot.calls():
-                if call.session is session and slot.cancel(call, "the session has ended"):
+        for holder in self._holders_of(session):
+            for call in holder.calls():
+                if call.session is session and holder.cancel(call, "the session has ended"):
                     call.sink.failed(call, why)
         self._to_modern.leave(session)
         self.questions.session_ended(session)
         killed = self.pool.release(session)
         session.clear()
         return killed
+
+    def _holders_of(self, session: Session) -> list[Slot | ToModern]:
+        return [session.slot, self._to_modern] if session.slot is not None else []
 
     # Requests
 
@@ -296,8 +302,8 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         slot = self._slot_for(call.session)
-        if slot.load >= SESSION_CALLS_LIMIT:
-            self._check_load(call.session, slot)
+        if slot.load + self._to_modern.load >= SESSION_CALLS_LIMIT:
+            self._check_load(call.session)
         self._to_modern.submit(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
@@ -306,17 +312,18 @@ class Switchboard:
         session: Session = call.session
         slot = session.slot or self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
-            self._check_load(session, slot)
+            self._check_load(session)
         slot.submit(call, message)
 
-    def _check_load(self, session: Session, slot: Slot) -> None:
-        if sum(each.session is session for each in slot.calls()) >= SESSION_CALLS_LIMIT:
+    def _check_load(self, session: Session) -> None:
+        calls = (call for holder in self._holders_of(session) for call in holder.calls())
+        if sum(each.session is session for each in calls) >= SESSION_CALLS_LIMIT:
             raise Overloaded(f"{SESSION_CALLS_LIMIT} calls of this session are under way already")
 
     def _set_level(self, call: Call, message: Message) -> None:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
         session: Session = call.session
-        level = _level_of(message)
+        level = audience.asked_level(message.params)
         slot = self._slot_for(session)
         if not slot.has_levels:
             self._forward(call, message)  # it will say itself that it has none
@@ -375,35 +382,37 @@ class Switchboard:
 
     def _cancelled(self, session: Session, message: Message) -> None:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
-        if identifier is None or session.slot is None or not session.id:
+        if identifier is None or not session.id:
             return  # without a session, ids are those of several clients
-        for call in reversed(session.slot.calls()):
-            if call.session is session and jsonrpc.same_identifier(call.id, identifier):
-                if session.slot.cancel(call, _reason(message)):
-                    call.sink.failed(call, Cancelled("Request cancelled"))
-                return
+        for holder in self._holders_of(session):
+            for call in reversed(holder.calls()):
+                if call.session is session and jsonrpc.same_identifier(call.id, identifier):
+                    if holder.cancel(call, _reason(message)):
+                        call.sink.failed(call, Cancelled("Request cancelled"))
+                    return
 
     def calls(self) -> int:
         """How many calls are under way or waiting."""
-        return sum(len(slot.calls()) for slot in self.pool)
+        return sum(len(holder.calls()) for holder in self._holders())
 
     def awaited(self) -> int:
         """How many of them have a client that waits for the answer."""
-        return sum(not call.sink.is_gone for slot in self.pool for call in slot.calls())
+        return sum(not call.sink.is_gone for holder in self._holders() for call in holder.calls())
 
     def tick(self) -> None:
         """A second has passed: now and then take back the calls that nobody has come back for."""
         if self.sessions.now % LONELY_STEP_TICKS:
             return
-        for slot in self.pool:
-            for call in slot.calls():
+        for holder in self._holders():
+            for call in holder.calls():
                 call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
-                if call.lonely > LONELY_TICKS and slot.cancel(call, "its client has gone"):
+                if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
                     call.sink.failed(call, ClientGone("the client has gone"))
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
+        self._to_modern.close()
         return self.pool.close()
 
 
@@ -413,13 +422,6 @@ def _met(hello: Envelope, era: Era, version: str) -> Raw:
 
 def _pong(call: Call, message: Message) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
-
-
-def _level_of(message: Message) -> str:
-    level = peek.text(message.params, "level")
-    if level is None or level not in audience.LEVELS:
-        raise InvalidParams(f"Invalid params: level must be one of {', '.join(audience.LEVELS)}")
-    return level
 
 
 def _reason(message: Message) -> str:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from mcpgateway.errors import InvalidParams
+from mcpgateway.wire import peek
+from mcpgateway.wire.jsonrpc import Envelope
+
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """The log levels of RFC 5424 as MCP names them, most verbose first."""
 
@@ -39,6 +43,17 @@ def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
 def admits(wanted: str, level: str) -> bool:
     """Whether a session that asked for ``wanted`` hears a message of ``level``; unknown levels are heard."""
     return _RANK.get(level, len(LEVELS)) >= _RANK.get(wanted, 0)
+
+
+def asked_level(params: Envelope | None) -> str:
+    """The level that a ``logging/setLevel`` asks for.
+
+    :raise InvalidParams: it names none that there is.
+    """
+    level = peek.text(params, "level")
+    if level is None or level not in LEVELS:
+        raise InvalidParams(f"Invalid params: level must be one of {', '.join(LEVELS)}")
+    return level
 
 
 def most_verbose(levels: Iterable[str]) -> str | None:
