@@ -43,6 +43,7 @@ from mcpgateway.rules import audience
 from mcpgateway.rules.questions import FULL, refusal
 from mcpgateway.wire import jsonrpc, modern, peek, translate
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
+from mcpgateway.wire.translate import InputRequest
 
 ROUNDS_LIMIT = 8  # requests that follow upon one call's first
 ROUND_TICKS = 600  # a human may have to decide
@@ -268,7 +269,7 @@ class ToModern:
             case "error":
                 crossing.sink.answered(call, reply)
             case "complete":
-                result = translate.legacy_result(reply["result"])
+                result = translate.legacy_result(call.method, reply["result"])
                 crossing.sink.answered(call, reply | {"result": result})
             case modern.INPUT_REQUIRED if call.method in ASKING:
                 self._next_round(crossing, reply["result"])
@@ -299,19 +300,19 @@ class ToModern:
             pause = PAUSE_S * 2 ** (crossing.rounds - 1)
             crossing.pause = self._clock.callLater(pause, self._again, crossing)
 
-    def _question(self, crossing: Crossing, request: Envelope) -> Envelope:
-        method = peek.text(request, "method") or ""
-        params = peek.mapping(request, "params")
+    def _question(self, crossing: Crossing, request: InputRequest) -> Envelope:
+        method = request.method
+        params = peek.mapping({"params": request.params}, "params")
         declared = peek.mapping(self._envelope(crossing.call.session), modern.CAPABILITIES_KEY)
         no = refusal(method, params, declared)
         if no is not None:
             words = f"{crossing.slot.server.name} cannot go on without {method}: {no[1]}"
             raise QuestionRefused(GatewayError.code, words)
         question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
-        said = peek.members(request, "params")
+        said = peek.members({"params": request.params}, "params")
         if params.get("mode") == "url" and "elicitationId" not in params:
             said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the later era has no such thing
-        return question | ({"params": jsonrpc.raw(said)} if "params" in request else {})
+        return question | ({"params": jsonrpc.raw(said)} if said else {})
 
     def _ask(self, crossing: Crossing, questions: dict[str, Envelope]) -> None:
         call = crossing.call
@@ -364,8 +365,8 @@ def _own_params(message: Message) -> Envelope:
     # What only modern clients say must not be forged by legacy ones: a message of a level that the gateway does not
     # know of would be told to somebody else.
     params = {name: value for name, value in (message.params or {}).items() if name not in translate.RETRIED}
-    if message.meta is not None and not translate.ENVELOPE.isdisjoint(message.meta):
-        meta = {key: value for key, value in message.meta.items() if key not in translate.ENVELOPE}
+    if message.meta is not None and not translate.ENVELOPE_KEYS.isdisjoint(message.meta):
+        meta = {key: value for key, value in message.meta.items() if key not in translate.ENVELOPE_KEYS}
         params["_meta"] = jsonrpc.raw(meta)
     return params
 

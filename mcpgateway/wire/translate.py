@@ -24,7 +24,7 @@ from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Envelope
 from mcpgateway.wire.modern import CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY, SERVER_INFO_KEY
 from mcpgateway.wire.revisions import LATEST_LEGACY
 
-ENVELOPE_KEYS = (PROTOCOL_VERSION_KEY, CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY)
+ENVELOPE_KEYS = frozenset((PROTOCOL_VERSION_KEY, CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY))
 RETRIED = frozenset(("inputResponses", "requestState"))
 """The parameters by which a request is sent once more."""
 
@@ -42,7 +42,7 @@ REQUESTS_LIMIT = 100  # questions in one result; each may cost a person's attent
 _NAMELESS = {"name": "unnamed", "version": "0"}  # both are required of a legacy server
 _URL_ELICITATION_REQUIRED = -32042
 _CODES = {-32002: -32602, _URL_ELICITATION_REQUIRED: -32603}
-_MARKS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', SERVER_INFO_KEY.encode())
+_MARK = b'"resultType"'
 
 # The handshake
 
@@ -114,8 +114,7 @@ def legacy_params(params: Envelope | None) -> Envelope | None:
 
 def legacy_result(method: str, result: Raw) -> Raw:
     """A modern server's complete result, for a legacy client."""
-    text = bytes(result)
-    members = _members(result) if any(mark in text for mark in _MARKS) else None
+    members = _members(result)
     if members is None:
         return result
     names = ("resultType", "ttlMs", "cacheScope") if method in CACHEABLE else ("resultType",)
@@ -157,7 +156,7 @@ def elicitations_of(error: Raw) -> list[dict[str, Any]] | None:
 
 def kind_of(result: Raw) -> str:
     """The ``resultType`` of a result; ``complete`` where there is none, empty where it cannot be read."""
-    if _MARKS[0] not in bytes(result):
+    if _MARK not in bytes(result):
         return COMPLETE
     members = peek.members({"result": result}, "result")
     return peek.text(members, "resultType") or "" if "resultType" in members else COMPLETE
