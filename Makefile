@@ -7,6 +7,7 @@ RUN_ARGS ?= --demo
 BIN := .venv/bin
 VENV := .venv/.made
 NPM_SERVERS := tests/servers/npm/node_modules/.made
+DUAL_SERVER := tests/servers/dual/node_modules/.made
 CONFORMANCE := tests/servers/conformance-npm/node_modules/.made
 PYPI_SERVERS := build/pypi-servers/.made
 NPM_CLIENTS := tests/clients/npm/node_modules/.made
@@ -26,9 +27,9 @@ $(VENV): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-servers: $(NPM_SERVERS) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite
+servers: $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite
 
-$(NPM_SERVERS) $(CONFORMANCE): %/node_modules/.made: %/package.json %/package-lock.json
+$(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE): %/node_modules/.made: %/package.json %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
@@ -102,5 +103,5 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf tests/servers/npm/node_modules tests/servers/conformance-npm/node_modules
+	rm -rf tests/servers/npm/node_modules tests/servers/dual/node_modules tests/servers/conformance-npm/node_modules
 	rm -rf tests/clients/npm/node_modules docs/_build

@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / "tests" / "servers" / "fixture.py"
+DUAL = ROOT / "tests" / "servers" / "dual"
 NPM_BIN = ROOT / "tests" / "servers" / "npm" / "node_modules" / ".bin"
 PYPI_BIN = ROOT / "build" / "pypi-servers" / "bin"
 
@@ -42,6 +43,17 @@ def time(timezone: str = "UTC") -> list[str]:
 def git(repository: str) -> list[str]:
     """The git server of PyPI, for one repository."""
     return [_installed(PYPI_BIN / "mcp-server-git"), "--repository", repository]
+
+
+def dual_python() -> list[str]:
+    """A server on the SDK of PyPI that speaks both eras; the SDK cannot be told to speak only one."""
+    return [sys.executable, str(DUAL / "python_server.py")]
+
+
+def dual_node(era: str = "dual") -> list[str]:
+    """A server on the SDK of npm that speaks both eras, or one of them."""
+    _installed(DUAL / "node_modules" / ".made")
+    return ["node", str(DUAL / "node_server.mjs"), f"--era={era}"]
 
 
 def _installed(program: Path) -> str:

@@ -55,13 +55,14 @@ class Server:
 
     def era(self, method: str, params: dict) -> Legacy | Modern:
         """Who answers a request, see Note [One era for life]."""
-        if self.bound is self.legacy and self.told == "dual" and is_enveloped(params):
+        is_modern = method != "initialize" and is_enveloped(params)  # a handshake is one whatever it carries
+        if self.bound is self.legacy and self.told == "dual" and is_modern:
             raise Refused(INVALID_REQUEST, "This connection was opened with a handshake")
         if self.bound is not None:
             return self.bound
         if method == "server/discover":
             return self.modern
-        if is_enveloped(params):
+        if is_modern:
             envelope(params)  # what is refused binds nobody
             self.bound = self.modern
         else:
