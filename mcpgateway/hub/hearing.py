@@ -79,8 +79,14 @@ class Hearing:
 
     def _not_met(self, why: Failure) -> None:
         self._is_meeting = False
-        if not self._is_over:
-            known = why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+        if self._is_over:
+            return
+        known = why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+        self._disappoint(known)
+        if self._is_listening:  # to whichever child comes next
+            self._is_set = True
+            self._update()
+        elif not self._rest:  # else it has been told already
             self.refused(known)
 
     def _update(self) -> None:
