@@ -17,6 +17,7 @@ import sys
 
 from legacy import Legacy
 from modern import Modern, envelope, is_enveloped
+from offered import TASK_TOOLS, TOOLS
 from wire import INVALID_REQUEST, Pipe, Refused
 
 
@@ -26,6 +27,8 @@ class Server:
     def __init__(self, era: str) -> None:
         self.pipe = Pipe()
         self.legacy = Legacy(self.pipe)
+        if era == "legacy":  # a server that has never heard of the extension has no tools for it either
+            self.legacy.shop.tools = {name: tool for name, tool in TOOLS.items() if name not in TASK_TOOLS}
         self.modern = Modern(self.pipe)
         self.told = era
         self.bound = {"legacy": self.legacy, "modern": self.modern}.get(era)

@@ -130,6 +130,9 @@ TOOLS = {
     "multi_input": ("A task that asks the user two things at once.", NOTHING),
     "test_tool_with_task": ("Asks the user, then becomes a task.", NOTHING),
 }
+TASK_TOOLS = frozenset(
+    "greet slow_compute failing_job protocol_error_job confirm_delete multi_input test_tool_with_task".split()
+)
 EXTRA_TOOL = {"test_extra_tool": ("Is listed after every other change of the tools.", NOTHING)}
 
 RESOURCES = {
