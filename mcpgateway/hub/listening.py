@@ -24,7 +24,7 @@ from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
-LISTENERS_LIMIT = 1024  # of one child
+LISTENERS_LIMIT = 10_000  # of one child; each session of a legacy client is one
 URIS_LIMIT = 1000  # resources, and tasks, of one listener
 
 LISTS = {
@@ -251,8 +251,8 @@ class Listening:
 
     def _union(self) -> Filter:
         union = Filter()
-        for listener in self._listeners:
-            union |= listener.filter
+        for each in {listener.filter for listener in self._listeners}:  # most want the same
+            union |= each
         return union
 
     def _settle(self) -> None:

@@ -301,17 +301,16 @@ class ToModern:
             crossing.pause = self._clock.callLater(pause, self._again, crossing)
 
     def _question(self, crossing: Crossing, request: InputRequest) -> Envelope:
-        method = request.method
-        params = peek.mapping({"params": request.params}, "params")
+        method, said = request.method, peek.members({"params": request.params}, "params")
+        mode = {"mode": peek.text(said, "mode")} if "mode" in said else {}
         declared = peek.mapping(self._envelope(crossing.call.session), modern.CAPABILITIES_KEY)
-        no = refusal(method, params, declared)
+        no = refusal(method, {**said, **mode}, declared)
         if no is not None:
             words = f"{crossing.slot.server.name} cannot go on without {method}: {no[1]}"
             raise QuestionRefused(GatewayError.code, words)
-        question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
-        said = peek.members({"params": request.params}, "params")
-        if params.get("mode") == "url" and "elicitationId" not in params:
+        if mode == {"mode": "url"} and "elicitationId" not in said:
             said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the later era has no such thing
+        question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
         return question | ({"params": jsonrpc.raw(said)} if said else {})
 
     def _ask(self, crossing: Crossing, questions: dict[str, Envelope]) -> None:

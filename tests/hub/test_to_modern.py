@@ -10,6 +10,7 @@ import pytest
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.hearing import UNACKNOWLEDGED_TICKS
+from mcpgateway.hub.listening import URIS_LIMIT
 from mcpgateway.hub.questions import UNHEARD_TICKS
 from mcpgateway.hub.switchboard import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.to_modern import ROUND_TICKS, ROUNDS_LIMIT
@@ -315,13 +316,20 @@ class AnswerTests:
         for number in (1, 0):
             note = {"progressToken": tokens[number], "progress": number}
             gateway.child.say({"jsonrpc": "2.0", "method": PROGRESS, "params": note})
-            gateway.child.answer(
-                requests[number], {"content": [], "of": number, "resultType": "complete", "ttlMs": 0}
-            )
+            gateway.child.answer(requests[number], {"content": [], "of": number, "resultType": "complete"})
         for number, client in enumerate((one, two)):
             told, answer = events(client)
             assert told["params"] == {"progressToken": 0, "progress": number}
             assert answer == {"jsonrpc": "2.0", "id": 7, "result": {"content": [], "of": number}}
+
+    def test_how_long_it_may_be_kept(self, gateway: MemoryGateway) -> None:
+        """A client of this era is not told what it could do nothing with."""
+        client = session(gateway)
+        client.call(1, "tools/list")
+        kept = {"resultType": "complete", "ttlMs": 0, "cacheScope": "public"}
+        meta = {PREFIX + "serverInfo": {"name": "m", "version": "1"}}
+        gateway.child.answer(gateway.child.asked("tools/list")[0], {"tools": [], **kept, "_meta": meta})
+        assert reply(client)["result"] == {"tools": []}
 
     def test_an_error(self, gateway: MemoryGateway) -> None:
         """A server's own error is passed on as it is."""
@@ -619,6 +627,79 @@ class ListeningTests:
         again(last, client).call(1, "ping")
         assert acknowledge(last.child) == {"toolsListChanged": True}
 
+    @pytest.mark.parametrize("does_start", [True, False])
+    def test_gone_before_the_child_is_there(self, gateway: MemoryGateway, *, does_start: bool) -> None:
+        """A session that ends while its child starts is not listened for."""
+        client, other = session(gateway), session(gateway)
+        later = gateway_of(gateway.store)
+        later.launcher.hello = None
+        again(later, client).call(1, "ping")
+        again(later, client).ask(b"", "DELETE")
+        if does_start:
+            later.child.answer(later.child.asked("server/discover")[0], DISCOVERED)
+        else:
+            later.child.exit(1)
+        assert later.child.asked(LISTEN) == []
+        later.launcher.hello = {}
+        again(later, other).call(1, "ping")
+        later.tick(10)
+        assert acknowledge(later.child) == {"toolsListChanged": True}
+
+    def test_subscribed_while_no_child_can_be_started(self, gateway: MemoryGateway) -> None:
+        """A subscription that cannot be brought to any child fails; the session hears of the next one's lists."""
+        client = session(gateway)
+        acknowledge(gateway.child)
+        gateway.child.exit(1)
+        gateway.launcher.refuses = True
+        client.call(1, "resources/subscribe", uri=A)
+        assert "not found" in reply(client)["error"]["message"]
+        gateway.launcher.refuses = False
+        gateway.tick(30)
+        assert acknowledge(gateway.child) == {"toolsListChanged": True}
+        assert methods(gateway.listen(client)) == [TOOLS_CHANGED]
+
+    def test_the_last_resource(self, gateway: MemoryGateway) -> None:
+        """A session with nothing left to hear of is not listened for."""
+        client = discovered(gateway, "m", resources={"subscribe": True})
+        client.call(1, "resources/subscribe", uri=A)
+        assert acknowledge(gateway.child) == {"resourceSubscriptions": [A]}
+        assert reply(client)["result"] == {}
+        client.call(2, "resources/unsubscribe", uri=A)
+        assert len(gateway.child.asked(CANCELLED)) == 1
+
+    def test_too_many(self, gateway: MemoryGateway) -> None:
+        """A session is subscribed to so many resources and no more."""
+        client = session(gateway)
+        acknowledge(gateway.child)
+        found = gateway.sessions.named(client.headers["Mcp-Session-Id"].encode())
+        assert found is not None
+        found.uris = {f"{A}/{number}" for number in range(URIS_LIMIT)}
+        client.call(1, "resources/subscribe", uri=B)
+        assert "too many" in reply(client)["error"]["message"]
+
+    def test_a_child_that_does_not_read(self, gateway: MemoryGateway) -> None:
+        """A child that takes no more requests is asked again once it does."""
+        client = session(gateway)
+        acknowledge(gateway.child)
+        gateway.child.is_stopping = True
+        client.call(1, "resources/subscribe", uri=A)
+        assert reply(client)["error"]["message"] == "its stdin is closed"
+        gateway.child.is_stopping = False
+        gateway.tick(6)
+        assert acknowledge(gateway.child) == {"toolsListChanged": True}
+
+    def test_what_nobody_asked_for(self, gateway: MemoryGateway) -> None:
+        """Of a resource that nobody is subscribed to nobody hears, nor twice what two requests report."""
+        client = session(gateway)
+        first = gateway.child.asked(LISTEN)[0]
+        acknowledge(gateway.child)
+        client.call(1, "resources/subscribe", uri=A)
+        acknowledge(gateway.child)
+        news(gateway.child, UPDATED, first, uri=A)
+        news(gateway.child, UPDATED, uri=B)
+        news(gateway.child, UPDATED)
+        assert events(gateway.listen(client)) == []
+
     def test_put_aside(self, gateway: MemoryGateway) -> None:
         """A session that is put aside is not listened for, and has its resources when it comes back."""
         client = session(gateway)
@@ -882,8 +963,14 @@ class RoundTests:
     def test_more_than_a_client_can_be_asked(self, gateway: MemoryGateway) -> None:
         """A server that asks more at a time than anybody may has failed the call."""
         client = session(gateway)
-        want(gateway.child, call(gateway, client), "s", **{f"q{number}": FORM for number in range(101)})
+        elder = again(gateway, client)
+        requests = [call(gateway, each) for each in (elder, client)]
+        want(gateway.child, requests[0], "s", **{f"q{number}": FORM for number in range(60)})
+        want(gateway.child, requests[1], "s", **{f"q{number}": FORM for number in range(60)})
         assert "100 questions" in reply(client)["error"]["message"]
+        assert methods(client).count(CANCELLED) == 40
+        assert len(gateway.switchboard.questions) == len(events(elder)) == 60
+        again(gateway, client).ask(b"", "DELETE")
         assert len(gateway.switchboard.questions) == 0
         assert not gateway.hub.to_modern.calls()
 
