@@ -14,6 +14,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.wire.revisions import Era
 
 GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
 
@@ -65,6 +66,8 @@ class Census:
             "transport": "stdio",
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
+            "speaks": self._speaks(server),
+            "running_eras": sorted({slot.era.value for slot in slots if slot.pid is not None}),
             "pids": pids,
             "sessions": sessions,
             "calls": sum(len(slot.calls()) for slot in slots),
@@ -72,6 +75,11 @@ class Census:
             "starts": sum(slot.starts for slot in slots),
             "source": server.source,
         }
+
+    def _speaks(self, server: ServerSpec) -> dict[str, bool | None]:
+        # None: nobody has come for whom it matters.
+        known = self.switchboard.eras.known(server)
+        return {era.value: known.speaks(era) for era in Era}
 
     def immorterm(self) -> dict[str, Any]:
         """S000's body."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import define
 from msgspec import Raw
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -23,12 +24,14 @@ from mcpgateway.errors import (
     UnknownServer,
     UnknownSession,
 )
+from mcpgateway.hub import ears
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
@@ -45,6 +48,22 @@ from mcpgateway.wire.revisions import LATEST_LEGACY, Era, negotiated
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
+
+
+@define(eq=False)
+class _Doubtful(Between):
+    """Waits for a child that nobody has shaken hands with yet, and that may not know how to."""
+
+    switchboard: Switchboard
+    message: Message
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer; but if the handshake was refused, there may be one in the other era."""
+        call.sink = self.sink
+        if isinstance(why, HandshakeRefused):
+            self.switchboard.refused(call, self.message, why)
+        else:
+            call.sink.failed(call, why)
 
 
 class Switchboard:
@@ -71,7 +90,7 @@ class Switchboard:
         self.questions = questions
         self.is_open = True
         self._siblings = siblings
-        self._eras = eras
+        self.eras = eras
         self._to_modern = to_modern
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
@@ -111,13 +130,13 @@ class Switchboard:
             )
         return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
 
-    def _era(self, server: ServerSpec) -> Era:
+    def _era(self, server: ServerSpec, requested: str | None = None) -> Era:
         # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
-        match self._eras.road(server, Era.LEGACY):
+        match self.eras.road(server, Era.LEGACY):
             case Road.BRIDGED:
                 return Era.MODERN
             case Road.REFUSED:
-                raise modern.unserved(LATEST_LEGACY)
+                raise modern.unserved(requested or LATEST_LEGACY)
         return Era.LEGACY
 
     def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
@@ -177,8 +196,8 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         self._make_room()
-        era = self._era(server)
-        version = negotiated(legacy.requested_version(message.params))
+        requested = legacy.requested_version(message.params)
+        era, version = self._era(server, requested), negotiated(requested)
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
         answer = self._slot_for(session).greet().addCallback(_met, era, version)
@@ -194,15 +213,44 @@ class Switchboard:
         # A server that refuses the handshake may be one that has none.
         if not why.check(HandshakeRefused):
             return why
-        self._eras.doubt(server)
+        return self._has_other_era(server).addCallback(
+            lambda has_it: self._begin(server, principal, message, owner) if has_it else why
+        )
 
-        def found(_: None) -> Deferred[tuple[Session, Raw]] | Failure:
-            if not self._eras.known(server).modern:
-                return why
-            self._eras.learn(server, Era.LEGACY, speaks=False)
-            return self._begin(server, principal, message, owner)
+    def _has_other_era(self, server: ServerSpec) -> Deferred[bool]:
+        """Find out whether a server that has refused the handshake speaks the modern era."""
+        self.eras.doubt(server)
 
-        return self._eras.find_out(server, Era.MODERN).addCallback(found)
+        def found(_: None) -> bool:
+            is_modern = self.eras.known(server).modern is True
+            if is_modern:
+                self.eras.learn(server, Era.LEGACY, speaks=False)
+            return is_modern
+
+        return self.eras.find_out(server, Era.MODERN).addCallback(found)
+
+    def refused(self, call: Call, message: Message, why: GatewayError) -> None:
+        """A request waited for a child that has refused the handshake: perhaps its server has none."""
+        session: Session = call.session
+
+        def found(has_it: bool) -> None:  # noqa: FBT001 - a callback
+            if not has_it:
+                raise why
+            self._cross_over(call)
+            self.submit(call, message)
+
+        asked = self._has_other_era(session.server).addCallback(found)
+        asked.addErrback(lambda failure: call.sink.failed(call, ears.reason(failure)))
+
+    def _cross_over(self, call: Call) -> None:
+        session: Session = call.session
+        if not session.id:
+            call.session = self.sessions.anonymous(
+                session.server, session.principal, session.version, self._era(session.server)
+            )
+        elif session.era is Era.LEGACY:
+            self.pool.release(session)
+            session.era = self._era(session.server)
 
     def put_on_record(self, session: Session, message: Message) -> None:
         """Keep what a client has said at ``initialize``; best just after its answer has left."""
@@ -313,6 +361,8 @@ class Switchboard:
         slot = session.slot or self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
             self._check_load(session)
+        if slot.hello is None and session.server.protocol is None:
+            call.sink = _Doubtful(call.sink, self, message)
         slot.submit(call, message)
 
     def _check_load(self, session: Session) -> None:

@@ -15,6 +15,7 @@ from mcpgateway.hub.questions import UNHEARD_TICKS
 from mcpgateway.hub.switchboard import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.to_modern import ROUND_TICKS, ROUNDS_LIMIT
 from mcpgateway.interfaces import ISessionStore
+from mcpgateway.rules.sharing import launch_digest
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import DISCOVERED, Client, MemoryChild, MemoryGateway
 
@@ -198,8 +199,36 @@ class BeginningTests:
         """Without a bridge the client is told which revisions there are."""
         gateway = gateway_of(bridge=Bridge.OFF)
         answer = gateway.client(server).initialize(protocolVersion="2025-11-25", capabilities={})
-        assert answer.json["error"]["code"] == -32022
-        assert answer.json["error"]["data"]["supported"] == ["2026-07-28"]
+        assert (answer.status, answer.json["error"]["code"]) == (400, -32022)
+        assert answer.json["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2025-11-25"}
+
+    def test_requests_without_a_session(self, gateway: MemoryGateway) -> None:
+        """They find out too that a server has no handshake; those that wait meanwhile are all served."""
+        clients = [gateway.client("any") for _ in range(3)]
+        for client in clients:
+            client.call(1, "tools/list")
+        served = gateway.child
+        asked = served.asked("tools/list")
+        assert len(asked) == 3
+        assert not served.asked("initialize")
+        for each in asked:
+            served.answer(each, {"resultType": "complete", "tools": []})
+        assert [reply(client)["result"] for client in clients] == [{"tools": []}] * 3
+
+    def test_a_session_of_a_forgotten_server(self) -> None:
+        """A session that is back finds its server again, though what that speaks is not on record any more."""
+        gateway = gateway_of()
+        client = session(gateway, "any")
+        (kept,) = gateway.sessions
+        gateway.switchboard.park(kept, "a test")
+        gateway.hub.stateless._eras._known.clear()
+        gateway.store.judge(f"eras {launch_digest(kept.server)}", "")
+        client = again(gateway, client)
+        client.call(2, "tools/list")
+        served = [child for child in gateway.launcher.children if child.asked("tools/list")][-1]
+        (asked,) = served.asked("tools/list")
+        served.answer(asked, {"resultType": "complete", "tools": []})
+        assert reply(client)["result"] == {"tools": []}
 
     def test_a_child_of_its_own(self, gateway: MemoryGateway) -> None:
         """Where a server keeps state each session has its own child, which ends with it."""

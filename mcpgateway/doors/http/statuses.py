@@ -12,6 +12,7 @@ STATUSES: dict[type[GatewayError], int] = {
     errors.ParseError: 400,
     errors.MalformedMessage: 400,
     errors.UnsupportedVersion: 400,
+    errors.UnservedRevision: 400,
     errors.MissingEnvelope: 400,
     errors.SessionRequired: 400,
     errors.UnknownServer: 404,
