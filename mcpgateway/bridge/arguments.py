@@ -1,0 +1,108 @@
+"""The command line of the shim, read without `argparse`, which takes longer than the rest of it."""
+
+from __future__ import annotations
+
+COMMANDS = {"connect": "", "proxy": "--target", "stdio": "--server"}
+"""The spellings of the one shim, and the option that names its server; ``connect`` takes it as an argument."""
+
+VALUES = {
+    "--home": "home",
+    "--url": "url",
+    "--api-url": "url",
+    "--token-file": "token_file",
+    "--patience": "patience",
+}
+PATIENCE_S = 30.0
+
+
+class Mistake(Exception):
+    """The command line cannot be understood; the text tells why."""
+
+
+class Arguments:
+    """What a command line says.
+
+    :ivar command: one of `COMMANDS`.
+    :ivar server: the name of the server.
+    :ivar original: the command that is run when no gateway is there; empty when there is none.
+    :ivar home: the gateway's directory, or None.
+    :ivar url: where the gateway is, or None.
+    :ivar token_file: the file that holds the token, or None.
+    :ivar patience_s: how long a request waits for a gateway that has gone.
+    """
+
+    __slots__ = ("command", "home", "original", "patience_s", "server", "token_file", "url")
+
+    def __init__(self) -> None:
+        self.command = ""
+        self.server = ""
+        self.original: list[str] = []
+        self.home: str | None = None
+        self.url: str | None = None
+        self.token_file: str | None = None
+        self.patience_s = PATIENCE_S
+
+
+def split(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """The global options by name, the words between them, and the original command.
+
+    :raise Mistake: an option lacks its value.
+    """
+    options: dict[str, str] = {}
+    words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return options, words, rest
+        name, equals, value = word.partition("=")
+        if name not in VALUES:
+            words.append(word)
+            continue
+        if not equals:
+            if not rest or rest[0] == "--":
+                raise Mistake(f"{name}: a value is missing")
+            value = rest.pop(0)
+        options[VALUES[name]] = value
+    return options, words, []
+
+
+def read(argv: list[str]) -> Arguments:
+    """The arguments of one of the shim's commands.
+
+    :raise Mistake: they cannot be understood.
+    """
+    options, words, original = split(argv)
+    made = Arguments()
+    made.original = original
+    made.home, made.url = options.get("home"), options.get("url")
+    made.token_file = options.get("token_file")
+    if "patience" in options:
+        made.patience_s = _seconds(options["patience"])
+    if not words or words[0] not in COMMANDS:
+        raise Mistake(f"expected one of {', '.join(COMMANDS)}")
+    made.command = words[0]
+    made.server = _server(made.command, words[1:])
+    return made
+
+
+def _seconds(text: str) -> float:
+    whole = text.replace(".", "", 1)
+    if not (whole.isascii() and whole.isdigit()):
+        raise Mistake(f"--patience: found {text}; expected a number of seconds")
+    return float(text)
+
+
+def _server(command: str, words: list[str]) -> str:
+    option = COMMANDS[command]
+    if option and words and words[0].startswith(option + "="):
+        words = [words[0].partition("=")[2], *words[1:]]
+    elif option and words[:1] == [option]:
+        words = words[1:]
+    elif option:
+        words = [option]  # which is no name
+    if not words or not words[0] or words[0].startswith("-"):
+        raise Mistake(f"{command}: name a server, as in: mcpgateway {command} {option or ''} NAME".replace("  ", " "))
+    if len(words) > 1:
+        raise Mistake(f"{command}: what is {words[1]}? The original command stands after --")
+    return words[0]

@@ -1,0 +1,178 @@
+"""The original server in the gateway's place: instead of the shim at the start, as its child later on."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+import errno
+import posix
+
+from mcpgateway.bridge import jsontext
+from mcpgateway.bridge.loop import READ, WRITE, Loop
+from mcpgateway.bridge.messages import Line, Session
+from mcpgateway.bridge.stdio import PIECE, STDIN, STDOUT, Output
+
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+BEHIND_LIMIT = 1024 * 1024
+KILL_AFTER_S = 10.0
+
+
+def become(argv: list[str], *, ignores_interrupts: bool) -> int:
+    """Be the original from now on; returns an exit code only if that is impossible.
+
+    :param ignores_interrupts: it is started as we were: with SIGINT ignored.
+    """
+    _signal.set_wakeup_fd(-1)
+    for number in (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGHUP, getattr(_signal, "SIGXFSZ", 0)):
+        if number:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN if ignores_interrupts else _signal.SIG_DFL)
+    code = NOT_FOUND
+    for path in _candidates(argv[0]):
+        try:
+            posix.execve(path, argv, posix.environ)
+        except OSError as why:
+            if why.errno not in (errno.ENOENT, errno.ENOTDIR):
+                code = NOT_RUNNABLE
+    return code
+
+
+def _candidates(program: str) -> list[str]:
+    if "/" in program:
+        return [program]
+    path = posix.environ.get(b"PATH", DEFAULT_PATH.encode()).decode(errors="surrogateescape")
+    return [f"{each or '.'}/{program}" for each in path.split(":")]
+
+
+class Understudy:
+    """The original as a child, after the gateway has gone for good: bytes pass through from now on.
+
+    :ivar pid: of the child.
+    """
+
+    def __init__(self, loop: Loop, argv: list[str], output: Output, *, ignores_interrupts: bool) -> None:
+        self._loop = loop
+        self._output = output
+        inner_in, self._to = posix.pipe()
+        self._from, inner_out = posix.pipe()
+        self.pid = posix.fork()
+        if not self.pid:
+            try:
+                # Above the three first, or a client that has closed one of them would have it overwritten.
+                posix.dup2(inner_in, STDIN)
+                posix.dup2(inner_out, STDOUT)
+                code = become(argv, ignores_interrupts=ignores_interrupts)
+            finally:
+                posix._exit(code)
+        posix.close(inner_in)
+        posix.close(inner_out)
+        posix.set_blocking(self._to, False)
+        self._pending = bytearray()
+        self._swallowed: str | None = None
+        self._unsaid = bytearray()
+        self._is_stdin_over = False
+        self.status = 0
+
+    def rehearse(self, session: Session) -> None:
+        """Tell the child what the client has said to the gateway at the beginning; the client knows the answer."""
+        if session.hello is not None:
+            (self._swallowed,) = session.hello.ids
+            self._pending += session.hello.text + b"\n"
+            if session.initialized is not None:
+                self._pending += session.initialized.text + b"\n"
+
+    def take(self, lines: list[Line], rest: bytes) -> None:
+        """What the client has said since, and the beginning of its next line."""
+        self._pending += b"".join(line.text + b"\n" for line in lines) + rest
+
+    def run(self) -> int:
+        """Pass bytes both ways until the child has ended; its exit status."""
+        self._loop.watch(self._from, READ, self._child_said)
+        self._regulate()
+        self._loop.run()
+        _, self.status = posix.waitpid(self.pid, 0)
+        return self.status
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on."""
+        posix.kill(self.pid, number)
+        self._loop.later(KILL_AFTER_S, lambda: posix.kill(self.pid, _signal.SIGKILL))
+
+    def relieved(self) -> None:
+        """The client has read what it had been told."""
+        self._loop.watch(self._from, READ, self._child_said)
+
+    def deserted(self) -> None:
+        """The client listens no more."""
+        self.signal(_signal.SIGTERM)
+
+    # From the client
+
+    def _regulate(self) -> None:
+        if self._pending and self._to >= 0:
+            self._loop.watch(self._to, WRITE, self._child_reads)
+        elif self._to >= 0:
+            self._loop.forget(self._to)
+            if self._is_stdin_over:
+                posix.close(self._to)
+                self._to = -1
+        if self._is_stdin_over or len(self._pending) > BEHIND_LIMIT:
+            self._loop.forget(STDIN)
+        else:
+            self._loop.watch(STDIN, READ, self._client_said)
+
+    def _client_said(self, mask: int) -> None:
+        data = posix.read(STDIN, PIECE)
+        self._is_stdin_over = not data
+        if self._to >= 0:
+            self._pending += data
+        self._regulate()
+
+    def _child_reads(self, mask: int) -> None:
+        try:
+            written = posix.write(self._to, memoryview(bytes(self._pending[:PIECE])))
+            del self._pending[:written]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._loop.forget(self._to)
+            posix.close(self._to)
+            self._to = -1
+            self._pending.clear()
+        self._regulate()
+
+    # From the child
+
+    def _child_said(self, mask: int) -> None:
+        data = posix.read(self._from, PIECE)
+        if not data:
+            self._loop.forget(self._from)
+            self._loop.stop()
+        elif self._swallowed is None:
+            self._output.say_bytes(data)
+        else:
+            self._look_for_the_answer(data)
+        if self._output.is_behind:
+            self._loop.forget(self._from)
+
+    def _look_for_the_answer(self, data: bytes) -> None:
+        self._unsaid += data
+        while self._swallowed is not None:
+            line, end, rest = self._unsaid.partition(b"\n")
+            if not end:
+                return
+            self._unsaid = rest
+            if self._is_the_answer(bytes(line)):
+                self._swallowed = None
+            else:
+                self._output.say_bytes(bytes(line) + b"\n")
+        self._output.say_bytes(bytes(self._unsaid))
+        self._unsaid.clear()
+
+    def _is_the_answer(self, line: bytes) -> bool:
+        try:
+            message = jsontext.decoded(line)
+        except jsontext.Unreadable:
+            return False
+        is_answer = isinstance(message, dict) and "method" not in message
+        return is_answer and jsontext.identifier(message) == self._swallowed

@@ -1,0 +1,72 @@
+"""What every request to the gateway says about the shim and its client."""
+
+from __future__ import annotations
+
+import posix
+
+from mcpgateway.bridge.http1 import request
+from mcpgateway.bridge.places import Address, Unusable, quoted
+
+TOKEN_LIMIT = 4096
+VISIBLE = frozenset(range(0x21, 0x7F))
+
+
+class Headers:
+    """Makes the requests of one shim."""
+
+    def __init__(self, address: Address, server: str, token: bytes) -> None:
+        self._target = address.prefix + b"/mcp/" + quoted(server.encode()).replace(b"/", b"%2F")
+        self._usual = [
+            b"Host: " + address.host,
+            # The door then takes the era from the message alone, for a client on stdio sends no headers.
+            b"X-Mcpgateway-Stdio: 1",
+            # We live exactly as long as the client uses us, so our end is the end of its sessions.
+            b"X-Client-Pid: %d" % posix.getpid(),
+            b"Mcp-Project-Path: " + quoted(working_directory()),
+        ]
+        if token:
+            self._usual.append(b"Authorization: Bearer " + token)
+
+    def request(
+        self, method: bytes, more: list[bytes] | None = None, body: bytes | None = None, *, stream: bool = False
+    ) -> bytes:
+        """One request to the server's endpoint."""
+        lines = self._usual + (more or [])
+        if stream:
+            lines.append(b"Accept: text/event-stream")
+        elif body is not None:
+            lines += (b"Accept: application/json, text/event-stream", b"Content-Type: application/json")
+        return request(method, self._target, lines, body)
+
+
+def header(name: bytes, value: bytes) -> list[bytes]:
+    """A header, or nothing where its value could not stand in one."""
+    return [name + b": " + value] if value and VISIBLE.issuperset(value) else []
+
+
+def working_directory() -> bytes:
+    """Where the client has started us, as bytes; empty when that place has been removed."""
+    try:
+        return posix.getcwdb()
+    except OSError:
+        return b""
+
+
+def token_of(path: str | None) -> bytes:
+    """The token that a file holds; empty when no file is named.
+
+    :raise Unusable: it cannot be read, or holds no token.
+    """
+    if path is None:
+        return b""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            token = posix.read(descriptor, TOKEN_LIMIT).strip()
+        finally:
+            posix.close(descriptor)
+    except OSError as why:
+        raise Unusable(f"--token-file {path}: {why.strerror}") from why
+    if not token or not VISIBLE.issuperset(token):
+        raise Unusable(f"--token-file {path}: it holds no token")
+    return token

@@ -1,0 +1,287 @@
+"""The server that a client starts: it finds the gateway, relays, and steps aside for the original where there is none."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+import posix
+
+from mcpgateway.bridge import jsontext, places
+from mcpgateway.bridge.arguments import Arguments, Mistake, read
+from mcpgateway.bridge.daemon import Starter
+from mcpgateway.bridge.headers import Headers, token_of
+from mcpgateway.bridge.http1 import AnswerReader
+from mcpgateway.bridge.link import Link
+from mcpgateway.bridge.loop import Loop, Timer
+from mcpgateway.bridge.pool import Pool
+from mcpgateway.bridge.relay import Relay
+from mcpgateway.bridge.stdio import Input, Output, Remarks
+
+FAIL_OPEN_S = 1.0  # for the gateway, where there is an original to run instead
+START_S = 15.0  # where there is none
+GOODBYE_S = 1.0
+PENDING_S = 30.0  # for what is under way when the client has closed our stdin
+FLUSH_S = 5.0
+
+UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
+
+
+def main(argv: list[str], *, ignores_interrupts: bool) -> int:
+    """Run the shim; its exit code.
+
+    :param ignores_interrupts: SIGINT was ignored when this program was started.
+    """
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    try:
+        arguments = read(argv)
+        shim = Shim(arguments, places.environment(), ignores_interrupts=ignores_interrupts)
+    except (Mistake, places.Unusable) as why:
+        posix.write(2, f"mcpgateway: {why}\n".encode(errors="replace"))
+        return 1
+    return shim.run()
+
+
+class Shim:
+    """One shim."""
+
+    def __init__(self, arguments: Arguments, environ: dict[str, str], *, ignores_interrupts: bool) -> None:
+        self._server = arguments.server
+        self._original = arguments.original
+        self._ignores_interrupts = ignores_interrupts
+        self._loop = loop = Loop()
+        self._remarks = Remarks(arguments.server)
+        home = places.gateway_home(environ, arguments.home)
+        address = places.address_of(environ, home, arguments.url)
+        self._headers = Headers(address, arguments.server, token_of(arguments.token_file))
+        self._pool = Pool(loop, address)
+        starter = Starter(home) if address.is_own else None
+        self._link = Link(loop, self._pool, self._headers, starter, self._remarks)
+        self._client = ClientSide(self, loop, self._pool)
+        self._relay = Relay(
+            loop, self._pool, self._link, self._headers, self._client, self._remarks, arguments.patience_s
+        )
+        self._fate = UNDECIDED
+        self._complaint = f"Failed to start {self._server} daemon"
+        self._deadline: Timer | None = None
+
+    def run(self) -> int:
+        """Relay until the client has had enough; the exit code."""
+        self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
+        patience = FAIL_OPEN_S if self._original else START_S
+        self._deadline = self._loop.later(patience, self._decide_without)
+        self._link.seek(self, 0.0)
+        if self._fate == UNDECIDED:
+            self._loop.run()
+        if self._fate == RELAY:
+            self._client.begin(self._relay)
+            self._relay.begin()
+            self._loop.run()
+        return self._end()
+
+    def _end(self) -> int:
+        if self._fate == ORIGINAL:
+            return self._step_aside()
+        if self._fate == FAILED:
+            self._remarks.say(self._complaint)
+            self._client.say(jsontext.error(jsontext.NULL, self._complaint))
+            self._client.output.flush(FLUSH_S)
+            return 1
+        if self._client.understudy is not None:
+            return self._as_the_understudy_ended()
+        self._client.output.flush(FLUSH_S)
+        return 0
+
+    # Whether there is a gateway
+
+    def found(self) -> None:
+        """The gateway is there and knows the server."""
+        self._decide(RELAY)
+
+    def refused(self, status: int, why: str) -> None:
+        """The gateway is there, and of no use."""
+        self._complaint = f"Unknown server: {self._server}" if status == 404 else why
+        self._decide(ORIGINAL if self._original else FAILED)
+
+    def _decide_without(self) -> None:
+        self._decide(ORIGINAL if self._original else FAILED)
+
+    def _decide(self, fate: int) -> None:
+        if self._fate != UNDECIDED:
+            return
+        self._fate = fate
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if fate != RELAY:
+            self._link.give_up()
+        self._loop.stop()
+
+    def _step_aside(self) -> int:
+        """Run the original in our place: nothing has been read for it yet."""
+        self._remarks.say(f"{self._complaint}; running the original command instead")
+        self._pool.close()
+        code = self._become_original()
+        self._remarks.say(f"the original command cannot be run: {self._original[0]}")
+        self._client.say(jsontext.error(jsontext.NULL, f"Cannot run {self._original[0]}"))
+        self._client.output.flush(FLUSH_S)
+        return code
+
+    def _become_original(self) -> int:
+        from mcpgateway.bridge.fallback import become
+
+        return become(self._original, ignores_interrupts=self._ignores_interrupts)
+
+    # The end
+
+    def _signalled(self, number: int) -> None:
+        understudy = self._client.understudy
+        if understudy is not None:
+            understudy.signal(number)
+        elif self._fate == UNDECIDED:
+            self._decide(LEFT)
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """End the session and the program."""
+        if self._fate == LEFT:
+            return
+        self._fate = LEFT
+        self._client.input.pause()
+        self._relay.close()
+        self._pool.close()
+        session = self._relay.session
+        if not session.id:
+            self._loop.stop()
+            return
+        self._loop.later(GOODBYE_S, self._loop.stop)
+        try:
+            self._pool.ask(self._headers.request(b"DELETE", session.headers()), Goodbye(self._loop))
+        except OSError:
+            self._loop.stop()
+
+    def deserted(self) -> None:
+        """The gateway has been away for too long: let the original go on in its place, where there is one."""
+        if self._original and self._client.understudy is None:
+            from mcpgateway.bridge.fallback import Understudy
+
+            self._remarks.say("the gateway does not come back; the original command goes on in its place")
+            lines = self._relay.waiting()
+            self._relay.abandon("The gateway is away")
+            self._pool.close()
+            understudy = Understudy(
+                self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
+            )
+            understudy.rehearse(self._relay.session)
+            self._client.replaced(understudy, lines)
+            self._loop.stop()
+
+    def _as_the_understudy_ended(self) -> int:
+        understudy = self._client.understudy
+        assert understudy is not None
+        status = understudy.run()
+        self._client.output.flush(FLUSH_S)
+        if posix.WIFSIGNALED(status):
+            number = posix.WTERMSIG(status)
+            if number != _signal.SIGKILL:
+                _signal.signal(number, _signal.SIG_DFL)
+            posix.kill(posix.getpid(), number)
+        return posix.WEXITSTATUS(status)
+
+
+class Goodbye:
+    """Takes the answer to the DELETE that ends a session."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def took(self, reader: AnswerReader, body: bytes) -> None:
+        """The session has ended."""
+        if reader.is_done:
+            self._loop.stop()
+
+    def lost(self, why: str, *, was_sent: bool) -> None:
+        """Nobody is there who would know the session."""
+        self._loop.stop()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mcpgateway.bridge.fallback import Understudy
+    from mcpgateway.bridge.messages import Line
+
+
+class ClientSide:
+    """What the relay knows of the client: lines in, lines out, neither faster than the other side takes them.
+
+    :ivar understudy: the original, since it has taken the gateway's place.
+    """
+
+    def __init__(self, shim: Shim, loop: Loop, pool: Pool) -> None:
+        self._shim = shim
+        self._loop = loop
+        self._pool = pool
+        self._relay: Relay | None = None
+        self._has_left = False
+        self.understudy: Understudy | None = None
+        self.input = Input(loop, self._line, self._too_long, self._ended)
+        self.output = Output(loop, self._relieved, self._closed)
+
+    def begin(self, relay: Relay) -> None:
+        """Read what the client says."""
+        self._relay = relay
+        self.output.begin()
+        self.input.resume()
+
+    def replaced(self, understudy: Understudy, lines: list[Line]) -> None:
+        """The original goes on with what the client has said, and is told what it says from now on."""
+        self.input.pause()
+        understudy.take(lines, bytes(self.input.rest))
+        self.understudy = understudy
+
+    def say(self, message: bytes) -> None:
+        """Tell the client one message."""
+        self.output.say(message)
+        if self.output.is_behind:
+            self._pool.hold(is_held=True)
+
+    def hold(self, *, is_held: bool) -> None:
+        """Whether to read nothing from the client for now."""
+        if self.understudy is not None:
+            return
+        if is_held:
+            self.input.pause()
+        else:
+            self.input.resume()
+
+    def idle(self) -> None:
+        """Nothing is under way."""
+        if self._has_left:
+            self._shim.leave()
+
+    def deserted(self) -> None:
+        """The gateway did not come back in time."""
+        self._shim.deserted()
+
+    def _line(self, line: bytes) -> None:
+        if self._relay is not None:
+            self._relay.line(line)
+
+    def _too_long(self) -> None:
+        self.say(jsontext.error(jsontext.NULL, "Parse error: the line is too long", jsontext.PARSE_ERROR))
+
+    def _ended(self) -> None:
+        self._has_left = True
+        if self._relay is None or self._relay.is_idle:
+            self._shim.leave()
+        else:
+            self._loop.later(PENDING_S, self._shim.leave)
+
+    def _relieved(self) -> None:
+        self._pool.hold(is_held=False)
+        if self.understudy is not None:
+            self.understudy.relieved()
+
+    def _closed(self) -> None:
+        if self.understudy is not None:
+            self.understudy.deserted()
+        else:
+            self._shim.leave()

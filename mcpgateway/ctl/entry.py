@@ -1,0 +1,33 @@
+"""Where the programs `mcpgateway`, `mcp-ctl` and `mcpg` begin: the shim is on its way at once, all else takes its time."""
+
+import posix
+import sys
+from _signal import SIG_IGN, SIGINT, getsignal, signal
+
+SHIM = frozenset(("connect", "proxy", "stdio"))
+VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
+
+
+def command(argv: list[str]) -> str:
+    """The first word that is no global option; empty when there is none."""
+    words = iter(argv)
+    for word in words:
+        if word in VALUES:
+            next(words, None)
+        elif word.partition("=")[0] not in VALUES:
+            return word
+    return ""
+
+
+def main() -> int:
+    """Be the shim, or run one of the other commands; its exit code."""
+    arguments = sys.argv[1:]
+    if command(arguments) in SHIM:
+        # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
+        interrupts = "ignored" if getsignal(SIGINT) is SIG_IGN else "default"
+        signal(SIGINT, SIG_IGN)
+        program = __file__.rpartition("/")[0].rpartition("/")[0] + "/bridge/shim_main.py"
+        posix.execv(sys.executable, [sys.executable, "-I", "-S", program, interrupts, *arguments])
+    from mcpgateway.ctl.commands import run
+
+    return run(arguments)
