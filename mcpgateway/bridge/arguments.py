@@ -102,7 +102,9 @@ def _server(command: str, words: list[str]) -> str:
     elif option:
         words = [option]  # which is no name
     if not words or not words[0] or words[0].startswith("-"):
-        raise Mistake(f"{command}: name a server, as in: mcpgateway {command} {option or ''} NAME".replace("  ", " "))
+        raise Mistake(
+            f"{command}: name a server, as in: mcpgateway {command} {option or ''} NAME".replace("  ", " ")
+        )
     if len(words) > 1:
         raise Mistake(f"{command}: what is {words[1]}? The original command stands after --")
     return words[0]

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import posix
 import sys
+from posix import _exit
 
 LOCK = "daemon.lock"
 LOG = "gateway.log"
@@ -119,7 +120,7 @@ def detach(become: object) -> None:
     try:
         posix.setsid()
         if posix.fork():
-            posix._exit(0)
+            _exit(0)
         posix.umask(0o077)
         for number in range(1, _signal.NSIG):
             try:
@@ -128,4 +129,4 @@ def detach(become: object) -> None:
                 continue  # KILL, STOP and those of the C library
         become()  # type: ignore[operator]  # does not return
     finally:
-        posix._exit(127)
+        _exit(127)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
 import errno
 import posix
+from posix import _exit
 
 from mcpgateway.bridge import jsontext
 from mcpgateway.bridge.loop import READ, WRITE, Loop
@@ -63,7 +64,7 @@ class Understudy:
                 posix.dup2(inner_out, STDOUT)
                 code = become(argv, ignores_interrupts=ignores_interrupts)
             finally:
-                posix._exit(code)
+                _exit(code)
         posix.close(inner_in)
         posix.close(inner_out)
         posix.set_blocking(self._to, False)

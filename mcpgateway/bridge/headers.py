@@ -28,7 +28,12 @@ class Headers:
             self._usual.append(b"Authorization: Bearer " + token)
 
     def request(
-        self, method: bytes, more: list[bytes] | None = None, body: bytes | None = None, *, stream: bool = False
+        self,
+        method: bytes,
+        more: list[bytes] | None = None,
+        body: bytes | None = None,
+        *,
+        stream: bool = False,
     ) -> bytes:
         """One request to the server's endpoint."""
         lines = self._usual + (more or [])

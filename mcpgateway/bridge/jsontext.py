@@ -31,7 +31,7 @@ class _Rules:
     memo: dict[str, str] = {}
 
 
-_scan = make_scanner(_Rules())
+_scan = make_scanner(_Rules())  # type: ignore[arg-type]  # it takes whatever has these members
 
 
 class Unreadable(ValueError):
@@ -76,13 +76,13 @@ def decoded(line: bytes) -> object:
 
 
 def member(text: str, name: str) -> str | None:
-    """The text of one member of an object, as it was written; None when there is no such member."""
+    """The text of one member of an object, as it was written; None when there is none before the text breaks off."""
+    found = None
     try:
         at = _skip(text, 0)
         if text[at] != "{":
             return None
         at = _skip(text, at + 1)
-        found = None
         while text[at] != "}":
             key, at = _value(text, at)
             at = _skip(text, _skip(text, at) + 1)  # over the colon
@@ -93,7 +93,7 @@ def member(text: str, name: str) -> str | None:
             if text[at] == ",":
                 at = _skip(text, at + 1)
     except (IndexError, Unreadable):
-        return None
+        pass
     return found
 
 

@@ -42,7 +42,9 @@ class Link:
     :ivar since: when it was found away.
     """
 
-    def __init__(self, loop: Loop, pool: Pool, headers: Headers, starter: Starter | None, remarks: Remarks) -> None:
+    def __init__(
+        self, loop: Loop, pool: Pool, headers: Headers, starter: Starter | None, remarks: Remarks
+    ) -> None:
         self._loop = loop
         self._pool = pool
         self._headers = headers

@@ -8,6 +8,7 @@ import posix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 HOME_VARIABLE = "MCPGATEWAY_HOME"
 URL_VARIABLE = "MCP_GATEWAY_URL"
@@ -33,7 +34,7 @@ class Address:
     __slots__ = ("family", "host", "is_own", "prefix", "where")
 
     def __init__(
-        self, family: int, where: str | tuple[str, int], host: bytes, prefix: bytes, *, is_own: bool
+        self, family: int, where: str | tuple[Any, ...], host: bytes, prefix: bytes, *, is_own: bool
     ) -> None:
         self.family = family
         self.where = where

@@ -45,6 +45,7 @@ BYTES_LIMIT = 16 * 1024 * 1024  # that wait for the gateway
 # A gateway that is restarted by whoever runs it is back sooner than this; only then do we start one.
 START_AFTER_S = 3.0
 TICK_S = 0.25
+ID_BEGINS = ('"', *"-0123456789")
 STREAM_PAUSE_S, STREAM_PAUSE_LIMIT_S = 1.0, 30.0
 
 
@@ -55,7 +56,14 @@ class Relay:
     """
 
     def __init__(
-        self, loop: Loop, pool: Pool, link: Link, headers: Headers, client: Client, remarks: Remarks, patience: float
+        self,
+        loop: Loop,
+        pool: Pool,
+        link: Link,
+        headers: Headers,
+        client: Client,
+        remarks: Remarks,
+        patience: float,
     ) -> None:
         self.session = Session()
         self._loop = loop
@@ -84,8 +92,9 @@ class Relay:
         try:
             line = Line(text)
         except jsontext.Unreadable:
-            known = jsontext.member(text.decode(errors="replace"), "id")
-            self.say(jsontext.error(known or jsontext.NULL, "Parse error", jsontext.PARSE_ERROR))
+            known = jsontext.member(text.decode(errors="replace"), "id") or ""
+            name = known if known.startswith(ID_BEGINS) else jsontext.NULL
+            self.say(jsontext.error(name, "Parse error", jsontext.PARSE_ERROR))
             return
         if line.target is not None and self._cancel(line.target):
             return

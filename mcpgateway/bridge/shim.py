@@ -1,4 +1,4 @@
-"""The server that a client starts: it finds the gateway, relays, and steps aside for the original where there is none."""
+"""The server that a client starts: it finds the gateway and relays, or steps aside for the original server."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 ``-I -S`` leaves out the site packages, so it makes its own package known before anything else.
 """
 
-import posix
 import sys
+from posix import _exit
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     sys.path.append(package.rpartition("/")[0])
     from mcpgateway.bridge.shim import main as shim
 
-    posix._exit(shim(sys.argv[2:], ignores_interrupts=sys.argv[1] == "ignored"))
+    _exit(shim(sys.argv[2:], ignores_interrupts=sys.argv[1] == "ignored"))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ class Input:
     """
 
     def __init__(
-        self, loop: Loop, line: Callable[[bytes], None], too_long: Callable[[], None], ended: Callable[[], None]
+        self,
+        loop: Loop,
+        line: Callable[[bytes], None],
+        too_long: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._line = line

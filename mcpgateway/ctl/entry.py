@@ -1,8 +1,8 @@
-"""Where the programs `mcpgateway`, `mcp-ctl` and `mcpg` begin: the shim is on its way at once, all else takes its time."""
+"""Where the programs `mcpgateway`, `mcp-ctl` and `mcpg` begin: the shim at once, all else in its time."""
 
 import posix
 import sys
-from _signal import SIG_IGN, SIGINT, getsignal, signal
+from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]  # builtin, unlike signal
 
 SHIM = frozenset(("connect", "proxy", "stdio"))
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
