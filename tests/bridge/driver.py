@@ -13,8 +13,15 @@ from tests.support.gateway import LIMIT_S
 
 PROGRAM = Path(__file__).parents[2] / "mcpgateway" / "bridge" / "shim_main.py"
 SHIM = (sys.executable, "-I", "-S", str(PROGRAM), "default")
-INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-MODERN = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+INITIALIZE = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "t", "version": "1"},
+}
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 
 
 class Shim:
@@ -23,7 +30,7 @@ class Shim:
     :ivar process: the shim.
     """
 
-    def __init__(self, *arguments, cwd, shim=SHIM, environ=None, **more):
+    def __init__(self, *arguments, cwd, shim=SHIM, environ=None, listens=True, **more):
         self._number = 0
         self._lines = queue.Queue()
         self._stderr = Path(cwd) / f"stderr-{id(self)}"
@@ -38,7 +45,8 @@ class Shim:
                 env={**usual, **(environ or {})},
                 **more,
             )
-        threading.Thread(target=self._read, daemon=True).start()
+        if listens:
+            threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
         with suppress(ValueError, OSError):

@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -190,7 +192,9 @@ class RelayTests:
         with connected(gateway, "asking") as shim:
             shim.open(capabilities={"elicitation": {}})
             params = {"message": "Name?", "requestedSchema": {"type": "object", "properties": {}}}
-            call = shim.begin("tools/call", name="ask", arguments={"method": "elicitation/create", "params": params})
+            call = shim.begin(
+                "tools/call", name="ask", arguments={"method": "elicitation/create", "params": params}
+            )
             question = shim.hear()
             assert (question["method"], question["params"]["message"]) == ("elicitation/create", "Name?")
             shim.say({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
@@ -210,16 +214,23 @@ class RelayTests:
         """A broken line is answered with an error, under its id where that can be seen."""
         with connected(gateway) as shim:
             shim.say(b"\n  \r\n{broken\n")
-            assert shim.hear() == {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}}
+            assert shim.hear() == {
+                "jsonrpc": "2.0",
+                "id": None,
+                "error": {"code": -32700, "message": "Parse error"},
+            }
             shim.say(b'{"jsonrpc":"2.0","id":"seven","method":nonsense}\n')
             assert shim.hear()["id"] == "seven"
             shim.open()
 
-    def test_a_request_without_a_session(self, gateway):
-        """What the gateway refuses is an error under the request's own id."""
+    def test_a_request_that_is_too_large(self, gateway):
+        """What the gateway refuses unread is an error under the request's own id, and the session goes on."""
         with connected(gateway) as shim:
-            answer = shim.ask("tools/list")
-            assert answer["error"]["code"] == -32000
+            shim.open()
+            error = shim.ask("tools/call", name="echo", arguments={"text": "x" * 5 * MIB})["error"]
+            assert error["code"] == -32603
+            assert "HTTP 413" in error["message"]
+            assert shim.call("echo", text="small") == "small"
 
     def test_who_it_is(self, gateway):
         """The session belongs to the shim: it ends when the shim is killed."""
@@ -271,11 +282,10 @@ class EndTests:
 
     def test_nobody_listens(self, gateway):
         """A shim whose stdout is closed ends with its session."""
-        with connected(gateway) as shim:
-            shim.open()
-            child, shim.process.stdout = shim.process.stdout, open(os.devnull, "rb")  # noqa: SIM115
-            os.close(os.dup(child.fileno()))
-            os.dup2(shim.process.stdout.fileno(), child.fileno())  # closes our end, though a thread reads it
+        with connected(gateway, listens=False) as shim:
+            shim.begin("initialize", **INITIALIZE)
+            assert "result" in json.loads(shim.process.stdout.readline())
+            shim.process.stdout.close()
             assert shim.process.wait(LIMIT_S) == 0
             eventually(lambda: gateway.health()["sessions"] == 0, "the session has ended")
 
@@ -318,7 +328,9 @@ class OutlivingTests:
         with connected(gateway) as shim:
             shim.open()
             arguments = {"steps": 1000, "ms": 100}
-            number = shim.begin("tools/call", name="progress", arguments=arguments, _meta={"progressToken": 1})
+            number = shim.begin(
+                "tools/call", name="progress", arguments=arguments, _meta={"progressToken": 1}
+            )
             assert shim.hear()["method"] == "notifications/progress"
             gateway.kill()
             eventually(lambda: gateway.children() == [], "its children end with it")
@@ -331,9 +343,7 @@ class OutlivingTests:
             shim.open()
             gateway.kill()
             eventually(lambda: gateway.children() == [], "its children end with it")
-            for each in gateway.home.iterdir():
-                if each.is_file():
-                    each.unlink()
+            shutil.rmtree(gateway.home)
             gateway.start()
             texts = [shim.begin("tools/call", name="echo", arguments={"text": str(n)}) for n in range(5)]
             for number in texts:
@@ -348,6 +358,7 @@ class OutlivingTests:
             shim.open()
             (daemon,) = home.daemons()
             os.kill(daemon, signal.SIGKILL)
+            eventually(lambda: not is_alive(daemon), "it is dead")
             assert shim.call("echo", text="again") == "again"
             (other,) = home.daemons()
             assert other != daemon
@@ -374,15 +385,17 @@ class OutlivingTests:
 
     def test_it_does_not_come_back_and_nobody_else_is_there(self, tmp_path):
         """Without an original, what waits for too long fails; the session is not given up."""
-        with Gateway(tmp_path, SERVERS, options=("--port", str(free_port(Random())))) as gateway:
-            with Shim("--url", gateway.url, "--patience", "1", "connect", "shared", cwd=tmp_path) as shim:
-                shim.open()
-                gateway.kill()
-                eventually(lambda: gateway.children() == [], "its children end with it")
-                answer = shim.ask("tools/call", name="echo", arguments={"text": "x"})
-                assert answer["error"] == {"code": -32603, "message": "The gateway is away"}
-                gateway.start()
-                assert shim.call("echo", text="back") == "back"
+        with (
+            Gateway(tmp_path, SERVERS, options=("--port", str(free_port(Random())))) as gateway,
+            Shim("--url", gateway.url, "--patience", "1", "connect", "shared", cwd=tmp_path) as shim,
+        ):
+            shim.open()
+            gateway.kill()
+            eventually(lambda: gateway.children() == [], "its children end with it")
+            answer = shim.ask("tools/call", name="echo", arguments={"text": "x"})
+            assert answer["error"] == {"code": -32603, "message": "The gateway is away"}
+            gateway.start()
+            assert shim.call("echo", text="back") == "back"
 
 
 class AbsentTests:
@@ -415,8 +428,7 @@ class AbsentTests:
                 for shim in shims:
                     shim.open()
                 assert len(home.daemons()) == 1
-                assert home.log.count("mcpgateway") >= 1
-                assert home.log.count("starting on") == 1
+                assert home.log.count("Log opened.") <= 1
                 assert sum("is being started" in shim.stderr for shim in shims) == 1
             finally:
                 for shim in shims:
@@ -424,25 +436,33 @@ class AbsentTests:
 
     def test_the_original_runs_instead(self, tmp_path):
         """With a gateway that cannot be had in a second the original runs, as if the client had started it."""
-        with Home(tmp_path, taken_port()) as home:
-            with home.shim("connect", "shared", "--", *FIXTURE, shim=(str(BIN / "mcpgateway"),)) as shim:
-                shim.open()
-                assert json.loads(shim.call("pid"))["pid"] == shim.process.pid
-                status = Path(f"/proc/{shim.process.pid}/status").read_text()
-                masks = {line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if "Sig" in line}
-                ignored = [n for n in range(1, 32) if masks["SigIgn:"] >> (n - 1) & 1]
-                # The fixture is a Python program, which ignores these two by itself.
-                assert set(ignored) <= {signal.SIGPIPE, signal.SIGXFSZ}
-                assert {os.readlink(f"/proc/{shim.process.pid}/fd/{n}")[:4] for n in (0, 1)} == {"pipe"}
-                assert len(os.listdir(f"/proc/{shim.process.pid}/fd")) == 3
-                assert shim.end() == 0
+        with (
+            Home(tmp_path, taken_port()) as home,
+            home.shim("connect", "shared", "--", *FIXTURE, shim=(str(BIN / "mcpgateway"),)) as shim,
+        ):
+            shim.open()
+            assert json.loads(shim.call("pid"))["pid"] == shim.process.pid
+            status = Path(f"/proc/{shim.process.pid}/status").read_text()
+            masks = {
+                line.split()[0]: int(line.split()[1], 16)
+                for line in status.splitlines()
+                if line.startswith("SigIgn")
+            }
+            ignored = [n for n in range(1, 32) if masks["SigIgn:"] >> (n - 1) & 1]
+            # The fixture is a Python program, which ignores these two by itself.
+            assert set(ignored) <= {signal.SIGPIPE, signal.SIGXFSZ}
+            assert {os.readlink(f"/proc/{shim.process.pid}/fd/{n}")[:4] for n in (0, 1)} == {"pipe"}
+            assert len(os.listdir(f"/proc/{shim.process.pid}/fd")) == 3
+            assert shim.end() == 0
 
     def test_the_original_cannot_run_either(self, tmp_path):
         """An original that does not exist is said to be so."""
-        with Home(tmp_path, taken_port()) as home:
-            with home.shim("connect", "shared", "--", "no-such-program-here") as shim:
-                assert "no-such-program-here" in shim.hear()["error"]["message"]
-                assert shim.process.wait(LIMIT_S) == 127
+        with (
+            Home(tmp_path, taken_port()) as home,
+            home.shim("connect", "shared", "--", "no-such-program-here") as shim,
+        ):
+            assert "no-such-program-here" in shim.hear()["error"]["message"]
+            assert shim.process.wait(LIMIT_S) == 127
 
     @pytest.mark.parametrize("original", [(), FIXTURE])
     def test_an_unknown_server(self, gateway, original):
@@ -504,12 +524,15 @@ class ClientTests:
         async def work():
             arguments = ["--home", str(gateway.home), "connect", "shared"]
             parameters = StdioServerParameters(command=str(BIN / "mcpgateway"), args=arguments)
-            async with asyncio.timeout(LIMIT_S), stdio_client(parameters) as (read, write):
-                async with ClientSession(read, write) as session:
-                    await session.initialize()
-                    tools = await session.list_tools()
-                    answer = await session.call_tool("echo", {"text": "from the SDK"})
-                    return [each.name for each in tools.tools], answer.content[0].text
+            async with (
+                asyncio.timeout(LIMIT_S),
+                stdio_client(parameters) as (read, write),
+                ClientSession(read, write) as session,
+            ):
+                await session.initialize()
+                tools = await session.list_tools()
+                answer = await session.call_tool("echo", {"text": "from the SDK"})
+                return [each.name for each in tools.tools], answer.content[0].text
 
         names, text = asyncio.run(work())
         assert "echo" in names
@@ -533,12 +556,9 @@ class SizeTests:
 
     def test_what_it_loads(self):
         """The shim loads no module that is slow or large."""
-        program = (
-            "import sys; sys.argv = ['x', 'default']; sys.path.append(sys.argv.pop() and %r); "
-            "import mcpgateway.bridge.shim, mcpgateway.bridge.fallback; print(*sys.modules)"
-        ) % str(Path(__file__).parents[2])
-        import subprocess
-
+        root = str(Path(__file__).parents[2])
+        modules = "mcpgateway.bridge.shim, mcpgateway.bridge.fallback"
+        program = f"import sys; sys.path.append({root!r}); import {modules}; print(*sys.modules)"
         done = subprocess.run([*SHIM[:3], "-c", program], capture_output=True, text=True, check=True)
         heavy = "os re json enum typing collections asyncio socket subprocess logging argparse urllib http twisted"
         assert set(done.stdout.split()).isdisjoint(heavy.split())

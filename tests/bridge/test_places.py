@@ -1,0 +1,120 @@
+"""The shim finds the gateway where the gateway says it is."""
+
+import os
+import stat
+
+import pytest
+
+from mcpgateway.bridge import places
+from mcpgateway.bridge.daemon import make_directory
+from mcpgateway.bridge.headers import token_of
+from mcpgateway.bridge.places import Unusable
+from mcpgateway.doors.http import listeners
+from mcpgateway.host import paths
+
+
+class HomeTests:
+    """The gateway's directory."""
+
+    @pytest.mark.parametrize(
+        "chosen", [None, "/a/b", "~", "~/x", "rel/../x", "/a//b/./../c", "//a", "/", "x/"]
+    )
+    @pytest.mark.parametrize("environ", [{"HOME": "/h"}, {"HOME": "/h", "MCPGATEWAY_HOME": "~/other"}])
+    def test_the_same_as_the_gateway(self, chosen, environ):
+        """Both read options and environment alike."""
+        assert places.gateway_home(environ, chosen) == paths.gateway_home(environ, chosen)
+
+    def test_without_a_home(self):
+        """A user without HOME has the one that the system knows."""
+        assert places.gateway_home({}, None) == os.path.expanduser("~") + "/.mcp-gateway"
+
+
+class SocketTests:
+    """The Unix socket."""
+
+    @pytest.mark.parametrize("length", [10, 80, 90, 200])
+    @pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "TMPDIR"])
+    def test_the_same_as_the_gateway(self, tmp_path, monkeypatch, length, variable):
+        """Both find the same place, also where a long path needs a short one."""
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        monkeypatch.setenv(variable, str(tmp_path))
+        home = "/h" + "x" * length
+        assert places.socket_path(places.environment() | dict(os.environ), home) == listeners.socket_path(
+            home
+        )
+
+
+class UrlTests:
+    """The gateway's address."""
+
+    @pytest.mark.parametrize(
+        ("url", "where", "host", "prefix"),
+        [
+            ("http://127.0.0.1:9100", ("127.0.0.1", 9100), b"127.0.0.1:9100", b""),
+            ("http://localhost:9100/", ("127.0.0.1", 9100), b"localhost:9100", b""),
+            ("HTTP://127.0.0.1/a/b/", ("127.0.0.1", 80), b"127.0.0.1", b"/a/b"),
+        ],
+    )
+    def test_spellings(self, url, where, host, prefix):
+        """An address may have a path, and may lack a port."""
+        address = places.address_of({}, "/h", url)
+        assert (address.where, address.host, address.prefix, address.is_own) == (where, host, prefix, False)
+
+    def test_the_environment(self):
+        """The variable counts where no option does."""
+        assert places.address_of({"MCP_GATEWAY_URL": "http://127.0.0.1:1"}, "/h", None).where == (
+            "127.0.0.1",
+            1,
+        )
+        assert places.address_of({}, "/h", None).where == "/h/gateway.sock"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://x",
+            "x",
+            "http://",
+            "http://h:x",
+            "http://h:0",
+            "http://h:99999",
+            "http://a@h:1",
+            "http://h\r\nX:1",
+        ],
+    )
+    def test_nonsense(self, url):
+        """What is no address is refused with a reason."""
+        with pytest.raises(Unusable, match="--url"):
+            places.address_of({}, "/h", url)
+
+
+class TokenTests:
+    """The token file."""
+
+    def test_a_token(self, tmp_path):
+        """A token is read without the end of its line."""
+        (tmp_path / "t").write_text("secret\n")
+        assert token_of(str(tmp_path / "t")) == b"secret"
+        assert token_of(None) == b""
+
+    @pytest.mark.parametrize("text", ["", "a b", "a\nb"])
+    def test_none(self, tmp_path, text):
+        """A file that holds no token is refused, without showing what it holds."""
+        (tmp_path / "t").write_text(text)
+        with pytest.raises(Unusable, match="holds no token"):
+            token_of(str(tmp_path / "t"))
+
+    def test_no_file(self, tmp_path):
+        """A file that is not there is named."""
+        with pytest.raises(Unusable, match="nowhere"):
+            token_of(str(tmp_path / "nowhere"))
+
+
+class DirectoryTests:
+    """The home, where there is none yet."""
+
+    def test_it_is_private(self, tmp_path):
+        """Directories are made for the user alone."""
+        make_directory(str(tmp_path / "a" / "b"))
+        make_directory(str(tmp_path / "a" / "b"))
+        assert {stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("a", "a/b")} == {0o700}
