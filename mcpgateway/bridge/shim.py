@@ -22,6 +22,9 @@ GOODBYE_S = 1.0
 PENDING_S = 30.0  # for what is under way when the client has closed our stdin
 FLUSH_S = 5.0
 
+# By this a gateway marks the environment of its children.
+CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
+
 UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
 
 
@@ -62,13 +65,18 @@ class Shim:
         self._fate = UNDECIDED
         self._complaint = f"Failed to start {self._server} daemon"
         self._deadline: Timer | None = None
+        self._is_circle = CHILD_OF_A_GATEWAY in environ
 
     def run(self) -> int:
         """Relay until the client has had enough; the exit code."""
         self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
-        patience = FAIL_OPEN_S if self._original else START_S
-        self._deadline = self._loop.later(patience, self._decide_without)
-        self._link.seek(self, 0.0)
+        if self._is_circle:
+            # A gateway that has found our entry in a client's file means the original by it; and it would be asked by
+            # itself, for ever, if there were none.
+            self._complaint = "This was started by a gateway, and would lead back to it"
+            self._decide(ORIGINAL if self._original else FAILED)
+        else:
+            self._seek()
         if self._fate == UNDECIDED:
             self._loop.run()
         if self._fate == RELAY:
@@ -76,6 +84,11 @@ class Shim:
             self._relay.begin()
             self._loop.run()
         return self._end()
+
+    def _seek(self) -> None:
+        patience = FAIL_OPEN_S if self._original else START_S
+        self._deadline = self._loop.later(patience, self._decide_without)
+        self._link.seek(self, 0.0)
 
     def _end(self) -> int:
         if self._fate == ORIGINAL:

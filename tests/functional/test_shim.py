@@ -476,6 +476,19 @@ class AbsentTests:
                 assert shim.hear() == {"jsonrpc": "2.0", "id": None, "error": error}
                 assert shim.process.wait(LIMIT_S) == 1
 
+    def test_a_gateway_that_serves_a_shim(self, tmp_path):
+        """A gateway that takes an entry of ours for a server gets the original; without one it is told of the circle."""
+        way = [*SHIM, "connect", "round", "--home", str(tmp_path / "home")]
+        servers = {"round": server([*way, "--", *FIXTURE]), "circle": server(way)}
+        with Gateway(tmp_path, servers) as gateway:
+            with connected(gateway, "round") as shim:
+                shim.open()
+                assert shim.call("echo", text="once") == "once"
+                (child,) = gateway.children()
+                assert b"fixture.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+            with connected(gateway, "circle") as shim:
+                assert "error" in shim.ask("initialize", **INITIALIZE)
+
     def test_another_program_has_the_port(self, tmp_path):
         """A port on which something else answers is no gateway."""
         with socket.create_server(("127.0.0.1", 0)) as stranger:
