@@ -16,8 +16,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from mcp import Client, StdioServerParameters
 
-from tests.bridge.driver import INITIALIZE, SHIM, Shim
+from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, eventually, is_alive, server
 from tests.support.storm import free_port
 
@@ -28,6 +29,8 @@ FIXTURE = (sys.executable, "-I", "-S", str(SOURCE))
 SERVERS = {
     "shared": server(FIXTURE),
     "asking": server(FIXTURE, interactive=True),
+    "modern": server((*FIXTURE, "--era=modern")),
+    "dual": server((*FIXTURE, "--era=dual")),
 }
 MIB = 2**20
 
@@ -477,7 +480,7 @@ class AbsentTests:
                 assert shim.process.wait(LIMIT_S) == 1
 
     def test_a_gateway_that_serves_a_shim(self, tmp_path):
-        """A gateway that takes an entry of ours for a server gets the original; without one it is told of the circle."""
+        """A gateway that takes an entry of ours for a server gets the original, or is told of the circle."""
         way = [*SHIM, "connect", "round", "--home", str(tmp_path / "home")]
         servers = {"round": server([*way, "--", *FIXTURE]), "circle": server(way)}
         with Gateway(tmp_path, servers) as gateway:
@@ -526,25 +529,58 @@ def taken_port():
 HOLDERS = []
 
 
+class ModernTests:
+    """A client of 2026-07-28, for which there are no sessions."""
+
+    def test_calls(self, gateway):
+        """Requests are answered without any beginning, and nothing is left when the client leaves."""
+        with connected(gateway, "modern") as shim:
+            assert "2026-07-28" in shim.ask("server/discover", _meta=MODERN)["result"]["supportedVersions"]
+            answer = shim.ask("tools/call", _meta=MODERN, name="echo", arguments={"text": "hello"})
+            assert answer["result"]["content"][0]["text"] == "hello"
+            assert shim.ask("no/such", _meta=MODERN)["error"]["code"] == -32601
+            assert shim.end() == 0
+
+    def test_cancel(self, gateway):
+        """A request is called off at the server, and not answered."""
+        with connected(gateway, "modern") as shim:
+            silent = shim.begin("tools/call", _meta=MODERN, name="mute", arguments={})
+            eventually(lambda: gateway.health()["calls"] == 1, "the call runs")
+            shim.notify("notifications/cancelled", requestId=silent)
+            eventually(lambda: gateway.health()["calls"] == 0, "the call is called off")
+            assert "result" in shim.ask("tools/call", _meta=MODERN, name="echo", arguments={"text": "x"})
+
+    def test_the_gateway_goes(self, gateway):
+        """The end of a listening is told as its cancellation, and the next request finds the new gateway."""
+        with connected(gateway, "modern") as shim:
+            number = shim.begin(
+                "subscriptions/listen", _meta=MODERN, notifications={"toolsListChanged": True}
+            )
+            assert shim.hear()["method"] == "notifications/subscriptions/acknowledged"
+            gateway.kill()
+            cancelled = shim.hear()
+            assert cancelled["method"] == "notifications/cancelled"
+            assert cancelled["params"]["requestId"] == number
+            eventually(lambda: gateway.children() == [], "its children end with it")
+            waiting = shim.begin("tools/call", _meta=MODERN, name="echo", arguments={"text": "x"})
+            gateway.start()
+            assert "result" in shim.answer(waiting)
+
+
 class ClientTests:
     """The official Python client."""
 
-    def test_it_works(self, gateway):
-        """Initialize, list and call through the installed program."""
-        from mcp import ClientSession, StdioServerParameters
-        from mcp.client.stdio import stdio_client
+    @pytest.mark.parametrize("name", ["shared", "modern", "dual"])
+    @pytest.mark.parametrize("mode", ["auto", "legacy"])
+    def test_it_works(self, gateway, name, mode):
+        """Either era, found out or chosen: list and call through the installed program."""
+        arguments = ["--home", str(gateway.home), "connect", name]
+        parameters = StdioServerParameters(command=str(BIN / "mcpgateway"), args=arguments)
 
         async def work():
-            arguments = ["--home", str(gateway.home), "connect", "shared"]
-            parameters = StdioServerParameters(command=str(BIN / "mcpgateway"), args=arguments)
-            async with (
-                asyncio.timeout(LIMIT_S),
-                stdio_client(parameters) as (read, write),
-                ClientSession(read, write) as session,
-            ):
-                await session.initialize()
-                tools = await session.list_tools()
-                answer = await session.call_tool("echo", {"text": "from the SDK"})
+            async with asyncio.timeout(LIMIT_S), Client(parameters, mode=mode) as client:
+                tools = await client.list_tools()
+                answer = await client.call_tool("echo", {"text": "from the SDK"})
                 return [each.name for each in tools.tools], answer.content[0].text
 
         names, text = asyncio.run(work())
