@@ -168,7 +168,7 @@ class Post:
 
     def _heard(self, reader: AnswerReader, message: bytes) -> None:
         try:
-            read = jsontext.decoded(message)
+            read = jsontext.glanced(message)
         except jsontext.Unreadable:
             return
         is_answer = isinstance(read, dict) and "method" not in read
@@ -190,7 +190,7 @@ class Post:
             if status < 300:
                 self._desk.accepted(self)
             self._finish()
-        elif status == 200 and body.strip():
+        elif status == 200 and body.lstrip()[:1] in (b"{", b"["):
             if self.line.is_first_of_session:
                 self._desk.begun(self, reader.headers.get(b"mcp-session-id", b""), body)
             if not self.is_silent:

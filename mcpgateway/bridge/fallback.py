@@ -16,6 +16,7 @@ NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 BEHIND_LIMIT = 1024 * 1024
 KILL_AFTER_S = 10.0
+LOOK_S = 0.5
 
 
 def become(argv: list[str], *, ignores_interrupts: bool) -> int:
@@ -59,7 +60,6 @@ class Understudy:
         self.pid = posix.fork()
         if not self.pid:
             try:
-                # Above the three first, or a client that has closed one of them would have it overwritten.
                 posix.dup2(inner_in, STDIN)
                 posix.dup2(inner_out, STDOUT)
                 code = become(argv, ignores_interrupts=ignores_interrupts)
@@ -72,6 +72,7 @@ class Understudy:
         self._swallowed: str | None = None
         self._unsaid = bytearray()
         self._is_stdin_over = False
+        self._has_ended = False
         self.status = 0
 
     def rehearse(self, session: Session) -> None:
@@ -90,14 +91,27 @@ class Understudy:
         """Pass bytes both ways until the child has ended; its exit status."""
         self._loop.watch(self._from, READ, self._child_said)
         self._regulate()
+        self._look()
         self._loop.run()
-        _, self.status = posix.waitpid(self.pid, 0)
+        if not self._has_ended:
+            _, self.status = posix.waitpid(self.pid, 0)
         return self.status
+
+    def _look(self) -> None:
+        # Its pipe alone does not tell: a grandchild may hold it.
+        pid, status = posix.waitpid(self.pid, posix.WNOHANG)
+        if pid:
+            self._has_ended, self.status = True, status
+        self._loop.later(LOOK_S, self._loop.stop if pid else self._look)
 
     def signal(self, number: int) -> None:
         """Pass a signal on."""
-        posix.kill(self.pid, number)
-        self._loop.later(KILL_AFTER_S, lambda: posix.kill(self.pid, _signal.SIGKILL))
+        self._kill(number)
+        self._loop.later(KILL_AFTER_S, lambda: self._kill(_signal.SIGKILL))
+
+    def _kill(self, number: int) -> None:
+        if not self._has_ended:
+            posix.kill(self.pid, number)
 
     def relieved(self) -> None:
         """The client has read what it had been told."""

@@ -75,6 +75,14 @@ def decoded(line: bytes) -> object:
         raise Unreadable("not UTF-8") from why
 
 
+def glanced(message: bytes) -> object:
+    """The value that a message of a server holds, which may have let a wrong byte into a text.
+
+    :raise Unreadable: it is no JSON.
+    """
+    return loads(message.decode(errors="replace"))
+
+
 def member(text: str, name: str) -> str | None:
     """The text of one member of an object, as it was written; None when there is none before the text breaks off."""
     found = None

@@ -6,6 +6,8 @@ know the server.  Calls are sent only while the gateway is known to be there, so
 
 from __future__ import annotations
 
+import errno
+
 from mcpgateway.bridge import jsontext
 from mcpgateway.bridge.daemon import Starter
 from mcpgateway.bridge.http1 import AnswerReader
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 1.0
 ANSWER_S = 5.0  # for a gateway that is there but busy
 BODY_LIMIT = 65536
+# A backlog that is full, and a socket that is not ours: starting another gateway would help neither.
+PRESENT = (errno.EAGAIN, errno.EACCES, errno.EPERM)
 OVERLOADED = (429, 500, 502, 503, 504)
 
 
@@ -85,8 +89,11 @@ class Link:
         self._pool.close_idle()
         try:
             self._question.begin(self._pool, self._headers.request(b"GET", stream=True))
-        except OSError:
-            self.away()
+        except OSError as why:
+            if why.errno in PRESENT:
+                self.busy()
+            else:
+                self.away()
 
     def answered(self, status: int, body: bytes) -> None:
         """Somebody has answered."""
@@ -110,6 +117,11 @@ class Link:
         self._question = None
         if self._starter is not None and self._loop.now() - self.since >= self._start_after:
             self._start(self._starter)
+        self._again()
+
+    def busy(self) -> None:
+        """Somebody is there, and does not answer now."""
+        self._question = None
         self._again()
 
     def _again(self) -> None:
@@ -168,9 +180,11 @@ class Question:
         self._end(0)
 
     def _late(self) -> None:
+        link, self._link = self._link, None
         if self._connection is not None:
             self._connection.close()
-        self._end(0)
+        if link is not None:
+            link.busy()
 
     def _end(self, status: int) -> None:
         self._limit.cancel()

@@ -87,7 +87,7 @@ class Session:
     def begun(self, hello: Line, identifier: bytes, answer: bytes) -> None:
         """The gateway has answered an `initialize`."""
         try:
-            version = jsontext.text_of(jsontext.decoded(answer), "result", "protocolVersion")
+            version = jsontext.text_of(jsontext.glanced(answer), "result", "protocolVersion")
         except jsontext.Unreadable:
             version = ""
         if version:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import posix
 
 from mcpgateway.bridge.http1 import AnswerReader, BadAnswer
 from mcpgateway.bridge.loop import READ, WRITE, Loop
@@ -47,6 +48,8 @@ class Connection:
     )
 
     def __init__(self, pool: Pool, address: Address) -> None:
+        if address.family == _socket.AF_UNIX:
+            check_owner(str(address.where))
         self._pool = pool
         self._socket = _socket.socket(address.family, _socket.SOCK_STREAM)
         self._descriptor = self._socket.fileno()
@@ -168,6 +171,15 @@ class Connection:
         self._descriptor = -1
         self._socket.close()
         self._pool.closed(self)
+
+
+def check_owner(path: str) -> None:
+    """See that a socket is the user's own: where homes have long names, it is in a directory that others can write to.
+
+    :raise OSError: it is somebody else's, or not there.
+    """
+    if posix.lstat(path).st_uid != posix.geteuid():
+        raise PermissionError(errno.EACCES, "the socket belongs to another user", path)
 
 
 class Pool:

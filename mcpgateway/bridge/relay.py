@@ -78,6 +78,7 @@ class Relay:
         self._flying: set[Post] = set()
         self._alone: Post | None = None
         self._renewal: Post | None = None
+        self._former = b""
         self._stream: Standing | None = None
         self._stream_pause = STREAM_PAUSE_S
         self._wants_stream = False
@@ -223,13 +224,14 @@ class Relay:
 
     def _renew(self) -> None:
         if self._renewal is None and self.session.hello is not None:
-            self.session.id = b""
+            self._former, self.session.id = self.session.id, b""
             self._last_id = b""
             self._renewal = self._own(self.session.hello)
         self._pump()
 
     def _not_renewed(self) -> None:
-        """The gateway does not want to begin the session again."""
+        """The gateway does not want to begin the session again; it is asked once more by what is said next."""
+        self.session.id = self.session.id or self._former
         for post in [each for each in self._queue if each.was_renewed]:
             post.fail("The session is gone, and the gateway did not begin it again")
 

@@ -100,7 +100,8 @@ class Shim:
             return 1
         if self._client.understudy is not None:
             return self._as_the_understudy_ended()
-        self._client.output.flush(FLUSH_S)
+        # A client that has closed stdin may read on; one that has sent a signal does not wait.
+        self._client.output.flush(PENDING_S if self._client.has_left else GOODBYE_S)
         return 0
 
     # Whether there is a gateway
@@ -226,6 +227,7 @@ class ClientSide:
     """What the relay knows of the client: lines in, lines out, neither faster than the other side takes them.
 
     :ivar understudy: the original, since it has taken the gateway's place.
+    :ivar has_left: it has closed our stdin.
     """
 
     def __init__(self, shim: Shim, loop: Loop, pool: Pool) -> None:
@@ -233,7 +235,7 @@ class ClientSide:
         self._loop = loop
         self._pool = pool
         self._relay: Relay | None = None
-        self._has_left = False
+        self.has_left = False
         self.understudy: Understudy | None = None
         self.input = Input(loop, self._line, self._too_long, self._ended)
         self.output = Output(loop, self._relieved, self._closed)
@@ -267,7 +269,7 @@ class ClientSide:
 
     def idle(self) -> None:
         """Nothing is under way."""
-        if self._has_left:
+        if self.has_left:
             self._shim.leave()
 
     def deserted(self) -> None:
@@ -282,7 +284,7 @@ class ClientSide:
         self.say(jsontext.error(jsontext.NULL, "Parse error: the line is too long", jsontext.PARSE_ERROR))
 
     def _ended(self) -> None:
-        self._has_left = True
+        self.has_left = True
         if self._relay is None or self._relay.is_idle:
             self._shim.leave()
         else:

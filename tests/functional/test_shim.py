@@ -244,6 +244,19 @@ class RelayTests:
             eventually(lambda: gateway.health()["sessions"] == 0, "the session ends")
 
 
+class ServeTests:
+    """The gateway in the foreground."""
+
+    def test_it_serves(self, tmp_path):
+        """``mcpgateway serve`` is a gateway, in the process that was started, until it is told to stop."""
+        gateway = Gateway(tmp_path, SERVERS)
+        gateway._runner = (str(BIN / "mcpgateway"), "serve")
+        with gateway, connected(gateway) as shim:
+            shim.open()
+            assert shim.call("echo", text="served") == "served"
+            assert gateway.health()["pid"] == gateway.pid
+
+
 class EndTests:
     """How a shim ends."""
 
@@ -382,9 +395,11 @@ class OutlivingTests:
                 assert "notifications/initialized" in known["notified"][0]
                 assert len(shim.call("big", bytes=3 * MIB)) == 3 * MIB
                 assert "goes on in its place" in shim.stderr
-                shim.notify("tools/call")
+                # A process that outlives it and holds its stdout does not keep the shim from ending.
+                holder = json.loads(shim.call("fork", kind="holder"))["pid"]
                 shim.begin("tools/call", name="die", arguments={"code": 7})
                 assert shim.process.wait(LIMIT_S) == 7
+                os.kill(holder, signal.SIGKILL)
 
     def test_it_does_not_come_back_and_nobody_else_is_there(self, tmp_path):
         """Without an original, what waits for too long fails; the session is not given up."""
