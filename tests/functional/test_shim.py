@@ -432,6 +432,8 @@ class AbsentTests:
                 "/dev/null",
                 str(home.path / "logs" / "gateway.log"),
             ]
+            # The lock lives and dies with the daemon, not with what that has started.
+            assert holders_of(home.path / "daemon.lock") == [daemon]
             modes = [stat.S_IMODE((home.path / each).stat().st_mode) for each in ("logs", "logs/gateway.log")]
             assert modes == [0o700, 0o600]
             with home.shim("connect", "shared") as shim:
@@ -532,6 +534,16 @@ class AbsentTests:
             eventually(lambda: "being started" in shim.stderr, "it waits")
             shim.process.terminate()
             assert shim.process.wait(LIMIT_S) == 0
+
+
+def holders_of(path):
+    """The processes that have a file open."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(link) == str(path):
+                found.append(int(link.parts[2]))
+    return found
 
 
 def taken_port():
