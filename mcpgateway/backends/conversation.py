@@ -160,8 +160,8 @@ class Conversation:
             return
         for call in list(self.pending.values()):
             call.age += 1
-            if call.method == modern.LISTEN:
-                continue  # it has no answer for as long as there is something to hear
+            if call.method == modern.LISTEN and call.session is None:
+                continue  # ours, and without an answer for as long as there is something to hear
             if call.age > ticks and self.cancel(call, "timed out"):
                 call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
 

@@ -6,11 +6,16 @@ request takes the former's place: the former is given up once the new one is ack
 them.  Each listener is told what its own filter asks for, as far as the server honours it.  A child that ends takes
 no listener with it: its successor is asked again, and since nobody knows what has changed meanwhile, every list that is
 listened to is said to have changed.
+
+# Note [Who is to blame]
+A server may refuse a filter, and then has refused the union of several.  Whoever has been listened for is listened for
+still; those that came anew are asked for one by one, until it shows whose filter it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from attrs import define, field, frozen
@@ -25,6 +30,9 @@ from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
 LISTENERS_LIMIT = 10_000  # of one child; each session of a legacy client is one
+HURRIED_LIMIT = (
+    10  # requests in a row that give way to a newer one unacknowledged, or nobody's turn might come
+)
 URIS_LIMIT = 1000  # resources, and tasks, of one listener
 
 LISTS = {
@@ -201,11 +209,15 @@ class Listening:
         self._meta = meta
         self._changed = changed
         self._listeners: dict[Listener, Filter] = {}  # and what each of them hears of
+        self._wanted: Counter[Filter] = Counter()  # most want the same
+        self._filed: dict[Listener, Filter] = {}
         self._fresh: dict[Listener, None] = {}  # those that wait for the server to acknowledge their filters
         self._conversation: Conversation | None = None
         self._open: _Upstream | None = None  # the acknowledged one
         self._coming: _Upstream | None = None
         self._was_open = False
+        self._hurried = 0
+        self._is_careful = False  # those that are fresh are asked for one by one
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -218,6 +230,7 @@ class Listening:
         if len(self._listeners) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         self._listeners[listener] = Filter()
+        self._file(listener, listener.filter)
         self._fresh[listener] = None
         if self._conversation is None:
             self._want()
@@ -225,15 +238,27 @@ class Listening:
 
     def remove(self, listener: Listener) -> None:
         """Somebody has stopped listening."""
-        self._fresh.pop(listener, None)
+        self._no_longer_fresh(listener)
         if self._listeners.pop(listener, None) is not None:
+            self._file(listener, None)
             self._settle()
 
     def refilter(self, listener: Listener) -> None:
         """The filter of somebody who listens has changed."""
         if listener in self._listeners:
+            self._file(listener, listener.filter)
             self._fresh[listener] = None
             self._settle()
+
+    def _file(self, listener: Listener, wanted: Filter | None) -> None:
+        former = self._filed.pop(listener, None)
+        if former is not None:
+            self._wanted[former] -= 1
+            if not self._wanted[former]:
+                del self._wanted[former]
+        if wanted is not None:
+            self._filed[listener] = wanted
+            self._wanted[wanted] += 1
 
     def resume(self, conversation: Conversation) -> None:
         """A child is there: have it asked, and say that everything may be another now."""
@@ -248,24 +273,39 @@ class Listening:
     def child_ended(self) -> None:
         """The child has gone; its successor will be asked."""
         self._conversation = self._open = self._coming = None
+        self._is_careful = False
+
+    def close(self) -> None:
+        """There will be no child any more: everybody's listening is over."""
+        self.child_ended()
+        self._end(list(self._listeners), {})
 
     def _union(self) -> Filter:
-        union = Filter()
-        for each in {listener.filter for listener in self._listeners}:  # most want the same
-            union |= each
-        return union
+        if not self._is_careful:
+            filters: Iterable[Filter] = self._wanted
+        else:
+            first = next(iter(self._fresh), None)
+            filters = [
+                honoured if listener in self._fresh and listener is not first else listener.filter
+                for listener, honoured in self._listeners.items()
+            ]
+        parts = [(each.lists, each.uris, each.tasks) for each in filters]
+        return Filter(*(frozenset().union(*each) for each in zip(*parts, strict=True))) if parts else Filter()
 
     def _settle(self) -> None:
         # Acknowledge those that the open request covers, and have it replaced if it is not what is wanted.
         if self._conversation is None:
             return
-        union = self._union()
-        if self._open is not None and self._coming is None and union <= self._open.asked:
+        if self._coming is None and self._open is not None and self._union() <= self._open.asked:
             self._acknowledge(self._open)
+        union = self._union()
         asked = self._coming or self._open
         if asked is not None and asked.asked == union:
             return
         if self._coming is not None:
+            if self._hurried >= HURRIED_LIMIT and self._covered_by(self._coming):
+                return
+            self._hurried += 1
             self._give_up(self._coming)
             self._coming = None
         if self._listeners:
@@ -273,6 +313,9 @@ class Listening:
         elif self._open is not None:
             self._give_up(self._open)
             self._open = None
+
+    def _covered_by(self, upstream: _Upstream) -> list[Listener]:
+        return [each for each in self._fresh if each.filter <= upstream.asked]
 
     def _ask(self, conversation: Conversation, union: Filter) -> None:
         upstream = self._coming = _Upstream(self, union)
@@ -289,12 +332,16 @@ class Listening:
 
     def _acknowledge(self, upstream: _Upstream) -> None:
         honoured = upstream.honoured or Filter()
-        for listener in [each for each in self._fresh if each.filter <= upstream.asked]:
+        for listener in self._covered_by(upstream):
             if listener not in self._fresh:
                 continue  # one before it has changed something about it
-            del self._fresh[listener]
+            self._no_longer_fresh(listener)
             self._listeners[listener] = mine = listener.filter & honoured
             listener.acknowledged(mine)
+
+    def _no_longer_fresh(self, listener: Listener) -> None:
+        self._fresh.pop(listener, None)
+        self._is_careful = self._is_careful and bool(self._fresh)
 
     def _upstream(self, message: Envelope) -> _Upstream | None:
         number = jsonrpc.integer(modern.subscription(message))
@@ -319,6 +366,7 @@ class Listening:
         upstream = self._upstream(message)
         if upstream is None or upstream is not self._coming:
             return
+        self._hurried = 0
         upstream.honoured = read_filter(peek.members(message, "params"))
         former, self._open, self._coming = self._open, upstream, None
         self._was_open = True
@@ -351,10 +399,27 @@ class Listening:
 
     def ended(self, upstream: _Upstream, reply: Envelope) -> None:
         """The server refuses to listen, or has stopped."""
-        if upstream not in (self._open, self._coming):
-            return
-        self._open = self._coming = None
-        listeners, self._listeners, self._fresh = list(self._listeners), {}, {}
+        if upstream is self._coming:
+            self._coming = None
+            self._turned_down(upstream, reply)
+        elif upstream is self._open:
+            self._open = None
+            if self._coming is None:  # else that one takes its place
+                self._end(list(self._listeners), reply)
+
+    def _turned_down(self, upstream: _Upstream, reply: Envelope) -> None:
+        suspects = self._covered_by(upstream)
+        if len(suspects) > 1 and not self._is_careful:
+            self._is_careful = True  # see Note [Who is to blame]
+        else:
+            self._end(suspects[:1] or list(self._listeners), reply)
+        self._settle()
+
+    def _end(self, listeners: list[Listener], reply: Envelope) -> None:
+        for listener in listeners:
+            self._no_longer_fresh(listener)
+            self._file(listener, None)
+            del self._listeners[listener]
         for listener in listeners:
             if "error" in reply:
                 listener.refused(reply["error"])
@@ -371,8 +436,11 @@ class Listening:
     def refuse(self, why: GatewayError) -> None:
         """There is no child, and will be none for now: those that have not begun to listen are told."""
         fresh, self._fresh = list(self._fresh), {}
+        self._is_careful = False
         for listener in fresh:
+            self._file(listener, None)
             del self._listeners[listener]
+        for listener in fresh:
             listener.refused(why)
 
 

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from mcpgateway.hub.slot import Slot
+from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc, mirrored, peek
 from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.mirrored import Param
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.slot import Slot
 
 PAGES_LIMIT = 100  # of a list of tools
 EMPTY_LIST = Raw(b"[]")
+TOOLS_CHANGED = "notifications/tools/list_changed"
+
+_MARK = mirrored.ANNOTATION.encode()
+
+
+class Learning:
+    """The server is being asked for its tools, once for however many calls wait.
+
+    :ivar is_outdated: they have changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.is_outdated = False
+        self._waiting: list[Deferred[None]] = []
+
+    def wait(self) -> Deferred[None]:
+        """Fires when the server has answered.
+
+        :raise GatewayError: (through the Deferred) it cannot be asked.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        return done
+
+    def over(self, why: Failure | None) -> None:
+        """Tell those who wait."""
+        for done in self._waiting:
+            if why is None:
+                done.callback(None)
+            else:
+                done.errback(why)
 
 
 def check(slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None) -> Deferred[None] | None:
@@ -25,16 +61,27 @@ def check(slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None) -
     if headers is None or message.method != "tools/call":
         return None
     if slot.mirrored is None:
-        return Deferred.fromCoroutine(_learn(slot))
-    params = message.params or {}
-    annotated = slot.mirrored.get(peek.text(params, "name") or "")
-    if annotated:
-        mirrored.check_params(annotated, params.get("arguments"), headers)
+        return _learn(slot)
+    if slot.mirrored:
+        params = message.params or {}
+        annotated = slot.mirrored.get(peek.text(params, "name") or "")
+        if annotated:
+            mirrored.check_params(annotated, params.get("arguments"), headers)
     return None
 
 
-async def _learn(slot: Slot) -> None:
-    found: dict[str, tuple[mirrored.Param, ...]] = {}
+def _learn(slot: Slot) -> Deferred[None]:
+    learning = slot.learning
+    if learning is not None and not learning.is_outdated:
+        return learning.wait()
+    learning = slot.learning = Learning()
+    done = learning.wait()
+    Deferred.fromCoroutine(_ask(slot)).addCallback(_learnt, slot, learning).addErrback(_over, slot, learning)
+    return done
+
+
+async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
+    found: dict[str, tuple[Param, ...]] = {}
     params: dict[str, Any] = {}
     for _ in range(PAGES_LIMIT):
         result = peek.members(await slot.ask("tools/list", params), "result")
@@ -43,11 +90,43 @@ async def _learn(slot: Slot) -> None:
         if cursor is None:
             break
         params = {"cursor": cursor}
-    slot.mirrored = found
+    return found
+
+
+def _learnt(found: dict[str, tuple[Param, ...]], slot: Slot, learning: Learning) -> None:
+    if not learning.is_outdated:
+        slot.mirrored = found
+    _over(None, slot, learning)
+
+
+def _over(why: Failure | None, slot: Slot, learning: Learning) -> None:
+    if slot.learning is learning:
+        slot.learning = None
+    learning.over(why)
 
 
 def learn_from(slot: Slot, result: Raw) -> None:
-    """Read a list of tools that somebody has asked for."""
-    if slot.mirrored is not None:
-        tools = peek.members({"result": result}, "result").get("tools", EMPTY_LIST)
-        slot.mirrored |= mirrored.annotations(tools)
+    """Read a list of tools that somebody has asked for: what it says of a tool goes before what was known of it."""
+    if slot.mirrored is None or (not slot.mirrored and _MARK not in bytes(result)):
+        return
+    tools = peek.members({"result": result}, "result").get("tools", EMPTY_LIST)
+    listed = mirrored.annotations(tools)
+    for name in _names(tools) if slot.mirrored else ():
+        slot.mirrored.pop(name, None)
+    slot.mirrored |= listed
+
+
+def _names(tools: Raw) -> list[str]:
+    try:
+        listed = jsonrpc.read_list(tools, "tools")
+    except GatewayError:
+        return []
+    named = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
+    return [name for name in named if name is not None]
+
+
+def forget(slot: Slot) -> None:
+    """The tools of a server have changed, or it has ended: what is known of them, or about to be, may be wrong."""
+    slot.mirrored = None
+    if slot.learning is not None:
+        slot.learning.is_outdated = True

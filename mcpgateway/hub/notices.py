@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, QuestionRefused, UnknownMethod
+from mcpgateway.hub import mirrors
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -123,6 +124,8 @@ class Notices:
         self._post(slot, holders, message, (method, uri))
 
     def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
+        if method == mirrors.TOOLS_CHANGED:
+            mirrors.forget(slot)
         self._post(slot, slot.sessions, message, method)
 
     def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:

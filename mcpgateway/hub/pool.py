@@ -133,6 +133,8 @@ class Pool:
             return False
         self._slots.pop((session.server.name, slot.era, session.id), None)
         running = slot.pid is not None
+        if slot.listening is not None:
+            slot.listening.close()
         self._close(slot)
         return running
 

@@ -81,6 +81,8 @@ class Session:
     @property
     def has_stream(self) -> bool:
         """Whether its client is listening outside of its calls."""
+        if self.is_apart and self.slot is not None and self.slot.listening:
+            return True
         return self._mailbox is not None and self._mailbox.stream is not None
 
     @property
@@ -116,6 +118,7 @@ class Sessions:
     """All sessions in use, by id, and the way back for the others.
 
     :ivar now: the gateway's age in ticks; a tick is a second of running time, so a suspended machine ages nobody.
+    :ivar opened: told of each session that a client begins.
     :ivar budget: what all sessions keep for replay.
     """
 
@@ -123,6 +126,7 @@ class Sessions:
 
     def __init__(self, limit: int, ids: SessionIds, store: ISessionStore, wall: Callable[[], float]) -> None:
         self.now = 0
+        self.opened: Callable[[Session], None] = _unheard
         self.budget = Budget()
         self.store = store
         self._limit = limit
@@ -149,6 +153,7 @@ class Sessions:
         session.seen = self.now
         session.is_unclaimed = True
         self._by_id[identifier] = session
+        self.opened(session)
         return session
 
     def _new_epoch(self) -> str:
@@ -292,6 +297,10 @@ class Sessions:
         if len(self._ended) > ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
+
+
+def _unheard(session: Session) -> None:
+    """Nobody wants to know."""
 
 
 def _params(record: SessionRecord) -> Envelope | None:

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
+from mcpgateway.hub import mirrors
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.listening import Listening
 from mcpgateway.hub.sessions import Session
@@ -84,6 +85,8 @@ class Slot:
 
     :ivar era: which era its children speak.
     :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
+    :ivar changes: how often its children have said that something has changed, in the modern era.
+    :ivar learning: that is being found out.
     :ivar listening: who listens to the child, in the modern era.
     :ivar conversation: the warm child's conversation; None while there is none.
     :ivar hello: the first level of the child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
@@ -120,6 +123,8 @@ class Slot:
         self.elicitations: dict[str, bytes] = {}
         self.listening = Listening(self.want, params, self._changed) if era is Era.MODERN else None
         self.mirrored: dict[str, tuple[Param, ...]] | None = None
+        self.changes = 0
+        self.learning: mirrors.Learning | None = None
         self._restoration: Restoration | None = None  # of this child
         self._failures = 0
         self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
@@ -373,7 +378,7 @@ class Slot:
                 self._failures = 0
         elif self._comeback:
             self._comeback -= 1
-            if not self._comeback:
+            if not self._comeback and (self.subscriptions or self.listening):
                 self.want()
 
     # What the machine asks for.
@@ -466,6 +471,7 @@ class Slot:
         self._answered += conversation.sent
         self._current = self.conversation = None
         self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
+        mirrors.forget(self)
         if self.listening is not None:
             self.listening.child_ended()
         self._come_back_later()

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define
-from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,7 +43,7 @@ from mcpgateway.hub.to_legacy import ToLegacy
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.eras import Road, is_offered
 from mcpgateway.rules.sharing import keeps_state
-from mcpgateway.wire import jsonrpc, mirrored, modern, peek
+from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
 from mcpgateway.wire.translate import CACHEABLE
@@ -60,13 +59,17 @@ class _Keeper(Between):
     cache: ResultCache
     slot: Slot
     params: Envelope | None
+    changes: int
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
+            if call.method == modern.DISCOVER:
+                reply["result"] = modern.served_only(reply["result"])
             result = reply["result"]
-            self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
-            if call.method == "tools/list" and mirrored.ANNOTATION.encode() in bytes(result):
+            if self.changes == self.slot.changes:  # else it may be from before the change
+                self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
+            if call.method == "tools/list":
                 mirrors.learn_from(self.slot, result)
         self.sink.answered(call, reply)
 
@@ -99,9 +102,9 @@ class Stateless:
         self._to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[str, str, int], Session] = {}
-        self._sent_back: dict[
-            tuple[str, bytes], None
-        ] = {}  # clients that were told to fall back, and may not be able
+        # Clients that were told to fall back, and may not be able to.
+        self._sent_back: dict[tuple[str, str, bytes], None] = {}
+        sessions.opened = self._has_switched
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
         """Bring a request on its way; the call's sink hears what becomes of it.
@@ -141,7 +144,7 @@ class Stateless:
             and not pool.is_running(server, Era.MODERN)
         )
         # Whoever asks again instead of falling back speaks nothing else.
-        key = (asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")))
+        key = (server.name, asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")))
         can_switch = key not in self._sent_back
         if is_offered(
             road, self._eras.bridge(server), runs_other_only=runs_other_only, can_switch=can_switch
@@ -153,10 +156,11 @@ class Stateless:
                 del self._sent_back[next(iter(self._sent_back))]
         return False
 
-    def has_switched(self, principal: str, info: Raw | None) -> None:
-        """A client of this name has begun a session: it does speak the other era too."""
+    def _has_switched(self, session: Session) -> None:
+        # A client of this name has begun a session: it does speak the other era too.
         if self._sent_back:
-            self._sent_back.pop((principal, bytes(info or b"")), None)
+            info = bytes((session.params or {}).get("clientInfo", b""))
+            self._sent_back.pop((session.server.name, session.principal, info), None)
 
     def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
@@ -212,7 +216,7 @@ class Stateless:
             if kept is not None:
                 call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": kept})
                 return
-            call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}))
+            call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
         elif call.method in TASK_METHODS:
             _check_task(message, slot, session)
         slot.submit(call, message)
@@ -253,14 +257,14 @@ class Stateless:
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """What was kept of a server is not true any more."""
-        if method == "notifications/tools/list_changed":
-            slot.mirrored = None
+        slot.changes += 1
+        if method == mirrors.TOOLS_CHANGED:
+            mirrors.forget(slot)
         kind = method.removeprefix("notifications/").partition("/")[0]
         self._cache.invalidate(slot, kind, what)
 
     def lost(self, slot: Slot) -> None:
         """A child has ended; its successor may be another."""
-        slot.mirrored = None
         self._cache.forget(slot)
 
     def close(self) -> None:

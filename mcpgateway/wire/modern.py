@@ -38,7 +38,7 @@ ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 INPUT_REQUIRED = "input_required"
 
 REMOVED = frozenset(
-    ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
+    "initialize ping logging/setLevel resources/subscribe resources/unsubscribe tasks/list tasks/result".split()
 )
 """The methods of the legacy era that no modern server knows."""
 
@@ -82,16 +82,23 @@ def check_headers(message: Message, headers: Mapping[bytes, bytes]) -> None:
     :raise HeaderMismatch: one is missing, or says something else.
     """
     version = headers.get(b"mcp-protocol-version")
-    if version is None or b'"%b"' % version != bytes((message.meta or {})[PROTOCOL_VERSION_KEY]):
+    said = (message.meta or {})[PROTOCOL_VERSION_KEY]
+    if version is None or (b'"%b"' % version != bytes(said) and not _is_text(version, said)):
         raise HeaderMismatch("Header mismatch: MCP-Protocol-Version must be the revision in the body's _meta")
     if headers.get(b"mcp-method") != message.method.encode(errors="surrogatepass"):
         raise HeaderMismatch("Header mismatch: Mcp-Method must be the body's method")
     member = NAMED.get(message.method)
-    named = (message.params or {}).get(member) if member is not None else None
-    if named is not None:
-        header = headers.get(b"mcp-name")
-        if header is None or not _is_said(header, named):
-            raise HeaderMismatch(f"Header mismatch: Mcp-Name must be the body's params.{member}")
+    if member is None:
+        return
+    header, named = headers.get(b"mcp-name"), (message.params or {}).get(member)
+    if (header is None) is not (named is None) or (
+        header is not None and named is not None and not _is_said(header, named)
+    ):
+        raise HeaderMismatch(f"Header mismatch: Mcp-Name must be the body's params.{member}")
+
+
+def _is_text(header: bytes, value: Raw) -> bool:
+    return peek.text({"value": value}, "value") == header.decode("latin-1")
 
 
 def _is_said(header: bytes, value: Raw) -> bool:
@@ -124,7 +131,7 @@ def has_tasks(meta: Envelope | None) -> bool:
     declared = (meta or {}).get(CAPABILITIES_KEY)
     if declared is None or _TASKS not in bytes(declared):
         return False
-    return TASKS_EXTENSION in peek.mapping({"extensions": declared}, "extensions").get("extensions", {})
+    return TASKS_EXTENSION in peek.members(peek.members({"declared": declared}, "declared"), "extensions")
 
 
 def check_tasks(meta: Envelope | None) -> None:
@@ -168,6 +175,17 @@ def check_discovery(reply: Envelope) -> Envelope:
     if not any(each in MODERN for each in versions):
         raise HandshakeRefused("the server speaks no revision of the modern era that is served here")
     return discovered
+
+
+def served_only(discovered: Raw) -> Raw:
+    """A ``DiscoverResult`` that names no revision which is not served here."""
+    members = peek.members({"result": discovered}, "result")
+    try:
+        said = jsonrpc.value(members["supportedVersions"], list)
+    except (KeyError, GatewayError):
+        return discovered
+    served = [each for each in said if each in MODERN]
+    return discovered if served == said else jsonrpc.raw(members | {"supportedVersions": jsonrpc.raw(served)})
 
 
 def subscription(message: Envelope) -> Raw | None:

@@ -31,6 +31,7 @@ _GATE = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+\r\n"
 )
 _ONCE = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"origin"))
+_ROUTING = frozenset((b"mcp-protocol-version", b"mcp-method", b"mcp-name"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
 _BLANK = b" \t"
 
@@ -51,7 +52,8 @@ class Head:
 
     :ivar raw: the bytes it was read from, the blank line included.
     :ivar target: path and query as sent.
-    :ivar headers: by lower-case name; repeated ones are joined. Shared, never changed.
+    :ivar headers: by lower-case name; repeated ones are joined, those that repeat the body by NUL, so that they match
+        nothing. Shared, never changed.
     :ivar length: of the body, or `CHUNKED`.
     :ivar is_last: the client will send no other request on this connection.
     :ivar expects: the client waits for a ``100 Continue``.
@@ -161,6 +163,8 @@ def read_head(raw: bytes) -> Head:
 def _take(headers: dict[bytes, bytes], name: bytes, value: bytes) -> None:
     if name not in headers:
         headers[name] = value
+    elif name in _ROUTING or name.startswith(b"mcp-param-"):
+        headers[name] += b"\0" + value  # only who knows the request's id can refuse it as its client expects
     elif name in _ONCE or name.startswith(b"mcp-"):
         raise BadHead(400, "Repeated header")
     else:

@@ -77,7 +77,6 @@ PROBES = {
     "two Hosts": (400, GET + HOST + b"\r\n"),
     "two Hosts in other cases": (400, GET + b"hOST: other\r\n\r\n"),
     "two session ids": (400, POST + b"Mcp-Session-Id: a\r\nMCP-Session-ID: b\r\n\r\n"),
-    "two protocol versions": (400, POST + b"Mcp-Protocol-Version: a\r\nMcp-Protocol-Version: a\r\n\r\n"),
     "two authorizations": (400, POST + b"Authorization: a\r\nAuthorization: b\r\n\r\n"),
     "an absolute target": (400, b"GET http://localhost/ HTTP/1.1\r\n" + HOST + b"\r\n"),
     "an absolute target of another host": (400, b"GET http://evil/ HTTP/1.1\r\n" + HOST + b"\r\n"),

@@ -1,0 +1,265 @@
+"""Which eras servers are found to speak, and on which roads clients get to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcpgateway.config.model import Bridge, ServerSpec, Share
+from mcpgateway.host.journal import Journal
+from mcpgateway.hub.eras import GUESS_S
+from mcpgateway.hub.pool import PROBE_S
+from mcpgateway.interfaces import ISessionStore
+from mcpgateway.wire.revisions import UNSUPPORTED, Era
+from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
+from tests.support.modern_client import call, done, hang_up, post, refusal, refuse, reply, request
+
+LEGACY, MODERN = Era.LEGACY, Era.MODERN
+
+
+def gateway_of(
+    *eras: Era,
+    store: ISessionStore | None = None,
+    bridge: Bridge = Bridge.AUTO,
+    protocol: Era | None = None,
+    own_bridge: Bridge | None = None,
+) -> MemoryGateway:
+    """A gateway with a server "s" that speaks these eras."""
+    server = ServerSpec("s", ("run",), {}, "/", Share.GLOBAL, protocol=protocol, bridge=own_bridge, title="s")
+    made = MemoryGateway(more=(server,), store=store, bridge=bridge)
+    made.launcher.eras = {"s": eras}
+    return made
+
+
+def ask(gateway: MemoryGateway, method: str = "prompts/list", **params: Any) -> Client:
+    """A modern client that asks for something."""
+    client = gateway.client("s")
+    post(client, request(1, method, **params))
+    return client
+
+
+def discovers(gateway: MemoryGateway) -> bool:
+    """Whether a client that asks for the revisions is offered the modern one, or told what makes it fall back."""
+    client = ask(gateway, "server/discover")
+    if client.heard is None:
+        done(gateway.child, gateway.child.asked("server/discover")[-1], supportedVersions=["2026-07-28"])
+        assert reply(client)["result"]["supportedVersions"] == ["2026-07-28"]
+        return True
+    return not fell_back(client)
+
+
+def initialize(gateway: MemoryGateway) -> Any:
+    """The answer to a legacy client that begins a session."""
+    client = gateway.client("s")
+    client.send(
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
+    )
+    return client.heard
+
+
+def probes(gateway: MemoryGateway) -> int:
+    """How many children were asked which era they speak and then stopped, or killed."""
+    return sum(each.is_stopping or each.is_killed for each in gateway.launcher.children)
+
+
+def fell_back(client: Client) -> bool:
+    """Whether a client was told what makes it fall back to the legacy era."""
+    assert client.heard is not None
+    error = client.heard.json.get("error")
+    return client.heard.status == 400 and error == {"code": -32000, "message": UNSUPPORTED}
+
+
+class ProbeTests:
+    """A throw-away child shows which era a server speaks."""
+
+    def test_once_for_many(self) -> None:
+        """However many wait for it, one child is started for it, and is not used for anything else."""
+        gateway = gateway_of(LEGACY, MODERN)
+        gateway.launcher.hello = None
+        clients = [ask(gateway) for _ in range(5)]
+        (probe,) = gateway.launcher.children
+        gateway.launcher.hello = dict(HELLO)
+        said = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "private"}
+        done(probe, probe.asked("server/discover")[0], **said)
+        assert probe.is_stopping
+        assert [each["method"] for each in probe.received] == ["server/discover"]
+        assert len(gateway.launcher.children) == 2
+        for each in gateway.child.asked("prompts/list"):
+            done(gateway.child, each)
+        assert all(reply(client)["result"] for client in clients)
+        ask(gateway)
+        assert probes(gateway) == 1
+
+    def test_for_nobody(self) -> None:
+        """As long as only legacy clients come nothing is probed."""
+        gateway = gateway_of(LEGACY, MODERN)
+        for _ in range(3):
+            assert initialize(gateway).status == 200
+        assert len(gateway.launcher.children) == 1
+
+    @pytest.mark.parametrize("eras", [(LEGACY,), (LEGACY, MODERN)])
+    def test_stays_on_record(self, eras: tuple[Era, ...]) -> None:
+        """The verdict survives the gateway, for as long as the server is launched like this."""
+        store = Journal(":memory:", lambda: 0.0)
+        first = gateway_of(*eras, store=store)
+        offered = discovers(first)
+        assert probes(first) == 1
+        second = gateway_of(*eras, store=store)
+        assert discovers(second) is offered is (MODERN in eras)
+        assert probes(second) == 0
+
+    @pytest.mark.parametrize("era", [LEGACY, MODERN])
+    def test_never_where_it_is_said(self, era: Era) -> None:
+        """Where the entry names the era nothing is probed, whatever the server does."""
+        gateway = gateway_of(era, protocol=era)
+        assert discovers(gateway) is (era is MODERN)
+        assert initialize(gateway).status == 200
+        assert probes(gateway) == 0
+
+    def test_an_entry_against_the_record(self) -> None:
+        """What the entry says goes before what was found out."""
+        store = Journal(":memory:", lambda: 0.0)
+        ask(gateway_of(LEGACY, MODERN, store=store))
+        gateway = gateway_of(LEGACY, MODERN, store=store, protocol=LEGACY)
+        assert fell_back(ask(gateway, "server/discover"))
+
+    def test_a_silent_server(self) -> None:
+        """A server that does not answer what it does not know is taken for a legacy one, until it is asked again."""
+        gateway = gateway_of(LEGACY)
+        gateway.launcher.hello = None
+        clients = [ask(gateway, "server/discover") for _ in range(2)]
+        gateway.clock.advance(PROBE_S + 1)
+        assert all(fell_back(client) for client in clients)
+        assert gateway.child.is_killed
+        assert fell_back(ask(gateway, "server/discover"))
+        assert len(gateway.launcher.children) == 1
+        gateway.clock.advance(GUESS_S + 1)
+        gateway.launcher.eras = {"s": (LEGACY, MODERN)}
+        gateway.launcher.hello = dict(HELLO)
+        assert discovers(gateway)
+
+    def test_a_server_that_exits(self) -> None:
+        """So is one that ends at what it does not know; neither is on record, as it may have had other reasons."""
+        store = Journal(":memory:", lambda: 0.0)
+        gateway = gateway_of(LEGACY, store=store)
+        gateway.launcher.hello = None
+        client = ask(gateway, "server/discover")
+        gateway.child.exit(101)
+        assert fell_back(client)
+        second = gateway_of(MODERN, store=store)
+        assert discovers(second)
+
+    @pytest.mark.parametrize("said", [{}, {"supportedVersions": ["2025-11-25"]}, {"supportedVersions": "x"}])
+    def test_a_strange_answer(self, said: dict[str, Any]) -> None:
+        """An answer that names no revision which is served here is none of a modern server's."""
+        gateway = gateway_of(LEGACY)
+        gateway.launcher.hello = None
+        client = ask(gateway, "server/discover")
+        done(gateway.child, gateway.child.asked("server/discover")[0], **said)
+        assert fell_back(client)
+
+    def test_a_server_that_cannot_be_started(self) -> None:
+        """Everybody is told why, nothing is learnt, and the next one tries again."""
+        gateway = gateway_of(MODERN)
+        gateway.launcher.refuses = True
+        assert refusal(ask(gateway)) == (200, -32603, 1)
+        gateway.launcher.refuses = False
+        assert len(gateway.launcher.children) == 0
+        client = ask(gateway)
+        done(gateway.child, gateway.child.asked("prompts/list")[0])
+        assert reply(client)["result"]
+
+    def test_everybody_hangs_up(self) -> None:
+        """The probe goes on for the next one, and its child is stopped all the same."""
+        gateway = gateway_of(LEGACY)
+        gateway.launcher.hello = None
+        hang_up(ask(gateway))
+        refuse(gateway.child, gateway.child.asked("server/discover")[0], -32601)
+        assert probes(gateway) == 1
+        assert fell_back(ask(gateway, "server/discover"))
+        assert len(gateway.launcher.children) == 1
+
+    def test_the_gateway_stops(self) -> None:
+        """Those who wait for a probe are told, its child is stopped, and nothing is learnt."""
+        store = Journal(":memory:", lambda: 0.0)
+        gateway = gateway_of(MODERN, store=store)
+        gateway.launcher.hello = None
+        client = ask(gateway)
+        gateway.hub.stateless.close()
+        gateway.switchboard.close()
+        assert refusal(client) == (200, -32603, 1)
+        assert gateway.child.is_stopping
+        second = gateway_of(MODERN, store=store)
+        ask(second)
+        assert probes(second) == 1
+
+
+class RoadTests:
+    """Clients of one era at servers of the other."""
+
+    @pytest.mark.parametrize(
+        ("bridge", "discovered", "called"),
+        [(Bridge.OFF, False, False), (Bridge.AUTO, False, True), (Bridge.ALWAYS, True, True)],
+    )
+    @pytest.mark.parametrize("is_own", [True, False])
+    def test_to_a_legacy_server(
+        self, bridge: Bridge, *, discovered: bool, called: bool, is_own: bool
+    ) -> None:
+        """What is not native is offered only where that is wanted, and served to who needs it unless it is off."""
+        gateway = (
+            gateway_of(
+                LEGACY, own_bridge=bridge, bridge=Bridge.OFF if bridge is not Bridge.OFF else Bridge.ALWAYS
+            )
+            if is_own
+            else gateway_of(LEGACY, bridge=bridge)
+        )
+        assert discovers(gateway) is discovered
+        client = ask(gateway)
+        if called:
+            gateway.child.answer(gateway.child.asked("prompts/list")[-1], {"prompts": []})
+            assert reply(client)["result"]["prompts"] == []
+        else:
+            assert fell_back(client)
+
+    @pytest.mark.parametrize("bridge", list(Bridge))
+    def test_to_a_modern_server(self, bridge: Bridge) -> None:
+        """A legacy client is served by translation, or told which revisions there are."""
+        gateway = gateway_of(MODERN, protocol=MODERN, bridge=bridge)
+        answer = initialize(gateway)
+        if bridge is Bridge.OFF:
+            assert answer.json["error"]["code"] == -32022
+            assert answer.json["error"]["data"]["supported"] == ["2026-07-28"]
+            assert gateway.launcher.children == []
+        else:
+            assert answer.json["result"]["protocolVersion"] == "2025-06-18"
+
+    def test_always(self) -> None:
+        """With a bridge for all nobody is steered: each gets what it asks for."""
+        gateway = gateway_of(LEGACY, MODERN, bridge=Bridge.ALWAYS)
+        initialize(gateway)
+        assert discovers(gateway)
+        call(gateway, gateway.client("s"))
+        assert gateway.child.asked("tools/call")
+
+    def test_a_modern_server_that_nobody_knew(self) -> None:
+        """A server that refuses the handshake is probed for the other era, and its client served there."""
+        gateway = gateway_of(MODERN)
+        assert initialize(gateway).status == 200
+        refused, probe, serving = gateway.launcher.children
+        assert refused.is_killed
+        assert probe.is_stopping
+        assert not serving.asked("initialize")
+        assert initialize(gateway).status == 200
+        assert len(gateway.launcher.children) == 3
+
+    def test_a_wrong_guess(self) -> None:
+        """A modern server that was silent for too long is found out when a handshake fails."""
+        gateway = gateway_of(MODERN)
+        gateway.launcher.hello = None
+        client = ask(gateway, "server/discover")
+        gateway.clock.advance(PROBE_S + 1)
+        assert fell_back(client)
+        gateway.launcher.hello = dict(HELLO)
+        assert initialize(gateway).status == 200
+        assert discovers(gateway)
