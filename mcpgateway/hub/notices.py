@@ -123,6 +123,8 @@ class Notices:
         self._post(slot, holders, message, (method, uri))
 
     def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
+        if method == "notifications/tools/list_changed":
+            slot.mirrored = None
         self._post(slot, slot.sessions, message, method)
 
     def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:
@@ -256,6 +258,7 @@ class Notices:
         self._questions.backend_ended(slot)
         if self.modern is not None and slot.era is Era.MODERN:
             self.modern.lost(slot)
+        slot.mirrored = None
         slot.tasks.child_ended()
         slot.elicitations.clear()
 
