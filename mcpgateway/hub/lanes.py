@@ -72,8 +72,8 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way on its child."""
-        return self.current is None and not self.slot.load
+        """Whether nobody waits for anything of its child's."""
+        return self.current is None and not self.slot.calls()
 
 
 @define(eq=False)
