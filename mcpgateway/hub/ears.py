@@ -9,8 +9,16 @@ from attrs import define, field
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.errors import GatewayError
-from mcpgateway.hub.listening import LISTS, UPDATED, ClientListener, Filter, narrowed, read_filter
+from mcpgateway.errors import GatewayError, Overloaded
+from mcpgateway.hub.listening import (
+    LISTENERS_LIMIT,
+    LISTS,
+    UPDATED,
+    ClientListener,
+    Filter,
+    narrowed,
+    read_filter,
+)
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE
@@ -27,11 +35,13 @@ _KINDS = {method: kind for kind, method in LISTS.items()}
 class Ear:
     """One client that listens, as the standing stream of its session.
 
+    :ivar slot: whose child it listens to.
     :ivar honoured: what it hears of.
     """
 
     listener: ClientListener
     session: Session
+    slot: Slot
     honoured: Filter = field(factory=Filter)
 
     def say(self, message: bytes) -> bool:
@@ -70,7 +80,7 @@ class _Asked:
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server takes one, or refuses it."""
-        uri = call.id.decode()
+        uri = _uri(call)
         self.open.discard(uri)
         if "result" in reply:
             self.taken.add(uri)
@@ -78,7 +88,7 @@ class _Asked:
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """The server cannot be asked."""
-        self.open.discard(call.id.decode())
+        self.open.discard(_uri(call))
         self.look()
 
     def progressed(self, call: Call, message: bytes) -> None:
@@ -103,18 +113,23 @@ class Ears:
     def listen(self, call: Call, message: Message, slot: Slot, principal: str) -> None:
         """Let a client listen to a child.
 
-        :raise Overloaded: its filter is too large.
+        :raise Overloaded: its filter is too large, or too many listen.
         """
         wanted = narrowed(read_filter(message.params))
+        if sum(ear.slot is slot for ear in self._ears.values()) >= LISTENERS_LIMIT:
+            raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         session = self._sessions.open_unlisted(slot.server, principal, LATEST_LEGACY, None)
         session.level = ""  # of log messages it hears nothing
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
-        ear = self._ears[call] = Ear(listener, session)
+        ear = self._ears[call] = Ear(listener, session, slot)
         slot.join(session)
-        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear, slot), errbackArgs=(ear,))
+        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear,), errbackArgs=(ear,))
 
-    def _met(self, hello: Envelope, ear: Ear, slot: Slot) -> None:
-        if ear.listener.call not in self._ears:
+    def _is_open(self, ear: Ear) -> bool:
+        return self._ears.get(ear.listener.call) is ear
+
+    def _met(self, hello: Envelope, ear: Ear) -> None:
+        if not self._is_open(ear):
             return
         wanted = ear.listener.filter
         changing = {_KINDS[method] for method in legacy.changing_lists(hello)}
@@ -123,18 +138,21 @@ class Ears:
 
         def done(honoured: Filter) -> None:
             ear.honoured = honoured
-            ear.listener.acknowledged(honoured)
-            ear.session.mailbox.attach(ear)
+            if self._is_open(ear):
+                ear.listener.acknowledged(honoured)
+            if self._is_open(ear):  # it may not have taken that
+                ear.session.mailbox.attach(ear)
 
         asked = _Asked(done, Filter(wanted.lists & changing), set(uris))
         for uri in sorted(uris):
             call, message = _subscription(ear.session, uri, asked)
-            slot.subscriptions.submit(call, message, uri)
+            ear.slot.subscriptions.submit(call, message, uri)
         if not uris:
             asked.look()
 
     def _not_met(self, why: Failure, ear: Ear) -> None:
-        ear.listener.refused(reason(why))
+        if self._is_open(ear):
+            ear.listener.refused(reason(why))
 
     def _over(self, call: Call) -> bool:
         ear = self._ears.pop(call, None)
@@ -148,10 +166,23 @@ class Ears:
         """A client has hung up; false when it did not listen here."""
         return self._over(call)
 
+    def listen_to(self, slot: Slot) -> bool:
+        """Whether anybody listens to a slot's child."""
+        return any(ear.slot is slot for ear in self._ears.values())
+
+    def slot_ended(self, slot: Slot) -> None:
+        """A slot will have no child any more: whoever listens to it may ask again."""
+        for ear in [each for each in self._ears.values() if each.slot is slot]:
+            ear.close()
+
     def close(self) -> None:
         """End all of them in order."""
         for ear in list(self._ears.values()):
             ear.close()
+
+
+def _uri(call: Call) -> str:
+    return call.id.decode(errors="surrogatepass")
 
 
 def reason(why: Failure) -> GatewayError:
@@ -164,6 +195,6 @@ def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]
     envelope = jsonrpc.request(0, SUBSCRIBE, params)
     # What is asked for is known by the id of the call, which nobody else sees.
     return (
-        Call(session, SUBSCRIBE, uri.encode(), None, sink),
+        Call(session, SUBSCRIBE, uri.encode(errors="surrogatepass"), None, sink),
         Message(Kind.REQUEST, envelope, SUBSCRIBE, b"0", params),
     )

@@ -129,9 +129,10 @@ class Pool:
         if slot is None:
             return False
         slot.leave(session)
-        if slot.shared:
-            return False
-        self._slots.pop((session.server.name, slot.era, session.id), None)
+        key = (session.server.name, slot.era, session.id)
+        if self._slots.get(key) is not slot:
+            return False  # it is shared, or another's who let it listen
+        del self._slots[key]
         running = slot.pid is not None
         if slot.listening is not None:
             slot.listening.close()

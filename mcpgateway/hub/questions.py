@@ -79,6 +79,7 @@ class Questions:
 
         :param call: the call it belongs to, where that is known.
         :raise Overloaded: it has too many questions before it.
+        :raise ClientGone: nobody can be asked now, or later.
         """
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
             raise Overloaded(f"the client already has {LIMIT} questions to answer")
@@ -86,6 +87,10 @@ class Questions:
         question = Question(number, slot, backend, message["id"], session, method, call)
         self._asked[number] = question
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
+        # A session of the gateway's own can only be asked about its calls: nobody will ever listen for it.
+        if not question.is_heard and session.issued is None and session.mailbox.withdraw(question.key):
+            del self._asked[number]
+            raise ClientGone(f"nobody can be asked {method} now")
 
     def _say(self, question: Question, message: bytes) -> bool:
         # On the stream of the call it belongs to, or most likely does; else on the session's own.
@@ -142,11 +147,20 @@ class Questions:
     def session_ended(self, session: Session) -> None:
         """Answer in the place of a client that has gone."""
         for question in [each for each in self._asked.values() if each.session is session]:
-            del self._asked[question.number]
-            if question.method == "elicitation/create":
-                self._tell(question, jsonrpc.result(question.child_id, {"action": "cancel"}))
-            else:
-                self._refuse(question, ClientGone("the client has disconnected"))
+            self._stand_in(question)
+
+    def give_up(self, session: Session, number: int) -> None:
+        """Answer one question in the place of a client that will not."""
+        question = self._asked.get(number)
+        if question is not None and question.session is session:
+            self._stand_in(question)
+
+    def _stand_in(self, question: Question) -> None:
+        del self._asked[question.number]
+        if question.method == "elicitation/create":
+            self._tell(question, jsonrpc.result(question.child_id, {"action": "cancel"}))
+        else:
+            self._refuse(question, ClientGone("the client has disconnected"))
 
     def backend_ended(self, slot: Any) -> None:
         """Take back the questions of a child that has gone."""

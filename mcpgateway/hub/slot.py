@@ -268,7 +268,7 @@ class Slot:
             self.tune()
 
     def _give_up(self, uri: str) -> None:
-        if self.shared and self.conversation is not None:
+        if (self.shared or self.sessions) and self.conversation is not None:
             self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
 
     def tune(self) -> None:

@@ -4,20 +4,15 @@
 A legacy server asks its client something while a call is under way; a modern client is asked by the answer to its
 request.  So the call is parked: the client gets ``input_required`` with the question and a sealed state that names the
 parked call, and the request it sends next, with the answers, takes the call's place.  The state is good once, for a
-while, and only for the same principal, server, method and arguments.
-
-# Note [One call in a lane]
-Nothing on the wire ties a question to the call it belongs to, so a child that may ask is used by one call at a time:
-its lane.  Lanes are kept apart by principal, by what the client can be asked, and by its process where the server keeps
-state.  While a call is parked its lane is closed, and others get a lane of their own, up to `LANES_LIMIT`.
+while, and only for the same principal, server, method and arguments.  Whose question it is shows by the lane that the
+call has for itself (`mcpgateway.hub.lanes`).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -27,8 +22,11 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
+    BackendTimeout,
     GatewayError,
+    HandshakeFailed,
     InvalidParams,
+    LaunchFailed,
     Overloaded,
     ShuttingDown,
     UnknownMethod,
@@ -37,6 +35,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub import mirrors
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.ears import Ears
+from mcpgateway.hub.lanes import QUEUE_LIMIT, Group, Lane, Lanes
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
@@ -57,34 +56,8 @@ ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
 PARKED_TICKS = 600  # a human may have to decide
 PARKED_LIMIT = 1000
 PARKED_OF_PRINCIPAL = 100
-LANES_LIMIT = 8  # with the same key
-SPARE_TICKS = 30  # how long a lane is kept beside another idle one
-QUEUE_LIMIT = 100  # calls that wait for one lane
+PATIENCE_TICKS = 60  # a parked call is given up after that, if others wait and there are no more lanes
 LOG_MESSAGE = "notifications/message"
-
-
-@define(eq=False)
-class Lane:
-    """A child that is used by one call at a time; see Note [One call in a lane].
-
-    :ivar session: whose child it is.
-    :ivar aside: stands for the requests that go to the same child and during which it asks nothing.
-    """
-
-    session: Session
-    aside: Session
-    current: Crossing | None = None
-    queue: deque[Crossing] = field(factory=deque)
-
-    def aside_calls(self) -> bool:
-        """Whether a request is under way during which the child asks nothing."""
-        slot = self.aside.slot
-        return slot is not None and bool(slot.load)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether its call is parked."""
-        return self.current is not None and self.current.client is None
 
 
 @implementer(ICallSink)
@@ -94,6 +67,9 @@ class Crossing:
 
     :ivar client: the client's request, to be answered; None while it is parked.
     :ivar call: the same as the server knows it.
+    :ivar group: whose lanes it may use; None where it needs none.
+    :ivar lane: the one it has used last.
+    :ivar slot: where it was sent to; None before.
     :ivar asked: the questions before the client, by the number they are known under.
     :ivar held: the server's answer, while nobody waits for it.
     """
@@ -102,9 +78,10 @@ class Crossing:
     client: Call | None
     call: Call
     message: Message
-    slot: Slot
     key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
+    group: Group | None = None
     lane: Lane | None = None
+    slot: Slot | None = None
     asked: dict[int, Envelope] = field(factory=dict)
     held: Envelope | GatewayError | None = None
     handle: bytes = b""
@@ -134,10 +111,10 @@ class Crossing:
         said = jsonrpc.decode(message)
         method = peek.text(said, "method") or ""
         if "id" in said:
-            return self.owner.asked(self, said)
+            return self.owner.asked(self, method, said)
         if method == "notifications/cancelled":
             return self._taken_back(said)
-        if self.client is None or (method == LOG_MESSAGE and not self._wants(said)):
+        if self.client is None or not self._is_for_it(method, said):
             return True
         return bool(self.client.sink.noticed(self.client, message))
 
@@ -146,10 +123,12 @@ class Crossing:
         self.asked.pop(number or 0, None)
         return True
 
-    def _wants(self, said: Envelope) -> bool:
-        # Whose call a message is of cannot be seen where several are under way.
+    def _is_for_it(self, method: str, said: Envelope) -> bool:
+        # Whose call it is of cannot be seen where several are under way.
+        if self.slot is None or len(self.slot.calls()) != 1:
+            return False
         wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
-        return wanted is not None and len(self.slot.calls()) == 1 and audience.admits(wanted, level or "")
+        return method != LOG_MESSAGE or (wanted is not None and audience.admits(wanted, level or ""))
 
 
 class ToLegacy:
@@ -171,19 +150,27 @@ class ToLegacy:
         seconds: Callable[[], float],
         end: Callable[[Session, str], object],
     ) -> None:
-        self.claim: Callable[[Session, int, int], None] = _unclaimed
         self._pool = pool
         self._sessions = sessions
         self._questions = questions
         self._siblings = siblings
         self._states = states
         self._seconds = seconds
-        self._end = end
         self._ears = Ears(sessions, end)
-        self._lanes: dict[tuple[str, str, int, bytes], list[Lane]] = {}
+        self._lanes = Lanes(pool, sessions, self._ears, end)
+        self._is_open = True
         self._levelled: dict[tuple[str, str, str], Session] = {}
         self._crossings: dict[Call, Crossing] = {}  # by the client's request
         self._parked: dict[bytes, Crossing] = {}
+
+    @property
+    def claim(self) -> Callable[[Session, int, int], None]:
+        """Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
+        return self._lanes.claim
+
+    @claim.setter
+    def claim(self, claim: Callable[[Session, int, int], None]) -> None:
+        self._lanes.claim = claim
 
     def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
         """Bring a request to its server.
@@ -191,23 +178,31 @@ class ToLegacy:
         :param peer: the process it comes from, where the server keeps state for each; else 0.
         :raise GatewayError: it goes nowhere.
         """
-        server = asker.server
-        capabilities = translate.client_capabilities_for_legacy(message.meta or {})
-        is_interactive = server.interactive is not False and offers_something(capabilities)
         if call.method.startswith("tasks/"):
             modern.check_tasks(message.meta)
             raise UnknownMethod(
                 f"Method not found: {call.method} (the server's own tasks are of another kind)"
             )
+        if call.level is not None and call.level not in audience.LEVELS:
+            raise InvalidParams(
+                f'Invalid params: _meta["{modern.LEVEL_KEY}"] must be one of {", ".join(audience.LEVELS)}'
+            )
         if call.method in ASKING and "requestState" in (message.params or {}):
-            self._resume(call, message, server, asker.principal)
-        elif is_interactive and self._pool.is_open_question(server):
+            self._resume(call, message, asker, peer)
+            return
+        server = asker.server
+        may_be_asked = server.interactive is not False and bool(self._offered(message))
+        if may_be_asked and self._pool.is_open_question(server):
             self._later(self._siblings.find_out(server), call, message, asker, peer)
         else:
-            self._enter(call, message, asker, peer, capabilities)
+            self._enter(call, message, asker, peer)
+
+    def _offered(self, message: Message) -> dict[str, Any]:
+        capabilities = translate.client_capabilities_for_legacy(message.meta or {})
+        return capabilities if offers_something(capabilities) else {}
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
-        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker, peer))
+        known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))
         known.addErrback(self._not_entered, call)
 
     def _not_entered(self, why: Failure, call: Call) -> None:
@@ -216,19 +211,18 @@ class ToLegacy:
         known = why.value if why.check(GatewayError) else GatewayError("Internal error: the bridge broke")
         call.sink.failed(call, known)
 
-    def _enter(
-        self, call: Call, message: Message, asker: Asker, peer: int, capabilities: dict[str, Any]
-    ) -> None:
+    def _enter(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
+        if not self._is_open:
+            raise ShuttingDown("the gateway is stopping")
         server, principal = asker.server, asker.principal
-        asks = server.interactive is not False and (
-            bool(server.interactive) or bool(self._pool.reason(server))
-        )
-        offered = capabilities if asks and offers_something(capabilities) else {}
-        lane = None
+        asks = server.interactive is not False and bool(server.interactive or self._pool.reason(server))
+        offered = self._offered(message) if asks else {}
+        group = None
         if offered or keeps_state(server):
-            lane = self._lane(server, principal, peer, offered, message.meta or {})
-        is_alone = lane is not None and bool(offered) and call.method in ASKING
-        session = self._session(lane, server, principal, call.level, is_alone=is_alone)
+            group = self._lanes.group(server, principal, peer, offered, message.meta or {})
+            session = self._lanes.any_of(group).aside
+        else:
+            session = self._plain(server, principal, call.level)
         slot = session.slot or self._pool.slot_for(session)
         learning = mirrors.check(slot, message, asker.headers)
         if learning is not None:
@@ -238,14 +232,9 @@ class ToLegacy:
         elif call.method == modern.LISTEN:
             self._ears.listen(call, message, slot, principal)
         else:
-            self._cross(call, message, slot, session, lane if is_alone else None)
-
-    def _session(
-        self, lane: Lane | None, server: ServerSpec, principal: str, level: str | None, *, is_alone: bool
-    ) -> Session:
-        if lane is None:
-            return self._plain(server, principal, level)
-        return lane.session if is_alone else lane.aside
+            key = (principal, server.name, call.method, digest_of(message.params or {}))
+            is_alone = bool(offered) and call.method in ASKING
+            self._cross(call, message, key, session, group, is_alone=is_alone)
 
     def _discover(self, call: Call, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
@@ -254,8 +243,6 @@ class ToLegacy:
 
         slot.greet().addCallback(met).addErrback(self._not_entered, call)
 
-    # Whose child
-
     def _plain(self, server: ServerSpec, principal: str, level: str | None) -> Session:
         if level is None:
             return self._sessions.anonymous(server, principal, LATEST_LEGACY)
@@ -263,56 +250,12 @@ class ToLegacy:
         key = (server.name, principal, level)
         session = self._levelled.get(key)
         if session is None or self._sessions.named(session.id) is not session:
-            session = self._levelled[key] = self._sessions.open_unlisted(
-                server, principal, LATEST_LEGACY, None
-            )
+            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, None)
             session.level, session.has_level = level, True
+            self._levelled[key] = session
+            self._pool.shared(server).join(session)
         session.seen = self._sessions.now
         return session
-
-    def _lane(
-        self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
-    ) -> Lane:
-        key = (server.name, principal, peer, bytes(jsonrpc.raw(offered)))
-        lanes = [lane for lane in self._lanes.get(key, []) if self._is_open(lane)]
-        self._lanes[key] = lanes
-        free = [lane for lane in lanes if not lane.is_closed]
-        if not free and len(lanes) >= LANES_LIMIT:
-            self._displace(lanes)
-            free = [lane for lane in lanes if not lane.is_closed]
-        if free or (lanes and keeps_state(server)):
-            lane = min(free or lanes, key=lambda each: (each.current is not None, len(each.queue)))
-        else:
-            lane = self._new_lane(server, principal, peer, offered, meta)
-            lanes.append(lane)
-        lane.session.seen = self._sessions.now
-        return lane
-
-    def _displace(self, lanes: list[Lane]) -> None:
-        # Who has not come back for longest will hardly come any more.
-        parked = [lane.current for lane in lanes if lane.current is not None and lane.current.client is None]
-        if parked:
-            self._give_up(max(parked, key=lambda each: each.ticks), "others need its place")
-
-    def _is_open(self, lane: Lane) -> bool:
-        return self._sessions.named(lane.session.id) is lane.session
-
-    def _new_lane(
-        self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
-    ) -> Lane:
-        params = {
-            "protocolVersion": jsonrpc.raw(LATEST_LEGACY),
-            "capabilities": jsonrpc.raw(offered),
-            "clientInfo": meta.get(modern.INFO_KEY) or jsonrpc.raw({"name": "mcpgateway", "version": "0"}),
-        }
-        session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
-        session.is_apart = True
-        if peer:
-            session.owner = peer
-            self.claim(session, peer, 0)
-        slot = self._pool.slot_for(session)
-        aside = Session(b"", server, principal, LATEST_LEGACY, slot=slot)
-        return Lane(session, aside)
 
     # Across
 
@@ -320,86 +263,127 @@ class ToLegacy:
         self,
         client: Call,
         message: Message,
-        slot: Slot,
+        key: tuple[str, str, str, bytes],
         session: Session,
-        lane: Lane | None,
+        group: Group | None,
+        *,
+        is_alone: bool,
     ) -> None:
-        key = (session.principal, session.server.name, client.method, digest_of(message.params or {}))
         call = Call(session, client.method, client.id, client.token, None)
         call.level = client.level
-        crossing = Crossing(self, client, call, message, slot, key, lane)
+        crossing = Crossing(self, client, call, message, key)
         call.sink = crossing
-        self._crossings[client] = crossing
-        if lane is not None and lane.current is not None:
-            if len(lane.queue) >= QUEUE_LIMIT:
-                del self._crossings[client]
-                raise Overloaded(f"{QUEUE_LIMIT} calls wait for {session.server.name} already")
-            lane.queue.append(crossing)
+        if group is None or not is_alone:
+            if group is not None:
+                self._set_level(group.lanes[0], call.level)
+            self._crossings[client] = crossing
+            self._send(crossing)
             return
-        self._send(crossing)
+        if len(group.queue) >= QUEUE_LIMIT:
+            raise Overloaded(f"{QUEUE_LIMIT} calls wait for {group.server.name} already")
+        crossing.group = group
+        self._crossings[client] = crossing
+        group.queue.append(crossing)
+        self._advance(group)
+
+    def _advance(self, group: Group) -> None:
+        # A call that fails at once, because its server cannot be started, lets the next go from here, not from its own
+        # stack.
+        if group.is_advancing:
+            return
+        group.is_advancing = True
+        try:
+            while group.queue and (lane := self._lane(group)) is not None:
+                crossing = group.queue.popleft()
+                crossing.lane, lane.current = lane, crossing
+                crossing.call.session = lane.session
+                self._set_level(lane, crossing.call.level)
+                self._send(crossing)
+        finally:
+            group.is_advancing = False
+
+    def _lane(self, group: Group) -> Lane | None:
+        try:
+            return self._lanes.free(group) if self._is_open else None
+        except Overloaded as why:
+            if not group.lanes:
+                self._refuse_queue(group, why)
+            return None
+
+    def _refuse_queue(self, group: Group, why: GatewayError) -> None:
+        waiting = list(group.queue)
+        group.queue.clear()
+        for crossing in waiting:
+            if crossing.client is not None:
+                self._deliver(crossing, crossing.client, why)
+
+    def _set_level(self, lane: Lane, level: str | None) -> None:
+        session = lane.session
+        if level is not None and (level != session.level or not session.has_level):
+            session.level, session.has_level = level, True
+            lane.slot.tune()
 
     def _send(self, crossing: Crossing) -> None:
-        lane = crossing.lane
-        if lane is not None:
-            lane.current = crossing
-            session = lane.session
-            if crossing.call.level is not None and crossing.call.level != session.level:
-                session.level, session.has_level = crossing.call.level, True
-                crossing.slot.tune()
+        crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
         crossing.slot.submit(crossing.call, _translated(crossing.message))
 
     def ended(self, crossing: Crossing, outcome: Envelope | GatewayError) -> None:
         """The server has answered, or will not."""
-        self._leave(crossing)
+        if crossing.group is not None and isinstance(outcome, LaunchFailed | HandshakeFailed):
+            self._refuse_queue(crossing.group, outcome)  # each would only start it again, one after the other
+        self._leave(crossing, is_done=not isinstance(outcome, BackendTimeout))
         if crossing.client is None:
             crossing.held = outcome  # until its client comes back
         else:
             self._deliver(crossing, crossing.client, outcome)
 
-    def _leave(self, crossing: Crossing) -> None:
-        lane = crossing.lane
-        if lane is not None and lane.current is crossing:
-            lane.current = None
-            if lane.queue and self._is_open(lane):
-                self._send(lane.queue.popleft())
-            while lane.queue and not self._is_open(lane):
-                late = lane.queue.popleft()
-                self.ended(late, ShuttingDown(f"{late.slot.server.name} is being stopped"))
+    def _leave(self, crossing: Crossing, *, is_done: bool) -> None:
+        lane, group = crossing.lane, crossing.group
+        if lane is None or group is None or lane.current is not crossing:
+            return
+        lane.current = None
+        if not is_done:
+            self._lanes.retire(lane, group)
+        self._advance(group)
 
     def _deliver(self, crossing: Crossing, client: Call, outcome: Envelope | GatewayError) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
+        self._let_questions_go(crossing)
         if isinstance(outcome, GatewayError):
             client.sink.failed(client, outcome)
             return
         reply = outcome
         if "error" in reply:
             elicitations = translate.elicitations_of(reply["error"])
-            if elicitations is not None:
+            if elicitations is not None and client.method in ASKING:
                 self._sent_elsewhere(crossing, client, elicitations)
                 return
             reply = reply | {"error": translate.modern_error(reply["error"])}
         else:
-            info = (crossing.slot.hello or {}).get("serverInfo")
+            hello = crossing.slot.hello if crossing.slot is not None else None
+            info = (hello or {}).get("serverInfo")
             reply = reply | {"result": translate.modern_result(client.method, reply["result"], info)}
         client.sink.answered(client, reply)
 
     def _sent_elsewhere(self, crossing: Crossing, client: Call, elicitations: list[dict[str, Any]]) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
-        offered = translate.client_capabilities_for_legacy(crossing.message.meta or {}).get("elicitation")
-        if not isinstance(offered, dict) or "url" not in offered or not self._has_room(crossing):
+        offered = self._offered(crossing.message).get("elicitation")
+        if not isinstance(offered, dict) or "url" not in offered:
             why = GatewayError("the server wants its user to open a page, and the client cannot show one")
             client.sink.failed(client, why)
-            return
-        crossing.held = None
-        crossing.asked = {
-            -nth: {
-                "method": jsonrpc.raw("elicitation/create"),
-                "params": jsonrpc.raw({"mode": "url", "message": "", **each}),
+        elif not self._has_room(crossing):
+            client.sink.failed(client, Overloaded("too many calls wait for answers of their users already"))
+        else:
+            crossing.held = None
+            crossing.asked = {
+                -nth: {
+                    "method": jsonrpc.raw("elicitation/create"),
+                    "params": jsonrpc.raw({"mode": "url", "message": "", **each}),
+                }
+                for nth, each in enumerate(elicitations, 1)
             }
-            for nth, each in enumerate(elicitations, 1)
-        }
-        self._park(crossing, client)
+            self._park(crossing, client)
 
     # Parking
 
@@ -407,15 +391,24 @@ class ToLegacy:
         of_principal = sum(each.key[0] == crossing.key[0] for each in self._parked.values())
         return len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
 
-    def asked(self, crossing: Crossing, question: Envelope) -> bool:
+    def asked(self, crossing: Crossing, method: str, question: Envelope) -> bool:
         """The server asks something; true when its client is, or will be, asked."""
-        client = crossing.client
+        client, lane = crossing.client, crossing.lane
         number = jsonrpc.integer(question["id"])
-        if crossing.lane is None or number is None or (client is not None and not self._has_room(crossing)):
+        if (
+            lane is None
+            or lane.current is not crossing
+            or number is None
+            or method not in translate.QUESTIONS
+        ):
+            return False
+        if client is not None and not (self._is_open and self._has_room(crossing)):
             return False
         crossing.asked[number] = {key: question[key] for key in ("method", "params") if key in question}
         if client is not None:
             self._park(crossing, client)
+            if crossing.group is not None:
+                self._advance(crossing.group)
         return True
 
     def _park(self, crossing: Crossing, client: Call) -> None:
@@ -433,50 +426,60 @@ class ToLegacy:
         }
         client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
 
-    def _resume(self, client: Call, message: Message, server: ServerSpec, principal: str) -> None:
+    def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
         params = message.params or {}
-        key = (principal, server.name, client.method, digest_of(params))
+        key = (asker.principal, asker.server.name, client.method, digest_of(params))
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
         handle = self._states.open(state, int(self._seconds()), *key)
-        crossing = self._parked.pop(handle, None) if handle is not None else None
+        crossing = self._parked.get(handle) if handle is not None else None
         if crossing is None:
             raise InvalidParams(
                 "Invalid params: requestState is not known: it was used, has expired, or belongs to another request"
             )
-        answers = peek.members(params, "inputResponses")
-        if any(bytes(each)[:1] != b"{" for each in answers.values()):
-            self._parked[crossing.handle] = crossing
-            raise InvalidParams("Invalid params: each of inputResponses must be an object")
-        self._go_on(crossing, client, message, answers)
-
-    def _go_on(self, crossing: Crossing, client: Call, message: Message, answers: Envelope) -> None:
+        answers = _answers(params)
+        del self._parked[crossing.handle]
         if any(number < 0 for number in crossing.asked):
-            self._opened(crossing, client, message, answers)
-            return
+            self._opened(crossing, client, message, answers, asker, peer)
+        else:
+            self._go_on(crossing, client, answers)
+
+    def _go_on(self, crossing: Crossing, client: Call, answers: Envelope) -> None:
         crossing.client = client
         crossing.call.token = client.token if crossing.call.token is not None else None
+        crossing.call.level = client.level
         self._crossings[client] = crossing
-        lane = cast("Lane", crossing.lane)
+        if crossing.lane is not None:
+            self._set_level(crossing.lane, client.level)
+            self._pass_on(crossing, crossing.lane, answers)
+        if crossing.client is not client:
+            return
+        if crossing.held is not None:
+            self._deliver(crossing, client, crossing.held)
+        elif crossing.asked:
+            self._park(crossing, client)  # what it has not answered, or was asked meanwhile
+
+    def _pass_on(self, crossing: Crossing, lane: Lane, answers: Envelope) -> None:
         for number in list(crossing.asked):
             result = answers.get(f"q{number}")
             if result is not None:
                 del crossing.asked[number]
                 envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
                 self._questions.answered(lane.session, Message(Kind.RESPONSE, envelope, id=b"%d" % number))
-        if crossing.held is not None:
-            self._deliver(crossing, client, crossing.held)
-        elif crossing.client is not None and crossing.asked:
-            self._park(crossing, client)  # what it has not answered, or was asked meanwhile
 
-    def _opened(self, crossing: Crossing, client: Call, message: Message, answers: Envelope) -> None:
+    def _opened(
+        self, crossing: Crossing, client: Call, message: Message, answers: Envelope, asker: Asker, peer: int
+    ) -> None:
         # The client has been where the server sent it, and now asks again.
-        said = [
-            peek.text({"answer": peek.members(answers, f"q{number}").get("action", jsonrpc.NULL)}, "answer")
-            for number in crossing.asked
-        ]
-        if any(each != "accept" for each in said):
+        said = {number: peek.members(answers, f"q{number}") for number in crossing.asked}
+        if any(action and peek.text(action, "action") != "accept" for action in said.values()):
             raise UserDeclined("the user did not go where the server wanted them to")
-        self._cross(client, message, crossing.slot, crossing.call.session, crossing.lane)
+        crossing.asked = {number: each for number, each in crossing.asked.items() if not said[number]}
+        if crossing.asked:
+            self._park(crossing, client)
+        else:
+            self._enter(client, message, asker, peer)
+
+    # The end
 
     def cancel(self, client: Call) -> bool:
         """Take a client's request back; false when it did not come this way."""
@@ -490,48 +493,73 @@ class ToLegacy:
 
     def _drop(self, crossing: Crossing, why: str) -> None:
         crossing.client, crossing.held = None, None
-        lane = crossing.lane
-        if lane is not None and crossing in lane.queue:
-            lane.queue.remove(crossing)
+        group = crossing.group
+        if group is not None and crossing in group.queue:
+            group.queue.remove(crossing)
             return
-        crossing.slot.cancel(crossing.call, why)
-        if lane is not None:
-            if crossing.asked:
-                self._questions.session_ended(lane.session)
-            self._leave(crossing)
+        is_sent = bool(crossing.call.number)
+        was_under_way = crossing.slot is not None and crossing.slot.cancel(crossing.call, why)
+        self._let_questions_go(crossing)
+        self._leave(crossing, is_done=not (is_sent and was_under_way))
+
+    def _let_questions_go(self, crossing: Crossing) -> None:
+        asked, crossing.asked = crossing.asked, {}
+        if crossing.lane is not None:
+            for number in asked:
+                self._questions.give_up(crossing.lane.session, number)
 
     def tick(self) -> None:
         """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
-        for key, lanes in list(self._lanes.items()):
-            idle = [lane for lane in lanes if lane.current is None and not lane.aside_calls()]
-            for lane in idle[1:]:
-                if self._sessions.now - lane.session.seen > SPARE_TICKS:
-                    lanes.remove(lane)
-                    self._end(lane.session, "there is another child for the same clients")
-            if not lanes:
-                del self._lanes[key]
         for crossing in list(self._parked.values()):
             crossing.ticks += 1
+            crossing.call.age = 0  # its server waits for its client, not the other way round
             if crossing.ticks > PARKED_TICKS:
                 self._give_up(crossing, "its client did not come back")
+        for group in self._lanes:
+            self._make_way(group)
+        self._lanes.tick()
+
+    def _make_way(self, group: Group) -> None:
+        # Who has not come back for longest will hardly come any more.
+        self._advance(group)
+        parked = [
+            each
+            for each in self._parked.values()
+            if each.group is group and each.lane is not None and each.lane.current is each
+        ]
+        oldest = max(parked, key=lambda each: each.ticks, default=None)
+        if group.queue and oldest is not None and oldest.ticks > PATIENCE_TICKS:
+            self._give_up(oldest, "others need its place")
 
     def _give_up(self, crossing: Crossing, why: str) -> None:
         self._parked.pop(crossing.handle, None)
         self._drop(crossing, why)
 
     def close(self) -> None:
-        """End whatever stands open, in order."""
+        """End whatever stands open, in order; nobody can come back for what is parked."""
+        self._is_open = False
         self._ears.close()
+        for group in self._lanes:
+            self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
+        for crossing in list(self._parked.values()):
+            self._give_up(crossing, "the gateway is stopping")
+
+
+def _answers(params: Envelope) -> Envelope:
+    said = params.get("inputResponses", jsonrpc.NULL)
+    if bytes(said) == b"null":
+        return {}
+    answers = peek.members(params, "inputResponses")
+    if bytes(said)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
+        raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")
+    return answers
 
 
 def _translated(message: Message) -> Message:
     params = translate.legacy_params(message.params)
     envelope = {key: value for key, value in message.envelope.items() if key != "params"}
     if params is not None:
+        params.pop("task", None)  # in the other era that would begin a task, which means nothing in this one
         envelope["params"] = jsonrpc.raw(params)
     meta = peek.members(params, "_meta") if params is not None and "_meta" in params else None
     return Message(message.kind, envelope, message.method, message.id, params, meta)
-
-
-def _unclaimed(session: Session, pid: int, inode: int) -> None:
-    """Nobody watches over owners."""
