@@ -45,7 +45,13 @@ class Row:
         ratios = sorted(mine / other for mine, other in zip(self.mine, self.theirs, strict=True) if other)
         quarter = len(ratios) // 4
         middle = f"{number(ratios[quarter])} to {number(ratios[-1 - quarter])}" if ratios else "-"
-        return (self.what, number(median(self.mine)), number(median(self.theirs)), number(median(ratios)), middle)
+        return (
+            self.what,
+            number(median(self.mine)),
+            number(median(self.theirs)),
+            number(median(ratios)),
+            middle,
+        )
 
 
 @define

@@ -21,6 +21,10 @@ ENVELOPE: dict[str, Any] = {
 }
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+LISTEN = (
+    b'{"jsonrpc":"2.0","id":%d,"method":"subscriptions/listen",'
+    b'"params":{"notifications":{"toolsListChanged":true}}}'
+)
 
 
 @frozen
@@ -84,7 +88,9 @@ def post(url: SplitResult, body: bytes, session: Session | None = None) -> bytes
 
 
 def listen(url: SplitResult, session: Session) -> bytes:
-    """A whole HTTP request for a session's standing stream."""
+    """A whole HTTP request for a session's standing stream, or for what stands in its place without sessions."""
+    if session.is_modern:
+        return post(url, LISTEN % session.number, session)
     lines = [
         f"GET {url.path or '/'} HTTP/1.1",
         f"Host: {url.hostname}:{url.port}",
