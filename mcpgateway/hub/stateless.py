@@ -13,6 +13,7 @@ server that speaks only the other era is reached through `mcpgateway.hub.to_lega
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from attrs import define
@@ -21,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BadReply,
     GatewayError,
@@ -51,6 +53,8 @@ from mcpgateway.wire.translate import CACHEABLE
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 SWITCHERS_LIMIT = 1000
+_MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
+_ANNOTATION = mirrored.ANNOTATION.encode()
 
 
 @define(eq=False)
@@ -65,8 +69,11 @@ class _Keeper(Between):
         """The server's own response."""
         if "result" in reply:
             result = reply["result"]
-            self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
-            if call.method == "tools/list" and mirrored.ANNOTATION.encode() in bytes(result):
+            text = bytes(result)
+            # Most must not be kept; so much is seen without decoding a long list for it.
+            if _MAY_BE_KEPT.search(text):
+                self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
+            if call.method == "tools/list" and _ANNOTATION in text:
                 mirrors.learn_from(self.slot, result)
         self.sink.answered(call, reply)
 
@@ -98,6 +105,7 @@ class Stateless:
         self._cache = cache
         self._to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
+        self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
         self._of_peers: dict[tuple[str, str, int], Session] = {}
         self._sent_back: dict[
             tuple[str, bytes], None
@@ -160,7 +168,7 @@ class Stateless:
 
     def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
-        if keeps_state(asker.server):
+        if self._keeps_state(asker.server):
             found = asker.pid or self._neighbours.process(asker.caller)
             if found is None:
                 self._later(self._neighbours.look_for(asker.caller), call, message, asker)
@@ -176,6 +184,13 @@ class Stateless:
             self._to_legacy.submit(call, message, asker, peer)
         else:
             self._native(call, message, asker, self._session(asker, peer))
+
+    def _keeps_state(self, server: ServerSpec) -> bool:
+        # Asked with every request, and found out by going through many names.
+        known = self._stateful.get(server.name)
+        if known is None or known[0] is not server:
+            known = self._stateful[server.name] = (server, keeps_state(server))
+        return known[1]
 
     def _session(self, asker: Asker, peer: int) -> Session:
         server, principal = asker.server, asker.principal
