@@ -261,7 +261,7 @@ class Starter:
             process = subprocess.Popen(
                 command.argv,
                 cwd=place.home,
-                env=_environment(place.home),
+                env=environment(place.home),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -283,7 +283,8 @@ class Starter:
             self._running.pop().stop()
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """What a program is told of where it runs."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
