@@ -34,7 +34,7 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure mcpgateway beside others."
     )
-    parser.add_argument("--quick", action="store_true", help="about 90 seconds, coarser figures")
+    parser.add_argument("--quick", action="store_true", help="about 4 minutes, coarser figures")
     parser.add_argument("--only", default="", help=f"some of {', '.join(each.name for each in PROGRAMS)}")
     parser.add_argument("--out", type=Path, default=CACHE / "results", help="where the report goes")
     parser.add_argument(

@@ -10,13 +10,14 @@ from functools import partial
 from attrs import evolve, frozen
 
 from tests.bench.driver import Load, clients, drive, open_sessions, open_streams
-from tests.bench.loads import BIG, ECHO, LIST, Scenario
+from tests.bench.loads import BIG, ECHO, LIST, Loader, Scenario
 from tests.bench.phases import SESSIONS, SETTLE_S, WARM_UP, Bench
 from tests.bench.results import Listening
 from tests.bench.subjects import BOTH_ERAS, Running
 
 LISTENERS = 1000
 IDLE_S = 5.0
+SECONDS = 1.0  # many short turns: what disturbs one disturbs its neighbour too
 
 
 @frozen
@@ -49,6 +50,7 @@ LOADS = (*ECHO, LIST, BIG)
 
 def measure_eras(bench: Bench) -> None:
     """Load each road in turn, verify the answers of all, then let a thousand clients listen."""
+    loader = evolve(bench.loader, seconds=SECONDS)
     running = bench.starter.start(BOTH_ERAS)
     try:
         running.wait_until_listening()
@@ -61,7 +63,7 @@ def measure_eras(bench: Bench) -> None:
                     if road.name in begun:
                         bench.try_to(
                             f"{road.name}, {scenario.name}",
-                            partial(_load_once, bench, begun[road.name], road, scenario),
+                            partial(_load_once, bench, loader, begun[road.name], road, scenario),
                         )
         for road in (NATIVE, TO_LEGACY, TO_MODERN):
             if road.name in begun:
@@ -80,8 +82,8 @@ def _begin(begun: dict[str, Running], road: Road, running: Running) -> None:
     begun[road.name] = road.begin(running)
 
 
-def _load_once(bench: Bench, running: Running, road: Road, scenario: Scenario) -> None:
-    sample = bench.loader.measure(running, scenario)
+def _load_once(bench: Bench, loader: Loader, running: Running, road: Road, scenario: Scenario) -> None:
+    sample = loader.measure(running, scenario)
     bench.results.add(scenario.name, road.name, sample)
     bench.say(
         f"{scenario.name} {road.name}: {sample.cpu_us:.0f} us, {sample.rate:.0f}/s, {sample.faults} faults"
