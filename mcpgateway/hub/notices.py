@@ -259,7 +259,6 @@ class Notices:
         self._questions.backend_ended(slot)
         if self.modern is not None and slot.era is Era.MODERN:
             self.modern.lost(slot)
-        mirrors.forget(slot)
         slot.tasks.child_ended()
         slot.elicitations.clear()
 

@@ -13,6 +13,7 @@ server that speaks only the other era is reached through `mcpgateway.hub.to_lega
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from attrs import define
@@ -20,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BadReply,
     GatewayError,
@@ -50,6 +52,7 @@ from mcpgateway.wire.translate import CACHEABLE
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 SWITCHERS_LIMIT = 1000
+_MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
 @define(eq=False)
@@ -67,7 +70,8 @@ class _Keeper(Between):
             if call.method == modern.DISCOVER:
                 reply["result"] = modern.served_only(reply["result"])
             result = reply["result"]
-            if self.changes == self.slot.changes:  # else it may be from before the change
+            # Most must not be kept, which is seen without decoding a long list; nor what may be from before a change.
+            if self.changes == self.slot.changes and _MAY_BE_KEPT.search(bytes(result)):
                 self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
             if call.method == "tools/list":
                 mirrors.learn_from(self.slot, result)
@@ -101,6 +105,7 @@ class Stateless:
         self._cache = cache
         self._to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
+        self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
         self._of_peers: dict[tuple[str, str, int], Session] = {}
         # Clients that were told to fall back, and may not be able to.
         self._sent_back: dict[tuple[str, str, bytes], None] = {}
@@ -164,7 +169,7 @@ class Stateless:
 
     def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
-        if keeps_state(asker.server):
+        if self._keeps_state(asker.server):
             found = asker.pid or self._neighbours.process(asker.caller)
             if found is None:
                 self._later(self._neighbours.look_for(asker.caller), call, message, asker)
@@ -180,6 +185,13 @@ class Stateless:
             self._to_legacy.submit(call, message, asker, peer)
         else:
             self._native(call, message, asker, self._session(asker, peer))
+
+    def _keeps_state(self, server: ServerSpec) -> bool:
+        # Asked with every request, and found out by going through many names.
+        known = self._stateful.get(server.name)
+        if known is None or known[0] is not server:
+            known = self._stateful[server.name] = (server, keeps_state(server))
+        return known[1]
 
     def _session(self, asker: Asker, peer: int) -> Session:
         server, principal = asker.server, asker.principal

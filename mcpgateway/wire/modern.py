@@ -21,7 +21,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.wire import jsonrpc, legacy, mirrored, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope, Message
-from mcpgateway.wire.revisions import LATEST_MODERN, MODERN, is_later
+from mcpgateway.wire.revisions import LATEST_MODERN, MODERN, is_later, is_legacy
 
 PREFIX = "io.modelcontextprotocol/"
 CAPABILITIES_KEY = PREFIX + "clientCapabilities"
@@ -60,8 +60,10 @@ def is_modern(message: Message, header: bytes | None) -> bool:
     """
     if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
         return True
+    if header is None or is_legacy(header):
+        return False
     # Whoever says "initialize" without an envelope has not heard of the other era.
-    return header is not None and message.method != "initialize" and is_later(header)
+    return message.method != "initialize" and is_later(header)
 
 
 def check_envelope(message: Message) -> None:
@@ -146,7 +148,7 @@ def check_tasks(meta: Envelope | None) -> None:
 
 def level(meta: Envelope | None) -> str | None:
     """The log level from which on the client of a request wants to hear messages; None if it wants none."""
-    return peek.text(meta, LEVEL_KEY)
+    return peek.text(meta, LEVEL_KEY) if meta is not None and LEVEL_KEY in meta else None
 
 
 def own_meta(version: str, capabilities: Any = None) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import attrs
 
+from tests.bench.eras import measure_eras
 from tests.bench.loads import Loader
 from tests.bench.phases import Bench, Plan
 from tests.bench.picture import picture
 from tests.bench.report import document
 from tests.bench.results import Results
-from tests.bench.subjects import PROGRAMS, Program, Starter
+from tests.bench.shims import measure_shims
+from tests.bench.subjects import OURS, PROGRAMS, Program, Starter
 from tests.bench.tools import CACHE, ROOT, MissingTool, Tools, prepare
 
 FULL_LIMIT_S, QUICK_LIMIT_S = 360.0, 75.0  # for the loads; what follows them has its own bounds
@@ -32,7 +34,7 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description="Measure mcpgateway beside others."
     )
-    parser.add_argument("--quick", action="store_true", help="about 90 seconds, coarser figures")
+    parser.add_argument("--quick", action="store_true", help="about 4 minutes, coarser figures")
     parser.add_argument("--only", default="", help=f"some of {', '.join(each.name for each in PROGRAMS)}")
     parser.add_argument("--out", type=Path, default=CACHE / "results", help="where the report goes")
     parser.add_argument(
@@ -97,8 +99,10 @@ def measure(
     bench.measure_loads()
     bench.measure_collisions()
     bench.stop_loaded()
-    if any(each.name == "mcpgateway" for each in programs):
+    if OURS in programs:
         bench.measure_growth()
+        measure_eras(bench)
+        measure_shims(bench)
 
 
 def planned(*, quick: bool) -> Plan:

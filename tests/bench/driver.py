@@ -25,7 +25,7 @@ import attrs
 from attrs import define, field, frozen
 
 from tests.bench.http1 import Answer, AnswerReader, BadAnswer, messages
-from tests.bench.mcp import INITIALIZED, Session, call, initialize, listen, opened, post
+from tests.bench.mcp import INITIALIZED, MODERN, Session, call, initialize, listen, opened, post
 
 OPERATIONS = ("echo", "sleep", "progress", "big", "list")
 IDS = ("collide", "mixed", "unique")
@@ -40,6 +40,7 @@ SCANNED_FROM = 20_000  # larger texts are counted, not parsed: the client must n
 class Load:
     """What to send.
 
+    :ivar is_modern: ask as a client of 2026-07-28, which has no sessions; each of them is a client then.
     :ivar calls: stop after so many calls, however much time is left.
     :ivar ids: ``collide``: every session counts from 1; ``mixed``: as that, every other session with strings, so that
         ``1`` meets ``"1"``; ``unique``: no two calls have the same id.
@@ -57,6 +58,7 @@ class Load:
     sleep_ms: int = 20
     notices: int = 2
     timeout_s: float = 10.0
+    is_modern: bool = False
 
 
 @define
@@ -130,7 +132,7 @@ def question(load: Load, session: Session, count: int) -> Question:
     return Question(call(number, "progress", arguments, number), number, text, 0, number, load.notices)
 
 
-def fault(asked: Question, answer: Answer) -> str:
+def fault(asked: Question, answer: Answer, *, is_modern: bool = False) -> str:
     """What is wrong with an answer; empty when nothing is."""
     if asked.size > SCANNED_FROM:
         return _fault_in_big(asked, answer.body)
@@ -139,6 +141,8 @@ def fault(asked: Question, answer: Answer) -> str:
         replies = [message for message in found if "method" not in message]
         if len(replies) != 1:
             return f"{len(replies)} replies to {asked.id!r}: {answer.body[:120]!r}"
+        if is_modern != ("resultType" in replies[0]["result"]):
+            return f"in the words of the other era: {answer.body[:120]!r}"
         return _fault_in_reply(asked, replies[0]) or _fault_in_notices(asked, found)
     except (KeyError, IndexError, ValueError, TypeError) as why:
         return f"unreadable ({why!r}): {answer.body[:160]!r}"
@@ -242,6 +246,11 @@ class Connection(asyncio.Protocol):
             self._transport = None
 
 
+def clients(url: str, count: int) -> list[Session]:
+    """So many clients of 2026-07-28, which need not open anything."""
+    return [Session(number, url, version=MODERN) for number in range(count)]
+
+
 async def open_sessions(url: str, count: int, first: int = 0, timeout_s: float = 30.0) -> list[Session]:
     """Initialise ``count`` sessions, a few at a time."""
     target = urlsplit(url)
@@ -264,7 +273,7 @@ async def open_sessions(url: str, count: int, first: int = 0, timeout_s: float =
 
 
 def open_streams(sessions: Sequence[Session], timeout_s: float = 30.0) -> list[socket.socket]:
-    """Listen for each session by GET, on a connection of its own, which is the caller's to close.
+    """Listen for each session or client, on a connection of its own, which is the caller's to close.
 
     :raise BadAnswer: one of them is not answered as a stream.
     """
@@ -329,7 +338,7 @@ class _Run:
             tally.complain(f"HTTP {answer.status}: {answer.body[:200]!r}")
             return
         tally.latencies.append(took)
-        what = fault(asked, answer)
+        what = fault(asked, answer, is_modern=session.is_modern)
         if what:
             tally.wrong += 1
             tally.complain(what)
@@ -340,7 +349,13 @@ class _Run:
 
 async def drive_async(load: Load, sessions: Sequence[Session] = ()) -> Tally:
     """Run a load in the running asyncio loop; sessions that are open already may be given."""
-    run = _Run(load, sessions or await open_sessions(load.url, load.sessions))
+    if not sessions:
+        sessions = (
+            clients(load.url, load.sessions)
+            if load.is_modern
+            else await open_sessions(load.url, load.sessions)
+        )
+    run = _Run(load, sessions)
     began = time.perf_counter()
     run.ends = began + load.seconds
     await asyncio.gather(*(run.work(worker) for worker in range(load.connections)))
@@ -359,6 +374,7 @@ def parsed(argv: Sequence[str] | None = None) -> Load:
     parser.add_argument("url")
     parser.add_argument("--operation", choices=OPERATIONS, default="echo")
     parser.add_argument("--ids", choices=IDS, default="collide")
+    parser.add_argument("--modern", dest="is_modern", action="store_true", help="ask as 2026-07-28 has it")
     defaults = {each.name: each.default for each in attrs.fields(Load)}
     for name in ("sessions", "connections", "calls", "size", "sleep_ms", "notices"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=defaults[name])

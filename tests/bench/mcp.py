@@ -11,25 +11,40 @@ from attrs import define, field, frozen
 
 from tests.bench.http1 import Answer, AnswerReader, BadAnswer, messages
 
-REVISION = "2025-06-18"
+REVISION, MODERN = "2025-06-18", "2026-07-28"
+PREFIX = "io.modelcontextprotocol/"
+CLIENT = {"name": "bench", "version": "1"}
+ENVELOPE: dict[str, Any] = {
+    PREFIX + "protocolVersion": MODERN,
+    PREFIX + "clientInfo": CLIENT,
+    PREFIX + "clientCapabilities": {},
+}
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 LIST = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}'
+LISTEN = (
+    b'{"jsonrpc":"2.0","id":%d,"method":"subscriptions/listen",'
+    b'"params":{"notifications":{"toolsListChanged":true}}}'
+)
 
 
 @frozen
 class Session:
-    """An initialised MCP session; a server without sessions gives no id."""
+    """An initialised MCP session; a server without sessions gives no id, nor has a client of `MODERN` any."""
 
     number: int
     url: str
     id: str = ""
     version: str = REVISION
 
+    @property
+    def is_modern(self) -> bool:
+        """Whether each of its requests has an envelope, and headers that say it again."""
+        return self.version >= MODERN
+
 
 def initialize(number: int = 0) -> bytes:
     """The body of an ``initialize`` request."""
-    client = {"name": "bench", "version": "1"}
-    params = {"protocolVersion": REVISION, "capabilities": {}, "clientInfo": client}
+    params = {"protocolVersion": REVISION, "capabilities": {}, "clientInfo": CLIENT}
     return json.dumps({"jsonrpc": "2.0", "id": number, "method": "initialize", "params": params}).encode()
 
 
@@ -41,14 +56,29 @@ def call(number: int | str, tool: str, arguments: dict[str, Any], token: int | s
     return json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}).encode()
 
 
+def enveloped(body: bytes) -> tuple[bytes, list[str]]:
+    """A request as a client of `MODERN` sends it, and the headers that say a part of it again."""
+    request = json.loads(body)
+    params = request.setdefault("params", {})
+    params["_meta"] = {**ENVELOPE, **params.get("_meta", {})}
+    mirrors = [f"Mcp-Method: {request['method']}"]
+    if "name" in params:
+        mirrors.append(f"Mcp-Name: {params['name']}")
+    return json.dumps(request).encode(), mirrors
+
+
 def post(url: SplitResult, body: bytes, session: Session | None = None) -> bytes:
     """A whole HTTP request."""
+    mirrors: list[str] = []
+    if session is not None and session.is_modern:
+        body, mirrors = enveloped(body)
     lines = [
         f"POST {url.path or '/'} HTTP/1.1",
         f"Host: {url.hostname}:{url.port}",
         "Content-Type: application/json",
         "Accept: application/json, text/event-stream",
         f"Content-Length: {len(body)}",
+        *mirrors,
     ]
     if session is not None and session.id:
         lines.append(f"Mcp-Session-Id: {session.id}")
@@ -58,7 +88,9 @@ def post(url: SplitResult, body: bytes, session: Session | None = None) -> bytes
 
 
 def listen(url: SplitResult, session: Session) -> bytes:
-    """A whole HTTP request for a session's standing stream."""
+    """A whole HTTP request for a session's standing stream, or for what stands in its place without sessions."""
+    if session.is_modern:
+        return post(url, LISTEN % session.number, session)
     lines = [
         f"GET {url.path or '/'} HTTP/1.1",
         f"Host: {url.hostname}:{url.port}",

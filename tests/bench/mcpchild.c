@@ -1,7 +1,7 @@
 /* A very fast stdio MCP server, so that what is measured is the gateway in front of it.
  *
  *   cc -O2 -Wall -o mcpchild mcpchild.c
- *   mcpchild [--tools N] [--schema BYTES] [--name NAME]
+ *   mcpchild [--tools N] [--schema BYTES] [--name NAME] [--ttl MS]
  *
  * tools/list answers N tools of about BYTES bytes each.  tools/call knows
  *   echo     {"text": s}             s, byte for byte: the raw JSON string is copied through
@@ -10,8 +10,9 @@
  *   notify   {"text": s, "n": k}     k log messages, then s
  *   progress {"text": s, "n": k}     k progress notices with the caller's token and s as message, then s
  *   stats    {}                      how many lines, calls, notices and handshakes came in
- * Any other tool echoes.  Ids and tokens are given back as the raw JSON text they came in.
- * Everything readable is read at once and answered in one write. */
+ * Any other tool echoes.  A request with an envelope in params._meta is answered as MCP 2026-07-28 has it: its list may
+ * be kept for MS milliseconds by whoever likes, and what listens is told what it hears of, then nothing.  Ids and tokens are
+ * given back as the raw JSON text they came in.  Everything readable is read at once and answered in one write. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +165,8 @@ static Late pop_late(void) {
 
 /* ---- the server ---- */
 
-static int tools = 10, schema = 120;
+static int tools = 10, schema = 120, ttl = 0;
+static int is_modern;   /* the request that is being answered */
 static const char *server_name = "mcpchild";
 static char *tool_list;
 static size_t tool_list_n;
@@ -173,7 +175,7 @@ static long lines, calls, notices, handshakes;
 static void write_tool_list(void) {
     static const char *known[] = {"echo", "sleep", "big", "notify", "progress", "stats"};
     const int known_n = (int)(sizeof known / sizeof *known);
-    put_word("{\"tools\":[");
+    put_word("\"tools\":[");
     for (int i = 0; i < tools; i++) {
         size_t start = out_n;
         char name[32];
@@ -187,7 +189,7 @@ static void write_tool_list(void) {
                        "\"enum\":[\"a\",\"b\"]}", k, k);
         put_word("}}}");
     }
-    put_word("]}");
+    put_word("]");
     tool_list_n = out_n;
     tool_list = malloc(out_n);
     if (!tool_list) _exit(9);
@@ -197,9 +199,14 @@ static void write_tool_list(void) {
 
 static void head(Text id) { put_word("{\"jsonrpc\":\"2.0\",\"id\":"); put_text(id); }
 
-static void answer_text(Text id, Text text) {
+static void result_head(Text id) {
     head(id);
-    put_word(",\"result\":{\"content\":[{\"type\":\"text\",\"text\":");
+    put_word(is_modern ? ",\"result\":{\"resultType\":\"complete\"," : ",\"result\":{");
+}
+
+static void answer_text(Text id, Text text) {
+    result_head(id);
+    put_word("\"content\":[{\"type\":\"text\",\"text\":");
     put_text(text);
     put_word("}]}}\n");
 }
@@ -215,8 +222,8 @@ static void answer_late(Text id, Text text, long ms) {
 }
 
 static void answer_big(Text id, long n) {
-    head(id);
-    put_word(",\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"");
+    result_head(id);
+    put_word("\"content\":[{\"type\":\"text\",\"text\":\"");
     reserve((size_t)n);
     memset(out + out_n, 'x', (size_t)n);
     out_n += (size_t)n;
@@ -269,19 +276,46 @@ static void initialize(Text id, Text params) {
     put_word("\",\"version\":\"1.0.0\"}}}\n");
 }
 
+/* ---- MCP 2026-07-28 ---- */
+
+static void end_kept(void) {
+    if (is_modern) put_format(",\"ttlMs\":%d,\"cacheScope\":\"public\"", ttl);
+    put_word("}}\n");
+}
+
+static void discover(Text id) {
+    result_head(id);
+    put_word("\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+             "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":{\"name\":\"");
+    put_word(server_name);
+    put_word("\",\"version\":\"1.0.0\"}}");
+    end_kept();
+}
+
+static void acknowledge(Text id, Text params) {
+    put_word("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"notifications\":");
+    Text wanted = member(params, "notifications");
+    put_text(wanted.p ? wanted : (Text){"{}", 2});
+    put_word(",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+    put_text(id);
+    put_word("}}}\n");
+}
+
 static void handle(Text line) {
     Text method = member(line, "method"), id = member(line, "id"), params = member(line, "params");
     lines++;
+    is_modern = member(member(params, "_meta"), "io.modelcontextprotocol/protocolVersion").p != NULL;
     if (!method.p) return;
     if (!id.p) { notices++; return; }
     if (is(method, "tools/call")) call_tool(id, params);
     else if (is(method, "initialize")) initialize(id, params);
     else if (is(method, "tools/list")) {
-        head(id);
-        put_word(",\"result\":");
+        result_head(id);
         put(tool_list, tool_list_n);
-        put_word("}\n");
-    } else if (is(method, "ping") || is(method, "logging/setLevel")) {
+        end_kept();
+    } else if (is(method, "server/discover") && is_modern) discover(id);
+    else if (is(method, "subscriptions/listen") && is_modern) acknowledge(id, params);
+    else if (is(method, "ping") || is(method, "logging/setLevel")) {
         head(id);
         put_word(",\"result\":{}}\n");
     } else {
@@ -320,6 +354,7 @@ static void read_options(int argc, char **argv) {
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--tools")) tools = atoi(argv[i + 1]);
         else if (!strcmp(argv[i], "--schema")) schema = atoi(argv[i + 1]);
+        else if (!strcmp(argv[i], "--ttl")) ttl = atoi(argv[i + 1]);
         else if (!strcmp(argv[i], "--name")) server_name = argv[i + 1];
     }
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from tests.bench.driver import Load, drive, open_sessions, open_streams
+from tests.bench.driver import Load, Tally, drive, open_sessions, open_streams
 from tests.bench.http1 import BadAnswer
 from tests.bench.loads import BIG, ECHO, LIST, Loader, NoLoad, Scenario, child_p50_ms
 from tests.bench.mcp import Client
@@ -193,7 +193,7 @@ class Bench:
 
     def _collide(self, program: Program) -> None:
         running = self._loaded[program.name]
-        found = Collision(0, 0, 0, 0, [])
+        tallies = []
         for operation, connections in (("echo", 16), ("sleep", 64)):
             load = Load(
                 running.url,
@@ -202,14 +202,20 @@ class Bench:
                 operation=operation,
                 timeout_s=ANSWER_LIMIT_S,
             )
-            tally = drive(load, asyncio.run(open_sessions(running.url, SESSIONS)))
+            tallies.append(drive(load, asyncio.run(open_sessions(running.url, SESSIONS))))
+        self.collided(program.name, tallies)
+
+    def collided(self, name: str, tallies: Iterable[Tally]) -> None:
+        """Keep what came of verified loads."""
+        found = Collision(0, 0, 0, 0, [])
+        for tally in tallies:
             found.sent += tally.sent
             found.wrong += tally.wrong
             found.missing += tally.missing
             found.refused += tally.refused.total()
             found.samples += tally.samples[:2]
-        self.results.collisions[program.name] = found
-        self.say(f"collisions {program.name}: {found.sent} calls, {found.faults} faults {found.samples[:1]}")
+        self.results.collisions[name] = found
+        self.say(f"collisions {name}: {found.sent} calls, {found.faults} faults {found.samples[:1]}")
 
     def stop_loaded(self) -> None:
         """End what the loads ran on."""

@@ -61,14 +61,14 @@ def account(root: int, child: str) -> Account:
     children: list[int] = []
     for pid in tree(root):
         (children if _program(pid) == child else gateway).append(pid)
-    memory = [_memory_kib(pid) for pid in gateway]
+    memory = [memory_kib(pid) for pid in gateway]
     return Account(
-        cpu_ns=sum(map(_cpu_ns, gateway)),
-        child_cpu_ns=sum(map(_cpu_ns, children)),
+        cpu_ns=sum(map(cpu_ns, gateway)),
+        child_cpu_ns=sum(map(cpu_ns, children)),
         processes=len(gateway),
         children=len(children),
-        rss_mib=sum(rss for rss, _ in memory) / MIB,
-        pss_mib=sum(pss for _, pss in memory) / MIB,
+        rss_mib=sum(each["Rss"] for each in memory) / MIB,
+        pss_mib=sum(each["Pss"] for each in memory) / MIB,
     )
 
 
@@ -102,7 +102,7 @@ def _program(pid: int) -> str:
         return ""
 
 
-def _cpu_ns(pid: int) -> int:
+def cpu_ns(pid: int) -> int:
     """Run time of all threads; schedstat counts nanoseconds where stat counts ticks of 10 ms."""
     total = 0
     try:
@@ -114,8 +114,9 @@ def _cpu_ns(pid: int) -> int:
     return total
 
 
-def _memory_kib(pid: int) -> tuple[int, int]:
-    found = {"Rss": 0, "Pss": 0}
+def memory_kib(pid: int) -> dict[str, int]:
+    """What one process holds, and what of it nobody else does."""
+    found = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             for line in file:
@@ -124,4 +125,4 @@ def _memory_kib(pid: int) -> tuple[int, int]:
                     found[name] = int(value.split()[0])
     except OSError:
         pass
-    return found["Rss"], found["Pss"]
+    return found

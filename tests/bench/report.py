@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.bench import tables, verdicts
+from tests.bench.eras import KEPT, LEGACY, ROADS
 from tests.bench.procs import Account
 from tests.bench.results import Life, Results, median
 from tests.bench.subjects import COPY, EMPTY, OURS, PIPE, RAW, RIVALS
@@ -56,6 +57,8 @@ def all_tables(results: Results) -> list[Table]:
         _memory(results),
         _answers(results),
         _growth(results),
+        _eras(results),
+        _stdio(results),
         verdicts.table(verdicts.verdicts(results)),
     ]
 
@@ -129,7 +132,7 @@ def _lives(results: Results) -> list[tuple[str, Life]]:
 def _answers(results: Results) -> Table:
     rows = [
         (NAMES.get(name, name), str(found.sent), str(found.wrong), str(found.missing), str(found.refused))
-        for name in ORDER
+        for name in (*ORDER, *(road.name for road in ROADS))
         if (found := results.collisions.get(name)) is not None
     ]
     note = "Twenty sessions that all count their ids from 1, as clients do; every answer verified; 5 s to answer."
@@ -149,3 +152,50 @@ def _growth(results: Results) -> Table:
     if results.stream_kib is not None:
         note += f" A GET stream of each of the most sessions adds {number(results.stream_kib)} KB to it."
     return Table("Growth of mcpgateway, 16 connections", head, rows, note)
+
+
+def _eras(results: Results) -> Table:
+    loads = ("echo1", "echo16", "echo64", "list16", "big4")
+    rows = []
+    for road in ROADS:
+        cells = [number(results.cpu_us(load, road.name)) for load in loads]
+        if set(cells) != {"-"}:
+            base = LEGACY.name
+            over = [number(results.ratio(load, road.name, base)) for load in loads]
+            rows.append((road.name, *cells, "/".join(over)))
+    head = (
+        "",
+        "64 B call, 1 conn.",
+        "16 conn.",
+        "64 conn.",
+        "46 KB tools/list",
+        "1 MB result",
+        "over legacy",
+    )
+    note = (
+        "MCP 2026-07-28 (modern) has no sessions: each request says all of its client. The gateway serves both eras,"
+        f" and brings each to servers that speak only the other. {KEPT.name.capitalize()}: by its server's word."
+    )
+    heard = results.listening
+    if heard is not None:
+        note += (
+            f" Each of {heard.count} clients that only listen takes {number(heard.begin_us)} µs of CPU to begin and"
+            f" {number(heard.kib)} KB; while nothing happens all of them take {number(heard.idle_ms_per_s)} ms of CPU"
+            f" per second, and nobody at all {number(heard.quiet_ms_per_s)} ms."
+        )
+    return Table("The two eras of MCP, gateway CPU per call, µs", head, rows, note)
+
+
+def _stdio(results: Results) -> Table:
+    shim = results.shim
+    figures = (
+        ("exec to first byte at the gateway, ms", shim.exec_ms),
+        ("private memory, idle, MB", shim.private_mib),
+        ("proportional memory (PSS), 5 beside each other, MB", shim.pss_mib),
+        ("a 64-byte call, ms", shim.calls_ms),
+        ("the same over HTTP, ms", shim.direct_ms),
+        ("CPU of the shim per call, µs", shim.cpu_us),
+    )
+    rows = [(what, number(median(found))) for what, found in figures if found]
+    note = f"Not measured: {shim.absent}." if shim.absent else ""
+    return Table("A client on stdio: mcpgateway connect", ("", "measured"), rows, note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from tests.bench.loads import Sample
 from tests.bench.procs import Account
@@ -44,6 +44,44 @@ class Collision:
         return self.wrong + self.missing + self.refused
 
 
+@frozen
+class Listening:
+    """What clients cost that only listen (``subscriptions/listen``).
+
+    :ivar begin_us: CPU until one more listens.
+    :ivar idle_ms_per_s: CPU while nothing happens; ``quiet_ms_per_s`` is the same before anybody listened.
+    """
+
+    count: int
+    begin_us: float
+    kib: float
+    idle_ms_per_s: float
+    quiet_ms_per_s: float
+
+
+@define
+class Shim:
+    """What a client on stdio pays for ``mcpgateway connect``; why nothing was measured where it was not.
+
+    :ivar private_mib: idle, in memory that nothing else shares, one figure for each shim.
+    :ivar exec_ms: from exec until its first byte is with the gateway.
+    :ivar calls_ms: a call through it, and ``direct_ms`` the same over HTTP a moment later.
+    """
+
+    private_mib: list[float] = field(factory=list)
+    pss_mib: list[float] = field(factory=list)
+    exec_ms: list[float] = field(factory=list)
+    calls_ms: list[float] = field(factory=list)
+    direct_ms: list[float] = field(factory=list)
+    cpu_us: list[float] = field(factory=list)
+    absent: str = ""
+
+    def added_ms(self) -> float | None:
+        """What it adds to each call, turn by turn."""
+        pairs = zip(self.calls_ms, self.direct_ms, strict=True)
+        return median(through - direct for through, direct in pairs)
+
+
 @define
 class Results:
     """Everything that the reports are made of; the samples of programs stand in the order they were taken in."""
@@ -58,6 +96,8 @@ class Results:
     scaling: dict[str, list[Sample]] = field(factory=dict)
     session_kib: dict[str, float] = field(factory=dict)
     stream_kib: float | None = None
+    listening: Listening | None = None
+    shim: Shim = field(factory=Shim)
     problems: list[str] = field(factory=list)
 
     def add(self, scenario: str, program: str, sample: Sample) -> None:

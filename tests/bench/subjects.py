@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -24,6 +25,7 @@ from tests.bench.tools import HERE, Tools
 LISTENING_LIMIT_S = 30.0
 CALL_LIMIT_S = 45.0
 STOP_AFTER_S, KILL_AFTER_S = 4.0, 2.0
+STATE = "state"  # our own files, in the home folder
 CHILD_OPTIONS = ("--tools", "50", "--schema", "900")  # a list of 46 KB
 TAC = """\
 from twisted.application.internet import TCPServer
@@ -80,15 +82,32 @@ def gateway(servers: int = 1) -> Callable[[Place], Command]:
     """Our own command line, with so many servers configured."""
 
     def command(place: Place) -> Command:
-        entry = {"command": place.child[0], "args": place.child[1:]}
         names = ["echo", *(f"echo-{number}" for number in range(1, servers))]
-        config = place.write("config.json", json.dumps({"servers": dict.fromkeys(names, entry)}))
-        source = place.write("source.json", "{}")
-        twistd = [str(place.python.parent / "twistd"), "-n", "--pidfile=", "mcpgateway"]
-        options = ["--port", str(place.port), "--config", config, "--source", source]
-        return Command([*twistd, *options, "--home", str(place.home / "state")], "/echo/mcp")
+        return _serving(place, dict.fromkeys(names, _entry(place)))
 
     return command
+
+
+def _entry(place: Place, *options: str, **more: str) -> dict[str, Any]:
+    return {"command": place.child[0], "args": [*place.child[1:], *options], **more}
+
+
+def _serving(place: Place, servers: dict[str, Any]) -> Command:
+    config = place.write("config.json", json.dumps({"servers": servers}))
+    source = place.write("source.json", "{}")
+    twistd = [str(place.python.parent / "twistd"), "-n", "--pidfile=", "mcpgateway"]
+    options = ["--port", str(place.port), "--config", config, "--source", source]
+    return Command([*twistd, *options, "--home", str(place.home / STATE)], "/echo/mcp")
+
+
+def _both_eras(place: Place) -> Command:
+    servers = {
+        "echo": _entry(place),
+        "kept": _entry(place, "--ttl", "3600000"),
+        "legacy": _entry(place, protocol="legacy"),
+        "modern": _entry(place, protocol="modern"),
+    }
+    return _serving(place, servers)
 
 
 def _empty_twistd(place: Place) -> Command:
@@ -128,6 +147,7 @@ def _supergateway(*options: str) -> Callable[[Place], Command]:
 
 
 OURS = Program("mcpgateway", gateway())
+BOTH_ERAS = Program("mcpgateway-eras", _both_eras)
 CROWDED = Program("mcpgateway-200", gateway(200))
 EMPTY = Program("empty-twistd", _empty_twistd, is_floor=True)
 RAW = Program("floor-raw", _floor("raw"), is_floor=True)
@@ -157,6 +177,11 @@ class Running:
     def home(self) -> Path:
         """Its folder."""
         return Path(self._home.name)
+
+    @property
+    def state(self) -> Path:
+        """Our own gateway's files."""
+        return self.home / STATE
 
     @property
     def port(self) -> int:
@@ -236,7 +261,7 @@ class Starter:
             process = subprocess.Popen(
                 command.argv,
                 cwd=place.home,
-                env=_environment(place.home),
+                env=environment(place.home),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -258,7 +283,8 @@ class Starter:
             self._running.pop().stop()
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """What a program is told of where it runs."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),

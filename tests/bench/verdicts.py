@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from tests.bench.eras import LEGACY, NATIVE, ROADS
 from tests.bench.results import Results, median, ratio
 from tests.bench.subjects import COPY, EMPTY, OURS, PIPE, RIVALS
 from tests.bench.tables import Table, number
@@ -13,6 +14,8 @@ from tests.bench.tables import Table, number
 TIMES = " \u00d7"
 FLAT = 1.15  # repeated runs of one and the same setting differ by so much
 RSS_MIB, SESSION_KIB = 50.0, 20.0
+MODERN_TIMES = 1.2
+SHIM_MIB, SHIM_EXEC_MS = 4.0, 60.0
 
 
 @frozen
@@ -36,7 +39,15 @@ class Verdict:
 
 def verdicts(results: Results) -> list[Verdict]:
     """Every target, in the order of the design."""
-    return [*_call_cost(results), *_time(results), *_memory(results), *_growth(results), *_answers(results)]
+    return [
+        *_call_cost(results),
+        *_time(results),
+        *_memory(results),
+        *_growth(results),
+        *_eras(results),
+        *_shim(results),
+        *_answers(results),
+    ]
 
 
 def table(found: Iterable[Verdict]) -> Table:
@@ -129,6 +140,26 @@ def _growth(results: Results) -> Iterable[Verdict]:
         )
 
 
+def _eras(results: Results) -> Iterable[Verdict]:
+    for count in (1, 16, 64):
+        found = results.ratio(f"echo{count}", NATIVE.name, LEGACY.name)
+        yield Verdict(
+            f"CPU of a modern 64-byte call over a legacy one, {count} conn.", found, MODERN_TIMES, TIMES
+        )
+    listening = results.listening
+    yield Verdict("memory of a client that listens", listening.kib if listening else None, SESSION_KIB, " KB")
+
+
+def _shim(results: Results) -> Iterable[Verdict]:
+    shim = results.shim
+    if not shim.absent:
+        yield Verdict("private memory of a shim, idle", median(shim.private_mib), SHIM_MIB, " MB")
+        yield Verdict(
+            "exec of a shim to its first byte at the gateway", median(shim.exec_ms), SHIM_EXEC_MS, " ms"
+        )
+
+
 def _answers(results: Results) -> Iterable[Verdict]:
-    mine = results.collisions.get(OURS.name)
-    yield Verdict("wrong, missing or refused answers", mine.faults if mine else None, 0)
+    names = (OURS.name, *(road.name for road in ROADS))
+    mine = [results.collisions[name].faults for name in names if name in results.collisions]
+    yield Verdict("wrong, missing or refused answers", sum(mine) if mine else None, 0)
