@@ -59,6 +59,7 @@ async function doJob(connect, job) {
   } catch (why) {
     return { error: String(why), prompts };
   } finally {
+    person.tells("asked"); // a call that fails before the question keeps nobody waiting
     person.tells("done");
   }
 }

@@ -56,6 +56,7 @@ async def do(connect, job):
     except Exception as why:  # noqa: BLE001 - whatever it is, it is what came of the job
         return {"error": "; ".join(leaves(why)), "prompts": person.prompts}
     finally:
+        person.tells("asked")  # a call that fails before the question keeps nobody waiting
         person.tells("done")
 
 
