@@ -42,11 +42,13 @@ class Client:
 
     :ivar eras: what it can speak.
     :ivar lacks: the fronts that it cannot take, and why.
+    :ivar asks: whether it asks for the stateless era, and leaves where that is not offered.
     """
 
     run: Run
     eras: frozenset[str]
     lacks: Mapping[Front, str]
+    asks: bool = False
 
 
 @frozen
@@ -56,13 +58,13 @@ class Server:
     :ivar entry: how it is configured.
     :ivar eras: what it can speak by itself.
     :ivar job: a call for one who gives a word and a number of his own; its answer holds what nobody else's does.
-    :ivar is_bridged: whether the gateway may translate for it.
+    :ivar bridge: whether the gateway translates for it.
     """
 
     entry: Callable[[], Mapping[str, Any]]
     eras: frozenset[str]
     job: Callable[[str, str, int], Job]
-    is_bridged: bool = True
+    bridge: str = "auto"
 
 
 def _echo(name: str, word: str, number: int) -> Job:
@@ -79,20 +81,22 @@ def _time(name: str, word: str, number: int) -> Job:
     return Job(name, "convert_time", asked, f"T{hour + 9:02}:{minute:02}:00+09:00")
 
 
-def _fixture(era: str, **more: Any) -> Callable[[], Mapping[str, Any]]:
-    return lambda: server(real_servers.fixture("--era", era), **more)
+def _fixture(era: str, eras: frozenset[str], bridge: str = "auto") -> Server:
+    argv = real_servers.fixture("--era", era)
+    return Server(lambda: server(argv, bridge=bridge), eras, _echo, bridge)
 
 
 SERVERS: Mapping[str, Server] = {
-    "legacy": Server(_fixture("legacy"), OLD, _echo),
-    "modern": Server(_fixture("modern"), NEW, _echo),
-    "dual": Server(_fixture("dual"), BOTH, _echo),
+    "legacy": _fixture("legacy", OLD),
+    "modern": _fixture("modern", NEW),
+    "dual": _fixture("dual", BOTH),
     "dual-python": Server(lambda: server(real_servers.dual_python()), BOTH, _echo),
     "dual-node": Server(lambda: server(real_servers.dual_node()), BOTH, _echo),
     "everything": Server(lambda: server(real_servers.everything()), OLD, _echo_message),
-    "time": Server(lambda: server(real_servers.time()), OLD, _time),
-    "legacy-alone": Server(_fixture("legacy", bridge="off"), OLD, _echo, is_bridged=False),
-    "modern-alone": Server(_fixture("modern", bridge="off"), NEW, _echo, is_bridged=False),
+    "time": Server(lambda: server(real_servers.time()), BOTH, _time),
+    "legacy-always": _fixture("legacy", OLD, "always"),
+    "legacy-alone": _fixture("legacy", OLD, "off"),
+    "modern-alone": _fixture("modern", NEW, "off"),
 }
 
 _WITHOUT_SOCKET = {Front.UNIX: NO_SOCKET}
@@ -107,9 +111,11 @@ CLIENTS: Mapping[str, Client] = {
     "typescript-sdk-1": Client(typescript_sdk_1, OLD, _WITHOUT_SOCKET),
     "typescript-sdk-2-legacy": Client(typescript_sdk_2(LEGACY), OLD, _WITHOUT_SOCKET),
     "typescript-sdk-2-auto": Client(typescript_sdk_2(AUTO), BOTH, _WITHOUT_SOCKET),
-    "typescript-sdk-2-pinned": Client(typescript_sdk_2(PINNED), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS),
+    "typescript-sdk-2-pinned": Client(
+        typescript_sdk_2(PINNED), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True
+    ),
     "inspector-legacy": Client(inspector("legacy"), OLD, _WITHOUT_SOCKET),
-    "inspector-modern": Client(inspector("modern"), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS),
+    "inspector-modern": Client(inspector("modern"), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True),
     "mcp-remote": Client(mcp_remote, OLD, _WITHOUT_SOCKET | {Front.STDIO: ON_STDIO}),
 }
 
@@ -127,7 +133,13 @@ def spoken(client: str, front: Front) -> frozenset[str]:
     return CLIENTS[client].eras & (OLD if front is Front.SSE else BOTH)
 
 
-def is_refused(client: str, front: Front, server: str) -> bool:
-    """Whether the gateway has to say no: client and server have no era in common, and it may not translate."""
+def refusal(client: str, front: Front, server: str) -> str:
+    """Why the gateway has to say no; empty where it serves."""
     there = SERVERS[server]
-    return not there.is_bridged and not spoken(client, front) & there.eras
+    if spoken(client, front) & there.eras or there.bridge == "always":
+        return ""
+    if there.bridge == "off":
+        return "they have no era in common, and the gateway is not to translate"
+    if CLIENTS[client].asks and STATELESS not in there.eras:
+        return "it asks just like a client that can fall back to sessions, which is better off without translation"
+    return ""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.fronts import Front, listening, way
 from tests.clients.libraries import PINNED, Call, Outcome
-from tests.clients.matrix import CLIENTS, NEW, OLD, SERVERS, is_refused, pairs, spoken
+from tests.clients.matrix import CLIENTS, NEW, OLD, SERVERS, pairs, refusal, spoken
 from tests.clients.program import Home
 from tests.support.gateway import Gateway
 
@@ -51,7 +51,7 @@ def use(pair: tuple[str, Front], round_: str, gateway: Gateway, homes: Path) -> 
 def complaint(pair: tuple[str, Front], call: Call, outcome: Outcome) -> str:
     """What is wrong with what came of a call."""
     client, front = pair
-    if is_refused(client, front, call.job.server):
+    if refusal(client, front, call.job.server):
         return "" if outcome.error and not outcome.text else f"not refused: {outcome}"
     if call.job.proof not in outcome.text:
         return f"no {call.job.proof}: {outcome}"
