@@ -65,9 +65,10 @@ REAL = {
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The one gateway for all of them."""
     servers = {
-        "legacy": server(fixture("--era", "legacy"), share="session"),
+        # What a client of the stateless era that asks first is not offered otherwise.
+        "legacy": server(fixture("--era", "legacy"), interactive=True, bridge="always"),
         "modern": server(fixture("--era", "modern")),
-        "everything": server(everything(), share="session"),
+        "everything": server(everything(), bridge="always"),  # that it asks is found out
     }
     with Gateway(tmp_path_factory.mktemp("gateway"), servers) as running:
         yield running
