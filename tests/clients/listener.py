@@ -89,7 +89,8 @@ class _Handler(Handler):
             data = {"supported": [MODERN], "requested": message.get("params", {}).get("protocolVersion", "")}
             self._refuse(message, -32022, "Unsupported protocol version", 400, data)
         elif message["method"] == "initialize":
-            self._answer(message, {"protocolVersion": LEGACY, "serverInfo": NAME, **ABOUT})
+            version = message["params"]["protocolVersion"]
+            self._answer(message, {"protocolVersion": version, "serverInfo": NAME, **ABOUT})
         else:
             self._serve(message)
 

@@ -43,12 +43,14 @@ class Client:
     :ivar eras: what it can speak.
     :ivar lacks: the fronts that it cannot take, and why.
     :ivar asks: whether it asks for the stateless era, and leaves where that is not offered.
+    :ivar says: what its error holds, whatever its case, when it is refused.
     """
 
     run: Run
     eras: frozenset[str]
     lacks: Mapping[Front, str]
     asks: bool = False
+    says: str = "protocol version"
 
 
 @frozen
@@ -116,7 +118,8 @@ CLIENTS: Mapping[str, Client] = {
     ),
     "inspector-legacy": Client(inspector("legacy"), OLD, _WITHOUT_SOCKET),
     "inspector-modern": Client(inspector("modern"), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True),
-    "mcp-remote": Client(mcp_remote, OLD, _WITHOUT_SOCKET | {Front.STDIO: ON_STDIO}),
+    # It ends without a word.
+    "mcp-remote": Client(mcp_remote, OLD, _WITHOUT_SOCKET | {Front.STDIO: ON_STDIO}, says=""),
 }
 
 

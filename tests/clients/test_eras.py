@@ -40,6 +40,9 @@ def use(pair: tuple[str, Front], round_: str, gateway: Gateway, homes: Path) -> 
         calls.append(Call(server.job(name, word, number), way(gateway, front, name)))
     with Home(homes / f"{client}-{front.value}-{round_}") as home:
         outcomes = CLIENTS[client].run(home, calls)
+    for call, outcome in zip(calls, outcomes, strict=True):
+        seen = outcome.error or f"served in {outcome.version or 'an era that the client does not tell'}"
+        print(f"{client} through {front.value} to {call.job.server}: {seen}")
     wrong = [
         f"{call.job.server}: {why}"
         for call, outcome in zip(calls, outcomes, strict=True)
@@ -52,7 +55,8 @@ def complaint(pair: tuple[str, Front], call: Call, outcome: Outcome) -> str:
     """What is wrong with what came of a call."""
     client, front = pair
     if refusal(client, front, call.job.server):
-        return "" if outcome.error and not outcome.text else f"not refused: {outcome}"
+        is_clear = outcome.error and CLIENTS[client].says in outcome.error.lower()
+        return "" if is_clear and not outcome.text else f"not refused, or not clearly: {outcome}"
     if call.job.proof not in outcome.text:
         return f"no {call.job.proof}: {outcome}"
     spoke = {None: spoken(client, front), PINNED: NEW}.get(outcome.version, OLD)
