@@ -14,23 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
-from tests.clients.fronts import Front, way
+from tests.clients.fronts import Front, listening, way
 from tests.clients.job import Job
 from tests.clients.libraries import Call, Outcome
 from tests.clients.matrix import CLIENTS
 from tests.clients.program import Home
 from tests.support.gateway import Gateway, server
-from tests.support.real_servers import everything, fixture
+from tests.support.real_servers import dual_node, everything, fixture
 
 pytestmark = pytest.mark.functional
 
-MODERN_CLIENTS = (
-    "python-sdk-2-auto",
-    "python-sdk-2-pinned",
-    "typescript-sdk-2-auto",
-    "typescript-sdk-2-pinned",
-)
+PINNED_CLIENTS = ("python-sdk-2-pinned", "typescript-sdk-2-pinned")
+MODERN_CLIENTS = ("python-sdk-2-auto", "typescript-sdk-2-auto", *PINNED_CLIENTS)
 LEGACY_CLIENTS = ("python-sdk-1", "python-sdk-2-legacy", "typescript-sdk-1", "typescript-sdk-2-legacy")
 SERVERS = ("legacy", "modern")
 CROSSED = [
@@ -39,26 +36,62 @@ CROSSED = [
     (("typescript-sdk-2-pinned", "python-sdk-1"), "legacy"),
     (("python-sdk-2-pinned", "typescript-sdk-1"), "modern"),
 ]
+THROUGH = [
+    ("python-sdk-1", Front.SSE, "modern"),
+    ("python-sdk-1", Front.STDIO, "modern"),
+    ("python-sdk-1", Front.UNIX, "modern"),
+    ("typescript-sdk-1", Front.SSE, "modern"),
+    ("typescript-sdk-1", Front.STDIO, "modern"),
+    ("python-sdk-2-pinned", Front.STDIO, "legacy"),
+    ("python-sdk-2-pinned", Front.UNIX, "legacy"),
+    ("typescript-sdk-2-pinned", Front.STDIO, "legacy"),
+]
+
+METHODS = ("elicitation/create", "sampling/createMessage")
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
 
 def _named(case: tuple[Sequence[str], str]) -> str:
     return "+".join([*case[0], case[1]])
 
 
-METHODS = ("elicitation/create", "sampling/createMessage")
-SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+@frozen
+class Real:
+    """A question of a server that is not ours.
+
+    :ivar clients: those that can only be asked across the eras.
+    :ivar prompt: what the person is to read, in part.
+    """
+
+    clients: Sequence[str]
+    job: Job
+    prompt: str
+    answer: Mapping[str, str]
+
 
 REAL = {
-    "elicitation/create": (
+    "everything elicits": Real(
+        PINNED_CLIENTS,
         Job("everything", "trigger-elicitation-request", {}, "the-name-x"),
+        "provide inputs",
         {"name": "the-name-x"},
     ),
-    "sampling/createMessage": (
+    "everything samples": Real(
+        PINNED_CLIENTS,
         Job("everything", "trigger-sampling-request", {"prompt": "a-prompt-x"}, "the-sample-x"),
+        "a-prompt-x",
+        {"text": "the-sample-x"},
+    ),
+    "node elicits": Real(
+        LEGACY_CLIENTS, Job("node", "ask_user", {}, "Hello, the-name-x!"), "your name", {"name": "the-name-x"}
+    ),
+    "node samples": Real(
+        LEGACY_CLIENTS,
+        Job("node", "ask_model", {"prompt": "a-prompt-x"}, "The model said: the-sample-x"),
+        "a-prompt-x",
         {"text": "the-sample-x"},
     ),
 }
-"""What the reference server asks, and what is answered."""
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +102,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "legacy": server(fixture("--era", "legacy"), interactive=True, bridge="always"),
         "modern": server(fixture("--era", "modern")),
         "everything": server(everything(), bridge="always"),  # that it asks is found out
+        "node": server(dual_node("modern")),
     }
-    with Gateway(tmp_path_factory.mktemp("gateway"), servers) as running:
+    directory = tmp_path_factory.mktemp("gateway")
+    with Gateway(directory, servers, options=listening(directory)) as running:
         yield running
 
 
@@ -94,9 +129,16 @@ def asking(server_name: str, method: str, name: str) -> Job:
     return Job(server_name, "ask", {"method": method, "params": params}, answer_of(name))
 
 
-def use(client: str, job: Job, gateway: Gateway, home: Path, person: Mapping[str, Any]) -> Outcome:
+def use(
+    client: str,
+    job: Job,
+    gateway: Gateway,
+    home: Path,
+    person: Mapping[str, Any],
+    front: Front = Front.HTTP,
+) -> Outcome:
     """Let one client make a call at which its person is asked."""
-    call = Call(job, way(gateway, Front.HTTP, job.server), person)
+    call = Call(job, way(gateway, front, job.server), person)
     with Home(home) as at:
         return CLIENTS[client].run(at, [call])[0]
 
@@ -122,6 +164,16 @@ class QuestionTests:
         check("one", job, outcome)
 
     @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize(("client", "front", "server_name"), THROUGH)
+    def test_through(
+        self, client: str, front: Front, server_name: str, method: str, gateway: Gateway, tmp_path: Path
+    ) -> None:
+        """So it is through every other front."""
+        job = asking(server_name, method, "one")
+        outcome = use(client, job, gateway, tmp_path, {"answer": {"text": answer_of("one")}}, front)
+        check("one", job, outcome)
+
+    @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(("pair", "server_name"), CROSSED, ids=map(_named, CROSSED))
     def test_crossed(
         self, pair: Sequence[str], server_name: str, method: str, gateway: Gateway, tmp_path: Path
@@ -141,11 +193,13 @@ class QuestionTests:
         for name, (job, outcome) in running.items():
             check(name, job, outcome.result())
 
-    @pytest.mark.parametrize("method", METHODS)
-    @pytest.mark.parametrize("client", MODERN_CLIENTS)
-    def test_real_server(self, client: str, method: str, gateway: Gateway, tmp_path: Path) -> None:
-        """The reference server of the session era, which asks what it likes, gets the answer of a stateless client."""
-        job, answer = REAL[method]
-        outcome = use(client, job, gateway, tmp_path, {"answer": answer})
+    @pytest.mark.parametrize(
+        ("name", "client"), [(name, each) for name in REAL for each in REAL[name].clients]
+    )
+    def test_real_server(self, name: str, client: str, gateway: Gateway, tmp_path: Path) -> None:
+        """A server that is not ours, of one era only, gets the answer of a client of the other."""
+        real = REAL[name]
+        outcome = use(client, real.job, gateway, tmp_path, {"answer": real.answer})
         assert len(outcome.prompts) == 1, outcome
-        assert job.proof in outcome.text, outcome
+        assert real.prompt in outcome.prompts[0], outcome
+        assert real.job.proof in outcome.text, outcome
