@@ -126,7 +126,7 @@ def _inspect(home: Home, job: Job) -> Outcome:
         assert job.tool in tools, tools
         home.run(*asked, "tools/call", "--tool-name", job.tool, "--tool-args-json", json.dumps(job.arguments))
     except AssertionError as why:
-        return Outcome(error=str(why))
+        return Outcome(error=str(why).strip().splitlines()[-1])  # before that it tells where it keeps secrets
     return Outcome(answer.read_text())
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tests.clients.fronts import Front
 from tests.clients.job import Job
@@ -44,6 +44,7 @@ class Client:
     :ivar lacks: the fronts that it cannot take, and why.
     :ivar asks: whether it asks for the stateless era, and leaves where that is not offered.
     :ivar says: what its error holds, whatever its case, when it is refused.
+    :ivar calls: the servers that it calls.
     """
 
     run: Run
@@ -51,6 +52,7 @@ class Client:
     lacks: Mapping[Front, str]
     asks: bool = False
     says: str = "protocol version"
+    calls: Collection[str] = field(factory=lambda: SERVERS)
 
 
 @frozen
@@ -101,6 +103,9 @@ SERVERS: Mapping[str, Server] = {
     "modern-alone": _fixture("modern", NEW, "off"),
 }
 
+# For a client that is a program of its own for each request, and takes a second or two to start.
+FEW = ("legacy", "modern", "dual", "legacy-alone", "modern-alone")
+
 _WITHOUT_SOCKET = {Front.UNIX: NO_SOCKET}
 _WITHOUT_SESSIONS = {Front.SSE: NO_SESSIONS}
 
@@ -116,8 +121,10 @@ CLIENTS: Mapping[str, Client] = {
     "typescript-sdk-2-pinned": Client(
         typescript_sdk_2(PINNED), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True
     ),
-    "inspector-legacy": Client(inspector("legacy"), OLD, _WITHOUT_SOCKET),
-    "inspector-modern": Client(inspector("modern"), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True),
+    "inspector-legacy": Client(inspector("legacy"), OLD, _WITHOUT_SOCKET, calls=FEW),
+    "inspector-modern": Client(
+        inspector("modern"), NEW, _WITHOUT_SOCKET | _WITHOUT_SESSIONS, asks=True, calls=FEW
+    ),
     # It ends without a word.
     "mcp-remote": Client(mcp_remote, OLD, _WITHOUT_SOCKET | {Front.STDIO: ON_STDIO}, says=""),
 }
