@@ -43,7 +43,7 @@ class Client:
     :ivar eras: what it can speak.
     :ivar lacks: the fronts that it cannot take, and why.
     :ivar asks: whether it asks for the stateless era, and leaves where that is not offered.
-    :ivar says: what its error holds, whatever its case, when it is refused.
+    :ivar says: a pattern of what its error says, in lower case, when it is refused.
     :ivar calls: the servers that it calls.
     """
 
@@ -110,7 +110,8 @@ _WITHOUT_SOCKET = {Front.UNIX: NO_SOCKET}
 _WITHOUT_SESSIONS = {Front.SSE: NO_SESSIONS}
 
 CLIENTS: Mapping[str, Client] = {
-    "python-sdk-1": Client(python_sdk_1, OLD, {}),
+    # Of an answer with status 400 it tells the status only.
+    "python-sdk-1": Client(python_sdk_1, OLD, {}, says="protocol version|400 bad request"),
     "python-sdk-2-legacy": Client(python_sdk_2(LEGACY), OLD, {}),
     "python-sdk-2-auto": Client(python_sdk_2(AUTO), BOTH, {}),
     "python-sdk-2-pinned": Client(python_sdk_2(PINNED), NEW, _WITHOUT_SESSIONS),

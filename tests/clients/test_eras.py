@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,7 +56,7 @@ def complaint(pair: tuple[str, Front], call: Call, outcome: Outcome) -> str:
     """What is wrong with what came of a call."""
     client, front = pair
     if refusal(client, front, call.job.server):
-        is_clear = outcome.error and CLIENTS[client].says in outcome.error.lower()
+        is_clear = outcome.error and re.search(CLIENTS[client].says, outcome.error.lower())
         return "" if is_clear and not outcome.text else f"not refused, or not clearly: {outcome}"
     if call.job.proof not in outcome.text:
         return f"no {call.job.proof}: {outcome}"

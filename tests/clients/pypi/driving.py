@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 LOOK_S = 0.05
+PATIENCE_S = (
+    300.0  # a client that connects many times on a busy machine takes longer than its own few seconds
+)
 
 
 class Person:

@@ -4,9 +4,14 @@ import os
 from contextlib import asynccontextmanager
 
 import httpx2
-from driving import do_all
+from driving import PATIENCE_S, do_all
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport, StdioTransport, StreamableHttpTransport
+
+
+def patient(**more):
+    """Makes HTTP clients with more patience than SSE is given."""
+    return lambda **usual: httpx2.AsyncClient(**{**usual, **more, "timeout": PATIENCE_S})
 
 
 def transport(job):
@@ -15,23 +20,19 @@ def transport(job):
         case "http":
             return StreamableHttpTransport(job["url"])
         case "sse":
-            return SSETransport(job["url"])
+            return SSETransport(job["url"], httpx_client_factory=patient())
         case "stdio":
             command, *args = job["argv"]
             return StdioTransport(command, args, env=dict(os.environ), keep_alive=False)
         case "unix":
             there = httpx2.AsyncHTTPTransport(uds=job["socket"])
-
-            def made(**kwargs):
-                return httpx2.AsyncClient(transport=there, **kwargs)
-
-            return StreamableHttpTransport(job["url"], httpx_client_factory=made)
+            return StreamableHttpTransport(job["url"], httpx_client_factory=patient(transport=there))
 
 
 @asynccontextmanager
 async def connect(job, person):
     """A connection for one job."""
-    async with Client(transport(job), mode=job["mode"]) as client:
+    async with Client(transport(job), mode=job["mode"], init_timeout=PATIENCE_S) as client:
         yield client, client.protocol_version
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import mcp.types
-from driving import do_all
+from driving import PATIENCE_S, do_all
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
@@ -18,12 +18,14 @@ def transport(job):
         case "http":
             return streamable_http_client(job["url"])
         case "sse":
-            return sse_client(job["url"])
+            return sse_client(job["url"], timeout=PATIENCE_S)
         case "stdio":
             command, *args = job["argv"]
             return stdio_client(StdioServerParameters(command=command, args=args, env=dict(os.environ)))
         case "unix":
-            client = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=job["socket"]), timeout=300)
+            client = httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=job["socket"]), timeout=PATIENCE_S
+            )
             return streamable_http_client(job["url"], http_client=client)
 
 
