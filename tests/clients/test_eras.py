@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.agents import TURNS
 from tests.clients.fronts import Front, listening, way
 from tests.clients.libraries import PINNED, Call, Outcome
 from tests.clients.matrix import CLIENTS, NEW, OLD, SERVERS, pairs, refusal, spoken
+from tests.clients.mock_model import MockModel
 from tests.clients.program import Home
 from tests.support.gateway import Gateway
 
@@ -71,6 +73,17 @@ class EraTests:
     def test_alone(self, pair: tuple[str, Front], gateway: Gateway, tmp_path: Path) -> None:
         """It connects, lists and calls, or hears clearly that it cannot be served."""
         use(pair, "alone", gateway, tmp_path)
+
+    @pytest.mark.parametrize("server", ["legacy", "modern", "dual"])
+    @pytest.mark.parametrize("agent", TURNS)
+    def test_agent(self, agent: str, server: str, gateway: Gateway, tmp_path: Path) -> None:
+        """An agent gets its answer from a server of either era."""
+        word = f"{agent}-{server}-x"
+        url = f"{gateway.url}/{server}/mcp"
+        with Home(tmp_path) as home, MockModel(server, "echo", [{"text": word}]) as model:
+            said = TURNS[agent](home, {server: url}, model)
+        assert model.results, said
+        assert word in model.results[-1]
 
     def test_all_together(self, gateway: Gateway, tmp_path: Path) -> None:
         """All of them at the same time get their own answers, whatever era the next one speaks."""
