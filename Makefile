@@ -78,7 +78,7 @@ $(NPM_CLIENTS): tests/clients/npm/package.json tests/clients/npm/package-lock.js
 	cd tests/clients/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# Each version in a virtual environment of its own, named as tests/clients/clients.py looks for it.
+# Each version in a virtual environment of its own, named as tests/clients/libraries.py looks for it.
 $(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
 	for client in $$(cat $<); do \
 		folder=build/clients-pypi/$$(echo $$client | sed s/==/-/); \

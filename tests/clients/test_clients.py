@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.clients.clients import CLIENTS, servers_of
-from tests.clients.job import JOBS, PER_SESSION, World
+from tests.clients import matrix
+from tests.clients.agents import AGENTS
+from tests.clients.fronts import Front, way
+from tests.clients.job import JOBS, PER_SESSION, Job, World
+from tests.clients.libraries import Call
 from tests.clients.program import Home
 from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.functional
 
 ROUNDS = ("alone", "together")
+# The servers are of the session era all of them; what becomes of the other one is in test_eras.
+LIBRARIES = [name for name, client in matrix.CLIENTS.items() if matrix.SESSIONS in client.eras]
+CLIENTS = [*AGENTS, *LIBRARIES]
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +38,30 @@ def gateway(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
+def servers_of(client: str, round_: int) -> list[str]:
+    """Which servers this client calls; an agent's differs from round to round, and from other agents'."""
+    if client in LIBRARIES:
+        return list(JOBS)
+    at = list(AGENTS).index(client) + round_
+    return [list(JOBS)[at % len(JOBS)]]
+
+
+def results_of(client: str, home: Home, jobs: Sequence[Job], gateway: Gateway) -> list[str]:
+    """What came of each job, as the client shows it."""
+    if client in AGENTS:
+        urls = {name: f"{gateway.url}/{name}/mcp" for name in JOBS}
+        return AGENTS[client](home, urls, jobs)
+    calls = [Call(job, way(gateway, Front.HTTP, job.server)) for job in jobs]
+    return [outcome.text or outcome.error for outcome in matrix.CLIENTS[client].run(home, calls)]
+
+
 def use(client: str, round_: str, world: World, gateway: Gateway) -> None:
     """Let one client do its jobs in a home of its own, and see that each answer is its own."""
     at = ROUNDS.index(round_)
-    number = list(CLIENTS).index(client) + at * len(CLIENTS)
+    number = CLIENTS.index(client) + at * len(CLIENTS)
     jobs = [world.job(server, number) for server in servers_of(client, at)]
-    urls = {name: f"{gateway.url}/{name}/mcp" for name in JOBS}
     with Home(world.home(number)) as home:
-        results = CLIENTS[client](home, urls, jobs)
+        results = results_of(client, home, jobs, gateway)
     assert len(results) == len(jobs)
     for job, result in zip(jobs, results, strict=True):
         assert job.proof in result, f"{client}, {job.server} {job.tool}: {result}"

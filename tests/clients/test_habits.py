@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.clients import TURNS
+from tests.clients.agents import TURNS
 from tests.clients.mock_model import MockModel
 from tests.clients.program import LIMIT_S, Home
 from tests.clients.slow_server import HEARD, UNHEARD, SlowServer

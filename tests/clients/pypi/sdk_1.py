@@ -1,26 +1,49 @@
-"""The Python SDK 1.x as a client: jobs on its command line, one JSON line for each call's result."""
+"""The Python SDK 1.x as a client."""
 
-import asyncio
-import json
-import sys
+import os
+from contextlib import asynccontextmanager
 
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
-
-
-async def call(job):
-    """One session of its own, with everything a client does in it."""
-    async with streamablehttp_client(job["url"]) as (read, write, _), ClientSession(read, write) as session:
-        await session.initialize()
-        assert job["tool"] in [tool.name for tool in (await session.list_tools()).tools]
-        result = await session.call_tool(job["tool"], job["arguments"])
-        return result.model_dump_json()
+import httpx
+import mcp.types
+from driving import PATIENCE_S, do_all
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 
-async def main():
-    """All jobs at once."""
-    for line in await asyncio.gather(*map(call, json.loads(sys.argv[1]))):
-        print(line)
+def transport(job):
+    """The way to the server that the job names."""
+    match job["front"]:
+        case "http":
+            return streamable_http_client(job["url"])
+        case "sse":
+            return sse_client(job["url"], timeout=PATIENCE_S)
+        case "stdio":
+            command, *args = job["argv"]
+            return stdio_client(StdioServerParameters(command=command, args=args, env=dict(os.environ)))
+        case "unix":
+            client = httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=job["socket"]), timeout=PATIENCE_S
+            )
+            return streamable_http_client(job["url"], http_client=client)
 
 
-asyncio.run(main())
+@asynccontextmanager
+async def connect(job, person):
+    """A session for one job."""
+
+    async def elicited(_, params):
+        return mcp.types.ElicitResult(action="accept", content=await person.asked(params.message))
+
+    async def sampled(_, params):
+        answer = await person.asked(params.messages[0].content.text)
+        content = mcp.types.TextContent(type="text", text=answer["text"])
+        return mcp.types.CreateMessageResult(role="assistant", model="test", content=content)
+
+    handlers = {"elicitation_callback": elicited, "sampling_callback": sampled} if "answer" in job else {}
+    async with transport(job) as (read, write, *_), ClientSession(read, write, **handlers) as session:
+        yield session, (await session.initialize()).protocolVersion
+
+
+do_all(connect)

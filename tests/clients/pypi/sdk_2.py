@@ -1,24 +1,49 @@
-"""The Python SDK 2.x as a client of the session era: jobs on its command line, one JSON line for each call's result."""
+"""The Python SDK 2.x as a client; the job's mode is its own: auto, legacy, or the version that it is pinned to."""
 
-import asyncio
-import json
-import sys
+import os
+from contextlib import asynccontextmanager
 
+import httpx2
+import mcp_types
+from driving import PATIENCE_S, do_all
 from mcp import Client
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 
-async def call(job):
-    """One session of its own, with everything a client does in it."""
-    async with Client(job["url"], mode="legacy") as client:
-        assert job["tool"] in [tool.name for tool in (await client.list_tools()).tools]
-        result = await client.call_tool(job["tool"], job["arguments"])
-        return result.model_dump_json()
+def transport(job):
+    """The way to the server that the job names."""
+    match job["front"]:
+        case "http":
+            return job["url"]
+        case "sse":
+            return sse_client(job["url"], timeout=PATIENCE_S)
+        case "stdio":
+            command, *args = job["argv"]
+            return StdioServerParameters(command=command, args=args, env=dict(os.environ))
+        case "unix":
+            client = httpx2.AsyncClient(
+                transport=httpx2.AsyncHTTPTransport(uds=job["socket"]), timeout=PATIENCE_S
+            )
+            return streamable_http_client(job["url"], http_client=client)
 
 
-async def main():
-    """All jobs at once."""
-    for line in await asyncio.gather(*map(call, json.loads(sys.argv[1]))):
-        print(line)
+@asynccontextmanager
+async def connect(job, person):
+    """A connection for one job."""
+
+    async def elicited(_, params):
+        return mcp_types.ElicitResult(action="accept", content=await person.asked(params.message))
+
+    async def sampled(_, params):
+        answer = await person.asked(params.messages[0].content.text)
+        content = mcp_types.TextContent(type="text", text=answer["text"])
+        return mcp_types.CreateMessageResult(role="assistant", model="test", content=content)
+
+    handlers = {"elicitation_callback": elicited, "sampling_callback": sampled} if "answer" in job else {}
+    async with Client(transport(job), mode=job["mode"], **handlers) as client:
+        yield client, client.protocol_version
 
 
-asyncio.run(main())
+do_all(connect)

@@ -1,24 +1,16 @@
-"""The clients: how each is configured and started, and what it reports of its calls."""
+"""The agents: how each is configured and started, and what it reports of its calls."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from mcp import Client as SdkClient
-from mcp.client.stdio import StdioServerParameters
-
-from tests.clients.job import JOBS, Job
+from tests.clients.job import Job
 from tests.clients.mock_model import PREFIX, MockModel
 from tests.clients.program import (
-    LIMIT_S,
     NODE_MODULES,
     NOWHERE,
-    PYPI,
-    PYTHON_DRIVERS,
-    TYPESCRIPT_DRIVERS,
     Home,
     installed,
     npm_bin,
@@ -39,7 +31,7 @@ CLAUDE_CODE = {
 OPENCODE = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
 
 Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
-"""Do the jobs as one client: a home, where each server is, the jobs; what came of each, as the client shows it."""
+"""Do the jobs as one agent: a home, where each server is, the jobs; what came of each, as the agent shows it."""
 
 
 class Turn(Protocol):
@@ -166,80 +158,13 @@ def _configure_opencode(home: Home, urls: Mapping[str, str], model: str) -> None
     home.write(".config/opencode/opencode.json", json.dumps(settings))
 
 
-def inspector(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """The MCP Inspector on the command line."""
-    program = npm_bin("mcp-inspector")
-
-    def do(job: Job) -> str:
-        asked = (program, "--cli", urls[job.server], "--transport", "http", "--method")
-        tools = json.loads(home.run(*asked, "tools/list"))["tools"]
-        assert job.tool in [tool["name"] for tool in tools]
-        arguments = [
-            part for key, value in job.arguments.items() for part in ("--tool-arg", f"{key}={_typed(value)}")
-        ]
-        return home.run(*asked, "tools/call", "--tool-name", job.tool, *arguments)
-
-    return [do(job) for job in jobs]
-
-
-def mcp_remote(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """mcp-remote, the bridge of clients that speak stdio only."""
-    program = npm_bin("mcp-remote")
-
-    async def do(job: Job) -> str:
-        argv = [urls[job.server], "--allow-http", "--silent"]
-        bridge = StdioServerParameters(command=program, args=argv, env=home.environ({}), cwd=home.work)
-        async with asyncio.timeout(LIMIT_S), SdkClient(bridge, mode="legacy") as client:
-            assert job.tool in [tool.name for tool in (await client.list_tools()).tools]
-            result = await client.call_tool(job.tool, dict(job.arguments))
-            return result.model_dump_json()
-
-    return [asyncio.run(do(job)) for job in jobs]
-
-
-def python_sdk_1(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """The Python SDK 1.30.0."""
-    python = installed(PYPI / "mcp-1.30.0" / "bin" / "python")
-    return home.run(python, str(PYTHON_DRIVERS / "sdk_1.py"), _asked(urls, jobs)).splitlines()
-
-
-def python_sdk_2(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """The Python SDK 2.3.0 in the way of the session era."""
-    python = installed(PYPI / "mcp-2.3.0" / "bin" / "python")
-    return home.run(python, str(PYTHON_DRIVERS / "sdk_2.py"), _asked(urls, jobs)).splitlines()
-
-
-def typescript_sdk_1(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """The TypeScript SDK 1.32.2."""
-    installed(NODE_MODULES / "@modelcontextprotocol" / "sdk")
-    return home.run("node", str(TYPESCRIPT_DRIVERS / "sdk_1.mjs"), _asked(urls, jobs)).splitlines()
-
-
-def typescript_sdk_2(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
-    """The TypeScript client 2.4.0, which asks for the stateless era first."""
-    installed(NODE_MODULES / "@modelcontextprotocol" / "client")
-    return home.run("node", str(TYPESCRIPT_DRIVERS / "sdk_2.mjs"), _asked(urls, jobs)).splitlines()
-
-
 AGENTS: Mapping[str, Run] = {
     "claude-code": claude_code,
     "codex": codex,
     "gemini-cli": gemini_cli,
     "opencode": opencode,
-    "inspector": inspector,
 }
 """Clients that take seconds for each call, and get one."""
-
-LIBRARIES: Mapping[str, Run] = {
-    "mcp-remote": mcp_remote,
-    "python-sdk-1": python_sdk_1,
-    "python-sdk-2": python_sdk_2,
-    "typescript-sdk-1": typescript_sdk_1,
-    "typescript-sdk-2": typescript_sdk_2,
-}
-"""Clients that call a tool of every server."""
-
-CLIENTS = {**AGENTS, **LIBRARIES}
 
 TURNS: Mapping[str, Turn] = {
     "claude-code": claude_code_turn,
@@ -248,14 +173,6 @@ TURNS: Mapping[str, Turn] = {
     "opencode": opencode_turn,
 }
 """One turn of each agent."""
-
-
-def servers_of(client: str, round_: int) -> list[str]:
-    """Which servers this client calls; an agent's differs from round to round, and from other agents'."""
-    if client in LIBRARIES:
-        return list(JOBS)
-    at = list(AGENTS).index(client) + round_
-    return [list(JOBS)[at % len(JOBS)]]
 
 
 def _done(job: Job, turn: Turn, home: Home, urls: Mapping[str, str]) -> str:
@@ -267,13 +184,3 @@ def _done(job: Job, turn: Turn, home: Home, urls: Mapping[str, str]) -> str:
     )
     assert PREFIX in said, said
     return model.results[-1]
-
-
-def _asked(urls: Mapping[str, str], jobs: Sequence[Job]) -> str:
-    return json.dumps(
-        [{"url": urls[job.server], "tool": job.tool, "arguments": job.arguments} for job in jobs]
-    )
-
-
-def _typed(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
