@@ -181,14 +181,16 @@ class Lanes:
         lanes = [
             (lane, each)
             for each in self._groups.values()
-            if each.server is group.server and each.principal == group.principal
+            if (each.server, each.principal, each.peer) == (group.server, group.principal, group.peer)
             for lane in each.lanes
         ]
         if len(lanes) < LANES_OF_PRINCIPAL:
             return
         idle = [(lane, each) for lane, each in lanes if lane.is_idle and not self._ears.listen_to(lane.slot)]
         if not idle:
-            raise Overloaded(f"{group.server.name} serves {LANES_OF_PRINCIPAL} clients of this user already")
+            raise Overloaded(
+                f"{group.server.name} serves {LANES_OF_PRINCIPAL} kinds of clients of this user already"
+            )
         self._give_back(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
 
     def _give_back(self, lane: Lane, group: Group, why: str) -> None:

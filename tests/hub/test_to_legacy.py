@@ -981,7 +981,7 @@ class LimitTests:
         for nth, client in enumerate(busy):
             call(client, said=envelope({"roots": {"n": nth}}))
         assert [answered(client) is None for client in busy] == [True, True, True, False]
-        assert "3 clients" in error(busy[-1])["message"]
+        assert "3 kinds of clients" in error(busy[-1])["message"]
         gateway.tick()
         assert len(gateway.hub.to_legacy._lanes._groups) <= 3
 
