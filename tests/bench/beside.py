@@ -1,8 +1,9 @@
 """``python -m tests.bench.beside OTHER/bin/python``: this installation beside another one, in turns.
 
 For a change that must cost nothing.  Both run at once and take turns under each load (A B B A), each turn is compared
-with its neighbour, and the ratios are printed: the median, and between which two the middle half of them lies.  What
-one and the same installation costs beside itself tells how much of that is noise.
+with its neighbour, and the ratios are printed: the median, between which two the middle half of them lies, and that of
+the least that each has ever needed, which others on the machine disturb least.  What one and the same installation
+costs beside itself tells how much of it is noise.
 """
 
 from __future__ import annotations
@@ -45,13 +46,9 @@ class Row:
         ratios = sorted(mine / other for mine, other in zip(self.mine, self.theirs, strict=True) if other)
         quarter = len(ratios) // 4
         middle = f"{number(ratios[quarter])} to {number(ratios[-1 - quarter])}" if ratios else "-"
-        return (
-            self.what,
-            number(median(self.mine)),
-            number(median(self.theirs)),
-            number(median(ratios)),
-            middle,
-        )
+        least = min(self.mine) / min(self.theirs) if ratios else None
+        medians = (number(median(each)) for each in (self.mine, self.theirs, ratios))
+        return (self.what, *medians, middle, number(least))
 
 
 @define
@@ -168,7 +165,7 @@ def main() -> None:
     finally:
         for each in starters:
             each.stop_all()
-        head = ("", "this", "other", "this over other", "middle half")
+        head = ("", "this", "other", "this over other", "middle half", "least over least")
         print(text(Table("Side by side", head, [row.cells() for row in found.rows])))
 
 

@@ -44,6 +44,38 @@ class NameTests:
         assert revisions.is_legacy(header) is (header in [version.encode() for version in LEGACY])
 
 
+class LaterTests:
+    """Revisions of the modern era, by their headers."""
+
+    @pytest.mark.parametrize("header", [*revisions.MODERN, "2025-11-26", "2026-01-01", "9999-99-99"])
+    def test_later(self, header: str) -> None:
+        """What comes after the last legacy revision is of the modern era, known or not."""
+        assert revisions.is_later(header.encode())
+
+    @pytest.mark.parametrize(
+        "header", [*LEGACY, "2019-01-01", "", "x", "2026-07-28 ", "20260728", "2026-07-28\0x"]
+    )
+    def test_not_later(self, header: str) -> None:
+        """Nothing else is."""
+        assert not revisions.is_later(header.encode())
+
+    def test_none(self) -> None:
+        """Nor is what is not there."""
+        assert not revisions.is_later(None)
+
+    @given(st.binary(max_size=20))
+    def test_either(self, header: bytes) -> None:
+        """No header is of both eras."""
+        assert not (revisions.is_later(header) and revisions.is_legacy(header))
+
+    def test_the_refusal(self) -> None:
+        """What makes clients fall back names every legacy revision, and no other."""
+        assert all(version in revisions.UNSUPPORTED for version in LEGACY)
+        assert not any(version in revisions.UNSUPPORTED for version in revisions.MODERN)
+        assert revisions.Era.LEGACY.other is revisions.Era.MODERN
+        assert revisions.Era.MODERN.other is revisions.Era.LEGACY
+
+
 class AllowanceTests:
     """What differs between them."""
 
@@ -55,6 +87,7 @@ class AllowanceTests:
             ("2025-03-26", False, True),
             ("2025-06-18", False, False),
             ("2025-11-25", True, False),
+            ("2026-07-28", False, False),
         ],
     )
     def test_table(self, version: str, *, resumes: bool, batches: bool) -> None:

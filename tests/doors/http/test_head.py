@@ -23,6 +23,7 @@ LINES = (
     b"Content-Encoding: br",
     b"Content-Encoding: identity",
     b"Mcp-Session-Id: s",
+    b"Mcp-Name: n",
     b"Empty:",
     b": nameless",
     b" folded",
@@ -105,6 +106,18 @@ class HeadTests:
         """A header that must be unique is refused when it is repeated."""
         with pytest.raises(BadHead):
             read_head(b"GET / HTTP/1.1\r\nHost: a\r\n%b: 1\r\n%b: 1\r\n\r\n" % (name, name))
+
+    @pytest.mark.parametrize(
+        "name", [b"MCP-Protocol-Version", b"Mcp-Method", b"Mcp-Name", b"Mcp-Param-Any", b"mcp-param-"]
+    )
+    def test_some_match_nothing_when_they_come_twice(self, name: bytes) -> None:
+        """A header that repeats the body is joined in a way that no body can say, however it arrives."""
+        raw = b"GET / HTTP/1.1\r\nHost: a\r\n%b: 1\r\n%b: 1\r\n\r\n" % (name, name.upper())
+        assert read_head(raw).headers[name.lower()] == b"1\0001"
+        reader = HeadReader()
+        for start in range(len(raw)):
+            reader.feed(raw[start : start + 1])
+        assert reader.finish(raw).headers == read_head(raw).headers
 
     def test_keeps_secrets_out_of_its_repr(self) -> None:
         """What a client sends may be a token, and never shows in a log."""
