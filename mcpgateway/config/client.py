@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import (
@@ -20,6 +20,7 @@ from mcpgateway.config.entry import (
     read_entry,
     url_of,
 )
+from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
 # VS Code calls them servers, opencode calls them mcp.
@@ -59,7 +60,13 @@ def _read_one(place: Place, origin: Origin, entries: list[Entry], remotes: list[
     if not is_enabled(place):
         return
     if is_stdio(place):
-        entries.append(read_entry(place, origin))
+        entry = read_entry(place, origin)
+        original = original_of(entry.argv)
+        if original is None:
+            entries.append(entry)
+        elif original:
+            entries.append(evolve(entry, argv=original))
+        # Else it leads here and nowhere else.
     elif url_of(place) or place.value.get("type") not in (None, *STDIO_TYPES):
         remotes.append(url_of(place))
     else:

@@ -23,6 +23,7 @@ from mcpgateway.config.entry import (
     url_of,
 )
 from mcpgateway.config.model import GatewaySettings, Limits
+from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
 SERVER_KEYS = ("servers", "mcpServers")
@@ -94,7 +95,11 @@ def read_servers(native: Native, warnings: list[str]) -> Found:
 def _entry(place: Place, warnings: list[str], *, full_env: bool) -> Entry:
     file = place.document.file
     origin = Origin(Scope.NATIVE, file, file.rpartition("/")[0] or "/", full_env=full_env)
-    return evolve(read_entry(place, origin), **read_own_keys(place, warnings))
+    entry = read_entry(place, origin)
+    original = original_of(entry.argv)
+    if original is not None and not original:
+        raise place.at("command").wrong("the command of a server; this one leads back to the gateway")
+    return evolve(entry, argv=original or entry.argv, **read_own_keys(place, warnings))
 
 
 def _overlay(before: Native, document: Document, warnings: list[str]) -> Native:

@@ -36,6 +36,26 @@ class ReadClientTests:
         read = found({"mcpServers": servers})
         assert (len(read.entries), len(read.remotes)) == (0, 6)
 
+    def test_entries_that_lead_here(self):
+        """Of an entry that names our own program the original command is served; without one there is nothing to serve."""
+        servers = {
+            "a": {"command": "mcpgateway", "args": ["connect", "a", "--", "npx", "-y", "a"]},
+            "b": {
+                "command": "/opt/bin/mcpg",
+                "args": ["--home", "/h", "proxy", "--target", "b", "--", "b", "--", "x"],
+            },
+            "c": {"command": "mcp-ctl", "args": ["connect", "c"]},
+            "d": {"command": "mcpgateway", "args": ["version", "--", "x"]},
+            "e": {"command": "other", "args": ["connect", "e", "--", "x"]},
+        }
+        read = {each.title: each.argv for each in found({"mcpServers": servers}).entries}
+        assert read == {
+            "a": ("npx", "-y", "a"),
+            "b": ("b", "--", "x"),
+            "d": ("mcpgateway", "version", "--", "x"),
+            "e": ("other", "connect", "e", "--", "x"),
+        }
+
     def test_projects(self):
         """The servers of every project are read, with the project they belong to."""
         read = found(

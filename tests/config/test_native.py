@@ -144,6 +144,21 @@ class GatewayTests:
                 check_reach(read(f"gateway: {{bind_address: {address}}}").gateway)
 
 
+class OursTests:
+    def test_an_entry_with_an_original(self):
+        """Its original command is what is served."""
+        found = entry(
+            "servers:\n  a: {command: mcpgateway, args: [connect, a, --, npx, a], share: session}\n"
+        )
+        assert (found.argv, found.share.value) == (("npx", "a"), "session")
+
+    def test_an_entry_without_one(self):
+        """It leads nowhere but back, and that is said."""
+        assert "leads back to the gateway" in problem(
+            "servers:\n  a: {command: [mcpg, stdio, --server, a]}\n"
+        )
+
+
 class ServerTests:
     def test_command(self):
         """A program and its arguments come apart or in one list."""
