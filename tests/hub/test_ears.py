@@ -9,7 +9,6 @@ import pytest
 from mcpgateway.hub import ears
 from mcpgateway.hub.listening import URIS_LIMIT
 from mcpgateway.rules.reaping import IDLE_TICKS
-from tests.hub.test_stateless import PREFIX, request
 from tests.hub.test_to_legacy import (
     ACCEPT,
     PARKED_TICKS,
@@ -29,6 +28,7 @@ from tests.hub.test_to_legacy import (
     text,
 )
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
+from tests.support.modern_client import PREFIX, request
 
 LISTEN, ACKNOWLEDGED = "subscriptions/listen", "notifications/subscriptions/acknowledged"
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"

@@ -13,8 +13,8 @@ from mcpgateway.hub.siblings import PATIENCE_S
 from mcpgateway.hub.to_legacy import PARKED_TICKS, PATIENCE_TICKS
 from mcpgateway.rules.reaping import IDLE_TICKS
 from mcpgateway.wire.revisions import Era
-from tests.hub.test_stateless import PREFIX, REVISION, meta, request
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
+from tests.support.modern_client import PREFIX, REVISION, meta, request
 
 CAPABILITIES, INFO, LEVEL = (PREFIX + name for name in ("clientCapabilities", "clientInfo", "logLevel"))
 OFFERS = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {"listChanged": True}}
@@ -239,7 +239,7 @@ class HandshakeTests:
         send(client, request(1, "server/discover", envelope()))
         assert "not found" in error(client)["message"]
 
-    @pytest.mark.parametrize("method", ["tasks/get", "tasks/list", "tasks/result", "tasks/cancel"])
+    @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
     def test_tasks(self, gateway: MemoryGateway, method: str) -> None:
         """Tasks of the two eras are of different kinds, and are refused to whoever knows of them, and to others."""
         client = client_of(gateway)
