@@ -239,7 +239,7 @@ class HandshakeTests:
         send(client, request(1, "server/discover", envelope()))
         assert "not found" in error(client)["message"]
 
-    @pytest.mark.parametrize("method", ["tasks/get", "tasks/list", "tasks/result", "tasks/cancel"])
+    @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
     def test_tasks(self, gateway: MemoryGateway, method: str) -> None:
         """Tasks of the two eras are of different kinds, and are refused to whoever knows of them, and to others."""
         client = client_of(gateway)
