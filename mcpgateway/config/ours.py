@@ -8,7 +8,7 @@ BEFORE_ORIGINAL = "--"
 
 
 def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command behind the ``--`` of an entry that leads to the gateway, empty if it has none; None for all others."""
+    """The command behind the ``--`` of an entry that leads to the gateway, empty if there is none; None of others."""
     program, *words = argv
     if program.rpartition("/")[2] not in PROGRAMS:
         return None

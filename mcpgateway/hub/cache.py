@@ -13,6 +13,7 @@ from math import ceil
 from attrs import field, frozen
 from msgspec import Raw
 
+from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import URI_LIMIT, Envelope
 from mcpgateway.wire.requeststates import digest_of
@@ -132,7 +133,7 @@ class ResultCache:
         for key, kept in list(self._kept.items()):
             if key.server != server or key.method not in methods:
                 continue
-            if uri is None or (kept.uri is not None and uri.startswith(kept.uri)):
+            if uri is None or (kept.uri is not None and audience.is_part(uri, kept.uri)):
                 self._drop(key)
 
     def forget(self, server: Hashable) -> None:

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
@@ -451,7 +452,7 @@ def _asks_for(honoured: Filter, method: str, what: str | None) -> bool:
         return what in honoured.tasks
     # A change may be reported of a part of what was subscribed to.
     return what is not None and (
-        what in honoured.uris or any(what.startswith(each) for each in honoured.uris)
+        what in honoured.uris or any(audience.is_part(what, each) for each in honoured.uris)
     )
 
 

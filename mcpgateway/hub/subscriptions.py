@@ -20,6 +20,7 @@ from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
+from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -264,7 +265,7 @@ class Subscriptions:
             return [each for each in dict.fromkeys([*topic.holders, *coming]) if each.id]
         if uri in self._former:
             return []
-        around = [each for at, each in self._topics.items() if each.holders and uri.startswith(at)]
+        around = [each for at, each in self._topics.items() if each.holders and audience.is_part(uri, at)]
         chosen = around or [each for each in self._topics.values() if each.holders]
         return list(dict.fromkeys(session for each in chosen for session in each.holders))
 

@@ -18,6 +18,8 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "e
 
 DEFAULT_LEVEL = LEVELS[0]  # a client that never set a level hears what the server chooses to say
 
+_ENDS = ("/", "?", "#", ":")
+
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
@@ -38,6 +40,13 @@ def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
     """
     sessions = list(dict.fromkeys(in_flight)) or list(everyone)
     return sessions if len({session.principal for session in sessions}) <= 1 else ()
+
+
+def is_part(uri: str, whole: str) -> bool:
+    """Whether a resource is another, or a part of it: a change may be reported of a part (MCP, server/resources)."""
+    if not uri.startswith(whole):
+        return False
+    return len(uri) == len(whole) or whole.endswith(_ENDS) or uri[len(whole)] in _ENDS
 
 
 def admits(wanted: str, level: str) -> bool:

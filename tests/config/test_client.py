@@ -37,7 +37,7 @@ class ReadClientTests:
         assert (len(read.entries), len(read.remotes)) == (0, 6)
 
     def test_entries_that_lead_here(self):
-        """Of an entry that names our own program the original command is served; without one there is nothing to serve."""
+        """Of an entry that names our own program the original command is served; without one, nothing is."""
         servers = {
             "a": {"command": "mcpgateway", "args": ["connect", "a", "--", "npx", "-y", "a"]},
             "b": {

@@ -147,9 +147,7 @@ class GatewayTests:
 class OursTests:
     def test_an_entry_with_an_original(self):
         """Its original command is what is served."""
-        found = entry(
-            "servers:\n  a: {command: mcpgateway, args: [connect, a, --, npx, a], share: session}\n"
-        )
+        found = entry("command: mcpgateway\nargs: [connect, a, --, npx, a]\nshare: session")
         assert (found.argv, found.share.value) == (("npx", "a"), "session")
 
     def test_an_entry_without_one(self):

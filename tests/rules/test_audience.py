@@ -127,3 +127,24 @@ class AnyCircleTests:
         chosen = audience.most_verbose(levels)
         assert chosen in levels
         assert all(audience.admits(chosen, each) for each in levels)
+
+
+class PartTests:
+    """Which resources are a part of which."""
+
+    @pytest.mark.parametrize(
+        ("uri", "whole", "is_part"),
+        [
+            ("file:///a", "file:///a", True),
+            ("file:///a/b", "file:///a", True),
+            ("file:///a/b", "file:///a/", True),
+            ("file:///a#b", "file:///a", True),
+            ("file:///ab", "file:///a", False),
+            ("file:///a", "file:///a/b", False),
+            ("urn:a:b", "urn:a", True),
+            ("anything", "", False),
+        ],
+    )
+    def test_parts(self, uri: str, whole: str, is_part: bool) -> None:  # noqa: FBT001 - what is expected
+        """What goes on where the other ends, at a place where names end."""
+        assert audience.is_part(uri, whole) is is_part
