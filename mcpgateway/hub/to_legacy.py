@@ -215,7 +215,10 @@ class ToLegacy:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
         server, principal = asker.server, asker.principal
-        asks = server.interactive is not False and bool(server.interactive or self._pool.reason(server))
+        # Where each process has a child of its own, that is told what the client offers, as a session's own is.
+        asks = server.interactive is not False and bool(
+            server.interactive or self._pool.reason(server) or keeps_state(server)
+        )
         offered = self._offered(message) if asks else {}
         group = None
         if offered or keeps_state(server):

@@ -41,6 +41,7 @@ def gateway_of(
         ServerSpec(
             "state", ("run",), {}, "/", Share.SESSION, interactive=True, protocol=Era.LEGACY, title="state"
         ),
+        ServerSpec("kept", ("run",), {}, "/", Share.SESSION, protocol=Era.LEGACY, title="kept"),
     )
     return MemoryGateway(more=more, bridge=bridge, limits=limits)
 
@@ -244,8 +245,7 @@ class HandshakeTests:
         """Tasks of the two eras are of different kinds, and are refused to whoever knows of them, and to others."""
         client = client_of(gateway)
         send(client, request(1, method, envelope(), taskId="t"))
-        is_known = method in {"tasks/get", "tasks/cancel"}  # of the extension
-        assert error(client)["code"] == (-32021 if is_known else -32601)
+        assert error(client)["code"] == -32021
         extended = {**OFFERS, "extensions": {PREFIX + "tasks": {}}}
         send(client, request(1, method, envelope(extended), taskId="t"))
         assert error(client)["code"] == -32601
@@ -869,6 +869,15 @@ class ProcessTests:
         assert (len(calls(first)), len(calls(second))) == (2, 1)
         gateway.processes.exit(77)
         assert children(gateway) == [second]
+
+    def test_what_it_is_told(self, gateway: MemoryGateway) -> None:
+        """Such a child is told what its client offers, though nothing says that its server asks."""
+        client = client_of(gateway, "kept", **{"X-Client-Pid": "77"})
+        child, asked = parked(gateway, client)
+        assert child.asked("initialize")[0]["params"]["capabilities"] == SEEN
+        again(client, asked, {key(asked): ACCEPT})
+        complete(child, calls(child)[0])
+        assert text(client) == "done"
 
     def test_parked(self, gateway: MemoryGateway) -> None:
         """While a call of a process is parked its others wait for the one child that knows it."""

@@ -240,7 +240,7 @@ class Fixture:
             self.call(number, members(params), line)
         elif method == "initialize":
             self.initialize(number, params)
-        elif method == "ping":
+        elif method in {"ping", "logging/setLevel"}:
             self.answer(number, "{}")
         elif method == "tools/list":
             self.answer(number, self.listed())
