@@ -19,21 +19,19 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
 from mcpgateway.hub import mirrors
 from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.levels import SET_LEVEL, Levels
 from mcpgateway.hub.listening import Listening
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
-from mcpgateway.rules import audience
 from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
-from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire import legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.mirrored import Param
 from mcpgateway.wire.revisions import Era
 
-SET_LEVEL = "logging/setLevel"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
 STEADY_TICKS = 300  # a child that has run for so long has left its failures behind
@@ -45,19 +43,6 @@ class _Waiting:
 
     call: Call
     message: Message = field(repr=False)
-
-
-@define(eq=False)
-class _Wish(Between):
-    """Sees whether the server agrees to a client's wish for a log level."""
-
-    _slot: Slot
-    _nth: int
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """It agrees, or does not."""
-        self._slot.level_answered(reply, self._nth)
-        self.sink.answered(call, reply)
 
 
 @define
@@ -90,7 +75,7 @@ class Slot:
     :ivar listening: who listens to the child, in the modern era.
     :ivar conversation: the warm child's conversation; None while there is none.
     :ivar hello: the first level of the child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
-    :ivar level: the log level this child was last asked for; None while nobody has wished for any.
+    :ivar levels: what its sessions want to hear of its log.
     :ivar shared: whether several sessions use it.
     :ivar sessions: who uses it, the anonymous left out; a dict for its order.
     :ivar tasks: whose task is whose.
@@ -113,11 +98,9 @@ class Slot:
         self.era = era
         self.conversation: Conversation | None = None
         self.hello: Envelope | None = None
-        self.level: str | None = None
-        self._levels = 0  # how often a child was asked for one
-        self._has_agreed = False  # this child, to the latest of them
         self.starts = 0
         self.sessions: dict[Session, None] = {}
+        self.levels = Levels(server.name, self.sessions.keys(), self.submit)
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
@@ -208,37 +191,6 @@ class Slot:
             return fail(self._why)
         return self.conversation.ask(method, params)
 
-    def set_level(self, call: Call, message: Message) -> None:
-        """Take a session's new wish for a log level; the most verbose of all is what the server is set to."""
-        wanted = self._wanted_level()
-        is_set = self.conversation is not None and self._has_agreed and wanted == self.level
-        if wanted is None or is_set or not call.session.id:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
-            return
-        call.sink = _Wish(call.sink, self, self._ask_level(wanted))
-        self.submit(call, self._with_level(message))
-
-    def _with_level(self, message: Message) -> Message:
-        if message.params is not None:
-            message.params["level"] = jsonrpc.raw(self.level)
-        return message
-
-    def _wanted_level(self) -> str | None:
-        # Who never wished for a level hears what the server chooses to say, and nobody knows what that is: it counts
-        # as the most verbose.  As long as nobody has wished for any, the server is left alone.
-        if self.level is None and not any(each.has_level for each in self.sessions):
-            return None
-        return audience.most_verbose(each.level for each in self.sessions if each.level)
-
-    def _ask_level(self, level: str) -> int:
-        self.level, self._has_agreed = level, False
-        self._levels += 1
-        return self._levels
-
-    def level_answered(self, reply: Envelope, nth: int) -> None:
-        """The server has answered the nth wish; what it refused it is asked again by the next who wishes for it."""
-        self._has_agreed = self._has_agreed or (nth == self._levels and "result" in reply)
-
     def join(self, session: Session) -> None:
         """Count a session in, with what it had before it was put aside."""
         session.slot = self
@@ -247,8 +199,7 @@ class Slot:
         self.sessions[session] = None
         if self.era is Era.MODERN:
             return
-        if session.has_level or (session.level and self.level not in (None, session.level)):
-            self.tune()
+        self.levels.joined(session)
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None:
@@ -263,26 +214,12 @@ class Slot:
         if self.era is Era.MODERN:
             return
         self.subscriptions.release(session)
-        is_quieter = self.level == session.level and all(each.level != self.level for each in self.sessions)
-        if self.shared and is_quieter:
-            self.tune()
+        if self.shared:
+            self.levels.left(session)
 
     def _give_up(self, uri: str) -> None:
         if (self.shared or self.sessions) and self.conversation is not None:
             self.conversation.ask(UNSUBSCRIBE, {"uri": uri}).addErrback(_let_go)
-
-    def tune(self) -> None:
-        """Have the server set to the level that its sessions want now."""
-        wanted = self._wanted_level()
-        if self.conversation is None or wanted is None or wanted == self.level or not self.has_levels:
-            return
-        nth = self._ask_level(wanted)
-        asked = self.conversation.ask(SET_LEVEL, {"level": wanted})
-        asked.addCallback(self._level_told, nth).addErrback(self._level_lost)
-
-    def _level_told(self, reply: Envelope, nth: int) -> None:
-        self.level_answered(reply, nth)
-        _check(reply)
 
     def _restore(self, uris: list[str]) -> None:
         if self.conversation is not None and self._restoration is not None:
@@ -425,12 +362,6 @@ class Slot:
         self.hello = hello
         self._life.ready()
 
-    def _level_lost(self, why: Failure) -> None:
-        why.trap(GatewayError)
-        self.log.info(
-            "{server} lost its log level: {why}", event="level.lost", server=self.server.name, why=why.value
-        )
-
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
         child = conversation.child
@@ -470,6 +401,7 @@ class Slot:
         self._release()
         self._answered += conversation.sent
         self._current = self.conversation = None
+        self.levels.end()
         self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
         mirrors.forget(self)
         if self.listening is not None:
@@ -497,8 +429,7 @@ class Slot:
         # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
         # it.
         self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
-        self.level, self._has_agreed = None, False
-        self.tune()
+        self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
         self._around.listener.warmed(
             self, [each for each in self.sessions if self._is_another or each.is_stale]
@@ -514,9 +445,8 @@ class Slot:
         waiting = self._waiting
         self._waiting = [each for each in waiting if not is_next(each)]
         for each in filter(is_next, waiting):
-            # Others may have come back since, whose wishes count too.
-            is_wish = each.call.method == SET_LEVEL and self.level is not None
-            self.submit(each.call, self._with_level(each.message) if is_wish else each.message)
+            is_wish = each.call.method == SET_LEVEL
+            self.submit(each.call, self.levels.updated(each.message) if is_wish else each.message)
 
     def refuse(self) -> None:
         """Answer what has waited with the reason why there is no child."""
@@ -534,6 +464,7 @@ class Slot:
         self._comeback = 0
         conversation = self._current
         self.conversation = None
+        self.levels.end()
         if conversation is None or conversation.child is None:
             self._around.gate.withdraw(self._spawn)
             self._life.gone()
@@ -552,11 +483,6 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
-
-
-def _check(reply: Envelope) -> None:
-    if "error" in reply:
-        raise GatewayError(legacy.error_text(reply["error"]))
 
 
 def _let_go(why: Failure) -> None:

@@ -380,7 +380,7 @@ class Switchboard:
             return
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
-        slot.set_level(call, message)
+        slot.levels.wish(call, message)
 
     def _subscribe(self, call: Call, message: Message) -> None:
         if not self.is_open:

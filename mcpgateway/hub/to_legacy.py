@@ -324,7 +324,7 @@ class ToLegacy:
         session = lane.session
         if level is not None and (level != session.level or not session.has_level):
             session.level, session.has_level = level, True
-            lane.slot.tune()
+            lane.slot.levels.tune()
 
     def _send(self, crossing: Crossing) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)

@@ -32,10 +32,11 @@ from mcpgateway.errors import (
     UnknownMethod,
 )
 from mcpgateway.hub.hearing import Hearing
+from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.sinks import Between
-from mcpgateway.hub.slot import SET_LEVEL, Slot
+from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.to_legacy import ASKING
 from mcpgateway.interfaces import Call
