@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
@@ -19,7 +19,6 @@ from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
-from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.listeners import Listeners, bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
@@ -31,30 +30,30 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.ward import Ward
-from mcpgateway.hub.cache import ResultCache
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
-from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
-from mcpgateway.hub.sessions import Sessions
+from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
-from mcpgateway.hub.stateless import Stateless
 from mcpgateway.hub.switchboard import Switchboard
-from mcpgateway.hub.to_legacy import ToLegacy
-from mcpgateway.hub.to_modern import ToModern
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.rules.access import Policy
-from mcpgateway.wire.requeststates import RequestStates
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
+
+if TYPE_CHECKING:
+    from mcpgateway.doors.http.legacysse import LegacySse
+    from mcpgateway.hub.stateless import Stateless
+    from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.wire.requeststates import RequestStates
 
 TICK_S = 1.0
 
@@ -128,8 +127,7 @@ class GatewayService(Service):
             self._expire,
             self.switchboard.tick,
             self.switchboard.questions.tick,
-            self.hub.to_legacy.tick,
-            self.hub.to_modern.tick,
+            self.hub.tick,
             self.owners.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
@@ -167,7 +165,7 @@ class GatewayService(Service):
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
         self.mcp.streams.close()
-        self.hub.stateless.close()
+        self.hub.close()
         await self._drained()
         await self.switchboard.close()
         self.ward.close()
@@ -219,9 +217,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
-    hub.stateless.claim = hub.to_legacy.claim = owners.claim
-    mcp = McpDoor(switchboard, owners, hub.stateless)
-    legacy = LegacySse(switchboard, owners, mcp.streams)
+    hub.claim = owners.claim
+    mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
     policy = policy_of(settings.gateway)
 
     def make_site() -> Any:
@@ -230,8 +227,13 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
         return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
 
+    def make_sse() -> LegacySse:
+        from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
+
+        return LegacySse(switchboard, owners, mcp.streams)
+
     started_at = reactor.seconds()
-    root = Root(settings.servers, mcp, legacy, Guard(policy, tokens), limits, make_site)
+    root = Root(settings.servers, mcp, make_sse, Guard(policy, tokens), limits, make_site)
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
@@ -264,24 +266,63 @@ def make_hub(
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
-    to_modern = ToModern(sessions, questions, clock)
-    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, to_modern)
-    states = keys.request_states()
-    to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
-    cache = ResultCache(clock.seconds)
-    stateless = Stateless(pool, sessions, eras, Neighbours(holders), cache, to_legacy)
-    notices.modern = stateless
-    return Hub(switchboard, stateless, to_legacy, to_modern)
+
+    def make_to_modern() -> ToModern:
+        from mcpgateway.hub.to_modern import ToModern  # sessions at servers that know none are few
+
+        return ToModern(sessions, questions, clock)
+
+    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
+
+    def make_stateless() -> Stateless:
+        # Whoever only has legacy clients does without half a megabyte.
+        from mcpgateway.hub.cache import ResultCache
+        from mcpgateway.hub.neighbours import Neighbours
+        from mcpgateway.hub.stateless import Stateless
+        from mcpgateway.hub.to_legacy import ToLegacy
+
+        states = keys.request_states()
+        to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
+        cache = ResultCache(clock.seconds)
+        notices.modern = made = Stateless(pool, sessions, eras, Neighbours(holders), cache, to_legacy)
+        made.is_open = switchboard.is_open
+        return made
+
+    return Hub(switchboard, make_stateless)
 
 
-@frozen
+@define(eq=False)
 class Hub:
-    """What lives between the doors and the children."""
+    """What lives between the doors and the children.
+
+    :ivar switchboard: what the doors of the legacy era ask.
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    """
 
     switchboard: Switchboard
-    stateless: Stateless
-    to_legacy: ToLegacy
-    to_modern: ToModern
+    _make_stateless: Callable[[], Stateless]
+    claim: Callable[[Session, int, int], None] | None = None
+    _stateless: Stateless | None = None
+
+    @property
+    def stateless(self) -> Stateless:
+        """What the door of the modern era asks, built for its first message."""
+        if self._stateless is None:
+            self._stateless = self._make_stateless()
+            if self.claim is not None:
+                self._stateless.claim = self._stateless.to_legacy.claim = self.claim
+        return self._stateless
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._stateless is not None:
+            self._stateless.to_legacy.tick()
+        self.switchboard.tick_bridge()
+
+    def close(self) -> None:
+        """End whatever stands open, in order."""
+        if self._stateless is not None:
+            self._stateless.close()
 
 
 @frozen
@@ -296,6 +337,8 @@ class Keys:
 
     def request_states(self) -> RequestStates:
         """The maker of request states, with a key of its own."""
+        from mcpgateway.wire.requeststates import RequestStates  # what only the bridge needs
+
         key = hashlib.sha256(b"request states " + self._key.encode()).digest()
         return RequestStates(key, self._node())
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from mcpgateway.config.model import ServerSpec
 
 
-@frozen
+@define
 class Asker:
     """Who sends a request, and how.
 

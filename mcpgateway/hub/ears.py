@@ -20,6 +20,7 @@ from mcpgateway.hub.listening import (
     read_filter,
 )
 from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE
 from mcpgateway.interfaces import Call, ICallSink, IMessageStream
@@ -183,11 +184,6 @@ class Ears:
 
 def _uri(call: Call) -> str:
     return call.id.decode(errors="surrogatepass")
-
-
-def reason(why: Failure) -> GatewayError:
-    """The error that a call ends with which failed so."""
-    return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
 
 
 def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]:

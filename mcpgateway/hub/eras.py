@@ -43,6 +43,7 @@ class Eras:
         self._seconds = seconds
         self._guessed: dict[str, float] = {}  # until when a silence is taken for an answer
         self._known: dict[str, Known] = {}
+        self._roads: dict[tuple[str, Era], tuple[Known, Road | None]] = {}
         self._waiting: dict[tuple[str, Era], list[Deferred[None]]] = {}
 
     def bridge(self, server: ServerSpec) -> Bridge:
@@ -62,7 +63,12 @@ class Eras:
 
     def road(self, server: ServerSpec, era: Era) -> Road | None:
         """How a client of an era gets to a server; None while that has to be found out (`find_out`)."""
-        return eras.road(era, self.known(server), self.bridge(server))
+        known = self.known(server)
+        key = (server.name, era)
+        found = self._roads.get(key)
+        if found is None or found[0] is not known:
+            found = self._roads[key] = (known, eras.road(era, known, self.bridge(server)))
+        return found[1]
 
     def learn(self, server: ServerSpec, era: Era, *, speaks: bool, for_good: bool = True) -> None:
         """A server has shown whether it speaks an era.

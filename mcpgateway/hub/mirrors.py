@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PAGES_LIMIT = 100  # of a list of tools
 EMPTY_LIST = Raw(b"[]")
-TOOLS_CHANGED = "notifications/tools/list_changed"
 
 _MARK = mirrored.ANNOTATION.encode()
 
@@ -123,10 +122,3 @@ def _names(tools: Raw) -> list[str]:
         return []
     named = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
     return [name for name in named if name is not None]
-
-
-def forget(slot: Slot) -> None:
-    """The tools of a server have changed, or it has ended: what is known of them, or about to be, may be wrong."""
-    slot.mirrored = None
-    if slot.learning is not None:
-        slot.learning.is_outdated = True

@@ -24,7 +24,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, QuestionRefused, UnknownMethod
-from mcpgateway.hub import mirrors
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -38,6 +37,7 @@ from mcpgateway.wire.revisions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
 URL_ELICITATION_REQUIRED = -32042
+TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
 class ModernListener(Protocol):
@@ -73,7 +73,7 @@ class Notices:
         self._routes: dict[str, Callable[[Slot, str, Envelope], None]] = {
             "notifications/message": self._log_message,
             "notifications/resources/updated": self._updated,
-            "notifications/tools/list_changed": self._list_changed,
+            TOOLS_CHANGED: self._list_changed,
             "notifications/prompts/list_changed": self._list_changed,
             "notifications/resources/list_changed": self._list_changed,
             "notifications/tasks/status": self._task_status,
@@ -124,8 +124,8 @@ class Notices:
         self._post(slot, holders, message, (method, uri))
 
     def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
-        if method == mirrors.TOOLS_CHANGED:
-            mirrors.forget(slot)
+        if method == TOOLS_CHANGED:
+            slot.forget_mirrored()
         self._post(slot, slot.sessions, message, method)
 
     def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
@@ -39,3 +40,8 @@ class Between:
     def noticed(self, call: Call, message: bytes) -> bool:
         """Something before the answer."""
         return bool(self.sink.noticed(call, message))
+
+
+def reason(why: Failure) -> GatewayError:
+    """The error that a call ends with which failed so."""
+    return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")

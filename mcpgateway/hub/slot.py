@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from msgspec import Raw
@@ -17,10 +17,8 @@ from zope.interface import implementer
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
-from mcpgateway.hub import mirrors
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
-from mcpgateway.hub.listening import Listening
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.tasks import Tasks
@@ -29,8 +27,12 @@ from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
 from mcpgateway.wire import legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
-from mcpgateway.wire.mirrored import Param
 from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.listening import Listening
+    from mcpgateway.hub.mirrors import Learning
+    from mcpgateway.wire.mirrored import Param
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
@@ -104,10 +106,10 @@ class Slot:
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
         self.elicitations: dict[str, bytes] = {}
-        self.listening = Listening(self.want, params, self._changed) if era is Era.MODERN else None
+        self.listening = self._new_listening(params) if era is Era.MODERN else None
         self.mirrored: dict[str, tuple[Param, ...]] | None = None
         self.changes = 0
-        self.learning: mirrors.Learning | None = None
+        self.learning: Learning | None = None
         self._restoration: Restoration | None = None  # of this child
         self._failures = 0
         self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
@@ -126,6 +128,17 @@ class Slot:
         )
         self._answered = 0
         self._life = new_life(Core(self))
+
+    def _new_listening(self, meta: dict[str, Any]) -> Listening:
+        from mcpgateway.hub.listening import Listening  # what only the modern era needs
+
+        return Listening(self.want, meta, self._changed)
+
+    def forget_mirrored(self) -> None:
+        """The server's tools have changed, or it has ended: what is known of them, or about to be, may be wrong."""
+        self.mirrored = None
+        if self.learning is not None:
+            self.learning.is_outdated = True
 
     @property
     def requests(self) -> int:
@@ -403,7 +416,7 @@ class Slot:
         self._current = self.conversation = None
         self.levels.end()
         self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
-        mirrors.forget(self)
+        self.forget_mirrored()
         if self.listening is not None:
             self.listening.child_ended()
         self._come_back_later()

@@ -36,6 +36,7 @@ from mcpgateway.hub.cache import ResultCache
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.listening import ClientListener, Filter, narrowed, read_filter
 from mcpgateway.hub.neighbours import Neighbours
+from mcpgateway.hub.notices import TOOLS_CHANGED
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.sinks import Between
@@ -81,6 +82,7 @@ class _Keeper(Between):
 class Stateless:
     """What a door asks for the modern era.
 
+    :ivar to_legacy: the bridge to servers that speak only the other era.
     :ivar is_open: false once the gateway is stopping.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
@@ -103,7 +105,7 @@ class Stateless:
         self._eras = eras
         self._neighbours = neighbours
         self._cache = cache
-        self._to_legacy = to_legacy
+        self.to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
         self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
         self._of_peers: dict[tuple[str, str, int], Session] = {}
@@ -182,7 +184,7 @@ class Stateless:
             peer = found
         call.level = modern.level(message.meta)
         if road is Road.BRIDGED:
-            self._to_legacy.submit(call, message, asker, peer)
+            self.to_legacy.submit(call, message, asker, peer)
         else:
             self._native(call, message, asker, self._session(asker, peer))
 
@@ -261,7 +263,7 @@ class Stateless:
 
     def cancel(self, call: Call) -> None:
         """Take a request back: its client does not wait for the answer any more."""
-        if self._forget(call) or self._to_legacy.cancel(call) or call.session is None:
+        if self._forget(call) or self.to_legacy.cancel(call) or call.session is None:
             return
         slot = call.session.slot
         if slot is not None:
@@ -270,8 +272,8 @@ class Stateless:
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """What was kept of a server is not true any more."""
         slot.changes += 1
-        if method == mirrors.TOOLS_CHANGED:
-            mirrors.forget(slot)
+        if method == TOOLS_CHANGED:
+            slot.forget_mirrored()
         kind = method.removeprefix("notifications/").partition("/")[0]
         self._cache.invalidate(slot, kind, what)
 
@@ -285,7 +287,7 @@ class Stateless:
         for call, (_, listener) in list(self._listeners.items()):
             self._forget(call)
             listener.over({})
-        self._to_legacy.close()
+        self.to_legacy.close()
 
 
 def _check_task(message: Message, slot: Slot, session: Session) -> None:

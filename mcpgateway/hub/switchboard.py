@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define
 from msgspec import Raw
@@ -24,26 +24,27 @@ from mcpgateway.errors import (
     UnknownServer,
     UnknownSession,
 )
-from mcpgateway.hub import ears
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
-from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
-from mcpgateway.hub.to_modern import ToModern
 from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
 from mcpgateway.rules.eras import Road
 from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
-from mcpgateway.wire import jsonrpc, legacy, modern, peek, translate
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY, Era, negotiated
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.to_modern import ToModern
 
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
@@ -82,7 +83,7 @@ class Switchboard:
         questions: Questions,
         siblings: Siblings,
         eras: Eras,
-        to_modern: ToModern,
+        make_to_modern: Callable[[], ToModern],
     ) -> None:
         self.servers = {server.name: server for server in servers}
         self.pool = pool
@@ -91,7 +92,8 @@ class Switchboard:
         self.is_open = True
         self._siblings = siblings
         self.eras = eras
-        self._to_modern = to_modern
+        self._make_to_modern = make_to_modern
+        self._to_modern: ToModern | None = None  # until somebody needs it
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
@@ -157,12 +159,27 @@ class Switchboard:
             return session.slot
         slot = self.pool.slot_for(session)
         if session.era is Era.MODERN:
-            self._to_modern.join(session)
+            self.to_modern.join(session)
         return slot
 
     def _make_room(self) -> None:
         while self.sessions.is_full:
             self.park(self.sessions.quietest(self.busy()), "there are too many sessions")
+
+    @property
+    def to_modern(self) -> ToModern:
+        """The bridge to servers that speak only the modern era, built for the first session that needs it."""
+        if self._to_modern is None:
+            self._to_modern = self._make_to_modern()
+        return self._to_modern
+
+    def tick_bridge(self) -> None:
+        """A second has passed for the calls that wait for answers to questions."""
+        for bridge in self._bridges():
+            bridge.tick()
+
+    def _bridges(self) -> list[ToModern]:
+        return [self._to_modern] if self._to_modern is not None else []
 
     def busy(self) -> set[Session]:
         """The sessions that have calls under way."""
@@ -170,7 +187,7 @@ class Switchboard:
 
     def _holders(self) -> list[Slot | ToModern]:
         # A call of a bridged session is with its slot, or between two requests to it.
-        return [*self.pool, self._to_modern]
+        return [*self.pool, *self._bridges()]
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -240,7 +257,7 @@ class Switchboard:
             self.submit(call, message)
 
         asked = self._has_other_era(session.server).addCallback(found)
-        asked.addErrback(lambda failure: call.sink.failed(call, ears.reason(failure)))
+        asked.addErrback(lambda failure: call.sink.failed(call, reason(failure)))
 
     def _cross_over(self, call: Call) -> None:
         session: Session = call.session
@@ -319,14 +336,15 @@ class Switchboard:
             for call in holder.calls():
                 if call.session is session and holder.cancel(call, "the session has ended"):
                     call.sink.failed(call, why)
-        self._to_modern.leave(session)
+        for bridge in self._bridges():
+            bridge.leave(session)
         self.questions.session_ended(session)
         killed = self.pool.release(session)
         session.clear()
         return killed
 
     def _holders_of(self, session: Session) -> list[Slot | ToModern]:
-        return [session.slot, self._to_modern] if session.slot is not None else []
+        return [session.slot, *self._bridges()] if session.slot is not None else []
 
     # Requests
 
@@ -350,9 +368,9 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         slot = self._slot_for(call.session)
-        if slot.load + self._to_modern.load >= SESSION_CALLS_LIMIT:
+        if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self._check_load(call.session)
-        self._to_modern.submit(call, message)
+        self.to_modern.submit(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
         if not self.is_open:
@@ -462,11 +480,14 @@ class Switchboard:
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
-        self._to_modern.close()
+        for bridge in self._bridges():
+            bridge.close()
         return self.pool.close()
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:
+    from mcpgateway.wire import translate  # what only the bridge needs
+
     return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
 
 

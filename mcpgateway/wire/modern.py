@@ -19,7 +19,7 @@ from mcpgateway.errors import (
     MissingEnvelope,
     UnservedRevision,
 )
-from mcpgateway.wire import jsonrpc, legacy, mirrored, peek
+from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope, Message
 from mcpgateway.wire.revisions import LATEST_MODERN, MODERN, is_later, is_legacy
 
@@ -107,8 +107,10 @@ def _is_said(header: bytes, value: Raw) -> bool:
     text = bytes(value)
     if b"\\" not in text and b'"%b"' % header == text and header.isascii() and not header.startswith(b"=?"):
         return True
+    from mcpgateway.wire.mirrored import decode_value  # few names need it
+
     try:
-        return jsonrpc.read_string(value, "name", URI_LIMIT) == mirrored.decode_value(header)
+        return jsonrpc.read_string(value, "name", URI_LIMIT) == decode_value(header)
     except GatewayError:
         return False
 

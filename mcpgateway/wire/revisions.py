@@ -12,6 +12,10 @@ class Era(Enum):
     LEGACY = "legacy"
     MODERN = "modern"
 
+    __hash__ = (
+        object.__hash__
+    )  # that of an Enum is written in Python, and slots are looked up by it on every request
+
     @property
     def other(self) -> Era:
         """The one that this is not."""

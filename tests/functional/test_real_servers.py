@@ -220,7 +220,7 @@ class OtherServerTests:
         )
 
     def test_time(self, gateway: Gateway) -> None:
-        """A Python server answers all its clients from one process."""
+        """A Python server that speaks both eras answers all its clients from one process of each that they speak."""
 
         async def convert(client: Client, number: int) -> str:
             arguments = {"source_timezone": "UTC", "time": f"0{number}:00", "target_timezone": "Asia/Tokyo"}
@@ -232,7 +232,8 @@ class OtherServerTests:
         assert [answer.split("T")[1][:5] for answer in answers] == [
             f"{number + 9:02}:00" for number in range(CLIENTS)
         ]
-        assert len(gateway.backend("time")["pids"]) == 1
+        found = gateway.backend("time")
+        assert len(found["pids"]) == len(found["running_eras"])
 
     def test_git(self, gateway: Gateway) -> None:
         """The git server reads a repository."""

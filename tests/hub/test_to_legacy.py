@@ -158,7 +158,7 @@ def children(gateway: MemoryGateway) -> list[MemoryChild]:
 
 def is_clean(gateway: MemoryGateway) -> bool:
     """Whether nothing is under way, waits for anybody, or is asked."""
-    bridge = gateway.hub.to_legacy
+    bridge = gateway.hub.stateless.to_legacy
     groups = [group for group in bridge._lanes if group.queue or any(lane.current for lane in group.lanes)]
     return not (
         bridge._crossings
@@ -786,7 +786,7 @@ class LaneTests:
         gateway.tick()
         assert children(gateway) == []
         assert len(gateway.sessions) == 0
-        assert gateway.hub.to_legacy._lanes._groups == {}
+        assert gateway.hub.stateless.to_legacy._lanes._groups == {}
         late = client_of(gateway)
         call(late)
         complete(gateway.child, calls(gateway.child)[0])
@@ -993,7 +993,7 @@ class LimitTests:
         assert [answered(client) is None for client in busy] == [True, True, True, False]
         assert "3 kinds of clients" in error(busy[-1])["message"]
         gateway.tick()
-        assert len(gateway.hub.to_legacy._lanes._groups) <= 3
+        assert len(gateway.hub.stateless.to_legacy._lanes._groups) <= 3
 
     def test_levels(self, gateway: MemoryGateway) -> None:
         """A level that there is none of is refused, and nothing is started or kept for it."""

@@ -329,8 +329,8 @@ class EnvelopeTests:
         client = session(gateway)
         call(gateway, client)
         again(gateway, client).ask(b"", "DELETE")
-        assert not gateway.hub.to_modern._guests
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern._guests
+        assert not gateway.switchboard.to_modern.calls()
 
 
 class AnswerTests:
@@ -604,7 +604,7 @@ class ListeningTests:
         tell(gateway, client, {"method": CANCELLED, "params": {"requestId": "s"}})
         assert reply(client)["error"]["code"] == -32800
         assert acknowledge(gateway.child) == {"toolsListChanged": True}
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern.calls()
 
     def test_never_acknowledged(self, gateway: MemoryGateway) -> None:
         """A server that says nothing to it is not waited for without end."""
@@ -621,7 +621,7 @@ class ListeningTests:
         client.call(1, "resources/subscribe", uri=A)
         again(gateway, client).ask(b"", "DELETE")
         assert reply(client)["error"]["code"] == -32001
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern.calls()
         gateway.tick(UNACKNOWLEDGED_TICKS + 1)
 
     def test_another_child(self, gateway: MemoryGateway) -> None:
@@ -904,7 +904,7 @@ class RoundTests:
         assert reply(client)["error"]["code"] == -32603
         assert words in reply(client)["error"]["message"]
         assert methods(client) == []
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern.calls()
 
     @pytest.mark.parametrize(
         "result",
@@ -1001,7 +1001,7 @@ class RoundTests:
         assert len(gateway.switchboard.questions) == len(events(elder)) == 60
         again(gateway, client).ask(b"", "DELETE")
         assert len(gateway.switchboard.questions) == 0
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern.calls()
 
     def test_the_child_ends_meanwhile(self, gateway: MemoryGateway) -> None:
         """What is asked outlives the child: the answers go to its successor, with the state."""
@@ -1158,7 +1158,7 @@ class EndTests:
         want(gateway.child, call(gateway, client), "s", a=FORM)
         client.channel.connectionLost(None)  # type: ignore[arg-type]
         gateway.tick(LONELY_TICKS + 2 * LONELY_STEP_TICKS)
-        assert not gateway.hub.to_modern.calls()
+        assert not gateway.switchboard.to_modern.calls()
         assert len(gateway.switchboard.questions) == 0
 
     def test_it_counts_as_busy(self, gateway: MemoryGateway) -> None:

@@ -297,12 +297,14 @@ class MemoryGateway:
         self.owners = Owners(
             self.sessions, self.processes, self.processes, self.processes.holders, self.reaper.owner_ended
         )
-        self.hub.stateless.claim = self.hub.to_legacy.claim = self.owners.claim
-        self.door = McpDoor(self.switchboard, self.owners, self.hub.stateless)
+        self.hub.claim = self.owners.claim
+        self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
-        legacy = LegacySse(self.switchboard, self.owners, self.door.streams)
-        root = Root(servers, self.door, legacy, guard, limits, lambda: make_site(self.switchboard, census))
+        sse = LegacySse(self.switchboard, self.owners, self.door.streams)
+        root = Root(
+            servers, self.door, lambda: sse, guard, limits, lambda: make_site(self.switchboard, census)
+        )
         self.factory = ChannelFactory(root)
 
     def client(self, server: str = "shared", **headers: str) -> Client:
@@ -336,8 +338,7 @@ class MemoryGateway:
             self.owners.tick()
             self.switchboard.tick()
             self.switchboard.questions.tick()
-            self.hub.to_legacy.tick()
-            self.hub.to_modern.tick()
+            self.hub.tick()
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)

@@ -9,21 +9,20 @@ DELETE  ends the session        200, then 404 for its id
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Batch, Unreadable, read_batch
-from mcpgateway.doors.http.modern import ALLOW_POST, ModernDoor
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.stateless import Stateless
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.access import Reach
@@ -31,6 +30,11 @@ from mcpgateway.wire import jsonrpc, modern, peek, sse
 from mcpgateway.wire.jsonrpc import Kind, Message
 from mcpgateway.wire.revisions import UNSUPPORTED, has_batches, is_later, is_legacy
 
+if TYPE_CHECKING:
+    from mcpgateway.doors.http.modern import ModernDoor
+    from mcpgateway.hub.stateless import Stateless
+
+ALLOW_POST = b"Allow: POST\r\n"
 ALLOW = b"Allow: GET, POST, DELETE\r\n"
 REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
@@ -47,9 +51,10 @@ class McpDoor:
 
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Stateless) -> None:
+    def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Callable[[], Stateless]) -> None:
         self.streams = Streams(switchboard.sessions)
-        self._modern = ModernDoor(self.streams, stateless)
+        self._stateless = stateless
+        self._modern: ModernDoor | None = None  # until the first of its messages
         self._switchboard = switchboard
         self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
@@ -68,6 +73,11 @@ class McpDoor:
         else:
             refuse(exchange, 405, "Method not allowed.", ALLOW)
 
+    def _make_modern(self) -> ModernDoor:
+        from mcpgateway.doors.http.modern import ModernDoor  # half a megabyte that not everybody needs
+
+        return ModernDoor(self.streams, self._stateless())
+
     def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
         takes = self._accepted(headers.get(b"accept"))
@@ -85,6 +95,7 @@ class McpDoor:
             message = jsonrpc.read_client(exchange.body)
             if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
                 pid = said_pid(exchange, None)
+                self._modern = self._modern or self._make_modern()
                 self._modern.handle(exchange, message, server, principal, takes, self._owners.living(pid))
                 return
             if message.method == "initialize" and message.kind is Kind.REQUEST:

@@ -22,11 +22,18 @@ from mcpgateway.hub.stateless import Stateless
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
-from mcpgateway.wire.revisions import LATEST_MODERN, Era
 
-ALLOW_POST = b"Allow: POST\r\n"
 WITHOUT_MIRRORS = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio: it says nothing twice, so there is nothing to disagree."""
+
+
+class Nobody:
+    """Stands for a session where there is none: what is lost on the way cannot be had again."""
+
+    can_resume = False
+
+
+NOBODY = Nobody()
 
 
 class Request(Waiting):
@@ -103,9 +110,8 @@ class ModernDoor:
     def _submit(
         self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
     ) -> None:
-        session = self._streams.sessions.anonymous(asker.server, asker.principal, LATEST_MODERN, Era.MODERN)
         call = Call(None, message.method, message.id, token, None)
-        sink = call.sink = Request(self._stateless, call, self._streams, exchange, session, message.id, takes)
+        sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child
         try:

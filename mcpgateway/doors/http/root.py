@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
-from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.errors import Refused, UnknownServer
@@ -22,6 +21,8 @@ from mcpgateway.wire import jsonrpc
 
 if TYPE_CHECKING:
     from twisted.web.server import Site
+
+    from mcpgateway.doors.http.legacysse import LegacySse
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-store\r\n'
@@ -70,7 +71,7 @@ class Root:
         self,
         servers: tuple[ServerSpec, ...],
         mcp: McpDoor,
-        legacy: LegacySse,
+        make_sse: Callable[[], LegacySse],
         guard: Guard,
         limits: Limits,
         make_site: SiteMaker,
@@ -79,10 +80,12 @@ class Root:
         self._limits = limits
         self._make_site = make_site
         self._site: Site | None = None
+        self._make_sse = make_sse
+        self._sse: LegacySse | None = None
         self._ways: dict[bytes, Way] = {}
         for server in servers:
-            self._ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, legacy.listen)
-            self._ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, legacy.post)
+            self._ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
+            self._ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, self._say)
         for server in servers:  # last: /mcp/sse is the server of that name
             way = Way(RouteClass.MCP, server, mcp.handle)
             self._ways[f"/{server.name}/mcp".encode()] = way
@@ -118,6 +121,14 @@ class Root:
             if self._site is None:
                 self._site = self._make_site()
             exchange.to_web(self._site)
+
+    def _listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        self._sse = self._sse or self._make_sse()
+        self._sse.listen(exchange, server, principal)
+
+    def _say(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        self._sse = self._sse or self._make_sse()
+        self._sse.post(exchange, server, principal)
 
     def _find(self, exchange: Any) -> Way:
         path: bytes = exchange.path
