@@ -31,6 +31,7 @@ SERVER_INFO_KEY = PREFIX + "serverInfo"
 SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
 TASKS_EXTENSION = PREFIX + "tasks"
 
+_SERVED = frozenset(f'"{revision}"'.encode() for revision in MODERN)
 _TASKS = TASKS_EXTENSION.encode()
 
 DISCOVER, LISTEN = "server/discover", "subscriptions/listen"
@@ -120,6 +121,9 @@ def check_revision(message: Message) -> None:
 
     :raise UnservedRevision: it is not.
     """
+    said = (message.meta or {}).get(PROTOCOL_VERSION_KEY, jsonrpc.NULL)
+    if bytes(said) in _SERVED:
+        return
     requested = peek.text(message.meta, PROTOCOL_VERSION_KEY) or ""
     if requested not in MODERN:
         raise unserved(requested)
