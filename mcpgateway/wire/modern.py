@@ -67,6 +67,40 @@ def is_modern(message: Message, header: bytes | None) -> bool:
     return message.method != "initialize" and is_later(header)
 
 
+def check(message: Message, headers: Mapping[bytes, bytes] | None) -> None:
+    """See that a request says what every one of them must: envelope, then headers, then a revision that is served.
+
+    :param headers: None where they repeat nothing.
+    :raise MissingEnvelope: it does not name its revision and its client's capabilities.
+    :raise HeaderMismatch: a header that repeats a part of the body is missing, or says something else.
+    :raise UnservedRevision: the revision is not served.
+    """
+    if not _is_plainly_right(message, headers):
+        check_envelope(message)
+        if headers is not None:
+            check_headers(message, headers)
+        check_revision(message)
+
+
+def _is_plainly_right(message: Message, headers: Mapping[bytes, bytes] | None) -> bool:
+    # What nearly all of them are, seen without decoding anything.
+    meta = message.meta
+    if meta is None or headers is None or PROTOCOL_VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        return False
+    revision = bytes(meta[PROTOCOL_VERSION_KEY])
+    if revision not in _SERVED or bytes(meta[CAPABILITIES_KEY])[:1] != b"{":
+        return False
+    if headers.get(b"mcp-protocol-version") != revision[1:-1]:
+        return False
+    if headers.get(b"mcp-method") != message.method.encode(errors="surrogatepass"):
+        return False
+    member = NAMED.get(message.method)
+    if member is None:
+        return True
+    header, named = headers.get(b"mcp-name"), (message.params or {}).get(member)
+    return header is not None and named is not None and _is_said(header, named)
+
+
 def check_envelope(message: Message) -> None:
     """See that a request names its revision and its client's capabilities.
 

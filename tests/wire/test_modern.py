@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -209,6 +210,49 @@ class DiscoveryTests:
         """So is one that refuses."""
         with pytest.raises(HandshakeRefused):
             modern.check_discovery({"error": jsonrpc.raw({"code": -32601, "message": "what?"})})
+
+
+class CheckTests:
+    """The three judgements as one, which sees most requests to be right without decoding anything."""
+
+    @given(
+        version=st.sampled_from([MODERN[-1], "2025-11-25", "2027-01-01", "", 7, None]),
+        offers=st.sampled_from([{}, {"roots": {}}, [], None]),
+        said=st.fixed_dictionaries(
+            {},
+            optional={
+                b"mcp-protocol-version": st.sampled_from([MODERN[-1].encode(), b"2027-01-01", b"", b"x\0x"]),
+                b"mcp-method": st.sampled_from([b"tools/call", b"tools/list", b""]),
+                b"mcp-name": st.sampled_from([b"echo", b"=?base64?ZWNobw==?=", b"other", b""]),
+            },
+        ),
+        method=st.sampled_from(["tools/call", "tools/list"]),
+        is_mirrored=st.booleans(),
+    )
+    def test_the_same(
+        self, *, version: Any, offers: Any, said: dict[bytes, bytes], method: str, is_mirrored: bool
+    ) -> None:
+        """It finds what they find, one after the other."""
+        meta = {VERSION_KEY: version, modern.CAPABILITIES_KEY: offers}
+        asked = message(method, meta, name="echo")
+        given_headers = said if is_mirrored else None
+
+        def one_by_one() -> None:
+            modern.check_envelope(asked)
+            if given_headers is not None:
+                modern.check_headers(asked, given_headers)
+            modern.check_revision(asked)
+
+        assert judged(lambda: modern.check(asked, given_headers)) == judged(one_by_one)
+
+
+def judged(check: Callable[[], None]) -> type[GatewayError] | None:
+    """The kind of fault that a check finds."""
+    try:
+        check()
+    except GatewayError as why:
+        return type(why)
+    return None
 
 
 class SubscriptionTests:

@@ -16,7 +16,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.batches import Batch, Unreadable, read_batch
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
@@ -31,6 +30,7 @@ from mcpgateway.wire.jsonrpc import Kind, Message
 from mcpgateway.wire.revisions import UNSUPPORTED, has_batches, is_later, is_legacy
 
 if TYPE_CHECKING:
+    from mcpgateway.doors.http.batches import Batch, Unreadable
     from mcpgateway.doors.http.modern import ModernDoor
     from mcpgateway.hub.stateless import Stateless
 
@@ -94,9 +94,10 @@ class McpDoor:
         try:
             message = jsonrpc.read_client(exchange.body)
             if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
-                pid = said_pid(exchange, None)
+                said = said_pid(exchange, None) if b"x-client-pid" in headers else None
+                pid = self._owners.living(said) if said is not None else None
                 self._modern = self._modern or self._make_modern()
-                self._modern.handle(exchange, message, server, principal, takes, self._owners.living(pid))
+                self._modern.handle(exchange, message, server, principal, takes, pid)
                 return
             if message.method == "initialize" and message.kind is Kind.REQUEST:
                 self._initialize(exchange, server, principal, message)
@@ -149,6 +150,10 @@ class McpDoor:
 
     def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
         """Serve the body as a batch, if it is one and the session's revision has them; false otherwise."""
+        if not exchange.body.lstrip().startswith(b"["):
+            return False
+        from mcpgateway.doors.http.batches import Batch, read_batch  # hardly any client sends one
+
         try:
             members, fault = read_batch(exchange.body), None
         except MalformedMessage as why:
@@ -173,7 +178,7 @@ class McpDoor:
         return True
 
     def _member(self, batch: Batch, session: Session, member: Message | Unreadable) -> None:
-        if isinstance(member, Unreadable):
+        if not isinstance(member, Message):
             batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
         elif member.kind is Kind.REQUEST:
             self._submit(session, member, batch.member())

@@ -92,10 +92,7 @@ class ModernDoor:
         try:
             if message.kind is Kind.RESPONSE:
                 raise MalformedMessage("Invalid Request: a client sends requests only")
-            modern.check_envelope(message)
-            if headers is not None:
-                modern.check_headers(message, headers)
-            modern.check_revision(message)
+            modern.check(message, headers)
             token = message.token
         except GatewayError as why:
             identifier = message.id if message.kind is Kind.REQUEST else b"null"
