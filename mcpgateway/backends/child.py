@@ -140,7 +140,7 @@ class Child:
         :raise BackendGone: it has exited, or is being stopped.
         """
         pipe = self._pipes.get(0)
-        if pipe is None or self._climbing:
+        if pipe is None or self._climbing or self.has_exited:
             raise BackendGone(f"{self.server} is not running")
         if pipe.producerPaused:
             self.queued += len(line)

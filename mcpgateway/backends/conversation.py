@@ -19,6 +19,8 @@ from mcpgateway.wire.revisions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 SHOWN = 200  # characters of a stray line in the log
+GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
+GARBAGE_LIMIT = 10_000  # and then it is no MCP server
 HEAD = b'{"jsonrpc":"2.0","id":'  # how practically every server begins a reply
 
 _END_OF_NUMBER = frozenset(b",}")
@@ -78,6 +80,7 @@ class Conversation:
         self._number = 0
         self._has_met = False  # the handshake is done
         self._has_batches = False
+        self._garbage = 0  # lines in a row that are no messages
         self._fault = ""  # why we had it killed
         self._meta: dict[str, Any] = {}  # of our own requests, in the modern era
 
@@ -181,6 +184,7 @@ class Conversation:
         except GatewayError as why:
             self._garbled(line, why)
             return
+        self._garbage = 0
         if "method" in envelope:
             self._heard(envelope, line)
             return
@@ -254,12 +258,24 @@ class Conversation:
                 call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}")
             )
             return
-        self.log.info(
-            "{server} printed a line that is not JSON-RPC: {line}",
-            event="child.stray_line",
-            server=self.server,
-            line=ascii(line[:SHOWN].decode(errors="replace")),
-        )
+        self._garbage += 1
+        if self._garbage <= GARBAGE_SHOWN:
+            self.log.info(
+                "{server} printed a line that is not JSON-RPC: {line}",
+                event="child.stray_line",
+                server=self.server,
+                line=ascii(line[:SHOWN].decode(errors="replace")),
+            )
+        elif self._garbage == GARBAGE_LIMIT:
+            self.log.error(
+                "{server} has printed {limit} lines in a row that are not JSON-RPC, and is stopped",
+                event="child.garbage",
+                server=self.server,
+                limit=GARBAGE_LIMIT,
+            )
+            self._fault = f"it printed {GARBAGE_LIMIT} lines in a row that are not JSON-RPC"
+            if self.child is not None:
+                self.child.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """The child wrote more than ``limit`` bytes without a newline; it is being killed."""

@@ -16,6 +16,7 @@ class Asker:
 
     :ivar caller: the other end of its connection.
     :ivar pid: the process that it says it is, or None.
+    :ivar has_tried: it was brought to its server before, and that had changed its era.
     :ivar headers: those of its request; None where it could not send the ones that repeat the body.
     """
 
@@ -24,3 +25,4 @@ class Asker:
     caller: Any
     pid: int | None = None
     headers: Mapping[bytes, bytes] | None = None
+    has_tried: bool = False

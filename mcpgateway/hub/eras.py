@@ -88,12 +88,13 @@ class Eras:
             "{server} speaks: {eras}", event="server.eras", server=server.name, eras=known.written()
         )
 
-    def doubt(self, server: ServerSpec) -> bool:
-        """Forget what was only guessed of a server; false when nothing was."""
-        is_guess = self._guessed.pop(server.name, None) is not None
-        if is_guess:
-            del self._known[server.name]
-        return is_guess
+    def doubt(self, server: ServerSpec) -> None:
+        """Forget what was found out of a server: it has shown something else, or what was known was a guess."""
+        if server.protocol is not None:
+            return
+        if self._guessed.pop(server.name, None) is None and self.known(server) != Known():
+            self._store.judge(_key(server), "")
+        self._known.pop(server.name, None)
 
     def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
         """Fires when it is known whether a server speaks an era.

@@ -31,7 +31,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import keeps_state
-from mcpgateway.wire import jsonrpc, modern
+from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY
 
@@ -120,7 +120,7 @@ class Lanes:
         key = (server.name, principal, peer, json.dumps(offered, sort_keys=True))
         found = self._groups.get(key)
         if found is None:
-            info = meta.get(modern.INFO_KEY)
+            info = _info(meta)
             found = self._groups[key] = Group(server, principal, peer, offered, info)
         self._check(found)
         return found
@@ -234,3 +234,10 @@ class Lanes:
 
 def _unclaimed(session: Session, pid: int, inode: int) -> None:
     """Nobody watches over owners."""
+
+
+def _info(meta: Envelope) -> Raw | None:
+    # All clients of a group have the handshake of the first, so what a server would refuse is left out.
+    said = peek.members(meta, modern.INFO_KEY)
+    is_sound = all(bytes(said.get(name, b""))[:1] == b'"' for name in ("name", "version"))
+    return meta[modern.INFO_KEY] if is_sound else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
 
 PAGES_LIMIT = 100  # of a list of tools
+PATIENCE_S = 10.0  # then calls go on unchecked
 EMPTY_LIST = Raw(b"[]")
 
 _MARK = mirrored.ANNOTATION.encode()
@@ -70,13 +72,26 @@ def check(slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None) -
 
 
 def _learn(slot: Slot) -> Deferred[None]:
-    learning = slot.learning
-    if learning is not None and not learning.is_outdated:
-        return learning.wait()
+    if slot.learning is not None:
+        return slot.learning.wait()
     learning = slot.learning = Learning()
     done = learning.wait()
-    Deferred.fromCoroutine(_ask(slot)).addCallback(_learnt, slot, learning).addErrback(_over, slot, learning)
+    asked = Deferred.fromCoroutine(_ask_until_true(slot, learning)).addTimeout(PATIENCE_S, slot.clock)
+    asked.addErrback(_unknown).addCallback(_learnt, slot, learning).addErrback(_over, slot, learning)
     return done
+
+
+def _unknown(why: Failure) -> dict[str, tuple[Param, ...]]:
+    why.trap(defer.TimeoutError)  # a call does not wait for ever to be checked
+    return {}
+
+
+async def _ask_until_true(slot: Slot, learning: Learning) -> dict[str, tuple[Param, ...]]:
+    found = await _ask(slot)
+    if learning.is_outdated:
+        # Once more and not again: some servers say that their tools have changed whenever they are asked for them.
+        found = await _ask(slot)
+    return found
 
 
 async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
@@ -93,8 +108,7 @@ async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
 
 
 def _learnt(found: dict[str, tuple[Param, ...]], slot: Slot, learning: Learning) -> None:
-    if not learning.is_outdated:
-        slot.mirrored = found
+    slot.mirrored = found
     _over(None, slot, learning)
 
 

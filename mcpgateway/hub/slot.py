@@ -141,6 +141,11 @@ class Slot:
             self.learning.is_outdated = True
 
     @property
+    def clock(self) -> IReactorTime:
+        """What its waits are measured with."""
+        return self._around.clock
+
+    @property
     def requests(self) -> int:
         """How many requests its children have been sent."""
         return self._answered + (self._current.sent if self._current is not None else 0)

@@ -25,6 +25,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BadReply,
     GatewayError,
+    HandshakeRefused,
     InvalidParams,
     ShuttingDown,
     UnknownMethod,
@@ -79,6 +80,23 @@ class _Keeper(Between):
         self.sink.answered(call, reply)
 
 
+@define(eq=False)
+class _Doubtful(Between):
+    """Waits for a child that has not been spoken with; its server may have changed its era since it was asked."""
+
+    stateless: Stateless
+    message: Message
+    asker: Asker
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer; but if the first words were refused, there may be one in the other era."""
+        call.sink = self.sink
+        if isinstance(why, HandshakeRefused):
+            self.stateless.again(call, self.message, self.asker)
+        else:
+            call.sink.failed(call, why)
+
+
 class Stateless:
     """What a door asks for the modern era.
 
@@ -110,7 +128,7 @@ class Stateless:
         self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
         self._of_peers: dict[tuple[str, str, int], Session] = {}
         # Clients that were told to fall back, and may not be able to.
-        self._sent_back: dict[tuple[str, str, bytes], None] = {}
+        self._sent_back: dict[tuple[str, str, bytes, int], None] = {}
         sessions.opened = self._has_switched
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
@@ -125,12 +143,38 @@ class Stateless:
         road = self._eras.road(asker.server, Era.MODERN)
         if road is None:
             self._later(self._eras.find_out(asker.server, Era.MODERN), call, message, asker)
+        elif call.method == modern.DISCOVER and road is Road.NATIVE and self._is_stranger(asker):
+            self._later(self._neighbours.look_for(asker.caller), call, message, asker)
         elif (
             call.method == modern.DISCOVER and not self._is_offered(road, message, asker)
         ) or road is Road.REFUSED:
             raise UnsupportedVersion(UNSUPPORTED)
         else:
             self._go(road, call, message, asker)
+
+    def again(self, call: Call, message: Message, asker: Asker) -> None:
+        """A server does not speak the era that it was found to speak: find out once more, and go there."""
+        asker.has_tried = True
+        self._eras.doubt(asker.server)
+        try:
+            self.submit(call, message, asker)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+    def _is_stranger(self, asker: Asker) -> bool:
+        # Two windows of one client look alike but for their processes; it only matters where one may be sent back.
+        return (
+            self._runs_other_only(asker.server)
+            and not asker.pid
+            and self._neighbours.process(asker.caller) is None
+        )
+
+    def _runs_other_only(self, server: ServerSpec) -> bool:
+        return (
+            self._eras.known(server).legacy is not False
+            and self._pool.is_running(server, Era.LEGACY)
+            and not self._pool.is_running(server, Era.MODERN)
+        )
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker))
@@ -144,14 +188,11 @@ class Stateless:
         call.sink.failed(call, GatewayError("Internal error: the request could not be served"))
 
     def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
-        server, pool = asker.server, self._pool
-        runs_other_only = (
-            self._eras.known(server).legacy is not False
-            and pool.is_running(server, Era.LEGACY)
-            and not pool.is_running(server, Era.MODERN)
-        )
+        server = asker.server
+        runs_other_only = self._runs_other_only(server)
         # Whoever asks again instead of falling back speaks nothing else.
-        key = (server.name, asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")))
+        who = asker.pid or self._neighbours.process(asker.caller) or 0
+        key = (server.name, asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")), who)
         can_switch = key not in self._sent_back
         if is_offered(
             road, self._eras.bridge(server), runs_other_only=runs_other_only, can_switch=can_switch
@@ -167,7 +208,9 @@ class Stateless:
         # A client of this name has begun a session: it does speak the other era too.
         if self._sent_back:
             info = bytes((session.params or {}).get("clientInfo", b""))
-            self._sent_back.pop((session.server.name, session.principal, info), None)
+            said = (session.server.name, session.principal, info)
+            for key in [each for each in self._sent_back if each[:3] == said]:
+                del self._sent_back[key]
 
     def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
@@ -184,6 +227,8 @@ class Stateless:
             peer = found
         call.level = modern.level(message.meta)
         if road is Road.BRIDGED:
+            if asker.server.protocol is None and not asker.has_tried:
+                call.sink = _Doubtful(call.sink, self, message, asker)
             self.to_legacy.submit(call, message, asker, peer)
         else:
             self._native(call, message, asker, self._session(asker, peer))
@@ -215,6 +260,8 @@ class Stateless:
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
         slot = session.slot or self._pool.slot_for(session)
+        if slot.conversation is None and asker.server.protocol is None and not asker.has_tried:
+            call.sink = _Doubtful(call.sink, self, message, asker)
         if call.method == modern.LISTEN:
             self._listen(call, message, slot)
             return

@@ -379,7 +379,7 @@ class Switchboard:
         slot = session.slot or self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
             self._check_load(session)
-        if slot.hello is None and session.server.protocol is None:
+        if slot.conversation is None and session.server.protocol is None:
             call.sink = _Doubtful(call.sink, self, message)
         slot.submit(call, message)
 

@@ -43,7 +43,7 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
-from mcpgateway.rules.questions import offers_something
+from mcpgateway.rules.questions import FULL, offers_something
 from mcpgateway.rules.sharing import keeps_state
 from mcpgateway.wire import jsonrpc, modern, peek, translate
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
@@ -199,7 +199,9 @@ class ToLegacy:
 
     def _offered(self, message: Message) -> dict[str, Any]:
         capabilities = translate.client_capabilities_for_legacy(message.meta or {})
-        return capabilities if offers_something(capabilities) else {}
+        # What else a client can do splits no group: servers ask for nothing else.
+        known = {name: capabilities[name] for name in FULL if isinstance(capabilities.get(name), dict)}
+        return known if offers_something(known) else {}
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,18 @@ class ListenTests:
             for address in (gateway.url, f"http://[::1]:{gateway.port}", f"unix:{path}"):
                 assert asyncio.run(echoed(address, "fix")) == "through"
         assert not os.path.exists(path)
+
+    def test_the_socket_of_a_gateway_that_was_killed(self, tmp_path):
+        """A socket that nobody answers at is taken over, though its lock names a process that lives."""
+        with Gateway(tmp_path, {"fix": server(fixture())}) as gateway:
+            path = next(each for each in unix_sockets(gateway.pid) if each.endswith(".sock"))
+            gateway.kill()
+            with suppress(FileNotFoundError):
+                os.unlink(f"{path}.lock")
+            os.symlink(str(os.getpid()), f"{path}.lock")
+            os.utime(f"{path}.lock", (0, 0), follow_symlinks=False)
+            gateway.start()
+            assert asyncio.run(echoed(f"unix:{path}", "fix")) == "through"
 
     def test_further_endpoints(self, tmp_path, certificate):
         """TCP, Unix and TLS endpoints serve the same."""

@@ -263,3 +263,48 @@ class RoadTests:
         gateway.launcher.hello = dict(HELLO)
         assert initialize(gateway).status == 200
         assert discovers(gateway)
+
+
+class ChangeTests:
+    """A server that is another than it was, as after an upgrade."""
+
+    def test_from_legacy_to_modern(self) -> None:
+        """A child that has no handshake any more is found out by a request of either era."""
+        for is_modern in (True, False):
+            gateway = gateway_of(LEGACY)
+            ask(gateway)
+            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is False
+            gateway.child.exit()
+            gateway.launcher.eras = {"s": (MODERN,)}
+            if is_modern:
+                client = ask(gateway)
+                served = next(
+                    each
+                    for each in gateway.launcher.children
+                    if each.asked("prompts/list")[1:] == []
+                    and each.asked("server/discover")
+                    and each.asked("prompts/list")
+                )
+                done(served, served.asked("prompts/list")[0], prompts=[])
+                assert reply(client)["result"]["prompts"] == []
+            else:
+                assert "result" in initialize(gateway).json
+            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is True
+
+    def test_from_modern_to_legacy(self) -> None:
+        """A child that knows nothing of the modern era any more is reached over the bridge."""
+        gateway = gateway_of(MODERN)
+        ask(gateway)
+        gateway.child.exit()
+        gateway.launcher.eras = {"s": (LEGACY,)}
+        client = ask(gateway)
+        served = [each for each in gateway.launcher.children if each.asked("prompts/list")][-1]
+        done(served, served.asked("prompts/list")[0], prompts=[])
+        assert reply(client)["result"]["prompts"] == []
+        assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is False
+
+    def test_a_wrong_pin(self) -> None:
+        """What an entry says is not doubted; the refusal is told, once."""
+        gateway = gateway_of(LEGACY, protocol=MODERN)
+        client = ask(gateway)
+        assert "refused" in reply(client)["error"]["message"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.hub.mirrors import PAGES_LIMIT
+from mcpgateway.hub.mirrors import PAGES_LIMIT, PATIENCE_S
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import (
     TOOLS_CHANGED,
@@ -132,11 +132,26 @@ class ChangeTests:
         first = ask(gateway)
         gateway.child.say(note(TOOLS_CHANGED))
         second = ask(gateway)
-        former, latter = gateway.child.asked("tools/list")
-        done(gateway.child, former, tools=[])
+        assert counts(gateway) == (1, 0)
+        listed(gateway)
         assert counts(gateway) == (2, 0)
-        done(gateway.child, latter, tools=[tool()])
+        listed(gateway, tool())
         assert [refusal(client) for client in (first, second)] == [(400, -32020, 1)] * 2
+
+    def test_always_changed(self, gateway: MemoryGateway) -> None:
+        """A server that says so whenever it is asked is asked twice, and then believed."""
+        client = ask(gateway)
+        for _ in range(2):
+            gateway.child.say(note(TOOLS_CHANGED))
+            listed(gateway, tool())
+        assert counts(gateway)[0] == 2
+        assert refusal(client) == (400, -32020, 1)
+
+    def test_no_answer(self, gateway: MemoryGateway) -> None:
+        """A server that does not tell its tools is asked in vain for a while; then calls go on."""
+        ask(gateway)
+        gateway.clock.advance(PATIENCE_S + 1)
+        assert counts(gateway) == (1, 1)
 
     @pytest.mark.parametrize(("former", "latter"), [(None, "Region"), ("Region", None), ("Other", "Region")])
     def test_what_a_client_is_told(

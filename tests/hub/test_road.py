@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
+from mcpgateway.backends.conversation import GARBAGE_LIMIT
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.rules.access import Policy
 from tests.support.gateway_in_memory import Client, MemoryGateway
@@ -458,6 +460,20 @@ class FaultTests:
         assert client.heard is not None
         assert words in client.heard.json["error"]["message"]
         assert refused.is_killed
+
+    def test_garbage_without_end(self, gateway: MemoryGateway) -> None:
+        """A child that prints nothing but garbage is stopped, and its log does not grow with it."""
+        gateway.session()
+        child = gateway.child
+        with capturedLogs() as logs:
+            for _ in range(GARBAGE_LIMIT - 1):
+                child._receiver.line_received(b"y")
+            child.say({"jsonrpc": "2.0", "method": "notifications/message", "params": {}})
+            assert not child.is_killed
+            for _ in range(GARBAGE_LIMIT):
+                child._receiver.line_received(b"y")
+        assert child.is_killed
+        assert len(logs) < 100
 
     def test_mute_handshake(self, gateway: MemoryGateway) -> None:
         """A child that says nothing is given up after the limit."""

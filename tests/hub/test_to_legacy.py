@@ -870,6 +870,12 @@ class ProcessTests:
         gateway.processes.exit(77)
         assert children(gateway) == [second]
 
+    def test_an_odd_name(self, gateway: MemoryGateway) -> None:
+        """What one client says of itself does not spoil the handshake for the others with the same capabilities."""
+        odd = client_of(gateway)
+        call(odd, said=envelope(**{INFO: {}}))
+        assert gateway.child.asked("initialize")[0]["params"]["clientInfo"]["name"] == "mcpgateway"
+
     def test_what_it_is_told(self, gateway: MemoryGateway) -> None:
         """Such a child is told what its client offers, though nothing says that its server asks."""
         client = client_of(gateway, "kept", **{"X-Client-Pid": "77"})

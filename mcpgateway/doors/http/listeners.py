@@ -9,8 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import socket
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from attrs import define
@@ -26,6 +29,7 @@ from mcpgateway.config.model import GatewaySettings
 from mcpgateway.errors import ConfigError
 
 BACKLOG = 512
+LOCK_AGE_S = 2.0
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT))
 LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
@@ -84,6 +88,7 @@ def _bind_main(
 
 def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: Listeners) -> None:
     path = socket_path(home)
+    _clear_dead_socket(path, reactor.seconds())
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
     except (CannotListenError, OSError) as refused:
@@ -102,6 +107,31 @@ def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: 
             event="listen.socket_taken",
             path=path,
         )
+
+
+def _clear_dead_socket(path: str, now: float) -> None:
+    # A gateway that was killed leaves its socket, and a lock that names its pid; in a container, or after a restart of
+    # the machine, that may be the pid of any other process, or of ourselves.  Who really has it answers.
+    lock = f"{path}.lock"
+    try:
+        if now - os.lstat(lock).st_mtime < LOCK_AGE_S:
+            return  # its owner may be about to listen
+    except OSError:
+        pass
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass
+        except OSError:
+            return  # it is no socket, or not ours to judge
+        else:
+            return
+    for leftover in (path, lock):
+        with suppress(OSError):
+            if leftover == lock or stat.S_ISSOCK(os.lstat(leftover).st_mode):
+                os.unlink(leftover)
 
 
 def socket_path(home: str) -> str:

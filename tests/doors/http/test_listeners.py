@@ -26,6 +26,9 @@ class SocketlessReactor(MemoryReactor):
         super().__init__()
         self.why = why
 
+    def seconds(self) -> float:
+        return 0.0
+
     def listenUNIX(self, *args: Any, **kwargs: Any) -> Any:
         raise self.why
 
