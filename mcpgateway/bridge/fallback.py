@@ -40,6 +40,8 @@ def become(argv: list[str], *, ignores_interrupts: bool) -> int:
 
 
 def _candidates(program: str) -> list[str]:
+    if not program:
+        return []
     if "/" in program:
         return [program]
     path = posix.environ.get(b"PATH", DEFAULT_PATH.encode()).decode(errors="surrogateescape")

@@ -34,13 +34,45 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
     :param ignores_interrupts: SIGINT was ignored when this program was started.
     """
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    original = argv[argv.index("--") + 1 :] if "--" in argv else []
+    remarks = Remarks("mcpgateway")
     try:
         arguments = read(argv)
+        remarks = Remarks(arguments.server)
         shim = Shim(arguments, places.environment(), ignores_interrupts=ignores_interrupts)
+        shim.seek()
     except (Mistake, places.Unusable) as why:
-        posix.write(2, f"mcpgateway: {why}\n".encode(errors="replace"))
-        return 1
-    return shim.run()
+        complaint = str(why)
+    except Exception as why:  # noqa: BLE001  # nothing has been read yet, so the client need not lose its tools
+        complaint = f"{type(why).__name__}: {why}"
+    else:
+        return shim.run()
+    return go_without(original, complaint, remarks, ignores_interrupts=ignores_interrupts)
+
+
+def go_without(original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool) -> int:
+    """Run the original in our place, for which nothing has been read yet, or tell the client why there is no server.
+
+    :return: the exit code, where there is no original that can be run.
+    """
+    code = 1
+    if original:
+        from mcpgateway.bridge.fallback import become
+
+        remarks.say(f"{complaint}; running the original command instead")
+        code = become(original, ignores_interrupts=ignores_interrupts)
+        remarks.say(f"the original command cannot be run: {original[0]}")
+        complaint = f"Cannot run {original[0]}"
+    else:
+        remarks.say(complaint)
+    output = Output(Loop(), _nothing, _nothing)
+    output.say(jsontext.error(jsontext.NULL, complaint))
+    output.flush(FLUSH_S)
+    return code
+
+
+def _nothing() -> None:
+    """Nobody has to know."""
 
 
 class Shim:
@@ -52,8 +84,9 @@ class Shim:
         self._ignores_interrupts = ignores_interrupts
         self._loop = loop = Loop()
         self._remarks = Remarks(arguments.server)
-        home = places.gateway_home(environ, arguments.home)
-        address = places.address_of(environ, home, arguments.url)
+        url = arguments.url or environ.get(places.URL_VARIABLE)
+        home = "" if url else places.gateway_home(environ, arguments.home)
+        address = places.address_of(environ, home, url)
         self._headers = Headers(address, arguments.server, token_of(arguments.token_file))
         self._pool = Pool(loop, address)
         starter = Starter(home) if address.is_own else None
@@ -67,8 +100,8 @@ class Shim:
         self._deadline: Timer | None = None
         self._is_circle = CHILD_OF_A_GATEWAY in environ
 
-    def run(self) -> int:
-        """Relay until the client has had enough; the exit code."""
+    def seek(self) -> None:
+        """Find out whether there is a gateway; nothing is read from the client before that is known."""
         self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
         if self._is_circle:
             # A gateway that has found our entry in a client's file means the original by it; and it would be asked by
@@ -79,6 +112,9 @@ class Shim:
             self._seek()
         if self._fate == UNDECIDED:
             self._loop.run()
+
+    def run(self) -> int:
+        """Relay until the client has had enough; the exit code."""
         if self._fate == RELAY:
             self._client.begin(self._relay)
             self._relay.begin()
@@ -91,13 +127,14 @@ class Shim:
         self._link.seek(self, 0.0)
 
     def _end(self) -> int:
-        if self._fate == ORIGINAL:
-            return self._step_aside()
-        if self._fate == FAILED:
-            self._remarks.say(self._complaint)
-            self._client.say(jsontext.error(jsontext.NULL, self._complaint))
-            self._client.output.flush(FLUSH_S)
-            return 1
+        if self._fate in (ORIGINAL, FAILED):
+            self._pool.close()
+            return go_without(
+                self._original,
+                self._complaint,
+                self._remarks,
+                ignores_interrupts=self._ignores_interrupts,
+            )
         if self._client.understudy is not None:
             return self._as_the_understudy_ended()
         # A client that has closed stdin may read on; one that has sent a signal does not wait.
@@ -127,21 +164,6 @@ class Shim:
         if fate != RELAY:
             self._link.give_up()
         self._loop.stop()
-
-    def _step_aside(self) -> int:
-        """Run the original in our place: nothing has been read for it yet."""
-        self._remarks.say(f"{self._complaint}; running the original command instead")
-        self._pool.close()
-        code = self._become_original()
-        self._remarks.say(f"the original command cannot be run: {self._original[0]}")
-        self._client.say(jsontext.error(jsontext.NULL, f"Cannot run {self._original[0]}"))
-        self._client.output.flush(FLUSH_S)
-        return code
-
-    def _become_original(self) -> int:
-        from mcpgateway.bridge.fallback import become
-
-        return become(self._original, ignores_interrupts=self._ignores_interrupts)
 
     # The end
 
