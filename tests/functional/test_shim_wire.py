@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.bridge.driver import INITIALIZE, MODERN, Shim
+from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.bridge.stub import Stub
 from tests.support.gateway import LIMIT_S, eventually
 
@@ -316,6 +316,25 @@ class ModernTests:
             shim.open()
             eventually(lambda: stub.asked("GET"), "the session has begun")
             assert stub.asked("initialize")[0].body["params"] == INITIALIZE
+
+
+class ClosedTests:
+    """A client that has closed a standard descriptor before it starts the shim."""
+
+    @pytest.mark.parametrize("closing", ["0<&-", "1>&-", "0<&- 1>&- 2>&-"])
+    def test_it_ends(self, tmp_path, closing):
+        """Nothing else takes the place of the descriptor: the shim finds its end there, or says things to nobody."""
+        way = ("sh", "-c", f'exec "$@" {closing}', "sh", *SHIM)
+        with (
+            Stub(**USUAL) as stub,
+            Shim("--url", stub.url, "connect", "x", cwd=tmp_path, shim=way) as shim,
+        ):
+            if not closing.startswith("0"):
+                shim.begin("initialize", **INITIALIZE)
+                eventually(lambda: stub.asked("initialize"), "it relays")
+            assert shim.end() == 0
+            assert shim.hear() is None
+            assert "Traceback" not in shim.stderr
 
 
 class PressureTests:
