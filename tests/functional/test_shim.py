@@ -568,6 +568,19 @@ class AbsentTests:
                     shim.open()
                 assert shim.call("echo", text="mine") == "mine"
 
+    def test_another_program_has_an_error(self, tmp_path):
+        """Something else that refuses in JSON is no gateway either."""
+        body = b'{"error":{"message":"nope"}}'
+        head = b"HTTP/1.1 405 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+            with Shim("--url", url, "connect", "shared", "--", *FIXTURE, cwd=tmp_path) as shim:
+                first, _ = stranger.accept()
+                with first:
+                    first.sendall(head + body)
+                    shim.open()
+                assert shim.call("echo", text="mine") == "mine"
+
     def test_nothing_can_be_done(self, tmp_path):
         """Without an original, a gateway that cannot be had in fifteen seconds is an error."""
         with Home(tmp_path, taken_port()) as home, home.shim("connect", "shared") as shim:
