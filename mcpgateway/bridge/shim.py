@@ -206,8 +206,11 @@ class Shim:
             understudy = Understudy(
                 self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
             )
-            understudy.rehearse(self._relay.session)
-            self._client.replaced(understudy, lines)
+            session = self._relay.session
+            understudy.rehearse(session)
+            # What has been rehearsed may be waiting for the gateway as well.
+            told = session.initialized if session.hello is not None else None
+            self._client.replaced(understudy, [each for each in lines if each is not told])
             self._loop.stop()
 
     def _as_the_understudy_ended(self) -> int:

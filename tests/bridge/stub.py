@@ -107,8 +107,14 @@ class Stub:
             lines.append(line.rstrip(b"\r\n"))
         return b"\r\n".join(lines)
 
+    def leave(self):
+        """Take no connection any more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def __enter__(self):
         return self
 
     def __exit__(self, *why):
-        self._listener.close()
+        self.leave()

@@ -1,8 +1,11 @@
 """What the shim says over HTTP, and what it makes of odd answers; against a stub of a gateway."""
 
+import json
 import os
+import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +16,12 @@ from tests.support.gateway import LIMIT_S, eventually
 
 pytestmark = pytest.mark.functional
 
+FIXTURE = (
+    sys.executable,
+    "-I",
+    "-S",
+    str(Path(__file__).parents[1] / "servers" / "fixture.py"),
+)
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "stub", "version": "1"}}
 
 
@@ -316,6 +325,26 @@ class ModernTests:
             shim.open()
             eventually(lambda: stub.asked("GET"), "the session has begun")
             assert stub.asked("initialize")[0].body["params"] == INITIALIZE
+
+
+class UnderstudyTests:
+    """The original goes on in the place of a gateway that has left."""
+
+    def test_it_is_initialized_once(self, tmp_path):
+        """A gateway that goes before it has heard that the client is initialized leaves that to be said once."""
+
+        def leave(request):
+            stub.leave()
+            request.cut()
+
+        with (
+            Stub(**{**USUAL, "notifications_initialized": leave}) as stub,
+            Shim(
+                "--url", stub.url, "--patience", "0.5", "connect", "x", "--", *FIXTURE, cwd=tmp_path
+            ) as shim,
+        ):
+            shim.open()
+            assert len(json.loads(shim.call("initialized"))["notified"]) == 1
 
 
 class ClosedTests:
