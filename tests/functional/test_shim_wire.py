@@ -346,6 +346,28 @@ class UnderstudyTests:
             shim.open()
             assert len(json.loads(shim.call("initialized"))["notified"]) == 1
 
+    @pytest.mark.parametrize(
+        ("original", "code"), [(("no-such-program-here",), 127), (("sh", "-c", "read line; exit 3"), 3)]
+    )
+    def test_it_does_not_go_on(self, tmp_path, original, code):
+        """What waits for an original that cannot be run, or dies, is an error under its own id."""
+
+        def leave(request):
+            stub.leave()
+            request.cut()
+
+        with (
+            Stub(**{**USUAL, "tools_call": leave, "tools_list": leave}) as stub,
+            Shim(
+                "--url", stub.url, "--patience", "0.5", "connect", "x", "--", *original, cwd=tmp_path
+            ) as shim,
+        ):
+            shim.open()
+            first = shim.begin("tools/call")
+            second = shim.begin("tools/list")
+            assert [shim.answer(each)["error"]["code"] for each in (first, second)] == [-32603] * 2
+            assert shim.process.wait(LIMIT_S) == code
+
 
 class ClosedTests:
     """A client that has closed a standard descriptor before it starts the shim."""
