@@ -96,6 +96,7 @@ class Shim:
             loop, self._pool, self._link, self._headers, self._client, self._remarks, arguments.patience_s
         )
         self._fate = UNDECIDED
+        self._is_signalled = False
         self._complaint = f"Failed to start {self._server} daemon"
         self._deadline: Timer | None = None
         self._is_circle = CHILD_OF_A_GATEWAY in environ
@@ -138,7 +139,8 @@ class Shim:
         if self._client.understudy is not None:
             return self._as_the_understudy_ended()
         # A client that has closed stdin may read on; one that has sent a signal does not wait.
-        self._client.output.flush(PENDING_S if self._client.has_left else GOODBYE_S)
+        is_patient = self._client.has_left and not self._is_signalled
+        self._client.output.flush(PENDING_S if is_patient else GOODBYE_S)
         return 0
 
     # Whether there is a gateway
@@ -168,6 +170,7 @@ class Shim:
     # The end
 
     def _signalled(self, number: int) -> None:
+        self._is_signalled = True
         understudy = self._client.understudy
         if understudy is not None:
             understudy.signal(number)

@@ -4,12 +4,14 @@ import json
 import os
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from mcpgateway.bridge.shim import PENDING_S
 from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.bridge.stub import Stub
 from tests.support.gateway import LIMIT_S, eventually
@@ -390,6 +392,23 @@ class ClosedTests:
 
 class PressureTests:
     """More than fits."""
+
+    def test_it_is_ended_while_nobody_reads(self, tmp_path):
+        """SIGTERM ends a shim that waits for its client to read what is left."""
+        text = "x" * 2**20
+        with (
+            Stub(**USUAL, ping=lambda request: request.result(text)) as stub,
+            Shim("--url", stub.url, "connect", "x", cwd=tmp_path, listens=False) as shim,
+        ):
+            shim.begin("initialize", **INITIALIZE)
+            shim.process.stdout.readline()
+            shim.begin("ping")
+            shim.process.stdin.close()
+            eventually(lambda: stub.asked("DELETE"), "it ends the session")
+            begin = time.monotonic()
+            shim.process.terminate()
+            assert shim.process.wait(LIMIT_S) == 0
+            assert time.monotonic() - begin < PENDING_S / 2
 
     def test_the_client_does_not_read(self, tmp_path):
         """While the client reads nothing, the shim's memory stays bounded, and nothing is lost."""
