@@ -198,11 +198,13 @@ class Shim:
             self._loop.stop()
 
     def deserted(self) -> None:
-        """The gateway has been away for too long: let the original go on in its place, where there is one."""
+        """The gateway is of no use any more: let the original go on in its place, where there is one."""
         if self._original and self._client.understudy is None:
             from mcpgateway.bridge.fallback import Understudy
 
-            self._remarks.say("the gateway does not come back; the original command goes on in its place")
+            self._remarks.say(
+                "the gateway or its server does not come back; the original command goes on in its place"
+            )
             lines = self._relay.waiting()
             self._relay.abandon("The gateway is away")
             self._pool.close()
@@ -301,7 +303,7 @@ class ClientSide:
             self._shim.leave()
 
     def deserted(self) -> None:
-        """The gateway did not come back in time."""
+        """The gateway did not come back in time, or without the server."""
         self._shim.deserted()
 
     def _line(self, line: bytes) -> None:

@@ -370,6 +370,28 @@ class UnderstudyTests:
             assert [shim.answer(each)["error"]["code"] for each in (first, second)] == [-32603] * 2
             assert shim.process.wait(LIMIT_S) == code
 
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_the_server_has_gone(self, tmp_path, is_cut):
+        """A gateway that comes back without the server is as one that stays away."""
+        unknown = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Unknown server: x"}}'
+
+        def forget(request):
+            stub.looked = (404, unknown)
+            if is_cut:
+                request.cut()
+            else:
+                request.answer(404, unknown)
+
+        with (
+            Stub(**{**USUAL, "tools_list": forget}) as stub,
+            Shim("--url", stub.url, "connect", "x", "--", *FIXTURE, cwd=tmp_path) as shim,
+        ):
+            shim.open()
+            assert "tools" in shim.ask("tools/list")["result"]
+            assert shim.call("echo", text="instead") == "instead"
+            assert len(stub.asked("tools/list")) == 1
+            assert shim.end() == 0
+
 
 class ClosedTests:
     """A client that has closed a standard descriptor before it starts the shim."""
