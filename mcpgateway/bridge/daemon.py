@@ -106,7 +106,10 @@ def make_directory(path: str) -> None:
         if not above:
             raise
         make_directory(above)
-        make_directory(path)
+        try:
+            posix.mkdir(path, 0o700)
+        except FileExistsError:
+            return
 
 
 def detach(become: object) -> None:

@@ -10,7 +10,7 @@ from posix import _exit
 from mcpgateway.bridge import jsontext
 from mcpgateway.bridge.loop import READ, WRITE, Loop
 from mcpgateway.bridge.messages import Line, Session
-from mcpgateway.bridge.stdio import PIECE, STDIN, STDOUT, Output
+from mcpgateway.bridge.stdio import LINE_LIMIT, PIECE, STDIN, STDOUT, Output
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -40,10 +40,63 @@ def become(argv: list[str], *, ignores_interrupts: bool) -> int:
 
 
 def _candidates(program: str) -> list[str]:
+    if not program:
+        return []
     if "/" in program:
         return [program]
     path = posix.environ.get(b"PATH", DEFAULT_PATH.encode()).decode(errors="surrogateescape")
     return [f"{each or '.'}/{program}" for each in path.split(":")]
+
+
+class Ledger:
+    """Which requests wait for an answer, as far as the bytes that pass tell.
+
+    :ivar waiting: their ids as text of JSON, in their order.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, None] = {}
+        self._asked = bytearray()
+        self._answered = bytearray()
+
+    @property
+    def is_inside_a_line(self) -> bool:
+        """Whether the answers have stopped before the end of a line."""
+        return bool(self._answered)
+
+    def asked(self, data: bytes) -> None:
+        """The client has said so much."""
+        for text in _lines(self._asked, data):
+            try:
+                line = Line(text)
+            except jsontext.Unreadable:
+                continue
+            self.waiting.update(dict.fromkeys(line.ids))
+            if line.target is not None:
+                self.waiting.pop(line.target, None)
+
+    def answered(self, data: bytes) -> None:
+        """The client has been told so much."""
+        for text in _lines(self._answered, data):
+            try:
+                message = jsontext.glanced(text)
+            except jsontext.Unreadable:
+                continue
+            for each in message if isinstance(message, list) else [message]:
+                if isinstance(each, dict) and "method" not in each:
+                    self.waiting.pop(jsontext.identifier(each) or "", None)
+
+
+def _lines(begun: bytearray, data: bytes) -> list[bytes]:
+    """The lines that so much more completes; what follows them is kept."""
+    whole, end, rest = data.rpartition(b"\n")
+    found = (bytes(begun) + whole).split(b"\n") if end else []
+    if end:
+        begun.clear()
+    begun += rest
+    if len(begun) > LINE_LIMIT:
+        del begun[1:]  # nobody reads such a line; it is still known that one has begun
+    return found
 
 
 class Understudy:
@@ -71,6 +124,7 @@ class Understudy:
         self._pending = bytearray()
         self._swallowed: str | None = None
         self._unsaid = bytearray()
+        self._ledger = Ledger()
         self._is_stdin_over = False
         self._has_ended = False
         self.status = 0
@@ -85,7 +139,9 @@ class Understudy:
 
     def take(self, lines: list[Line], rest: bytes) -> None:
         """What the client has said since, and the beginning of its next line."""
-        self._pending += b"".join(line.text + b"\n" for line in lines) + rest
+        data = b"".join(line.text + b"\n" for line in lines) + rest
+        self._ledger.asked(data)
+        self._pending += data
 
     def run(self) -> int:
         """Pass bytes both ways until the child has ended; its exit status."""
@@ -95,7 +151,14 @@ class Understudy:
         self._loop.run()
         if not self._has_ended:
             _, self.status = posix.waitpid(self.pid, 0)
+        self._answer_in_its_place()
         return self.status
+
+    def _answer_in_its_place(self) -> None:
+        if self._ledger.waiting and self._ledger.is_inside_a_line:
+            self._output.say_bytes(b"\n")
+        for each in self._ledger.waiting:
+            self._output.say(jsontext.error(each, "The original command has ended without an answer"))
 
     def _look(self) -> None:
         # Its pipe alone does not tell: a grandchild may hold it.
@@ -139,6 +202,7 @@ class Understudy:
     def _client_said(self, mask: int) -> None:
         data = posix.read(STDIN, PIECE)
         self._is_stdin_over = not data
+        self._ledger.asked(data)
         if self._to >= 0:
             self._pending += data
         self._regulate()
@@ -164,7 +228,7 @@ class Understudy:
             self._loop.forget(self._from)
             self._loop.stop()
         elif self._swallowed is None:
-            self._output.say_bytes(data)
+            self._tell(data)
         else:
             self._look_for_the_answer(data)
         if self._output.is_behind:
@@ -180,9 +244,13 @@ class Understudy:
             if self._is_the_answer(bytes(line)):
                 self._swallowed = None
             else:
-                self._output.say_bytes(bytes(line) + b"\n")
-        self._output.say_bytes(bytes(self._unsaid))
+                self._tell(bytes(line) + b"\n")
+        self._tell(bytes(self._unsaid))
         self._unsaid.clear()
+
+    def _tell(self, data: bytes) -> None:
+        self._ledger.answered(data)
+        self._output.say_bytes(data)
 
     def _is_the_answer(self, line: bytes) -> bool:
         try:

@@ -148,6 +148,8 @@ def _refusal(body: bytes) -> str | None:
         message = jsontext.decoded(body)
     except jsontext.Unreadable:
         return None
+    if jsontext.text_of(message, "jsonrpc") != "2.0":
+        return None
     return jsontext.text_of(message, "error", "message") or None
 
 

@@ -33,13 +33,17 @@ class Timer:
 
 
 class Loop:
-    """The one loop of a program."""
+    """The one loop of a program.
+
+    :ivar waker: can be read when a signal has come that has not been told yet; None where none is waited for.
+    """
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._watched: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
         self._is_stopped = False
+        self.waker: int | None = None
 
     now = staticmethod(monotonic)
 
@@ -68,6 +72,7 @@ class Loop:
             _signal.signal(number, _ignore)
         # The C half of Python writes the number of each signal into the pipe, whatever it interrupts.
         _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self.waker = reader
         self.watch(reader, READ, lambda _: self._signalled(reader, numbers, call))
 
     def _signalled(self, reader: int, numbers: tuple[int, ...], call: Callable[[int], None]) -> None:

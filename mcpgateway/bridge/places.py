@@ -53,7 +53,10 @@ def _text(value: bytes) -> str:
 
 
 def gateway_home(environ: Mapping[str, str], chosen: str | None) -> str:
-    """The gateway's own directory: the chosen one, ``MCPGATEWAY_HOME``, or ``~/.mcp-gateway``."""
+    """The gateway's own directory: the chosen one, ``MCPGATEWAY_HOME``, or ``~/.mcp-gateway``.
+
+    :raise Unusable: it lies in a directory that is not known.
+    """
     home = chosen or environ.get(HOME_VARIABLE)
     return _absolute(home or "~/.mcp-gateway", environ)
 
@@ -61,7 +64,14 @@ def gateway_home(environ: Mapping[str, str], chosen: str | None) -> str:
 def _absolute(path: str, environ: Mapping[str, str]) -> str:
     if path == "~" or path.startswith("~/"):
         path = _user_home(environ) + path[1:]
-    return _normal(path if path.startswith("/") else posix.getcwd() + "/" + path)
+    return _normal(path if path.startswith("/") else _working_directory(path) + "/" + path)
+
+
+def _working_directory(wanted_for: str) -> str:
+    try:
+        return posix.getcwd()
+    except OSError as why:
+        raise Unusable(f"{wanted_for}: the working directory: {why.strerror}") from why
 
 
 def _user_home(environ: Mapping[str, str]) -> str:
@@ -69,7 +79,10 @@ def _user_home(environ: Mapping[str, str]) -> str:
     if not home:
         import pwd  # a daemon of the system may have no HOME
 
-        home = pwd.getpwuid(posix.getuid()).pw_dir
+        try:
+            home = pwd.getpwuid(posix.getuid()).pw_dir
+        except KeyError as why:
+            raise Unusable("HOME is not set, and the system knows no home of this user") from why
     return home
 
 

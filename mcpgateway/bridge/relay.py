@@ -37,7 +37,7 @@ if TYPE_CHECKING:
             """Nothing is under way."""
 
         def deserted(self) -> None:
-            """The gateway did not come back in time for what waits for it."""
+            """The gateway did not come back in time for what waits for it, or no longer knows the server."""
 
 
 POSTS_LIMIT = 512  # requests under way; a client that has more waits
@@ -45,6 +45,7 @@ BYTES_LIMIT = 16 * 1024 * 1024  # that wait for the gateway
 # A gateway that is restarted by whoever runs it is back sooner than this; only then do we start one.
 START_AFTER_S = 3.0
 TICK_S = 0.25
+UNKNOWN_SERVER = "-32601"  # with HTTP 404, in the legacy era
 ID_BEGINS = ('"', *"-0123456789")
 STREAM_PAUSE_S, STREAM_PAUSE_LIMIT_S = 1.0, 30.0
 
@@ -214,6 +215,16 @@ class Relay:
     def unknown_session(self, post: Post, why: bytes) -> None:
         """The gateway does not know the session of a post: begin it again, and repeat what was not looked at."""
         is_current = post.session == self.session.id
+        if (
+            jsontext.member(jsontext.member(why.decode(errors="replace"), "error") or "", "code")
+            == UNKNOWN_SERVER
+        ):
+            self._put_back(post)
+            self._client.deserted()
+            if self._is_closed:
+                return
+            self._queue.remove(post)
+            self._flying.add(post)
         if post.was_renewed or post.last_id or self.session.hello is None:
             post.refuse(404, why)
             return
@@ -245,9 +256,13 @@ class Relay:
             self._flying.add(post)
             self._loop.later(post.retry_ms / 1000, lambda: self._take_up(post))
             return
+        self._put_back(post)
+        self._pump()
+
+    def _put_back(self, post: Post) -> None:
+        self._flying.discard(post)
         self._queue.append(post)
         self._queue.sort(key=lambda each: each.number)
-        self._pump()
 
     def _take_up(self, post: Post) -> None:
         if post in self._flying:
@@ -269,6 +284,8 @@ class Relay:
 
     def refused(self, status: int, why: str) -> None:
         """The gateway is there and will refuse what it is asked; in its own words."""
+        if status == 404:
+            self._client.deserted()
         self._pump()
 
     def begin(self) -> None:

@@ -34,13 +34,45 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
     :param ignores_interrupts: SIGINT was ignored when this program was started.
     """
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    original = argv[argv.index("--") + 1 :] if "--" in argv else []
+    remarks = Remarks("mcpgateway")
     try:
         arguments = read(argv)
+        remarks = Remarks(arguments.server)
         shim = Shim(arguments, places.environment(), ignores_interrupts=ignores_interrupts)
+        shim.seek()
     except (Mistake, places.Unusable) as why:
-        posix.write(2, f"mcpgateway: {why}\n".encode(errors="replace"))
-        return 1
-    return shim.run()
+        complaint = str(why)
+    except Exception as why:  # noqa: BLE001  # nothing has been read yet, so the client need not lose its tools
+        complaint = f"{type(why).__name__}: {why}"
+    else:
+        return shim.run()
+    return go_without(original, complaint, remarks, ignores_interrupts=ignores_interrupts)
+
+
+def go_without(original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool) -> int:
+    """Run the original in our place, for which nothing has been read yet, or tell the client why there is no server.
+
+    :return: the exit code, where there is no original that can be run.
+    """
+    code = 1
+    if original:
+        from mcpgateway.bridge.fallback import become
+
+        remarks.say(f"{complaint}; running the original command instead")
+        code = become(original, ignores_interrupts=ignores_interrupts)
+        remarks.say(f"the original command cannot be run: {original[0]}")
+        complaint = f"Cannot run {original[0]}"
+    else:
+        remarks.say(complaint)
+    output = Output(Loop(), _nothing, _nothing)
+    output.say(jsontext.error(jsontext.NULL, complaint))
+    output.flush(FLUSH_S)
+    return code
+
+
+def _nothing() -> None:
+    """Nobody has to know."""
 
 
 class Shim:
@@ -52,8 +84,9 @@ class Shim:
         self._ignores_interrupts = ignores_interrupts
         self._loop = loop = Loop()
         self._remarks = Remarks(arguments.server)
-        home = places.gateway_home(environ, arguments.home)
-        address = places.address_of(environ, home, arguments.url)
+        url = arguments.url or environ.get(places.URL_VARIABLE)
+        home = "" if url else places.gateway_home(environ, arguments.home)
+        address = places.address_of(environ, home, url)
         self._headers = Headers(address, arguments.server, token_of(arguments.token_file))
         self._pool = Pool(loop, address)
         starter = Starter(home) if address.is_own else None
@@ -63,12 +96,13 @@ class Shim:
             loop, self._pool, self._link, self._headers, self._client, self._remarks, arguments.patience_s
         )
         self._fate = UNDECIDED
+        self._is_signalled = False
         self._complaint = f"Failed to start {self._server} daemon"
         self._deadline: Timer | None = None
         self._is_circle = CHILD_OF_A_GATEWAY in environ
 
-    def run(self) -> int:
-        """Relay until the client has had enough; the exit code."""
+    def seek(self) -> None:
+        """Find out whether there is a gateway; nothing is read from the client before that is known."""
         self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
         if self._is_circle:
             # A gateway that has found our entry in a client's file means the original by it; and it would be asked by
@@ -79,6 +113,9 @@ class Shim:
             self._seek()
         if self._fate == UNDECIDED:
             self._loop.run()
+
+    def run(self) -> int:
+        """Relay until the client has had enough; the exit code."""
         if self._fate == RELAY:
             self._client.begin(self._relay)
             self._relay.begin()
@@ -91,17 +128,19 @@ class Shim:
         self._link.seek(self, 0.0)
 
     def _end(self) -> int:
-        if self._fate == ORIGINAL:
-            return self._step_aside()
-        if self._fate == FAILED:
-            self._remarks.say(self._complaint)
-            self._client.say(jsontext.error(jsontext.NULL, self._complaint))
-            self._client.output.flush(FLUSH_S)
-            return 1
+        if self._fate in (ORIGINAL, FAILED):
+            self._pool.close()
+            return go_without(
+                self._original,
+                self._complaint,
+                self._remarks,
+                ignores_interrupts=self._ignores_interrupts,
+            )
         if self._client.understudy is not None:
             return self._as_the_understudy_ended()
         # A client that has closed stdin may read on; one that has sent a signal does not wait.
-        self._client.output.flush(PENDING_S if self._client.has_left else GOODBYE_S)
+        is_patient = self._client.has_left and not self._is_signalled
+        self._client.output.flush(PENDING_S if is_patient else GOODBYE_S)
         return 0
 
     # Whether there is a gateway
@@ -128,24 +167,10 @@ class Shim:
             self._link.give_up()
         self._loop.stop()
 
-    def _step_aside(self) -> int:
-        """Run the original in our place: nothing has been read for it yet."""
-        self._remarks.say(f"{self._complaint}; running the original command instead")
-        self._pool.close()
-        code = self._become_original()
-        self._remarks.say(f"the original command cannot be run: {self._original[0]}")
-        self._client.say(jsontext.error(jsontext.NULL, f"Cannot run {self._original[0]}"))
-        self._client.output.flush(FLUSH_S)
-        return code
-
-    def _become_original(self) -> int:
-        from mcpgateway.bridge.fallback import become
-
-        return become(self._original, ignores_interrupts=self._ignores_interrupts)
-
     # The end
 
     def _signalled(self, number: int) -> None:
+        self._is_signalled = True
         understudy = self._client.understudy
         if understudy is not None:
             understudy.signal(number)
@@ -173,19 +198,24 @@ class Shim:
             self._loop.stop()
 
     def deserted(self) -> None:
-        """The gateway has been away for too long: let the original go on in its place, where there is one."""
+        """The gateway is of no use any more: let the original go on in its place, where there is one."""
         if self._original and self._client.understudy is None:
             from mcpgateway.bridge.fallback import Understudy
 
-            self._remarks.say("the gateway does not come back; the original command goes on in its place")
+            self._remarks.say(
+                "the gateway or its server does not come back; the original command goes on in its place"
+            )
             lines = self._relay.waiting()
             self._relay.abandon("The gateway is away")
             self._pool.close()
             understudy = Understudy(
                 self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
             )
-            understudy.rehearse(self._relay.session)
-            self._client.replaced(understudy, lines)
+            session = self._relay.session
+            understudy.rehearse(session)
+            # What has been rehearsed may be waiting for the gateway as well.
+            told = session.initialized if session.hello is not None else None
+            self._client.replaced(understudy, [each for each in lines if each is not told])
             self._loop.stop()
 
     def _as_the_understudy_ended(self) -> int:
@@ -273,7 +303,7 @@ class ClientSide:
             self._shim.leave()
 
     def deserted(self) -> None:
-        """The gateway did not come back in time."""
+        """The gateway did not come back in time, or without the server."""
         self._shim.deserted()
 
     def _line(self, line: bytes) -> None:

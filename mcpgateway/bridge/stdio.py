@@ -20,6 +20,7 @@ PIECE = 65536
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; a gateway takes far less, and says so
 BEHIND_LIMIT = 1024 * 1024  # bytes that the client may be behind before no more is read for it
 WRITES_AT_ONCE = 256
+SIGNALLED_S = 1.0  # for what is left to say when a signal has come
 
 
 class Input:
@@ -128,13 +129,20 @@ class Output:
         self._behind += len(data)
 
     def flush(self, patience: float) -> None:
-        """Wait until the client has been told everything, or gave up listening, or takes too long."""
+        """Wait until the client has been told all, or gave up listening, or takes too long; less after a signal."""
         end = self._loop.now() + patience
         waiter = select.poll()
         waiter.register(STDOUT, WRITE)
+        waker = self._loop.waker
+        if waker is not None:
+            waiter.register(waker, READ)
         while self._waiting and not self._is_closed and (left := end - self._loop.now()) > 0:
-            if waiter.poll(left * 1000):
+            ready = [descriptor for descriptor, _ in waiter.poll(left * 1000)]
+            if STDOUT in ready:
                 self._ready(WRITE)
+            if waker is not None and waker in ready:
+                waiter.unregister(waker)
+                end = min(end, self._loop.now() + SIGNALLED_S)
 
     def _ready(self, mask: int) -> None:
         if not self._waiting:

@@ -67,10 +67,12 @@ class Stub:
     """Answers each request by the function that its JSON-RPC method, or its verb, names.
 
     :ivar requests: what has been asked, but for the shim's looking whether anybody is there.
+    :ivar looked: status and body of the answer to that.
     """
 
     def __init__(self, **answers):
         self._answers = answers
+        self.looked = (400, REFUSAL)
         self.requests = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -95,7 +97,7 @@ class Stub:
                 )
                 request = Request(connection, head, stream.read(length))
                 if request.verb == "GET" and "mcp-session-id" not in request.headers:
-                    request.answer(400, REFUSAL)
+                    request.answer(*self.looked)
                     continue
                 self.requests.append(request)
                 self._answers[request.method.replace("/", "_")](request)
@@ -107,8 +109,14 @@ class Stub:
             lines.append(line.rstrip(b"\r\n"))
         return b"\r\n".join(lines)
 
+    def leave(self):
+        """Take no connection any more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def __enter__(self):
         return self
 
     def __exit__(self, *why):
-        self._listener.close()
+        self.leave()

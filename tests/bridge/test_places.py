@@ -28,6 +28,12 @@ class HomeTests:
         """A user without HOME has the one that the system knows."""
         assert places.gateway_home({}, None) == os.path.expanduser("~") + "/.mcp-gateway"
 
+    def test_a_user_whom_nobody_knows(self, monkeypatch):
+        """Without HOME, a user without an entry in the system has no home that could be used."""
+        monkeypatch.setattr("posix.getuid", lambda: 2**31 - 7)
+        with pytest.raises(Unusable, match="HOME is not set"):
+            places.gateway_home({}, None)
+
 
 class SocketTests:
     """The Unix socket."""
@@ -118,3 +124,10 @@ class DirectoryTests:
         make_directory(str(tmp_path / "a" / "b"))
         make_directory(str(tmp_path / "a" / "b"))
         assert {stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("a", "a/b")} == {0o700}
+
+    def test_it_cannot_be_made(self, tmp_path):
+        """A link to nowhere and a file system without directories of users are errors."""
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        for path in (tmp_path / "link" / "logs", "/proc/nowhere/home"):
+            with pytest.raises(OSError, match="No such file"):
+                make_directory(str(path))

@@ -485,6 +485,53 @@ class AbsentTests:
             assert "no-such-program-here" in shim.hear()["error"]["message"]
             assert shim.process.wait(LIMIT_S) == 127
 
+    def test_an_original_without_a_name(self, tmp_path):
+        """An empty command is one that cannot be found."""
+        with Home(tmp_path, taken_port()) as home, home.shim("connect", "shared", "--", "") as shim:
+            assert shim.hear()["error"]["message"] == "Cannot run "
+            assert shim.process.wait(LIMIT_S) == 127
+
+    @pytest.mark.parametrize("original", [(), FIXTURE])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--url", "http://no-such-host.invalid:1"),
+            ("--url", "https://127.0.0.1:1"),
+            ("--token-file", "nowhere"),
+            ("--patience", "long"),
+        ],
+    )
+    def test_a_place_that_cannot_be_used(self, tmp_path, options, original):
+        """Options that lead to no gateway lead to the original, or to an error."""
+        more = ("connect", "shared", *(("--", *original) if original else ()))
+        with Shim(*options, *more, cwd=tmp_path) as shim:
+            if original:
+                shim.open()
+                assert shim.end() == 0
+            else:
+                message = shim.hear()
+                assert (message["id"], message["error"]["code"]) == (None, -32603)
+                assert shim.process.wait(LIMIT_S) == 1
+            assert options[0] in shim.stderr
+
+    @pytest.mark.parametrize("home", ["link", "/proc/nowhere/home"])
+    def test_a_home_that_cannot_be_made(self, tmp_path, home):
+        """The original runs where the home cannot be made."""
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        with Shim("--home", home, "connect", "shared", "--", *FIXTURE, cwd=tmp_path) as shim:
+            shim.open()
+            assert shim.end() == 0
+            assert "cannot be started" in shim.stderr
+
+    def test_a_working_directory_that_has_gone(self, tmp_path):
+        """The original runs where a home is relative to nothing."""
+        (folder := tmp_path / "gone").mkdir()
+        way = ("sh", "-c", 'cd "$0"; rmdir "$0"; exec "$@"', str(folder), *SHIM)
+        with Shim("--home", "home", "connect", "shared", "--", *FIXTURE, cwd=tmp_path, shim=way) as shim:
+            shim.open()
+            assert shim.end() == 0
+            assert "the working directory" in shim.stderr
+
     @pytest.mark.parametrize("original", [(), FIXTURE])
     def test_an_unknown_server(self, gateway, original):
         """A server that the gateway does not know is run as the client would have, or is an error."""
@@ -518,6 +565,19 @@ class AbsentTests:
                 first, _ = stranger.accept()
                 with first:
                     first.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+                    shim.open()
+                assert shim.call("echo", text="mine") == "mine"
+
+    def test_another_program_has_an_error(self, tmp_path):
+        """Something else that refuses in JSON is no gateway either."""
+        body = b'{"error":{"message":"nope"}}'
+        head = b"HTTP/1.1 405 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
+            with Shim("--url", url, "connect", "shared", "--", *FIXTURE, cwd=tmp_path) as shim:
+                first, _ = stranger.accept()
+                with first:
+                    first.sendall(head + body)
                     shim.open()
                 assert shim.call("echo", text="mine") == "mine"
 

@@ -1,18 +1,29 @@
 """What the shim says over HTTP, and what it makes of odd answers; against a stub of a gateway."""
 
+import json
 import os
+import sys
 import threading
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from tests.bridge.driver import INITIALIZE, MODERN, Shim
+from mcpgateway.bridge.shim import PENDING_S
+from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.bridge.stub import Stub
 from tests.support.gateway import LIMIT_S, eventually
 
 pytestmark = pytest.mark.functional
 
+FIXTURE = (
+    sys.executable,
+    "-I",
+    "-S",
+    str(Path(__file__).parents[1] / "servers" / "fixture.py"),
+)
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "stub", "version": "1"}}
 
 
@@ -318,8 +329,108 @@ class ModernTests:
             assert stub.asked("initialize")[0].body["params"] == INITIALIZE
 
 
+class UnderstudyTests:
+    """The original goes on in the place of a gateway that has left."""
+
+    def test_it_is_initialized_once(self, tmp_path):
+        """A gateway that goes before it has heard that the client is initialized leaves that to be said once."""
+
+        def leave(request):
+            stub.leave()
+            request.cut()
+
+        with (
+            Stub(**{**USUAL, "notifications_initialized": leave}) as stub,
+            Shim(
+                "--url", stub.url, "--patience", "0.5", "connect", "x", "--", *FIXTURE, cwd=tmp_path
+            ) as shim,
+        ):
+            shim.open()
+            assert len(json.loads(shim.call("initialized"))["notified"]) == 1
+
+    @pytest.mark.parametrize(
+        ("original", "code"), [(("no-such-program-here",), 127), (("sh", "-c", "read line; exit 3"), 3)]
+    )
+    def test_it_does_not_go_on(self, tmp_path, original, code):
+        """What waits for an original that cannot be run, or dies, is an error under its own id."""
+
+        def leave(request):
+            stub.leave()
+            request.cut()
+
+        with (
+            Stub(**{**USUAL, "tools_call": leave, "tools_list": leave}) as stub,
+            Shim(
+                "--url", stub.url, "--patience", "0.5", "connect", "x", "--", *original, cwd=tmp_path
+            ) as shim,
+        ):
+            shim.open()
+            first = shim.begin("tools/call")
+            second = shim.begin("tools/list")
+            assert [shim.answer(each)["error"]["code"] for each in (first, second)] == [-32603] * 2
+            assert shim.process.wait(LIMIT_S) == code
+
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_the_server_has_gone(self, tmp_path, is_cut):
+        """A gateway that comes back without the server is as one that stays away."""
+        unknown = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Unknown server: x"}}'
+
+        def forget(request):
+            stub.looked = (404, unknown)
+            if is_cut:
+                request.cut()
+            else:
+                request.answer(404, unknown)
+
+        with (
+            Stub(**{**USUAL, "tools_list": forget}) as stub,
+            Shim("--url", stub.url, "connect", "x", "--", *FIXTURE, cwd=tmp_path) as shim,
+        ):
+            shim.open()
+            assert "tools" in shim.ask("tools/list")["result"]
+            assert shim.call("echo", text="instead") == "instead"
+            assert len(stub.asked("tools/list")) == 1
+            assert shim.end() == 0
+
+
+class ClosedTests:
+    """A client that has closed a standard descriptor before it starts the shim."""
+
+    @pytest.mark.parametrize("closing", ["0<&-", "1>&-", "0<&- 1>&- 2>&-"])
+    def test_it_ends(self, tmp_path, closing):
+        """Nothing else takes the place of the descriptor: the shim finds its end there, or says things to nobody."""
+        way = ("sh", "-c", f'exec "$@" {closing}', "sh", *SHIM)
+        with (
+            Stub(**USUAL) as stub,
+            Shim("--url", stub.url, "connect", "x", cwd=tmp_path, shim=way) as shim,
+        ):
+            if not closing.startswith("0"):
+                shim.begin("initialize", **INITIALIZE)
+                eventually(lambda: stub.asked("initialize"), "it relays")
+            assert shim.end() == 0
+            assert shim.hear() is None
+            assert "Traceback" not in shim.stderr
+
+
 class PressureTests:
     """More than fits."""
+
+    def test_it_is_ended_while_nobody_reads(self, tmp_path):
+        """SIGTERM ends a shim that waits for its client to read what is left."""
+        text = "x" * 2**20
+        with (
+            Stub(**USUAL, ping=lambda request: request.result(text)) as stub,
+            Shim("--url", stub.url, "connect", "x", cwd=tmp_path, listens=False) as shim,
+        ):
+            shim.begin("initialize", **INITIALIZE)
+            shim.process.stdout.readline()
+            shim.begin("ping")
+            shim.process.stdin.close()
+            eventually(lambda: stub.asked("DELETE"), "it ends the session")
+            begin = time.monotonic()
+            shim.process.terminate()
+            assert shim.process.wait(LIMIT_S) == 0
+            assert time.monotonic() - begin < PENDING_S / 2
 
     def test_the_client_does_not_read(self, tmp_path):
         """While the client reads nothing, the shim's memory stays bounded, and nothing is lost."""
