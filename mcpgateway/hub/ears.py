@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.listening import (
+    KINDS,
     LISTENERS_LIMIT,
-    LISTS,
     UPDATED,
     ClientListener,
     Filter,
@@ -27,8 +27,6 @@ from mcpgateway.interfaces import Call, ICallSink, IMessageStream
 from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.revisions import LATEST_LEGACY
-
-_KINDS = {method: kind for kind, method in LISTS.items()}
 
 
 @implementer(IMessageStream)
@@ -51,7 +49,7 @@ class Ear:
         if "id" in said:
             return False  # nobody is asked anything here
         method = peek.text(said, "method") or ""
-        if method == UPDATED or _KINDS.get(method) in self.honoured.lists:
+        if method == UPDATED or KINDS.get(method) in self.honoured.lists:
             self.listener.told(method, said)
         return True
 
@@ -133,7 +131,7 @@ class Ears:
         if not self._is_open(ear):
             return
         wanted = ear.listener.filter
-        changing = {_KINDS[method] for method in legacy.changing_lists(hello)}
+        changing = {KINDS[method] for method in legacy.changing_lists(hello)}
         can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
         uris = set(wanted.uris) if can_subscribe else set()
 

@@ -20,17 +20,17 @@ from mcpgateway.errors import (
     Overloaded,
     UnknownMethod,
 )
-from mcpgateway.hub.listening import LISTS, UPDATED, URIS_LIMIT, Filter
+from mcpgateway.hub.listening import KINDS, LISTS, UPDATED, URIS_LIMIT, Filter
 from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.sinks import reason, refuse
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
+from mcpgateway.rules import audience
 from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 UNACKNOWLEDGED_TICKS = 60  # until a subscription that the server says nothing about is given up
-
-_KINDS = {method: kind for kind, method in LISTS.items()}
 
 
 @define(eq=False)
@@ -70,7 +70,7 @@ class Hearing:
         self._is_meeting = False
         if self._is_over:
             return
-        self._lists = frozenset(_KINDS[method] for method in legacy.changing_lists(hello))
+        self._lists = frozenset(KINDS[method] for method in legacy.changing_lists(hello))
         offered = peek.mapping(legacy.capabilities(hello), "resources")
         self._can_subscribe = offered.get("subscribe") is True
         if not self._can_subscribe:
@@ -81,7 +81,7 @@ class Hearing:
         self._is_meeting = False
         if self._is_over:
             return
-        known = why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+        known = reason(why)
         self._disappoint(known)
         if self._is_listening:  # to whichever child comes next
             self._is_set = True
@@ -195,7 +195,9 @@ class Hearing:
         """Something has changed: it waits in the mailbox until the client listens."""
         params = peek.members(message, "params")
         uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
-        if method == UPDATED and not any((uri or "").startswith(each) for each in self.session.uris or ()):
+        if method == UPDATED and not any(
+            audience.is_part(uri or "", each) for each in self.session.uris or ()
+        ):
             return
         meta = peek.members(params, "_meta")
         meta.pop(modern.SUBSCRIPTION_KEY, None)
@@ -225,9 +227,5 @@ class Hearing:
 
     def _fail(self, call: Call, why: GatewayError | Raw) -> None:
         self.asked.pop(call, None)
-        if not self.settled(call):
-            return
-        if isinstance(why, GatewayError):
-            call.sink.failed(call, why)
-        else:
-            call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": why})
+        if self.settled(call):
+            refuse(call, why)

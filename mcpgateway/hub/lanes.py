@@ -26,6 +26,7 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded
 from mcpgateway.hub.ears import Ears
+from mcpgateway.hub.neighbours import Claim, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -102,7 +103,7 @@ class Lanes:
     def __init__(
         self, pool: Pool, sessions: Sessions, ears: Ears, end: Callable[[Session, str], object]
     ) -> None:
-        self.claim: Callable[[Session, int, int], None] = _unclaimed
+        self.claim: Claim = unclaimed
         self._pool = pool
         self._sessions = sessions
         self._ears = ears
@@ -230,10 +231,6 @@ class Lanes:
                     self._give_back(lane, group, "there is another child for the same clients")
             if not group.lanes and not group.queue:
                 del self._groups[key]
-
-
-def _unclaimed(session: Session, pid: int, inode: int) -> None:
-    """Nobody watches over owners."""
 
 
 def _info(meta: Envelope) -> Raw | None:

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, Overloaded
+from mcpgateway.hub.sinks import refuse
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, modern, peek
@@ -43,7 +44,8 @@ LISTS = {
 }
 UPDATED, TASK = "notifications/resources/updated", "notifications/tasks"
 
-_KINDS = {method: kind for kind, method in LISTS.items()}
+KINDS = {method: kind for kind, method in LISTS.items()}
+"""The member of a filter that asks for a notification."""
 
 
 @frozen
@@ -151,10 +153,7 @@ class ClientListener:
     def refused(self, why: GatewayError | Raw) -> None:
         """It cannot listen here."""
         self.ended(self.call)
-        if isinstance(why, GatewayError):
-            self.call.sink.failed(self.call, why)
-        else:
-            self.call.sink.answered(self.call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": why})
+        refuse(self.call, why)
 
     def over(self, reply: Envelope) -> None:
         """The end, in order."""
@@ -357,7 +356,7 @@ class Listening:
             self._heard_of(message)
         elif method == "notifications/cancelled":
             self._cancelled(message)
-        elif method in _KINDS or method in (UPDATED, TASK):
+        elif method in KINDS or method in (UPDATED, TASK):
             self._news(method, message)
         else:
             return False
@@ -446,8 +445,8 @@ class Listening:
 
 
 def _asks_for(honoured: Filter, method: str, what: str | None) -> bool:
-    if method in _KINDS:
-        return _KINDS[method] in honoured.lists
+    if method in KINDS:
+        return KINDS[method] in honoured.lists
     if method == TASK:
         return what in honoured.tasks
     # A change may be reported of a part of what was subscribed to.

@@ -8,6 +8,11 @@ from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 
+from mcpgateway.hub.sessions import Session
+
+Claim = Callable[[Session, int, int], None]
+"""Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
+
 Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 
 
@@ -36,3 +41,7 @@ class Neighbours:
 
     def _take(self, found: dict[int, int], caller: Any) -> None:
         self._found[caller] = found.get(caller.inode, 0)
+
+
+def unclaimed(session: Session, pid: int, inode: int) -> None:
+    """Nobody watches over owners."""

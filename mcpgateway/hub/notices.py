@@ -36,7 +36,6 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import Era
 
 ELICITATIONS_LIMIT = 1000  # of one child
-URL_ELICITATION_REQUIRED = -32042
 TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
@@ -234,7 +233,7 @@ class Notices:
         except GatewayError:
             return
         data = body.get("data")
-        if body.get("code") != URL_ELICITATION_REQUIRED or not isinstance(data, dict):
+        if body.get("code") != legacy.URL_ELICITATION_REQUIRED or not isinstance(data, dict):
             return
         elicitations = data.get("elicitations")
         for each in elicitations if isinstance(elicitations, list) else ():

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define
+from msgspec import Raw
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 
 
@@ -45,3 +47,11 @@ class Between:
 def reason(why: Failure) -> GatewayError:
     """The error that a call ends with which failed so."""
     return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+
+
+def refuse(call: Call, why: GatewayError | Raw) -> None:
+    """End a call with a reason of the gateway's, or with a server's own error."""
+    if isinstance(why, GatewayError):
+        call.sink.failed(call, why)
+    else:
+        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": why})

@@ -14,7 +14,6 @@ server that speaks only the other era is reached through `mcpgateway.hub.to_lega
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -36,11 +35,11 @@ from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.cache import ResultCache
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.listening import ClientListener, Filter, narrowed, read_filter
-from mcpgateway.hub.neighbours import Neighbours
+from mcpgateway.hub.neighbours import Claim, Neighbours, unclaimed
 from mcpgateway.hub.notices import TOOLS_CHANGED
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.to_legacy import ToLegacy
@@ -117,7 +116,7 @@ class Stateless:
         to_legacy: ToLegacy,
     ) -> None:
         self.is_open = True
-        self.claim: Callable[[Session, int, int], None] = _unclaimed
+        self.claim: Claim = unclaimed
         self._pool = pool
         self._sessions = sessions
         self._eras = eras
@@ -181,11 +180,9 @@ class Stateless:
         known.addErrback(self._not_submitted, call)
 
     def _not_submitted(self, why: Failure, call: Call) -> None:
-        if why.check(GatewayError):
-            call.sink.failed(call, why.value)
-            return
-        self.log.failure("a request broke", why, event="request.broken")
-        call.sink.failed(call, GatewayError("Internal error: the request could not be served"))
+        if not why.check(GatewayError):
+            self.log.failure("a request broke", why, event="request.broken")
+        call.sink.failed(call, reason(why))
 
     def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
         server = asker.server
@@ -275,7 +272,7 @@ class Stateless:
         elif call.method in CACHEABLE:
             kept = self._cache.get(slot, call.method, message.params, session.principal)
             if kept is not None:
-                call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": kept})
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, kept))
                 return
             call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
         elif call.method in TASK_METHODS:
@@ -342,7 +339,3 @@ def _check_task(message: Message, slot: Slot, session: Session) -> None:
         return
     modern.check_tasks(message.meta)
     raise InvalidParams("Task not found")
-
-
-def _unclaimed(session: Session, pid: int, inode: int) -> None:
-    """Nobody watches over owners."""

@@ -36,10 +36,12 @@ from mcpgateway.hub import mirrors
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.ears import Ears
 from mcpgateway.hub.lanes import QUEUE_LIMIT, Group, Lane, Lanes
+from mcpgateway.hub.neighbours import Claim
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
@@ -164,12 +166,12 @@ class ToLegacy:
         self._parked: dict[bytes, Crossing] = {}
 
     @property
-    def claim(self) -> Callable[[Session, int, int], None]:
+    def claim(self) -> Claim:
         """Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
         return self._lanes.claim
 
     @claim.setter
-    def claim(self, claim: Callable[[Session, int, int], None]) -> None:
+    def claim(self, claim: Claim) -> None:
         self._lanes.claim = claim
 
     def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
@@ -210,8 +212,7 @@ class ToLegacy:
     def _not_entered(self, why: Failure, call: Call) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke on its way to a legacy server", why, event="bridge.broken")
-        known = why.value if why.check(GatewayError) else GatewayError("Internal error: the bridge broke")
-        call.sink.failed(call, known)
+        call.sink.failed(call, reason(why))
 
     def _enter(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
         if not self._is_open:

@@ -12,6 +12,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
 CLIENT_CAPABILITIES = ("roots", "sampling", "elicitation", "tasks")
+URL_ELICITATION_REQUIRED = -32042  # an error: the user has to visit a page first (MCP 2025-11-25)
 NAME_LIMIT = 256  # characters
 INITIALIZED = jsonrpc.notification("notifications/initialized")
 

@@ -19,7 +19,7 @@ from attrs import frozen
 from msgspec import Raw
 
 from mcpgateway.errors import BadReply, GatewayError
-from mcpgateway.wire import jsonrpc, peek
+from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Envelope
 from mcpgateway.wire.modern import CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY, SERVER_INFO_KEY
 from mcpgateway.wire.revisions import LATEST_LEGACY
@@ -40,8 +40,7 @@ COMPLETE = "complete"
 REQUESTS_LIMIT = 100  # questions in one result; each may cost a person's attention
 
 _NAMELESS = {"name": "unnamed", "version": "0"}  # both are required of a legacy server
-_URL_ELICITATION_REQUIRED = -32042
-_CODES = {-32002: -32602, _URL_ELICITATION_REQUIRED: -32603}
+_CODES = {-32002: -32602, legacy.URL_ELICITATION_REQUIRED: -32603}
 _MARK = b'"resultType"'
 
 # The handshake
@@ -148,7 +147,7 @@ def modern_error(error: Raw) -> Raw:
 def elicitations_of(error: Raw) -> list[dict[str, Any]] | None:
     """Where an error sends the user before the request may succeed; None when it is no such error."""
     members = peek.members({"error": error}, "error")
-    if jsonrpc.integer(members.get("code")) != _URL_ELICITATION_REQUIRED:
+    if jsonrpc.integer(members.get("code")) != legacy.URL_ELICITATION_REQUIRED:
         return None
     listed = peek.mapping(members, "data").get("elicitations")
     found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Unreadable, read_batch
-from mcpgateway.doors.http.mcp import SSE_TYPES, is_json, known_id, refuse, said_owner, said_pid
+from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, known_id, refuse, said_owner, said_pid
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,
@@ -47,7 +47,6 @@ ID_BYTES = 24
 PARAMETERS_LIMIT = 16  # of a query
 INITIALIZE = "initialize"
 ALLOW_GET = b"Allow: GET\r\n"
-ALLOW_POST = b"Allow: POST\r\n"
 
 
 @define(eq=False)
@@ -169,7 +168,7 @@ class Link:
         self.session = session
         # Before its client hears of it: an owner that exits a moment later has to be watched by then.
         self._door.claim(session, self._exchange.caller)
-        self.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello})
+        self.answered(call, jsonrpc.result(jsonrpc.NULL, hello))
         if self.session is session:
             session.mailbox.attach(self)
 
@@ -220,7 +219,7 @@ class LegacySse:
         """Serve one request to a server's ``/sse``."""
         if exchange.method != b"GET":
             refuse(exchange, 405, "Method not allowed.", ALLOW_GET)
-        elif not _takes_sse(exchange.headers.get(b"accept")):
+        elif not accepted(exchange.headers.get(b"accept")).sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
         else:
             link = Link(self, exchange, server, principal)
@@ -346,12 +345,6 @@ class LegacySse:
         self._links.pop(link.id, None)
         self.streams.dropped(link, spoke)
         self.streams.waiting.discard(link)
-
-
-def _takes_sse(accept: bytes | None) -> bool:
-    if accept is None:
-        return True
-    return any(kind.split(b";")[0].strip().lower() in SSE_TYPES for kind in accept.split(b","))
 
 
 def _named(query: bytes) -> bytes | None:

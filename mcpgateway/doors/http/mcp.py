@@ -242,7 +242,7 @@ class McpDoor:
         if exchange.gone:
             self._switchboard.end(session, "its client did not wait for it")
             return
-        reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": hello}
+        reply = jsonrpc.result(jsonrpc.NULL, hello)
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
         # Claimed first: an owner that ends as soon as it has its answer is watched by then.
         self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
@@ -272,16 +272,21 @@ class McpDoor:
 
     def _accepted(self, header: bytes | None) -> Accepted:
         if header is None:
-            return EITHER  # Claude Code has shipped without it
+            return EITHER
         known = self._accepts.get(header)
         if known is None:
-            kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
-            known = Accepted(
-                any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds)
-            )
+            known = accepted(header)
             if len(self._accepts) < REMEMBERED:
                 self._accepts[header] = known
         return known
+
+
+def accepted(header: bytes | None) -> Accepted:
+    """Which forms of an answer an ``Accept`` header allows; without one, all."""
+    if header is None:
+        return EITHER  # Claude Code has shipped without it
+    kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
+    return Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
 
 
 def is_json(header: bytes | None) -> bool:
