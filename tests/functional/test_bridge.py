@@ -116,6 +116,18 @@ async def ask(client: Client, method: str = "elicitation/create", params: Any = 
     return json.loads(text(await client.call_tool("ask", arguments)))
 
 
+async def crossed(gateway: Gateway, server: str, one: Person, two: Person) -> list[Any]:
+    """What two clients are answered who are asked at the same time, and of whom the second answers first."""
+    one.may_answer.clear()
+    async with one.at(gateway, server) as first, two.at(gateway, server) as second:
+        earlier = asyncio.create_task(ask(first))
+        await one.is_asked.wait()
+        later = await ask(second)
+        assert not earlier.done()
+        one.may_answer.set()
+        return [await earlier, later]
+
+
 class ToLegacyTests:
     """Modern clients of legacy servers."""
 
@@ -142,19 +154,8 @@ class ToLegacyTests:
 
     def test_answers_crossed(self, gateway: Gateway) -> None:
         """Two windows are asked at the same time, the second answers first: each call gets its own answer."""
-
-        async def use() -> Any:
-            one, two = Person("one"), Person("two")
-            one.may_answer.clear()
-            async with one.at(gateway, "slow") as first, two.at(gateway, "slow") as second:
-                earlier = asyncio.create_task(ask(first))
-                await one.is_asked.wait()
-                later = await ask(second)
-                assert not earlier.done()
-                one.may_answer.set()
-                return [await earlier, later]
-
-        assert [each["result"]["content"]["who"] for each in run(use)] == ["one", "two"]
+        answers = run(lambda: crossed(gateway, "slow", Person("one"), Person("two")))
+        assert [each["result"]["content"]["who"] for each in answers] == ["one", "two"]
 
     def test_many_at_once(self, gateway: Gateway) -> None:
         """However many clients ask and are asked at once, each hears its own, and no child is left over."""
@@ -278,19 +279,7 @@ class ToModernTests:
 
     def test_answers_crossed(self, gateway: Gateway) -> None:
         """Two sessions share a child, and are asked at the same time: each call gets its own answer."""
-
-        async def use() -> Any:
-            one, two = Person("one", "legacy"), Person("two", "legacy")
-            one.may_answer.clear()
-            async with one.at(gateway, "modern") as first, two.at(gateway, "modern") as second:
-                earlier = asyncio.create_task(ask(first))
-                await one.is_asked.wait()
-                later = await ask(second)
-                assert not earlier.done()
-                one.may_answer.set()
-                return [await earlier, later]
-
-        answers = run(use)
+        answers = run(lambda: crossed(gateway, "modern", Person("one", "legacy"), Person("two", "legacy")))
         assert [each["inputResponses"]["q1"]["content"]["who"] for each in answers] == ["one", "two"]
         assert len(gateway.backend("modern")["pids"]) == 1
 

@@ -18,6 +18,7 @@ from mcpgateway.interfaces import ISessionStore
 from mcpgateway.rules.sharing import launch_digest
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import DISCOVERED, Client, MemoryChild, MemoryGateway
+from tests.support.modern_client import events, methods, reply
 
 PREFIX = "io.modelcontextprotocol/"
 LISTEN, ACKNOWLEDGED = "subscriptions/listen", "notifications/subscriptions/acknowledged"
@@ -68,25 +69,6 @@ def again(gateway: MemoryGateway, client: Client) -> Client:
     other = gateway.client(**client.headers)
     other.path = client.path
     return other
-
-
-def events(client: Client) -> list[Any]:
-    """What has come on a stream so far."""
-    return client.heard.events if client.heard is not None and client.heard.body[:1] != b"{" else []
-
-
-def methods(client: Client) -> list[Any]:
-    """The methods of what has come on a stream so far."""
-    return [each.get("method") for each in events(client)]
-
-
-def reply(client: Client) -> Any:
-    """The answer to a client's request, in whichever form it came; None while there is none."""
-    if client.heard is None:
-        return None
-    said = [client.heard.json] if client.heard.body[:1] == b"{" else events(client)
-    answers = [each for each in said if "result" in each or "error" in each]
-    return answers[-1] if answers else None
 
 
 def tell(gateway: MemoryGateway, client: Client, message: dict[str, Any]) -> None:
