@@ -163,6 +163,24 @@ class HandshakeRefused(HandshakeFailed):
     """The server answered the first words with an error, or with something that is no answer to them."""
 
 
+class Unreachable(BackendError):
+    """Nothing answers at the server's address."""
+
+    retryable = True
+
+
+class SwitchedOff(BackendError):
+    """The server may not be started: an operator has disabled it, or it failed too often."""
+
+
+class NeedsAuthorization(BackendError):
+    """The server wants its user to let the gateway in first."""
+
+
+class NeedsApproval(BackendError):
+    """The server is defined by a repository, and its user has not approved of that."""
+
+
 class BackendGone(BackendError):
     """The server ended while the call was under way; the call is never replayed."""
 

@@ -12,37 +12,45 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from mcpgateway.config.model import Reach
 from mcpgateway.errors import GatewayError
 from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.revisions import Era
 
 
 @frozen
 class Launch:
-    """How one child is started.
+    """How one backend is started, or reached.
 
     :ivar server: the server's name, for messages.
     :ivar argv: program and arguments; the program may still have to be found on the child's ``PATH``.
     :ivar env: the whole environment of the child, never inherited.
     :ivar cwd: an absolute directory.
+    :ivar reach: None for a program that is spoken with on its stdin and stdout.
+    :ivar era: which era it is spoken with in.
     """
 
     server: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     cwd: str
+    reach: Reach | None = None
+    era: Era = Era.LEGACY
 
 
 @frozen
 class Gone:
-    """How a child ended: an exit code or the number of a signal, and the last words on its stderr.
+    """How a backend ended: an exit code or the number of a signal, and the last words on its stderr.
 
-    :ivar fault: why we had it killed, if we had.
+    :ivar fault: why we had it killed, or why it cannot be spoken with any more.
+    :ivar is_unreachable: nothing answers at its address: no name, no route, no listener.
     """
 
     code: int | None = None
     signal: int | None = None
     last_words: str = field(default="", repr=False)
     fault: str = ""
+    is_unreachable: bool = False
 
     def __str__(self) -> str:
         if self.fault:
@@ -51,44 +59,63 @@ class Gone:
 
 
 class ILineReceiver(Interface):
-    """Who listens to a child."""
+    """Who listens to a backend."""
 
     def line_received(line: bytes) -> None:
-        """One whole line of the child's stdout, without its end; never blank."""
+        """One whole JSON-RPC message, or array of them, without a line's end; never blank."""
 
     def line_overflowed(head: bytes, limit: int) -> None:
         """The child exceeded ``limit`` bytes without a newline; ``head`` is how the line begins. It will be killed."""
 
     def gone(why: Gone) -> None:
-        """The child's process has exited (not: its pipes have closed). Called once, the last call of all."""
+        """It has ended: a child's process has exited (not: its pipes have closed), a remote server is lost.
+
+        Called once, the last call of all; for a child also when it was stopped.
+        """
 
 
-class IChild(Interface):
-    """A running child process that speaks newline-delimited JSON-RPC on its pipes."""
+class IBackend(Interface):
+    """A running MCP server, however reached: JSON-RPC messages go in as lines, and come out to an `ILineReceiver`.
 
-    pid = Attribute("The process id it was started with (int), also its process group and session.")
+    It may still be connecting; what is written until then waits, within a bound.  A request that cannot be delivered
+    is answered in its place with a JSON-RPC error, so that whoever waits for it hears why.
+    """
+
+    pid = Attribute(
+        "The process id it was started with (int), also its process group and session; 0: no process of ours."
+    )
 
     def write(line: bytes, *, now: bool = False) -> None:
-        """Queue one line (its newline included) for the child's stdin; ``now`` is for a child that has nothing to do.
+        """Send one message as a line (its newline included); ``now`` is for a child that has nothing to do.
 
-        :raise Overloaded: the child has stopped reading and its queue is full.
+        :raise Overloaded: it has stopped reading and its queue is full.
+        :raise BackendGone: it has ended, or is being stopped.
         """
 
     def stop() -> Deferred[None]:
-        """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+        """End it in order; fires when nothing is left.
+
+        A child climbs the stop ladder: close stdin, TERM the group, KILL the group. A remote session is deleted.
+        """
 
     def kill() -> None:
-        """KILL the whole group now; ``gone`` follows."""
+        """End it now: KILL the whole group, drop the connections; ``gone`` follows."""
 
     def stderr_tail() -> str:
-        """The last lines the child wrote to stderr, cut to a readable length."""
+        """The last lines a child wrote to stderr, cut to a readable length; empty for a remote server."""
 
 
 class ILauncher(Interface):
-    """What starts children."""
+    """What starts backends."""
+
+    def prepare(launch: Launch) -> Any:
+        """Find out how a launch is best carried out; fires (a Deferred) with a launch that comes to the same.
+
+        It never fails, and takes no longer than the program would take to start as it is written.
+        """
 
     def launch(launch: Launch, receiver: Any) -> Any:
-        """Start a child for an `ILineReceiver` and return its `IChild`.
+        """Start a backend for an `ILineReceiver` and return its `IBackend`.
 
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
         """

@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.doors.http.callers import Callers
@@ -212,7 +213,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
-    hub = make_hub(settings, Launcher(reactor, ward), reactor, keys, store, holders)
+    hub = make_hub(settings, Backends(reactor, Launcher(reactor, ward)), reactor, keys, store, holders)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)

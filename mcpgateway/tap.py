@@ -46,7 +46,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.hub.settings import LoadOptions, load
+        from mcpgateway.host.settings import LoadOptions, load
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
-from mcpgateway.interfaces import Gone, IChild, ILineReceiver, IWard
+from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
 from mcpgateway.wire.lines import LineFramer, LineTooLong
 
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
@@ -89,7 +89,7 @@ def _readable(line: bytes) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-@implementer(IChild)
+@implementer(IBackend)
 class Child:
     """A running child, leader of its own session and group.
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
-from mcpgateway.interfaces import Call, Gone, ICallSink, IChild, ILineReceiver, INoticeListener
+from mcpgateway.interfaces import Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era, has_batches
@@ -70,7 +70,7 @@ class Conversation:
     ) -> None:
         self.server = server
         self.era = era
-        self.child: IChild | None = None
+        self.backend: IBackend | None = None
         self.pending: dict[int, Call] = {}
         self.sent = 0
         self.strays = 0
@@ -274,8 +274,8 @@ class Conversation:
                 limit=GARBAGE_LIMIT,
             )
             self._fault = f"it printed {GARBAGE_LIMIT} lines in a row that are not JSON-RPC"
-            if self.child is not None:
-                self.child.kill()
+            if self.backend is not None:
+                self.backend.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """The child wrote more than ``limit`` bytes without a newline; it is being killed."""
@@ -307,10 +307,10 @@ class Conversation:
         return self._number
 
     def _write(self, envelope: Envelope) -> None:
-        if self.child is None or self.ended is not None:
+        if self.backend is None or self.ended is not None:
             raise BackendGone(f"{self.server} is not running")
         # A busy child gets a whole turn's messages in one piece; an idle one gets its only one at once.
-        self.child.write(jsonrpc.line(envelope), now=not self.pending)
+        self.backend.write(jsonrpc.line(envelope), now=not self.pending)
 
 
 def _number_at_head(line: bytes) -> int | None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 from zope.interface import implementer
@@ -121,6 +122,10 @@ class Launcher:
         self._reactor = reactor
         self._ward = ward
         self._count = 0
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """A program is started as it is written."""
+        return succeed(launch)
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child.

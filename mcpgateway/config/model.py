@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import field, frozen
 
@@ -26,12 +27,133 @@ class Share(Enum):
 
     AUTO = "auto"
     GLOBAL = "global"
+    WORKSPACE = "workspace"
+    CREDENTIAL = "credential"
     SESSION = "session"
+    ISOLATED = "isolated"
+
+
+class Transport(Enum):
+    """How a server at a URL is spoken with."""
+
+    STREAMABLE_HTTP = "streamable-http"
+    SSE = "sse"
+    WEBSOCKET = "websocket"
+
+
+@frozen
+class OAuth:
+    """How the gateway gets a token of its own for a remote server (OAuth 2.1); what is empty is discovered.
+
+    :ivar client_secret: None for a public client.
+    """
+
+    client_id: str = ""
+    client_secret: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] = ()
+    authorization_server: str = ""
+
+
+@frozen
+class Remote:
+    """A server that runs somewhere else and is reached by URL.
+
+    :ivar url: http, https, ws or wss, expanded; its query may hold a secret.
+    :ivar headers: sent with every request, expanded; a bearer token is among them.
+    :ivar oauth: None where a token is not to be asked for.
+    :ivar insecure: the server's certificate is not looked at.
+    """
+
+    url: str = field(repr=False)
+    transport: Transport = Transport.STREAMABLE_HTTP
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    oauth: OAuth | None = None
+    ca_file: str = ""
+    insecure: bool = False
+
+
+@frozen
+class Daemon:
+    """A program that serves MCP at a port of its own: started, locked, adopted if it already runs.
+
+    :ivar url: where it serves, on this machine.
+    """
+
+    port: int
+    url: str
+    transport: Transport = Transport.STREAMABLE_HTTP
+
+
+@frozen
+class Container:
+    """A server that runs in a container; the command of its spec runs inside of it.
+
+    :ivar engine: the program that runs containers, ``docker`` or ``podman``; empty takes the first there is.
+    :ivar options: of ``docker run``, as they were written.
+    """
+
+    image: str
+    engine: str = ""
+    options: tuple[str, ...] = field(default=(), repr=False)
+
+
+@frozen
+class RestTool:
+    """One request of a service without MCP, as a tool.
+
+    :ivar path: below the service's base, with ``{parameters}``.
+    :ivar schema: the JSON Schema of its arguments.
+    :ivar places: where each argument goes: ``path``, ``query``, ``header`` or ``body``.
+    """
+
+    name: str
+    method: str
+    path: str
+    description: str = ""
+    schema: Mapping[str, Any] = field(factory=dict)
+    places: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Rest:
+    """A service without MCP whose requests are offered as tools.
+
+    :ivar base: the URL in front of every tool's path.
+    :ivar openapi: the file or URL of its description; empty where `tools` says everything.
+    """
+
+    base: str
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    tools: tuple[RestTool, ...] = ()
+    openapi: str = ""
+
+
+Reach = Remote | Daemon | Container | Rest
+"""How a server is reached that is not simply a program spoken with on its stdin and stdout."""
+
+
+@frozen
+class Lazy:
+    """When a server runs; 0 means that there is no such limit.
+
+    :ivar enabled: it is started by the first who needs it, not with the gateway.
+    :ivar idle_s: seconds without use after which it is stopped.
+    :ivar ram_bytes: resident bytes of its whole process tree beyond which it is replaced.
+    :ivar uptime_s: seconds after which it is replaced.
+    :ivar prewarm: it is started with the gateway all the same.
+    """
+
+    enabled: bool = True
+    idle_s: float = 0.0
+    connect_s: float = 10.0
+    ram_bytes: int = 0
+    uptime_s: float = 0.0
+    prewarm: bool = False
 
 
 @frozen
 class ServerSpec:
-    """One stdio server as it is to be run.
+    """One server as it is to be run, for one workspace.
 
     :ivar name: the name in its URL, unique in a configuration.
     :ivar command: program and arguments, expanded.
@@ -44,6 +166,13 @@ class ServerSpec:
     :ivar bridge: whether clients of the other era reach it; None means what holds for all servers.
     :ivar source: which file and scope it comes from, in words.
     :ivar title: the name as it was written.
+    :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
+    :ivar enabled: an operator has not switched it off.
+    :ivar replicas: how many children a shared server has, so that calls run side by side.
+    :ivar inject: arguments that are added to calls of tools that take them and were not given them.
+    :ivar health_url: what its own health is asked at; empty where it is not.
+    :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
+    :ivar credential: digest of the values its entry takes from the environment.
     """
 
     name: str
@@ -57,6 +186,30 @@ class ServerSpec:
     bridge: Bridge | None = None
     source: str = ""
     title: str = ""
+    reach: Reach | None = None
+    enabled: bool = True
+    lazy: Lazy = Lazy()
+    replicas: int = 1
+    inject: Mapping[str, str] = field(factory=dict)
+    rest_url: str = ""
+    health_url: str = ""
+    workspace: str = ""
+    credential: str = field(default="", repr=False)
+
+
+@frozen
+class Circuit:
+    """When a server that keeps failing is given up.
+
+    :ivar restarts: so many within the window, or so many failed starts in a row; 0: it is never given up.
+    :ivar open_s: seconds until it is tried once more; doubles up to an hour.
+    :ivar auto_reset: false: it is only tried again when an operator resets it.
+    """
+
+    restarts: int = 5
+    window_s: float = 300.0
+    open_s: float = 300.0
+    auto_reset: bool = True
 
 
 @frozen
@@ -91,6 +244,8 @@ class GatewaySettings:
     allowed_origins: tuple[str, ...] = ()
     bridge: Bridge = Bridge.AUTO
     limits: Limits = Limits()
+    circuit: Circuit = Circuit()
+    ping_s: float = 30.0
 
 
 @frozen

@@ -164,7 +164,12 @@ class Slot:
     def pid(self) -> int | None:
         """The child's process id, while it runs."""
         current = self._current
-        return current.child.pid if current is not None and current.child is not None else None
+        return current.backend.pid if current is not None and current.backend is not None else None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
+        return self._current is not None
 
     def submit(self, call: Call, message: Message) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
@@ -349,9 +354,15 @@ class Slot:
         conversation = Conversation(self.server.name, self, self._gone, self.era)
         self._current = conversation
         server = self.server
+        launch = Launch(server.name, server.command, server.env, server.cwd, server.reach, self.era)
+        prepared: Deferred[Launch] = self._around.launcher.prepare(launch)
+        prepared.addCallback(self._launch, conversation).addErrback(self._broken, conversation)
+
+    def _launch(self, launch: Launch, conversation: Conversation) -> None:
+        if conversation is not self._current:
+            return  # it was called off while it was found out how it is best started
         try:
-            launch = Launch(server.name, server.command, server.env, server.cwd)
-            conversation.child = self._around.launcher.launch(launch, conversation)
+            conversation.backend = self._around.launcher.launch(launch, conversation)
         except GatewayError as why:
             self._current = None
             self._fail(why)
@@ -382,8 +393,8 @@ class Slot:
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
-        child = conversation.child
-        words = child.stderr_tail() if child is not None else ""
+        backend = conversation.backend
+        words = backend.stderr_tail() if backend is not None else ""
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
         self._abandon(conversation, kind(f"{self.server.name}: {why.value}", words))
 
@@ -397,8 +408,8 @@ class Slot:
         if conversation is not self._current:
             return
         self._current = None
-        if conversation.child is not None:
-            conversation.child.kill()
+        if conversation.backend is not None:
+            conversation.backend.kill()
         self._fail(why)
 
     def _fail(self, why: GatewayError) -> None:
@@ -483,12 +494,14 @@ class Slot:
         conversation = self._current
         self.conversation = None
         self.levels.end()
-        if conversation is None or conversation.child is None:
+        if conversation is None or conversation.backend is None:
             self._around.gate.withdraw(self._spawn)
+            self._current = None
+            self._release()
             self._life.gone()
             return
         self._ladders += 1
-        conversation.child.stop().addBoth(self._stopped)
+        conversation.backend.stop().addBoth(self._stopped)
 
     def _stopped(self, _: object) -> None:
         self._ladders -= 1

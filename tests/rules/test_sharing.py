@@ -61,7 +61,7 @@ class ScopeTests:
         asking = evolve(server("memory", share=share), interactive=True)
         assert scope_of(asking) is Share.SESSION
         silent = evolve(server("memory", share=share), interactive=False)
-        assert scope_of(silent) is (Share.SESSION if share is Share.SESSION else Share.GLOBAL)
+        assert scope_of(silent) is (Share.GLOBAL if share is Share.AUTO else share)
 
 
 class MoveTests:

@@ -24,7 +24,7 @@ from mcpgateway.hub.census import Census
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import Gone, IChild, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
+from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
 from mcpgateway.service import Keys, make_hub
 from mcpgateway.wire.revisions import Era
@@ -46,7 +46,7 @@ DISCOVERED: dict[str, Any] = {
 }
 
 
-@implementer(IChild)
+@implementer(IBackend)
 class MemoryChild:
     """A child whose stdin is a list and whose stdout is the test.
 
@@ -129,6 +129,9 @@ class MemoryLauncher:
     children: list[MemoryChild] = field(factory=list)
     refuses: bool = False
     eras: dict[str, Collection[Era]] = field(factory=dict)
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        return succeed(launch)
 
     def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
         if self.refuses:

@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.config.model import GatewaySettings, Share
 from mcpgateway.errors import ConfigError
-from mcpgateway.hub.settings import LoadOptions, load
+from mcpgateway.host.settings import LoadOptions, load
 
 DAEMON = {"PATH": "/bin"}
 SHELL = {**DAEMON, "SHLVL": "1", "TERM": "xterm"}

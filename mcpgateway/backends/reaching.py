@@ -1,0 +1,58 @@
+"""Start or reach servers of every kind: each launch goes to the backend that knows how.
+
+What only some users need is loaded by the first server of its kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.web import Web
+
+
+@implementer(ILauncher)
+class Backends:
+    """All kinds of backends.
+
+    :param programs: starts children.
+    """
+
+    def __init__(self, reactor: Any, programs: ILauncher) -> None:
+        self._reactor = reactor
+        self._programs = programs
+        self._web: Web | None = None
+
+    @property
+    def web(self) -> Web:
+        """What HTTP requests are sent with."""
+        if self._web is None:
+            from mcpgateway.backends.web import Web
+
+            self._web = Web(self._reactor)
+        return self._web
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """Find out how a launch is best carried out; it never fails."""
+        prepared: Deferred[Launch] = (
+            self._programs.prepare(launch) if launch.reach is None else succeed(launch)
+        )
+        return prepared
+
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
+        """Start or reach a backend.
+
+        :raise LaunchFailed: it cannot even be tried; the text says why.
+        """
+        match launch.reach:
+            case None:
+                child: IBackend = self._programs.launch(launch, receiver)
+                return child
+            case _:
+                raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
