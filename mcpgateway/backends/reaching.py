@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from mcpgateway.config.model import Remote, Transport
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch
 
@@ -54,5 +55,16 @@ class Backends:
             case None:
                 child: IBackend = self._programs.launch(launch, receiver)
                 return child
+            case Remote():
+                return self._remote(launch, launch.reach, receiver)
+            case _:
+                raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
+
+    def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
+        match remote.transport:
+            case Transport.WEBSOCKET:
+                from mcpgateway.backends.websocket import WebSocket
+
+                return WebSocket(self._reactor, launch, remote, receiver)
             case _:
                 raise LaunchFailed(f"{launch.server}: servers of this kind are not served")

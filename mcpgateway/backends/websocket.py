@@ -1,0 +1,283 @@
+"""A server behind a WebSocket: each JSON-RPC message is a text message (RFC 6455, subprotocol ``mcp``)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    RejectConnection,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+from zope.interface import implementer
+
+from mcpgateway.backends.troubles import trouble
+from mcpgateway.config.model import Remote
+from mcpgateway.errors import BackendError, BackendGone, Overloaded, Unreachable
+from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+
+DIAL_S = 3.0
+OPEN_S = 10.0  # from the first packet to the end of the upgrade
+CLOSE_S = 2.0  # for the other side to close as well
+MESSAGE_LIMIT = 32 * 2**20  # bytes
+QUEUE_LIMIT = 16 * 2**20  # bytes written and not yet taken by the connection
+SUBPROTOCOL = "mcp"
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
+REFUSED = (401, 403)
+
+
+class _Wire(Protocol):
+    """Twisted's side of the connection."""
+
+    transport: Any
+
+    def __init__(self, owner: WebSocket) -> None:
+        self._owner = owner
+
+    def connectionMade(self) -> None:
+        """The connection stands; now it is asked to become a WebSocket."""
+        self.transport.setTcpKeepAlive(True)
+        self.transport.registerProducer(self, True)
+        self._owner.connected(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._owner.received(data)
+
+    def connectionLost(self, reason: Failure = Failure(BackendGone("it was closed"))) -> None:  # noqa: B008
+        """It is over."""
+        self._owner.lost(reason)
+
+    def pauseProducing(self) -> None:
+        """The connection is full; `WebSocket.write` counts."""
+        self._owner.is_full = True
+
+    def resumeProducing(self) -> None:
+        """Everything has left."""
+        self._owner.is_full = False
+        self._owner.queued = 0
+
+    def stopProducing(self) -> None:
+        """The connection has closed."""
+
+
+@implementer(IBackend)
+class WebSocket:
+    """One connection to a server; what is written before it stands waits for it.
+
+    :ivar is_full: the connection takes no more for the moment.
+    :ivar queued: bytes written since then, or since the beginning.
+    """
+
+    pid = 0
+
+    def __init__(self, reactor: Any, launch: Launch, remote: Remote, receiver: ILineReceiver) -> None:
+        self.is_full = True
+        self.queued = 0
+        self._reactor = reactor
+        self._server = launch.server
+        self._remote = remote
+        self._receiver = receiver
+        self._parts = urlsplit(remote.url)
+        self._ws = WSConnection(ConnectionType.CLIENT)
+        self._transport: Any = None
+        self._is_open = False
+        self._is_stopping = False
+        self._has_ended = False
+        self._fault: BackendError | None = None
+        self._waiting: list[bytes] = []
+        self._message: list[bytes] = []
+        self._size = 0
+        self._stopped: list[Deferred[None]] = []
+        self._late = reactor.callLater(OPEN_S, self._too_late)
+        factory = Factory.forProtocol(lambda: _Wire(self))
+        factory.noisy = False
+        self._connecting: Deferred[Any] | None = self._endpoint().connect(factory)
+        self._connecting.addErrback(self._not_connected)
+
+    def _endpoint(self) -> Any:
+        host = self._parts.hostname or ""
+        port = self._parts.port or DEFAULT_PORTS[self._parts.scheme]
+        endpoint = HostnameEndpoint(self._reactor, host.encode("idna"), port, timeout=DIAL_S)
+        if self._parts.scheme != "wss":
+            return endpoint
+        from mcpgateway.backends.tls import policy  # OpenSSL is 15 MB that few need
+
+        creator = policy(self._remote.ca_file, insecure=self._remote.insecure).creatorForNetloc(
+            host.encode("idna"), port
+        )
+        return wrapClientTLS(creator, endpoint)
+
+    # What the hub asks
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Send one message.
+
+        :raise Overloaded: the connection takes no more, and much waits for it already.
+        :raise BackendGone: it has ended, or is being stopped.
+        """
+        if self._has_ended or self._is_stopping:
+            raise BackendGone(f"{self._server} is not connected")
+        if self.is_full:
+            self.queued += len(line)
+            if self.queued > QUEUE_LIMIT:
+                raise Overloaded(
+                    f"{self._server} does not take its messages; {QUEUE_LIMIT >> 20} MiB wait for it"
+                )
+        if self._is_open:
+            self._send(line)
+        else:
+            self._waiting.append(line)
+
+    def stop(self) -> Deferred[None]:
+        """Close the connection in order; fires when it is closed."""
+        if self._has_ended:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._stopped.append(done)
+        if self._is_stopping:
+            return done
+        self._is_stopping = True
+        if self._is_open:
+            self._transport.write(self._ws.send(CloseConnection(1000)))
+            self._late = self._reactor.callLater(CLOSE_S, self._drop)
+        else:
+            self._reactor.callLater(0, self._drop)
+        return done
+
+    def kill(self) -> None:
+        """Drop the connection."""
+        self._is_stopping = True
+        self._drop()
+
+    def stderr_tail(self) -> str:
+        """It has none."""
+        return ""
+
+    # What the connection tells
+
+    def connected(self, transport: Any) -> None:
+        """The connection stands."""
+        self._connecting = None
+        self._transport = transport
+        if self._is_stopping:
+            self._drop()
+            return
+        target = self._parts.path or "/"
+        if self._parts.query:
+            target += f"?{self._parts.query}"
+        headers = [(name.encode(), value.encode()) for name, value in self._remote.headers.items()]
+        request = Request(self._parts.netloc, target, subprotocols=[SUBPROTOCOL], extra_headers=headers)
+        transport.write(self._ws.send(request))
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come."""
+        try:
+            self._ws.receive_data(data)
+            for event in self._ws.events():
+                self._take(event)
+        except ProtocolError as why:
+            self._fail(BackendError(f"it does not speak WebSocket as it should: {why}"))
+
+    def lost(self, why: Failure) -> None:
+        """The connection has ended."""
+        self._ended(self._fault or trouble(why))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case TextMessage() | BytesMessage():
+                self._add(event)
+            case AcceptConnection():
+                self._opened()
+            case RejectConnection():
+                self._rejected(event.status_code)
+            case Ping():
+                self._transport.write(self._ws.send(event.response()))
+            case CloseConnection():
+                self._closed(event)
+
+    def _opened(self) -> None:
+        self._call_off()
+        self._is_open = True
+        self.is_full, self.queued = False, 0
+        waiting, self._waiting = self._waiting, []
+        for line in waiting:
+            self._send(line)
+
+    def _send(self, line: bytes) -> None:
+        self._transport.write(self._ws.send(TextMessage(line.rstrip(b"\n").decode())))
+
+    def _add(self, event: Message[Any]) -> None:
+        if self._has_ended or self._fault is not None:
+            return
+        data = event.data.encode() if isinstance(event, TextMessage) else bytes(event.data)
+        self._size += len(data)
+        self._message.append(data)
+        if self._size > MESSAGE_LIMIT:
+            self._receiver.line_overflowed(b"".join(self._message)[:1000], MESSAGE_LIMIT)
+            self._fail(BackendError(f"it sent a message of more than {MESSAGE_LIMIT} bytes"))
+        elif event.message_finished:
+            message, self._message, self._size = b"".join(self._message), [], 0
+            if message.strip():
+                self._receiver.line_received(message)
+
+    def _rejected(self, status: int) -> None:
+        if status in REFUSED:
+            self._fail(BackendError(f"it refuses the gateway (HTTP {status}); it wants an authorization"))
+        else:
+            self._fail(BackendError(f"it does not let the connection become a WebSocket (HTTP {status})"))
+
+    def _closed(self, event: CloseConnection) -> None:
+        if not self._is_stopping:
+            said = f": {event.reason}" if event.reason and event.reason.isprintable() else ""
+            self._fault = self._fault or BackendError(f"it closed the connection ({event.code}{said})")
+            self._transport.write(self._ws.send(event.response()))
+        self._transport.loseConnection()
+
+    def _not_connected(self, why: Failure) -> None:
+        self._connecting = None
+        self._ended(self._fault or trouble(why))
+
+    def _too_late(self) -> None:
+        self._fail(Unreachable(f"no answer within {OPEN_S:g} s"))
+
+    def _fail(self, why: BackendError) -> None:
+        self._fault = self._fault or why
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._has_ended:
+            return
+        if self._connecting is not None:
+            self._connecting.cancel()
+        elif self._transport is not None:
+            self._transport.abortConnection()
+
+    def _ended(self, why: BackendError) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._call_off()
+        self._waiting.clear()
+        fault = "it was stopped" if self._is_stopping else why.message
+        self._receiver.gone(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable)))
+        stopped, self._stopped = self._stopped, []
+        for done in stopped:
+            done.callback(None)
+
+    def _call_off(self) -> None:
+        if self._late.active():
+            self._late.cancel()
