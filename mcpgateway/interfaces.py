@@ -331,3 +331,13 @@ class IDoor(Interface):
 
     def handle(exchange: Any) -> None:
         """The request has arrived whole and within its limit; answer it now or later."""
+
+
+class IGrants(Interface):
+    """Where tokens for remote servers are kept; no method raises."""
+
+    def read(key: str) -> dict[str, Any]:
+        """What is kept under a key; empty if there is nothing."""
+
+    def write(key: str, value: dict[str, Any]) -> None:
+        """Keep something, readable by this user alone."""

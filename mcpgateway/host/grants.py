@@ -1,0 +1,53 @@
+"""The tokens that remote servers have given the gateway: one private file for each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+from mcpgateway.interfaces import IGrants
+
+FILE_LIMIT = 1_048_576
+
+
+@implementer(IGrants)
+class Grants:
+    """Files of mode 0600 in ``<home>/grants``."""
+
+    log = Logger()
+
+    def __init__(self, home: str) -> None:
+        self._folder = os.path.join(home, "grants")
+
+    def read(self, key: str) -> dict[str, Any]:
+        """What is kept under a key; a file that cannot be read counts as none."""
+        try:
+            found = json.loads(files.read_text(self._path(key), FILE_LIMIT))
+        except FileNotFoundError:
+            return {}
+        except (ConfigError, ValueError, RecursionError):
+            self.log.warn("the file of a grant cannot be read, and is left out", event="grant.unreadable")
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def write(self, key: str, value: dict[str, Any]) -> None:
+        """Keep something; where that fails it is only known until the gateway ends."""
+        try:
+            files.make_home(self._folder)
+            files.write_atomic(self._path(key), json.dumps(value, indent=1).encode())
+        except (ConfigError, OSError) as why:
+            self.log.warn(
+                "a grant cannot be kept: {why}",
+                event="grant.not_kept",
+                why=why.strerror if isinstance(why, OSError) else why.message,
+            )
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._folder, f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")
