@@ -26,6 +26,7 @@ from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
 from mcpgateway.host.exits import ExitWatch
+from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
@@ -213,7 +214,13 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
-    hub = make_hub(settings, Backends(reactor, Launcher(reactor, ward)), reactor, keys, store, holders)
+    backends = Backends(
+        reactor,
+        Launcher(reactor, ward),
+        Grants(home),
+        lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
+    )
+    hub = make_hub(settings, backends, reactor, keys, store, holders)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -226,7 +233,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
 
         needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
-        return make_site(switchboard, Census(switchboard, started_at, listeners.http_port, needs_token))
+        census = Census(switchboard, started_at, listeners.http_port, needs_token)
+        return make_site(switchboard, census, backends.let_in)
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it

@@ -5,6 +5,7 @@ What only some users need is loaded by the first server of its kind.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -12,9 +13,10 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Remote, Transport
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import IBackend, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import IBackend, IGrants, ILauncher, ILineReceiver, Launch
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.oauth import Accounts
     from mcpgateway.backends.web import Web
 
 
@@ -23,12 +25,19 @@ class Backends:
     """All kinds of backends.
 
     :param programs: starts children.
+    :param grants: where tokens for remote servers are kept.
+    :param callback: the URL that a user's browser is sent back to, once the gateway listens.
     """
 
-    def __init__(self, reactor: Any, programs: ILauncher) -> None:
+    def __init__(
+        self, reactor: Any, programs: ILauncher, grants: IGrants, callback: Callable[[], str]
+    ) -> None:
         self._reactor = reactor
         self._programs = programs
+        self._grants = grants
+        self._callback = callback
         self._web: Web | None = None
+        self._accounts: Accounts | None = None
 
     @property
     def web(self) -> Web:
@@ -38,6 +47,23 @@ class Backends:
 
             self._web = Web(self._reactor)
         return self._web
+
+    @property
+    def accounts(self) -> Accounts:
+        """What the gateway is at servers that want a token."""
+        if self._accounts is None:
+            from mcpgateway.backends.oauth import Accounts
+
+            self._accounts = Accounts(self._reactor, lambda: self.web, self._grants, self._callback)
+        return self._accounts
+
+    def question(self, server: str) -> str:
+        """Where its user lets the gateway in at a server; empty where nothing is asked."""
+        return self._accounts.question(server) if self._accounts is not None else ""
+
+    def let_in(self, query: Mapping[str, str]) -> Deferred[str]:
+        """A browser has come back from an authorization server (`Accounts.answered`)."""
+        return self.accounts.answered(query)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
         """Find out how a launch is best carried out; it never fails."""

@@ -105,7 +105,7 @@ class PlaceTests:
             ("", URL, False),
         ],
     )
-    def test_what_may_be_asked(self, url: str, configured: str, may: bool) -> None:
+    def test_what_may_be_asked(self, url: str, configured: str, *, may: bool) -> None:
         """A server elsewhere cannot send the gateway to this machine or its network, nor without TLS."""
         assert oauth.may_ask(url, configured) is may
 
@@ -170,7 +170,7 @@ class RequestTests:
         """The example of RFC 7636, appendix B."""
         assert (
             oauth.code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
-            == "E9Melhoa2OwvFrEMTJeHK1zZK5dPnBAn9Wd0cKNAjEA"
+            == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
         )
 
     def test_the_url(self) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -18,7 +18,7 @@ from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
-from mcpgateway.errors import BackendGone, LaunchFailed
+from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.owners import Owners
@@ -294,6 +294,7 @@ class MemoryGateway:
             self.store,
             self.processes.holders,
         )
+        self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
         self.switchboard = self.hub.switchboard
         self.sessions = self.switchboard.sessions
         self.reaper = Reaper(self.sessions, self.switchboard, self.processes)
@@ -306,7 +307,12 @@ class MemoryGateway:
         census = Census(self.switchboard, 0.0, 9100, needs_token=False)
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         root = Root(
-            servers, self.door, lambda: sse, guard, limits, lambda: make_site(self.switchboard, census)
+            servers,
+            self.door,
+            lambda: sse,
+            guard,
+            limits,
+            lambda: make_site(self.switchboard, census, lambda query: self.answers_for_users(query)),
         )
         self.factory = ChannelFactory(root)
 
@@ -345,3 +351,7 @@ class MemoryGateway:
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)
+
+
+def _stranger(query: Mapping[str, str]) -> Deferred[str]:
+    return fail(NeedsAuthorization("This answer belongs to no question of this gateway"))

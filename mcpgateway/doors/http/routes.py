@@ -24,6 +24,7 @@ DELETES = frozenset((b"DELETE",))
 ROUTES = (
     Declared(READS, re.compile(rb"/health"), RouteClass.READ),
     Declared(READS, re.compile(rb"/healthz"), RouteClass.READ),
+    Declared(READS, re.compile(rb"/oauth/callback"), RouteClass.READ),
     Declared(DELETES, re.compile(rb"/sessions/by-pid/[^/]+"), RouteClass.END_SESSION),
     Declared(DELETES, re.compile(rb"/sessions/[^/]+"), RouteClass.END_SESSION),
 )
