@@ -312,7 +312,7 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.switchboard, census, lambda query: self.answers_for_users(query)),
+            lambda: make_site(self.switchboard, census, self.answers_for_users),
         )
         self.factory = ChannelFactory(root)
 
