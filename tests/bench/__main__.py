@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.bench.crowd import measure_crowd
 from tests.bench.eras import measure_eras
 from tests.bench.loads import Loader
 from tests.bench.phases import Bench, Plan
@@ -25,6 +26,8 @@ from tests.bench.subjects import OURS, PROGRAMS, Program, Starter
 from tests.bench.tools import CACHE, ROOT, MissingTool, Tools, prepare
 
 FULL_LIMIT_S, QUICK_LIMIT_S = 360.0, 75.0  # for the loads; what follows them has its own bounds
+
+CROWD, CROWD_QUICK = 20, 3
 
 INTERRUPTED = "interrupted: what follows is a part"
 
@@ -40,6 +43,7 @@ def parsed(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--python", type=Path, default=Path(sys.executable), help="of the environment to measure"
     )
+    parser.add_argument("--sessions", type=int, default=0, help="in the crowd (20, or 3 with --quick)")
     parser.add_argument("--docs", action="store_true", help="also write docs/explanation/benchmark.{rst,svg}")
     return parser.parse_args(argv)
 
@@ -103,6 +107,8 @@ def measure(
         bench.measure_growth()
         measure_eras(bench)
         measure_shims(bench)
+        if isinstance(tools.npm, Path):
+            measure_crowd(bench, options.sessions or (CROWD_QUICK if options.quick else CROWD))
 
 
 def planned(*, quick: bool) -> Plan:

@@ -59,6 +59,7 @@ def all_tables(results: Results) -> list[Table]:
         _growth(results),
         _eras(results),
         _stdio(results),
+        _crowd(results),
         verdicts.table(verdicts.verdicts(results)),
     ]
 
@@ -199,3 +200,21 @@ def _stdio(results: Results) -> Table:
     rows = [(what, number(median(found))) for what, found in figures if found]
     note = f"Not measured: {shim.absent}." if shim.absent else ""
     return Table("A client on stdio: mcpgateway connect", ("", "measured"), rows, note)
+
+
+def _crowd(results: Results) -> Table:
+    crowd = results.crowd
+    rows = [
+        (what, str(found.processes), number(found.pss_mib), number(found.rss_mib))
+        for what, found in (
+            ("each session starts its own", crowd.direct),
+            ("through mcpgateway", crowd.shared),
+        )
+        if found is not None
+    ]
+    note = (
+        f"{crowd.sessions} sessions at each of {crowd.servers} servers from npm and PyPI, configured with npx and"
+        " uvx; all have answered a call. One of the servers keeps state for each session, and has a process for each"
+        " behind the gateway too. The processes of the gateway are counted."
+    )
+    return Table("Many sessions, the same servers", ("", "processes", "PSS, MB", "RSS, MB"), rows, note)

@@ -82,6 +82,25 @@ class Shim:
         return median(through - direct for through, direct in pairs)
 
 
+@frozen
+class Weight:
+    """What some processes take together."""
+
+    processes: int
+    rss_mib: float
+    pss_mib: float
+
+
+@define
+class Crowd:
+    """The same real servers for many sessions: started by each of them, and shared by all (the gateway included)."""
+
+    sessions: int = 0
+    servers: int = 0
+    direct: Weight | None = None
+    shared: Weight | None = None
+
+
 @define
 class Results:
     """Everything that the reports are made of; the samples of programs stand in the order they were taken in."""
@@ -98,6 +117,7 @@ class Results:
     stream_kib: float | None = None
     listening: Listening | None = None
     shim: Shim = field(factory=Shim)
+    crowd: Crowd = field(factory=Crowd)
     problems: list[str] = field(factory=list)
 
     def add(self, scenario: str, program: str, sample: Sample) -> None:

@@ -188,6 +188,11 @@ class Running:
         """Where it listens."""
         return int(self.url.split(":")[2].split("/")[0])
 
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        return self._process.pid
+
     def account(self) -> Account:
         """What it has used so far."""
         return account(self._process.pid, self.child)
