@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.config import environment
 from mcpgateway.config.classification import Classification
@@ -32,6 +32,44 @@ class World:
     variables: Mapping[str, str] = field(repr=False)
     home: str
     classified: Mapping[str, Classification] = field(factory=dict)
+    root: str = ""
+
+
+@frozen
+class WorkspaceSpec:
+    """A directory that a server is built for.
+
+    :ivar path: its root, a real path.
+    :ivar variables: its ``.env``, which goes before all other sources of values.
+    :ivar profiles: names of the profiles it uses, in order.
+    """
+
+    path: str
+    variables: Mapping[str, str] = field(factory=dict, repr=False)
+    profiles: tuple[str, ...] = ()
+
+
+@frozen
+class Blueprint:
+    """What a server is built from, once for each workspace that needs a build of its own.
+
+    :ivar name: the name it is served under.
+    """
+
+    name: str
+    entry: Entry
+    world: World = field(repr=False)
+
+
+def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
+    """Build a server for a workspace: with its values, and in its directory unless the entry names one.
+
+    :raise ConfigError: the entry demands a value that is not there, or a value holds what it must not.
+    """
+    world = evolve(
+        blueprint.world, variables={**blueprint.world.variables, **workspace.variables}, root=workspace.path
+    )
+    return _server(blueprint.name, blueprint.entry, world, [])
 
 
 def assemble(

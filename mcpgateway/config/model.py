@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.config.assemble import Blueprint
 
 
 class Bridge(Enum):
@@ -249,6 +252,34 @@ class GatewaySettings:
 
 
 @frozen
+class Profile:
+    """A bundle of servers and values that workspaces share.
+
+    :ivar capabilities: its tags.
+    :ivar servers: the names its own servers are served under.
+    :ivar env: values for the variables of its servers, as written.
+    """
+
+    name: str
+    capabilities: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+@frozen
+class Workspace:
+    """A directory with profiles of its own.
+
+    :ivar path: a real path.
+    :ivar profiles: names of profiles; where two give a variable, the later one counts.
+    """
+
+    name: str
+    path: str
+    profiles: tuple[str, ...] = ()
+
+
+@frozen
 class Settings:
     """A whole configuration.
 
@@ -256,9 +287,13 @@ class Settings:
     :ivar servers: what is served.
     :ivar passthrough: how many entries were left to their clients, because they are no stdio servers.
     :ivar warnings: one line each, for the log; never with a value of an environment variable.
+    :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
     """
 
     gateway: GatewaySettings
     servers: tuple[ServerSpec, ...]
     passthrough: int = 0
     warnings: tuple[str, ...] = ()
+    blueprints: Mapping[str, Blueprint] = field(factory=dict, repr=False)
+    workspaces: tuple[Workspace, ...] = ()
+    profiles: Mapping[str, Profile] = field(factory=dict)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from attrs import evolve, frozen
 
 from mcpgateway.config import environment
-from mcpgateway.config.assemble import World, assemble
+from mcpgateway.config.assemble import WorkspaceSpec, World, assemble
 from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.client import Found, read_client
 from mcpgateway.config.document import Document
@@ -17,6 +17,7 @@ from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.entry import Entry, Origin, Scope
 from mcpgateway.config.model import GatewaySettings, Settings, Share
 from mcpgateway.config.native import Native, check_reach, is_client_file, read_native, read_servers
+from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
@@ -47,6 +48,49 @@ class LoadOptions:
     home: str = ""
     demo: bool = False
     port: int | None = None
+
+
+@frozen
+class Examined:
+    """What reading a configuration came to.
+
+    :ivar settings: None where there is an error among the problems.
+    :ivar problems: all of them, errors and warnings, of all files.
+    :ivar files: every file and directory that was read or looked for, and that changes the outcome.
+    """
+
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+    files: tuple[str, ...]
+
+
+def examine(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
+    """Read everything that decides what is served, and find all that is wrong with it; it writes nothing."""
+    problems = Problems()
+    try:
+        settings = load(options, environ)
+    except ConfigError as why:
+        problems.catch(why)
+        return Examined(None, tuple(problems), ())
+    for warning in settings.warnings:
+        problems.warn(Where(""), warning)
+    return Examined(settings, tuple(problems), ())
+
+
+def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
+    """Return what a server is built with for a directory: its ``.env`` and the profiles that are given to it.
+
+    :raise ConfigError: its ``.env`` cannot be used; the text shows nothing of it.
+    """
+    file = os.path.join(path, ".env")
+    try:
+        variables = parse_dotenv(files.read_text(file, FILE_LIMIT), file)
+    except FileNotFoundError:
+        variables = {}
+    own = next((each for each in settings.workspaces if each.path == path), None)
+    named = variables.get("MCP_PROFILE", "")
+    profiles = tuple(each.strip() for each in named.split(",") if each.strip())
+    return WorkspaceSpec(path, variables, profiles or (own.profiles if own else ()))
 
 
 def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:

@@ -1,0 +1,93 @@
+"""What is wrong with a configuration: where, what was found, what is allowed, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from mcpgateway.errors import ConfigError
+
+
+@frozen
+class Where:
+    """A place in a file.
+
+    :ivar line: counted from 1; 0 stands for the whole file.
+    :ivar key: the dotted road to the value; empty for the whole file.
+    """
+
+    file: str
+    line: int = 0
+    key: str = ""
+
+    def __str__(self) -> str:
+        """File, line and key, for people."""
+        line = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{line}: {self.key}" if self.key else line
+
+
+@frozen
+class Problem:
+    """One thing that is wrong; ``str()`` is one line for people, and no part of it is a secret.
+
+    :ivar found: what stands there; where nothing is said to be allowed, a whole statement.
+    :ivar allowed: what may stand there.
+    :ivar hint: what helps.
+    :ivar is_error: the configuration cannot be used like this; else it is a warning.
+    """
+
+    where: Where
+    found: str
+    allowed: str = ""
+    hint: str = ""
+    is_error: bool = True
+
+    def __str__(self) -> str:
+        """All of it on one line."""
+        said = f"found {self.found}; expected {self.allowed}" if self.allowed else self.found
+        return f"{self.where}: {said}; {self.hint}" if self.hint else f"{self.where}: {said}"
+
+
+class Wrong(ConfigError):
+    """A problem on its way to whoever collects them."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Problems(list[Problem]):
+    """All problems that were found, in their order."""
+
+    def catch(self, why: ConfigError, file: str = "", hint: str = "", *, is_error: bool = True) -> None:
+        """Add what was raised.
+
+        :param file: the file it is about, where it does not say so itself.
+        :param hint: what becomes of it.
+        """
+        plain = Problem(Where(file), str(why).removeprefix(f"{file}: "))
+        problem = why.problem if isinstance(why, Wrong) else plain
+        self.append(evolve(problem, hint=problem.hint or hint, is_error=is_error))
+
+    def warn(self, where: Where, what: str, hint: str = "") -> None:
+        """Add a warning."""
+        self.append(Problem(where, what, hint=hint, is_error=False))
+
+    def error(self, where: Where, what: str, hint: str = "") -> None:
+        """Add an error that is a statement, and not about a value."""
+        self.append(Problem(where, what, hint=hint))
+
+    def soften(self, others: Iterable[Problem], hint: str) -> None:
+        """Add problems of others as warnings, each with what becomes of it."""
+        self.extend(evolve(each, hint=each.hint or hint, is_error=False) for each in others)
+
+    @property
+    def errors(self) -> list[Problem]:
+        """Those that keep the configuration from being used."""
+        return [each for each in self if each.is_error]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The others, as lines, each once."""
+        return tuple(dict.fromkeys(str(each) for each in self if not each.is_error))
