@@ -6,11 +6,21 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from mcpgateway.config import values
 from mcpgateway.config.document import Document
-from mcpgateway.config.entry import share
+from mcpgateway.config.kinds import Choice, Duration, tried
 from mcpgateway.config.model import Share
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Key, Section
+from mcpgateway.config.serverkeys import SHARES
+
+SAID = Section(
+    "A classification",
+    [
+        Key("mode", Choice(SHARES), "How widely the server is shared."),
+        Key("requestTimeout", Duration("ms"), "Milliseconds that a call may take."),
+    ],
+    is_open=True,
+)
 
 
 @frozen
@@ -22,19 +32,14 @@ class Classification:
 
 
 def read_classification(
-    document: Document, warnings: list[str], default_timeout_s: float | None = None
+    document: Document, problems: Problems, default_timeout_s: float | None = None
 ) -> Mapping[str, Classification]:
     """Read a classification file, by the servers' names; what cannot be used is a warning."""
     found: dict[str, Classification] = {}
     for place in document.root().members():
-        try:
-            values.mapping(place)
-            found[place.key] = Classification(
-                share(place.at("mode")) if place.has("mode") else None,
-                values.duration_ms(place.at("requestTimeout"))
-                if place.has("requestTimeout")
-                else default_timeout_s,
-            )
-        except ConfigError as why:
-            warnings.append(f"{why}; it is ignored")
+        own = Problems()
+        said = tried(SAID, place, own)
+        problems.soften(own, "it is ignored")
+        if not own:
+            found[place.key] = Classification(said.get("mode"), said.get("requestTimeout", default_timeout_s))
     return found

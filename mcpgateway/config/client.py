@@ -5,26 +5,19 @@ The file is not ours, so what cannot be used is passed over with a warning and n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve, frozen
 
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.entry import (
-    STDIO_TYPES,
-    Entry,
-    Origin,
-    Scope,
-    is_enabled,
-    is_stdio,
-    read_entry,
-    url_of,
-)
+from mcpgateway.config.entry import Entry, Origin, Scope, is_program, read_program, url_of
 from mcpgateway.config.ours import original_of
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach import PROGRAM_TYPES
 
 # VS Code calls them servers, opencode calls them mcp.
 SERVER_KEYS = ("mcpServers", "servers", "mcp")
+LEFT_OUT = "this server is left out"
 
 
 @frozen(eq=False)
@@ -39,53 +32,72 @@ class Found:
     remotes: tuple[str, ...]
 
 
-def read_client(document: Document, rank: int, warnings: list[str]) -> Found:
+def read_client(document: Document, rank: int, problems: Problems) -> Found:
     """Read the servers of a client's file, of the user's scope and of all projects."""
-    entries: list[Entry] = []
-    remotes: list[str] = []
     top = document.root().at(SERVER_KEYS[0])
     if top.value is not None and not isinstance(top.value, dict):
-        warnings.append(f"{top.wrong('a mapping')}; it is ignored")
-    for place, origin in _places(document, rank):
-        try:
-            _read_one(place, origin, entries, remotes)
-        except ConfigError as why:
-            warnings.append(f"{why}; this server is left out")
+        problems.catch(top.wrong("a mapping"), hint="it is ignored", is_error=False)
+    return _read(_places(document, rank), problems)
+
+
+def read_project(document: Document, directory: str, rank: int, problems: Problems) -> Found:
+    """Read the servers of a file that lies in a project, such as its ``.mcp.json``.
+
+    :param directory: the project's.
+    """
+    origin = Origin(Scope.PROJECT, document.file, directory, project=directory, full_env=True, rank=rank)
+    return _read(_members(_listed(document), origin), problems)
+
+
+def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> Found:
+    entries: list[Entry] = []
+    remotes: list[str] = []
+    for place, origin in places:
+        own = Problems()
+        entry = _read_one(place, origin, remotes, own)
+        if entry:
+            entries.append(entry)
+        problems.soften(own, LEFT_OUT)
     return Found(tuple(entries), tuple(remotes))
 
 
-def _read_one(place: Place, origin: Origin, entries: list[Entry], remotes: list[str]) -> None:
-    if not isinstance(place.value, dict):
-        raise place.wrong("a mapping")
-    if not is_enabled(place):
-        return
-    if is_stdio(place):
-        entry = read_entry(place, origin)
-        original = original_of(entry.argv)
+def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Problems) -> Entry | None:
+    value = place.value
+    if not isinstance(value, dict):
+        problems.append(place.wrong("a mapping").problem)
+        return None
+    if is_program(value):
+        entry = read_program(place, origin, problems)
+        original = original_of(entry.argv) if entry and entry.argv else None
         if original is None:
-            entries.append(entry)
-        elif original:
-            entries.append(evolve(entry, argv=original))
-        # Else it leads here and nowhere else.
-    elif url_of(place) or place.value.get("type") not in (None, *STDIO_TYPES):
-        remotes.append(url_of(place))
+            return entry
+        # Without an original it leads here and nowhere else.
+        return evolve(entry, argv=original) if entry and original else None
+    if url_of(value) or value.get("type") not in (None, *PROGRAM_TYPES):
+        remotes += [] if value.get("disabled") is True or value.get("enabled") is False else [url_of(value)]
     else:
-        raise place.wrong_secret("an entry with a command or a url")
+        problems.append(place.wrong_secret("an entry with a command or a url").problem)
+    return None
 
 
 def _places(document: Document, rank: int) -> Iterator[tuple[Place, Origin]]:
     directory = document.file.rpartition("/")[0] or "/"
     user = Origin(Scope.USER, f"{document.file}, user scope", directory, full_env=True, rank=rank)
-    root = document.root()
-    key = next((each for each in SERVER_KEYS if isinstance(root.value.get(each), dict)), SERVER_KEYS[0])
-    yield from _members(root.at(key), user)
-    projects = root.at("projects")
+    yield from _members(_listed(document), user)
+    projects = document.root().at("projects")
     for path in projects.value if isinstance(projects.value, dict) else ():
         # A relative project cannot be located; Claude Code never writes one.
         if path.startswith("/"):
             words = f"{document.file}, project {path}"
             origin = Origin(Scope.PROJECT, words, path, project=path, full_env=True, rank=rank)
             yield from _members(projects.at(path).at("mcpServers"), origin)
+
+
+def _listed(document: Document) -> Place:
+    root = document.root()
+    return root.at(
+        next((each for each in SERVER_KEYS if isinstance(root.value.get(each), dict)), SERVER_KEYS[0])
+    )
 
 
 def _members(place: Place, origin: Origin) -> Iterator[tuple[Place, Origin]]:

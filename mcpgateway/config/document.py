@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problem, Where, Wrong
 
 Path = tuple[str | int, ...]
 
@@ -61,24 +61,28 @@ class Place:
             if not key.startswith("_"):
                 yield self.at(key)
 
+    def items(self) -> Iterator[Place]:
+        """Iterate over the items of a list."""
+        for index in range(len(self.value)):
+            yield self.at(index)
+
     @property
     def key(self) -> str:
         """The last step of the road."""
         return str(self.path[-1]) if self.path else ""
 
     @property
-    def where(self) -> str:
-        """File, line and key, for people."""
-        line = f"{self.document.file}, line {self.document.line_of(self.path)}"
-        return f"{line}: {dotted(self.path)}" if self.path else line
+    def where(self) -> Where:
+        """File, line and key; finding the line is work."""
+        return Where(self.document.file, self.document.line_of(self.path), dotted(self.path))
 
-    def wrong(self, expected: str) -> ConfigError:
+    def wrong(self, allowed: str, hint: str = "") -> Wrong:
         """Return the error that says what was found here and what is allowed."""
-        return ConfigError(f"{self.where}: found {shown(self.value)}; expected {expected}")
+        return Wrong(Problem(self.where, shown(self.value), allowed, hint))
 
-    def wrong_secret(self, expected: str) -> ConfigError:
+    def wrong_secret(self, allowed: str, hint: str = "") -> Wrong:
         """Return the same error for a value that must not be shown."""
-        return ConfigError(f"{self.where}: found {kind(self.value)}; expected {expected}")
+        return Wrong(Problem(self.where, kind(self.value), allowed, hint))
 
 
 def dotted(path: Path) -> str:

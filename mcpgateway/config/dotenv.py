@@ -1,10 +1,11 @@
-"""The gateway's own ``.env`` file: ``KEY=VALUE`` lines, read strictly and never expanded."""
+"""``.env`` files: ``KEY=VALUE`` lines, read strictly, in which a value can use those above it and nothing else."""
 
 from __future__ import annotations
 
 import re
 
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.expand import expand
+from mcpgateway.config.problems import Problem, Where, Wrong
 
 LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)")
 QUOTED = re.compile(r"""(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")[ \t]*(?:\#.*)?""")
@@ -17,7 +18,8 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
     r"""Return the variables of a ``.env`` file; the last of several with one name counts.
 
     Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"`` and ``\\``, and outside
-    quotes a blank and a ``#`` begin a comment.
+    quotes a blank and a ``#`` begin a comment.  Except in single quotes, ``${NAME}`` stands for what the file
+    itself says above; any other such name stays as it is written, so that nothing of the process's own leaks in.
 
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """
@@ -29,8 +31,9 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
         match = LINE.fullmatch(line)
         value = _value(match["value"]) if match else None
         if match is None or value is None:
-            raise ConfigError(f"{file}, line {number}: found something else; expected KEY=VALUE")
-        found[match["name"]] = value
+            raise Wrong(Problem(Where(file, number), "something else", "KEY=VALUE"))
+        is_plain = match["value"].startswith("'")
+        found[match["name"]] = value if is_plain else expand(value, found, keep_unset=True).text
     return found
 
 

@@ -1,4 +1,4 @@
-"""One entry of a configuration file: a stdio server as it is written, before its variables are expanded."""
+"""One entry of a configuration file: a server as it is written, before its variables are expanded."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.config import schema, values
-from mcpgateway.config.document import Place
-from mcpgateway.config.model import Bridge, Share
+from mcpgateway.config import serverkeys
+from mcpgateway.config.document import Place, dotted
+from mcpgateway.config.model import Bridge, Lazy, Reach, Share, Transport
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_reach
+from mcpgateway.config.section import Section
 from mcpgateway.wire.revisions import Era
 
-SHARE_WORDS = {
-    "auto": Share.AUTO,
-    "global": Share.GLOBAL,
-    "stateless": Share.GLOBAL,
-    "session": Share.SESSION,
-    "stateful": Share.SESSION,
-}
-# Words of the schema that this release cannot keep its word on; to run such a server shared would be worse.
-SHARE_LATER = ("workspace", "credential", "isolated")
-SHARE_ALLOWED = "auto, global (or stateless), session (or stateful)"
-
-# The kinds of a stdio entry: Claude Code writes the first, Copilot and opencode the second.
-STDIO_TYPES = ("stdio", "local")
-REMOTE_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl", "rest_url", "openapi", "docker")
+# What a client's own file says that is used: the program, and whether it is switched on.
+CLIENT_KEYS = serverkeys.SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")
+MIB = 2**20
+USUAL_LAZY = Lazy()
+# What harshal-mcp-proxy documents for a lazy server.
+S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
 
 class Scope(Enum):
@@ -48,6 +43,8 @@ class Origin:
     :ivar project: the project's directory, for project entries.
     :ivar full_env: whether the children get the whole login environment.
     :ivar rank: orders the files of one scope.
+    :ivar profile: the profile that defines it.
+    :ivar is_flat: the file is nothing but servers, whose start and end follow rules of their own.
     """
 
     scope: Scope
@@ -56,6 +53,8 @@ class Origin:
     project: str = ""
     full_env: bool = False
     rank: int = 0
+    profile: str = ""
+    is_flat: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -65,7 +64,10 @@ class Origin:
 
 @frozen(eq=False)
 class Entry:
-    """A stdio server as one file defines it; what is None there is left to other files and to defaults."""
+    """A server as one file defines it; what is None there is left to other files and to defaults.
+
+    :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
+    """
 
     title: str
     argv: tuple[str, ...] = field(repr=False)
@@ -79,131 +81,133 @@ class Entry:
     protocol: Era | None = None
     bridge: Bridge | None = None
     full_env: bool = False
+    reach: Reach | None = None
+    transport: Transport | None = None
+    enabled: bool = True
+    lazy: Lazy = USUAL_LAZY
+    replicas: int = 1
+    inject: Mapping[str, str] = field(factory=dict)
+    rest_url: str = field(default="", repr=False)
+    health: str = ""
 
-    @property
-    def where(self) -> str:
-        """File, line and key, for people; finding the line is work that only a message is worth."""
-        return self.place.where if self.place else f"{self.origin.words}: {self.title}"
+    def where(self, *path: str) -> Where:
+        """File, line and key of the entry or of a part of it; finding the line is work that only a message is worth."""
+        if self.place is None:
+            return Where(self.origin.words, 0, dotted((self.title, *path)))
+        place = self.place
+        for step in path:
+            place = place.at(step)
+        return place.where
 
 
-def is_enabled(place: Place) -> bool:
-    """Tell whether an entry is switched on: neither ``disabled: true`` nor ``enabled: false``.
-
-    :raise ConfigError: one of the two is neither true nor false.
-    """
-    off = place.has("disabled") and values.flag(place.at("disabled"))
-    on = not place.has("enabled") or values.flag(place.at("enabled"))
-    return on and not off
-
-
-def is_stdio(place: Place) -> bool:
-    """Tell whether an entry is a program that is spoken to on its stdin and stdout."""
-    if not place.has("command"):
+def is_program(value: Mapping[str, Any]) -> bool:
+    """Tell whether an entry of a client's file is a program that is spoken with on its stdin and stdout."""
+    if value.get("command") is None:
         return False
-    transport = place.value.get("transport")
-    if place.has("type"):
-        return place.value["type"] in STDIO_TYPES
-    return (transport is None or transport == "stdio") and not any(place.has(key) for key in REMOTE_KEYS)
+    if value.get("type") is not None:
+        return value["type"] in PROGRAM_TYPES
+    remote = (*URL_KEYS, "rest_url", "openapi", "docker")
+    return value.get("transport") in (None, "stdio") and all(value.get(key) is None for key in remote)
 
 
-def url_of(place: Place) -> str:
+def url_of(value: Mapping[str, Any]) -> str:
     """Return the URL of a remote entry, or ""."""
-    found = (place.value.get(key) for key in REMOTE_KEYS[:4])
-    return next((each for each in found if isinstance(each, str)), "")
+    return next((value[key] for key in URL_KEYS if isinstance(value.get(key), str)), "")
 
 
-def read_entry(place: Place, origin: Origin) -> Entry:
-    """Read what every file says of a stdio server: program, arguments, variables and directory.
-
-    :raise ConfigError: something has the wrong kind of value.
-    """
+def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | None:
+    """Read what a client's own file says of a server; None where that is not enough to run it."""
+    before = len(problems.errors)
+    found = CLIENT_KEYS.read(place, problems)
+    env = _variables(found)
+    reached = read_reach(found, place, env, problems)
+    if reached is None or len(problems.errors) > before:
+        return None
     return Entry(
         title=place.key,
-        argv=_argv(place),
-        env=_env(place),
-        cwd=values.text(place.at("cwd")) if place.has("cwd") else "",
+        argv=reached.argv,
+        env=env,
         origin=origin,
         place=place,
+        cwd=found.get("cwd", ""),
         full_env=origin.full_env,
+        reach=reached.reach,
+        enabled=_is_enabled(found),
     )
 
 
-def read_own_keys(place: Place, warnings: list[str]) -> dict[str, Any]:
-    """Read the keys that only a configuration of ours has, as fields of an `Entry`.
+def read_server(title: str, place: Place, origin: Origin, problems: Problems) -> Entry | None:
+    """Read a server of a configuration of ours; None where it cannot be used, which is among the problems."""
+    table: Section = serverkeys.SERVER
+    before = len(problems.errors)
+    found = table.read(place, problems)
+    env = _variables(found)
+    reached = read_reach(found, place, env, problems)
+    if reached is None or len(problems.errors) > before:
+        return None
+    return Entry(
+        title=title,
+        argv=reached.argv,
+        env=env,
+        origin=origin,
+        place=place,
+        cwd=found.get("cwd", ""),
+        share=found.get("share", found.get("scope")),
+        timeout_s=next((found[each] for each in TIMEOUTS if each in found), None),
+        interactive=found.get("interactive"),
+        protocol=found.get("protocol"),
+        bridge=found.get("bridge"),
+        full_env=found.get("env_policy", origin.full_env),
+        reach=reached.reach,
+        transport=reached.transport,
+        enabled=_is_enabled(found),
+        lazy=_lazy(found.get("lazy"), is_flat=origin.is_flat),
+        replicas=found.get("replicas", 1),
+        inject={**_project(found, env), **found.get("inject_args", {})},
+        rest_url=found.get("rest_url", ""),
+        health=found.get("health_endpoint", ""),
+    )
 
-    :raise ConfigError: something has the wrong kind of value.
-    """
-    warnings += schema.unknown(place, schema.SERVER)
-    found: dict[str, Any] = {}
-    for key in ("scope", "share"):
-        if place.has(key):
-            found["share"] = share(place.at(key))
-    if place.has("timeout"):
-        found["timeout_s"] = values.duration_s(place.at("timeout"))
-    elif place.has("timeout_ms"):
-        found["timeout_s"] = values.duration_ms(place.at("timeout_ms"))
-    if place.has("interactive") and place.value["interactive"] != "auto":
-        found["interactive"] = _interactive(place.at("interactive"))
-    if place.has("protocol"):
-        word = values.one_of(place.at("protocol"), ("auto", *(era.value for era in Era)))
-        found["protocol"] = None if word == "auto" else Era(word)
-    if place.has("bridge"):
-        found["bridge"] = bridge(place.at("bridge"))
-    if place.has("env_policy"):
-        found["full_env"] = is_full(place.at("env_policy"))
-    return found
+
+TIMEOUTS = ("timeout", "timeout_ms", "timeoutMs", "requestTimeout")
 
 
-def share(place: Place) -> Share:
-    """Read how widely a server is shared.
+def _variables(found: Mapping[str, Any]) -> dict[str, str]:
+    return {**found.get("environment", {}), **found.get("env", {})}
 
-    :raise ConfigError: the word is unknown, or is not served yet.
-    """
-    if place.value in SHARE_LATER:
-        raise place.wrong(f"{SHARE_ALLOWED}; '{place.value}' is not served by this release")
-    found = SHARE_WORDS.get(place.value) if isinstance(place.value, str) else None
+
+def _is_enabled(found: Mapping[str, Any]) -> bool:
+    return bool(found.get("enabled", True)) and not found.get("disabled", False)
+
+
+def _lazy(found: Any, *, is_flat: bool) -> Lazy:
     if found is None:
-        raise place.wrong(SHARE_ALLOWED)
-    return found
+        return Lazy(enabled=not is_flat)
+    said: Mapping[str, Any] = found if isinstance(found, dict) else {"enabled": found}
+    enabled = said.get("enabled", not is_flat)
+    usual = S004_LAZY if is_flat and enabled else Lazy()
+    connect_s = said.get("connectTimeoutMs", said.get("connectionTimeoutMs", usual.connect_s))
+    return Lazy(
+        enabled=enabled,
+        idle_s=said.get("idleTimeoutMs", usual.idle_s),
+        connect_s=connect_s,
+        ram_bytes=said["maxRamMb"] * MIB if "maxRamMb" in said else usual.ram_bytes,
+        uptime_s=said.get("maxUptimeMs", usual.uptime_s),
+        prewarm=said.get("prewarm", False),
+    )
 
 
-def bridge(place: Place) -> Bridge:
-    """Read whether clients of one era reach servers of the other.
-
-    :raise ConfigError: the word is unknown.
-    """
-    if place.value is False:
-        return Bridge.OFF  # what YAML 1.1 makes of "off"
-    return Bridge(values.one_of(place, tuple(each.value for each in Bridge)))
-
-
-def is_full(place: Place) -> bool:
-    """Read an ``env_policy``: whether children get the whole login environment."""
-    return values.one_of(place, ("allow-list", "full")) == "full"
-
-
-def _interactive(place: Place) -> bool:
-    if not isinstance(place.value, bool):
-        raise place.wrong("true, false or auto")
-    return place.value
-
-
-def _argv(place: Place) -> tuple[str, ...]:
-    command = place.at("command")
-    if isinstance(command.value, list):
-        argv = values.words(command)
-    elif isinstance(command.value, str):
-        argv = (values.text(command),)
-    else:
-        raise command.wrong("a program, or a list of a program and its arguments")
-    if not argv or not argv[0].strip():
-        raise command.wrong("a program, which must not be empty")
-    return argv + (values.words(place.at("args")) if place.has("args") else ())
-
-
-def _env(place: Place) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key in ("environment", "env"):
-        if place.has(key):
-            found |= values.variables(place.at(key))
-    return found
+def _project(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
+    """Return the argument with which the tools of a code graph are told their project."""
+    listed = found.get("projects")
+    projects = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    by_name = {each.get("name"): each.get("path") for each in projects}
+    usual = found.get("defaultProject", "")
+    roots = [each.strip() for each in env.get("SCAN_ROOTS", "").split(",") if each.strip()]
+    if not projects and not usual and not roots:
+        return {}
+    first = next((each for each in (*by_name.values(), *roots) if isinstance(each, str)), "")
+    named = by_name.get(usual, usual)
+    path = named if named and isinstance(named, str) else first
+    # Whoever asks works in a project of its own; the one that is written down is for those whose place is not known.
+    return {"projectPath": f"${{workspace:-{path}}}"}

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 # What a program needs to find its files and its user; no credential is among it.
 ALLOWED = ("HOME", "LOGNAME", "USER", "PATH", "SHELL", "TERM", "LANG", "TMPDIR")
 
+# What a value in a file may come from besides; still no credential is among it.
+SOURCES = (*ALLOWED, "TEMP", "TMP", "GOPATH", "GOROOT", "USERPROFILE")
+
 # The gateway's own settings and secrets, under its own and its predecessors' names.
 OWN_PREFIXES = ("MCPGATEWAY_", "MCP_GATEWAY_")
 OWN_NAMES = frozenset({"MCP_CONFIG_PATH", "MCPGATEWAY", "MCP_GATEWAY"})
@@ -20,9 +23,9 @@ PASSING = frozenset(
 )
 
 CODE_LOADING = frozenset(
-    "PATH SHELL IFS ENV PS4 SHELLOPTS BASHOPTS GCONV_PATH BROWSER NODE_OPTIONS NODE_PATH JAVA_TOOL_OPTIONS"
-    " _JAVA_OPTIONS JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH RUBYOPT RUBYLIB PERL5OPT PERL5LIB PERL5DB"
-    " PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_INDEX_URL UV_DEFAULT_INDEX GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH"
+    "PATH SHELL IFS ENV PS4 PROMPT_COMMAND SHELLOPTS BASHOPTS ZDOTDIR GCONV_PATH BROWSER NODE_OPTIONS NODE_PATH"
+    " JAVA_TOOL_OPTIONS _JAVA_OPTIONS JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH RUBYOPT RUBYLIB PERL5OPT PERL5LIB PERL5DB"
+    " PERLLIB PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_INDEX_URL UV_DEFAULT_INDEX GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH"
     " GIT_ASKPASS SSH_ASKPASS EDITOR VISUAL PAGER".split()
 )
 CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_")
@@ -49,6 +52,16 @@ def for_children(environ: Mapping[str, str]) -> dict[str, str]:
 def minimal(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the few variables that every child gets."""
     return {name: environ[name] for name in ALLOWED if name in environ}
+
+
+def sources(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the few variables that values in files may come from."""
+    return {name: environ[name] for name in SOURCES if name in environ}
+
+
+def refused(names: Iterable[str]) -> list[str]:
+    """Return those of the variables that may not be set from outside of the user's own files."""
+    return code_loading(names)
 
 
 def code_loading(names: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ class Expanded:
     """A text after expansion.
 
     :ivar text: the result.
+    :ivar used: what stands for each variable of the text, by name; empty for one that is not set.
     :ivar unset: the variables that had no value and no default, in order.
     :ivar broken: the variables whose value holds a line break or a NUL.
     :ivar demanded: for each ``${VAR:?message}`` without a value, the variable and its message.
@@ -34,6 +35,7 @@ class Expanded:
     unset: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     demanded: tuple[str, ...] = ()
+    used: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) -> Expanded:
@@ -47,11 +49,13 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
     unset: list[str] = []
     broken: list[str] = []
     demanded: list[str] = []
+    used: dict[str, str] = {}
 
     def replace(found: re.Match[str]) -> str:
         name = found["name"] or found["env"]
         value = values.get(name)
         how = found["how"]
+        used[name] = (found["rest"] if how == "-" and not value else value) or ""
         # As in a shell, the colon makes an empty variable count as an unset one.
         if value is not None and (value or not how):
             if FORBIDDEN.search(value):
@@ -65,4 +69,5 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
             unset.append(name)
         return found[0] if keep_unset else ""
 
-    return Expanded(VARIABLE.sub(replace, text), tuple(unset), tuple(broken), tuple(demanded))
+    expanded = VARIABLE.sub(replace, text)
+    return Expanded(expanded, tuple(unset), tuple(broken), tuple(demanded), used)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mcpgateway.config.document import Document, Path, printable
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 
 LINE_END = re.compile("\n")
 BLANK = re.compile(r"[ \t\n\r]*")
@@ -16,9 +16,10 @@ BLANK = re.compile(r"[ \t\n\r]*")
 TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*(:?)|([{\[])|([}\]])')
 
 
-def parse(text: str, file: str, *, strict: bool = True) -> Document:
-    """Parse strict JSON: no comments, no NaN, and unless told otherwise no key twice.
+def parse(text: str, file: str, flaws: Problems) -> Document:
+    """Parse strict JSON: no comments and no NaN.
 
+    :param flaws: is told of keys that are there twice, of which the last counts.
     :raise ConfigError: the text is not such JSON; the message names the line.
     """
     import json
@@ -27,13 +28,13 @@ def parse(text: str, file: str, *, strict: bool = True) -> Document:
     try:
         value = json.loads(text, object_pairs_hook=_pairs(repeated), parse_constant=_no_constant)
     except json.JSONDecodeError as why:
-        raise ConfigError(f"{file}, line {why.lineno}: is not valid JSON: {why.msg}") from why
+        raise Wrong(Problem(Where(file, why.lineno), f"is not valid JSON: {why.msg}")) from why
     except RecursionError as why:
-        raise ConfigError(f"{file}: is nested too deeply") from why
+        raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from why
     except ValueError as why:
-        raise ConfigError(f"{file}: is not valid JSON: {printable(str(why))}") from why
-    if repeated and strict:
-        raise ConfigError(_say_repeated(text, file))
+        raise Wrong(Problem(Where(file, 1), f"is not valid JSON: {printable(str(why))}")) from why
+    if repeated:
+        flaws += _repeated(text, file)
     return Document(file, value, Lines(text).line_of)
 
 
@@ -97,11 +98,11 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _say_repeated(text: str, file: str) -> str:
+def _repeated(text: str, file: str) -> Iterator[Problem]:
     import json
 
     keys: list[set[str]] = []
-    for token in TOKEN.finditer(text):  # pragma: no branch - it is known that there is one
+    for token in TOKEN.finditer(text):
         string, colon, opening, closing = token.groups()
         if opening:
             keys.append(set())
@@ -110,7 +111,6 @@ def _say_repeated(text: str, file: str) -> str:
         elif colon:
             key = json.loads(string)
             if key in keys[-1]:
-                break
+                line = text.count("\n", 0, token.start()) + 1
+                yield Problem(Where(file, line), f"the key '{printable(key)}' is there twice")
             keys[-1].add(key)
-    line = text.count("\n", 0, token.start()) + 1
-    return f"{file}, line {line}: the key '{printable(key)}' is there twice"

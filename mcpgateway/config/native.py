@@ -1,130 +1,227 @@
-"""Our own configuration files: the ``gateway`` section and the servers, in every shape that is read."""
+"""Our own configuration files: the ``gateway`` section, profiles, workspaces and servers, in every shape."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import schema, values
-from mcpgateway.config.client import Found
+from mcpgateway.config import schema, serverkeys
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.entry import (
-    Entry,
-    Origin,
-    Scope,
-    bridge,
-    is_enabled,
-    is_full,
-    is_stdio,
-    read_entry,
-    read_own_keys,
-    url_of,
-)
-from mcpgateway.config.model import GatewaySettings, Limits
+from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.model import GatewaySettings
 from mcpgateway.config.ours import original_of
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong
+from mcpgateway.config.section import NOTE_PREFIXES
 
-SERVER_KEYS = ("servers", "mcpServers")
-GIB = 2**30
-LIMIT_BOUNDS = {
-    "body_bytes": (1024, GIB),
-    "rest_body_bytes": (1024, GIB),
-    "spawns": (1, 1000),
-    "servers": (1, 100_000),
-    "sessions": (1, 10_000_000),
-}
-TLS_KEYS = ("tls_cert_path", "tls_key_path")
+SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
+CLIENT_KEYS = ("mcpServers", "mcp")
+# A file with some of the first and none of the second is one of Klipide's gateway, whose servers get all there is.
+KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
+OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "mcpServers")
+# Keys of the section that are fields of the settings under the same name.
+PLAIN_FIELDS = (
+    "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
+    " bridge".split()
+)
+LIMIT_FIELDS = ("body_bytes", "rest_body_bytes", "spawns", "servers", "sessions")
+
+
+@frozen(eq=False)
+class Listed:
+    """A server as a file lists it; it is read when it is known that no other file replaces it."""
+
+    title: str
+    place: Place
+    origin: Origin
+
+
+@frozen(eq=False)
+class Space:
+    """A workspace as a file lists it."""
+
+    path: str
+    profiles: tuple[str, ...]
+    place: Place
 
 
 @frozen(eq=False)
 class Native:
-    """What our own files say together: later files replace single settings and whole servers."""
+    """What our own files say together: later files replace single settings and whole servers.
+
+    :ivar servers: by profile and name.
+    :ivar profiles: by name, as `schema.PROFILE` reads them.
+    :ivar workspaces: by name.
+    :ivar address: where the address is said that is listened on.
+    :ivar env_file: the file of values that is named, and where.
+    """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
-    servers: dict[str, Place] = field(factory=dict)
-    full_env: frozenset[str] = frozenset()
+    servers: Mapping[tuple[str, str], Listed] = field(factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    workspaces: Mapping[str, Space] = field(factory=dict)
+    address: Place | None = None
+    env_file: Place | None = None
 
 
 def is_client_file(document: Document) -> bool:
-    """Tell whether a file is a client's own: it has ``mcpServers`` and nothing that only we know."""
+    """Tell whether a file is a client's own: it lists servers as clients do and has nothing that only we know."""
     found = document.value
-    servers = found.get("mcpServers")
-    if not isinstance(servers, dict) or any(
-        key in found for key in schema.TOP - {"mcpServers", "projects", "$schema"}
+    if not isinstance(found, dict):
+        return False
+    key = next((each for each in CLIENT_KEYS if isinstance(found.get(each), dict)), "")
+    if not key or any(
+        each in found for each in schema.TOP.keys.keys() - {key, "projects", "inputs", "version"}
     ):
         return False
-    return not any(isinstance(each, dict) and schema.OURS & each.keys() for each in servers.values())
+    return not any(isinstance(each, dict) and serverkeys.OURS & each.keys() for each in found[key].values())
 
 
-def read_native(documents: Sequence[Document], warnings: list[str]) -> Native:
-    """Read our own files, each replacing what those before it have said.
-
-    :raise ConfigError: a value is wrong.
-    """
+def read_native(documents: Sequence[Document], problems: Problems) -> Native:
+    """Read our own files, each replacing what those before it have said; what is wrong is told to the problems."""
     read = Native()
     for document in documents:
-        read = _overlay(read, document, warnings)
+        read = _overlay(read, document, problems)
     return read
 
 
-def read_servers(native: Native, warnings: list[str]) -> Found:
-    """Read the servers of our own files.
-
-    :raise ConfigError: an entry is wrong.
-    """
+def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
+    """Read the servers of our own files; what is wrong is told to the problems."""
     entries: list[Entry] = []
-    remotes: list[str] = []
-    for name, place in native.servers.items():
-        if not is_enabled(values.mapping(place)):
-            continue
-        full = place.document.file in native.full_env
-        if is_stdio(place):
-            entries.append(_entry(place, warnings, full_env=full))
-        elif url_of(place) or place.has("docker") or place.has("transport"):
-            warnings.append(
-                f"{place.where}: only stdio servers are served by this release; {name} is left out"
-            )
-            remotes.append(url_of(place))
-        else:
-            raise place.wrong_secret("an entry with a command or a url")
-    return Found(tuple(entries), tuple(remotes))
+    for each in native.servers.values():
+        entry = (
+            read_server(each.title, each.place, each.origin, problems)
+            if _is_mapping(each, problems)
+            else None
+        )
+        original = original_of(entry.argv) if entry and entry.argv else None
+        if entry and original is not None and not original:
+            wrong = entry.place.at("command") if entry.place else each.place
+            allowed = "the command of a server; this one leads back to the gateway"
+            problems.append(wrong.wrong_secret(allowed).problem)
+        elif entry:
+            entries.append(evolve(entry, argv=original or entry.argv))
+    return tuple(entries)
 
 
-def _entry(place: Place, warnings: list[str], *, full_env: bool) -> Entry:
-    file = place.document.file
-    origin = Origin(Scope.NATIVE, file, file.rpartition("/")[0] or "/", full_env=full_env)
-    entry = read_entry(place, origin)
-    original = original_of(entry.argv)
-    if original is not None and not original:
-        raise place.at("command").wrong("the command of a server; this one leads back to the gateway")
-    return evolve(entry, argv=original or entry.argv, **read_own_keys(place, warnings))
+def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
+    """Refuse to be reachable from other machines by accident.
+
+    :raise ConfigError: the address is not a loopback one, and nothing says that this is meant.
+    """
+    if not gateway.allow_remote and not is_loopback(gateway.bind_address):
+        allowed = "a loopback address, or gateway.allow_remote: true"
+        raise Wrong(Problem(where or Where("gateway.bind_address"), f"'{gateway.bind_address}'", allowed))
 
 
-def _overlay(before: Native, document: Document, warnings: list[str]) -> Native:
+def is_loopback(address: str) -> bool:
+    """Tell whether an IP address can only be reached from this machine."""
+    from ipaddress import ip_address
+
+    return ip_address(address).is_loopback
+
+
+def _is_mapping(each: Listed, problems: Problems) -> bool:
+    if isinstance(each.place.value, dict):
+        return True
+    problems.append(each.place.wrong("a mapping").problem)
+    return False
+
+
+def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     root = document.root()
-    if _is_flat(root):
-        servers = before.servers | {each.key: each for each in root.members()}
-        return evolve(before, servers=servers, full_env=before.full_env | {document.file})
-    warnings += schema.unknown(root, schema.TOP)
-    warnings += _not_served(root)
-    gateway, full = before.gateway, before.full_env
-    if root.has("gateway"):
-        gateway = _gateway(gateway, values.mapping(root.at("gateway")), warnings)
-    for policy in (root.at("env_policy"), root.at("gateway").at("env_policy")):
-        if policy.value is not None and is_full(policy):
-            full |= {document.file}
+    origin = _origin(document, full_env=False)
+    if isinstance(root.value, list) or _is_flat(root):
+        flat = evolve(origin, full_env=True, is_flat=isinstance(root.value, dict))
+        return evolve(before, servers={**before.servers, **_keyed(root, flat, problems)})
+    found = schema.TOP.read(root, problems)
+    section = found.get("gateway", {})
+    full = found.get("env_policy", section.get("env_policy", _is_klipide(root)))
+    origin = evolve(origin, full_env=full)
     servers = dict(before.servers)
     for key in SERVER_KEYS:
-        if root.has(key):
-            servers |= {each.key: each for each in values.mapping(root.at(key)).members()}
-    return Native(gateway, servers, full)
+        if key in found:
+            servers |= _keyed(found[key], origin, problems)
+    bundles = {**found.get("profiles", {})}
+    workspaces, own = _workspaces(root, found, problems)
+    bundles |= own
+    for name, bundle in bundles.items():
+        if "servers" in bundle:
+            servers |= _keyed(bundle["servers"], evolve(origin, profile=name), problems)
+    place = root.at("gateway")
+    return Native(
+        _gateway(before.gateway, section),
+        servers,
+        {**before.profiles, **bundles},
+        {**before.workspaces, **workspaces},
+        place.at("bind_address") if "bind_address" in section else before.address,
+        place.at("env_file") if "env_file" in section else before.env_file,
+    )
+
+
+def _origin(document: Document, *, full_env: bool) -> Origin:
+    file = document.file
+    return Origin(Scope.NATIVE, file, file.rpartition("/")[0] or "/", full_env=full_env)
+
+
+def _is_klipide(root: Place) -> bool:
+    return any(root.has(key) for key in KLIPIDE_KEYS) and not any(root.has(key) for key in OUR_KEYS)
+
+
+def _workspaces(
+    root: Place, found: Mapping[str, Any], problems: Problems
+) -> tuple[dict[str, Space], dict[str, Mapping[str, Any]]]:
+    """Return the workspaces of a file, and the profiles that its projects bring along."""
+    workspaces: dict[str, Space] = {}
+    profiles: dict[str, Mapping[str, Any]] = {}
+    for key in ("projects", "workspaces"):
+        for name, said in found.get(key, {}).items():
+            value: Mapping[str, Any] = {"path": said} if isinstance(said, str) else said
+            place = root.at(key).at(name)
+            if "path" not in value:
+                if not place.has("path"):
+                    problems.append(place.at("path").wrong("an absolute directory").problem)
+                continue
+            own = {each: value[each] for each in ("servers", "env") if each in value}
+            if own:
+                profiles[name] = own
+            listed: tuple[str, ...] = value.get("profiles", ())
+            workspaces[name] = Space(value["path"], (*listed, name) if own else listed, place)
+    return workspaces, profiles
+
+
+def _keyed(place: Place, origin: Origin, problems: Problems) -> dict[tuple[str, str], Listed]:
+    listed = (Listed(title, each, origin) for title, each in _titled(place, problems))
+    return {(origin.profile, each.title): each for each in listed}
+
+
+def _titled(place: Place, problems: Problems) -> Iterator[tuple[str, Place]]:
+    if isinstance(place.value, dict):
+        for each in place.members():
+            if each.key == "$schema" or (
+                each.key.startswith(NOTE_PREFIXES) and not isinstance(each.value, dict)
+            ):
+                continue
+            yield each.key, each
+        return
+    names: set[str] = set()
+    for each in place.items():
+        name = each.at("name").value
+        if isinstance(name, str) and name.strip() and name not in names:
+            names.add(name)
+            yield name, each
+        elif isinstance(each.value, dict):
+            problems.append(each.at("name").wrong("a name that no other server of the list has").problem)
+        else:
+            problems.append(each.wrong("a mapping with a name").problem)
 
 
 def _is_flat(root: Place) -> bool:
-    members = list(root.members())
-    if not members or any(each.key in schema.TOP and not _looks_like_server(each) for each in members):
+    members = [
+        each for each in root.members() if each.key != "$schema" and not each.key.startswith(NOTE_PREFIXES)
+    ]
+    if not members or any(each.key in schema.TOP.keys and not _looks_like_server(each) for each in members):
         return False
     return all(_looks_like_server(each) for each in members)
 
@@ -136,83 +233,23 @@ def _looks_like_server(place: Place) -> bool:
     )
 
 
-def _gateway(before: GatewaySettings, place: Place, warnings: list[str]) -> GatewaySettings:
-    warnings += schema.unknown(place, schema.GATEWAY)
-    found: dict[str, Any] = {}
-    if place.has("http_port"):
-        found["http_port"] = values.whole(place.at("http_port"), 0, 65535)
-    if place.has("bind_address"):
-        found["bind_address"] = _address(place.at("bind_address"))
-    for key in ("allow_remote", "trust_other_users"):
-        if place.has(key):
-            found[key] = values.flag(place.at(key))
-    if place.has("auth_mcp_transport"):
-        allowed = ("", "loopback-only", "bearer-required")
-        found["auth_mcp_transport"] = values.one_of(place.at("auth_mcp_transport"), allowed)
-    for key in ("listen", "allowed_hosts", "allowed_origins"):
-        if place.has(key):
-            found[key] = values.texts(place.at(key))
-    if place.has("bridge"):
-        found["bridge"] = bridge(place.at("bridge"))
-    found["limits"] = _limits(before.limits, place, warnings)
-    return evolve(before, **found)
-
-
-def _limits(before: Limits, gateway: Place, warnings: list[str]) -> Limits:
-    found: dict[str, Any] = {}
-    place = gateway.at("limits")
-    if place.value is not None:
-        warnings += schema.unknown(values.mapping(place), schema.LIMITS)
-    for key, (least, most) in LIMIT_BOUNDS.items():
-        if place.has(key):
-            found[key] = values.whole(place.at(key), least, most)
-    for each in (gateway, place):
-        if each.has("drain"):
-            found["drain_s"] = values.duration_s(each.at("drain"))
-        elif each.has("drain_ms"):
-            found["drain_s"] = values.duration_ms(each.at("drain_ms"))
+def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettings:
+    fields = {key: found[key] for key in PLAIN_FIELDS if key in found}
+    for key in ("ping_interval_ms", "ping_interval"):
+        if key in found:
+            fields["ping_s"] = found[key]
+    said = found.get("limits", {})
+    limits = {key: said[key] for key in LIMIT_FIELDS if key in said}
+    for section in (found, said):
+        for key in ("drain_ms", "drain"):
+            if key in section:
+                limits["drain_s"] = section[key]
     for key in ("handshake", "reap"):
-        if place.has(key):
-            found[f"{key}_s"] = values.period_s(place.at(key))
-    return evolve(before, **found)
-
-
-def _address(place: Place) -> str:
-    from ipaddress import ip_address
-
-    expected = "an IP address such as 127.0.0.1 or ::1"
-    if place.value == "localhost":
-        return "127.0.0.1"
-    if not isinstance(place.value, str):
-        raise place.wrong(expected)
-    try:
-        return str(ip_address(place.value))
-    except ValueError:
-        raise place.wrong(expected) from None
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an IP address can only be reached from this machine."""
-    from ipaddress import ip_address
-
-    return ip_address(address).is_loopback
-
-
-def check_reach(gateway: GatewaySettings) -> None:
-    """Refuse to be reachable from other machines by accident.
-
-    :raise ConfigError: the address is not a loopback one, and nothing says that this is meant.
-    """
-    if not gateway.allow_remote and not is_loopback(gateway.bind_address):
-        raise ConfigError(
-            f"gateway.bind_address: found '{gateway.bind_address}'; expected a loopback address,"
-            " or gateway.allow_remote: true"
-        )
-
-
-def _not_served(root: Place) -> list[str]:
-    # Whoever sets one of these relies on it; to say nothing would leave him less safe than he believes.
-    found = [root.at("gateway").at(key) for key in TLS_KEYS]
-    auth = root.at("settings").at("security").at("auth")
-    found += [auth.at(key) for key in ("enabled", "api_keys", "project_tokens", "trusted_ips")]
-    return [f"{each.where}: has no effect in this release" for each in found if each.value]
+        if key in said:
+            limits[f"{key}_s"] = said[key]
+    breaker = found.get("circuit", {})
+    circuit = {key: breaker[key] for key in ("restarts", "auto_reset") if key in breaker}
+    circuit |= {f"{key}_s": breaker[key] for key in ("window", "open") if key in breaker}
+    return evolve(
+        before, **fields, limits=evolve(before.limits, **limits), circuit=evolve(before.circuit, **circuit)
+    )

@@ -90,4 +90,11 @@ class Problems(list[Problem]):
     @property
     def warnings(self) -> tuple[str, ...]:
         """The others, as lines, each once."""
-        return tuple(dict.fromkeys(str(each) for each in self if not each.is_error))
+        return tuple(dict.fromkeys(str(each) for each in self.in_order() if not each.is_error))
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """All of them, each once, file by file and down every file."""
+        files = list(dict.fromkeys(each.where.file for each in self))
+        return tuple(
+            dict.fromkeys(sorted(self, key=lambda each: (files.index(each.where.file), each.where.line)))
+        )

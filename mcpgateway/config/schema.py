@@ -1,42 +1,103 @@
-"""Which keys a configuration of ours may have, and which one was probably meant."""
+"""Every key that a configuration of ours may have: what it takes, what holds without it, and what it is for.
+
+Reading, checking, the published JSON Schema and the reference are all made from these tables.
+"""
 
 from __future__ import annotations
 
-from mcpgateway.config.document import Place, printable
+from typing import Any
 
-TOP = frozenset(
-    "gateway settings clients servers mcpServers profiles workspaces projects compat env_policy version"
-    " $schema".split()
+from attrs import frozen
+
+from mcpgateway.config.document import Place
+from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, SETTINGS
+from mcpgateway.config.kinds import FILLED, POLICY, Anything, Either, MapOf, Text, Texts, Variables
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Key, Section, same
+
+
+@frozen
+class Listing:
+    """Servers: a mapping by name, or a list of servers that each have a name; looked into where they count."""
+
+    words: str = "a mapping"
+
+    def read(self, place: Place, problems: Problems) -> Place:
+        """Return the place, whose members are read once it is known that no other file replaces them."""
+        if not isinstance(place.value, dict | list):
+            raise place.wrong_secret(self.words)
+        return place
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of both forms."""
+        server = {"$ref": "#/$defs/server"}
+        mapped = {"type": "object", "patternProperties": {"^_": {}}, "additionalProperties": server}
+        return {"anyOf": [mapped, {"type": "array", "items": server}]}
+
+
+TAGS = Section(
+    "Capabilities",
+    [Key("include", Texts(), "Servers it has."), Key("exclude", Texts(), "Servers it has not.")],
 )
-GATEWAY = frozenset(
-    "listen http_port bind_address allow_remote expose ping_interval ping_interval_ms compress_schemas"
-    " auth_mcp_transport tls_cert_path tls_key_path tool_filter shield limits transports env_policy env_file"
-    " allowed_hosts allowed_origins trust_other_users bridge drain drain_ms circuit".split()
-)
-LIMITS = frozenset(
-    "concurrent backlog wait wait_ms body_bytes rest_body_bytes log_streams servers spawns drain drain_ms"
-    " sessions handshake reap".split()
-)
-SERVER = frozenset(
-    "type command args env environment env_policy cwd url httpUrl serverUrl headers headersHelper oauth"
-    " docker rest_url health_endpoint openapi share scope protocol enabled disabled timeout timeout_ms"
-    " interactive bridge prefix lazy port transport expose_tools auth name description tags capabilities"
-    " projects defaultProject autoApprove alwaysAllow disabledTools trust".split()
-)
-# Any of these makes an entry one of ours: no client writes them.
-OURS = frozenset(
-    "share scope env_policy interactive bridge lazy protocol prefix expose_tools rest_url openapi".split()
+
+PROFILE = Section(
+    "A profile",
+    [
+        Key("capabilities", Either({list: Texts(), dict: TAGS}), "Tags.", []),
+        Key("servers", Listing(), "Servers, as at the top."),
+        Key("env", Variables(), "Values for the variables of servers.", {}),
+        Key("description", Text(), "A note."),
+    ],
 )
 
+WORKSPACE = Section(
+    "A workspace",
+    [
+        Key("path", FILLED, "Its root, an absolute directory."),
+        Key("profiles", Texts(), "Its profiles; where two give a value, the later one counts.", []),
+        Key("description", Text(), "A note."),
+    ],
+)
 
-def unknown(place: Place, known: frozenset[str]) -> list[str]:
-    """Return a warning for every key of a mapping that is not known, with the nearest one that is."""
-    strange = (each for each in place.members() if each.key not in known)
-    return [f"{each.where}: is not a known key and is ignored{_nearest(each.key, known)}" for each in strange]
+PROJECT = Section(
+    "A project",
+    [
+        *WORKSPACE.keys.values(),
+        Key("servers", Listing(), "Servers, as at the top."),
+        Key("env", Variables(), "Values."),
+    ],
+)
 
-
-def _nearest(key: str, known: frozenset[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(printable(key), sorted(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+TOP = Section(
+    "A file",
+    [
+        Key(
+            "include",
+            Texts(),
+            "Further files that are read before this one; ``*`` and ``?`` stand for any names.",
+        ),
+        Key("gateway", GATEWAY, "The gateway itself."),
+        Key("servers", Listing(), "The servers."),
+        same("mcpServers", Listing(), "servers"),
+        same("daemons", Listing(), "servers"),
+        same("mcp", Listing(), "servers"),
+        Key("profiles", MapOf(PROFILE), "Bundles of servers and values.", {}),
+        Key("workspaces", MapOf(WORKSPACE), "Directories and their profiles.", {}),
+        Key(
+            "projects",
+            MapOf(Either({str: FILLED, dict: PROJECT})),
+            "The same as ``workspaces``, as older files have it.",
+        ),
+        Key(
+            "env_policy",
+            POLICY,
+            "``full`` gives all servers of the file the whole login environment.",
+            "allow-list",
+        ),
+        Key("settings", SETTINGS, "Who may call."),
+        Key("clients", CLIENTS, "Clients' own files."),
+        Key("compat", COMPAT, "What older gateways did otherwise."),
+        Key("version", Anything(), "A note."),
+        Key("inputs", Anything(), "A setting of other clients; it is passed over."),
+    ],
+)

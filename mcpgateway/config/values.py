@@ -37,8 +37,10 @@ def duration_ms(place: Place) -> float:
 
 def text(place: Place) -> str:
     """Read a text."""
-    if not isinstance(place.value, str) or "\0" in place.value:
+    if not isinstance(place.value, str):
         raise place.wrong("text")
+    if "\0" in place.value:
+        raise place.wrong_secret("text without a NUL")
     return place.value
 
 
@@ -57,24 +59,31 @@ def whole(place: Place, least: int, most: int) -> int:
     return value
 
 
+def secret(place: Place) -> str:
+    """Read a text that messages must not show."""
+    if not isinstance(place.value, str) or "\0" in place.value:
+        raise place.wrong_secret("text")
+    return place.value
+
+
 def texts(place: Place) -> tuple[str, ...]:
     """Read a list of texts; one text alone counts as a list of one."""
     if isinstance(place.value, str):
         return (text(place),)
     if not isinstance(place.value, list):
         raise place.wrong("a list of texts")
-    return tuple(text(place.at(index)) for index in range(len(place.value)))
+    return tuple(text(each) for each in place.items())
 
 
 def words(place: Place) -> tuple[str, ...]:
     """Read a list of arguments, in which a number or a boolean stands for its text."""
     if not isinstance(place.value, list):
         raise place.wrong("a list of texts")
-    return tuple(plain(place.at(index)) for index in range(len(place.value)))
+    return tuple(plain(each) for each in place.items())
 
 
-def plain(place: Place, *, secret: bool = False) -> str:
-    """Read a text, or a number or boolean as the text it was written as."""
+def plain(place: Place) -> str:
+    """Read a text, or a number or boolean as the text it was written as; it is never shown."""
     match place.value:
         case str() if "\0" not in place.value:
             return place.value
@@ -83,7 +92,7 @@ def plain(place: Place, *, secret: bool = False) -> str:
         case int() | float():
             return place.document.written.get(place.path, str(place.value))
         case _:
-            raise place.wrong_secret("text") if secret else place.wrong("text")
+            raise place.wrong_secret("text")
 
 
 def variables(place: Place) -> dict[str, str]:
@@ -94,7 +103,7 @@ def variables(place: Place) -> dict[str, str]:
             if not key or "=" in key or "\0" in key:
                 raise place.wrong_secret(f"names of variables, not {shown(key)}")
             if place.value[key] is not None:
-                found[key] = plain(place.at(key), secret=True)
+                found[key] = plain(place.at(key))
     elif isinstance(place.value, list):
         for index, each in enumerate(place.value):
             name, equals, value = each.partition("=") if isinstance(each, str) else ("", "", "")

@@ -7,10 +7,11 @@ an alias cannot blow up, and lines and the look of numbers are kept.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from mcpgateway.config.document import Document, Path, printable
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 
 # The pure Python scanner takes about two seconds for this much.
 TEXT_LIMIT = 1_048_576
@@ -19,31 +20,40 @@ NODE_LIMIT = 50_000
 DEPTH_LIMIT = 100
 
 PLAIN = "tag:yaml.org,2002:"
+# A parser quotes what it stumbled over, and that can be a part of a secret.
+QUOTED = re.compile(r"'[^']{2,}'")
 BASES = {"0x": 16, "0o": 8, "0b": 2}
 
 
-def parse(text: str, file: str, *, strict: bool = True) -> Document:
+def parse(text: str, file: str, flaws: Problems) -> Document:
     """Parse one YAML document of plain values.
 
+    :param flaws: is told of keys that are there twice, of which the last counts.
     :raise ConfigError: the text is not such YAML; the message names the line.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
 
     if len(text) > TEXT_LIMIT:
-        raise ConfigError(f"{file}: is larger than {TEXT_LIMIT} characters, the limit for YAML")
+        raise Wrong(Problem(Where(file, 1), f"is larger than {TEXT_LIMIT} characters, the limit for YAML"))
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as why:
         mark = why.problem_mark or why.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = why.problem or why.context or "it cannot be parsed"
-        raise ConfigError(f"{file}{line}: is not valid YAML: {printable(problem)}") from why
-    except (YAMLError, ValueError, AttributeError) as why:
-        raise ConfigError(f"{file}: is not valid YAML: {printable(str(why).splitlines()[0])}") from why
+        line = mark.line + 1 if mark else 1
+        problem = QUOTED.sub("something", why.problem or why.context or "it cannot be parsed")
+        raise Wrong(Problem(Where(file, line), f"is not valid YAML: {printable(problem)}")) from why
+    except ReaderError as why:
+        line = text.count("\n", 0, why.position) + 1
+        raise Wrong(
+            Problem(Where(file, line), "is not valid YAML: it has a character that cannot be shown")
+        ) from why
+    except (YAMLError, ValueError, AttributeError, IndexError, TypeError) as why:
+        raise Wrong(Problem(Where(file, 1), "is not valid YAML: it cannot be parsed")) from why
     except RecursionError as why:
-        raise ConfigError(f"{file}: is nested too deeply") from why
-    reader = _Reader(file, strict=strict)
+        raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from why
+    reader = _Reader(file, flaws)
     value = None if node is None else reader.value(node, ())
     return Document(file, value, reader.line_of, reader.written)
 
@@ -51,9 +61,9 @@ def parse(text: str, file: str, *, strict: bool = True) -> Document:
 class _Reader:
     """Turns nodes into values and remembers where they stood."""
 
-    def __init__(self, file: str, *, strict: bool) -> None:
+    def __init__(self, file: str, flaws: Problems) -> None:
         self.file = file
-        self.strict = strict
+        self.flaws = flaws
         self.lines: dict[Path, int] = {}
         self.written: dict[Path, str] = {}
 
@@ -88,8 +98,8 @@ class _Reader:
             if key_node.id != "scalar":
                 raise self._wrong(key_node, "has a key that is not text")
             key = str(key_node.value)
-            if key in found and self.strict:
-                raise self._wrong(key_node, f"the key '{printable(key)}' is there twice")
+            if key in found:
+                self.flaws.append(self._wrong(key_node, f"the key '{printable(key)}' is there twice").problem)
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             found[key] = self.value(value_node, (*path, key))
         for each in merged:
@@ -112,9 +122,7 @@ class _Reader:
             case "int" | "float" as kind:
                 return self._number(node, path, kind)
             case _:
-                raise self._wrong(
-                    node, f"has the tag '{printable(str(node.tag))}', and tags are not supported"
-                )
+                raise self._wrong(node, "has a tag, and tags are not supported")
 
     def _number(self, node: Any, path: Path, kind: str) -> Any:
         text = str(node.value)
@@ -133,7 +141,7 @@ class _Reader:
 
     def _check_tag(self, node: Any, plain: str) -> None:
         if node.tag != PLAIN + plain:
-            raise self._wrong(node, f"has the tag '{printable(str(node.tag))}', and tags are not supported")
+            raise self._wrong(node, "has a tag, and tags are not supported")
 
-    def _wrong(self, node: Any, what: str) -> ConfigError:
-        return ConfigError(f"{self.file}, line {node.start_mark.line + 1}: {what}")
+    def _wrong(self, node: Any, what: str) -> Wrong:
+        return Wrong(Problem(Where(self.file, node.start_mark.line + 1), what))

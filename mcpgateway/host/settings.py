@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 from attrs import evolve, frozen
 
 from mcpgateway.config import environment
-from mcpgateway.config.assemble import WorkspaceSpec, World, assemble
+from mcpgateway.config.building import WorkspaceSpec, World
 from mcpgateway.config.classification import Classification, read_classification
-from mcpgateway.config.client import Found, read_client
+from mcpgateway.config.compose import Files, Setting, compose
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.entry import Entry, Origin, Scope
-from mcpgateway.config.model import GatewaySettings, Settings, Share
-from mcpgateway.config.native import Native, check_reach, is_client_file, read_native, read_servers
-from mcpgateway.config.problems import Problem, Problems, Where
+from mcpgateway.config.include import Finder, with_includes
+from mcpgateway.config.model import Settings, Share
+from mcpgateway.config.native import Native, is_client_file, read_native
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
@@ -26,10 +28,9 @@ from mcpgateway.host import files, paths
 FILE_LIMIT = 20 * 1_048_576
 EXTENSIONS = ("yaml", "yml", "json")
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
+ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 # What immorterm-mcp-gateway gives a classified server that names no time of its own.
 IMMORTERM_TIMEOUT_S = 120.0
-DEFAULT_PORTS = {"http": 80, "https": 443}
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @frozen
@@ -41,6 +42,7 @@ class LoadOptions:
     :ivar home: the gateway's own directory.
     :ivar demo: whether the demonstration servers are added.
     :ivar port: the port that was named, or None.
+    :ivar env_file: the file of values that was named instead of the home's ``.env``, or None.
     """
 
     config: str | None = None
@@ -48,6 +50,7 @@ class LoadOptions:
     home: str = ""
     demo: bool = False
     port: int | None = None
+    env_file: str | None = None
 
 
 @frozen
@@ -64,22 +67,29 @@ class Examined:
     files: tuple[str, ...]
 
 
+def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
+    """Read everything that decides what is served. It reads files and blocks: for start-up and reloads.
+
+    The environment of a shell is kept for starts without one.
+
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
+    found = examine(options, environ)
+    if found.settings is None:
+        raise _refusal([each for each in found.problems if each.is_error])
+    failed = _keep_login(paths.gateway_home(environ, options.home or None), environ)
+    return evolve(found.settings, warnings=(*found.settings.warnings, *failed))
+
+
 def examine(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
     """Read everything that decides what is served, and find all that is wrong with it; it writes nothing."""
-    problems = Problems()
-    try:
-        settings = load(options, environ)
-    except ConfigError as why:
-        problems.catch(why)
-        return Examined(None, tuple(problems), ())
-    for warning in settings.warnings:
-        problems.warn(Where(""), warning)
-    return Examined(settings, tuple(problems), ())
+    return _Examination(options, environ).examined()
 
 
 def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
     """Return what a server is built with for a directory: its ``.env`` and the profiles that are given to it.
 
+    :param path: a real path.
     :raise ConfigError: its ``.env`` cannot be used; the text shows nothing of it.
     """
     file = os.path.join(path, ".env")
@@ -88,170 +98,214 @@ def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
     except FileNotFoundError:
         variables = {}
     own = next((each for each in settings.workspaces if each.path == path), None)
-    named = variables.get("MCP_PROFILE", "")
-    profiles = tuple(each.strip() for each in named.split(",") if each.strip())
-    return WorkspaceSpec(path, variables, profiles or (own.profiles if own else ()))
+    named = [each.strip() for each in variables.get("MCP_PROFILE", "").split(",") if each.strip()]
+    return WorkspaceSpec(path, variables, tuple(named) or (own.profiles if own else ()))
 
 
-def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
-    """Read everything that decides what is served. It reads files and blocks: for start-up and reloads.
-
-    :raise ConfigError: something cannot be used; the text is one line for the user.
-    """
-    warnings: list[str] = []
-    options = evolve(options, home=paths.gateway_home(environ, options.home or None))
-    documents, sources = _gather(options, environ, warnings)
-    native = read_native(documents, warnings)
-    gateway = native.gateway if options.port is None else evolve(native.gateway, http_port=options.port)
-    check_reach(gateway)
-    found = _entries(native, sources, gateway, warnings)
-    world = _world(options.home, environ, warnings)
-    entries = (*found.entries, *(_demo(world.home) if options.demo else ()))
-    servers = assemble(entries, world, gateway.limits.servers, warnings)
-    return Settings(gateway, servers, len(found.remotes), tuple(dict.fromkeys(warnings)))
+def _refusal(errors: list[Problem]) -> ConfigError:
+    more = len(errors) - 1
+    if not more:
+        return Wrong(errors[0])
+    return ConfigError(f"{errors[0]}; and {more} more; mcpgateway config check lists them")
 
 
-def _gather(
-    options: LoadOptions, environ: Mapping[str, str], warnings: list[str]
-) -> tuple[list[Document], list[Document]]:
-    named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
-    documents: list[Document] = []
-    sources = options.sources
-    if named:
-        path = paths.absolute(named, environ)
-        document = _document(path)
-        if is_client_file(document):
-            warnings.append(f"{path}: is a client's own file; its servers are read as with --source")
-            sources = (*(sources or ()), path)
+class _Examination:
+    """One reading of all files; it remembers what it read and what is wrong."""
+
+    def __init__(self, options: LoadOptions, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.options = options
+        self.home = paths.gateway_home(environ, options.home or None)
+        self.problems = Problems()
+        self.files: dict[str, None] = {}
+
+    def examined(self) -> Examined:
+        """Read everything."""
+        found = self._files()
+        native = read_native(found.native, self.problems)
+        world = self._world(native)
+        setting = Setting(world, self.options.port, os.path.realpath)
+        settings = compose(found, setting, self.problems, native)
+        for each in native.workspaces.values():
+            self._look(os.path.join(os.path.realpath(paths.absolute(each.path, self.environ)), ".env"))
+        return Examined(settings, self.problems.in_order(), tuple(self.files))
+
+    def _look(self, path: str) -> str:
+        self.files[path] = None
+        return path
+
+    def _files(self) -> Files:
+        options, environ = self.options, self.environ
+        named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
+        sources = options.sources
+        if named:
+            path = paths.absolute(named, environ)
+            documents = self._needed(path)
+            if documents and is_client_file(documents[0]):
+                what = "is a client's own file; its servers are read as with --source"
+                self.problems.warn(Where(path), what)
+                sources, documents = (*(sources or ()), path), []
+            else:
+                documents += self._beside(path)
         else:
-            documents = [document, *_beside(path)]
-    else:
-        found = _first_of(os.path.join(options.home, "config"))
-        documents = [_document(found)] if found else []
-        documents += _beside(found or os.path.join(options.home, "config.yaml"))
-    return documents, _sources(sources, environ)
+            stem = os.path.join(self.home, "config")
+            found = self._first_of(stem)
+            documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
+        native, included = self._with_includes(documents)
+        return Files(native, [*self._sources(sources), *included], self._demo())
 
+    def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:
+        finder = Finder(self._find, self._document)
+        found = [each for one in documents for each in with_includes(one, finder, self.problems)]
+        theirs = [each for each in found if each not in documents and is_client_file(each)]
+        return [each for each in found if each not in theirs], theirs
 
-def _beside(path: str) -> list[Document]:
-    stem = os.path.splitext(path)[0]
-    try:
-        names = sorted(os.listdir(f"{stem}.d"))
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    except OSError as why:
-        raise ConfigError(f"{stem}.d: cannot be read: {why.strerror}") from why
-    dropped = [os.path.join(f"{stem}.d", name) for name in names if not name.startswith(".")]
-    found = [each for each in dropped if os.path.splitext(each)[1][1:] in EXTENSIONS]
-    local = _first_of(f"{stem}.local")
-    return [_document(each) for each in (*found, *((local,) if local else ()))]
+    def _find(self, pattern: str, directory: str) -> list[str]:
+        path = os.path.normpath(self._beneath(pattern, directory))
+        if not any(each in path for each in "*?["):
+            return [self._look(path)] if os.path.exists(self._look(path)) else []
+        import glob
 
+        self._look(os.path.dirname(path))
+        return [each for each in sorted(glob.glob(path)) if os.path.isfile(each)]
 
-def _first_of(stem: str) -> str | None:
-    return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), None)
+    def _beneath(self, path: str, directory: str) -> str:
+        return paths.absolute(path, self.environ) if path[:1] in ("~", "/") else os.path.join(directory, path)
 
-
-def _sources(named: tuple[str, ...] | None, environ: Mapping[str, str]) -> list[Document]:
-    if named is not None:
-        found = dict.fromkeys(paths.absolute(each, environ) for each in named)
-        return [_document(each, strict=False) for each in found]
-    usual = _optional(paths.claude_file(environ), strict=False)
-    return [usual] if usual else []
-
-
-def _document(path: str, *, strict: bool = True) -> Document:
-    document = _optional(path, strict=strict)
-    if document is None:
-        raise ConfigError(f"{path}: there is no such file")
-    return document
-
-
-def _optional(path: str, *, strict: bool = True) -> Document | None:
-    try:
-        text = files.read_text(path, FILE_LIMIT)
-    except FileNotFoundError:
-        return None
-    return parse(text, path, strict=strict)
-
-
-def _entries(native: Native, sources: list[Document], gateway: GatewaySettings, warnings: list[str]) -> Found:
-    found = [read_servers(native, warnings)]
-    found += [read_client(document, rank, warnings) for rank, document in enumerate(sources)]
-    entries = tuple(entry for each in found for entry in each.entries)
-    remotes = (url for each in found for url in each.remotes)
-    return Found(entries, tuple(url for url in remotes if not _is_ours(url, gateway)))
-
-
-def _is_ours(url: str, gateway: GatewaySettings) -> bool:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        return False
-    return port == gateway.http_port and parts.hostname in (*LOOPBACK_NAMES, gateway.bind_address)
-
-
-def _world(home: str, environ: Mapping[str, str], warnings: list[str]) -> World:
-    try:
-        text = files.read_text(os.path.join(home, ".env"), FILE_LIMIT)
-    except FileNotFoundError:
-        text = ""
-    return World(
-        login=_login(home, environ, warnings),
-        variables=parse_dotenv(text, os.path.join(home, ".env")),
-        home=paths.user_home(environ),
-        classified=_classified(home, environ, warnings),
-    )
-
-
-def _login(home: str, environ: Mapping[str, str], warnings: list[str]) -> dict[str, str]:
-    path = os.path.join(home, "environment.json")
-    own = environment.for_children(environ)
-    kept = _kept_environment(path, warnings)
-    if not environment.is_from_shell(environ):
-        return kept or own
-    if kept != own:
+    def _beside(self, path: str) -> list[Document]:
+        stem = os.path.splitext(path)[0]
         try:
-            _keep_environment(home, path, own)
-        except (ConfigError, OSError) as why:
-            warnings.append(f"{why}; the login environment is not kept")
-    return own
+            names = sorted(os.listdir(self._look(f"{stem}.d")))
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except OSError as why:
+            self.problems.error(Where(f"{stem}.d"), f"cannot be read: {why.strerror}")
+            names = []
+        dropped = [os.path.join(f"{stem}.d", name) for name in names if not name.startswith(".")]
+        found = [each for each in dropped if os.path.splitext(each)[1][1:] in EXTENSIONS]
+        local = self._first_of(f"{stem}.local")
+        return [
+            document for each in (*found, *((local,) if local else ())) for document in self._needed(each)
+        ]
 
+    def _first_of(self, stem: str) -> str | None:
+        tried = [self._look(f"{stem}.{each}") for each in EXTENSIONS]
+        return next((each for each in tried if os.path.exists(each)), None)
 
-def _kept_environment(path: str, warnings: list[str]) -> dict[str, str]:
-    try:
-        document = _optional(path)
-    except ConfigError as why:
-        warnings.append(f"{why}; it is ignored")
+    def _sources(self, named: tuple[str, ...] | None) -> list[Document]:
+        if named is not None:
+            each_once = dict.fromkeys(paths.absolute(each, self.environ) for each in named)
+            return [document for each in each_once for document in self._needed(each, is_ours=False)]
+        path = paths.claude_file(self.environ)
+        return self._needed(path, is_ours=False) if os.path.lexists(self._look(path)) else []
+
+    def _needed(self, path: str, *, is_ours: bool = True) -> list[Document]:
+        try:
+            found = self._document(path, is_ours=is_ours)
+        except ConfigError as why:
+            self.problems.catch(why, path)
+            return []
+        if found is None:
+            self.problems.error(Where(path), "there is no such file")
+            return []
+        return [found]
+
+    def _document(self, path: str, *, is_ours: bool = True) -> Document | None:
+        try:
+            text = files.read_text(self._look(path), FILE_LIMIT)
+        except FileNotFoundError:
+            return None
+        if not is_ours:
+            return parse(text, path, strict=False)
+        return parse(text, path, flaws=self.problems, takes_list=True)
+
+    def _optional(self, path: str) -> Document | None:
+        try:
+            return self._document(path)
+        except ConfigError as why:
+            self.problems.catch(why, path, "it is ignored", is_error=False)
+            return None
+
+    def _world(self, native: Native) -> World:
+        return World(
+            login=_login(self.home, self.environ, self.problems),
+            variables=self._variables(native),
+            home=paths.user_home(self.environ),
+            classified=self._classified(),
+        )
+
+    def _variables(self, native: Native) -> dict[str, str]:
+        named = self.options.env_file or next(
+            (self.environ[key] for key in ENV_FILE_VARIABLES if self.environ.get(key)), None
+        )
+        path = paths.absolute(named, self.environ) if named else os.path.join(self.home, ".env")
+        place = None if named else native.env_file
+        if place:
+            path = self._beneath(place.value, os.path.dirname(place.document.file))
+        try:
+            return parse_dotenv(files.read_text(self._look(path), FILE_LIMIT), path)
+        except FileNotFoundError:
+            if named or place:
+                self.problems.error(place.where if place else Where(path), "there is no such file of values")
+        except ConfigError as why:
+            self.problems.catch(why, path)
         return {}
-    if document is None:
+
+    def _classified(self) -> dict[str, Classification]:
+        found: dict[str, Classification] = {}
+        theirs = (paths.immorterm_classification(self.environ), IMMORTERM_TIMEOUT_S)
+        for path, timeout_s in (theirs, (os.path.join(self.home, "classification.json"), None)):
+            document = self._optional(path)
+            if document and isinstance(document.value, dict):
+                found |= read_classification(document, self.problems, timeout_s)
+            elif document:
+                self.problems.catch(document.root().wrong("a mapping"), hint="it is ignored", is_error=False)
+        return found
+
+    def _demo(self) -> tuple[Entry, ...]:
+        return _demo(paths.user_home(self.environ)) if self.options.demo else ()
+
+
+def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    own = environment.for_children(environ)
+    if environment.is_from_shell(environ):
+        return own
+    path = os.path.join(home, "environment.json")
+    try:
+        return _kept_environment(path) or own
+    except ConfigError as why:
+        problems.catch(why, path, "it is ignored", is_error=False)
+        return own
+
+
+def _kept_environment(path: str) -> dict[str, str]:
+    try:
+        document = parse(files.read_text(path, FILE_LIMIT), path)
+    except FileNotFoundError:
         return {}
     return environment.for_children(
         {key: each for key, each in document.value.items() if isinstance(each, str)}
     )
 
 
-def _keep_environment(home: str, path: str, login: Mapping[str, str]) -> None:
+def _keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
+    """Keep the environment of a shell for starts without one; return what kept it from being kept."""
     import json
 
-    files.make_home(home)
-    # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
-    files.write_atomic(path, json.dumps(dict(sorted(login.items())), indent=1).encode("ascii"))
-
-
-def _classified(home: str, environ: Mapping[str, str], warnings: list[str]) -> dict[str, Classification]:
-    found: dict[str, Classification] = {}
-    theirs = (paths.immorterm_classification(environ), IMMORTERM_TIMEOUT_S)
-    for path, timeout_s in (theirs, (os.path.join(home, "classification.json"), None)):
-        try:
-            document = _optional(path)
-        except ConfigError as why:
-            warnings.append(f"{why}; it is ignored")
-            continue
-        if document:
-            found |= read_classification(document, warnings, timeout_s)
-    return found
+    own = environment.for_children(environ)
+    path = os.path.join(home, "environment.json")
+    if not environment.is_from_shell(environ):
+        return []
+    with suppress(ConfigError):
+        if _kept_environment(path) == own:
+            return []
+    try:
+        files.make_home(home)
+        # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
+        files.write_atomic(path, json.dumps(dict(sorted(own.items())), indent=1).encode("ascii"))
+    except (ConfigError, OSError) as why:
+        return [f"{why}; the login environment is not kept"]
+    return []
 
 
 def _demo(home: str) -> tuple[Entry, ...]:

@@ -9,6 +9,7 @@ from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.client import read_client
 from mcpgateway.config.model import Share
 from mcpgateway.config.native import read_native, read_servers
+from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 
@@ -22,22 +23,29 @@ def client(servers=None, projects=None):
         "mcpServers": servers or {},
         "projects": {key: {"mcpServers": each} for key, each in (projects or {}).items()},
     }
-    return read_client(parse(json.dumps(value), "/u/.claude.json"), 0, []).entries
+    return read_client(parse(json.dumps(value), "/u/.claude.json"), 0, Problems()).entries
 
 
 def native(servers):
     """Read the entries of a file of ours."""
-    return read_servers(
-        read_native([parse(json.dumps({"servers": servers}), "/g/config.json")], []), []
-    ).entries
+    problems = Problems()
+    read = read_servers(
+        read_native([parse(json.dumps({"servers": servers}), "/g/config.json")], problems), problems
+    )
+    assert problems == []
+    return read
 
 
 def served(entries, warnings=None, limit=100, **world):
     """Assemble entries, by name."""
-    warnings = [] if warnings is None else warnings
+    problems = Problems()
     found = assemble(
-        entries, World(**{"login": LOGIN, "variables": {}, "home": "/u", **world}), limit, warnings
-    )
+        entries, World(**{"login": LOGIN, "variables": {}, "home": "/u", **world}), limit, problems
+    ).servers
+    for each in problems.errors:
+        raise Wrong(each)
+    if warnings is not None:
+        warnings += problems.warnings
     names = [each.name for each in found]
     assert len(set(names)) == len(names)
     return {each.name: each for each in found}
@@ -79,7 +87,7 @@ class EnvironmentTests:
         warnings = []
         found = served(client({"x": {"command": "y", "args": ["${NOT}", "${NOT:-d}"]}}), warnings)["x"]
         assert found.command == ("y", "${NOT}", "d")
-        assert "mcpServers.x.command: the variable NOT is not set and is left as it is written" in warnings[0]
+        assert "mcpServers.x.args: the variable NOT is not set and is left as it is written" in warnings[0]
 
     def test_line_breaks(self):
         """A line break that a variable brings along is refused: in our file an error, in a client's left out."""
@@ -227,7 +235,7 @@ class MergeTests:
 class ClassificationTests:
     def test_read(self):
         """Modes and times are read, and what is broken is passed over with a warning."""
-        warnings = []
+        problems = Problems()
         value = {
             "a": {"mode": "stateful", "requestTimeout": 5000},
             "b": {"mode": "stateless"},
@@ -237,12 +245,12 @@ class ClassificationTests:
             "f": {"requestTimeout": "x"},
         }
         document = parse(json.dumps(value), "/c.json")
-        assert read_classification(document, warnings, 120.0) == {
+        assert read_classification(document, problems, 120.0) == {
             "a": Classification(Share.SESSION, 5.0),
             "b": Classification(Share.GLOBAL, 120.0),
             "e": Classification(None, 120.0),
         }
-        assert len(warnings) == 3
+        assert [each.is_error for each in problems] == [False] * 3
 
     def test_applied(self):
         """A classification counts where the entry itself says nothing, by title or by name."""

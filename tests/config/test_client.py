@@ -4,13 +4,18 @@ import json
 
 from mcpgateway.config.client import read_client
 from mcpgateway.config.entry import Scope
+from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 
 
 def found(value, warnings=None, file="/u/.claude.json"):
     """Read a client's file."""
-    warnings = [] if warnings is None else warnings
-    return read_client(parse(json.dumps(value, indent=1), file, strict=False), 0, warnings)
+    problems = Problems()
+    read = read_client(parse(json.dumps(value, indent=1), file, strict=False), 0, problems)
+    assert problems.errors == []
+    if warnings is not None:
+        warnings += problems.warnings
+    return read
 
 
 class ReadClientTests:
@@ -92,11 +97,15 @@ class ReadClientTests:
         assert "hunter2" not in "".join(warnings)
 
     def test_switched_off(self):
-        """An entry that is switched off is left out without a word."""
-        servers = {"a": {"command": "x", "disabled": True}, "b": {"command": "x", "enabled": False}}
+        """An entry that is switched off is kept as such; what is reached by URL is then not even counted."""
+        servers = {
+            "a": {"command": "x", "disabled": True},
+            "b": {"command": "x", "enabled": False},
+            "c": {"url": "http://h/", "disabled": True},
+        }
         warnings = []
         read = found({"mcpServers": servers}, warnings)
-        assert (read.entries, read.remotes, warnings) == ((), (), [])
+        assert ([each.enabled for each in read.entries], read.remotes, warnings) == ([False, False], (), [])
 
     def test_odd_shapes(self):
         """A file of another shape has no servers and is no fault."""

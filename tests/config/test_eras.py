@@ -4,6 +4,7 @@ import pytest
 
 from mcpgateway.config.model import Bridge
 from mcpgateway.config.native import read_native, read_servers
+from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.wire.revisions import Era
@@ -11,10 +12,11 @@ from mcpgateway.wire.revisions import Era
 
 def read(text):
     """The settings of the gateway in a file, and of its servers."""
-    warnings = []
-    read_files = read_native([parse(text, "/g/1.yaml")], warnings)
-    servers = read_servers(read_files, warnings).entries
-    assert warnings == []
+    problems = Problems()
+    read_files = read_native([parse(text, "/g/1.yaml")], problems)
+    servers = read_servers(read_files, problems)
+    for each in problems:
+        raise Wrong(each)
     return read_files.gateway, servers
 
 

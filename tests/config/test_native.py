@@ -4,21 +4,35 @@ import pytest
 
 from mcpgateway.config.model import Share
 from mcpgateway.config.native import check_reach, is_client_file, read_native, read_servers
+from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 
 
+def read_all(*texts):
+    """Read several files of ours, one over the other, with their servers and all that is wrong."""
+    problems = Problems()
+    documents = [
+        parse(text, f"/g/{number}.yaml", flaws=problems, takes_list=True) for number, text in enumerate(texts)
+    ]
+    native = read_native(documents, problems)
+    return native, read_servers(native, problems), problems
+
+
 def read(*texts, warnings=None):
     """Read several files of ours, one over the other."""
-    warnings = [] if warnings is None else warnings
-    documents = [parse(text, f"/g/{number}.yaml") for number, text in enumerate(texts)]
-    return read_native(documents, warnings)
+    native, _, problems = read_all(*texts)
+    if warnings is not None:
+        warnings += problems.warnings
+    for each in problems.errors:
+        raise Wrong(each)
+    return native
 
 
 def entries(*texts, warnings=None):
-    """Read the stdio servers of several files of ours."""
-    warnings = [] if warnings is None else warnings
-    return read_servers(read(*texts, warnings=warnings), warnings).entries
+    """Read the servers of several files of ours."""
+    read(*texts, warnings=warnings)
+    return read_all(*texts)[1]
 
 
 def entry(text, warnings=None):
@@ -82,7 +96,7 @@ class GatewayTests:
     def test_not_a_mapping(self):
         """A section that is no mapping is an error."""
         assert "gateway: found 'x'; expected a mapping" in problem("gateway: x\n")
-        assert "servers: found a list; expected a mapping" in problem("servers: [x]\n")
+        assert "servers: found text; expected a mapping" in problem("servers: x\n")
 
     def test_unknown_keys(self):
         """A key that is not known is a warning with its line and the nearest known key, on every level."""
@@ -100,7 +114,7 @@ class GatewayTests:
         ]
 
     def test_keys_of_later_releases(self):
-        """Keys of the schema that are not served yet are no mistakes."""
+        """Keys of the schema that are not served yet are no mistakes, and are only told where they say something."""
         warnings = []
         entries(
             "gateway: {expose: hybrid, ping_interval: 30s, shield: {level: bounded}, tool_filter: {mode: ''}}\n"
@@ -108,7 +122,7 @@ class GatewayTests:
             "servers: {x: {command: y, protocol: auto, prefix: p, lazy: {enabled: true}}}\n",
             warnings=warnings,
         )
-        assert warnings == []
+        assert warnings == ["/g/0.yaml, line 6: servers.x.prefix: has no effect in this release"]
 
     def test_relied_upon(self):
         """A key whose absence makes less safe is not passed over in silence."""
@@ -173,21 +187,15 @@ class ServerTests:
         ("word", "share"),
         [
             *(("auto", Share.AUTO), ("global", Share.GLOBAL), ("stateless", Share.GLOBAL)),
-            *(("session", Share.SESSION), ("stateful", Share.SESSION)),
+            *(("session", Share.SESSION), ("stateful", Share.SESSION), ("workspace", Share.WORKSPACE)),
+            *(("credential", Share.CREDENTIAL), ("per-credential", Share.CREDENTIAL)),
+            ("isolated", Share.ISOLATED),
         ],
     )
     def test_share(self, word, share):
         """All words for sharing are read, under both keys."""
         assert entry(f"command: x\nshare: {word}").share is share
         assert entry(f"command: x\nscope: {word}").share is share
-
-    @pytest.mark.parametrize("word", ["workspace", "credential", "isolated"])
-    def test_share_of_later_releases(self, word):
-        """A word that is not served yet is an error and not taken for another."""
-        assert problem(f"servers:\n  x:\n    command: y\n    share: {word}\n") == (
-            f"/g/0.yaml, line 4: servers.x.share: found '{word}'; expected auto, global (or stateless),"
-            f" session (or stateful); '{word}' is not served by this release"
-        )
 
     def test_timeout(self):
         """The time of a call is a duration, in seconds or milliseconds."""
@@ -244,19 +252,11 @@ class ServerTests:
         assert "servers.x: found 'y'; expected a mapping" in problem("servers: {x: y}\n")
 
     def test_switched_off(self):
-        """Servers that are switched off are left out."""
-        assert entries("servers: {x: {command: y, enabled: false}, z: {command: y, disabled: true}}\n") == ()
-
-    def test_remotes(self):
-        """What is not spoken to on its stdin is left out with a warning, and counted."""
-        warnings = []
-        native = read(
-            "servers:\n  a: {url: 'http://h/'}\n  b: {command: x, port: 3100, transport: sse}\n"
-            "  c: {docker: {image: y}}\n  d: {command: x, transport: stdio}\n"
+        """Servers that are switched off are kept as such."""
+        found = entries(
+            "servers: {x: {command: y, enabled: false}, z: {command: y, disabled: true}, u: {command: y}}\n"
         )
-        found = read_servers(native, warnings)
-        assert ([each.title for each in found.entries], len(found.remotes)) == (["d"], 3)
-        assert all("only stdio servers are served by this release" in each for each in warnings)
+        assert [each.enabled for each in found] == [False, False, True]
 
     def test_policy(self):
         """The whole environment is given where a server or its file asks for it."""

@@ -1,0 +1,143 @@
+"""Files that have been read to settings: all of them together, with all that is wrong with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.assemble import Blueprint, World, assemble
+from mcpgateway.config.building import LOOPBACK_NAMES
+from mcpgateway.config.client import Found, read_client
+from mcpgateway.config.document import Document, printable
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.model import GatewaySettings, Profile, Remote, ServerSpec, Settings, Workspace
+from mcpgateway.config.native import Native, check_reach, read_native, read_servers
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import nearest
+from mcpgateway.errors import ConfigError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@frozen(eq=False)
+class Files:
+    """What was read.
+
+    :ivar native: our own files, each of which outranks those before it.
+    :ivar sources: clients' own files.
+    :ivar extra: entries that are in no file.
+    """
+
+    native: Sequence[Document] = ()
+    sources: Sequence[Document] = ()
+    extra: Sequence[Entry] = ()
+
+
+@frozen(eq=False)
+class Setting:
+    """What settings are made in.
+
+    :ivar port: the port that goes before the files', or None.
+    :ivar real: makes a path a real one.
+    """
+
+    world: World
+    port: int | None = None
+    real: Callable[[str], str] = field(default=str)
+
+
+def compose(
+    files: Files, setting: Setting, problems: Problems, native: Native | None = None
+) -> Settings | None:
+    """Make settings of files; None where there is an error among the problems.
+
+    :param native: our own files, where they have been read already.
+    """
+    native = native or read_native(files.native, problems)
+    gateway = native.gateway if setting.port is None else evolve(native.gateway, http_port=setting.port)
+    try:
+        check_reach(gateway, native.address.where if native.address else None)
+    except ConfigError as why:
+        problems.catch(why)
+    own = read_servers(native, problems)
+    found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
+    entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
+    values = {name: each.get("env", {}) for name, each in native.profiles.items()}
+    world = evolve(setting.world, profiles=values)
+    assembled = assemble(entries, world, gateway.limits.servers, problems)
+    _refuse_itself(assembled.servers, own, gateway, problems)
+    workspaces = _workspaces(native, setting, problems)
+    if problems.errors:
+        return None
+    return Settings(
+        gateway,
+        assembled.servers,
+        _passthrough(found, gateway),
+        problems.warnings,
+        assembled.blueprints,
+        workspaces,
+        _profiles(native, assembled.blueprints),
+    )
+
+
+def is_ours(url: str, gateway: GatewaySettings) -> bool:
+    """Tell whether a URL leads to the gateway itself."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return False
+    return port == gateway.http_port and parts.hostname in (*LOOPBACK_NAMES, gateway.bind_address)
+
+
+def _passthrough(found: Sequence[Found], gateway: GatewaySettings) -> int:
+    return sum(not is_ours(url, gateway) for each in found for url in each.remotes)
+
+
+def _refuse_itself(
+    servers: Sequence[ServerSpec], own: Sequence[Entry], gateway: GatewaySettings, problems: Problems
+) -> None:
+    by_title = {each.title: each for each in own}
+    for each in servers:
+        if isinstance(each.reach, Remote) and is_ours(each.reach.url, gateway) and each.title in by_title:
+            allowed = "the URL of a server; this one leads back to the gateway"
+            place = by_title[each.title].place
+            if place:
+                problems.append(place.at("url").wrong_secret(allowed).problem)
+
+
+def _workspaces(native: Native, setting: Setting, problems: Problems) -> tuple[Workspace, ...]:
+    found: list[Workspace] = []
+    for name, space in native.workspaces.items():
+        path, place = space.path, space.place
+        if path == "~" or path.startswith("~/"):
+            path = setting.world.home + path[1:]
+        if not path.startswith("/"):
+            problems.append(place.at("path").wrong("an absolute directory").problem)
+        for each in space.profiles:
+            if each not in native.profiles:
+                hint = nearest(each, native.profiles)
+                problems.warn(
+                    place.at("profiles").where, f"the profile '{printable(each)}' is not defined", hint
+                )
+        found.append(Workspace(name, setting.real(path), space.profiles))
+    return tuple(found)
+
+
+def _profiles(native: Native, blueprints: Mapping[str, Blueprint]) -> dict[str, Profile]:
+    def served(name: str) -> tuple[str, ...]:
+        return tuple(each.name for each in blueprints.values() if each.entry.origin.profile == name)
+
+    return {
+        name: Profile(name, _capabilities(said), served(name), said.get("env", {}))
+        for name, said in native.profiles.items()
+    }
+
+
+def _capabilities(said: Mapping[str, Any]) -> tuple[str, ...]:
+    found = said.get("capabilities", ())
+    return tuple(found if isinstance(found, tuple) else found.get("include", ()))

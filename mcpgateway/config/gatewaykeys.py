@@ -1,0 +1,274 @@
+"""The keys of the gateway itself, and of all that is not about servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config import values
+from mcpgateway.config.document import Place
+from mcpgateway.config.kinds import (
+    BRIDGES,
+    FILLED,
+    POLICY,
+    PORT_LIMIT,
+    Choice,
+    Duration,
+    Flag,
+    ListOf,
+    Strings,
+    Text,
+    Texts,
+    Whole,
+)
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Key, Section, same
+
+GIB = 2**30
+
+
+@frozen
+class Address:
+    """An IP address, or ``localhost``."""
+
+    words: str = "an IP address such as 127.0.0.1 or ::1"
+
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read an address in its shortest spelling."""
+        from ipaddress import ip_address
+
+        if place.value == "localhost":
+            return "127.0.0.1"
+        try:
+            return str(ip_address(values.text(place)))
+        except ValueError:
+            raise place.wrong(self.words) from None
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of addresses."""
+        return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
+
+
+LIMITS = Section(
+    "Limits of the gateway",
+    [
+        Key("body_bytes", Whole(1024, GIB), "Body of an MCP request.", 4_194_304),
+        Key("rest_body_bytes", Whole(1024, GIB), "Body of any other request.", 1_048_576),
+        Key("spawns", Whole(1, 1000), "Servers that start at the same time.", 5),
+        Key("servers", Whole(1, 100_000), "Servers in all.", 100),
+        Key("sessions", Whole(1, 10_000_000), "Sessions in all.", 10_000),
+        Key("drain", Duration(), "How long running calls may take to end when the gateway stops.", "30s"),
+        same("drain_ms", Duration("ms"), "drain"),
+        Key(
+            "handshake",
+            Duration(least_s=1),
+            "How long a server may take to start and answer ``initialize``.",
+            "30s",
+        ),
+        Key(
+            "reap",
+            Duration(least_s=1),
+            "How often is looked for sessions whose owners have gone, or that were silent for too long.",
+            "60s",
+        ),
+        Key("concurrent", Whole(1, 100_000), "Management requests that run at once.", 100, is_served=False),
+        Key("backlog", Whole(0, 100_000), "Management requests that wait.", 200, is_served=False),
+        Key("wait", Duration(), "How long a management request waits.", "30s", is_served=False),
+        Key("wait_ms", Duration("ms"), "The same as ``wait``.", is_served=False),
+        Key("log_streams", Whole(0, 10_000), "Streams of log lines at once.", 20, is_served=False),
+    ],
+)
+
+CIRCUIT = Section(
+    "The circuit breaker",
+    [
+        Key(
+            "restarts",
+            Whole(0, 1000),
+            "So many restarts within the window, or failed starts in a row, and a server is given up; 0: never.",
+            5,
+        ),
+        Key("window", Duration(least_s=1), "The window in which restarts are counted.", "5m"),
+        Key(
+            "open", Duration(least_s=1), "How long until it is tried once more; doubles up to an hour.", "5m"
+        ),
+        Key("auto_reset", Flag(), "``false``: it stays given up until it is reset by hand.", default=True),
+    ],
+)
+
+TOOL_FILTER = Section(
+    "The filter of tools",
+    [
+        Key("mode", Choice.of("", "allowlist", "blocklist"), "How servers are chosen.", "", is_served=False),
+        Key("include_servers", Texts(), "Servers whose tools are listed.", [], is_served=False),
+        Key("exclude_servers", Texts(), "Servers whose tools are not listed.", [], is_served=False),
+        Key("tool_budget", Whole(0, 1_000_000), "Tools in all; 0: all of them.", 0, is_served=False),
+        Key("per_server_budget", Whole(0, 1_000_000), "Tools of one server; 0: all.", 0, is_served=False),
+        Key(
+            "consolidate_excess",
+            Flag(),
+            "Whether what is over a server's budget is one tool.",
+            default=False,
+            is_served=False,
+        ),
+        Key(
+            "budget_order",
+            Choice.of("usage", "config", "name"),
+            "Which tools come first.",
+            "usage",
+            is_served=False,
+        ),
+    ],
+)
+
+SHIELD = Section(
+    "The shield against large answers",
+    [
+        Key(
+            "level", Choice.of("off", "bounded", "full"), "How much is shortened.", "bounded", is_served=False
+        ),
+        Key("array_items", Whole(1, GIB), "Items of a list that are shown.", 50, is_served=False),
+        Key("string_chars", Whole(1, GIB), "Characters of a text that are shown.", 8192, is_served=False),
+        Key("field_bytes", Whole(1, GIB), "Mean size of a field that is shown.", 256, is_served=False),
+        Key("total_bytes", Whole(1, GIB), "Bytes of a whole answer.", 65_536, is_served=False),
+        Key("keep", Whole(0, 1_000_000), "Whole answers that are kept.", 100, is_served=False),
+    ],
+)
+
+GATEWAY = Section(
+    "The gateway",
+    [
+        Key("http_port", Whole(0, PORT_LIMIT), "TCP port; ``--port`` outranks it.", 9100),
+        Key("bind_address", Address(), "IP address; with the default, ::1 is listened on too.", "127.0.0.1"),
+        Key("listen", Texts(), "Further Twisted endpoint strings.", []),
+        Key(
+            "allow_remote",
+            Flag(),
+            "Whether addresses that other machines can reach may be listened on. Remote clients need the token.",
+            default=False,
+        ),
+        Key(
+            "trust_other_users",
+            Flag(),
+            "Whether other users of this machine (root excepted) are let in on loopback without a token. Elsewhere "
+            "than on Linux they cannot be told apart and are let in.",
+            default=False,
+        ),
+        Key(
+            "bridge",
+            BRIDGES,
+            "Whether clients of one era of MCP reach servers that speak only the other. ``auto``: they do, but are "
+            "offered only what the server itself speaks. ``always``: they are offered both. ``off``: they are refused.",
+            "auto",
+        ),
+        Key(
+            "auth_mcp_transport",
+            Choice.of("", "loopback-only", "bearer-required"),
+            "``bearer-required``: the token is needed on loopback too. ``loopback-only``: remote clients are refused.",
+            "",
+        ),
+        Key(
+            "allowed_hosts",
+            Texts(),
+            "``Host`` names that are ours, besides localhost, 127.0.0.1 and ::1.",
+            [],
+        ),
+        Key(
+            "allowed_origins",
+            Texts(),
+            "Origins whose pages may call the gateway, exactly as browsers send them.",
+            [],
+        ),
+        Key(
+            "ping_interval",
+            Duration(),
+            "How often running servers are asked for a sign of life; 0: never.",
+            "30s",
+        ),
+        same("ping_interval_ms", Duration("ms"), "ping_interval"),
+        Key("circuit", CIRCUIT, "When a server that keeps failing is given up."),
+        Key("limits", LIMITS, "The bounds of the gateway itself."),
+        same("drain", Duration(), "limits.drain"),
+        same("drain_ms", Duration("ms"), "limits.drain"),
+        Key(
+            "env_policy",
+            POLICY,
+            "``full`` gives all servers of the file the whole login environment.",
+            "allow-list",
+        ),
+        Key(
+            "env_file",
+            FILLED,
+            "The file of values that is read instead of ``.env`` in the home; ``--env-file`` outranks it.",
+        ),
+        Key("transports", Texts(), "Read for the sake of older files; all transports are served."),
+        Key(
+            "expose",
+            Choice.of("full", "search", "hybrid", "meta"),
+            "What the aggregate endpoint lists.",
+            "hybrid",
+            is_served=False,
+        ),
+        Key(
+            "compress_schemas",
+            Flag(),
+            "Whether descriptions of tools are shortened.",
+            default=False,
+            is_served=False,
+        ),
+        Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
+        Key("shield", SHIELD, "How large answers are shortened."),
+        Key("tls_cert_path", Text(), "Certificate of the listener.", "", is_served=False),
+        Key("tls_key_path", Text(), "Key of the certificate.", "", is_served=False),
+    ],
+)
+
+AUTHENTICATION = Section(
+    "Authentication",
+    [
+        Key("enabled", Flag(), "Whether a key is needed.", default=False, is_served=False),
+        Key("trusted_ips", Texts(), "Addresses that need none.", [], is_served=False),
+        Key("api_keys", Texts(is_secret=True), "Keys.", [], is_served=False),
+        Key(
+            "project_tokens",
+            Strings(hides_names=True),
+            "Tokens, and the workspace each is for.",
+            {},
+            is_served=False,
+        ),
+    ],
+)
+
+SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call.")])
+SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
+
+CLIENTS = Section(
+    "Clients' own files",
+    [
+        Key(
+            "adopt",
+            Choice.of("ask", "always", "never"),
+            "Whether they are led to the gateway.",
+            "ask",
+            is_served=False,
+        ),
+        Key("watch", Flag(), "Whether changes in them are followed.", default=True, is_served=False),
+        Key("opt_out", Texts(), "Servers that stay their clients' own.", [], is_served=False),
+    ],
+)
+
+COMPAT = Section(
+    "Compatibility",
+    [
+        Key("ports", ListOf(Whole(1, PORT_LIMIT)), "Further ports of older gateways.", [], is_served=False),
+        Key("errors", Choice.of("mcp", "harshal"), "How failures are reported.", "mcp", is_served=False),
+        Key(
+            "open_loopback_admin",
+            Flag(),
+            "Whether management on loopback needs no token.",
+            default=False,
+            is_served=False,
+        ),
+    ],
+)

@@ -1,0 +1,247 @@
+"""How a server is reached, as its entry says: a program, a port, a URL, a container or a REST service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config import container, headers, serverkeys
+from mcpgateway.config.document import Place
+from mcpgateway.config.model import Container, Daemon, OAuth, Reach, Remote, Rest, RestTool, Transport
+from mcpgateway.config.problems import Problems
+
+URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl")
+PROGRAM_TYPES = ("stdio", "local")
+LOOPBACK = "127.0.0.1"
+PATHS = {Transport.STREAMABLE_HTTP: "/mcp", Transport.SSE: "/sse"}
+EXPECTED = "an entry with a command, a url, docker, rest_url or openapi"
+BODYLESS = ("GET", "HEAD", "DELETE")
+
+
+@frozen
+class Reached:
+    """What an entry says of how its server is reached, before its variables are expanded.
+
+    :ivar argv: program and arguments; empty where nothing is started.
+    :ivar reach: None for a program that is spoken with on its stdin and stdout.
+    :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
+    """
+
+    argv: tuple[str, ...] = field(repr=False)
+    reach: Reach | None = None
+    transport: Transport | None = None
+
+
+def read_reach(
+    found: Mapping[str, Any], place: Place, env: Mapping[str, str], problems: Problems
+) -> Reached | None:
+    """Return how a server is reached; None where that cannot be said, which is then among the problems.
+
+    :param found: the values of the entry that could be read.
+    """
+    url = next((found[key] for key in URL_KEYS if key in found), "")
+    transport = _transport(found)
+    if "docker" in found:
+        return _docker(found, place, env, problems)
+    if "command" in found:
+        argv = argv_of(found)
+        if "port" in found or (url and _word(found) == "docker"):
+            return _daemon(argv, found, url, transport, place, problems)
+        if url:
+            problems.append(place.at("command").wrong_secret("either a command or a url, not both").problem)
+            return None
+        if transport is not None:
+            hint = "or leave type and transport out, if the program speaks on its stdin and stdout"
+            problems.append(place.at("port").wrong("the port at which the program serves", hint).problem)
+            return None
+        taken = container.take_apart(argv)
+        return Reached(taken.inside, taken.container) if taken else Reached(argv)
+    if url:
+        return _remote(url, found, transport, place, problems)
+    if "rest_url" in found or "openapi" in found:
+        return _rest(found, place, problems)
+    # A key that is there and could not be read is among the problems already.
+    if not any(place.has(key) for key in ("command", "docker", "rest_url", "openapi", *URL_KEYS)):
+        problems.append(place.wrong_secret(EXPECTED).problem)
+    return None
+
+
+def argv_of(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return program and arguments, which come apart, in one list, or for Docker in one text."""
+    command = found.get("command", ())
+    words: tuple[str, ...] = command if isinstance(command, tuple) else (command,)
+    if isinstance(command, str):
+        words = container.words_of(command) or words
+    arguments: tuple[str, ...] = found.get("args", ())
+    return words + arguments
+
+
+def _word(found: Mapping[str, Any]) -> str:
+    return str(found.get("transport") or found.get("type") or "")
+
+
+def _transport(found: Mapping[str, Any]) -> Transport | None:
+    words = (found.get("transport"), found.get("type"))
+    return next((serverkeys.TRANSPORTS[each] for each in words if each in serverkeys.TRANSPORTS), None)
+
+
+def _daemon(
+    argv: tuple[str, ...],
+    found: Mapping[str, Any],
+    url: str,
+    transport: Transport | None,
+    place: Place,
+    problems: Problems,
+) -> Reached | None:
+    transport = transport or (Transport.SSE if is_sse(url) else Transport.STREAMABLE_HTTP)
+    if transport not in PATHS:
+        key = "transport" if "transport" in found else "type"
+        problems.append(place.at(key).wrong("one of http, streamable-http, sse").problem)
+        return None
+    path = found.get("path") or PATHS[transport]
+    port = found.get("port") or port_of(url)
+    if not port:
+        problems.append(place.at("port").wrong("the port at which the program serves").problem)
+        return None
+    url = url or f"http://{LOOPBACK}:{port}/{path.removeprefix('/')}"
+    return Reached(argv, Daemon(port, url, transport), transport)
+
+
+def _remote(
+    url: str, found: Mapping[str, Any], transport: Transport | None, place: Place, problems: Problems
+) -> Reached | None:
+    if _word(found) in PROGRAM_TYPES:
+        key = "transport" if "transport" in found else "type"
+        problems.append(place.at(key).wrong("a transport for a url, or a command instead of the url").problem)
+        return None
+    oauth = found.get("oauth", False)
+    insecure = found.get("insecure", False) or not found.get("tls_verify", True)
+    remote = Remote(
+        url,
+        headers=_headers(found, place, problems),
+        oauth=_oauth(oauth) if oauth is not False else None,
+        ca_file=found.get("ca_file", ""),
+        insecure=insecure,
+    )
+    return Reached((), remote, transport)
+
+
+def _oauth(found: Any) -> OAuth:
+    said: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    scopes = said.get("scopes") or said.get("scope") or ()
+    return OAuth(
+        client_id=said.get("client_id") or said.get("clientId") or "",
+        client_secret=said.get("client_secret") or said.get("clientSecret"),
+        scopes=tuple(word for each in scopes for word in each.split()),
+        authorization_server=said.get("authorization_server") or said.get("authorizationServer") or "",
+    )
+
+
+def _headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
+    said: dict[str, str] = found.get("headers", {})
+    for name in said:
+        why = headers.refused(name)
+        if why:
+            problems.error(place.at("headers").at(name).where, why)
+    token = found.get("auth", {}).get("token")
+    if token is None:
+        return said
+    rest = {name: value for name, value in said.items() if name.lower() != "authorization"}
+    if len(rest) != len(said):
+        problems.append(place.at("auth").wrong_secret("either a token or a header Authorization").problem)
+    return {**rest, "Authorization": f"Bearer {token}"}
+
+
+def _docker(
+    found: Mapping[str, Any], place: Place, env: Mapping[str, str], problems: Problems
+) -> Reached | None:
+    if any(key in found for key in URL_KEYS):
+        problems.append(place.at("docker").wrong_secret("either docker or a url, not both").problem)
+        return None
+    said = found["docker"] if isinstance(found["docker"], dict) else {"image": found["docker"]}
+    if "image" not in said:
+        if not place.at("docker").has("image"):
+            problems.append(place.at("docker").at("image").wrong("the image").problem)
+        return None
+    # By name only: the values reach the engine in its own environment, and no list of processes shows them.
+    given = tuple(word for name in env for word in ("-e", name))
+    options = (*said.get("options", ()), *given)
+    return Reached(argv_of(said) + argv_of(found), Container(said["image"], said.get("engine", ""), options))
+
+
+def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached:
+    tools = place.at("tools")
+    read: tuple[RestTool, ...] = ()
+    if tools.value is not None:
+        read = _tools(tools, problems)
+    rest = Rest(
+        base=found.get("rest_url", ""),
+        headers=_headers(found, place, problems),
+        tools=read,
+        openapi=found.get("openapi", ""),
+    )
+    return Reached((), rest)
+
+
+def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:
+    if not isinstance(place.value, list):
+        problems.append(place.wrong("a list of tools").problem)
+        return ()
+    tools: dict[str, RestTool] = {}
+    for each in place.items():
+        tool = _tool(each, problems)
+        if tool and tool.name in tools:
+            problems.append(each.at("name").wrong("a name that no other tool has").problem)
+        elif tool:
+            tools[tool.name] = tool
+    return tuple(tools.values())
+
+
+def _tool(place: Place, problems: Problems) -> RestTool | None:
+    if not isinstance(place.value, dict):
+        problems.append(place.wrong("a mapping with name and path").problem)
+        return None
+    found = serverkeys.REST_TOOL.read(place, problems)
+    missing = [key for key in ("name", "path") if not place.has(key)]
+    for key in missing:
+        problems.append(place.at(key).wrong(f"the {key} of the tool").problem)
+    if missing or not {"name", "path"} <= found.keys():
+        return None
+    method, path = found.get("method", "GET"), found["path"]
+    in_path = parameters(path)
+    bare: dict[str, Any] = {
+        "type": "object",
+        "properties": {each: {"type": "string"} for each in in_path},
+        "required": list(in_path),
+    }
+    schema = next((found[key] for key in ("schema", "inputSchema", "input_schema") if key in found), bare)
+    properties = schema.get("properties")
+    usual = "query" if method in BODYLESS else "body"
+    places = dict.fromkeys(properties if isinstance(properties, dict) else (), usual)
+    places |= dict.fromkeys(in_path, "path")
+    places |= found.get("places", {})
+    return RestTool(found["name"], method, path, found.get("description", ""), schema, places)
+
+
+def parameters(path: str) -> tuple[str, ...]:
+    """Return the names in braces of a path."""
+    import re
+
+    return tuple(dict.fromkeys(re.findall(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_.-]*)\}", path)))
+
+
+def is_sse(url: str) -> bool:
+    """Tell whether a URL is by its look one of the older transport."""
+    return url.partition("?")[0].partition("#")[0].rstrip("/").endswith("/sse")
+
+
+def port_of(url: str) -> int:
+    """Return the port that a URL names, or 0."""
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).port or 0
+    except ValueError:
+        return 0

@@ -1,0 +1,114 @@
+"""Sections of a configuration: mappings whose keys are known, and what is said of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config import values
+from mcpgateway.config.document import Place, printable
+from mcpgateway.config.kinds import Kind, tried
+from mcpgateway.config.problems import Problems
+
+# Keys that editors and people write, and that no program reads.
+NOTE_PREFIXES = ("_", "x-")
+NOTE_PATTERN = "^(_|x-|[$]schema$)"
+
+
+@frozen
+class Key:
+    """One key of a section.
+
+    :ivar says: one sentence of documentation.
+    :ivar default: what holds where the key is not there, as a file has it.
+    :ivar is_served: false for keys that this release checks but does not act on.
+    :ivar is_ours: no client writes it, so whoever has it means us.
+    """
+
+    name: str
+    kind: Kind
+    says: str
+    default: Any = None
+    is_served: bool = True
+    is_ours: bool = False
+
+
+def _by_name(keys: Iterable[Key]) -> dict[str, Key]:
+    return {each.name: each for each in keys}
+
+
+@frozen
+class Section:
+    """A mapping with known keys.
+
+    :ivar title: what it is called in the documentation.
+    :ivar is_open: other keys are no mistakes.
+    """
+
+    title: str
+    keys: Mapping[str, Key] = field(converter=_by_name)
+    is_open: bool = False
+    words: str = "a mapping"
+
+    def read(self, place: Place, problems: Problems) -> dict[str, Any]:
+        """Read the known keys that are there and can be read; all else is told to the problems."""
+        values.mapping(place)
+        found: dict[str, Any] = {}
+        for name, key in self.keys.items():
+            if not place.has(name):
+                continue
+            member = place.at(name)
+            value = tried(key.kind, member, problems)
+            if value is not None:
+                found[name] = value
+                if not key.is_served and member.value not in (key.default, "", [], {}, False):
+                    problems.warn(member.where, "has no effect in this release")
+        if not self.is_open:
+            self._tell_strange(place, problems)
+        return found
+
+    def only(self, *names: str) -> Section:
+        """Return the section with some of its keys, and no word about the others."""
+        return Section(self.title, [self.keys[each] for each in names], is_open=True)
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of the section; a key that is null is a key that is not there."""
+        return {
+            "type": "object",
+            "properties": {name: _property(key) for name, key in self.keys.items()},
+            "patternProperties": {NOTE_PATTERN: {}},
+            "additionalProperties": self.is_open,
+        }
+
+    def _tell_strange(self, place: Place, problems: Problems) -> None:
+        for each in place.members():
+            if each.key not in self.keys and each.key != "$schema" and not each.key.startswith(NOTE_PREFIXES):
+                hint = nearest(each.key, self.keys)
+                problems.warn(each.where, "is not a known key and is ignored", hint)
+
+
+def same(name: str, kind: Kind, as_name: str) -> Key:
+    """Make a key that is another spelling of one."""
+    return Key(name, kind, f"The same as ``{as_name}``.")
+
+
+def nearest(word: str, known: Mapping[str, Any]) -> str:
+    """Return the question whether a known word was meant, or ""."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(printable(word), sorted(known), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""
+
+
+def _property(key: Key) -> dict[str, Any]:
+    found = key.kind.json()
+    if "enum" in found:
+        found["enum"] = [*found["enum"], None]
+    elif "anyOf" in found:
+        found["anyOf"] = [*found["anyOf"], {"type": "null"}]
+    elif isinstance(found.get("type"), str):
+        found["type"] = [found["type"], "null"]
+    said = {"description": key.says, **found}
+    return said if key.default is None else {**said, "default": key.default}

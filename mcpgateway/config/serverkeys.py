@@ -1,0 +1,288 @@
+"""The keys of a server."""
+
+from __future__ import annotations
+
+from mcpgateway.config.kinds import (
+    BRIDGES,
+    FILLED,
+    POLICY,
+    PORT_LIMIT,
+    Anything,
+    Choice,
+    Duration,
+    Either,
+    Flag,
+    MapOf,
+    Strings,
+    Switch,
+    Text,
+    Texts,
+    Tree,
+    Variables,
+    Whole,
+    Words,
+)
+from mcpgateway.config.model import Share, Transport
+from mcpgateway.config.section import Key, Section, same
+from mcpgateway.wire.revisions import Era
+
+REPLICA_LIMIT = 64
+
+SHARES = {
+    **{each.value: each for each in Share},
+    "stateless": Share.GLOBAL,
+    "stateful": Share.SESSION,
+    "per-credential": Share.CREDENTIAL,
+}
+
+ERAS = Choice({"auto": None, **{era.value: era for era in Era}})
+
+TRANSPORTS = {
+    "http": Transport.STREAMABLE_HTTP,
+    "streamable-http": Transport.STREAMABLE_HTTP,
+    "streamable_http": Transport.STREAMABLE_HTTP,
+    "streamableHttp": Transport.STREAMABLE_HTTP,
+    "sse": Transport.SSE,
+    "websocket": Transport.WEBSOCKET,
+    "ws": Transport.WEBSOCKET,
+}
+
+LAZY = Section(
+    "When a server runs",
+    [
+        Key(
+            "enabled",
+            Flag(),
+            "``false``: the server is started with the gateway, not by its first use.",
+            default=True,
+        ),
+        Key(
+            "idleTimeoutMs",
+            Duration("ms"),
+            "Milliseconds without use after which it is stopped; 0: never.",
+            0,
+        ),
+        Key("connectTimeoutMs", Duration("ms"), "Milliseconds it may take to be reached.", 10_000),
+        same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
+        Key(
+            "maxRamMb",
+            Whole(0, 2**24),
+            "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
+            0,
+        ),
+        Key("maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0),
+        Key("prewarm", Flag(), "Whether it is started with the gateway all the same.", default=False),
+    ],
+)
+
+REST_TOOL = Section(
+    "A request as a tool",
+    [
+        Key("name", FILLED, "The name of the tool."),
+        Key(
+            "method",
+            Choice.of("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"),
+            "The method of the request.",
+            "GET",
+        ),
+        Key("path", FILLED, "The path below ``rest_url``, with ``{parameters}``."),
+        Key("description", Text(), "What the tool does."),
+        Key("schema", Tree(), "The JSON Schema of its arguments; without one, the parameters of the path."),
+        same("inputSchema", Tree(), "schema"),
+        same("input_schema", Tree(), "schema"),
+        Key(
+            "places",
+            MapOf(Choice.of("path", "query", "header", "body")),
+            "Where each argument goes; by itself ``path`` if the path names it, ``query`` for GET, HEAD and DELETE, "
+            "else ``body``.",
+        ),
+    ],
+)
+
+OAUTH = Section(
+    "OAuth 2.1",
+    [
+        Key(
+            "client_id",
+            Text(),
+            "Who the gateway is to the authorization server; without it, it registers itself.",
+        ),
+        same("clientId", Text(), "client_id"),
+        Key("client_secret", Text(is_secret=True), "The secret of a confidential client."),
+        same("clientSecret", Text(is_secret=True), "client_secret"),
+        Key("scopes", Texts(), "What is asked for."),
+        same("scope", Texts(), "scopes"),
+        Key("authorization_server", Text(is_secret=True), "URL of the server; without it, it is found out."),
+        same("authorizationServer", Text(is_secret=True), "authorization_server"),
+    ],
+)
+
+AUTH = Section(
+    "A bearer token",
+    [
+        Key("type", Choice.of("bearer"), "How the token is sent.", "bearer"),
+        Key("token", Text(is_secret=True), "The token; better a variable such as ``${TOKEN}``."),
+    ],
+)
+
+PROGRAM = Either({str: FILLED, list: Words(least=1)}, "a program, or a list of a program and its arguments")
+
+DOCKER = Section(
+    "A container",
+    [
+        Key("image", FILLED, "The image."),
+        Key("engine", Choice.of("docker", "podman"), "What runs it; without it, the first of them there is."),
+        Key("options", Words(), "Further options of ``docker run``."),
+        Key("command", PROGRAM, "What runs inside, instead of the image's own program."),
+        Key("args", Words(), "Arguments of what runs inside."),
+    ],
+)
+
+SERVER = Section(
+    "A server",
+    [
+        Key(
+            "command",
+            PROGRAM,
+            "The program, or a list of the program and its arguments.",
+        ),
+        Key("args", Words(), "Arguments of the program."),
+        Key("env", Variables(), "Variables, as a mapping or as a list of ``K=V``.", {}),
+        same("environment", Variables(), "env"),
+        Key(
+            "env_policy",
+            POLICY,
+            "``full`` gives the server the whole login environment.",
+            "allow-list",
+            is_ours=True,
+        ),
+        Key("cwd", Text(), "The directory it runs in."),
+        Key(
+            "url",
+            Text(is_secret=True, least=1),
+            "Where a server runs that is not started here: http, https, ws or wss. A path that ends in ``/sse`` "
+            "means the older HTTP+SSE transport.",
+        ),
+        *(same(each, Text(is_secret=True, least=1), "url") for each in ("httpUrl", "serverUrl", "baseUrl")),
+        Key("headers", Strings(), "Headers that are sent with every request.", {}),
+        Key("auth", AUTH, "A token that is sent with every request."),
+        Key(
+            "oauth",
+            Either({bool: Flag(), dict: OAUTH}),
+            "Whether the gateway asks for a token (OAuth 2.1).",
+            default=False,
+        ),
+        Key("ca_file", FILLED, "Certificates that are trusted instead of the system's."),
+        Key("insecure", Flag(), "``true``: the server's certificate is not looked at.", default=False),
+        Key("tls_verify", Flag(), "``false`` is the same as ``insecure: true``.", default=True),
+        Key(
+            "type",
+            Choice.of("stdio", "local", "remote", "docker", "rest", *TRANSPORTS),
+            "The kind of server, where its other keys do not say it.",
+        ),
+        Key("transport", Choice.of("stdio", "docker", *TRANSPORTS), "How it is spoken with."),
+        Key(
+            "port",
+            Whole(1, PORT_LIMIT),
+            "The port at which the program serves MCP itself; a program that already runs there is used.",
+        ),
+        Key("path", FILLED, "The path at that port.", "/mcp"),
+        Key("docker", Either({str: FILLED, dict: DOCKER}), "The image of a container, or all about it."),
+        Key(
+            "rest_url",
+            Text(is_secret=True, least=1),
+            "The base of a service without MCP; beside a command or a url, where the server's own health is asked.",
+            is_ours=True,
+        ),
+        Key("health_endpoint", FILLED, "The path below ``rest_url`` that answers while the server is well."),
+        Key(
+            "openapi",
+            Text(is_secret=True, least=1),
+            "File or URL of the service's OpenAPI description.",
+            is_ours=True,
+        ),
+        Key("tools", Anything(), "The requests of the service that are offered as tools."),
+        Key(
+            "share",
+            Choice(SHARES),
+            "How widely one process is shared: ``global`` (``stateless``), ``workspace``, ``credential`` "
+            "(``per-credential``), ``session`` (``stateful``), ``isolated``; ``auto`` finds out.",
+            "auto",
+            is_ours=True,
+        ),
+        Key("scope", Choice(SHARES), "The same as ``share``.", is_ours=True),
+        Key(
+            "protocol",
+            ERAS,
+            "Which era its children speak: ``legacy`` (to 2025-11-25) or ``modern`` (2026-07-28). ``auto`` finds out.",
+            "auto",
+            is_ours=True,
+        ),
+        Key(
+            "bridge",
+            BRIDGES,
+            "Whether clients of one era reach it in the other; without it, what holds for all servers.",
+            is_ours=True,
+        ),
+        Key("enabled", Flag(), "``false`` switches it off.", default=True),
+        Key("disabled", Flag(), "``true`` switches it off.", default=False),
+        Key(
+            "timeout",
+            Duration(),
+            "How long one call may take; 0 is as long as the client waits and the server lives.",
+            0,
+        ),
+        same("timeout_ms", Duration("ms"), "timeout"),
+        same("timeoutMs", Duration("ms"), "timeout"),
+        same("requestTimeout", Duration("ms"), "timeout"),
+        Key(
+            "interactive",
+            Switch({"auto": None}, {True: True, False: False}),
+            "Whether it asks its clients something (sampling, elicitation, roots).",
+            "auto",
+            is_ours=True,
+        ),
+        Key("lazy", Either({bool: Flag(), dict: LAZY}), "When it runs.", is_ours=True),
+        Key(
+            "replicas",
+            Whole(1, REPLICA_LIMIT),
+            "How many processes a shared server has, so that calls run side by side.",
+            1,
+            is_ours=True,
+        ),
+        Key(
+            "inject_args",
+            Strings(),
+            "Arguments that are added to calls of tools that take them and were not given them.",
+            {},
+            is_ours=True,
+        ),
+        Key(
+            "projects",
+            Anything(),
+            "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
+        ),
+        Key("defaultProject", Text(), "The project that is given where the workspace is not known."),
+        Key("prefix", Text(), "Its prefix on aggregate endpoints.", is_served=False, is_ours=True),
+        Key(
+            "expose_tools",
+            Flag(),
+            "Whether its tools are listed on aggregate endpoints.",
+            default=True,
+            is_served=False,
+            is_ours=True,
+        ),
+        Key("name", Text(), "Its name, where servers are a list."),
+        Key("description", Text(), "A note."),
+        Key("tags", Texts(), "Notes."),
+        Key("capabilities", Anything(), "Notes."),
+        *(
+            Key(each, Anything(), "A setting of other clients; it is passed over.")
+            for each in "headersHelper autoApprove alwaysAllow alwaysLoad disabledTools trust lifecycle directTools"
+            " includeTools excludeTools gallery version dev".split()
+        ),
+    ],
+)
+
+# Any of these makes an entry one of ours: no client writes them.
+OURS = frozenset(key.name for key in SERVER.keys.values() if key.is_ours)
