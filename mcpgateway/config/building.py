@@ -138,11 +138,12 @@ class Building:
         entry = self._entry
         key = "args" if entry.place and entry.place.has("args") else "command"
         first, *rest = entry.argv or ("",)
+        before = len(self.problems.errors)
         program = _home_expanded(self._text(first, "command"), self._world.home)
         command = (program, *(self._text(each, key) for each in rest))
         if not entry.argv:
             return ()
-        if not program.strip() and not self._is_draft:
+        if not program.strip() and not self._is_draft and len(self.problems.errors) == before:
             self.problems.error(
                 entry.where("command"), "the command is empty once its variables are expanded"
             )

@@ -36,7 +36,7 @@ def read_client(document: Document, rank: int, problems: Problems) -> Found:
     """Read the servers of a client's file, of the user's scope and of all projects."""
     top = document.root().at(SERVER_KEYS[0])
     if top.value is not None and not isinstance(top.value, dict):
-        problems.catch(top.wrong("a mapping"), hint="it is ignored", is_error=False)
+        problems.catch(top.wrong_secret("a mapping"), hint="it is ignored", is_error=False)
     return _read(_places(document, rank), problems)
 
 
@@ -64,7 +64,7 @@ def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> Found:
 def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Problems) -> Entry | None:
     value = place.value
     if not isinstance(value, dict):
-        problems.append(place.wrong("a mapping").problem)
+        problems.append(place.wrong_secret("a mapping").problem)
         return None
     if is_program(value):
         entry = read_program(place, origin, problems)

@@ -238,6 +238,7 @@ AUTHENTICATION = Section(
             is_served=False,
         ),
     ],
+    is_secret=True,
 )
 
 SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call.")])

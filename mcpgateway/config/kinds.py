@@ -260,14 +260,16 @@ class Strings:
         if not isinstance(place.value, dict):
             raise place.wrong_secret(self.words)
         names = [each for each in place.value if place.value[each] is not None]
-        if self.hides_names and not all(isinstance(place.value[each], str) for each in names):
-            raise place.wrong_secret(self.words)
-        return {each: values.plain(place.at(each)) for each in names}
+        try:
+            return {each: values.plain(place.at(each)) for each in names}
+        except ConfigError:
+            if self.hides_names:
+                raise place.wrong_secret(self.words) from None
+            raise
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of such mappings."""
-        plain = ["string", "null"] if self.hides_names else ["string", "number", "boolean", "null"]
-        return {"type": "object", "additionalProperties": {"type": plain}}
+        return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
 
 @frozen

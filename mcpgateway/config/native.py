@@ -125,7 +125,7 @@ def is_loopback(address: str) -> bool:
 def _is_mapping(each: Listed, problems: Problems) -> bool:
     if isinstance(each.place.value, dict):
         return True
-    problems.append(each.place.wrong("a mapping").problem)
+    problems.append(each.place.wrong_secret("a mapping").problem)
     return False
 
 
@@ -214,7 +214,7 @@ def _titled(place: Place, problems: Problems) -> Iterator[tuple[str, Place]]:
         elif isinstance(each.value, dict):
             problems.append(each.at("name").wrong("a name that no other server of the list has").problem)
         else:
-            problems.append(each.wrong("a mapping with a name").problem)
+            problems.append(each.wrong_secret("a mapping with a name").problem)
 
 
 def _is_flat(root: Place) -> bool:

@@ -166,7 +166,7 @@ def _docker(
             problems.append(place.at("docker").at("image").wrong("the image").problem)
         return None
     # By name only: the values reach the engine in its own environment, and no list of processes shows them.
-    given = tuple(word for name in env for word in ("-e", name))
+    given = tuple(word for name in sorted(env) for word in ("-e", name))
     options = (*said.get("options", ()), *given)
     return Reached(argv_of(said) + argv_of(found), Container(said["image"], said.get("engine", ""), options))
 
@@ -187,7 +187,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
 
 def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:
     if not isinstance(place.value, list):
-        problems.append(place.wrong("a list of tools").problem)
+        problems.append(place.wrong_secret("a list of tools").problem)
         return ()
     tools: dict[str, RestTool] = {}
     for each in place.items():
@@ -201,7 +201,7 @@ def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:
 
 def _tool(place: Place, problems: Problems) -> RestTool | None:
     if not isinstance(place.value, dict):
-        problems.append(place.wrong("a mapping with name and path").problem)
+        problems.append(place.wrong_secret("a mapping with name and path").problem)
         return None
     found = serverkeys.REST_TOOL.read(place, problems)
     missing = [key for key in ("name", "path") if not place.has(key)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.config import values
 from mcpgateway.config.document import Place, printable
@@ -14,6 +15,8 @@ from mcpgateway.config.problems import Problems
 
 # Keys that editors and people write, and that no program reads.
 NOTE_PREFIXES = ("_", "x-")
+# What can be shown of a key: where a colon is left out, a key has its value in it.
+WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NOTE_PATTERN = "^(_|x-|[$]schema$)"
 
 
@@ -45,11 +48,13 @@ class Section:
 
     :ivar title: what it is called in the documentation.
     :ivar is_open: other keys are no mistakes.
+    :ivar is_secret: a key that is not known may be a part of a secret, and is not shown.
     """
 
     title: str
     keys: Mapping[str, Key] = field(converter=_by_name)
     is_open: bool = False
+    is_secret: bool = False
     words: str = "a mapping"
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
@@ -84,9 +89,14 @@ class Section:
 
     def _tell_strange(self, place: Place, problems: Problems) -> None:
         for each in place.members():
-            if each.key not in self.keys and each.key != "$schema" and not each.key.startswith(NOTE_PREFIXES):
-                hint = nearest(each.key, self.keys)
+            if each.key in self.keys or each.key == "$schema" or each.key.startswith(NOTE_PREFIXES):
+                continue
+            hint = nearest(each.key, self.keys)
+            if WORD.fullmatch(each.key) and (hint or not self.is_secret):
                 problems.warn(each.where, "is not a known key and is ignored", hint)
+            else:
+                where = evolve(place.where, line=each.where.line)
+                problems.warn(where, "has a key that is not known and is ignored", hint)
 
 
 def same(name: str, kind: Kind, as_name: str) -> Key:

@@ -115,6 +115,7 @@ OAUTH = Section(
         Key("authorization_server", Text(is_secret=True), "URL of the server; without it, it is found out."),
         same("authorizationServer", Text(is_secret=True), "authorization_server"),
     ],
+    is_secret=True,
 )
 
 AUTH = Section(
@@ -123,6 +124,7 @@ AUTH = Section(
         Key("type", Choice.of("bearer"), "How the token is sent.", "bearer"),
         Key("token", Text(is_secret=True), "The token; better a variable such as ``${TOKEN}``."),
     ],
+    is_secret=True,
 )
 
 PROGRAM = Either({str: FILLED, list: Words(least=1)}, "a program, or a list of a program and its arguments")

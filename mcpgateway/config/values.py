@@ -125,7 +125,7 @@ def one_of(place: Place, allowed: tuple[str, ...]) -> str:
 def mapping(place: Place) -> Place:
     """Check that a place holds a mapping."""
     if not isinstance(place.value, dict):
-        raise place.wrong("a mapping")
+        raise place.wrong_secret("a mapping")
     return place
 
 

@@ -95,7 +95,7 @@ class GatewayTests:
 
     def test_not_a_mapping(self):
         """A section that is no mapping is an error."""
-        assert "gateway: found 'x'; expected a mapping" in problem("gateway: x\n")
+        assert "gateway: found text; expected a mapping" in problem("gateway: x\n")
         assert "servers: found text; expected a mapping" in problem("servers: x\n")
 
     def test_unknown_keys(self):
@@ -249,7 +249,7 @@ class ServerTests:
 
     def test_not_a_mapping(self):
         """A server that is no mapping is an error."""
-        assert "servers.x: found 'y'; expected a mapping" in problem("servers: {x: y}\n")
+        assert "servers.x: found text; expected a mapping" in problem("servers: {x: y}\n")
 
     def test_switched_off(self):
         """Servers that are switched off are kept as such."""
