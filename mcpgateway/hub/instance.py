@@ -98,6 +98,7 @@ class Instance:
         self._failures = 0
         self._probes = 0
         self._is_to_start = False
+        self._is_replaced = False
 
     @property
     def is_used(self) -> bool:
@@ -165,7 +166,11 @@ class Instance:
             self._is_try = False
             self.chart.breaker.called_off()
         self._run_is_over()
-        self._rest()
+        if self._is_replaced:
+            self._condition.replaced()
+            self._stuck_at = self._world.now + STUCK_TICKS
+        else:
+            self._rest()
 
     def _rest(self) -> None:
         if self._world.is_known(self.slot):
@@ -314,12 +319,10 @@ class Instance:
             return
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
-        why = HandshakeFailed(f"{self.slot.server.name}: {what}")
-        if self.state is State.RESTARTING:
-            self.chart.note(what)
-            self._condition.stuck()
-        self.slot.abandon(why)
         self.chart.note(what)
+        if self.state is State.RESTARTING:  # else the slot tells that it has failed
+            self._condition.stuck()
+        self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
     def _look_after(self, now: int) -> None:
         ran = now - (self.ready_at or 0)
@@ -363,7 +366,9 @@ class Instance:
         self.log.info(
             "{server} is stopped: {why}", event="server.stopped", server=self.slot.server.name, why=why
         )
+        self._is_replaced = again
         self.slot.close()
+        self._is_replaced = False
         if again:
             self.slot.want()
 

@@ -504,10 +504,13 @@ class Slot:
             self._life.gone()
             return
         self._ladders += 1
-        conversation.backend.stop().addBoth(self._stopped)
+        conversation.backend.stop().addBoth(self._stopped, conversation)
 
-    def _stopped(self, _: object) -> None:
+    def _stopped(self, _: object, conversation: Conversation) -> None:
         self._ladders -= 1
+        if conversation is self._current:
+            # There are processes that nothing can kill; whoever waits for the next child waits no longer for this one.
+            conversation.gone(Gone(fault="it was stopped, and does not end"))
         self.rest()
 
     def rest(self) -> None:

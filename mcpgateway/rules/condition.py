@@ -93,6 +93,9 @@ class Condition(Protocol):
     def recovered(self) -> None:
         """It answers again, and its service is well."""
 
+    def replaced(self) -> None:
+        """It is stopped on purpose, and started again at once."""
+
     def stopped(self) -> None:
         """It was stopped on purpose, or has ended and nobody needs it."""
 
@@ -126,6 +129,7 @@ _EVENTS: tuple[Event, ...] = (
     Condition.crashed,
     Condition.faltered,
     Condition.recovered,
+    Condition.replaced,
     Condition.stopped,
     Condition.rested,
     Condition.lost,
@@ -177,6 +181,12 @@ _PATHS: tuple[tuple[Event, tuple[State, ...], State, Callable[[Condition, Core],
     (Condition.crashed, (State.RUNNING, State.DEGRADED), State.RESTARTING, _wait_in(State.RESTARTING)),
     (Condition.faltered, (State.RUNNING,), State.DEGRADED, _became(State.DEGRADED)),
     (Condition.recovered, (State.DEGRADED,), State.RUNNING, _became(State.RUNNING)),
+    (
+        Condition.replaced,
+        (State.RUNNING, State.DEGRADED),
+        State.RESTARTING,
+        _became(State.RESTARTING),
+    ),
     (Condition.retry, (State.RESTARTING,), State.RESTARTING, _start),
     (Condition.retry, (State.UNREACHABLE,), State.UNREACHABLE, _start),
     (Condition.retry, (State.ERROR,), State.RESTARTING, _restart),

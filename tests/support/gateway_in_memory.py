@@ -126,6 +126,7 @@ class MemoryLauncher:
     :ivar children: all of them, in order.
     :ivar refuses: none can be started.
     :ivar is_passing: that will pass by itself; else somebody has to do something about it.
+    :ivar prepares: it is found out how they are best started; else that takes for ever.
     :ivar eras: which eras a server speaks, by its name; where it is not named, the legacy one.
     """
 
@@ -133,10 +134,11 @@ class MemoryLauncher:
     children: list[MemoryChild] = field(factory=list)
     refuses: bool = False
     is_passing: bool = False
+    prepares: bool = True
     eras: dict[str, Collection[Era]] = field(factory=dict)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        return succeed(launch)
+        return succeed(launch) if self.prepares else Deferred()
 
     def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
         if self.refuses:
@@ -268,7 +270,7 @@ class Client:
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
         *,
         policy: Policy | None = None,
