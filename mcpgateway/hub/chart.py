@@ -13,6 +13,7 @@ from mcpgateway.rules.breaker import Breaker
 
 ERROR_CHARS = 300
 SECRET_CHARS = 4  # shorter values are found everywhere
+_QUERY = re.compile(r"(\bhttps?://[^\s?]*)\?\S+", re.IGNORECASE)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNORECASE)
 
 
@@ -60,6 +61,7 @@ class Chart:
         """Something has failed; values that its entry keeps secret are left out."""
         for secret in self._secrets:
             what = what.replace(secret, "***")
+        what = _QUERY.sub(r"\1?***", what)
         self.last_error = self.last_fault = what[:ERROR_CHARS]
 
     def is_disabled(self, now: float) -> bool:

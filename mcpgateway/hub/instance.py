@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger
 
-from mcpgateway.errors import GatewayError, HandshakeFailed, LaunchFailed, Unreachable
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    LaunchFailed,
+    NeedsApproval,
+    NeedsAuthorization,
+    Unreachable,
+)
 from mcpgateway.hub.pulse import Checks, Pulse
 from mcpgateway.interfaces import Gone
 from mcpgateway.rules import backoff, idling
@@ -147,6 +154,9 @@ class Instance:
 
     def failed(self, why: GatewayError) -> None:
         """It could not be started, or failed its handshake."""
+        if isinstance(why, NeedsAuthorization | NeedsApproval):
+            self._is_refused(why)
+            return
         # A program that is missing stays so until somebody does something about it.
         is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
         self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
@@ -177,6 +187,15 @@ class Instance:
             self._condition.rested()
         else:
             self._condition.stopped()
+
+    def _is_refused(self, why: GatewayError) -> None:
+        # Its user has to do something first, which is no failure of the server's; nobody else can.
+        self.chart.note(why.message)
+        self._is_permanent = True
+        if self._is_try:
+            self._is_try = False
+            self.chart.breaker.called_off()
+        self._condition.failed()
 
     def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
         if self.state is not State.STARTING:
