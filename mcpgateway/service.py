@@ -36,11 +36,13 @@ from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
+from mcpgateway.host.treesize import tree_sizes
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.health import BLIND, Health, Instruments, unknown
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.neighbours import Neighbours
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from mcpgateway.wire.requeststates import RequestStates
 
 TICK_S = 1.0
+CHECK_S = 5.0  # until a service has said how it is
+CHECK_BYTES = 1_048_576
 
 
 @define(eq=False)
@@ -104,6 +108,7 @@ class GatewayService(Service):
         for warning in self.settings.warnings:
             self.log.warn("{warning}", event="config.warning", warning=warning)
         self._announce()
+        self.hub.health.begin()
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
 
     def _announce(self) -> None:
@@ -139,6 +144,7 @@ class GatewayService(Service):
             self.switchboard.tick,
             self.switchboard.questions.tick,
             self.hub.tick,
+            self.hub.health.tick,
             self.owners.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
@@ -229,7 +235,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
     )
-    hub = make_hub(settings, backends, reactor, keys, store, holders)
+    instruments = instruments_of(reactor, backends)
+    hub = make_hub(settings, backends, reactor, keys, store, holders, instruments)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -247,7 +254,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
 
         needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
-        census = Census(switchboard, started_at, listeners.http_port, needs_token)
+        census = Census(switchboard, hub.health, started_at, listeners.http_port, needs_token)
         return make_site(switchboard, census, backends.let_in)
 
     def make_sse() -> LegacySse:
@@ -266,6 +273,21 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     )
 
 
+def instruments_of(reactor: Any, backends: Backends) -> Instruments:
+    """What the health of servers is measured with in the real world."""
+
+    def fetch(url: str) -> Deferred[int]:
+        asked = backends.web.request("GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
+        return asked.addCallback(lambda answer: answer.status)
+
+    def dial(url: str) -> Deferred[None]:
+        from mcpgateway.backends.dialing import dial as dial_once  # few servers are elsewhere
+
+        return dial_once(reactor, url)
+
+    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, unknown)
+
+
 def make_hub(
     settings: Settings,
     launcher: ILauncher,
@@ -273,6 +295,7 @@ def make_hub(
     keys: Keys,
     store: ISessionStore,
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
+    instruments: Instruments = BLIND,
 ) -> Hub:
     """Build the hub, between the doors and the children."""
     gateway = settings.gateway
@@ -283,8 +306,10 @@ def make_hub(
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+    health = Health(gateway.circuit, gateway.ping_s, instruments, clock.seconds)
+    gate = Gate(gateway.limits.spawns)
     around = Surroundings(
-        launcher, clock, notices, Gate(gateway.limits.spawns), gateway.limits.handshake_s, sessions.subscribed
+        launcher, clock, notices, gate, gateway.limits.handshake_s, sessions.subscribed, health
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -299,6 +324,7 @@ def make_hub(
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
     switchboard.scopes = scopes
+    health.attend(switchboard)
 
     def make_stateless() -> Stateless:
         # Whoever only has legacy clients does without half a megabyte.
@@ -313,7 +339,7 @@ def make_hub(
         made.is_open = switchboard.is_open
         return made
 
-    return Hub(switchboard, make_stateless)
+    return Hub(switchboard, health, make_stateless)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -347,10 +373,12 @@ class Hub:
     """What lives between the doors and the children.
 
     :ivar switchboard: what the doors of the legacy era ask.
+    :ivar health: watches over the servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
+    health: Health
     _make_stateless: Callable[[], Stateless]
     claim: Callable[[Session, int, int], None] | None = None
     _stateless: Stateless | None = None

@@ -56,6 +56,8 @@ class Conversation:
 
     :ivar pending: the calls sent and not answered, oldest first.
     :ivar sent: how many requests this child has been sent by callers.
+    :ivar answered: how many requests it has answered, those of our own too.
+    :ivar cancelled: how many calls were taken back, at which it may still be working.
     :ivar strays: how many lines were no use: not JSON-RPC, or answers to nothing.
     """
 
@@ -73,6 +75,8 @@ class Conversation:
         self.backend: IBackend | None = None
         self.pending: dict[int, Call] = {}
         self.sent = 0
+        self.answered = 0
+        self.cancelled = 0
         self.strays = 0
         self.ended: Gone | None = None
         self._listener = listener
@@ -150,6 +154,7 @@ class Conversation:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
         if self.pending.pop(call.number, None) is None:
             return False
+        self.cancelled += 1
         try:
             params = {"requestId": call.number, "reason": reason}
             self._write(jsonrpc.notification("notifications/cancelled", params))
@@ -200,6 +205,7 @@ class Conversation:
         elif ("result" in envelope) == ("error" in envelope):
             call.sink.failed(call, BadReply(f"{self.server} answered with neither a result nor an error"))
         else:
+            self.answered += 1
             if "error" in envelope:
                 self._listener.refused(self, call, envelope["error"])
             call.sink.answered(call, envelope)
@@ -273,9 +279,13 @@ class Conversation:
                 server=self.server,
                 limit=GARBAGE_LIMIT,
             )
-            self._fault = f"it printed {GARBAGE_LIMIT} lines in a row that are not JSON-RPC"
-            if self.backend is not None:
-                self.backend.kill()
+            self.give_up(f"it printed {GARBAGE_LIMIT} lines in a row that are not JSON-RPC")
+
+    def give_up(self, fault: str) -> None:
+        """Have the server killed, and say why it has ended."""
+        self._fault = fault
+        if self.backend is not None:
+            self.backend.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """The child wrote more than ``limit`` bytes without a newline; it is being killed."""

@@ -12,6 +12,7 @@ from attrs import frozen
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
+from mcpgateway.hub.health import Health
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.wire.revisions import Era
@@ -23,11 +24,13 @@ GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
 class Census:
     """Numbers about the gateway, taken when asked for.
 
+    :ivar lives: watches over the servers.
     :ivar started_at: seconds since the epoch.
     :ivar needs_token: whether MCP calls need the bearer token.
     """
 
     switchboard: Switchboard
+    lives: Health
     started_at: float
     port: int
     needs_token: bool
@@ -37,7 +40,7 @@ class Census:
         slots = self._slots()
         sessions = self.switchboard.sessions
         servers = self.switchboard.servers.values()
-        running = sum(1 for server in servers if any(slot.pid for slot in slots[server.name]))
+        running = sum(self.lives.runs(slots[server.name]) for server in servers)
         return {
             "status": "ok" if self.switchboard.is_open else "stopping",
             "servers": len(servers),
@@ -62,23 +65,23 @@ class Census:
         return repositories.waiting() if repositories is not None else []
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
-        pids = [slot.pid for slot in slots if slot.pid is not None]
+        pids = [slot.pid for slot in slots if slot.pid]  # 0: no process of ours
         sessions = sum(1 for session in self.switchboard.sessions if session.server.name == server.name)
         return {
             "name": server.name,
             "title": server.title,
-            "status": "running" if pids else "stopped",
             "transport": "stdio",
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
             "speaks": self._speaks(server),
-            "running_eras": sorted({slot.era.value for slot in slots if slot.pid is not None}),
+            "running_eras": sorted({slot.era.value for slot in slots if slot.is_up}),
             "pids": pids,
             "sessions": sessions,
             "calls": sum(len(slot.calls()) for slot in slots),
             "requests": sum(slot.requests for slot in slots),
             "starts": sum(slot.starts for slot in slots),
             "source": server.source,
+            **self.lives.shown(server, slots),
         }
 
     def _speaks(self, server: ServerSpec) -> dict[str, bool | None]:
@@ -108,7 +111,7 @@ class Census:
         return {
             "name": server.name,
             "mode": "stateful" if stateful else "stateless",
-            "activeChildren": sum(1 for slot in slots if slot.pid is not None),
+            "activeChildren": sum(slot.is_up for slot in slots),
             "totalRequests": sum(slot.requests for slot in slots),
         }
 

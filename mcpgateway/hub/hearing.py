@@ -26,7 +26,7 @@ from mcpgateway.hub.sinks import reason, refuse
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
-from mcpgateway.rules.comeback import delay_ticks
+from mcpgateway.rules.backoff import delay_s
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -214,7 +214,7 @@ class Hearing:
         self._is_listening = self._is_set = False
         self.session.is_stale = True
         self._failures += 1
-        self._rest = delay_ticks(self._failures)
+        self._rest = round(delay_s(self._failures - 1))
         self._disappoint(why)
 
     def over(self, reply: Envelope) -> None:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded
+from mcpgateway.hub.monitor import Monitor, Visitors
 from mcpgateway.hub.replicas import Replicas
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -64,6 +65,11 @@ class Pool:
         self._siblings: set[Slot] = set()
         # Slots let go of, whose children still climb the stop ladder.
         self._leaving: set[Deferred[None]] = set()
+
+    @property
+    def monitor(self) -> Monitor:
+        """Who watches over the lives of all children."""
+        return self._around.monitor
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
@@ -249,13 +255,17 @@ class Pool:
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""
-        around = evolve(self._around, listener=listener)
+        around = evolve(self._around, listener=listener, monitor=Visitors(self._around.monitor))
         return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
 
     def probe(self, server: ServerSpec, era: Era) -> Slot:
         """A throw-away slot whose child shows whether its server speaks an era."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
-        around = evolve(self._around, handshake_s=min(PROBE_S, self._around.handshake_s))
+        around = evolve(
+            self._around,
+            handshake_s=min(PROBE_S, self._around.handshake_s),
+            monitor=Visitors(self._around.monitor),
+        )
         return self._passing(Slot(server, params, around, shared=False, era=era))
 
     def _passing(self, slot: Slot) -> Slot:

@@ -19,11 +19,11 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
+from mcpgateway.hub.monitor import Monitor, Watch
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
-from mcpgateway.rules.comeback import delay_ticks
 from mcpgateway.rules.lifecycle import Core, new_life
 from mcpgateway.wire import legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
-STEADY_TICKS = 300  # a child that has run for so long has left its failures behind
 
 
 @define(eq=False)
@@ -54,6 +53,7 @@ class Surroundings:
 
     :ivar handshake_s: seconds a child may take to answer the handshake.
     :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
+    :ivar monitor: watches over the lives of children.
     """
 
     launcher: ILauncher
@@ -62,14 +62,15 @@ class Surroundings:
     gate: Gate
     handshake_s: float
     subscribed: Callable[[Session, str, bool], None]
+    monitor: Monitor
 
 
 @implementer(INoticeListener)
 class Slot:
     """One child at most, started when wanted, one start however many wait.
 
-    A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Where
-    somebody is subscribed a lost child is replaced unasked, after a while that doubles with each failure.
+    A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Whether a
+    lost child is replaced unasked is the watch's decision.
 
     :ivar era: which era its children speak.
     :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
@@ -85,6 +86,7 @@ class Slot:
     :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
     :ivar replicas: the children that share its calls; None where there is only its own.
     :ivar is_over: nobody may use it any more.
+    :ivar watch: told of its child's life.
     """
 
     log = Logger()
@@ -118,9 +120,6 @@ class Slot:
         self.changes = 0
         self.learning: Learning | None = None
         self._restoration: Restoration | None = None  # of this child
-        self._failures = 0
-        self._comeback = 0  # ticks until a lost child is replaced; 0: it is not
-        self._steady = 0
         self._is_another = False  # its child is not its first
         self._params = params
         self._around = around
@@ -135,6 +134,7 @@ class Slot:
         )
         self._answered = 0
         self._life = new_life(Core(self))
+        self.watch: Watch = around.monitor.watch(self)
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
         from mcpgateway.hub.listening import Listening  # what only the modern era needs
@@ -177,6 +177,11 @@ class Slot:
     def is_up(self) -> bool:
         """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
         return self._current is not None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody has a use for a child beyond a call."""
+        return bool(self.sessions or self.subscriptions or self.listening)
 
     def submit(self, call: Call, message: Message) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
@@ -346,24 +351,27 @@ class Slot:
             self.conversation.expire(self.server.timeout_s)
             if self._restoration is not None:
                 self._restoration.tick()
-            self._steady += 1
-            if self._steady == STEADY_TICKS:
-                self._failures = 0
-        elif self._comeback:
-            self._comeback -= 1
-            if not self._comeback and (self.subscriptions or self.listening):
-                self.want()
+
+    def abandon(self, why: GatewayError) -> None:
+        """Nothing has come of a start for too long: answer those who wait for it."""
+        if self._current is not None and self.conversation is None:
+            self._abandon(self._current, why)
 
     # What the machine asks for.
 
     def start(self) -> None:
         """Spawn the child as soon as few enough others are being started."""
+        refusal = self.watch.refusal()
+        if refusal is not None:
+            self._why = refusal
+            self._life.failed()
+            return
+        self.watch.starting()
         self._around.gate.enter(self._spawn)
 
     def _spawn(self) -> None:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
-        self._comeback = 0
         conversation = Conversation(self.server.name, self, self._gone, self.era)
         self._current = conversation
         server = self.server
@@ -400,8 +408,8 @@ class Slot:
         is_held = self.subscriptions.is_held
         self._restoration = Restoration(conversation.ask, is_held, self._subscription_lost)
         self._is_another = self.hello is not None
-        self._steady = 0
         self.hello = hello
+        self.watch.ready()
         self._life.ready()
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
@@ -429,13 +437,8 @@ class Slot:
         self._release()
         self._why = why
         self.log.warn("{why}", event="child.start_failed", server=self.server.name, why=why.message)
-        self._come_back_later()
+        self.watch.failed(why)
         self._life.failed()
-
-    def _come_back_later(self) -> None:
-        self._failures += 1
-        if self.subscriptions or self.listening:
-            self._comeback = delay_ticks(self._failures)
 
     def _gone(self, conversation: Conversation, why: Gone) -> None:
         if conversation is not self._current:
@@ -448,7 +451,7 @@ class Slot:
         self.forget_mirrored()
         if self.listening is not None:
             self.listening.child_ended()
-        self._come_back_later()
+        self.watch.ended(why)
         self._around.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
         self._life.gone()
@@ -503,7 +506,7 @@ class Slot:
 
     def stop(self) -> None:
         """Climb the stop ladder."""
-        self._comeback = 0
+        self.watch.stopping()
         conversation = self._current
         self.conversation = None
         self.levels.end()
@@ -514,10 +517,13 @@ class Slot:
             self._life.gone()
             return
         self._ladders += 1
-        conversation.backend.stop().addBoth(self._stopped)
+        conversation.backend.stop().addBoth(self._stopped, conversation)
 
-    def _stopped(self, _: object) -> None:
+    def _stopped(self, _: object, conversation: Conversation) -> None:
         self._ladders -= 1
+        if conversation is self._current:
+            # There are processes that nothing can kill; whoever waits for the next child waits no longer for this one.
+            conversation.gone(Gone(fault="it was stopped, and does not end"))
         self.rest()
 
     def rest(self) -> None:

@@ -188,6 +188,10 @@ class Switchboard:
     def _bridges(self) -> list[ToModern]:
         return [self._to_modern] if self._to_modern is not None else []
 
+    def bridged(self) -> list[Session]:
+        """The sessions whose calls go over the bridge to a modern child."""
+        return [call.session for bridge in self._bridges() for call in bridge.calls()]
+
     def busy(self) -> set[Session]:
         """The sessions that have calls under way."""
         return {call.session for holder in self._holders() for call in holder.calls()}

@@ -63,6 +63,11 @@ class Tasks:
         if len(self._by_number) > LIMIT:
             del self._by_number[next(iter(self._by_number))]
 
+    @property
+    def have_begun(self) -> bool:
+        """Whether this child has begun any, which may still run."""
+        return bool(self._by_number)
+
     def owner(self, identifier: str) -> bytes | None:
         """The id of the session that a task belongs to."""
         found = self._by_id.get(identifier)

@@ -33,7 +33,7 @@ SERVERS = {
     "noisy": server(fixture("--garbage-first")),
     "missing": server(["no-such-program-anywhere"]),
 }
-SETTINGS = {"limits": {"handshake": "1s"}}
+SETTINGS = {"limits": {"handshake": "1s"}, "circuit": {"restarts": 0}}  # what fails here fails on purpose
 
 
 @frozen

@@ -509,7 +509,7 @@ class NewChildTests:
         """A server that cannot be started is tried more and more rarely, and its listeners stay."""
         client = listener(gateway, **TOOLS)
         gateway.child.exit(1)
-        gateway.launcher.refuses = True
+        gateway.launcher.refuses = gateway.launcher.is_passing = True
         gateway.tick(200)
         gateway.launcher.refuses = False
         assert gateway.launcher.children[1:] == []

@@ -661,7 +661,7 @@ class ListeningTests:
         client = session(gateway)
         acknowledge(gateway.child)
         gateway.child.exit(1)
-        gateway.launcher.refuses = True
+        gateway.launcher.refuses = gateway.launcher.is_passing = True
         client.call(1, "resources/subscribe", uri=A)
         assert "not found" in reply(client)["error"]["message"]
         gateway.launcher.refuses = False

@@ -44,6 +44,7 @@ TOOLS = {
     "progress": {"steps": "integer", "ms": "number"},
     "log": {"level": "string", "n": "integer"},
     "big": {"bytes": "integer"},
+    "grow": {"bytes": "integer"},
     "count": {},
     "die": {"code": "integer"},
     "mute": {},
@@ -154,6 +155,7 @@ class Fixture:
         self.flags = flags
         self.writing = threading.Lock()
         self.counted = 0
+        self.kept: list[bytes] = []
         self.questions = 0
         self.cancelled: list[str] = []
         self.handshakes: list[str] = []
@@ -346,6 +348,11 @@ class Fixture:
     def tool_big(self, number: str, arguments: dict[str, str]) -> None:
         """Answer with a text of that many bytes."""
         self.text(number, '"' + "x" * int(arguments["bytes"]) + '"')
+
+    def tool_grow(self, number: str, arguments: dict[str, str]) -> None:
+        """Take that many bytes of memory, and keep them."""
+        self.kept.append(b"x" * int(arguments["bytes"]))
+        self.value(number, len(self.kept))
 
     def tool_count(self, number: str, _: dict[str, str]) -> None:
         """How often this process was asked to count."""

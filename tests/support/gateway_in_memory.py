@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Settings, Share
+from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
@@ -21,6 +22,7 @@ from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.tokens import Tokens
@@ -124,20 +126,26 @@ class MemoryLauncher:
 
     :ivar hello: what they answer to ``initialize``; None leaves that to the test.
     :ivar children: all of them, in order.
+    :ivar refuses: none can be started.
+    :ivar is_passing: that will pass by itself; else somebody has to do something about it.
+    :ivar prepares: it is found out how they are best started; else that takes for ever.
     :ivar eras: which eras a server speaks, by its name; where it is not named, the legacy one.
     """
 
     hello: dict[str, Any] | None = field(factory=lambda: dict(HELLO))
     children: list[MemoryChild] = field(factory=list)
     refuses: bool = False
+    is_passing: bool = False
+    prepares: bool = True
     eras: dict[str, Collection[Era]] = field(factory=dict)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        return succeed(launch)
+        return succeed(launch) if self.prepares else Deferred()
 
     def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
         if self.refuses:
-            raise LaunchFailed(f"{launch.server}: the program was not found")
+            why = OSError(errno.EAGAIN, "too many processes") if self.is_passing else None
+            raise LaunchFailed(f"{launch.server}: the program was not found") from why
         eras = self.eras.get(launch.server, (Era.LEGACY,))
         child = MemoryChild(1000 + len(self.children), receiver, self.hello, eras)
         child.launched = launch
@@ -265,7 +273,7 @@ class Client:
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
         *,
         policy: Policy | None = None,
@@ -275,6 +283,9 @@ class MemoryGateway:
         more: tuple[ServerSpec, ...] = (),
         processes: MemoryProcesses | None = None,
         bridge: Bridge = Bridge.AUTO,
+        circuit: Circuit | None = None,
+        ping_s: float = 0.0,
+        instruments: Instruments = BLIND,
     ) -> None:
         limits = limits or Limits()
         self.clock = Clock()
@@ -287,7 +298,9 @@ class MemoryGateway:
         )
         self.store = store or Journal(":memory:", self.clock.seconds)
         self.processes = processes or MemoryProcesses()
-        settings = Settings(GatewaySettings(limits=limits, bridge=bridge), servers)
+        circuit = circuit or Circuit()
+        gateway = GatewaySettings(limits=limits, bridge=bridge, circuit=circuit, ping_s=ping_s)
+        settings = Settings(gateway, servers)
         keys = Keys("a key of forty-three characters for the tests")
         self.hub = make_hub(
             settings,
@@ -296,9 +309,11 @@ class MemoryGateway:
             keys,
             self.store,
             self.processes.holders,
+            instruments,
         )
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
         self.switchboard = self.hub.switchboard
+        self.health = self.hub.health
         self.sessions = self.switchboard.sessions
         self.reaper = Reaper(self.sessions, self.switchboard, self.processes)
         self.owners = Owners(
@@ -307,7 +322,7 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(self.switchboard, 0.0, 9100, needs_token=False)
+        census = Census(self.switchboard, self.health, 0.0, 9100, needs_token=False)
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         root = Root(
             servers,
@@ -352,6 +367,7 @@ class MemoryGateway:
             self.switchboard.tick()
             self.switchboard.questions.tick()
             self.hub.tick()
+            self.health.tick()
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)

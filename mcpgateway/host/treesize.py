@@ -1,0 +1,76 @@
+"""How much memory whole process trees take: a server's own process says little where it is a wrapper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+
+from attrs import frozen
+
+# proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
+_PARENT, _GROUP, _SESSION, _RESIDENT = 1, 2, 3, 21
+
+
+@frozen
+class _Process:
+    pid: int
+    parent: int
+    group: int
+    session: int
+    pages: int
+
+
+def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
+    """The resident bytes of everything that belongs to each of these leaders of a session.
+
+    That is who is in its session or process group, and all descendants.  One look at the table of processes serves
+    for all of them.  Memory that processes share counts for each.  Empty where the system has no ``/proc``.
+    """
+    processes = {each.pid: each for each in _processes(proc)}
+    wanted = frozenset(leaders)
+    owners: dict[int, int] = {}
+    sizes: dict[int, int] = {}
+    for each in processes.values():
+        owner = _owner(each, processes, wanted, owners)
+        if owner:
+            sizes[owner] = sizes.get(owner, 0) + each.pages
+    page = os.sysconf("SC_PAGE_SIZE")
+    return {leader: pages * page for leader, pages in sizes.items()}
+
+
+def _owner(
+    process: _Process, processes: dict[int, _Process], wanted: frozenset[int], owners: dict[int, int]
+) -> int:
+    # Whose tree a process is in: its own group's, its session's, else its parent's; 0 for nobody's.
+    line: list[int] = []
+    found = 0
+    at: _Process | None = process
+    while at is not None and len(line) <= len(processes):
+        if at.pid in owners:
+            found = owners[at.pid]
+            break
+        line.append(at.pid)
+        found = next((each for each in (at.pid, at.group, at.session) if each in wanted), 0)
+        if found:
+            break
+        at = processes.get(at.parent)
+    for pid in line:
+        owners[pid] = found
+    return found
+
+
+def _processes(proc: str) -> Iterator[_Process]:
+    try:
+        names = os.listdir(proc)
+    except OSError:
+        return
+    for name in names:
+        if name.isdigit():
+            try:
+                with open(f"{proc}/{name}/stat", "rb") as stat:
+                    text = stat.read()
+            except OSError:
+                continue  # it has just ended
+            fields = text[text.rindex(b")") + 2 :].split()
+            numbers = (int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT))
+            yield _Process(int(name), *numbers)

@@ -1,0 +1,112 @@
+"""What is known of one server's health, over all its instances."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from attrs import define, field
+
+from mcpgateway.config.model import Remote, ServerSpec
+from mcpgateway.errors import SwitchedOff
+from mcpgateway.rules.breaker import Breaker
+
+ERROR_CHARS = 300
+SECRET_CHARS = 4  # shorter values are found everywhere
+_QUERY = re.compile(r"(\bhttps?://[^\s?]*)\?\S+", re.IGNORECASE)
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNORECASE)
+
+
+@define(eq=False)
+class Chart:
+    """The numbers of one server.
+
+    :ivar is_off: an operator has switched it off.
+    :ivar last_error: what has failed last; empty while it runs well.
+    :ivar last_fault: the same, kept.
+    :ivar restarts: how often a child was started in the place of one that had ended unexpectedly.
+    :ivar last_crash: when that happened last, in seconds since the epoch.
+    :ivar run_s: how long its children have run that do not run any more.
+    :ivar service_fault: what its own health check says; empty while it is well.
+    :ivar has_ponged: one of its children has answered a ping.
+    :ivar unanswered: how many children were replaced because they answered no pings.
+    :ivar is_failing: no start has succeeded since the last one that failed.
+    """
+
+    server: ServerSpec
+    breaker: Breaker
+    is_off: bool = False
+    last_error: str = ""
+    last_fault: str = ""
+    restarts: int = 0
+    last_crash: float | None = None
+    run_s: int = 0
+    service_fault: str = ""
+    has_ponged: bool = False
+    unanswered: int = 0
+    is_failing: bool = False
+    check_at: float = 0.0
+    is_checking: bool = False
+    _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.is_off = not self.server.enabled
+        reach = self.server.reach
+        values = [value for name, value in self.server.env.items() if _SECRET.search(name)]
+        if isinstance(reach, Remote):
+            values += [*reach.headers.values(), reach.url.partition("?")[2]]
+        self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
+
+    def note(self, what: str) -> None:
+        """Something has failed; values that its entry keeps secret are left out."""
+        for secret in self._secrets:
+            what = what.replace(secret, "***")
+        what = _QUERY.sub(r"\1?***", what)
+        self.last_error = self.last_fault = what[:ERROR_CHARS]
+
+    def is_disabled(self, now: float) -> bool:
+        """Whether nothing of it may be started, and nothing is being tried."""
+        breaker = self.breaker
+        return self.is_off or not (breaker.allows(now) or breaker.is_trying)
+
+    def refusal(self, now: float) -> SwitchedOff | None:
+        """Why it may not be started now; None where it may."""
+        name = self.server.name
+        if not self.server.enabled and self.is_off:
+            return SwitchedOff(f"{name} is disabled", "its entry in the configuration says so")
+        if self.is_off:
+            return SwitchedOff(f"{name} is disabled", "an operator has switched it off, and can switch it on")
+        if self.breaker.allows(now):
+            return None
+        return SwitchedOff(f"{name} is disabled ({self.breaker.why})", self._hint(now))
+
+    def _hint(self, now: float) -> str:
+        opens_at = self.breaker.opens_at
+        if self.breaker.is_trying:
+            when = "it is being tried once more right now; "
+        elif opens_at is not None:
+            when = f"it is tried again in {max(1, round(opens_at - now))} s; "
+        else:
+            when = ""
+        last = f"it failed last because: {self.last_fault}"
+        return f"{last}; {when}to try it at once, reset its circuit or restart the gateway"
+
+    def shown_error(self) -> str:
+        """What is shown as its last error."""
+        if self.breaker.is_closed:
+            return self.last_error
+        return f"{self.breaker.why}; last: {self.last_fault}"
+
+    def numbers(self, running_s: int) -> dict[str, Any]:
+        """What is shown of it beside its state.
+
+        :param running_s: how long those children have run that run now, together.
+        """
+        total = self.run_s + running_s
+        return {
+            "last_error": self.shown_error(),
+            "restart_count": self.restarts,
+            "mtbf_seconds": round(total / self.restarts) if self.restarts else 0,
+            "last_crash_at": self.last_crash,
+            "consecutive_failures": self.breaker.failures,
+        }

@@ -1,0 +1,361 @@
+"""The health of all servers: who may be started, who is looked at, and what is shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import Circuit, Daemon, Remote, ServerSpec, Share
+from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
+from mcpgateway.hub.chart import Chart
+from mcpgateway.hub.instance import Instance
+from mcpgateway.hub.pulse import Checks
+from mcpgateway.rules.breaker import Breaker
+from mcpgateway.rules.condition import UP, State, worst
+from mcpgateway.rules.eras import Road
+from mcpgateway.rules.sharing import scope_of
+from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.switchboard import Switchboard
+
+WEIGH_TICKS = 10
+OK = range(200, 300)
+SERVICE_FAILED = "REST health check failed"
+
+
+@frozen
+class Instruments:
+    """What the health of servers is measured with.
+
+    :ivar chance: gives numbers from 0 to 1, at random.
+    :ivar fetch: asks a URL, and fires with the status of the answer, within seconds and without following redirects.
+    :ivar dial: fires when something answers where a URL leads, or fails within seconds.
+    :ivar weigh: the bytes that each of some children's process trees takes, as far as that can be told.
+    :ivar is_known: whether what a server offers is known without a child of its.
+    """
+
+    chance: Callable[[], float]
+    fetch: Callable[[str], Deferred[int]]
+    dial: Callable[[str], Deferred[None]]
+    weigh: Callable[[Collection[int]], Mapping[int, int]]
+    is_known: Callable[[ServerSpec], bool]
+
+
+def _unseen(url: str) -> Deferred[Any]:
+    return fail(GatewayError("nobody looks"))
+
+
+def _unweighed(_: Collection[int]) -> Mapping[int, int]:
+    return {}
+
+
+def unknown(_: ServerSpec) -> bool:
+    """Nothing is known of any server while it does not run."""
+    return False
+
+
+BLIND = Instruments(lambda: 0.5, _unseen, _unseen, _unweighed, unknown)
+"""For a world in which there is nothing to measure."""
+
+
+class Health:
+    """Watches over the children of all slots; a `mcpgateway.hub.monitor.Monitor`.
+
+    :ivar now: the gateway's age in ticks.
+    :ivar ping_s: seconds between two pings; 0 for none.
+    :ivar checks: how many checks are under way.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, circuit: Circuit, ping_s: float, instruments: Instruments, wall: Callable[[], float]
+    ) -> None:
+        self.now = 0
+        self.ping_s = ping_s
+        self.checks = Checks()
+        self.wall = wall
+        self.chance = instruments.chance
+        self._circuit = circuit
+        self._instruments = instruments
+        self._charts: dict[str, Chart] = {}
+        self._open: set[Chart] = set()
+        self._sizes: Mapping[int, int] = {}
+        self._switchboard: Switchboard | None = None
+
+    def attend(self, switchboard: Switchboard) -> None:
+        """Watch over the servers of this switchboard, and start those that do not wait until they are needed."""
+        self._switchboard = switchboard
+
+    # Who watches: a `mcpgateway.hub.monitor.Monitor`.
+
+    def watch(self, slot: Slot) -> Instance:
+        """What a new slot is to tell of its life."""
+        return Instance(slot, self.chart(slot.server), self)
+
+    def refusal(self, server: ServerSpec) -> SwitchedOff | None:
+        """Why a server may not be started now by somebody who only wants to find something out about it."""
+        return self.chart(server).refusal(self.now)
+
+    def chart(self, server: ServerSpec) -> Chart:
+        """What is known of a server; nothing if its entry has changed."""
+        found = self._charts.get(server.name)
+        if found is None or found.server is not server:
+            found = self._charts[server.name] = Chart(server, Breaker(self._circuit))
+        return found
+
+    # Operators
+
+    def reset(self, name: str) -> None:
+        """Forget what a server has done wrong, and start it if somebody uses it.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        chart = self._named(name)
+        chart.breaker.reset()
+        chart.is_failing = False
+        self._on_again(chart, self._of(chart))
+
+    def disable(self, name: str) -> None:
+        """Switch a server off: its children are stopped, and calls are refused.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        chart = self._named(name)
+        chart.is_off = True
+        for each in self._of(chart):
+            if each.slot.is_up:
+                each.slot.close()
+            each.switched_off()
+        self.log.info("{server} is switched off", event="server.disabled", server=name)
+
+    def enable(self, name: str) -> None:
+        """Switch a server on, whatever it has done wrong before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        chart = self._named(name)
+        chart.is_off = False
+        self.log.info("{server} is switched on", event="server.enabled", server=name)
+        self.reset(name)
+
+    def _named(self, name: str) -> Chart:
+        server = self._switchboard.servers.get(name) if self._switchboard is not None else None
+        if server is None:
+            raise UnknownServer(f"Unknown server: {name}")
+        return self.chart(server)
+
+    def _on_again(self, chart: Chart, instances: Iterable[Instance]) -> None:
+        self._open.discard(chart)
+        for each in instances:
+            each.switched_on()
+            if each.is_used and not each.slot.is_up and each.refusal() is None:
+                each.slot.want()
+
+    # The start
+
+    def begin(self) -> None:
+        """Start the servers that do not wait until they are needed."""
+        for server in self._switchboard.servers.values() if self._switchboard is not None else ():
+            lazy = server.lazy
+            if server.enabled and (lazy.prewarm or not lazy.enabled):
+                self._warm(server, is_kept=not lazy.enabled)
+
+    def _warm(self, server: ServerSpec, *, is_kept: bool, era: Era | None = None) -> None:
+        board = self._switchboard
+        if board is None or _is_of_one(server):
+            return  # it is one client's, and that one is not here yet
+        road = board.eras.road(server, Era.LEGACY)
+        era = era or (Era.MODERN if road in (Road.BRIDGED, Road.REFUSED) else Era.LEGACY)
+        slot = board.pool.shared(server, era)
+        for each in _watching([slot]):
+            each.is_kept = is_kept
+        slot.greet().addErrback(self._not_warm, slot)
+
+    def _not_warm(self, why: Failure, slot: Slot) -> None:
+        why.trap(GatewayError)
+        board, server = self._switchboard, slot.server
+        if board is None or why.check(HandshakeRefused) is None or server.protocol is not None:
+            return
+        if slot.era is Era.MODERN:
+            return
+        found = board.eras.find_out(server, Era.MODERN)
+        found.addCallback(lambda _: self._other_era(slot)).addErrback(_let_go)
+
+    def _other_era(self, slot: Slot) -> None:
+        board = self._switchboard
+        if board is not None and board.eras.known(slot.server).modern:
+            for each in _watching([slot]):
+                each.is_kept = False
+            self._warm(slot.server, is_kept=not slot.server.lazy.enabled, era=Era.MODERN)
+
+    # What time brings
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.now += 1
+        if self._switchboard is None:
+            return
+        if self.now % WEIGH_TICKS == 0:
+            self._guarded(self._weigh)
+        for each in self._instances():
+            self._guarded(each.tick, self.now)
+        for chart in list(self._open):
+            if chart.breaker.allows(self.now):
+                self._guarded(self._half_open, chart)
+        for chart in self._charts.values():
+            if chart.server.health_url and self.now >= chart.check_at:
+                self._guarded(self._check, chart)
+
+    def _guarded(self, look: Callable[..., None], *what: Any) -> None:
+        # Trouble with one server must not keep the others from being looked after.
+        try:
+            look(*what)
+        except Exception:  # noqa: BLE001 - the one catch-all of this road
+            self.log.failure("a look at a server's health broke", event="health.broken")
+
+    def _weigh(self) -> None:
+        slots = [each.slot for each in self._instances()]
+        pids = {slot.pid for slot in slots if slot.server.lazy.ram_bytes and slot.pid}
+        self._sizes = self._instruments.weigh(pids) if pids else {}
+
+    def _half_open(self, chart: Chart) -> None:
+        self.log.info("{server} may be tried once more", event="server.half_open", server=chart.server.name)
+        self._on_again(chart, self._of(chart))
+
+    def _check(self, chart: Chart) -> None:
+        if chart.is_checking or not self.checks.free or not self.ping_s:
+            return
+        chart.check_at = self.now + self.ping_s
+        if not any(each.state in UP for each in self._of(chart)):
+            return
+        chart.is_checking = True
+        done: Deferred[None] = Deferred()
+        self.checks.under(done)
+        asked: Deferred[bool] = self._instruments.fetch(chart.server.health_url).addCallbacks(
+            lambda status: status in OK, _not_well
+        )
+        asked.addCallback(self._checked, chart).addErrback(self._broken).addBoth(done.callback)
+
+    def _checked(self, is_well: bool, chart: Chart) -> None:  # noqa: FBT001 - a callback
+        chart.is_checking = False
+        chart.service_fault = "" if is_well else SERVICE_FAILED
+        for each in self._of(chart):
+            if each.state in UP:
+                each.look()
+
+    def _broken(self, why: Failure) -> None:
+        self.log.failure("a check of a server's health broke", why, event="health.check_broken")
+
+    def _of(self, chart: Chart) -> list[Instance]:
+        return [each for each in self._instances() if each.chart is chart]
+
+    def _instances(self) -> list[Instance]:
+        return _watching(self._switchboard.pool if self._switchboard is not None else ())
+
+    # What instances ask: a `mcpgateway.hub.instance.World`.
+
+    def has_calls(self, slot: Slot) -> bool:
+        """Whether anything is under way that a slot's child is needed for."""
+        if slot.calls():
+            return True
+        board = self._switchboard
+        return board is not None and any(session.slot is slot for session in board.bridged())
+
+    def is_known(self, slot: Slot) -> bool:
+        """Whether what its server offers is known without a child."""
+        return self._instruments.is_known(slot.server)
+
+    def resident(self, pid: int) -> int:
+        """The bytes that a child's whole process tree took when it was last looked at."""
+        return self._sizes.get(pid, 0)
+
+    def opened(self, chart: Chart) -> None:
+        """A server has failed too often."""
+        if chart not in self._open:
+            self._open.add(chart)
+            self.log.error(
+                "{server} is given up: {why}; it failed last because: {last}",
+                event="server.given_up",
+                server=chart.server.name,
+                why=chart.breaker.why,
+                last=chart.last_fault,
+            )
+        for each in self._of(chart):
+            if each.state not in UP and each.state is not State.STARTING:
+                each.switched_off()
+
+    def dial(self, instance: Instance) -> None:
+        """See whether its address answers."""
+        reach = instance.slot.server.reach
+        if not isinstance(reach, Remote | Daemon):
+            instance.dialled(answers=True)  # whatever it is, only a try can tell
+            return
+        dialled: Deferred[bool] = self._instruments.dial(reach.url).addCallbacks(lambda _: True, _not_well)
+        done: Deferred[None] = Deferred()
+        self.checks.under(done)
+        dialled.addCallback(lambda answers: instance.dialled(answers=answers))
+        dialled.addErrback(self._broken).addBoth(done.callback)
+
+    # What is shown
+
+    def state(self, server: ServerSpec, slots: Collection[Slot]) -> State:
+        """The state that a server is shown in: the worst of those instances that matter."""
+        chart = self.chart(server)
+        if chart.is_disabled(self.now):
+            return State.DISABLED
+        watches = _watching(slots)
+        used = [each for each in watches if each.slot.is_up or each.is_used]
+        if used or any(each.state is not State.STOPPED for each in watches):
+            return worst(each.state for each in used or watches)
+        if chart.is_failing:
+            return State.ERROR
+        return State.IDLE if self._instruments.is_known(server) else State.STOPPED
+
+    def runs(self, slots: Collection[Slot]) -> bool:
+        """Whether a server answers calls at once."""
+        return any(each.state in UP for each in _watching(slots))
+
+    def shown(self, server: ServerSpec, slots: Collection[Slot]) -> dict[str, Any]:
+        """What is shown of a server's health; without values that its entry keeps secret."""
+        chart, now, watches = self.chart(server), self.now, _watching(slots)
+        running = [now - each.ready_at for each in watches if each.ready_at is not None]
+        tries = [each.next_try for each in watches if each.next_try is not None]
+        if chart.breaker.opens_at is not None:
+            tries = [chart.breaker.opens_at]
+        numbers = chart.numbers(sum(running))
+        crash = numbers["last_crash_at"]
+        return numbers | {
+            "status": self.state(server, slots).value,
+            "uptime_seconds": max(running, default=0),
+            "last_crash_at": None
+            if crash is None
+            else datetime.fromtimestamp(crash, UTC).isoformat(timespec="seconds"),
+            "next_try_s": max(0, round(min(tries) - now)) if tries else None,
+            "excess": next((each.excess for each in watches if each.excess), ""),
+        }
+
+
+def _watching(slots: Iterable[Slot]) -> list[Instance]:
+    return [slot.watch for slot in slots if isinstance(slot.watch, Instance)]
+
+
+def _is_of_one(server: ServerSpec) -> bool:
+    return scope_of(server) is not Share.GLOBAL
+
+
+def _not_well(why: Failure) -> bool:
+    why.trap(GatewayError)
+    return False
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # it is in the log

@@ -1,0 +1,448 @@
+"""One slot's child as its health is seen: what befalls it, and what is done about it."""
+
+from __future__ import annotations
+
+import errno
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.logger import Logger
+
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    LaunchFailed,
+    NeedsApproval,
+    NeedsAuthorization,
+    Unreachable,
+)
+from mcpgateway.hub.pulse import Checks, Pulse
+from mcpgateway.interfaces import Gone
+from mcpgateway.rules import backoff, idling
+from mcpgateway.rules.condition import UP, Core, State, new_condition
+from mcpgateway.rules.idling import Idling, Use
+from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.conversation import Conversation
+    from mcpgateway.hub.chart import Chart
+    from mcpgateway.hub.slot import Slot
+
+MISSES_LIMIT = 3
+HEALTHY_TICKS = 30  # whoever has run for so long works, even if nobody has asked it anything
+STUCK_TICKS = 60
+NEVER_RUNS = frozenset((126, 127))  # what a shell exits with whose program is not executable, or not there
+PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY))
+PING_FAILED = "MCP ping failed"
+
+_WAITING = frozenset((State.RESTARTING, State.ERROR, State.UNREACHABLE))
+
+
+class World(Protocol):
+    """What an instance knows of the world around it.
+
+    :ivar now: the gateway's age in ticks.
+    :ivar ping_s: seconds between two pings; 0 for none.
+    """
+
+    now: int
+    ping_s: float
+    checks: Checks
+
+    def chance(self) -> float:
+        """A number from 0 to 1, at random."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+
+    def has_calls(self, slot: Slot) -> bool:
+        """Whether anything is under way that a slot's child is needed for."""
+
+    def is_known(self, slot: Slot) -> bool:
+        """Whether what its server offers is known without a child."""
+
+    def resident(self, pid: int) -> int:
+        """The bytes that a child's whole process tree took when it was last looked at."""
+
+    def opened(self, chart: Chart) -> None:
+        """A server has failed too often."""
+
+    def dial(self, instance: Instance) -> None:
+        """See whether its address answers; tell it by `Instance.dialled`."""
+
+
+class Instance:
+    """Watches over one slot's child; a `mcpgateway.hub.monitor.Watch`.
+
+    :ivar state: how it fares.
+    :ivar is_kept: it is to run whether anybody uses it or not.
+    :ivar ready_at: since when the child runs, in ticks; None where it does not.
+    :ivar retry_at: when something is tried again, in ticks.
+    :ivar excess: why it is to be replaced as soon as no call is under way.
+    """
+
+    log = Logger()
+
+    def __init__(self, slot: Slot, chart: Chart, world: World) -> None:
+        self.slot = slot
+        self.chart = chart
+        self.state = State.STOPPED
+        self.is_kept = False
+        self.ready_at: int | None = None
+        self.retry_at = math.inf
+        self.excess = ""
+        self._world = world
+        self._condition = new_condition(Core(self))
+        self._conversation: Conversation | None = None
+        self._pulse: Pulse | None = None
+        self._idling: Idling | None = None
+        self._idle_look = math.inf
+        self._is_healthy = False
+        self._is_try = False  # the one that an open breaker lets through
+        self._is_permanent = False  # there is no hope that it starts if it is tried unasked
+        self._has_crashed = False
+        self._stuck_at = math.inf
+        self._failures = 0
+        self._probes = 0
+        self._is_to_start = False
+        self._is_replaced = False
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a lost child is replaced unasked."""
+        return self.is_kept or self.slot.is_used
+
+    @property
+    def next_try(self) -> float | None:
+        """When it is tried again without being asked, in ticks; None if it is not."""
+        is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
+        return self.retry_at if is_waiting else None
+
+    # What the slot tells: a `mcpgateway.hub.monitor.Watch`.
+
+    def refusal(self) -> GatewayError | None:
+        """Why the child may not be started now; None where it may."""
+        return self.chart.refusal(self._world.now)
+
+    def starting(self) -> None:
+        """It is about to be started."""
+        self._is_try = not self.chart.breaker.is_closed
+        self.chart.breaker.began()
+        if self._has_crashed:
+            self._has_crashed = False
+            self.chart.restarts += 1
+        self._stuck_at = self._world.now + STUCK_TICKS
+        self._condition.started()
+
+    def ready(self) -> None:
+        """It has done its handshake."""
+        if self.state is not State.STARTING:
+            return  # it is being stopped
+        now, conversation, world = self._world.now, self.slot.speaking, self._world
+        self._conversation, self.ready_at = conversation, now
+        self._is_healthy = self._is_permanent = self._is_try = False
+        self._probes = 0
+        self.excess = ""
+        self.chart.breaker.ready()
+        self.chart.last_error, self.chart.is_failing = "", False
+        if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
+            self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
+        if self.slot.shared and self.slot.server.lazy.idle_s:
+            self._idling, self._idle_look = Idling(now), now
+        self._condition.ready()
+        self.look()
+
+    def failed(self, why: GatewayError) -> None:
+        """It could not be started, or failed its handshake."""
+        if isinstance(why, NeedsAuthorization | NeedsApproval):
+            self._is_refused(why)
+            return
+        # A program that is missing stays so until somebody does something about it.
+        is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
+        self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
+
+    def ended(self, why: Gone) -> None:
+        """It has ended."""
+        if self.state is State.STARTING:
+            what = f"{self.slot.server.name} ended during the handshake ({why})"
+            is_permanent = why.code in NEVER_RUNS
+            self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
+        elif self.state in UP:
+            self._crashed(why)
+
+    def stopping(self) -> None:
+        """It is being stopped on purpose."""
+        if self._is_try:
+            self._is_try = False
+            self.chart.breaker.called_off()
+        self._run_is_over()
+        if self._is_replaced:
+            self._condition.replaced()
+            self._stuck_at = self._world.now + STUCK_TICKS
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._world.is_known(self.slot):
+            self._condition.rested()
+        else:
+            self._condition.stopped()
+
+    def _is_refused(self, why: GatewayError) -> None:
+        # Its user has to do something first, which is no failure of the server's; nobody else can.
+        self.chart.note(why.message)
+        self._is_permanent = True
+        if self._is_try:
+            self._is_try = False
+            self.chart.breaker.called_off()
+        self._condition.failed()
+
+    def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
+        if self.state is not State.STARTING:
+            return
+        chart = self.chart
+        chart.note(why)
+        chart.is_failing = True
+        if is_unreachable:
+            if self._is_try:
+                chart.breaker.called_off()
+            self._condition.lost()
+            return
+        self._is_permanent = is_permanent
+        chart.breaker.failed(self._world.now)
+        self._is_try = False
+        self._condition.failed()
+        if not chart.breaker.is_closed:
+            self._world.opened(chart)
+
+    def _crashed(self, why: Gone) -> None:
+        chart, world = self.chart, self._world
+        chart.note(f"{self.slot.server.name} has ended: {why}")
+        if why.is_unreachable:
+            self._run_is_over()
+            self._condition.lost()
+            return
+        was_healthy = self._is_healthy or self._has_answered()
+        self._run_is_over()
+        self._has_crashed = True
+        self._is_permanent = why.code in NEVER_RUNS
+        chart.last_crash = world.wall()
+        chart.breaker.ended(world.now, was_healthy=was_healthy)
+        if self.is_used:
+            self._condition.crashed()
+        else:
+            self._rest()
+        if not chart.breaker.is_closed:
+            world.opened(chart)
+
+    def _run_is_over(self) -> None:
+        pulse, self._pulse = self._pulse, None
+        if pulse is not None:
+            pulse.close()
+        if self.ready_at is not None:
+            self.chart.run_s += self._world.now - self.ready_at
+        self.ready_at = self._conversation = self._idling = None
+        self.excess = ""
+        self._stuck_at = math.inf
+
+    def _has_answered(self) -> bool:
+        return (
+            self._conversation is not None and self._conversation.answered > 1
+        )  # the first is the handshake
+
+    # What the machine asks for: `mcpgateway.rules.condition.Hands`.
+
+    def became(self, state: State) -> None:
+        """It is in this state now."""
+        former, self.state = self.state, state
+        if state not in _WAITING:
+            self.retry_at = math.inf
+        if state is not State.STARTING:
+            self._stuck_at = math.inf
+        if state in UP and former in UP:
+            self.log.info(
+                "{server} is {state}: {why}",
+                event="server.condition",
+                server=self.slot.server.name,
+                state=state.value,
+                why=self.chart.last_error or "it answers again",
+            )
+
+    def wait(self) -> None:
+        """Have it tried again later, unless that is hopeless."""
+        self.retry_at = math.inf
+        if self._is_permanent:
+            return
+        wait_s = backoff.delay_s(self._failures, self._world.chance())
+        self.retry_at = self._world.now + wait_s
+        self._failures += 1
+        if self.is_used:
+            self.log.info(
+                "{server} is started again in {wait:.0f} s, or by the next call",
+                event="server.restarting",
+                server=self.slot.server.name,
+                wait=wait_s,
+            )
+
+    def probe(self) -> None:
+        """Have its address looked at now and then."""
+        self.retry_at = self._world.now + backoff.probe_delay_s(self._probes)
+        self._probes += 1
+
+    def start(self) -> None:
+        """Try to start it: as soon as the machine is done, which would put off what comes of it."""
+        self._is_to_start = True
+
+    # What time brings
+
+    def tick(self, now: int) -> None:
+        """A second has passed."""
+        if now >= self.retry_at:
+            self._try_again()
+        if now >= self._stuck_at:
+            self._is_stuck(now)
+        if self.ready_at is not None:
+            self._look_after(now)
+
+    def _try_again(self) -> None:
+        if self.state is State.UNREACHABLE:
+            self.probe()
+            if self.is_used:
+                self._world.dial(self)
+            return
+        self.retry_at = math.inf
+        if not self.is_used:
+            if self.state is State.RESTARTING:
+                self._rest()
+        elif self.refusal() is not None:
+            self.wait()
+        else:
+            self._retry()
+
+    def dialled(self, *, answers: bool) -> None:
+        """Its address was looked at."""
+        if answers and self.state is State.UNREACHABLE and self.refusal() is None:
+            self._retry()
+
+    def _retry(self) -> None:
+        self._condition.retry()
+        if self._is_to_start:
+            self._is_to_start = False
+            self._stuck_at = self._world.now + STUCK_TICKS
+            self.slot.want()
+
+    def _is_stuck(self, now: int) -> None:
+        speaking = self.slot.speaking
+        if self.state is State.STARTING and (speaking is None or speaking.backend is not None):
+            self._stuck_at = now + STUCK_TICKS  # it stands in line, or its handshake has a limit of its own
+            return
+        self._stuck_at = math.inf
+        what = f"stuck in {self.state.value} state"
+        self.chart.note(what)
+        if self.state is State.RESTARTING:  # else the slot tells that it has failed
+            self._condition.stuck()
+        self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
+
+    def _look_after(self, now: int) -> None:
+        ran = now - (self.ready_at or 0)
+        if self._pulse is not None:
+            self._pulse.tick(now)
+        if not self._is_healthy and (ran >= HEALTHY_TICKS or self._has_answered()):
+            self._is_healthy = True
+            self.chart.breaker.healthy()
+        if ran >= backoff.STEADY_S:
+            self._failures = 0
+        if now >= self._idle_look and self._idling is not None:
+            self._idle_look = now + idling.look_s(self.slot.server.lazy)
+            if self._idling.is_over(self._use(), self.slot.server.lazy, now):
+                self._stop("nobody has used it for a while", again=False)
+                return
+        self._look_at_excess(now, ran)
+
+    def _use(self) -> Use:
+        slot = self.slot
+        is_held = bool(slot.subscriptions or slot.listening) or any(each.has_stream for each in slot.sessions)
+        is_busy = self._world.has_calls(slot) or self.is_kept
+        return Use(slot.requests, is_busy, is_held, slot.tasks.have_begun)
+
+    def _look_at_excess(self, now: int, ran: int) -> None:
+        lazy = self.slot.server.lazy
+        if not (lazy.ram_bytes or lazy.uptime_s):
+            return
+        excess = idling.excess(lazy, self._world.resident(self.slot.pid or 0), ran)
+        if excess and not self.excess:
+            self.log.warn(
+                "{server} will be replaced when no call is under way: {why}",
+                event="server.excess",
+                server=self.slot.server.name,
+                why=excess,
+            )
+        self.excess = excess
+        if excess and not self._world.has_calls(self.slot):
+            self._stop(excess, again=self.is_used)
+
+    def _stop(self, why: str, *, again: bool) -> None:
+        self.log.info(
+            "{server} is stopped: {why}", event="server.stopped", server=self.slot.server.name, why=why
+        )
+        self._is_replaced = again
+        self.slot.close()
+        self._is_replaced = False
+        if again:
+            self.slot.want()
+
+    # How it answers pings: a `mcpgateway.hub.pulse.Checked`.
+
+    def is_busy(self) -> bool:
+        """Whether calls are under way."""
+        return self._world.has_calls(self.slot)
+
+    def felt(self, *, by_ping: bool) -> None:
+        """It has answered a ping, or something else meanwhile."""
+        self.chart.has_ponged = self.chart.has_ponged or by_ping
+        self.look()
+
+    def missed(self) -> None:
+        """It did not answer a ping."""
+        if self._pulse is None or self._conversation is None:
+            return
+        if self._pulse.misses < MISSES_LIMIT:
+            self.look()
+        elif not self.chart.has_ponged and self.chart.unanswered:
+            self._give_up_pings()
+        else:
+            self.chart.unanswered += 1
+            self._conversation.give_up(f"it did not answer {MISSES_LIMIT} pings in a row")
+
+    def _give_up_pings(self) -> None:
+        # Its successor did not either, so perhaps it is no sickness: it does not know them.
+        pulse, self._pulse = self._pulse, None
+        if pulse is not None:
+            pulse.close()
+        self.log.warn(
+            "{server} has never answered a ping, and is not asked any more",
+            event="ping.given_up",
+            server=self.slot.server.name,
+        )
+        self.look()
+
+    def look(self) -> None:
+        """Judge how it fares, by its pings and by what its service says of itself."""
+        if self._pulse is not None and self._pulse.misses:
+            self.chart.note(PING_FAILED)
+            self._condition.faltered()
+        elif self.chart.service_fault:
+            self.chart.note(self.chart.service_fault)
+            self._condition.faltered()
+        else:
+            if self.state is State.DEGRADED:
+                self.chart.last_error = ""
+            self._condition.recovered()
+
+    def switched_off(self) -> None:
+        """It may not be started any more."""
+        self._condition.disabled()
+
+    def switched_on(self) -> None:
+        """It may be started again."""
+        self._condition.enabled()

@@ -1,0 +1,84 @@
+"""What a slot tells of its child's life, and whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from mcpgateway.config.model import ServerSpec
+    from mcpgateway.errors import GatewayError
+    from mcpgateway.hub.slot import Slot
+    from mcpgateway.interfaces import Gone
+
+
+class Watch(Protocol):
+    """Who is told of the life of one slot's child, and may object to its start."""
+
+    def refusal(self) -> GatewayError | None:
+        """Why it may not be started now; None where it may."""
+
+    def starting(self) -> None:
+        """It is about to be started."""
+
+    def ready(self) -> None:
+        """It has done its handshake."""
+
+    def failed(self, why: GatewayError) -> None:
+        """It could not be started, or failed its handshake."""
+
+    def ended(self, why: Gone) -> None:
+        """It has ended."""
+
+    def stopping(self) -> None:
+        """It is being stopped on purpose."""
+
+
+class Monitor(Protocol):
+    """Who watches over the slots of all servers."""
+
+    def watch(self, slot: Slot) -> Watch:
+        """What a new slot is to tell of its life."""
+
+    def refusal(self, server: ServerSpec) -> GatewayError | None:
+        """Why a server may not be started now by somebody who only wants to find something out about it."""
+
+
+@frozen
+class Visitors:
+    """Watches over throw-away slots: what becomes of their children says nothing about a server's health."""
+
+    monitor: Monitor
+
+    def watch(self, slot: Slot) -> Watch:
+        """Nothing of it is counted."""
+        return _Visit(self.monitor, slot.server)
+
+    def refusal(self, server: ServerSpec) -> GatewayError | None:
+        """The same holds as for everybody."""
+        return self.monitor.refusal(server)
+
+
+@frozen
+class _Visit:
+    monitor: Monitor
+    server: ServerSpec
+
+    def refusal(self) -> GatewayError | None:
+        return self.monitor.refusal(self.server)
+
+    def starting(self) -> None:
+        pass
+
+    def ready(self) -> None:
+        pass
+
+    def failed(self, why: GatewayError) -> None:
+        pass
+
+    def ended(self, why: Gone) -> None:
+        pass
+
+    def stopping(self) -> None:
+        pass

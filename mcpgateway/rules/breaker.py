@@ -1,0 +1,119 @@
+"""When a server that keeps failing is given up, and when it is tried once more.
+
+One breaker counts for all instances of a server.  It is *closed* while the server may be started.  It opens when the
+server has failed too often, and lets one try through when it has been open for a while: a try that succeeds closes it,
+one that fails doubles the wait.  A child that is only just there has succeeded on probation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+
+from mcpgateway.config.model import Circuit
+
+LONGEST_S = 3600.0
+
+
+@define(eq=False)
+class Breaker:
+    """The breaker of one server; times are seconds of anybody's clock that does not go back.
+
+    :ivar why: what it was opened for; empty while it is closed.
+    :ivar opens_at: when the next try is let through; None where it is closed, or waits for an operator.
+    :ivar is_trying: the one try is under way.
+    :ivar failures: how many starts in a row have come to nothing.
+    """
+
+    circuit: Circuit
+    why: str = ""
+    opens_at: float | None = None
+    is_trying: bool = False
+    failures: int = 0
+    _wait_s: float = field(init=False)
+    _ends: deque[float] = field(init=False)
+    _is_on_probation: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self._ends = deque(maxlen=max(self.circuit.restarts, 1))
+        self._wait_s = self.circuit.open_s
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server may be started by anybody."""
+        return not self.why
+
+    def allows(self, now: float) -> bool:
+        """Whether the server may be started now; where that is the one try, `began` is to be told."""
+        if self.is_closed:
+            return True
+        return not self.is_trying and self.opens_at is not None and now >= self.opens_at
+
+    def began(self) -> None:
+        """A start is under way."""
+        self.is_trying = not self.is_closed
+
+    def called_off(self) -> None:
+        """The start under way was stopped on purpose: the try is still to be had."""
+        self.is_trying = False
+
+    def ready(self) -> None:
+        """A child has done its handshake."""
+        if not self.is_closed and self.is_trying:
+            self.why, self.opens_at, self.is_trying = "", None, False
+            self._is_on_probation = True
+            self._clear()
+
+    def healthy(self) -> None:
+        """A child has shown that it works."""
+        self.failures = 0
+        if self.is_closed and self._is_on_probation:
+            self._is_on_probation = False
+            self._wait_s = self.circuit.open_s
+
+    def failed(self, now: float) -> None:
+        """A child could not be started."""
+        self.failures += 1
+        if self._fails_try() or self.failures >= self.circuit.restarts:
+            self._open(now, f"circuit breaker: {self.failures} failed starts")
+
+    def ended(self, now: float, *, was_healthy: bool) -> None:
+        """A child that had done its handshake has ended unexpectedly."""
+        circuit = self.circuit
+        self.failures = 0 if was_healthy else self.failures + 1
+        # As many ends before this one have led to as many restarts.
+        is_full = len(self._ends) >= circuit.restarts > 0 and now - self._ends[0] <= circuit.window_s
+        self._ends.append(now)
+        if is_full:
+            self._open(now, f"circuit breaker: {circuit.restarts} restarts in {_minutes(circuit.window_s)}")
+        elif self._fails_try() or self.failures >= circuit.restarts:
+            self._open(now, f"circuit breaker: {self.failures} starts in a row that never became healthy")
+
+    def _fails_try(self) -> bool:
+        return self.is_trying or (self._is_on_probation and self.failures > 0)
+
+    def _open(self, now: float, why: str) -> None:
+        if not self.circuit.restarts or not (self.is_closed or self.is_trying):
+            return  # never, or it is open already and this is an instance from before
+        if self.is_trying or self._is_on_probation:
+            self._wait_s = min(self._wait_s * 2, max(LONGEST_S, self.circuit.open_s))
+            why = "circuit breaker: tried once more, and failed again"
+        self.why = why
+        self.opens_at = now + self._wait_s if self.circuit.auto_reset else None
+        self.is_trying = self._is_on_probation = False
+
+    def reset(self) -> None:
+        """An operator wants it tried again, as if nothing had happened."""
+        self.why, self.opens_at, self.is_trying, self._is_on_probation = "", None, False, False
+        self._wait_s = self.circuit.open_s
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ends.clear()
+        self.failures = 0
+
+
+def _minutes(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 60}m{whole % 60}s"

@@ -1,0 +1,44 @@
+"""The picture of a server's condition shows the machine that runs."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.rules.condition import State, new_condition
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
+machine = pytest.importorskip("machine", reason="Sphinx is not installed")
+
+
+class MachineTests:
+    """Nothing is left out, and nothing is made up."""
+
+    def test_every_state_has_a_place(self):
+        """Each state is drawn, each at a place of its own."""
+        assert set(machine.PLACES) == {state.value for state in State}
+        assert len(set(machine.PLACES.values())) == len(State)
+
+    def test_every_event_is_explained(self):
+        """The table has each event that leads anywhere, and each that is awaited leads somewhere."""
+        drawn = {path.event for path in machine.paths()}
+        assert {event for event, _, _ in machine.events()} == drawn
+        assert all(meaning for _, meaning, _ in machine.events())
+
+    def test_every_path_is_drawn(self):
+        """Each way from one state to another is an arrow, or is written at where it leads."""
+        picture = machine.picture()
+        arrows = {
+            (path.source, path.target) for path in machine.paths() if path.event not in machine.FROM_ALL_OVER
+        }
+        assert picture.count('marker-end="url(#tip)"') == len(arrows)
+        assert all(f"{event}: from" in picture for event in machine.FROM_ALL_OVER)
+
+    def test_every_event_has_an_answer_in_every_state(self):
+        """The machine that runs leaves out nothing."""
+        found = {
+            (source.name, event)
+            for source, event, _, _ in new_condition.__automat_automaton__.allTransitions()
+        }
+        events = {event for _, event in found}
+        assert found == {(state.value, event) for state in State for event in events}

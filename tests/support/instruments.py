@@ -1,0 +1,54 @@
+"""A world whose memory, services and addresses are what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendTimeout, Unreachable
+from mcpgateway.hub.health import Instruments
+
+
+@define
+class MemoryWorld:
+    """What is measured.
+
+    :ivar status: what every service answers its health check with; 0: nothing in time.
+    :ivar fetched: the URLs that were asked.
+    :ivar answers: whether something listens at the addresses.
+    :ivar dialled: the URLs whose addresses were tried.
+    :ivar sizes: how much each child's tree takes.
+    :ivar weighed: how often that was looked at.
+    :ivar known: the servers that are known without a child.
+    """
+
+    status: int = 200
+    fetched: list[str] = field(factory=list)
+    answers: bool = False
+    dialled: list[str] = field(factory=list)
+    sizes: dict[int, int] = field(factory=dict)
+    weighed: int = 0
+    known: set[str] = field(factory=set)
+
+    @property
+    def instruments(self) -> Instruments:
+        """What the gateway measures it with."""
+        return Instruments(lambda: 0.5, self._fetch, self._dial, self._weigh, self._is_known)
+
+    def _fetch(self, url: str) -> Deferred[int]:
+        self.fetched.append(url)
+        return succeed(self.status) if self.status else fail(BackendTimeout("no answer"))
+
+    def _dial(self, url: str) -> Deferred[None]:
+        self.dialled.append(url)
+        return succeed(None) if self.answers else fail(Unreachable("no connection"))
+
+    def _weigh(self, pids: Collection[int]) -> Mapping[int, int]:
+        self.weighed += 1
+        return {pid: self.sizes[pid] for pid in pids if pid in self.sizes}
+
+    def _is_known(self, server: ServerSpec) -> bool:
+        return server.name in self.known
