@@ -25,6 +25,7 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
+from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
@@ -37,6 +38,7 @@ from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
@@ -45,6 +47,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import ILauncher, ISessionStore
@@ -176,6 +179,8 @@ class GatewayService(Service):
             self._heart.stop()
         self.factory.abort_all()
         self.owners.close()
+        if self.hub.snapshots is not None:
+            self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
 
     async def _drained(self) -> None:
@@ -220,7 +225,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
     )
-    hub = make_hub(settings, backends, reactor, keys, store, holders)
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    hub = make_hub(settings, backends, reactor, keys, store, holders, snapshots)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -259,8 +265,12 @@ def make_hub(
     keys: Keys,
     store: ISessionStore,
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
+    snapshots: Snapshots | None = None,
 ) -> Hub:
-    """Build the hub, between the doors and the children."""
+    """Build the hub, between the doors and the children.
+
+    :param snapshots: what servers have answered before; None where nothing is to be kept.
+    """
     gateway = settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
@@ -269,8 +279,21 @@ def make_hub(
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+
+    def others(slot: Slot) -> int:
+        return sum(
+            each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
+        )
+
     around = Surroundings(
-        launcher, clock, notices, Gate(gateway.limits.spawns), gateway.limits.handshake_s, sessions.subscribed
+        launcher,
+        clock,
+        notices,
+        Gate(gateway.limits.spawns),
+        gateway.limits.handshake_s,
+        sessions.subscribed,
+        snapshots,
+        Locks(moved, others),
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -297,7 +320,7 @@ def make_hub(
         made.is_open = switchboard.is_open
         return made
 
-    return Hub(switchboard, make_stateless)
+    return Hub(switchboard, make_stateless, snapshots)
 
 
 @define(eq=False)
@@ -305,11 +328,13 @@ class Hub:
     """What lives between the doors and the children.
 
     :ivar switchboard: what the doors of the legacy era ask.
+    :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
     _make_stateless: Callable[[], Stateless]
+    snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     _stateless: Stateless | None = None
 
@@ -327,6 +352,8 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
+        if self.snapshots is not None:
+            self.snapshots.tick()
 
     def close(self) -> None:
         """End whatever stands open, in order."""

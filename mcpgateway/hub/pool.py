@@ -141,13 +141,14 @@ class Pool:
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""
-        around = evolve(self._around, listener=listener)
+        around = evolve(self._around, listener=listener, snapshots=None, locks=None)
         return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
 
     def probe(self, server: ServerSpec, era: Era) -> Slot:
         """A throw-away slot whose child shows whether its server speaks an era."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
-        around = evolve(self._around, handshake_s=min(PROBE_S, self._around.handshake_s))
+        limit = min(PROBE_S, self._around.handshake_s)
+        around = evolve(self._around, handshake_s=limit, snapshots=None, locks=None)
         return self._passing(Slot(server, params, around, shared=False, era=era))
 
     def _passing(self, slot: Slot) -> Slot:

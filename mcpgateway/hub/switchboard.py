@@ -217,7 +217,7 @@ class Switchboard:
         era, version = self._era(server, requested), negotiated(requested)
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
-        answer = self._slot_for(session).greet().addCallback(_met, era, version)
+        answer = self._slot_for(session).introduce().addCallback(_met, era, version)
         begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
         begun.addErrback(self._not_begun, session)
         if era is Era.LEGACY and server.protocol is None:
@@ -398,7 +398,10 @@ class Switchboard:
             return
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
-        slot.levels.wish(call, message)
+        if slot.is_resting:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # its child is told when there is one
+        else:
+            slot.levels.wish(call, message)
 
     def _subscribe(self, call: Call, message: Message) -> None:
         if not self.is_open:

@@ -23,6 +23,7 @@ from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
@@ -260,7 +261,12 @@ class Client:
 
 
 class MemoryGateway:
-    """The house, wired as `service` wires it, on memory ends."""
+    """The house, wired as `service` wires it, on memory ends.
+
+    :ivar catalogs: what servers have answered before; a subclass may keep it.
+    """
+
+    catalogs: Store | None = None
 
     def __init__(
         self,
@@ -293,6 +299,7 @@ class MemoryGateway:
             keys,
             self.store,
             self.processes.holders,
+            Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
         )
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
         self.switchboard = self.hub.switchboard
