@@ -48,9 +48,7 @@ class Locks:
 
     log = Logger()
 
-    def __init__(
-        self, move: Callable[[Slot, str], None], others: Callable[[Slot], int]
-    ) -> None:
+    def __init__(self, move: Callable[[Slot, str], None], others: Callable[[Slot], int]) -> None:
         self._move = move
         self._others = others
         self._said: dict[tuple[str, str], None] = {}
