@@ -272,9 +272,9 @@ class Slot:
         self.levels.joined(session)
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
-            if self.conversation is not None:
+            if self.conversation is not None or (self.is_resting and not session.uris):
                 self._around.listener.warmed(self, [session])
-            elif session.uris or not self.is_resting:
+            else:
                 self.want()
 
     def leave(self, session: Session) -> None:

@@ -138,18 +138,29 @@ class RestTests:
         assert ask(arrive(gateway)[0])["result"] == TOOLS
 
     def test_a_session_that_is_back(self, home: Home) -> None:
-        """A session of the former gateway goes on without its server, and is told once that is there."""
+        """A session of the former gateway goes on without its server; it is told that its lists may be others."""
         gateway = home.start()
         client, _ = arrive(gateway)
         answered(client, gateway.child, TOOLS)
-        later = home.start().client(**client.headers)
+        gateway = home.start()
+        later = gateway.client(**client.headers)
         assert ask(later)["result"] == TOOLS
-        assert home.gateway is not None
-        assert home.gateway.launcher.children == []
-        ears = home.gateway.listen(later)
-        later.call(1, name="echo")
+        ears = gateway.listen(later)
         assert ears.heard is not None
         assert ears.heard.events == [CHANGED]
+        assert gateway.launcher.children == []
+
+    def test_a_session_that_is_back_with_a_subscription(self, home: Home) -> None:
+        """Somebody who is subscribed needs the server, and gets it at once."""
+        gateway = home.start()
+        client, _ = arrive(gateway)
+        client.call(1, "resources/subscribe", uri="a:b")
+        gateway.child.answer(gateway.child.asked("resources/subscribe")[0], {})
+        answered(client, gateway.child, TOOLS)
+        gateway = home.start()
+        gateway.client(**client.headers).call(1, "ping")
+        gateway.listen(client)
+        assert len(gateway.child.asked("resources/subscribe")) == 1
 
 
 class WhoTests:
