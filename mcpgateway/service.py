@@ -28,6 +28,7 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes
+from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
@@ -42,9 +43,10 @@ from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
-from mcpgateway.hub.health import BLIND, Health, Instruments, unknown
+from mcpgateway.hub.health import BLIND, Health, Instruments
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
@@ -55,6 +57,7 @@ from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import ILauncher, ISessionStore
@@ -191,6 +194,8 @@ class GatewayService(Service):
             self._heart.stop()
         self.factory.abort_all()
         self.owners.close()
+        if self.hub.snapshots is not None:
+            self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
 
     async def _drained(self) -> None:
@@ -235,8 +240,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
     )
-    instruments = instruments_of(reactor, backends)
-    hub = make_hub(settings, backends, reactor, keys, store, holders, instruments)
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    instruments = instruments_of(reactor, backends, snapshots)
+    hub = make_hub(settings, backends, reactor, keys, store, holders, instruments, snapshots)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -273,7 +279,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     )
 
 
-def instruments_of(reactor: Any, backends: Backends) -> Instruments:
+def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
     """What the health of servers is measured with in the real world."""
 
     def fetch(url: str) -> Deferred[int]:
@@ -285,10 +291,10 @@ def instruments_of(reactor: Any, backends: Backends) -> Instruments:
 
         return dial_once(reactor, url)
 
-    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, unknown)
+    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
 
 
-def make_hub(
+def make_hub(  # noqa: PLR0913, PLR0917
     settings: Settings,
     launcher: ILauncher,
     clock: Any,
@@ -296,8 +302,12 @@ def make_hub(
     store: ISessionStore,
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
     instruments: Instruments = BLIND,
+    snapshots: Snapshots | None = None,
 ) -> Hub:
-    """Build the hub, between the doors and the children."""
+    """Build the hub, between the doors and the children.
+
+    :param snapshots: what servers have answered before; None where nothing is to be kept.
+    """
     gateway = settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
@@ -307,9 +317,22 @@ def make_hub(
 
     notices = Notices(sessions, questions, moved)
     health = Health(gateway.circuit, gateway.ping_s, instruments, clock.seconds)
-    gate = Gate(gateway.limits.spawns)
+
+    def others(slot: Slot) -> int:
+        return sum(
+            each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
+        )
+
     around = Surroundings(
-        launcher, clock, notices, gate, gateway.limits.handshake_s, sessions.subscribed, health
+        launcher,
+        clock,
+        notices,
+        Gate(gateway.limits.spawns),
+        gateway.limits.handshake_s,
+        sessions.subscribed,
+        health,
+        snapshots,
+        Locks(moved, others),
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -339,7 +362,7 @@ def make_hub(
         made.is_open = switchboard.is_open
         return made
 
-    return Hub(switchboard, health, make_stateless)
+    return Hub(switchboard, health, make_stateless, snapshots)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -374,12 +397,14 @@ class Hub:
 
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
+    :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
     health: Health
     _make_stateless: Callable[[], Stateless]
+    snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     _stateless: Stateless | None = None
 
@@ -397,6 +422,8 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
+        if self.snapshots is not None:
+            self.snapshots.tick()
 
     def close(self) -> None:
         """End whatever stands open, in order."""

@@ -115,7 +115,7 @@ class Conversation:
         number = self._take_number()
         self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
         try:
-            self._write(jsonrpc.request(number, method, params | self._meta))
+            self._write(jsonrpc.request(number, method, self._meta | params))
         except GatewayError as why:
             del self.pending[number]
             done.errback(why)

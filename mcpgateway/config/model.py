@@ -155,6 +155,17 @@ class Lazy:
 
 
 @frozen
+class Project:
+    """A directory that a server knows by a name.
+
+    :ivar path: absolute.
+    """
+
+    name: str
+    path: str
+
+
+@frozen
 class ServerSpec:
     """One server as it is to be run, for one workspace.
 
@@ -173,6 +184,8 @@ class ServerSpec:
     :ivar enabled: an operator has not switched it off.
     :ivar replicas: how many children a shared server has, so that calls run side by side.
     :ivar inject: arguments that are added to calls of tools that take them and were not given them.
+    :ivar projects: the directories that an argument to be added may name.
+    :ivar default_project: the name of the one for callers that work in none of them.
     :ivar health_url: what its own health is asked at; empty where it is not.
     :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
     :ivar credential: digest of the values its entry takes from the environment.
@@ -194,6 +207,8 @@ class ServerSpec:
     lazy: Lazy = Lazy()
     replicas: int = 1
     inject: Mapping[str, str] = field(factory=dict)
+    projects: tuple[Project, ...] = ()
+    default_project: str = ""
     rest_url: str = ""
     health_url: str = ""
     workspace: str = ""

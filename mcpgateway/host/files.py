@@ -60,22 +60,25 @@ def read_bytes(path: str, limit: int) -> bytes:
         os.close(descriptor)
 
 
-def write_atomic(path: str, data: bytes, mode: int = 0o600) -> None:
+def write_atomic(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
     """Replace a file by a new one with ``data``, so that a reader sees either the old or the new, whole.
 
     A symbolic link is written through: the link stays.
+
+    :param lasting: wait until it is on the disk, where it outlives a failure of the power.
     """
     path = os.path.realpath(path)
     directory = os.path.dirname(path)
     temporary = os.path.join(directory, f".{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(6)}")
     try:
-        _write_new(temporary, data, mode)
+        _write_new(temporary, data, mode, lasting=lasting)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_directory(directory)
+    if lasting:
+        _sync_directory(directory)
 
 
 def make_home(path: str) -> None:
@@ -120,14 +123,15 @@ def _read(descriptor: int, path: str, limit: int) -> bytes:
     return data
 
 
-def _write_new(path: str, data: bytes, mode: int) -> None:
+def _write_new(path: str, data: bytes, mode: int, *, lasting: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, mode)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, mode)  # the umask may have taken bits away
         stream.write(data)
-        stream.flush()
-        os.fsync(descriptor)
+        if lasting:
+            stream.flush()
+            os.fsync(descriptor)
 
 
 def _sync_directory(directory: str) -> None:

@@ -63,6 +63,8 @@ class Hearing:
         """See that the session hears what there is to hear, unless that has just been refused."""
         if self._is_set or self._is_meeting or self._rest:
             return
+        if self.slot.is_resting and not self.asked and not self.session.uris:
+            return  # there is nothing to hear of a server that does not run
         self._is_meeting = True
         self.slot.greet().addCallbacks(self._met, self._not_met)
 

@@ -383,6 +383,10 @@ class Listening:
         what = peek.text(params, "taskId" if method == TASK else "uri", jsonrpc.URI_LIMIT)
         self._tell(method, message, what)
 
+    def announce(self, method: str) -> None:
+        """A list is another than those who listen may think."""
+        self._tell(method, jsonrpc.notification(method), None)
+
     def _tell(self, method: str, message: Envelope, what: str | None) -> None:
         self._changed(method, what)
         for listener, honoured in list(self._listeners.items()):

@@ -255,7 +255,13 @@ class Pool:
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""
-        around = evolve(self._around, listener=listener, monitor=Visitors(self._around.monitor))
+        around = evolve(
+            self._around,
+            listener=listener,
+            monitor=Visitors(self._around.monitor),
+            snapshots=None,
+            locks=None,
+        )
         return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
 
     def probe(self, server: ServerSpec, era: Era) -> Slot:
@@ -265,6 +271,8 @@ class Pool:
             self._around,
             handshake_s=min(PROBE_S, self._around.handshake_s),
             monitor=Visitors(self._around.monitor),
+            snapshots=None,
+            locks=None,
         )
         return self._passing(Slot(server, params, around, shared=False, era=era))
 

@@ -25,16 +25,20 @@ from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Su
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
 from mcpgateway.rules.lifecycle import Core, new_life
+from mcpgateway.rules.sharing import may_move
 from mcpgateway.wire import legacy
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.listening import Listening
+    from mcpgateway.hub.locks import Locks
     from mcpgateway.hub.mirrors import Learning
     from mcpgateway.hub.replicas import Replicas
+    from mcpgateway.hub.snapshots import Snapshots
     from mcpgateway.wire.mirrored import Param
 
+CALL_TOOL = "tools/call"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
 
@@ -54,6 +58,8 @@ class Surroundings:
     :ivar handshake_s: seconds a child may take to answer the handshake.
     :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
     :ivar monitor: watches over the lives of children.
+    :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
     """
 
     launcher: ILauncher
@@ -63,6 +69,8 @@ class Surroundings:
     handshake_s: float
     subscribed: Callable[[Session, str, bool], None]
     monitor: Monitor
+    snapshots: Snapshots | None = None
+    locks: Locks | None = None
 
 
 @implementer(INoticeListener)
@@ -87,6 +95,7 @@ class Slot:
     :ivar replicas: the children that share its calls; None where there is only its own.
     :ivar is_over: nobody may use it any more.
     :ivar watch: told of its child's life.
+    :ivar snapshot: what is known of the server while it does not run; None where nothing is kept.
     """
 
     log = Logger()
@@ -135,6 +144,23 @@ class Slot:
         self._answered = 0
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
+        self.snapshot = around.snapshots.of(self, params) if around.snapshots is not None else None
+        self._takers = self._new_takers()
+
+    def _new_takers(self) -> dict[str, Callable[[Call, Message], bool]]:
+        # Who looks at requests of some methods first, and may answer them.
+        takers: dict[str, Callable[[Call, Message], bool]] = {}
+        if self.snapshot is not None:
+            from mcpgateway.hub.snapshots import ASKED
+
+            takers = dict.fromkeys(ASKED, self.snapshot.take)
+        if self._around.locks is not None and self.shared and may_move(self.server):
+            takers[CALL_TOOL] = self._around.locks.of(self)
+        if self.server.inject:
+            from mcpgateway.hub.injecting import Injection  # hardly any entry asks for it
+
+            takers = Injection(self, takers).takers()
+        return takers
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
         from mcpgateway.hub.listening import Listening  # what only the modern era needs
@@ -165,7 +191,20 @@ class Slot:
     @property
     def has_levels(self) -> bool:
         """Whether the server declared that its log level can be set; true until it has been asked."""
-        return self.hello is None or "logging" in legacy.capabilities(self.hello)
+        known = self.introduction
+        return known is None or "logging" in legacy.capabilities(known)
+
+    @property
+    def introduction(self) -> Envelope | None:
+        """The first words of its latest child, here or on record; None where none are known."""
+        if self.hello is not None or self.snapshot is None:
+            return self.hello
+        return self.snapshot.hello()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it has no child, and its server is known well enough without."""
+        return self._current is None and self.snapshot is not None and self.snapshot.is_known
 
     @property
     def pid(self) -> int | None:
@@ -185,6 +224,9 @@ class Slot:
 
     def submit(self, call: Call, message: Message) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
+        take = self._takers.get(call.method)
+        if take is not None and take(call, message):
+            return
         conversation = self.conversation
         try:
             if conversation is not None:
@@ -209,6 +251,11 @@ class Slot:
         self._greeting.append(greeting)
         self._life.wanted()
         return greeting
+
+    def introduce(self) -> Deferred[Envelope]:
+        """Fires with the server's first words, on record if it does not run and they are known; else as `greet`."""
+        known = self.snapshot.hello() if self.conversation is None and self.snapshot is not None else None
+        return succeed(known) if known is not None else self.greet()
 
     def want(self) -> None:
         """Start the child if it does not run; a failure is in the log."""
@@ -239,7 +286,7 @@ class Slot:
             self.replicas.tune()
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
-            if self.conversation is not None:
+            if self.conversation is not None or (self.is_resting and not session.uris):
                 self._around.listener.warmed(self, [session])
             else:
                 self.want()
@@ -285,6 +332,8 @@ class Slot:
         """A notification of the child's."""
         if backend is not self._current:
             return
+        if self.snapshot is not None:
+            self.snapshot.changed(method)
         if self.listening is None or not self.listening.noticed(method, message):
             self._around.listener.noticed(self, method, message)
 
@@ -303,6 +352,8 @@ class Slot:
 
     def refused(self, backend: Conversation, call: Call, error: Raw) -> None:
         """A call is answered with an error of the child's."""
+        if self._around.locks is not None:
+            self._around.locks.heard(self, legacy.error_text(error))
         self._around.listener.refused(self, call, error)
 
     @property
@@ -452,6 +503,8 @@ class Slot:
         if self.listening is not None:
             self.listening.child_ended()
         self.watch.ended(why)
+        if self._around.locks is not None:
+            self._around.locks.heard(self, why.last_words)
         self._around.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
         self._life.gone()
@@ -465,6 +518,8 @@ class Slot:
     def serve(self) -> None:
         """Bring the child to where its forerunner was, then send what has waited, in its order."""
         self.conversation = self._current
+        if self.snapshot is not None and self.conversation is not None:
+            self.snapshot.begun(self.conversation, self.hello or {})
         greeting, self._greeting = self._greeting, []
         for done in greeting:
             done.callback(self.hello or {})

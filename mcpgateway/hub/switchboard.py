@@ -233,7 +233,7 @@ class Switchboard:
         except GatewayError:
             self.end(session, "its server is used by too many others")
             raise
-        answer = slot.greet().addCallback(_met, era, version)
+        answer = slot.introduce().addCallback(_met, era, version)
         begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
         begun.addErrback(self._not_begun, session)
         if era is Era.LEGACY and server.protocol is None:
@@ -418,7 +418,10 @@ class Switchboard:
             return
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
-        slot.levels.wish(call, message)
+        if slot.is_resting:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # its child is told when there is one
+        else:
+            slot.levels.wish(call, message)
         if slot.replicas is not None:
             slot.replicas.tune()
 

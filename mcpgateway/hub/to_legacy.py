@@ -250,7 +250,7 @@ class ToLegacy:
             result = translate.discovery_from_hello(hello, LATEST_MODERN)
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
 
-        slot.greet().addCallback(met).addErrback(self._not_entered, call)
+        slot.introduce().addCallback(met).addErrback(self._not_entered, call)
 
     def _plain(self, server: ServerSpec, principal: str, level: str | None) -> Session:
         if level is None:
@@ -374,7 +374,7 @@ class ToLegacy:
                 return
             reply = reply | {"error": translate.modern_error(reply["error"])}
         else:
-            hello = crossing.slot.hello if crossing.slot is not None else None
+            hello = crossing.slot.introduction if crossing.slot is not None else None
             info = (hello or {}).get("serverInfo")
             reply = reply | {"result": translate.modern_result(client.method, reply["result"], info)}
         client.sink.answered(client, reply)

@@ -22,7 +22,8 @@ pytestmark = [
 
 SERVERS = {"own": server(fixture(), share="session")}
 
-# Begins a session, says its id, and waits: a client that says nothing of itself. As whom it runs is its first argument.
+# Begins a session, has its server run, says its id, and waits: a client that says nothing of itself. As whom it runs is
+# its first argument.
 CLIENT = """
 import encodings.idna, http.client, json, os, sys
 user, port, token = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -37,7 +38,12 @@ body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": 
 connection.request("POST", "/own/mcp", body, headers)
 answer = connection.getresponse()
 said = answer.read().decode()
-print(answer.status, answer.getheader("Mcp-Session-Id") or said, flush=True)
+session = answer.getheader("Mcp-Session-Id")
+if session:
+    body = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "pid"}})
+    connection.request("POST", "/own/mcp", body, {**headers, "Mcp-Session-Id": session})
+    assert connection.getresponse().read()
+print(answer.status, session or said, flush=True)
 sys.stdin.readline()
 """
 NOBODY = 65534

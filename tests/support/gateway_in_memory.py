@@ -25,6 +25,7 @@ from mcpgateway.hub.census import Census
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
@@ -271,7 +272,12 @@ class Client:
 
 
 class MemoryGateway:
-    """The house, wired as `service` wires it, on memory ends."""
+    """The house, wired as `service` wires it, on memory ends.
+
+    :ivar catalogs: what servers have answered before; a subclass may keep it.
+    """
+
+    catalogs: Store | None = None
 
     def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
@@ -310,6 +316,7 @@ class MemoryGateway:
             self.store,
             self.processes.holders,
             instruments,
+            Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
         )
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
         self.switchboard = self.hub.switchboard

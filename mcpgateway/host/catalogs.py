@@ -1,0 +1,99 @@
+"""What servers have answered, on disk: one file for each server.
+
+Everything here blocks for as long as a small file takes.  A file that is lost costs one start of its server, so none is
+waited for until it is on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import quote
+
+from twisted.logger import Logger
+
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.host import files
+from mcpgateway.rules import snapshots
+from mcpgateway.rules.snapshots import FILE_LIMIT, Catalog, NewerFormat
+
+ABANDONED_S = 3600.0  # a half-written file of that age is one of a gateway that was killed
+
+
+class Catalogs:
+    """The files of one home; what cannot be read is as good as absent, and the log says so."""
+
+    log = Logger()
+
+    def __init__(self, directory: str, now: Callable[[], float]) -> None:
+        self._directory = directory
+        self._now = now
+        self._newer: set[str] = set()
+        self._has_complained = False
+        self._has_swept = False
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, f"{quote(name, safe='')}.json")
+
+    def read(self, name: str) -> Catalog:
+        """What is on record of a server."""
+        path = self._path(name)
+        try:
+            found = snapshots.read(files.read_text(path, FILE_LIMIT).encode())
+        except FileNotFoundError:
+            found = Catalog()
+        except NewerFormat as why:
+            if name not in self._newer:
+                self.log.warn(
+                    "{path} was written by a newer mcpgateway (format {found}) and is left alone",
+                    event="catalog.newer",
+                    path=path,
+                    found=str(why),
+                )
+            self._newer.add(name)
+            return Catalog()
+        except (ConfigError, GatewayError) as why:
+            self.log.warn(
+                "{path} is ignored, and written anew: {why}", event="catalog.damaged", path=path, why=str(why)
+            )
+            found = Catalog()
+        self._newer.discard(name)
+        return found
+
+    def write(self, name: str, catalog: Catalog) -> bool:
+        """Put on record what is known of a server; false when that has to be tried again."""
+        if name in self._newer:
+            return True  # it is not ours to replace
+        try:
+            files.make_home(self._directory)
+            self._sweep()
+            files.write_atomic(self._path(name), catalog.written(), lasting=False)
+        except (ConfigError, OSError) as why:
+            if not self._has_complained:
+                self.log.warn(
+                    "what servers have answered cannot be kept in {directory}: {why}",
+                    event="catalog.unwritable",
+                    directory=self._directory,
+                    why=str(why),
+                )
+            self._has_complained = True
+            return False
+        self._has_complained = False
+        return True
+
+    def erase(self, name: str) -> None:
+        """Forget a server; the file of a newer gateway stays."""
+        self.read(name)
+        if name not in self._newer:
+            with suppress(OSError):
+                os.unlink(self._path(name))
+
+    def _sweep(self) -> None:
+        if self._has_swept:
+            return
+        self._has_swept = True
+        with os.scandir(self._directory) as found:
+            for each in found:
+                if each.name.startswith(".") and self._now() - each.stat().st_mtime > ABANDONED_S:
+                    os.unlink(each.path)
