@@ -184,10 +184,11 @@ def _workspaces(
                     problems.append(place.at("path").wrong("an absolute directory").problem)
                 continue
             own = {each: value[each] for each in ("servers", "env") if each in value}
+            profile = name if name not in found.get("profiles", {}) else f"{name}-project"
             if own:
-                profiles[name] = own
+                profiles[profile] = own
             listed: tuple[str, ...] = value.get("profiles", ())
-            workspaces[name] = Space(value["path"], (*listed, name) if own else listed, place)
+            workspaces[name] = Space(value["path"], (*listed, profile) if own else listed, place)
     return workspaces, profiles
 
 

@@ -92,9 +92,11 @@ class Problems(list[Problem]):
         """The others, as lines, each once."""
         return tuple(dict.fromkeys(str(each) for each in self.in_order() if not each.is_error))
 
-    def in_order(self) -> tuple[Problem, ...]:
-        """All of them, each once, file by file and down every file."""
-        files = list(dict.fromkeys(each.where.file for each in self))
-        return tuple(
-            dict.fromkeys(sorted(self, key=lambda each: (files.index(each.where.file), each.where.line)))
-        )
+    def in_order(self, files: Iterable[str] = ()) -> tuple[Problem, ...]:
+        """All of them, each once, file by file and down every file.
+
+        :param files: which file comes first; others follow in the order in which they came up.
+        """
+        order = list(dict.fromkeys((*files, *(each.where.file for each in self))))
+        down = sorted(self, key=lambda each: (order.index(each.where.file), each.where.line))
+        return tuple(dict.fromkeys(down))

@@ -128,7 +128,11 @@ class _Examination:
         settings = compose(found, setting, self.problems, native)
         for each in native.workspaces.values():
             self._look(os.path.join(os.path.realpath(paths.absolute(each.path, self.environ)), ".env"))
-        return Examined(settings, self.problems.in_order(), tuple(self.files))
+        ordered = self.problems.in_order(self.files)
+        if settings:
+            warnings = tuple(str(each) for each in ordered if not each.is_error)
+            settings = evolve(settings, warnings=tuple(dict.fromkeys(warnings)))
+        return Examined(settings, ordered, tuple(self.files))
 
     def _look(self, path: str) -> str:
         self.files[path] = None
@@ -183,10 +187,9 @@ class _Examination:
             names = []
         dropped = [os.path.join(f"{stem}.d", name) for name in names if not name.startswith(".")]
         found = [each for each in dropped if os.path.splitext(each)[1][1:] in EXTENSIONS]
+        documents = [document for each in found for document in self._needed(each)]
         local = self._first_of(f"{stem}.local")
-        return [
-            document for each in (*found, *((local,) if local else ())) for document in self._needed(each)
-        ]
+        return documents + (self._needed(local) if local else [])
 
     def _first_of(self, stem: str) -> str | None:
         tried = [self._look(f"{stem}.{each}") for each in EXTENSIONS]

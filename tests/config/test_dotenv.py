@@ -27,8 +27,20 @@ class ParseDotenvTests:
         }
 
     def test_no_expansion(self):
-        """A variable in a value stays as it is written, so that nothing of the daemon's own leaks in."""
+        """A variable of the process stays as it is written, so that nothing of the daemon's own leaks in."""
         assert parse_dotenv("A=${HOME}\n", "/.env") == {"A": "${HOME}"}
+
+    def test_references(self):
+        """A value can use those above it, except in single quotes, and what it brings along is not looked at again."""
+        text = "A=a\nB=${A}b\nC=\"<${B}>\"\nD='${A}'\nE=${D}${LATER}${NOT:-d}\nLATER=x\n"
+        assert parse_dotenv(text, "/.env") == {
+            "A": "a",
+            "B": "ab",
+            "C": "<ab>",
+            "D": "${A}",
+            "E": "${A}${LATER}d",
+            "LATER": "x",
+        }
 
     @pytest.mark.parametrize("line", ["hunter2", "1A=x", "=x", "A='open", 'A="x" y', "A B=c"])
     def test_wrong_line(self, line):

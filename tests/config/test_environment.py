@@ -27,6 +27,26 @@ class EnvironmentTests:
             "PATH": "/bin",
         }
 
+    def test_sources(self):
+        """Values come from a few variables more, of which none is a secret either."""
+        assert environment.sources({"GOPATH": "/go", "HOME": "/h", "TOKEN": "s"}) == {
+            "GOPATH": "/go",
+            "HOME": "/h",
+        }
+
+    def test_refused(self):
+        """What can load code is refused, in any case, and some more."""
+        names = (
+            "LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT LD_DEBUG LD_PROFILE LD_ORIGIN_PATH DYLD_INSERT_LIBRARIES"
+            " DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH DYLD_FRAMEWORK_PATH PYTHONPATH PYTHONSTARTUP PYTHONUSERSITE"
+            " PYTHONHOME PYTHONINSPECT NODE_OPTIONS NODE_PATH JAVA_TOOL_OPTIONS _JAVA_OPTIONS JAVA_OPTIONS RUBYOPT"
+            " RUBYLIB PERL5LIB PERL5OPT PATH SHELL IFS GCONV_PATH BASH_ENV ENV GIT_SSH_COMMAND"
+        ).split()
+        assert len(names) > 25
+        assert environment.refused(names) == sorted(names)
+        assert environment.refused(each.lower() for each in names) == sorted(each.lower() for each in names)
+        assert environment.refused(["TOKEN", "PYTHONUNBUFFERED", "MY_PATH"]) == []
+
     def test_from_shell(self):
         """A shell is known by its level and its terminal."""
         assert environment.is_from_shell({"SHLVL": "1", "TERM": "xterm"})

@@ -6,9 +6,10 @@ import stat
 
 import pytest
 
+from mcpgateway.config.assemble import WorkspaceSpec, specialise
 from mcpgateway.config.model import GatewaySettings, Share
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.settings import LoadOptions, load
+from mcpgateway.host.settings import LoadOptions, examine, load, read_workspace
 
 DAEMON = {"PATH": "/bin"}
 SHELL = {**DAEMON, "SHLVL": "1", "TERM": "xterm"}
@@ -36,6 +37,12 @@ class House:
         """Load the settings as the user's daemon does."""
         options = LoadOptions(**{"home": str(self.home), **options})
         return load(options, {"HOME": str(self.path), **environ})
+
+    def examine(self, environ=DAEMON, **options):
+        """Examine the settings as a user does."""
+        return examine(
+            LoadOptions(**{"home": str(self.home), **options}), {"HOME": str(self.path), **environ}
+        )
 
     def names(self, **options):
         """Load and return the names of the servers."""
@@ -286,3 +293,188 @@ class DemoTests:
         assert found.keys() == {"clock", "clock-2", "notebook"}
         assert found["clock"].command == ("x",)
         assert (found["clock-2"].share, found["notebook"].share) == (Share.GLOBAL, Share.SESSION)
+
+
+class ExamineTests:
+    """All that is wrong, with all that was looked at."""
+
+    def problems(self, house, **options):
+        """Examine the settings; return what is wrong, line by line."""
+        found = house.examine(**options)
+        assert (found.settings is None) == any(each.is_error for each in found.problems)
+        return [str(each) for each in found.problems]
+
+    def test_all_files(self, house):
+        """One reading finds what is wrong in every file."""
+        main = house.write(
+            ".mcp-gateway/config.yaml", "gateway: {http_port: x}\nservers: {a: {command: 3}}\n"
+        )
+        house.write(".mcp-gateway/config.d/a.json", '{"gateway": {"ping_interval": "x"},\n "gateway": {}}')
+        house.write(".mcp-gateway/config.d/b.yaml", "a: b: c\n")
+        house.write(".mcp-gateway/config.local.yaml", "compat: {ports: [0]}\n")
+        house.write(".mcp-gateway/.env", "hunter2\n")
+        house.write(".claude.json", "{")
+        house.write(".mcp-gateway/classification.json", "{")
+        found = self.problems(house)
+        assert [each.removeprefix(f"{house.path}/").partition(": ")[0] for each in found] == [
+            ".mcp-gateway/config.yaml, line 1",
+            ".mcp-gateway/config.yaml, line 2",
+            ".mcp-gateway/config.d/a.json, line 2",
+            ".mcp-gateway/config.d/b.yaml, line 1",
+            ".mcp-gateway/config.local.yaml, line 1",
+            ".claude.json, line 1",
+            ".mcp-gateway/.env, line 1",
+            ".mcp-gateway/classification.json, line 1",
+        ]
+        assert "hunter2" not in "".join(found)
+        assert house.problem().startswith(
+            f"{main}, line 1: gateway.http_port: found 'x'; expected a whole number"
+        )
+        assert house.problem().endswith("; and 6 more; mcpgateway config check lists them")
+
+    def test_files(self, house):
+        """Every file and directory that counts is named, whether or not it is there."""
+        house.write("more/x.yaml", "servers: {a: {command: b}}")
+        house.write(
+            ".mcp-gateway/config.yaml",
+            f"include: [{house.path}/more/*.yaml]\nworkspaces: {{w: {{path: {house.path}/shop}}}}\n",
+        )
+        found = {each.removeprefix(f"{house.path}/") for each in house.examine().files}
+        assert found == {
+            *(".mcp-gateway/config.yaml", ".mcp-gateway/config.yml", ".mcp-gateway/config.json"),
+            *(f".mcp-gateway/config.local.{each}" for each in ("yaml", "yml", "json")),
+            *(".mcp-gateway/config.d", ".mcp-gateway/.env", ".mcp-gateway/classification.json"),
+            *(
+                ".claude.json",
+                ".immorterm/mcp-gateway/classification.json",
+                "more",
+                "more/x.yaml",
+                "shop/.env",
+            ),
+        }
+
+    def test_files_of_a_named_one(self, house):
+        """What lies beside a file that is named counts, and what lies in the home does not."""
+        path = house.write("else/mine.json", {"gateway": {"env_file": "values"}, "servers": {}})
+        house.write("else/values", "A=b")
+        found = {each.removeprefix(f"{house.path}/") for each in house.examine(config=path, sources=()).files}
+        assert found >= {"else/mine.json", "else/mine.d", "else/mine.local.yaml", "else/values"}
+        assert ".mcp-gateway/config.yaml" not in found
+        assert ".claude.json" not in found
+
+    def test_writes_nothing(self, house):
+        """Examining from a shell keeps nothing."""
+        house.claude({"a": {"command": "x"}})
+        assert house.examine(SHELL).settings is not None
+        assert not house.home.exists()
+
+    def test_server_limit(self, house):
+        """More servers than there may be are an error in a file of ours, and a warning in a client's."""
+        house.write(
+            ".mcp-gateway/config.yaml",
+            "gateway: {limits: {servers: 1}}\nservers: {a: {command: x}, b: {command: x}}",
+        )
+        assert "servers.b: is left out; gateway.limits.servers allows 1" in house.problem()
+        house.write(".mcp-gateway/config.yaml", "gateway: {limits: {servers: 1}}")
+        house.claude({"a": {"command": "x"}, "b": {"command": "x"}})
+        assert house.names() == ["a"]
+
+    def test_address_with_its_place(self, house):
+        """An address that others can reach is refused where it is written."""
+        path = house.write(".mcp-gateway/config.yaml", "gateway:\n  bind_address: 0.0.0.0\n")
+        assert house.problem() == (
+            f"{path}, line 2: gateway.bind_address: found '0.0.0.0'; expected a loopback address,"
+            " or gateway.allow_remote: true"
+        )
+
+
+class IncludeTests:
+    def test_relative(self, house):
+        """Files are found beside the file that includes them, and it outranks them."""
+        house.write(
+            ".mcp-gateway/config.yaml", "include: [team/*.yaml, ~/mine.json]\nservers: {a: {command: main}}"
+        )
+        house.write(".mcp-gateway/team/1.yaml", "servers: {a: {command: one}, b: {command: one}}")
+        house.write(".mcp-gateway/team/2.yaml", "servers: {b: {command: two}}")
+        house.write("mine.json", {"daemons": [{"name": "c", "command": "mine", "port": 1}]})
+        assert {each.name: each.command[0] for each in house.load().servers} == {
+            "a": "main",
+            "b": "two",
+            "c": "mine",
+        }
+
+    def test_of_a_client(self, house):
+        """A client's own file that is included is read as a source."""
+        house.write(".mcp-gateway/config.yaml", "include: cursor.json")
+        house.write(
+            ".mcp-gateway/cursor.json", {"mcpServers": {"a": {"command": "x"}, "b": {"url": "http://h/"}}}
+        )
+        found = house.load()
+        assert ([each.name for each in found.servers], found.passthrough) == (["a"], 1)
+        assert found.servers[0].source.endswith("cursor.json, user scope")
+
+    def test_missing(self, house):
+        """A file that is not there is an error that names the place."""
+        house.write(".mcp-gateway/config.yaml", "include:\n  - gone.yaml\n")
+        assert "line 2: include[0]: found 'gone.yaml'; expected a file that is there" in house.problem()
+
+
+class EnvFileTests:
+    def test_order(self, house):
+        """The command line goes first, then the variables, then the file, then the home."""
+        for name in "abcd":
+            house.write(f"{name}.env", f"A={name}\n")
+        house.write(".mcp-gateway/.env", "A=home\n")
+        text = "servers: {x: {command: y, env: {A: '${A}'}}}\n"
+        house.write(".mcp-gateway/config.yaml", text)
+
+        def value(environ=DAEMON, **options):
+            return house.load(environ, **options).servers[0].env["A"]
+
+        assert value() == "home"
+        house.write(".mcp-gateway/config.yaml", f"gateway: {{env_file: ../a.env}}\n{text}")
+        assert value() == "a"
+        assert value({**DAEMON, "MCP_GATEWAY_ENV_FILE": f"{house.path}/b.env"}) == "b"
+        assert value({**DAEMON, "MCPGATEWAY_ENV_FILE": "~/c.env"}) == "c"
+        assert value(env_file=f"{house.path}/d.env") == "d"
+
+    def test_missing(self, house):
+        """A file of values that is named has to be there."""
+        assert house.problem(env_file="/none") == "/none: there is no such file of values"
+        house.write(".mcp-gateway/config.yaml", "gateway:\n  env_file: none\n")
+        assert "line 2: gateway.env_file: there is no such file of values" in house.problem()
+
+
+class WorkspaceTests:
+    def test_read(self, house):
+        """A directory has its .env and the profiles that are given to it, or those that its .env names."""
+        house.write(
+            ".mcp-gateway/config.yaml",
+            "profiles: {a: {env: {T: a}}, b: {}}\nworkspaces: {w: {path: ~/shop, profiles: [a]}}\n"
+            "servers: {x: {command: y, env: {T: '${T}', U: '${U}'}, share: workspace}}\n",
+        )
+        path = str(house.path / "shop")
+        settings = house.load()
+        assert read_workspace(path, settings) == WorkspaceSpec(path, {}, ("a",))
+        house.write("shop/.env", "U=u\n")
+        made = specialise(settings.blueprints["x"], read_workspace(path, settings))
+        assert (made.env["T"], made.env["U"], made.cwd) == ("a", "u", path)
+        house.write("shop/.env", "MCP_PROFILE='b, a'\n")
+        assert read_workspace(path, settings).profiles == ("b", "a")
+        house.write("shop/.env", "hunter2\n")
+        with pytest.raises(ConfigError) as caught:
+            read_workspace(path, settings)
+        assert "hunter2" not in str(caught.value)
+        assert read_workspace("/nowhere", settings) == WorkspaceSpec("/nowhere")
+
+    def test_real_paths(self, house):
+        """A workspace is known by its real path."""
+        house.write("shop/x", "")
+        (house.path / "link").symlink_to(house.path / "shop")
+        house.write(".mcp-gateway/config.yaml", "workspaces: {w: {path: ~/link}}")
+        assert house.load().workspaces[0].path == str(house.path / "shop")
+
+    def test_blueprints_are_light(self, house):
+        """What servers are built from does not keep the files they come from."""
+        house.claude({"a": {"command": "x"}}, history=["long"])
+        assert house.load().blueprints["a"].entry.place is None

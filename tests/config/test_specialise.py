@@ -1,0 +1,191 @@
+"""Servers built again for a workspace."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.assemble import WorkspaceSpec, specialise
+from mcpgateway.config.building import World
+from mcpgateway.errors import ConfigError
+from tests.support.configurations import HOME, read
+
+LOGIN = {"HOME": HOME, "PATH": "/bin", "LEVEL": "system", "GOPATH": "/go"}
+
+
+def blueprint(variables=None, profiles=None, name="x", **keys):
+    """Read one server of ours and return what it is built from."""
+    value = {"gateway": {}, "servers": {"x": {"command": "c", **keys}}, "profiles": profiles or {}}
+    found, problems = read(json.dumps(value), "/g/config.json", World(LOGIN, variables or {}, HOME))
+    assert found, [str(each) for each in problems]
+    return found.blueprints[name]
+
+
+def spec(path="/w/a", profiles=(), **variables):
+    """Make a workspace."""
+    return WorkspaceSpec(path, variables, profiles)
+
+
+class ValuesTests:
+    def test_order(self):
+        """A workspace's .env goes before the home's, that before a profile, and that before the system."""
+        profiles = {"one": {"env": {"LEVEL": "one", "B": "b1"}}, "two": {"env": {"LEVEL": "two"}}}
+        keys = {"env": {"L": "${LEVEL}", "B": "${B:-none}"}, "env_policy": "full"}
+        bare = blueprint(profiles=profiles, **keys)
+        assert specialise(bare, spec()).env["L"] == "system"
+        found = specialise(bare, spec(profiles=("one", "two"))).env
+        assert (found["L"], found["B"]) == ("two", "b1")
+        home = blueprint({"LEVEL": "home"}, profiles, **keys)
+        assert specialise(home, spec(profiles=("one",))).env["L"] == "home"
+        assert specialise(home, spec(profiles=("one",), LEVEL="workspace")).env["L"] == "workspace"
+
+    def test_system(self):
+        """Of the system only a short list is a source, unless the policy lifts it."""
+        keys = {"env": {"L": "${LEVEL}", "G": "${GOPATH}"}}
+        assert specialise(blueprint(**keys), spec()).env["L"] == ""
+        assert specialise(blueprint(**keys), spec()).env["G"] == "/go"
+        assert specialise(blueprint(env_policy="full", **keys), spec()).env["L"] == "system"
+
+    def test_profile_that_defines_it(self):
+        """A server of a profile has its values, and in a workspace with profiles theirs."""
+        profiles = {
+            "one": {"servers": {"p": {"command": "p", "args": ["${A}"]}}, "env": {"A": "1"}},
+            "two": {"env": {"A": "2"}},
+        }
+        found = blueprint(profiles=profiles, name="p")
+        assert specialise(found, spec()).command == ("p", "1")
+        assert specialise(found, spec(profiles=("two",))).command == ("p", "2")
+
+    def test_profile_of_variables(self):
+        """A value of a profile may use values of the levels around it."""
+        found = blueprint(profiles={"one": {"env": {"A": "<${B}>"}}}, args=["${A}"])
+        assert specialise(found, spec(profiles=("one",), B="b")).command == ("c", "<b>")
+
+    def test_not_handed_on(self):
+        """What a workspace's .env says reaches a server only where its entry asks for it."""
+        found = specialise(blueprint(env={"A": "${A}"}), spec(A="a", B="hunter2"))
+        assert found.env["A"] == "a"
+        assert "B" not in found.env
+
+    def test_everywhere(self):
+        """URLs and headers have values of the workspace, too."""
+        value = {"servers": {"x": {"url": "https://${H}/", "headers": {"K": "${K}"}, "share": "credential"}}}
+        found, problems = read(json.dumps(value), "/g/c.json")
+        assert problems == []
+        made = specialise(found.blueprints["x"], spec(H="h", K="k")).reach
+        assert (made.url, made.headers) == ("https://h/", {"K": "k"})
+
+    @pytest.mark.parametrize("share", ["workspace", "credential", "isolated"])
+    def test_missing_until_then(self, share):
+        """What only a workspace can say is not missed before, and is then."""
+        found = blueprint(share=share, env={"A": "${A:?say it}", "B": "${B}"}, args=["${C}"])
+        with pytest.raises(ConfigError, match="A: say it"):
+            specialise(found, spec())
+        assert specialise(found, spec(A="a")).env["A"] == "a"
+
+    def test_broken(self):
+        """A value that holds a line break is refused, without being shown."""
+        with pytest.raises(ConfigError) as caught:
+            specialise(blueprint(env={"A": "${A}"}), spec(A="hunter2\n"))
+        assert str(caught.value) == "/g/config.json: x.env.A: the variable A holds a line break or a NUL"
+
+
+class PlaceTests:
+    def test_directory(self):
+        """A server runs in the root, unless its entry names a directory."""
+        assert specialise(blueprint(), spec("/w/a")).cwd == "/w/a"
+        assert specialise(blueprint(cwd="/c"), spec("/w/a")).cwd == "/c"
+        assert specialise(blueprint(cwd="${workspace}/sub"), spec("/w/a")).cwd == "/w/a/sub"
+
+    def test_root(self):
+        """The root stands where an entry names it, under both names, whatever an .env says."""
+        found = blueprint(args=["${workspace}", "${workspaceFolder}", "{env:workspace}"], share="workspace")
+        assert specialise(found, spec("/w/a", workspace="x")).command == ("c", "/w/a", "/w/a", "/w/a")
+        assert specialise(found, spec("/w/a")).workspace == "/w/a"
+
+    def test_code_graph(self):
+        """The project of a code graph is the workspace's root."""
+        found = blueprint(projects=[{"name": "p", "path": "/p"}])
+        assert specialise(found, spec("/w/a")).inject == {"projectPath": "/w/a"}
+
+    def test_same_otherwise(self):
+        """Nothing else depends on the workspace."""
+        found = blueprint(share="session", timeout=3, replicas=2)
+        made = specialise(found, spec())
+        assert (made.name, made.share.value, made.timeout_s, made.replicas) == ("x", "session", 3, 2)
+
+
+class CredentialTests:
+    def test_equal_and_different(self):
+        """Two workspaces with one token have one credential, with two tokens two."""
+        found = blueprint(env={"T": "${T}"})
+        digests = [
+            specialise(found, each).credential
+            for each in (spec("/a", T="1"), spec("/b", T="1"), spec("/a", T="2"))
+        ]
+        assert digests[0] == digests[1] != digests[2]
+        assert len(digests[0]) == 64
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"command": ["c", "${T}"]},
+            {"args": ["--token={env:T}"]},
+            {"env": {"A": "${T:-none}"}},
+            {"cwd": "/x/${T}"},
+            {"command": "c", "port": 1, "path": "/${T}"},
+            {"docker": {"image": "i:${T}"}},
+            {"docker": {"image": "i", "options": ["${T}"]}},
+            {"inject_args": {"a": "${T}"}},
+        ],
+    )
+    def test_wherever(self, keys):
+        """A variable counts wherever an entry refers to it."""
+        found = blueprint(**keys)
+        one, other = (specialise(found, spec(T=each)).credential for each in ("1", "2"))
+        assert one != other
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"url": "http://h/${T}"},
+            {"url": "http://h/", "headers": {"A": "${T}"}},
+            {"url": "http://h/", "auth": {"token": "${T}"}},
+            {"url": "http://h/", "oauth": {"client_id": "${T}"}},
+            {"rest_url": "http://h/${T}"},
+        ],
+    )
+    def test_wherever_in_urls(self, keys):
+        """So it does where there is no program."""
+        found, _ = read(json.dumps({"servers": {"x": keys}}), "/g/c.json")
+        one, other = (specialise(found.blueprints["x"], spec(T=each)).credential for each in ("1", "2"))
+        assert one != other
+
+    def test_of_no_account(self):
+        """A variable that an entry does not refer to is of no account."""
+        found = blueprint(env={"A": "${T}"})
+        assert (
+            specialise(found, spec(T="1", U="1")).credential
+            == specialise(found, spec(T="1", U="2")).credential
+        )
+
+    def test_literal(self):
+        """A value that is written into an entry counts."""
+        assert blueprint(env={"A": "1"}) != blueprint(env={"A": "2"})
+        one, other = (specialise(blueprint(env={"A": each}), spec()).credential for each in "12")
+        assert one != other
+
+    @given(
+        st.dictionaries(
+            st.sampled_from("ABC"), st.text(st.characters(codec="utf-8", categories=("L", "N")), max_size=3)
+        )
+    )
+    def test_never_shown(self, values):
+        """Two sets of values have one digest only if they are one set, and no set is to be seen."""
+        found = blueprint(env={name: f"${{{name}}}" for name in "ABC"})
+        one = specialise(found, spec(**values))
+        other = specialise(found, spec(**{**values, "A": values.get("A", "") + "x"}))
+        assert one.credential != other.credential
+        assert one.credential == specialise(found, spec(**values)).credential
+        assert one.credential not in repr(one)
