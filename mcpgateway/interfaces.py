@@ -28,6 +28,8 @@ class Launch:
     :ivar cwd: an absolute directory.
     :ivar reach: None for a program that is spoken with on its stdin and stdout.
     :ivar era: which era it is spoken with in.
+    :ivar as_written: the program is started as it stands here, even if it only fetches another.
+    :ivar told: told once of a program that has been started: true when it spoke, false when it ended before that.
     """
 
     server: str
@@ -36,6 +38,26 @@ class Launch:
     cwd: str
     reach: Reach | None = None
     era: Era = Era.LEGACY
+    as_written: bool = False
+    told: Callable[[bool], None] | None = field(default=None, repr=False, eq=False)
+
+
+@frozen
+class Ran:
+    """What became of a program that was run to its end.
+
+    :ivar code: its exit code; None when it was killed, as for running too long or saying too much.
+    :ivar output: what it printed.
+    :ivar complaint: the end of what it printed on stderr.
+    """
+
+    code: int | None
+    output: str = field(repr=False)
+    complaint: str = field(default="", repr=False)
+
+
+Run = Callable[[Launch, bool], Deferred[Ran]]
+"""Runs a program to its end, within limits; the flag is for one that nobody waits for. It may fail to be started."""
 
 
 @frozen
@@ -118,6 +140,16 @@ class ILauncher(Interface):
         """Start a backend for an `ILineReceiver` and return its `IBackend`.
 
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        """
+
+
+class IResolver(Interface):
+    """What finds the programs that package runners would start."""
+
+    def resolve(launch: Launch, run: Run) -> Any:
+        """Fires (a Deferred) with the launch of the program itself, or with the launch as it is; never fails.
+
+        :param run: runs the programs that have to be asked.
         """
 
 
