@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from signal import Signals
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from msgspec import Raw
@@ -16,6 +16,13 @@ from mcpgateway.config.model import Reach
 from mcpgateway.errors import GatewayError
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import Era
+
+
+class Told(Protocol):
+    """Hears whether a program works."""
+
+    def __call__(self, *, has_spoken: bool) -> None:
+        """It has said its first word, or has ended before that."""
 
 
 @frozen
@@ -29,7 +36,7 @@ class Launch:
     :ivar reach: None for a program that is spoken with on its stdin and stdout.
     :ivar era: which era it is spoken with in.
     :ivar as_written: the program is started as it stands here, even if it only fetches another.
-    :ivar told: told once of a program that has been started: true when it spoke, false when it ended before that.
+    :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
     """
 
     server: str
@@ -39,7 +46,7 @@ class Launch:
     reach: Reach | None = None
     era: Era = Era.LEGACY
     as_written: bool = False
-    told: Callable[[bool], None] | None = field(default=None, repr=False, eq=False)
+    told: Told | None = field(default=None, repr=False, eq=False)
 
 
 @frozen
@@ -56,8 +63,14 @@ class Ran:
     complaint: str = field(default="", repr=False)
 
 
-Run = Callable[[Launch, bool], Deferred[Ran]]
-"""Runs a program to its end, within limits; the flag is for one that nobody waits for. It may fail to be started."""
+class Run(Protocol):
+    """Runs a program to its end, within limits."""
+
+    def __call__(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+        """Fires with what became of it; ``is_idle`` is for what nobody waits for.
+
+        :raise LaunchFailed: (through the Deferred) it could not be started.
+        """
 
 
 @frozen

@@ -33,6 +33,7 @@ from mcpgateway.interfaces import (
     IWard,
     Launch,
     Ran,
+    Told,
 )
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
@@ -167,7 +168,7 @@ class Launcher:
         try:
             trial.child = self._start(launch, trial)
         except LaunchFailed:
-            launch.told(False)
+            launch.told(has_spoken=False)
             raise
         return trial.child
 
@@ -200,7 +201,7 @@ class Launcher:
             self._ward.added(child.pid, launch.server)
         return child
 
-    def run(self, launch: Launch, is_idle: bool) -> Deferred[Ran]:  # noqa: FBT001 - as `interfaces.Run`
+    def run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
         """Run a program to its end with nothing on its stdin; it is a child like every other, and leaves nothing.
 
         It is stopped after `RUN_S` seconds, and killed when it prints more than `RUN_BYTES`.
@@ -208,9 +209,9 @@ class Launcher:
         :param is_idle: it takes what the others leave of the processors.
         :raise LaunchFailed: (through the Deferred) as of `launch`.
         """
-        return maybeDeferred(self._run, launch, is_idle)
+        return maybeDeferred(self._run, launch, is_idle=is_idle)
 
-    def _run(self, launch: Launch, is_idle: bool) -> Deferred[Ran]:  # noqa: FBT001 - as `run`
+    def _run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
         if self._is_closed:
             raise LaunchFailed(f"{launch.server}: the gateway is being stopped")
         output = Output()
@@ -249,15 +250,15 @@ class Trial:
     :ivar child: the child, once it runs.
     """
 
-    def __init__(self, receiver: ILineReceiver, told: Callable[[bool], None]) -> None:
+    def __init__(self, receiver: ILineReceiver, told: Told) -> None:
         self.child: Child | None = None
         self._receiver = receiver
-        self._told: Callable[[bool], None] | None = told
+        self._told: Told | None = told
 
     def _tell(self, *, has_spoken: bool) -> None:
         told, self._told = self._told, None
         if told is not None:
-            told(has_spoken)
+            told(has_spoken=has_spoken)
 
     def line_received(self, line: bytes) -> None:
         """The first that looks like a message ends the trial."""

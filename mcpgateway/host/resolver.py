@@ -146,7 +146,7 @@ class Resolver:
 
     # Whether it works.
 
-    def _ran(self, key: str, entry: _Entry, has_spoken: bool) -> None:  # noqa: FBT001 - as `Launch.told`
+    def _ran(self, key: str, entry: _Entry, *, has_spoken: bool) -> None:
         found = self._cache.find(key)
         if found is None or not found.program:
             return
@@ -168,7 +168,7 @@ class Resolver:
             self._waiting[key] = entry
             self._refresh_next()
 
-    def _ran_as_written(self, key: str, has_spoken: bool) -> None:  # noqa: FBT001 - as `Launch.told`
+    def _ran_as_written(self, key: str, *, has_spoken: bool) -> None:
         # What does not work as it is written says nothing about what was found.
         if not has_spoken:
             self._cache.drop(key)
@@ -226,7 +226,7 @@ class Resolver:
         if wrapped.wrapper is Wrapper.NPM:
             env[SCRIPT_SHELL] = probe
         argv = wrapped.probing(probe, launch_probe.__file__, PYTHON)
-        ran = await run(evolve(launch, argv=argv, env=env), is_idle)
+        ran = await run(evolve(launch, argv=argv, env=env), is_idle=is_idle)
         if ran.code != 0:
             raise Doubt(_failed(ran))
         seen = read_probe(ran.output)
@@ -248,7 +248,7 @@ class Resolver:
         npm = _runner(entry.launch, entry.wrapped)
         if npm in self._npms:
             return
-        ran = await entry.run(evolve(entry.launch, argv=(npm, "--version")), is_idle)
+        ran = await entry.run(evolve(entry.launch, argv=(npm, "--version")), is_idle=is_idle)
         major = ran.output.strip().partition(".")[0]
         if ran.code != 0 or not major.isdecimal() or int(major) < OLDEST_NPM:
             raise Doubt(f"it is not of npm {OLDEST_NPM} or newer")
@@ -307,7 +307,7 @@ class Resolver:
         wrapped = entry.wrapped
         question = wrapped.asking() if _is_kept_by_runner(wrapped, found.program) else None
         if question is not None:
-            ran = await entry.run(evolve(entry.launch, argv=question), True)
+            ran = await entry.run(evolve(entry.launch, argv=question), is_idle=True)
             if ran.code != 0:
                 raise Doubt(_failed(ran))
             version = newest(wrapped.wrapper, ran.output)
