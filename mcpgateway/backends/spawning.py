@@ -39,7 +39,7 @@ from mcpgateway.interfaces import (
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 RUN_S = 120.0  # a program that is run to its end may download a large package
-RUN_BYTES = 4 * 2**20  # of its output
+RUN_BYTES = 2**20  # of its output, in which there may be a whole environment
 NICE = 10  # of what nobody waits for
 WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
 """The programs that may only fetch and start another."""
@@ -289,25 +289,25 @@ class Output:
     def __init__(self) -> None:
         self.child: Child | None = None
         self.ran = Ran(None, "")
-        self._lines: list[bytes] = []
-        self._left = RUN_BYTES
+        self._text = bytearray()
+        self._is_full = False
 
     def line_received(self, line: bytes) -> None:
         """One line, as long as there is room."""
-        self._left -= len(line) + 1
-        if self._left >= 0:
-            self._lines.append(line)
-        elif self.child is not None:
+        if len(self._text) + len(line) < RUN_BYTES:
+            self._text += line + b"\n"
+        elif not self._is_full and self.child is not None:
+            self._is_full = True
             self.child.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """It will be killed."""
-        self._left = -1
+        self._is_full = True
 
     def gone(self, why: Gone) -> None:
         """It has ended."""
-        code = why.code if self._left >= 0 and why.signal is None else None
-        self.ran = Ran(code, b"\n".join(self._lines).decode(errors="replace"), why.last_words)
+        code = None if self._is_full or why.signal is not None else why.code
+        self.ran = Ran(code, self._text.decode(errors="replace"), why.last_words)
 
 
 def find_program(launch: Launch) -> str:
