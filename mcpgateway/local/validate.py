@@ -17,15 +17,17 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.validating import TIMEOUT_S, Report, validate
 from mcpgateway.config.environment import for_children
-from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.model import GatewaySettings, ServerSpec
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
+from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.settings import LoadOptions, load
 from mcpgateway.host.ward import Ward
 
+CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -57,8 +59,10 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    # Tokens that the gateway has are used; a user is let in through a gateway that runs.
+    backends = Backends(reactor, launcher, Grants(home), lambda: CALLBACK)
     try:
-        reports.append(await validate(server, Backends(reactor, launcher), reactor, timeout_s))
+        reports.append(await validate(server, backends, reactor, timeout_s))
     finally:
         await launcher.close()
         ward.close()
