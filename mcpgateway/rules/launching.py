@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from typing import assert_never
 
 from attrs import evolve, field, frozen
 
@@ -114,6 +115,8 @@ class Wrapped:
                 return self._naming("-p", probe)
             case Wrapper.PIPX:
                 return self._naming("--spec", "python", *python, inner)
+            case _:
+                assert_never(self.wrapper)
 
     def _naming(self, option: str, *command: str) -> tuple[str, ...]:
         if self.is_named:
@@ -253,7 +256,7 @@ def _own_binary(wrapper: Wrapper, package: Package) -> str:
 # Packages, as each family writes them.
 
 BINARY = re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII)
-_NPM = re.compile(r"((?:@[a-z0-9~-][\w.~-]*/)?[A-Za-z0-9~-][\w.~-]*)(?:@([\w.^~<>=|*+ -]+))?", re.ASCII)
+_NPM = re.compile(r"((?:@[a-z0-9~][\w.~-]*/)?[A-Za-z0-9~][\w.~-]*)(?:@([\w.^~<>=|*+ -]+))?", re.ASCII)
 _PYPI = re.compile(
     r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\[[\w, .-]*\])? *(@?)([\w.<>=!~*+, -]*)", re.ASCII
 )
@@ -264,7 +267,7 @@ _PYTHONS = re.compile(r"(?:python|pypy|cpython|graalpy|pythonw)[\d.]*t?")
 
 def _npm_package(text: str, is_named: bool) -> Package | None:  # noqa: FBT001 - one of a table of readers
     found = _NPM.fullmatch(text)
-    if found is None or text.startswith("-"):
+    if found is None:
         return None
     name, version = found[1], found[2] or ""
     if not version:

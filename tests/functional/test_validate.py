@@ -11,7 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 
+from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.backends.validating import validate as validate_server
+from mcpgateway.config.model import Remote, ServerSpec, Transport
+from mcpgateway.host.grants import Grants
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry
+from mcpgateway.host.ward import Ward
 from tests.support import real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing
 
@@ -150,6 +160,31 @@ class BadTests:
         steps = json.loads(ran.stdout)["steps"]
         assert [step["passed"] for step in steps] == [True, False, False, True]
         assert "exited unexpectedly (exit code 4)" in steps[1]["detail"]
+
+
+class ElsewhereTests:
+    """Servers that are no programs of ours."""
+
+    @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
+    @pytest_twisted.ensureDeferred
+    async def test_at_a_url(self, tmp_path: Path, path: str, passes: bool) -> None:  # noqa: FBT001
+        """They are tried in the same steps."""
+        port = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
+            [sys.executable, str(real_servers.ROOT / "tests" / "servers" / "websocket.py")],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert port.stdout is not None
+            url = f"ws://127.0.0.1:{int(port.stdout.readline())}{path}"
+            server = ServerSpec("s", (), {}, "/", reach=Remote(url, Transport.WEBSOCKET))
+            ward = Ward(Registry(str(tmp_path), "i"), Guardian(reactor, "i"))
+            backends = Backends(reactor, Launcher(reactor, ward), Grants(str(tmp_path)), lambda: "")
+            report = await validate_server(server, backends, reactor)
+            assert report.passed is passes
+            assert len(report.steps) == (4 if passes else 1)
+        finally:
+            port.kill()
+            port.communicate()
 
 
 class MistakeTests:

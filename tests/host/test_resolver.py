@@ -37,7 +37,8 @@ class Runners:
         self.held: list[tuple[Deferred[Ran], Ran]] | None = None
         self.extra: dict[str, str] = {}
         self.npm_version = "11.0.0"
-        for name in ("npx", "uvx", "npm", "bunx"):
+        self.begins = b"#!/bin/sh\n"
+        for name in ("npx", "uvx", "npm", "bunx", "pipx"):
             program(root / "bin" / name)
 
     @property
@@ -79,7 +80,14 @@ class Runners:
             return self._npx(launch, words[-1])
         if words[0] == "bunx":
             return self._bunx(launch, words[words.index("-p") + 1])
+        if words[0] == "pipx":
+            return self._pipx(launch, words[words.index("--spec") + 1])
         return self._uvx(launch, words[words.index("--from") + 1])
+
+    def _pipx(self, launch: Launch, spec: str) -> Ran:
+        home = self.root / "pipx" / spec
+        program(home / "bin" / spec)
+        return self._told(launch, "", [], executable=f"{home}/bin/python", PIP_USER="0")
 
     def _npx(self, launch: Launch, spec: str) -> Ran:
         modules = self.root / "cache" / "_npx" / spec.replace("/", "+") / "node_modules"
@@ -101,17 +109,19 @@ class Runners:
     def _uvx(self, launch: Launch, spec: str) -> Ran:
         name = spec.partition("@")[0]
         home = self.root / "uv" / self.versions[-1]
-        program(home / "bin" / name)
+        program(home / "bin" / name, self.begins)
         (home / "lib" / "python3.11" / "site-packages" / f"{name}-{self.versions[-1]}.dist-info").mkdir(
             parents=True, exist_ok=True
         )
         return self._told(launch, f"{home}/bin", [], UV="/uv")
 
-    def _told(self, launch: Launch, folder: str, argv: list[str], **env: str) -> Ran:
-        path = f"{folder}:{launch.env['PATH']}"
+    def _told(
+        self, launch: Launch, folder: str, argv: list[str], executable: str = "/python", **env: str
+    ) -> Ran:
+        path = f"{folder}:{launch.env['PATH']}" if folder else launch.env["PATH"]
         marks = {"MCPGATEWAY_INSTANCE": "i", "MCPGATEWAY_CHILD": "i.1"}
         whole = {**launch.env, **env, **self.extra, **marks, "PATH": path}
-        told = {"argv": argv, "env": whole, "executable": "/python", "kib": 50_000}
+        told = {"argv": argv, "env": whole, "executable": executable, "kib": 50_000}
         return Ran(0, f"noise\n{PROBE_MARK}{json.dumps(told)}")
 
 
@@ -202,6 +212,23 @@ class ResolvingTests:
         program(house.runners.root / "bin" / "b")
         assert house.resolve("bunx b x").argv[0] == "bunx"
 
+    def test_pipx(self, house):
+        """pipx starts a Python of the package's environment as a probe: the program is beside it."""
+        launch = house.resolve("pipx run m x")
+        assert launch.argv == (f"{house.runners.root}/pipx/m/bin/m", "x")
+        assert launch.env == {**house.runners.env, "PIP_USER": "0"}
+
+    def test_a_program_for_pipx_alone(self, house):
+        """A package that has another program for pipx is left to it."""
+        folder = house.runners.root / "pipx/m/lib/python3.11/site-packages/m-1.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "entry_points.txt").write_text("[pipx.run]\nm = m:run\n")
+        assert house.resolve("pipx run m x").argv[0] == "pipx"
+
+    def test_a_package_without_the_program(self, house):
+        """What is not in the package is not looked for elsewhere."""
+        assert house.resolve("uvx --from m nothing").argv[0] == "uvx"
+
     def test_it_is_told(self, house):
         """The log says which program is run, and what its runner took."""
         with capturedLogs() as events:
@@ -258,7 +285,7 @@ class ResolvingTests:
 class DoubtTests:
     """What runs as it is written."""
 
-    @pytest.mark.parametrize("line", ["npx -c b", "npx ./b", "node x", "no-such-runner b", "pipx run b"])
+    @pytest.mark.parametrize("line", ["npx -c b", "npx ./b", "node x", "bun x b", "npx -y -- -b"])
     def test_not_understood(self, house, line):
         """What is not understood, or not there, is not even asked."""
         launch = house.runners.launch(line)
@@ -317,12 +344,8 @@ class DoubtTests:
     @pytest.mark.parametrize("begins", [b"echo no interpreter\n", b""])
     def test_a_script_for_the_shell_alone(self, house, begins):
         """A program that only a shell can start is left to it."""
-        launch = house.resolve("uvx m")
-        program(Path(launch.argv[0]), begins)
-        house.again()
-        with capturedLogs() as events:
-            house.resolve("uvx m")
-        assert "launch.vanished" in [each.get("event") for each in events]
+        house.runners.begins = begins
+        assert house.resolve("uvx m").argv == ("uvx", "m")
 
     def test_a_home_that_is_not_there(self, house, tmp_path):
         """Without a place for the probe, everything runs as it is written."""
@@ -451,6 +474,31 @@ class RefreshTests:
         again.told(has_spoken=True)
         assert again.argv == first.argv
         assert len(house.asked()) == 1
+
+    def test_lost_meanwhile(self, house):
+        """What was dropped while it waited for its turn, or was asked about, is not brought back."""
+        first, second = house.resolve("uvx a"), house.resolve("uvx b")
+        house.clock.advance(8 * DAY_S)
+        house.runners.held = []
+        first, second = house.resolve("uvx a"), house.resolve("uvx b")
+        for launch in (first, second):
+            launch.told(has_spoken=True)
+        for launch in (first, second):
+            launch.told(has_spoken=False)
+        house.runners.release()
+        assert house.resolve("uvx a").argv == ("uvx", "a")
+        assert house.resolve("uvx b").argv == ("uvx", "b")
+
+    def test_a_fault_of_ours(self, house):
+        """A mistake in here ends neither the server nor the looking; it is in the log."""
+        house.resolve("npx -y b")
+        house.clock.advance(8 * DAY_S)
+        launch = house.resolve("npx -y b")
+        house.runners.versions.clear()
+        with capturedLogs() as events:
+            launch.told(has_spoken=True)
+        assert "launch.broken" in [each.get("event") for each in events]
+        assert house.resolve("npx -y b").argv == launch.argv
 
     def test_one_at_a_time(self, house):
         """Several that are due are looked for one after the other."""
