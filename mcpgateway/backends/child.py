@@ -127,11 +127,12 @@ class Child:
         self._waiters: list[Deferred[None]] = []
         self._climbing = False
         self._is_cleared = False
+        self._is_killed = False
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether it was asked to end."""
-        return self._climbing
+    def is_dismissed(self) -> bool:
+        """Whether it was asked to end, or made to."""
+        return self._climbing or self._is_killed
 
     def connected(self, transport: Any) -> None:
         """It runs, and these are its pipes."""
@@ -211,6 +212,7 @@ class Child:
 
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""
+        self._is_killed = True
         self._ward.signal_group(self.pid, signal.SIGKILL)
 
     def stop(self) -> Deferred[None]:

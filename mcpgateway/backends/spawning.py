@@ -262,9 +262,10 @@ class Trial:
 
     def line_received(self, line: bytes) -> None:
         """The first that looks like a message ends the trial."""
-        if self.child is not None and line.lstrip()[:1] in (b"{", b"["):
-            self.child.receiver = self._receiver
+        if line.lstrip()[:1] in (b"{", b"["):
             self._tell(has_spoken=True)
+            if self.child is not None:  # it may be so quick that it has ended before we have it
+                self.child.receiver = self._receiver
         self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
@@ -272,8 +273,8 @@ class Trial:
         self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """It has ended without a word; if it was asked to, that means nothing."""
-        if self.child is None or not self.child.is_stopping:
+        """It has ended without a word; if we wanted it to, that means nothing."""
+        if self.child is None or not self.child.is_dismissed:
             self._tell(has_spoken=False)
         self._receiver.gone(why)
 

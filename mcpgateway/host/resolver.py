@@ -44,10 +44,13 @@ from mcpgateway.rules.probing import (
     read_probe,
     surroundings,
 )
+from mcpgateway.wire.revisions import Era
 
 PROBE = "launch-probe"  # in the home: a shell that npm can be given
 PYTHON = ("-I", "-S")  # a probe needs nothing of what is installed
 OLDEST_NPM = 9  # earlier ones let the shell look into the arguments
+# A legacy server that is asked whether it speaks the modern era may well end at once, and is none the worse for it.
+MODERN_SILENCES = 2
 RETRY_S = 600.0  # after a runner could not be asked, its entry runs as it is written for so long
 REFRESH_RETRY_S = 3600.0
 NPX_CACHE = f"{os.sep}_npx{os.sep}"
@@ -84,6 +87,7 @@ class Resolver:
         self._cache = LaunchCache(home)
         self._finding: dict[str, list[Deferred[Resolved | None]]] = {}
         self._not_before: dict[str, float] = {}  # when it may be asked again, after a failure
+        self._silences: dict[str, int] = {}  # how often in a row a program has ended without a word
         self._npms: set[str] = set()  # those that are known to be new enough
         self._waiting: dict[str, _Entry] = {}  # to be looked for in a newer version
         self._is_refreshing = False
@@ -152,6 +156,10 @@ class Resolver:
             return
         now = self._seconds()
         if not has_spoken:
+            self._silences[key] = self._silences.get(key, 0) + 1
+            if entry.launch.era is Era.MODERN and self._silences[key] < MODERN_SILENCES:
+                return
+            del self._silences[key]
             self.log.warn(
                 "{server}: {program} ended before it had said a word; {runner} is run again, as it is written",
                 event="launch.distrusted",
@@ -162,6 +170,7 @@ class Resolver:
             shy_until = now + float(Age.OPEN.value or 0)
             self._cache.keep(key, Resolved("", package=found.package, checked_at=now, shy_until=shy_until))
             return
+        self._silences.pop(key, None)
         age = entry.wrapped.package.age.value
         is_due = age is not None and now - found.checked_at >= age
         if is_due and self._not_before.get(key, 0.0) <= now:

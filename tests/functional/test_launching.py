@@ -18,6 +18,7 @@ import pytest
 import pytest_twisted
 from mcp import Client
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from mcpgateway.backends import spawning
 from mcpgateway.backends.spawning import Launcher
@@ -26,7 +27,7 @@ from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry as Children
 from mcpgateway.host.processes import bearing
 from mcpgateway.host.ward import Ward
-from mcpgateway.interfaces import Launch
+from mcpgateway.interfaces import Gone, Launch
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.registry import PROGRAM, Registry
 
@@ -258,6 +259,25 @@ class PublicTests:
             assert "is started as" in gateway.log
 
 
+class Recorder:
+    """Writes down what a child says."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.ends: list[Gone] = []
+
+    def line_received(self, line: bytes) -> None:
+        """One line."""
+        self.lines.append(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """Too long a line."""
+
+    def gone(self, why: Gone) -> None:
+        """The end."""
+        self.ends.append(why)
+
+
 class RunTests:
     """Programs that are run to their end."""
 
@@ -274,6 +294,36 @@ class RunTests:
     def _run(self, launcher: Launcher, script: str, *, is_idle: bool = False) -> Any:
         env = {"PATH": os.environ["PATH"]}
         return launcher.run(Launch("s", ("sh", "-c", script), env, self.cwd), is_idle=is_idle)
+
+    @pytest.mark.parametrize(
+        ("script", "end", "verdicts"),
+        [
+            ("echo '{\"a\":1}'; echo two; exit 3", "", [True]),
+            ("echo not a message; exit 3", "", [False]),
+            ("exit 0", "", [False]),
+            ("exec sleep 600", "stop", []),
+            ("exec sleep 600", "kill", []),
+        ],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_trial(self, launcher: Launcher, script: str, end: str, verdicts: list[bool]) -> None:
+        """Who wants to know is told once whether a program has spoken, but not of one that we ended ourselves."""
+        heard: list[bool] = []
+
+        def told(*, has_spoken: bool) -> None:
+            heard.append(has_spoken)
+
+        env = {"PATH": os.environ["PATH"]}
+        recorder = Recorder()
+        child = launcher.launch(Launch("s", ("sh", "-c", script), env, self.cwd, told=told), recorder)
+        if end == "kill":
+            child.kill()
+        while not recorder.ends:
+            await (child.stop() if end == "stop" else deferLater(reactor, 0.02))
+        await child.stop()
+        assert heard == verdicts
+        assert len(recorder.ends) == 1
+        assert len(recorder.lines) == script.count("echo")
 
     @pytest_twisted.ensureDeferred
     async def test_its_output(self, launcher: Launcher) -> None:

@@ -14,6 +14,7 @@ from mcpgateway.host.launchcache import ENTRIES_LIMIT, FILE, LaunchCache, Resolv
 from mcpgateway.host.resolver import REFRESH_RETRY_S, RETRY_S, Resolver
 from mcpgateway.interfaces import Launch, Ran
 from mcpgateway.rules.probing import PROBE_MARK
+from mcpgateway.wire.revisions import Era
 
 DAY_S = 86_400
 
@@ -46,9 +47,9 @@ class Runners:
         """The environment of every entry."""
         return {"PATH": str(self.root / "bin"), "HOME": "/h", "API_TOKEN": "hush"}
 
-    def launch(self, line: str, **env: str) -> Launch:
+    def launch(self, line: str, era: Era = Era.LEGACY, **env: str) -> Launch:
         """An entry."""
-        return Launch("s", tuple(line.split()), {**self.env, **env}, str(self.root))
+        return Launch("s", tuple(line.split()), {**self.env, **env}, str(self.root), era=era)
 
     def run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
         """Run one of them."""
@@ -161,10 +162,10 @@ class House:
         """The gateway is started anew."""
         self.resolver = Resolver(str(self.home), self.clock.seconds)
 
-    def resolve(self, line: str, **env: str) -> Launch:
+    def resolve(self, line: str, era: Era = Era.LEGACY, **env: str) -> Launch:
         """What an entry comes to, which must be known at once."""
         got: list[Launch] = []
-        self.resolver.resolve(self.runners.launch(line, **env), self.runners.run).addCallback(got.append)
+        self.resolver.resolve(self.runners.launch(line, era, **env), self.runners.run).addCallback(got.append)
         (launch,) = got
         return launch
 
@@ -384,6 +385,16 @@ class TrustTests:
         assert house.asked() == []
         house.clock.advance(7 * DAY_S)
         assert house.resolve("npx -y b").argv == first.argv
+
+    def test_asked_for_another_era(self, house):
+        """A server that ends because it does not know an era is not at fault, unless it always ends."""
+        first = house.resolve("npx -y b", Era.MODERN)
+        first.told(has_spoken=False)
+        house.resolve("npx -y b").told(has_spoken=True)
+        house.resolve("npx -y b", Era.MODERN).told(has_spoken=False)
+        assert house.resolve("npx -y b").argv == first.argv
+        house.resolve("npx -y b", Era.MODERN).told(has_spoken=False)
+        assert house.resolve("npx -y b").argv == ("npx", "-y", "b")
 
     def test_neither_does_the_runner(self, house):
         """When the entry does not work as it is written either, the program was not to blame."""
