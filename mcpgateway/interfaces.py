@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from signal import Signals
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from msgspec import Raw
@@ -18,6 +18,13 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import Era
 
 
+class Told(Protocol):
+    """Hears whether a program works."""
+
+    def __call__(self, *, has_spoken: bool) -> None:
+        """It has said its first word, or has ended before that."""
+
+
 @frozen
 class Launch:
     """How one backend is started, or reached.
@@ -28,6 +35,8 @@ class Launch:
     :ivar cwd: an absolute directory.
     :ivar reach: None for a program that is spoken with on its stdin and stdout.
     :ivar era: which era it is spoken with in.
+    :ivar as_written: the program is started as it stands here, even if it only fetches another.
+    :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
     """
 
     server: str
@@ -36,6 +45,32 @@ class Launch:
     cwd: str
     reach: Reach | None = None
     era: Era = Era.LEGACY
+    as_written: bool = False
+    told: Told | None = field(default=None, repr=False, eq=False)
+
+
+@frozen
+class Ran:
+    """What became of a program that was run to its end.
+
+    :ivar code: its exit code; None when it was killed, as for running too long or saying too much.
+    :ivar output: what it printed.
+    :ivar complaint: the end of what it printed on stderr.
+    """
+
+    code: int | None
+    output: str = field(repr=False)
+    complaint: str = field(default="", repr=False)
+
+
+class Run(Protocol):
+    """Runs a program to its end, within limits."""
+
+    def __call__(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+        """Fires with what became of it; ``is_idle`` is for what nobody waits for.
+
+        :raise LaunchFailed: (through the Deferred) it could not be started.
+        """
 
 
 @frozen
@@ -118,6 +153,16 @@ class ILauncher(Interface):
         """Start a backend for an `ILineReceiver` and return its `IBackend`.
 
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        """
+
+
+class IResolver(Interface):
+    """What finds the programs that package runners would start."""
+
+    def resolve(launch: Launch, run: Run) -> Any:
+        """Fires (a Deferred) with the launch of the program itself, or with the launch as it is; never fails.
+
+        :param run: runs the programs that have to be asked.
         """
 
 

@@ -60,7 +60,7 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
@@ -92,6 +92,7 @@ class GatewayService(Service):
     reaper: Reaper = field(repr=False)
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
+    launcher: Launcher = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -188,6 +189,7 @@ class GatewayService(Service):
         self.hub.close()
         await self._drained()
         await self.switchboard.close()
+        await self.launcher.close()
         self.ward.close()
         await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
         if self._heart.running:
@@ -234,9 +236,16 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
+
+    def make_resolver() -> IResolver:
+        from mcpgateway.host.resolver import Resolver  # only where a package runner is in front of a server
+
+        return Resolver(home, reactor.seconds)
+
+    launcher = Launcher(reactor, ward, make_resolver)
     backends = Backends(
         reactor,
-        Launcher(reactor, ward),
+        launcher,
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
     )
@@ -275,7 +284,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward
+        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward, launcher
     )
 
 

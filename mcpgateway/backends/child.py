@@ -96,6 +96,7 @@ class Child:
     :ivar pid: its process id, also its group and session.
     :ivar has_exited: whether its own process has gone.
     :ivar queued: bytes written since its stdin was last empty.
+    :ivar receiver: who is told of what it says, and of its end.
     """
 
     log = Logger()
@@ -116,7 +117,7 @@ class Child:
         self.stderr = StderrTail()
         self.protocol = ChildProtocol(self)
         self._reactor = reactor
-        self._receiver = receiver
+        self.receiver = receiver
         self._marker = marker
         self._ward = ward
         self._ladder = ladder
@@ -126,6 +127,12 @@ class Child:
         self._waiters: list[Deferred[None]] = []
         self._climbing = False
         self._is_cleared = False
+        self._is_killed = False
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it was asked to end, or made to."""
+        return self._climbing or self._is_killed
 
     def connected(self, transport: Any) -> None:
         """It runs, and these are its pipes."""
@@ -157,13 +164,13 @@ class Child:
         """Bytes of its stdout, in a buffer that is not ours to keep."""
         if self._overflowed:
             return
-        receive = self._receiver.line_received
+        receive = self.receiver.line_received
         try:
             for line in self._framer.feed(data, size):
                 receive(line)
         except LineTooLong as why:
             self._overflowed = True
-            self._receiver.line_overflowed(why.head, LINE_LIMIT)
+            self.receiver.line_overflowed(why.head, LINE_LIMIT)
             self.kill()
 
     def exited(self, reason: Failure) -> None:
@@ -180,7 +187,7 @@ class Child:
         gone = Gone(0, None, self.stderr.text())
         if isinstance(value, ProcessTerminated):
             gone = Gone(value.exitCode, value.signal, self.stderr.text())
-        self._receiver.gone(gone)
+        self.receiver.gone(gone)
         if not self._climbing:
             self._clear_up()
 
@@ -205,6 +212,7 @@ class Child:
 
     def kill(self) -> None:
         """KILL the whole group now; ``gone`` follows."""
+        self._is_killed = True
         self._ward.signal_group(self.pid, signal.SIGKILL)
 
     def stop(self) -> Deferred[None]:

@@ -12,21 +12,37 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 from zope.interface import implementer
 
-from mcpgateway.backends.child import Child
+from mcpgateway.backends.child import CLOSE_STDIN_S, TERM_S, Child
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, ILauncher, ILineReceiver, IWard, Launch
+from mcpgateway.interfaces import (
+    CHILD_MARKER,
+    INSTANCE_MARKER,
+    Gone,
+    ILauncher,
+    ILineReceiver,
+    IResolver,
+    IWard,
+    Launch,
+    Ran,
+    Told,
+)
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
+RUN_S = 120.0  # a program that is run to its end may download a large package
+RUN_BYTES = 2**20  # of its output, in which there may be a whole environment
+NICE = 10  # of what nobody waits for
+WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
+"""The programs that may only fetch and start another."""
 
 
 class PipeReader(ProcessReader):
@@ -116,22 +132,52 @@ def _directory(path: str) -> Iterator[None]:
 
 @implementer(ILauncher)
 class Launcher:
-    """Starts children, and tells the ward of each."""
+    """Starts children, and tells the ward of each.
 
-    def __init__(self, reactor: Any, ward: IWard) -> None:
+    :param make_resolver: makes what finds the programs that package runners would start; None: they are always run.
+    """
+
+    def __init__(
+        self, reactor: Any, ward: IWard, make_resolver: Callable[[], IResolver] | None = None
+    ) -> None:
         self._reactor = reactor
         self._ward = ward
+        self._make_resolver = make_resolver
+        self._resolver: IResolver | None = None
+        self._running: set[Child] = set()
+        self._is_closed = False
         self._count = 0
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        """A program is started as it is written."""
-        return succeed(launch)
+        """Find the program that a package runner would start; every other is started as it is written."""
+        if self._make_resolver is None or launch.as_written or not _may_wrap(launch):
+            return succeed(launch)
+        if self._resolver is None:
+            self._resolver = self._make_resolver()
+        prepared: Deferred[Launch] = self._resolver.resolve(launch, self.run)
+        return prepared
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child.
 
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
         """
+        if launch.told is None:
+            return self._start(launch, receiver)
+        trial = Trial(receiver, launch.told)
+        try:
+            trial.child = self._start(launch, trial)
+        except LaunchFailed:
+            launch.told(has_spoken=False)
+            raise
+        return trial.child
+
+    def _start(
+        self,
+        launch: Launch,
+        receiver: ILineReceiver,
+        ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+    ) -> Child:
         if not os.path.isdir(launch.cwd):
             raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
         program = find_program(launch)
@@ -141,7 +187,7 @@ class Launcher:
         env = dict(launch.env)
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
-        child = Child(self._reactor, launch.server, receiver, marker, self._ward)
+        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder)
         argv = [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():
@@ -154,6 +200,115 @@ class Launcher:
         if not child.has_exited:
             self._ward.added(child.pid, launch.server)
         return child
+
+    def run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+        """Run a program to its end with nothing on its stdin; it is a child like every other, and leaves nothing.
+
+        It is stopped after `RUN_S` seconds, and killed when it prints more than `RUN_BYTES`.
+
+        :param is_idle: it takes what the others leave of the processors.
+        :raise LaunchFailed: (through the Deferred) as of `launch`.
+        """
+        return maybeDeferred(self._run, launch, is_idle=is_idle)
+
+    def _run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+        if self._is_closed:
+            raise LaunchFailed(f"{launch.server}: the gateway is being stopped")
+        output = Output()
+        child = output.child = self._start(launch, output, (RUN_S, TERM_S))
+        if is_idle:
+            with suppress(OSError):  # it has ended already
+                os.setpriority(os.PRIO_PGRP, child.pid, NICE)
+        done: Deferred[Ran] = Deferred()
+        self._running.add(child)
+
+        def ended(_: None) -> None:
+            self._running.remove(child)
+            done.callback(output.ran)
+
+        child.stop().addCallback(
+            ended
+        )  # its stdin closes, and the ladder's first rung is as long as it may take
+        return done
+
+    def close(self) -> Deferred[Any]:
+        """End what is run to its end, since nobody will need it, and run nothing more; fires when nothing is left."""
+        self._is_closed = True
+        for child in self._running:
+            child.kill()
+        return gatherResults([child.stop() for child in self._running])
+
+
+def _may_wrap(launch: Launch) -> bool:
+    return launch.argv[0].rpartition("/")[2] in WRAPPERS
+
+
+@implementer(ILineReceiver)
+class Trial:
+    """Stands between a child and its receiver until the child has said its first word.
+
+    :ivar child: the child, once it runs.
+    """
+
+    def __init__(self, receiver: ILineReceiver, told: Told) -> None:
+        self.child: Child | None = None
+        self._receiver = receiver
+        self._told: Told | None = told
+
+    def _tell(self, *, has_spoken: bool) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(has_spoken=has_spoken)
+
+    def line_received(self, line: bytes) -> None:
+        """The first that looks like a message ends the trial."""
+        if line.lstrip()[:1] in (b"{", b"["):
+            self._tell(has_spoken=True)
+            if self.child is not None:  # it may be so quick that it has ended before we have it
+                self.child.receiver = self._receiver
+        self._receiver.line_received(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """It will be killed."""
+        self._receiver.line_overflowed(head, limit)
+
+    def gone(self, why: Gone) -> None:
+        """It has ended without a word; if we wanted it to, that means nothing."""
+        if self.child is None or not self.child.is_dismissed:
+            self._tell(has_spoken=False)
+        self._receiver.gone(why)
+
+
+@implementer(ILineReceiver)
+class Output:
+    """Collects what a program prints.
+
+    :ivar child: the program.
+    :ivar ran: what became of it, once it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.child: Child | None = None
+        self.ran = Ran(None, "")
+        self._text = bytearray()
+        self._is_full = False
+
+    def line_received(self, line: bytes) -> None:
+        """One line, as long as there is room."""
+        if len(self._text) + len(line) < RUN_BYTES:
+            self._text += line + b"\n"
+        elif not self._is_full and self.child is not None:
+            self._is_full = True
+            self.child.kill()
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """It will be killed."""
+        self._is_full = True
+
+    def gone(self, why: Gone) -> None:
+        """It has ended."""
+        code = None if self._is_full or why.signal is not None else why.code
+        self.ran = Ran(code, self._text.decode(errors="replace"), why.last_words)
 
 
 def find_program(launch: Launch) -> str:

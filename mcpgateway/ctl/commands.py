@@ -24,6 +24,11 @@ A server for a client, on stdin and stdout:
 The gateway:
   serve [options]                      run it in the foreground; options as of `twistd mcpgateway --help`,
                                        such as --port, --config and --source
+
+Servers:
+  validate [options] [-- COMMAND …]    try one: connect, list its tools, ping it, end it; --server NAME for one that
+                                       is configured, --help for the rest
+
   version                              say which release this is
   help                                 say this
 
@@ -36,6 +41,7 @@ global options:
 """
 HELPS = frozenset(("help", "--help", "-h"))
 VERSIONS = frozenset(("version", "--version", "-V"))
+LOCAL = frozenset(("validate",))
 NAME_A_SERVER = (
     "name a server, as in: mcpgateway connect NAME;"
     " the endpoint of all servers together is not served by this release"
@@ -45,7 +51,7 @@ NAME_A_SERVER = (
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
     try:
-        options, words, _ = split(argv)
+        options, words, behind = split(argv)
     except Mistake as why:
         return complain(str(why))
     if not words:
@@ -57,6 +63,8 @@ def run(argv: list[str]) -> int:
         return say(f"mcpgateway {__version__}\n")
     if name == "serve":
         return serve(options, rest)
+    if name in LOCAL:
+        return local(options, words, behind)
     return complain(unknown(name))
 
 
@@ -71,21 +79,42 @@ def serve(
     options: dict[str, str], rest: list[str], become: Callable[[str, list[str]], None] = os.execv
 ) -> int:
     """Become a gateway in the foreground."""
-    needless = [name for name in ("url", "token_file", "patience") if name in options]
-    if needless:
-        return complain(
-            f"serve: --{needless[0].replace('_', '-')} is for the programs that talk to a gateway"
-        )
+    if needless := needless_in(options):
+        return complain(f"serve: --{needless} is for the programs that talk to a gateway")
     program = daemon(options.get("home"), rest)
     become(program[0], program)
     return 0
+
+
+def local(
+    options: dict[str, str],
+    words: list[str],
+    behind: list[str],
+    become: Callable[[str, list[str]], None] = os.execv,
+) -> int:
+    """Become one of the commands that need the gateway's code, but no gateway.
+
+    :param behind: what stands behind ``--``.
+    """
+    if needless := needless_in(options):
+        return complain(f"{words[0]}: --{needless} is for the programs that talk to a gateway")
+    home = ["--home", options["home"]] if "home" in options else []
+    original = ["--", *behind] if behind else []
+    program = [sys.executable, "-P", "-m", "mcpgateway.local", *words, *home, *original]
+    become(program[0], program)
+    return 0
+
+
+def needless_in(options: dict[str, str]) -> str:
+    """A global option that only matters where a gateway is talked to; empty if there is none."""
+    return next((name.replace("_", "-") for name in ("url", "token_file", "patience") if name in options), "")
 
 
 def unknown(name: str) -> str:
     """What is said of a command that does not exist."""
     from difflib import get_close_matches  # loads re, which nobody needs who spells well
 
-    known = sorted({*SHIM, "serve", "version", "help"})
+    known = sorted({*SHIM, *LOCAL, "serve", "version", "help"})
     near = get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else "mcpgateway help lists the commands"
     return f"unknown command: {name}; {hint}"

@@ -1,0 +1,99 @@
+"""What can be told of programs and packages from their files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from contextlib import suppress
+from typing import Any
+
+MAGIC = (
+    b"#!",
+    b"\x7fELF",
+    b"\xcf\xfa\xed\xfe",
+    b"\xca\xfe\xba\xbe",
+)  # scripts, Linux, macOS, macOS for two machines
+MANIFEST_BYTES = 2**20
+CLIMB_LIMIT = 12  # directories between a program and the manifest of its package
+
+
+def find_in(path: str, name: str) -> str:
+    """The absolute path of a program in one of these directories; empty when it is in none."""
+    absolute = os.pathsep.join(each for each in path.split(os.pathsep) if os.path.isabs(each))
+    return (shutil.which(name, path=absolute) or "") if absolute else ""
+
+
+def is_sound(program: str) -> bool:
+    """Whether a file can be started by itself, and by nobody's leave but root's and our own."""
+    try:
+        with open(program, "rb") as stream:
+            found = os.fstat(stream.fileno())
+            begins = stream.read(4)
+    except OSError:
+        return False
+    is_ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & stat.S_IWOTH
+    return (
+        is_ours and stat.S_ISREG(found.st_mode) and os.access(program, os.X_OK) and begins.startswith(MAGIC)
+    )
+
+
+def node_manifest(directory: str, name: str) -> dict[str, Any]:
+    """The ``package.json`` of a package below a ``node_modules``; empty where it cannot be read."""
+    return _manifest(os.path.join(directory, *name.split("/"), "package.json"))
+
+
+def node_version(program: str, name: str) -> str:
+    """The version of the package of that name to which a program belongs; empty where it cannot be told."""
+    folder = os.path.realpath(program)
+    for _ in range(CLIMB_LIMIT):
+        folder = os.path.dirname(folder)
+        manifest = _manifest(os.path.join(folder, "package.json"))
+        if manifest.get("name") == name:
+            version = manifest.get("version")
+            return version if isinstance(version, str) else ""
+    return ""
+
+
+def _manifest(path: str) -> dict[str, Any]:
+    with suppress(OSError, ValueError), open(path, "rb") as stream:
+        found = json.loads(stream.read(MANIFEST_BYTES))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def python_version(program: str, name: str) -> str:
+    """The version of a distribution in the environment whose ``bin`` a program is in; empty where it cannot be told."""
+    wanted = re.sub(r"[-_.]+", "_", name).lower()
+    for folder in _site_packages(program):
+        for each in _listed(folder):
+            found, _, version = each.removesuffix(".dist-info").rpartition("-")
+            if each.endswith(".dist-info") and re.sub(r"[-_.]+", "_", found).lower() == wanted:
+                return version
+    return ""
+
+
+def has_entry_points(program: str, group: str) -> bool:
+    """Whether any distribution in the environment of a program declares entry points of a group."""
+    for folder in _site_packages(program):
+        for each in _listed(folder):
+            with suppress(OSError), open(os.path.join(folder, each, "entry_points.txt"), "rb") as stream:
+                if f"[{group}]".encode() in stream.read(MANIFEST_BYTES):
+                    return True
+    return False
+
+
+def _site_packages(program: str) -> list[str]:
+    library = os.path.join(os.path.dirname(os.path.dirname(program)), "lib")
+    pythons = [each for each in _listed(library) if each.startswith(("python", "pypy"))]
+    return [os.path.join(library, each, "site-packages") for each in pythons]
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []

@@ -1,0 +1,21 @@
+"""Run one of the commands: the first word names it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Run a command; its exit code."""
+    match argv[:1]:
+        case ["validate"]:
+            from mcpgateway.local import validate
+
+            return validate.main(argv[1:])
+        case _:
+            sys.stderr.write(f"mcpgateway: unknown command: {' '.join(argv[:1])}\n")
+            return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,221 @@
+"""``mcpgateway validate``: servers good and bad, of both eras, named in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.backends.validating import validate as validate_server
+from mcpgateway.config.model import Remote, ServerSpec, Transport
+from mcpgateway.host.grants import Grants
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.orphans import Registry
+from mcpgateway.host.ward import Ward
+from tests.support import real_servers
+from tests.support.gateway import BIN, LIMIT_S, bearing
+
+pytestmark = pytest.mark.functional
+
+Validate = Callable[..., subprocess.CompletedProcess[str]]
+STEPS = ["connect", "list_tools", "ping", "close"]
+
+
+@pytest.fixture
+def validate(tmp_path: Path) -> Validate:
+    """Run the command; whatever it started must have ended with it."""
+    mark = f"MCPGATEWAY_TEST_RUN={secrets.token_hex(8)}"
+    name, _, value = mark.partition("=")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), name: value}
+        argv = [str(BIN / "mcpgateway"), "--home", str(tmp_path / "home"), "validate", *words]
+        ran = subprocess.run(
+            argv, capture_output=True, text=True, timeout=LIMIT_S, env=environ, cwd=tmp_path, check=False
+        )
+        assert bearing(mark) == []
+        assert not list((tmp_path / "home").glob("children/*"))
+        return ran
+
+    return run
+
+
+def verdicts(output: str) -> list[str]:
+    """The steps that a report has lines for, with their verdicts."""
+    return [" ".join(line.split()[:2]) for line in output.splitlines() if line.startswith("[")]
+
+
+class GoodTests:
+    """Servers that work."""
+
+    @pytest.mark.parametrize(
+        ("flags", "revision", "ping"),
+        [
+            ((), "2025-11-25", "ping"),
+            (("--era=modern",), "2026-07-28", "server/discover"),
+            (("--era=dual",), "2025-11-25", "ping"),
+            (("--old-version=2024-11-05",), "2024-11-05", "ping"),
+        ],
+    )
+    def test_both_eras(self, validate: Validate, flags: tuple[str, ...], revision: str, ping: str) -> None:
+        """A server of either era passes all steps, and is shown for what it is."""
+        ran = validate("--", *real_servers.fixture(*flags))
+        assert verdicts(ran.stdout) == [f"[PASS] {step}" for step in STEPS], ran.stdout
+        assert f"fixture 1, protocol {revision}" in ran.stdout
+        assert ran.stdout.endswith("All checks passed.\n")
+        assert ran.returncode == 0
+        if ping != "ping":
+            assert ping in ran.stdout
+
+    def test_many_tools(self, validate: Validate) -> None:
+        """The tools of all pages are counted."""
+        ran = validate("--json", "--", *real_servers.fixture("--filler-tools=300"))
+        report = json.loads(ran.stdout)
+        assert int(report["steps"][1]["detail"].split()[0]) > 300
+
+    @pytest.mark.parametrize("argv", [real_servers.everything, real_servers.time])
+    def test_real_servers(self, validate: Validate, argv: Callable[[], list[str]]) -> None:
+        """So does what people run."""
+        ran = validate("--", *argv())
+        assert ran.returncode == 0, ran.stdout
+
+    def test_a_dirty_stdout(self, validate: Validate) -> None:
+        """A server that prints other things on its stdout, but answers, passes with a remark."""
+        ran = validate("--", *real_servers.fixture("--garbage-first"))
+        assert ran.returncode == 0
+        assert "lines on stdout that are not JSON-RPC" in ran.stdout
+
+    def test_its_circumstances(self, validate: Validate, tmp_path: Path) -> None:
+        """It runs where, and with what, the command line says."""
+        (tmp_path / "there").mkdir()
+        script = f"test $KEY = a=b && test $PWD = {tmp_path}/there && exec {' '.join(real_servers.fixture())}"
+        ran = validate("--command", "sh -c", f"--args={script}", "--env", "KEY=a=b", "--cwd", "there")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    def test_of_a_configuration(self, validate: Validate, tmp_path: Path) -> None:
+        """One that is configured is named, or is the first."""
+        argv = real_servers.fixture()
+        servers = {
+            "broken": {"command": "false"},
+            "good": {"command": argv[0], "args": argv[1:]},
+        }
+        path = tmp_path / "c.json"
+        path.write_text(json.dumps({"servers": servers}))
+        ran = validate("--config", str(path), "--server", "good", "--json")
+        assert json.loads(ran.stdout)["passed"] is True
+        assert ran.returncode == 0
+        assert validate("--config", str(path)).returncode == 1
+        ran = validate("--config", str(path), "--server", "missing")
+        assert "there is no server missing; those configured are: broken, good" in ran.stderr
+
+
+class BadTests:
+    """Servers that do not."""
+
+    @pytest.mark.parametrize(
+        ("argv", "words"),
+        [
+            (
+                ["no-such-program"],
+                "process error: no-such-program: the program 'no-such-program' was not found",
+            ),
+            (["sh", "-c", "echo oops >&2; exit 3"], "exited unexpectedly (exit code 3)\noops"),
+            (["sleep", "600"], "timeout: no answer within"),
+            (
+                ["sh", "-c", "echo hello; sleep 600"],
+                "possible stdout pollution (non-JSON-RPC output detected)",
+            ),
+            (real_servers.fixture("--refuse-handshake"), "refused"),
+        ],
+    )
+    def test_connect(self, validate: Validate, argv: list[str], words: str) -> None:
+        """What keeps a server from being connected to is told in words, and nothing else is tried."""
+        ran = validate("--timeout", "2s", "--", *argv)
+        assert verdicts(ran.stdout) == ["[FAIL] connect"], ran.stdout
+        assert words in ran.stdout
+        assert "All checks passed" not in ran.stdout
+        assert ran.returncode == 1
+
+    def test_it_does_not_end(self, validate: Validate) -> None:
+        """One that has to be killed in the end fails its last step."""
+        ran = validate("--", *real_servers.fixture("--stubborn"))
+        assert verdicts(ran.stdout)[-1] == "[FAIL] close"
+        assert ran.returncode == 1
+
+    def test_it_ends_too_soon(self, validate: Validate) -> None:
+        """One that ends after the handshake fails what comes next."""
+        hello = '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}'
+        script = f"""read line; echo '{{"jsonrpc":"2.0","id":1,"result":{hello}}}'; read line; exit 4"""
+        ran = validate("--json", "--", "sh", "-c", script)
+        steps = json.loads(ran.stdout)["steps"]
+        assert [step["passed"] for step in steps] == [True, False, False, True]
+        assert "exited unexpectedly (exit code 4)" in steps[1]["detail"]
+
+
+class ElsewhereTests:
+    """Servers that are no programs of ours."""
+
+    @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
+    @pytest_twisted.ensureDeferred
+    async def test_at_a_url(self, tmp_path: Path, path: str, passes: bool) -> None:  # noqa: FBT001
+        """They are tried in the same steps."""
+        port = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
+            [sys.executable, str(real_servers.ROOT / "tests" / "servers" / "websocket.py")],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert port.stdout is not None
+            url = f"ws://127.0.0.1:{int(port.stdout.readline())}{path}"
+            server = ServerSpec("s", (), {}, "/", reach=Remote(url, Transport.WEBSOCKET))
+            ward = Ward(Registry(str(tmp_path), "i"), Guardian(reactor, "i"))
+            backends = Backends(reactor, Launcher(reactor, ward), Grants(str(tmp_path)), lambda: "")
+            report = await validate_server(server, backends, reactor)
+            assert report.passed is passes
+            assert len(report.steps) == (4 if passes else 1)
+        finally:
+            port.kill()
+            port.communicate()
+
+
+class MistakeTests:
+    """Command lines that make no sense."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--bogus"],
+            ["--timeout", "soon", "--", "x"],
+            ["--command", "x", "--", "y"],
+            ["--server", "x", "--", "y"],
+            ["--args", "x"],
+            ["--env", "x", "--", "y"],
+            ["--config", "/no/such/file"],
+            ["--url", "http://x", "--", "y"],
+        ],
+    )
+    def test_refused(self, validate: Validate, words: list[str]) -> None:
+        """A mistake is told on stderr, and ends with 1."""
+        ran = validate(*words)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert ran.stderr.startswith(("mcpgateway: ", "usage: "))
+
+    def test_unknown(self) -> None:
+        """The commands that work locally are looked up by their first word."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "mcpgateway.local", "bogus"],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert (ran.returncode, "bogus" in ran.stderr) == (1, True)

@@ -1,0 +1,107 @@
+"""A registry of npm packages on this machine, for tests that publish versions and take the network away."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import unquote
+
+# A server that tells how it was started; with REFUSES in the version it only works under its runner.
+PROGRAM = """#!/usr/bin/env node
+const fs = require('fs');
+const parent = fs.readFileSync(`/proc/${process.ppid}/cmdline`, 'utf8');
+if (__VERSION__.startsWith('0.') && !/npm|npx|^sh/.test(parent)) process.exit(1);
+const told = () => ({ version: __VERSION__, argv: process.argv.slice(1), env: process.env, cwd: process.cwd() });
+const answer = {
+  initialize: params => ({
+    protocolVersion: params.protocolVersion, capabilities: { tools: {} },
+    serverInfo: { name: 'teller', version: __VERSION__ },
+  }),
+  'tools/list': () => ({ tools: [{ name: 'tell', inputSchema: { type: 'object' } }] }),
+  'tools/call': () => ({ content: [{ type: 'text', text: JSON.stringify(told()) }] }),
+  ping: () => ({}),
+};
+require('readline').createInterface({ input: process.stdin }).on('line', line => {
+  const { id, method, params } = JSON.parse(line);
+  if (id === undefined) return;
+  const known = answer[method];
+  const reply = known ? { result: known(params) } : { error: { code: -32601, message: 'Method not found' } };
+  console.log(JSON.stringify({ jsonrpc: '2.0', id, ...reply }));
+});
+"""
+
+
+class Registry:
+    """An npm registry.
+
+    :ivar url: where it is.
+    :ivar asked: the packages it was asked for, one for each request.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._packages: dict[str, dict[str, bytes]] = {}
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = registry.answer(unquote(self.path))
+                self.send_response(404 if body is None else 200)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Be unreachable from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def publish(self, name: str, version: str) -> None:
+        """Have one more version of the telling server, under a name."""
+        program = PROGRAM.replace("__VERSION__", json.dumps(version)).encode()
+        manifest = json.dumps({"name": name, "version": version, "bin": {name: "cli.js"}}).encode()
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w:gz") as archive:
+            for path, content in (("package/package.json", manifest), ("package/cli.js", program)):
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(content), 0o755
+                archive.addfile(entry, io.BytesIO(content))
+        self._packages.setdefault(name, {})[version] = data.getvalue()
+
+    def answer(self, path: str) -> bytes | None:
+        """The body of a request: a package's versions, or an archive."""
+        name, _, file = path.strip("/").partition("/-/")
+        self.asked.append(name)  # npm asks for itself too
+        versions = self._packages.get(name)
+        if versions is None:
+            return None
+        if file:
+            return versions.get(file.removeprefix(f"{name}-").removesuffix(".tgz"))
+        told = {version: self._manifest(name, version, data) for version, data in versions.items()}
+        latest = list(versions)[-1]
+        return json.dumps({"name": name, "dist-tags": {"latest": latest}, "versions": told}).encode()
+
+    def _manifest(self, name: str, version: str, data: bytes) -> dict[str, Any]:
+        digest = base64.b64encode(hashlib.sha512(data).digest()).decode()
+        dist = {"tarball": f"{self.url}{name}/-/{name}-{version}.tgz", "integrity": f"sha512-{digest}"}
+        return {"name": name, "version": version, "bin": {name: "cli.js"}, "dist": dist}
