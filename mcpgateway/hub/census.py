@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
@@ -37,7 +37,7 @@ class Census:
         slots = self._slots()
         sessions = self.switchboard.sessions
         servers = self.switchboard.servers.values()
-        running = sum(1 for server in servers if any(slot.pid for slot in slots[server.name]))
+        running = sum(1 for server in servers if any(slot.is_up for slot in slots[server.name]))
         return {
             "status": "ok" if self.switchboard.is_open else "stopping",
             "servers": len(servers),
@@ -57,17 +57,17 @@ class Census:
         }
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
-        pids = [slot.pid for slot in slots if slot.pid is not None]
+        pids = [slot.pid for slot in slots if slot.pid]
         sessions = sum(1 for session in self.switchboard.sessions if session.server is server)
         return {
             "name": server.name,
             "title": server.title,
-            "status": "running" if pids else "stopped",
-            "transport": "stdio",
+            "status": "running" if any(slot.is_up for slot in slots) else "stopped",
+            "transport": _transport(server.reach),
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
             "speaks": self._speaks(server),
-            "running_eras": sorted({slot.era.value for slot in slots if slot.pid is not None}),
+            "running_eras": sorted({slot.era.value for slot in slots if slot.is_up}),
             "pids": pids,
             "sessions": sessions,
             "calls": sum(len(slot.calls()) for slot in slots),
@@ -103,7 +103,7 @@ class Census:
         return {
             "name": server.name,
             "mode": "stateful" if stateful else "stateless",
-            "activeChildren": sum(1 for slot in slots if slot.pid is not None),
+            "activeChildren": sum(1 for slot in slots if slot.is_up),
             "totalRequests": sum(slot.requests for slot in slots),
         }
 
@@ -112,6 +112,18 @@ class Census:
         for slot in self.switchboard.pool:
             slots[slot.server.name].append(slot)
         return slots
+
+
+def _transport(reach: Reach | None) -> str:
+    match reach:
+        case Remote() | Daemon():
+            return reach.transport.value
+        case Container():
+            return "docker"
+        case Rest():
+            return "rest"
+        case None:
+            return "stdio"
 
 
 def _memory_mb() -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from attrs import frozen
 
-HEAD_BYTES = 256  # of an over-long event: enough to see whose answer it was going to be
 MESSAGE = b"message"
 LINE_COST = 16  # bytes of memory beside the text, so that empty lines count too
 BOM = b"\xef\xbb\xbf"
@@ -22,11 +21,7 @@ _ENDS = b"\r\n"
 
 
 class EventTooLong(Exception):
-    """An event exceeded the limit; ``head`` is how its text begins."""
-
-    def __init__(self, head: bytes) -> None:
-        super().__init__("event too long")
-        self.head = head
+    """An event exceeded the limit."""
 
 
 @frozen
@@ -89,7 +84,7 @@ class SseReader:
             self._parts.append(rest)
             self._size += len(rest)
         if self._size > self._limit:
-            raise EventTooLong(self._head())
+            raise EventTooLong
         return events
 
     def _take(self, line: bytes, events: list[Event]) -> None:
@@ -120,12 +115,3 @@ class SseReader:
         self._kind = b""
         self._data.clear()
         self._size = 0
-
-    def _head(self) -> bytes:
-        pieces = self._data or self._parts
-        head = b""
-        for piece in pieces:
-            head += piece[: HEAD_BYTES - len(head)]
-            if len(head) >= HEAD_BYTES:
-                break
-        return head.removeprefix(b"data:").lstrip(b" ")
