@@ -69,7 +69,9 @@ class Access:
         return self.open(method, headers, body, url).addCallback(take_whole, SHORT_LIMIT)
 
     def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
-        opened = self._web.open(method, url or self.url, {**self._headers, **headers}, body, self._trust)
+        opened = self._web.open(
+            method, url or self.url, {**self._headers, **headers}, body, self._trust, follows=True
+        )
         return opened if url else opened.addCallback(self._remember)
 
     def _remember(self, stream: WebStream) -> WebStream:

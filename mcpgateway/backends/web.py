@@ -1,4 +1,4 @@
-"""Send HTTP requests: bounded, verified, redirected within one origin only, and never sent twice.
+"""Send HTTP requests: bounded, verified, redirected only where that is wanted and within one origin, never sent twice.
 
 Connections are kept for the next request to the same place for as long as the other end says that it keeps them, or a
 few seconds.  OpenSSL is loaded by the first ``https`` URL.
@@ -169,16 +169,18 @@ class Web:
         trust: Trust = PLAIN,
         *,
         named_by: str = "",
+        follows: bool = False,
     ) -> Deferred[WebStream]:
         """Send a request; fires with its answer once the headers have come. Cancel it to give up.
 
+        :param follows: redirects are followed, within the URL's origin.
         :param named_by: the configured URL of the server that has named this one: where it leads is judged then.
         :raise Unreachable: (through the Deferred) nothing answers at that address.
         :raise BackendError: (through the Deferred) the connection broke, or the URL may not be asked.
         """
-        return _Request(self, method, headers, body, trust, named_by).send(url)
+        return _Request(self, method, headers, body, trust, named_by, follows).send(url)
 
-    def request(  # noqa: PLR0913 - a request has so many parts
+    def request(  # noqa: PLR0913 - as `open`
         self,
         method: str,
         url: str,
@@ -303,7 +305,14 @@ class _Request:
     """One request, through all its redirects."""
 
     def __init__(
-        self, web: Web, method: str, headers: Mapping[str, str], body: bytes, trust: Trust, named_by: str
+        self,
+        web: Web,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        trust: Trust,
+        named_by: str,
+        follows: bool,  # noqa: FBT001 - handed through
     ) -> None:
         self._web = web
         self._method = method
@@ -311,6 +320,7 @@ class _Request:
         self._body = body
         self._trust = trust
         self._named_by = named_by
+        self._follows = follows
         self._url = ""
         self._hops = 0
         self._dialling: Deferred[Any] | None = None
@@ -375,7 +385,7 @@ class _Request:
         connection = self._connection
         assert connection is not None
         location = headers.get(b"location")
-        if status in urls.REDIRECTS and location is not None:
+        if self._follows and status in urls.REDIRECTS and location is not None:
             connection.abort()  # nobody needs the body
             self._redirect(status, location.decode("latin-1"))
             return
