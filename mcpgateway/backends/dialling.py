@@ -14,9 +14,8 @@ from attrs import frozen
 from twisted.internet import defer, error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -50,9 +49,11 @@ PLAIN = Trust()
 class IDialled(Protocol):
     """A protocol that is to be connected.
 
+    :ivar made: fires when it is connected.
     :ivar secured: fires when TLS stands, fails when the connection ends before that.
     """
 
+    made: Deferred[None]
     secured: Deferred[None]
     transport: Any
 
@@ -121,19 +122,19 @@ class Dialler:
                 raise BackendError(
                     f"{named_by.address} names {place.address}, which is not a place that it may send the gateway to"
                 )
-        factory: Any = _Factory(build)
+        wrap: Callable[[Any], Any] = _as_it_is
         if creator is not None:
             from mcpgateway.backends.tls import over_tls
 
-            factory = over_tls(creator, factory)
-        race = _Race(self._reactor, addresses, place.port, factory)
+            wrap = over_tls(creator)
+        race = _Race(self._reactor, addresses, place.port, build, wrap)
         try:
-            outer = await race.run()
+            connection: D = await race.run()
         except error.ConnectError as why:
             raise Unreachable(f"no connection to {place.address}: {_refusal(why)}") from why
-        self._check_loop(place, outer.transport)
-        _keep_alive(outer.transport)
-        connection: D = outer if creator is None else outer.wrappedProtocol
+        transport = connection.transport if creator is None else connection.transport.transport
+        self._check_loop(place, transport)
+        _keep_alive(transport)
         return connection
 
     def _check_loop(self, place: Place, transport: Any) -> None:
@@ -154,17 +155,8 @@ class Dialler:
         return receiver.done
 
 
-class _Factory(Factory):
-    """Builds the protocol of each attempt."""
-
-    noisy = False
-
-    def __init__(self, build: Callable[[], Any]) -> None:
-        self._build = build
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """A protocol."""
-        return self._build()
+def _as_it_is(factory: Any) -> Any:
+    return factory
 
 
 @implementer(IResolutionReceiver)
@@ -196,12 +188,20 @@ class _Resolution:
 class _Race:
     """Tries addresses until one answers."""
 
-    def __init__(self, reactor: Any, addresses: list[str], port: int, factory: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        addresses: list[str],
+        port: int,
+        build: Callable[[], Any],
+        wrap: Callable[[Any], Any],
+    ) -> None:
         self._reactor = reactor
         self._left = list(addresses)
         self._port = port
-        self._factory = factory
-        self._pending: list[Deferred[Any]] = []
+        self._build = build
+        self._wrap = wrap
+        self._pending: dict[_Attempt, Any] = {}  # and what connects each
         self._later: Any = None
         self._done: Deferred[Any] = Deferred(lambda _: self._call_off())
 
@@ -216,22 +216,26 @@ class _Race:
     def _next(self) -> None:
         self._later = None
         address = self._left.pop(0)
-        kind = TCP6ClientEndpoint if isIPv6Address(address) else TCP4ClientEndpoint
-        attempt: Deferred[Any] = kind(self._reactor, address, self._port, DIAL_S).connect(self._factory)
-        self._pending.append(attempt)
+        attempt = _Attempt(self, self._build)
+        self._pending[attempt] = None
         if self._left:
             self._later = self._reactor.callLater(HEAD_START_S, self._next)
-        attempt.addCallbacks(self._won, self._lost, callbackArgs=(attempt,), errbackArgs=(attempt,))
+        connector = self._reactor.connectTCP(address, self._port, self._wrap(attempt), DIAL_S)
+        if attempt in self._pending:
+            self._pending[attempt] = connector
 
-    def _won(self, protocol: Any, attempt: Deferred[Any]) -> None:
-        self._pending.remove(attempt)
+    def won(self, attempt: _Attempt, protocol: Any) -> None:
+        """An address answers."""
+        if self._pending.pop(attempt, self) is self:
+            protocol.transport.abortConnection()  # another was there first
+            return
         self._call_off()
         self._done.callback(protocol)
 
-    def _lost(self, why: Failure, attempt: Deferred[Any]) -> None:
-        if attempt not in self._pending:
+    def lost(self, attempt: _Attempt, why: Failure) -> None:
+        """One does not."""
+        if self._pending.pop(attempt, self) is self:
             return  # it was called off
-        self._pending.remove(attempt)
         if self._left:
             self._cancel_later()
             self._next()
@@ -240,14 +244,34 @@ class _Race:
 
     def _call_off(self) -> None:
         self._cancel_later()
-        pending, self._pending = self._pending, []
-        for each in pending:
-            each.cancel()
+        pending, self._pending = self._pending, {}
+        for connector in pending.values():
+            connector.stopConnecting()
 
     def _cancel_later(self) -> None:
         later, self._later = self._later, None
         if later is not None:
             later.cancel()
+
+
+class _Attempt(ClientFactory):
+    """One address that is tried."""
+
+    noisy = False
+
+    def __init__(self, race: _Race, build: Callable[[], Any]) -> None:
+        self._race = race
+        self._build = build
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """It answers, or is about to."""
+        protocol = self._build()
+        protocol.made.addCallback(lambda _: self._race.won(self, protocol))
+        return protocol
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """It does not."""
+        self._race.lost(self, reason)
 
 
 def _refusal(why: error.ConnectError) -> str:

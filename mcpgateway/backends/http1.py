@@ -41,6 +41,7 @@ class HttpConnection(TwistedProtocol):
     """A connection to one place.
 
     :ivar place: where it leads.
+    :ivar made: fires when it is connected.
     :ivar secured: fires when TLS has proven who is at the other end; fails when it ends before that.
     :ivar idle_s: how long it may be idle before the other end closes it, as far as that has said so; 0 for not at all.
     """
@@ -54,6 +55,7 @@ class HttpConnection(TwistedProtocol):
         lost: Callable[[HttpConnection], None],
     ) -> None:
         self.place = place
+        self.made: Deferred[None] = Deferred()
         self.secured: Deferred[None] = Deferred()
         self.idle_s = 0.0
         self._freed = freed
@@ -72,6 +74,10 @@ class HttpConnection(TwistedProtocol):
         self._keeps = False
         self._is_surplus = False
         self._overhead = 0
+
+    def connectionMade(self) -> None:
+        """It is connected."""
+        self.made.callback(None)
 
     def handshakeCompleted(self) -> None:
         """TLS stands."""

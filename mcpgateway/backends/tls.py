@@ -16,6 +16,7 @@ import sys
 if sys.modules.get("OpenSSL", sys) is None:
     del sys.modules["OpenSSL"]
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -147,6 +148,6 @@ def _name(pattern: CertificatePattern) -> str:
             return ""
 
 
-def over_tls(creator: Creator, factory: Any) -> Any:
-    """A factory of protocols that speak TLS with each other."""
-    return TLSMemoryBIOFactory(creator, True, factory)
+def over_tls(creator: Creator) -> Callable[[Any], Any]:
+    """Makes a factory's protocols speak TLS with whoever answers."""
+    return lambda factory: TLSMemoryBIOFactory(creator, True, factory)

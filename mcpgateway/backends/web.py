@@ -346,16 +346,15 @@ class _Request:
         if connection is not None:
             self._send(connection, request)
             return
-        self._dialling = web.dial(place, self._trust, self._named_by)
-        self._dialling.addCallbacks(self._send, self._not_dialled, callbackArgs=(request,))
-        self._dialling.addErrback(self._done.errback)
+        self._dialling = dialling = web.dial(place, self._trust, self._named_by)
+        dialling.addCallback(self._send, request).addErrback(self._not_sent)
 
     def _send(self, connection: HttpConnection, request: bytes) -> None:
         self._dialling = None
         self._connection = connection
         connection.send(request, self)
 
-    def _not_dialled(self, why: Failure) -> None:
+    def _not_sent(self, why: Failure) -> None:
         self._dialling = None
         if not self._done.called:
             self._done.errback(why)
