@@ -262,7 +262,7 @@ class Streamable:
         elif error is not None:
             post.answer(error)
         else:
-            self.failed(post, refusal(status, error))
+            self._answer(post, refusal(status, error))
 
     def _is_forgotten(self, status: int, error: Envelope | None) -> bool:
         # 404 is what the specification says; servers made from the examples of an SDK answer 400.
@@ -286,10 +286,13 @@ class Streamable:
         if post.method in GREETINGS:
             self._fail_greeting(why)
             return
-        post.fail(self._named(why))
-        self._release(post)
+        self._answer(post, why)
         if isinstance(why, Unreachable) and not self._is_connected(post):
             self._lose(self._named(why))
+
+    def _answer(self, post: Post, why: BackendError) -> None:
+        post.fail(self._named(why))
+        self._release(post)
 
     def _is_connected(self, besides: Post) -> bool:
         if self._standing is not None and self._standing.is_open:
