@@ -8,7 +8,8 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.dialling import Trust
-from mcpgateway.backends.web import Web, WebAnswer, WebStream, check_headers, take_whole
+from mcpgateway.backends.web import Web, check_headers
+from mcpgateway.backends.webanswer import WebAnswer, WebStream, take_whole
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, LaunchFailed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from mcpgateway.backends.web import WebStream
+from mcpgateway.backends.webanswer import WebStream
 from mcpgateway.errors import BackendError, BadReply
 from mcpgateway.wire.ssereader import Event, EventTooLong, SseReader
 

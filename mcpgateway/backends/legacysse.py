@@ -18,7 +18,8 @@ from mcpgateway.backends.access import Access, IAuthorizer
 from mcpgateway.backends.eventbody import EventBody, is_stream
 from mcpgateway.backends.post import error_in, members
 from mcpgateway.backends.streamable import Streamable, refusal
-from mcpgateway.backends.web import Web, WebAnswer, WebStream
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer, WebStream
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import (
     BackendError,

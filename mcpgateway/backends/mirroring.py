@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.access import Access
 from mcpgateway.backends.eventbody import STREAM, content_type
-from mcpgateway.backends.web import ANSWER_LIMIT, take_whole
+from mcpgateway.backends.webanswer import ANSWER_LIMIT, take_whole
 from mcpgateway.errors import BackendError, HeaderMismatch
 from mcpgateway.wire import jsonrpc, mirrored, modern, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from mcpgateway import __version__
 from mcpgateway.backends.dialling import Trust
-from mcpgateway.backends.web import Web, WebAnswer
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization
 from mcpgateway.interfaces import IGrants

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.access import Access
 from mcpgateway.backends.eventbody import EventBody, content_type, is_stream
-from mcpgateway.backends.web import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
+from mcpgateway.backends.webanswer import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.errors import BackendError, BadReply, GatewayError
 from mcpgateway.wire import jsonrpc, modern
 from mcpgateway.wire.jsonrpc import Envelope

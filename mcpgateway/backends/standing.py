@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.access import Access
 from mcpgateway.backends.eventbody import EventBody, is_stream
-from mcpgateway.backends.web import WebStream
+from mcpgateway.backends.webanswer import WebStream
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.wire.ssereader import MESSAGE, Event
 

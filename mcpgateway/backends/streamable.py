@@ -10,7 +10,6 @@ the end                     DELETE
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,7 +22,9 @@ from mcpgateway.backends.access import Access, IAuthorizer
 from mcpgateway.backends.mirroring import BOTH, LIST, Mirror, is_mismatch
 from mcpgateway.backends.post import Post, error_in, members
 from mcpgateway.backends.standing import Standing
-from mcpgateway.backends.web import Web, WebAnswer, WebStream
+from mcpgateway.backends.turns import Turns
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer, WebStream
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import (
     BackendError,
@@ -38,8 +39,6 @@ from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LEGACY, Era
 
-AT_ONCE = 256  # requests that wait for the server's answer; others wait for their turn
-QUEUE_LIMIT = 16 * 2**20  # bytes of those others
 NOTICES_AT_ONCE = 1000  # notifications and responses under way
 NOTICE_S = 30.0  # for each of them
 LINGERING = 64  # streams that the server does not end behind the answer
@@ -93,11 +92,8 @@ class Streamable:
         self._headers = {"Content-Type": "application/json", "Accept": BOTH}
         self._posts: dict[bytes, Post] = {}
         self._lingering: dict[Post, None] = {}
-        self._queue: deque[Post] = deque()
-        self._queued = 0  # bytes
-        self._under_way = 0
+        self._turns = Turns(launch.server, self._send)
         self._notices: set[Deferred[Any]] = set()
-        self._is_held = False  # what is asked waits until the server knows that the handshake is over
         self._is_stopping = False
         self._has_ended = False
         self._stopped: list[Deferred[None]] = []
@@ -150,45 +146,17 @@ class Streamable:
     def _ask(self, post: Post) -> None:
         if post.method == modern.LISTEN:
             self._send(post)  # stays open for as long as there is something to hear
-        elif self._is_held or self._queue or self._under_way >= AT_ONCE:
-            if self._queued + len(post.body) > QUEUE_LIMIT:
-                raise Overloaded(
-                    f"{self.server} has {AT_ONCE} calls under way; {QUEUE_LIMIT >> 20} MiB wait for it"
-                )
-            self._queued += len(post.body)
-            self._queue.append(post)
         else:
-            self._permit(post)
-
-    def _permit(self, post: Post) -> None:
-        post.has_permit = True
-        self._under_way += 1
-        self._send(post)
+            self._turns.ask(post)
 
     def _send(self, post: Post) -> None:
         self._posts[post.id] = post
         post.send()
 
-    def _release(self, post: Post) -> None:
-        if not post.has_permit:
-            return
-        post.has_permit = False
-        self._under_way -= 1
-        self._go_on()
-
-    def _go_on(self) -> None:
-        while self._queue and self._under_way < AT_ONCE and not self._is_held and not self._has_ended:
-            post = self._queue.popleft()
-            self._queued -= len(post.body)
-            self._permit(post)
-
     def _cancel(self, envelope: Envelope, body: bytes) -> None:
         identifier = bytes(peek.members(envelope, "params").get("requestId", b""))
-        for each in self._queue:
-            if each.id == identifier:
-                self._queue.remove(each)
-                self._queued -= len(each.body)
-                return
+        if self._turns.withdraw(identifier):
+            return
         post = self._posts.get(identifier)
         if post is not None:
             post.abort()
@@ -241,7 +209,7 @@ class Streamable:
             oldest = next(iter(self._lingering))
             oldest.abort()
             self.over(oldest)
-        self._release(post)
+        self._turns.release(post)
         return True
 
     def _corrects(self, post: Post, mirror: Mirror, envelope: Envelope) -> bool:
@@ -292,7 +260,7 @@ class Streamable:
 
     def _answer(self, post: Post, why: BackendError) -> None:
         post.fail(self._named(why))
-        self._release(post)
+        self._turns.release(post)
 
     def _is_connected(self, besides: Post) -> bool:
         if self._standing is not None and self._standing.is_open:
@@ -304,7 +272,7 @@ class Streamable:
         if self._posts.get(post.id) is post:
             del self._posts[post.id]
         self._lingering.pop(post, None)
-        self._release(post)
+        self._turns.release(post)
 
     # Notifications, and responses to what the server has asked
 
@@ -313,7 +281,7 @@ class Streamable:
             return  # servers of the modern era ask nothing
         if len(self._notices) >= NOTICES_AT_ONCE:
             raise Overloaded(f"{self.server} does not take its notifications; {NOTICES_AT_ONCE} wait for it")
-        self._is_held = self._is_held or method == INITIALIZED
+        self._turns.is_held = self._turns.is_held or method == INITIALIZED
         headers = self._mirror.headers(method, envelope) if self._mirror is not None else self._headers
         telling = self.access.request("POST", headers, body).addTimeout(NOTICE_S, self.clock)
         self._notices.add(telling)
@@ -345,10 +313,10 @@ class Streamable:
     def _went_on(self, _: object, telling: Deferred[Any], method: str) -> None:
         self._notices.discard(telling)
         if method == INITIALIZED and not self._has_ended and not self._is_stopping:
-            self._is_held = False
             self._standing = Standing(self)
             self._standing.open()
-            self._go_on()
+            self._turns.is_held = False
+            self._turns.go_on()
 
     # The standing stream (`IHearer`)
 
@@ -397,7 +365,7 @@ class Streamable:
         standing, self._standing = self._standing, None
         if standing is not None:
             standing.close()
-        self._queue.clear()
+        self._turns.clear()
         posts, self._posts = self._posts, {}
         _abort(posts.values())
         for each in list(self._notices):

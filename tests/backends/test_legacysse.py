@@ -30,7 +30,7 @@ class Old(Far):
         self.web = Web(self.net)
         self.found: list[Any] = []
         self.server.answers = {
-            "GET": lambda asked: self.endpoint(asked),
+            "GET": self.endpoint,
             "initialize": lambda asked: self.say(asked, HELLO),
             "notifications/initialized": lambda asked: asked.reply(202, b"Accepted"),
         }

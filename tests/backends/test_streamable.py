@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.backends.post import RESUMPTIONS
-from mcpgateway.backends.streamable import AT_ONCE, FAREWELL_S, LINGERING, QUEUE_LIMIT, Streamable
+from mcpgateway.backends.streamable import FAREWELL_S, LINGERING, Streamable
+from mcpgateway.backends.turns import AT_ONCE, QUEUE_LIMIT
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization, Overloaded

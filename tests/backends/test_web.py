@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 
 from mcpgateway.backends.http1 import HEAD_LIMIT
-from mcpgateway.backends.web import Web, WebStream, check_headers
+from mcpgateway.backends.web import Web, check_headers
+from mcpgateway.backends.webanswer import WebStream
 from mcpgateway.errors import BackendError, BackendTimeout, Unreachable
 from tests.support.scripted_http import MemoryNet, ScriptedServer
 
