@@ -79,6 +79,7 @@ class Gone:
 
     :ivar fault: why we had it killed, or why it cannot be spoken with any more.
     :ivar is_unreachable: nothing answers at its address: no name, no route, no listener.
+    :ivar error: what those are told who wait for it to begin, where that is known better than that it has ended.
     """
 
     code: int | None = None
@@ -86,6 +87,7 @@ class Gone:
     last_words: str = field(default="", repr=False)
     fault: str = ""
     is_unreachable: bool = False
+    error: GatewayError | None = None
 
     def __str__(self) -> str:
         if self.fault:

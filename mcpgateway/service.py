@@ -282,6 +282,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
+    backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
         settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward, launcher

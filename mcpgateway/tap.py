@@ -8,10 +8,11 @@ import sys
 from twisted.application.service import IService
 from twisted.python import usage
 
-from mcpgateway.config.model import Settings
+from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
+TLS_SCHEMES = ("https:", "wss:")
 
 
 class Options(usage.Options):
@@ -56,7 +57,7 @@ class Options(usage.Options):
         except ConfigError as why:
             raise SystemExit(f"mcpgateway: {why}") from None
         self.settings = _with_listen(settings, tuple(self["listen"]))
-        if not any(each.startswith(TLS_ENDPOINTS) for each in self.settings.gateway.listen):
+        if not needs_openssl(self.settings):
             leave_out_openssl()
 
     def _port(self) -> int | None:
@@ -75,10 +76,28 @@ def _with_listen(settings: Settings, more: tuple[str, ...]) -> Settings:
     return evolve(settings, gateway=evolve(gateway, listen=gateway.listen + more))
 
 
+def needs_openssl(settings: Settings) -> bool:
+    """Whether TLS is spoken: an endpoint of the gateway's own does, or a server is reached by it."""
+    urls = [url for server in settings.servers for url in _urls(server.reach)]
+    return any(each.startswith(TLS_ENDPOINTS) for each in settings.gateway.listen) or any(
+        each.lower().startswith(TLS_SCHEMES) for each in urls
+    )
+
+
+def _urls(reach: Reach | None) -> tuple[str, ...]:
+    match reach:
+        case Remote() | Daemon():
+            return (reach.url,)
+        case Rest():
+            return reach.base, reach.openapi
+        case _:
+            return ()
+
+
 def leave_out_openssl() -> None:
     """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback has no use for.
 
-    Only works before the reactor is imported; harmless afterwards.
+    Only works before the reactor is imported; harmless afterwards. `mcpgateway.backends.tls` lets it in again.
     """
     if "OpenSSL" not in sys.modules and "twisted.internet.reactor" not in sys.modules:
         sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # the documented way to block an import

@@ -19,7 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
-from mcpgateway.backends.web import Trust, Web, WebAnswer
+from mcpgateway.backends.dialling import Trust
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization
 from mcpgateway.interfaces import IGrants
@@ -83,6 +85,22 @@ class Account:
             each.callback(result)
 
 
+@frozen
+class Authorizer:
+    """Gives the requests to one server what they carry (`mcpgateway.backends.access.IAuthorizer`)."""
+
+    _accounts: Accounts
+    _account: Account
+
+    def headers(self) -> Deferred[Mapping[str, str]]:
+        """What a request carries now."""
+        return self._accounts.headers(self._account)
+
+    def refused(self, status: int, said: str, used: Mapping[str, str]) -> Deferred[Mapping[str, str]]:
+        """A request was refused; fires with what it is to carry when it is tried once more."""
+        return self._accounts.refused(self._account, status, said, used)
+
+
 class Accounts:
     """The gateway's accounts at all remote servers.
 
@@ -112,6 +130,10 @@ class Accounts:
             self._accounts[key] = account
         account.remote = remote
         return account
+
+    def authorizer(self, name: str, remote: Remote) -> Authorizer:
+        """What requests to a server are given their headers by."""
+        return Authorizer(self, self.of(name, remote))
 
     def question(self, name: str) -> str:
         """Where the user lets the gateway in at a server; empty where nothing is asked."""
@@ -354,7 +376,14 @@ class Accounts:
         trust = Trust(remote.ca_file, remote.insecure)
         try:
             return await self._web().request(
-                method, url, headers, body, timeout_s=ASK_S, trust=trust, limit=ANSWER_LIMIT
+                method,
+                url,
+                headers,
+                body,
+                timeout_s=ASK_S,
+                trust=trust,
+                limit=ANSWER_LIMIT,
+                named_by=remote.url,
             )
         except BackendError as why:
             raise BackendError(

@@ -5,7 +5,7 @@ What only some users need is loaded by the first server of its kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +16,7 @@ from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import IBackend, IGrants, ILauncher, ILineReceiver, Launch
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.access import IAuthorizer
     from mcpgateway.backends.oauth import Accounts
     from mcpgateway.backends.web import Web
 
@@ -27,6 +28,7 @@ class Backends:
     :param programs: starts children.
     :param grants: where tokens for remote servers are kept.
     :param callback: the URL that a user's browser is sent back to, once the gateway listens.
+    :ivar own_ports: the TCP ports that the gateway itself listens on, which no server is reached at.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Backends:
         self._callback = callback
         self._web: Web | None = None
         self._accounts: Accounts | None = None
+        self.own_ports: Collection[int] = ()
 
     @property
     def web(self) -> Web:
@@ -46,6 +49,7 @@ class Backends:
             from mcpgateway.backends.web import Web
 
             self._web = Web(self._reactor)
+            self._web.own_ports = self.own_ports
         return self._web
 
     @property
@@ -87,10 +91,26 @@ class Backends:
                 raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
 
     def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
+        reactor, authorizer = self._reactor, self._authorizer(launch, remote)
         match remote.transport:
             case Transport.WEBSOCKET:
                 from mcpgateway.backends.websocket import WebSocket
 
-                return WebSocket(self._reactor, launch, remote, receiver)
+                return WebSocket(reactor, launch, remote, receiver)
+            case Transport.STREAMABLE_HTTP if remote.is_guess:
+                from mcpgateway.backends.legacysse import Guessed
+
+                return Guessed(reactor, self.web, launch, remote, receiver, authorizer)
+            case Transport.STREAMABLE_HTTP:
+                from mcpgateway.backends.streamable import Streamable
+
+                return Streamable(reactor, self.web, launch, remote, receiver, authorizer)
+            case Transport.SSE:
+                from mcpgateway.backends.legacysse import LegacySse
+
+                return LegacySse(reactor, self.web, launch, remote, receiver, authorizer)
             case _:
                 raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
+
+    def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
+        return self.accounts.authorizer(launch.server, remote) if remote.oauth is not None else None

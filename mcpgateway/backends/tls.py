@@ -1,28 +1,67 @@
-"""Whose certificates are believed: the system's authorities, a file's, or everybody's."""
+"""Whose certificates are believed, and what is wrong with one that is not.
+
+Importing this module loads OpenSSL, also where the gateway was started without it.
+
+# Note [Why certificates are looked at here]
+OpenSSL alone says "certificate verify failed".  The callback that it asks about every certificate is told which one and
+why, and is where service-identity compares the names, so the sentence that a person gets can name both.
+"""
 
 from __future__ import annotations
 
+import sys
+
+# A gateway without a use for OpenSSL keeps everybody from importing it (`mcpgateway.tap.leave_out_openssl`); now there
+# is one, as a server has turned up that is reached by TLS.
+if sys.modules.get("OpenSSL", sys) is None:
+    del sys.modules["OpenSSL"]
+
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
 from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import (
+    DNS_ID,
+    CertificatePattern,
+    DNSPattern,
+    IPAddress_ID,
+    IPAddressPattern,
+    verify_service_identity,
+)
 from twisted.internet import ssl
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.web.client import BrowserLikePolicyForHTTPS
-from twisted.web.iweb import IPolicyForHTTPS
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from mcpgateway.errors import LaunchFailed
 
+CODES = SSL.X509VerificationCodes
+UNKNOWN_SIGNER = "no authority that is trusted here has signed it"
+FAULTS = {
+    CODES.ERR_CERT_NOT_YET_VALID: "it is not valid yet",
+    CODES.ERR_CERT_HAS_EXPIRED: "it has expired",
+    CODES.ERR_CERT_REVOKED: "it has been revoked",
+    CODES.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "its server has signed it itself",
+    CODES.ERR_SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_SIGNER,
+    CODES.ERR_UNABLE_TO_GET_ISSUER_CERT: UNKNOWN_SIGNER,
+    CODES.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_SIGNER,
+    CODES.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_SIGNER,
+}
+NAMES_SHOWN = 5
 
-def policy(ca_file: str, *, insecure: bool) -> Any:
-    """What an agent asks about certificates; names are verified by service-identity.
+
+def policy(ca_file: str, *, insecure: bool) -> Policy:
+    """What makes connections that believe whom they should.
 
     :raise LaunchFailed: the file of authorities cannot be read, or holds none.
     """
     if insecure:
-        return _Blind()
-    return BrowserLikePolicyForHTTPS(_authorities(ca_file) if ca_file else None)
+        return Policy(ssl.CertificateOptions(verify=False).getContext(), is_blind=True)
+    root = _authorities(ca_file) if ca_file else ssl.platformTrust()
+    return Policy(ssl.CertificateOptions(trustRoot=root).getContext())
 
 
 def _authorities(ca_file: str) -> Any:
@@ -31,32 +70,84 @@ def _authorities(ca_file: str) -> Any:
             text = file.read()
         begin = b"-----BEGIN CERTIFICATE-----"
         found = [ssl.Certificate.loadPEM(begin + part) for part in text.split(begin)[1:]]
-    except (OSError, SSL.Error) as why:
+    except (OSError, SSL.Error, ValueError) as why:
         raise LaunchFailed(f"the authorities in {ca_file} cannot be used: {why}") from why
     if not found:
         raise LaunchFailed(f"{ca_file} holds no certificate")
     return ssl.trustRootFromCertificates(found)
 
 
-@implementer(IPolicyForHTTPS)
-class _Blind:
-    """Looks at no certificate, because its user has said so."""
+@define(eq=False)
+class Policy:
+    """Makes connections of one trust."""
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        """Let anybody be anybody."""
-        return _BlindConnections(hostname)
+    _context: SSL.Context
+    _is_blind: bool = False
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> Creator:
+        """What makes one connection to a host."""
+        return Creator(hostname.decode("ascii"), self._context, self._is_blind)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-@define
-class _BlindConnections:
-    """Begins connections to one host."""
+@define(eq=False)
+class Creator:
+    """Makes one connection.
 
-    hostname: bytes
-    context: Any = field(factory=lambda: ssl.CertificateOptions(verify=False).getContext())
+    :ivar fault: what is wrong with the certificate that was shown; empty where nothing is.
+    """
 
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
-        """A connection that says which host it is for, and believes whoever answers."""
-        connection = SSL.Connection(self.context, None)
-        connection.set_tlsext_host_name(self.hostname)
+    _hostname: str
+    _context: SSL.Context
+    _is_blind: bool
+    fault: str = field(default="", init=False)
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection that says which host it is for, and believes only that host."""
+        connection = SSL.Connection(self._context, None)
+        if not self._is_address:  # RFC 6066 section 3: an address is no name of a server
+            connection.set_tlsext_host_name(self._hostname.encode("ascii"))
+        if not self._is_blind:
+            connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
         return connection
+
+    @property
+    def _is_address(self) -> bool:
+        return ":" in self._hostname or self._hostname.rpartition(".")[2].isdigit()
+
+    def _judge(self, connection: SSL.Connection, shown: Any, code: int, depth: int, is_good: int) -> bool:
+        if not is_good:
+            self.fault = self.fault or FAULTS.get(code, f"OpenSSL does not accept it (error {code})")
+            return False
+        if depth:
+            return True
+        wanted = IPAddress_ID(self._hostname) if self._is_address else DNS_ID(self._hostname)
+        patterns: list[CertificatePattern] = []
+        try:
+            patterns.extend(extract_patterns(shown.to_cryptography()))
+            verify_service_identity(patterns, [wanted], [])
+        except (CertificateError, VerificationError):
+            self.fault = f"it is made out to {_names(patterns)}"
+            return False
+        return True
+
+
+def _names(patterns: list[CertificatePattern]) -> str:
+    found = [name for each in patterns if (name := _name(each))]
+    more = ", …" if len(found) > NAMES_SHOWN else ""
+    return ", ".join(found[:NAMES_SHOWN]) + more if found else "nobody"
+
+
+def _name(pattern: CertificatePattern) -> str:
+    match pattern:
+        case DNSPattern():
+            return pattern.pattern.decode()
+        case IPAddressPattern():
+            return str(pattern.pattern)
+        case _:
+            return ""
+
+
+def over_tls(creator: Creator) -> Callable[[Any], Any]:
+    """Makes a factory's protocols speak TLS with whoever answers."""
+    return lambda factory: TLSMemoryBIOFactory(creator, True, factory)

@@ -1,97 +1,42 @@
-"""Send HTTP requests: bounded, verified, never redirected by itself.
+"""Send HTTP requests: bounded, verified, redirected only where that is wanted and within one origin, never sent twice.
 
-One connection pool serves all remote servers.  OpenSSL is loaded by the first ``https`` URL.
+Connections are kept for the next request to the same place for as long as the other end says that it keeps them, or a
+few seconds.  OpenSSL is loaded by the first ``https`` URL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+import re
+import socket
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from attrs import define, field, frozen
-from twisted.internet import error
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
-from zope.interface import implementer
 
-from mcpgateway.errors import BackendError, BackendTimeout, Unreachable
+from mcpgateway import __version__
+from mcpgateway.backends.dialling import PLAIN, Dialler, Trust
+from mcpgateway.backends.http1 import HttpConnection
+from mcpgateway.backends.webanswer import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
+from mcpgateway.errors import BackendError, BackendTimeout
+from mcpgateway.rules import urls
+from mcpgateway.rules.urls import Place
 
-DIAL_S = 3.0
-ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
-IDLE_S = 60  # an idle connection is kept for so long
-CONNECTIONS = 100  # kept idle for each host
+# Servers that do not say for how long they keep an idle connection mostly do for 5 s.  A request that crosses with its
+# end on the way is lost, because it may have been carried out and so is not sent again.
+IDLE_S = 4.0
+LONGEST_IDLE_S = 60.0
+IDLE_MARGIN_S = 1.0
+IDLE_LIMIT = 32  # connections kept for one place
+PLACES_LIMIT = 1000  # URLs whose parts are remembered
+SWEEP_S = 1.0
 
-
-class IBodyReceiver(Protocol):
-    """Who takes a body as it comes."""
-
-    def data(self, data: bytes) -> None:
-        """Some more of it."""
-
-    def ended(self, why: BackendError | None) -> None:
-        """It is over: None where it is whole. Called once, the last call of all."""
-
-
-@frozen
-class Trust:
-    """Whose certificates are believed.
-
-    :ivar ca_file: PEM file of the authorities; empty for the system's.
-    :ivar is_blind: everybody's are.
-    """
-
-    ca_file: str = ""
-    is_blind: bool = False
-
-
-PLAIN = Trust()
-
-
-@frozen
-class WebAnswer:
-    """A whole answer; header names are in lower case."""
-
-    status: int
-    headers: Mapping[bytes, bytes] = field(repr=False)
-    body: bytes = field(repr=False)
-
-
-@define(eq=False)
-class WebStream:
-    """An answer whose body comes bit by bit."""
-
-    status: int
-    headers: Mapping[bytes, bytes] = field(repr=False)
-    _response: Any = field(repr=False)
-    _reader: _Reader | None = field(default=None, repr=False)
-
-    def deliver(self, receiver: IBodyReceiver) -> None:
-        """Hand on the body as it comes."""
-        self._reader = _Reader(receiver)
-        self._response.deliverBody(self._reader)
-
-    def pause(self) -> None:
-        """Let the sender wait."""
-        if self._reader is not None:
-            self._reader.pause()
-
-    def resume(self) -> None:
-        """Take on."""
-        if self._reader is not None:
-            self._reader.resume()
-
-    def abort(self) -> None:
-        """Drop the connection; the receiver hears no more."""
-        if self._reader is None:
-            self._reader = _Reader(_Nobody())
-            self._response.deliverBody(self._reader)
-        self._reader.abort()
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_BREAKS = re.compile(r"[\r\n\0]")
+_OURS = frozenset(
+    "host content-length transfer-encoding connection upgrade te trailer expect keep-alive".split()
+)
+_Key = tuple[str, Trust, str]
 
 
 class Web:
@@ -102,11 +47,21 @@ class Web:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._agents: dict[Trust | None, Agent] = {}
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.maxPersistentPerHost = CONNECTIONS
-        self._pool.cachedConnectionTimeout = IDLE_S
-        self._pool.retryAutomatically = False  # nothing is ever sent twice
+        self._dialler = Dialler(reactor)
+        self._places: dict[str, Place] = {}
+        self._idle: dict[
+            _Key, list[tuple[HttpConnection, float]]
+        ] = {}  # until when each may be used, the latest last
+        self._sweep: Any = None
+
+    @property
+    def own_ports(self) -> Collection[int]:
+        """The TCP ports that the gateway itself listens on; nothing is sent to them."""
+        return self._dialler.own_ports
+
+    @own_ports.setter
+    def own_ports(self, ports: Collection[int]) -> None:
+        self._dialler.own_ports = ports
 
     def open(
         self,
@@ -115,22 +70,20 @@ class Web:
         headers: Mapping[str, str],
         body: bytes = b"",
         trust: Trust = PLAIN,
+        *,
+        named_by: str = "",
+        follows: bool = False,
     ) -> Deferred[WebStream]:
         """Send a request; fires with its answer once the headers have come. Cancel it to give up.
 
+        :param follows: redirects are followed, within the URL's origin.
+        :param named_by: the configured URL of the server that has named this one: where it leads is judged then.
         :raise Unreachable: (through the Deferred) nothing answers at that address.
-        :raise BackendError: (through the Deferred) the connection broke.
+        :raise BackendError: (through the Deferred) the connection broke, or the URL may not be asked.
         """
-        sent = self._agent(url, trust).request(
-            method.encode(),
-            url.encode("ascii"),
-            Headers({name: [value] for name, value in headers.items()}),
-            _Body(body) if body or method in ("POST", "PUT", "PATCH") else None,
-        )
-        opened: Deferred[WebStream] = sent.addCallbacks(_stream, _failed)
-        return opened
+        return _Request(self, method, headers, body, trust, named_by, follows).send(url)
 
-    def request(
+    def request(  # noqa: PLR0913 - as `open`
         self,
         method: str,
         url: str,
@@ -140,174 +93,243 @@ class Web:
         timeout_s: float,
         trust: Trust = PLAIN,
         limit: int = ANSWER_LIMIT,
+        named_by: str = "",
     ) -> Deferred[WebAnswer]:
         """Send a request and take its answer whole.
 
         :raise Unreachable: (through the Deferred) nothing answers at that address.
         :raise BackendTimeout: (through the Deferred) it took longer than that.
-        :raise BackendError: (through the Deferred) the connection broke, or the body is larger than ``limit`` bytes.
+        :raise BackendError: (through the Deferred) the connection broke, the URL may not be asked, or the body is
+            larger than ``limit`` bytes.
         """
-        opened = self.open(method, url, headers, body, trust)
-        whole: Deferred[WebAnswer] = opened.addCallback(_whole, limit)
+        opened = self.open(method, url, headers, body, trust, named_by=named_by)
+        whole: Deferred[WebAnswer] = opened.addCallback(take_whole, limit)
         whole.addTimeout(timeout_s, self._reactor, lambda _, limit_s: _too_late(limit_s))
         return whole
 
     def close(self) -> Deferred[None]:
         """Close the idle connections."""
-        closed: Deferred[None] = self._pool.closeCachedConnections()
-        return closed
+        idle, self._idle = self._idle, {}
+        for each in idle.values():
+            for connection, _ in each:
+                connection.transport.loseConnection()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        return succeed(None)
 
-    def _agent(self, url: str, trust: Trust) -> Agent:
-        key = trust if urlsplit(url).scheme == "https" else None
-        agent = self._agents.get(key)
-        if agent is None:
-            policy = _NoTls() if key is None else _policy(key)
-            agent = Agent(self._reactor, policy, connectTimeout=DIAL_S, pool=self._pool)
-            self._agents[key] = agent
-        return agent
+    # What requests ask
+
+    def place(self, url: str) -> Place:
+        """Where a URL leads.
+
+        :raise BackendError: nowhere.
+        """
+        found = self._places.get(url)
+        if found is None:
+            if len(self._places) >= PLACES_LIMIT:
+                self._places.clear()
+            found = self._places[url] = urls.read(url)
+        return found
+
+    def take_idle(self, place: Place, trust: Trust, named_by: str) -> HttpConnection | None:
+        """A connection to a place that nobody uses and that still stands."""
+        idle = self._idle.get(_key(place, trust, named_by))
+        now = self._reactor.seconds()
+        while idle:
+            connection, until = idle.pop()
+            if until > now and connection.is_open and not _has_ended(connection.transport):
+                return connection
+            connection.transport.loseConnection()
+        return None
+
+    def dial(self, place: Place, trust: Trust, named_by: str) -> Deferred[HttpConnection]:
+        """A new connection to a place."""
+        key = _key(place, trust, named_by)
+
+        def freed(connection: HttpConnection) -> None:
+            self._keep(key, connection)
+
+        def lost(connection: HttpConnection) -> None:
+            self._forget(key, connection)
+
+        by = self.place(named_by) if named_by else None
+        return self._dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
+
+    def _keep(self, key: _Key, connection: HttpConnection) -> None:
+        promised = connection.idle_s
+        idle_s = min(promised, LONGEST_IDLE_S) - IDLE_MARGIN_S if promised else IDLE_S
+        idle = self._idle.setdefault(key, [])
+        if idle_s <= 0 or len(idle) >= IDLE_LIMIT:
+            connection.transport.loseConnection()
+            return
+        idle.append((connection, self._reactor.seconds() + idle_s))
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
+
+    def _forget(self, key: _Key, connection: HttpConnection) -> None:
+        idle = self._idle.get(key)
+        if idle:
+            idle[:] = [each for each in idle if each[0] is not connection]
+
+    def _sweep_idle(self) -> None:
+        self._sweep = None
+        now = self._reactor.seconds()
+        for key, idle in list(self._idle.items()):
+            for each in [each for each in idle if each[1] <= now]:
+                idle.remove(each)
+                each[0].transport.loseConnection()
+            if not idle:
+                del self._idle[key]
+        if self._idle:
+            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
 
 
-@implementer(IPolicyForHTTPS)
-class _NoTls:
-    """For plain connections, which need no OpenSSL."""
-
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        """Never asked."""
-        raise AssertionError("a plain agent was asked for https")
+def _key(place: Place, trust: Trust, named_by: str) -> _Key:
+    # What has been judged for one server was not for another, and what one trusts is not what all do.
+    return place.origin, trust if place.is_secure else PLAIN, named_by
 
 
-def _policy(trust: Trust) -> Any:
-    from mcpgateway.backends.tls import policy  # OpenSSL is 15 MB that few need
-
-    return policy(trust.ca_file, insecure=trust.is_blind)
-
-
-def _stream(response: Any) -> WebStream:
-    headers = {name.lower(): b", ".join(values) for name, values in response.headers.getAllRawHeaders()}
-    return WebStream(response.code, headers, response)
-
-
-def _failed(why: Failure) -> Failure:
-    if why.check(CancelledError, BackendError):
-        return why
-    if why.check(error.DNSLookupError):
-        return Failure(Unreachable("its host name is not known"))
-    if why.check(error.ConnectError, error.TimeoutError):
-        return Failure(Unreachable(f"no connection: {_sentence(why.value)}"))
-    return Failure(BackendError(f"the connection broke: {_sentence(why.value)}"))
+def _has_ended(transport: Any) -> bool:
+    # Its end may have come without the reactor having been told; a request that is sent then is lost.
+    handle = getattr(transport, "socket", None)
+    if handle is None:
+        return False
+    try:
+        handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
-def _sentence(why: BaseException | None) -> str:
-    if isinstance(why, ResponseFailed) and why.reasons:
-        return _sentence(why.reasons[0].value)
-    if isinstance(why, error.ConnectionLost):
-        return "it was closed before the answer was whole"
-    return str(why).rstrip(".") or type(why).__name__
+class _Request:
+    """One request, through all its redirects."""
+
+    def __init__(
+        self,
+        web: Web,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        trust: Trust,
+        named_by: str,
+        follows: bool,  # noqa: FBT001 - handed through
+    ) -> None:
+        self._web = web
+        self._method = method
+        self._headers = headers
+        self._body = body
+        self._trust = trust
+        self._named_by = named_by
+        self._follows = follows
+        self._url = ""
+        self._hops = 0
+        self._dialling: Deferred[Any] | None = None
+        self._connection: HttpConnection | None = None
+        self._stream: WebStream | None = None
+        self._done: Deferred[WebStream] = Deferred(lambda _: self._give_up())
+
+    def send(self, url: str) -> Deferred[WebStream]:
+        """Send it; fires with the answer."""
+        self._try(url)
+        return self._done
+
+    def _try(self, url: str) -> None:
+        self._url = url
+        web = self._web
+        try:
+            place = web.place(url)
+            request = self._render(place)
+        except BackendError as why:
+            self._done.errback(why)
+            return
+        connection = web.take_idle(place, self._trust, self._named_by)
+        if connection is not None:
+            self._send(connection, request)
+            return
+        self._dialling = dialling = web.dial(place, self._trust, self._named_by)
+        dialling.addCallback(self._send, request).addErrback(self._not_sent)
+
+    def _send(self, connection: HttpConnection, request: bytes) -> None:
+        self._dialling = None
+        self._connection = connection
+        connection.send(request, self)
+
+    def _not_sent(self, why: Failure) -> None:
+        self._dialling = None
+        if not self._done.called:
+            self._done.errback(why)
+
+    def _give_up(self) -> None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+        elif self._connection is not None:
+            self._connection.abort()
+
+    def _render(self, place: Place) -> bytes:
+        lines = [f"{self._method} {place.target} HTTP/1.1", f"Host: {place.authority}"]
+        for name, value in self._headers.items():
+            lines.append(f"{name}: {value}")
+        if self._body or self._method in {"POST", "PUT", "PATCH"}:
+            lines.append(f"Content-Length: {len(self._body)}")
+        head = "\r\n".join(lines)
+        ends = len(lines) - 1
+        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+            raise BackendError("a header has a line break in it")  # it would be two
+        return f"{head}\r\n\r\n".encode() + self._body
+
+    # What the connection tells
+
+    def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
+        """The head of the answer has come."""
+        connection = self._connection
+        assert connection is not None
+        location = headers.get(b"location")
+        if self._follows and status in urls.REDIRECTS and location is not None:
+            connection.abort()  # nobody needs the body
+            self._redirect(status, location.decode("latin-1"))
+            return
+        self._stream = WebStream(status, headers, self._url, connection)
+        self._done.callback(self._stream)
+
+    def _redirect(self, status: int, location: str) -> None:
+        self._hops += 1
+        try:
+            if self._hops > urls.HOPS_LIMIT:
+                raise BackendError(f"it redirects more than {urls.HOPS_LIMIT} times")
+            url = urls.follow(self._method, status, self._url, location)
+        except BackendError as why:
+            self._done.errback(why)
+            return
+        self._try(url)
+
+    def data(self, data: bytes) -> None:
+        """Some of the body."""
+        assert self._stream is not None
+        self._stream.data(data)
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        if self._stream is not None:
+            self._stream.ended(why)
+        else:
+            self._done.errback(why or BackendError("it has no answer"))
+
+
+def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers that a user wants to be sent, together with the name of the gateway.
+
+    :raise BackendError: one of them cannot be a header, or would make another request of it; its value is not shown.
+    """
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or name.lower() in _OURS:
+            raise BackendError(f"{name!r} is no header that can be set")
+        if _BREAKS.search(value):
+            raise BackendError(f"the value of the header {name} has a line break in it")
+    return {"User-Agent": f"mcpgateway/{__version__}", "Accept-Encoding": "identity"} | dict(headers)
 
 
 def _too_late(limit_s: float) -> Failure:
     return Failure(BackendTimeout(f"no answer within {limit_s:g} s"))
-
-
-def _whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
-    collector = _Collector(stream, limit)
-    stream.deliver(collector)
-    return collector.done
-
-
-class _Collector:
-    """Keeps a body until it is whole."""
-
-    def __init__(self, stream: WebStream, limit: int) -> None:
-        self.done: Deferred[WebAnswer] = Deferred(lambda _: stream.abort())
-        self._stream = stream
-        self._limit = limit
-        self._size = 0
-        self._parts: list[bytes] = []
-
-    def data(self, data: bytes) -> None:
-        """Some more of it."""
-        self._size += len(data)
-        self._parts.append(data)
-        if self._size > self._limit:
-            self._stream.abort()
-            self.done.errback(BackendError(f"the answer is larger than {self._limit} bytes"))
-
-    def ended(self, why: BackendError | None) -> None:
-        """It is over."""
-        if why is not None:
-            self.done.errback(why)
-        else:
-            self.done.callback(WebAnswer(self._stream.status, self._stream.headers, b"".join(self._parts)))
-
-
-class _Nobody:
-    """Takes what nobody wants."""
-
-    def data(self, data: bytes) -> None:
-        """Drop it."""
-
-    def ended(self, why: BackendError | None) -> None:
-        """So be it."""
-
-
-class _Reader(TwistedProtocol):
-    """Twisted's side of a body."""
-
-    transport: Any = None  # its type there does not say that it can be paused
-
-    def __init__(self, receiver: IBodyReceiver) -> None:
-        self._receiver: IBodyReceiver = receiver
-
-    def dataReceived(self, data: bytes) -> None:
-        """Some more of it."""
-        self._receiver.data(data)
-
-    def connectionLost(self, reason: Failure = Failure(error.ConnectionLost())) -> None:  # noqa: B008 - Twisted's own
-        """It is over."""
-        receiver, self._receiver = self._receiver, _Nobody()
-        if reason.check(ResponseDone, PotentialDataLoss):
-            receiver.ended(None)
-        else:
-            receiver.ended(BackendError(f"the connection broke: {_sentence(reason.value)}"))
-
-    def pause(self) -> None:
-        """Let the sender wait."""
-        if self.transport is not None:
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Take on."""
-        if self.transport is not None:
-            self.transport.resumeProducing()
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._receiver = _Nobody()
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body that is at hand."""
-
-    def __init__(self, body: bytes) -> None:
-        self.length = len(body)
-        self._body = body
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
-        done: Deferred[None] = Deferred()
-        consumer.write(self._body)
-        done.callback(None)
-        return done
-
-    def pauseProducing(self) -> None:
-        """It is written already."""
-
-    def resumeProducing(self) -> None:
-        """It is written already."""
-
-    def stopProducing(self) -> None:
-        """It is written already."""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
@@ -103,23 +103,22 @@ class WebSocket:
         self._size = 0
         self._stopped: list[Deferred[None]] = []
         self._late = reactor.callLater(OPEN_S, self._too_late)
-        factory = Factory.forProtocol(lambda: _Wire(self))
-        factory.noisy = False
-        self._connecting: Deferred[Any] | None = self._endpoint().connect(factory)
+        self._connecting: Deferred[Any] | None = self._connect()
         self._connecting.addErrback(self._not_connected)
 
-    def _endpoint(self) -> Any:
+    def _connect(self) -> Deferred[Any]:
         host = self._parts.hostname or ""
         port = self._parts.port or DEFAULT_PORTS[self._parts.scheme]
-        endpoint = HostnameEndpoint(self._reactor, host.encode("idna"), port, timeout=DIAL_S)
-        if self._parts.scheme != "wss":
-            return endpoint
-        from mcpgateway.backends.tls import policy  # OpenSSL is 15 MB that few need
+        factory: Any = Factory.forProtocol(lambda: _Wire(self))
+        factory.noisy = False
+        if self._parts.scheme == "wss":
+            from mcpgateway.backends.tls import over_tls, policy  # OpenSSL is 15 MB that few need
 
-        creator = policy(self._remote.ca_file, insecure=self._remote.insecure).creatorForNetloc(
-            host.encode("idna"), port
-        )
-        return wrapClientTLS(creator, endpoint)
+            trust = policy(self._remote.ca_file, insecure=self._remote.insecure)
+            factory = over_tls(trust.creatorForNetloc(host.encode("idna"), port))(factory)
+        endpoint = HostnameEndpoint(self._reactor, host.encode("idna"), port, timeout=DIAL_S)
+        connecting: Deferred[Any] = endpoint.connect(factory)
+        return connecting
 
     # What the hub asks
 

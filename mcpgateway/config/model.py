@@ -65,6 +65,7 @@ class Remote:
     :ivar headers: sent with every request, expanded; a bearer token is among them.
     :ivar oauth: None where a token is not to be asked for.
     :ivar insecure: the server's certificate is not looked at.
+    :ivar is_guess: nobody has said what the transport is; it is told from the URL.
     """
 
     url: str = field(repr=False)
@@ -73,6 +74,7 @@ class Remote:
     oauth: OAuth | None = None
     ca_file: str = ""
     insecure: bool = False
+    is_guess: bool = False
 
 
 @frozen

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.slot import Slot
@@ -70,7 +70,7 @@ class Census:
         return {
             "name": server.name,
             "title": server.title,
-            "transport": "stdio",
+            "transport": _transport(server.reach),
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
             "speaks": self._speaks(server),
@@ -120,6 +120,18 @@ class Census:
         for slot in self.switchboard.pool:
             slots[slot.server.name].append(slot)
         return slots
+
+
+def _transport(reach: Reach | None) -> str:
+    match reach:
+        case Remote() | Daemon():
+            return reach.transport.value
+        case Container():
+            return "docker"
+        case Rest():
+            return "rest"
+        case None:
+            return "stdio"
 
 
 def _memory_mb() -> int:

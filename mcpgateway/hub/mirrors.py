@@ -10,7 +10,6 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc, mirrored, peek
 from mcpgateway.wire.jsonrpc import Message
 from mcpgateway.wire.mirrored import Param
@@ -124,15 +123,6 @@ def learn_from(slot: Slot, result: Raw) -> None:
         return
     tools = peek.members({"result": result}, "result").get("tools", EMPTY_LIST)
     listed = mirrored.annotations(tools)
-    for name in _names(tools) if slot.mirrored else ():
+    for name in mirrored.names(tools) if slot.mirrored else ():
         slot.mirrored.pop(name, None)
     slot.mirrored |= listed
-
-
-def _names(tools: Raw) -> list[str]:
-    try:
-        listed = jsonrpc.read_list(tools, "tools")
-    except GatewayError:
-        return []
-    named = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
-    return [name for name in named if name is not None]

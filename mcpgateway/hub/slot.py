@@ -498,7 +498,9 @@ class Slot:
         self._answered += conversation.sent
         self._current = self.conversation = None
         self.levels.end()
-        self._why = HandshakeFailed(f"{self.server.name} ended during the handshake ({why})", why.last_words)
+        self._why = why.error or HandshakeFailed(
+            f"{self.server.name} ended during the handshake ({why})", why.last_words
+        )
         self.forget_mirrored()
         if self.listening is not None:
             self.listening.child_ended()

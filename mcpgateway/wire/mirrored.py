@@ -106,6 +106,16 @@ def annotations(tools: Raw) -> dict[str, tuple[Param, ...]]:
     return found
 
 
+def names(tools: Raw) -> list[str]:
+    """The names in the ``tools`` of a tools/list result, as far as they can be read."""
+    try:
+        listed = jsonrpc.read_list(tools, "tools")
+    except GatewayError:
+        return []
+    named = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in listed)
+    return [name for name in named if name is not None]
+
+
 def annotated(schema: Raw) -> tuple[Param, ...]:
     """Which arguments are repeated, by a tool's ``inputSchema``.
 
@@ -172,6 +182,29 @@ def check_params(params: tuple[Param, ...], arguments: Raw | None, headers: Mapp
             raise HeaderMismatch(f"the {name} header cannot be read: {why}") from None
         if not _says(value, text):
             raise HeaderMismatch(f"the {name} header does not match the argument {place}")
+
+
+def param_headers(params: tuple[Param, ...], arguments: Raw | None) -> dict[str, str]:
+    """The headers that repeat the arguments of a tools/call; what no header can say is left out."""
+    if not params or arguments is None:
+        return {}
+    given = peek.members({"arguments": arguments}, "arguments")
+    said = {}
+    for param in params:
+        value = _argument(given, param.path)
+        text = _text(value) if value is not None else None
+        if text is not None:
+            said[param.header.decode()] = encode_value(text).decode()
+    return said
+
+
+def _text(value: bytes) -> str | None:
+    if value[:1] == b'"':
+        try:
+            return jsonrpc.value(Raw(value), str)
+        except GatewayError:
+            return None  # half a surrogate
+    return None if value[:1] in b"[{" else value.decode()
 
 
 def _argument(arguments: Envelope, path: _Path) -> bytes | None:

@@ -21,7 +21,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.oauth import Accounts
-from mcpgateway.backends.web import Web, WebAnswer
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, NeedsAuthorization
 from mcpgateway.host.grants import Grants

@@ -46,6 +46,12 @@ class Listeners:
     ports: list[IListeningPort]
     http_port: int
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The numbers of all TCP ports."""
+        hosts = (port.getHost() for port in self.ports)
+        return frozenset(host.port for host in hosts if isinstance(host, IPv4Address | IPv6Address))
+
     def close(self) -> list[Any]:
         """Stop listening; what each port returns, to be awaited."""
         return [port.stopListening() for port in self.ports]

@@ -1,0 +1,92 @@
+"""How one remote server is asked: where it is, what every request to it carries, and who lets the gateway in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.dialling import Trust
+from mcpgateway.backends.web import Web, check_headers
+from mcpgateway.backends.webanswer import WebAnswer, WebStream, take_whole
+from mcpgateway.config.model import Remote
+from mcpgateway.errors import BackendError, LaunchFailed
+
+SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
+
+
+class IAuthorizer(Protocol):
+    """Who has tokens for a server."""
+
+    def headers(self) -> Deferred[Mapping[str, str]]:
+        """What a request carries now; nothing before a token has been granted."""
+
+    def refused(self, status: int, said: str, used: Mapping[str, str]) -> Deferred[Mapping[str, str]]:
+        """A request was refused; fires with what it is to carry when it is tried once more.
+
+        :param said: the ``WWW-Authenticate`` header.
+        :param used: what the refused request carried.
+        :raise NeedsAuthorization: (through the Deferred) the user has to let the gateway in first.
+        """
+
+
+class Access:
+    """The way to one server.
+
+    :ivar url: where it is; after a redirect, where that led to.
+    """
+
+    def __init__(self, web: Web, server: str, remote: Remote, authorizer: IAuthorizer | None = None) -> None:
+        self.url = remote.url
+        self._web = web
+        self._trust = Trust(remote.ca_file, remote.insecure)
+        self._authorizer = authorizer
+        try:
+            self.address = web.place(remote.url).address
+            self._headers = check_headers(remote.headers)
+        except BackendError as why:
+            raise LaunchFailed(f"{server}: {why.message}") from why
+
+    def open(
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = ""
+    ) -> Deferred[WebStream]:
+        """Send a request; fires with its answer once the headers have come.
+
+        :param url: another than the server's, of the same origin.
+        :raise BackendError: (through the Deferred) there is none.
+        """
+        if self._authorizer is None:
+            return self._send(method, headers, body, url)
+        return Deferred.fromCoroutine(self._let_in(self._authorizer, method, headers, body, url))
+
+    def request(
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = ""
+    ) -> Deferred[WebAnswer]:
+        """Send a request whose answer is short.
+
+        :raise BackendError: (through the Deferred) there is none.
+        """
+        return self.open(method, headers, body, url).addCallback(take_whole, SHORT_LIMIT)
+
+    def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
+        opened = self._web.open(
+            method, url or self.url, {**self._headers, **headers}, body, self._trust, follows=True
+        )
+        return opened if url else opened.addCallback(self._remember)
+
+    def _remember(self, stream: WebStream) -> WebStream:
+        self.url = stream.url
+        return stream
+
+    async def _let_in(
+        self, authorizer: IAuthorizer, method: str, headers: Mapping[str, str], body: bytes, url: str
+    ) -> WebStream:
+        used = await authorizer.headers()
+        stream = await self._send(method, {**headers, **used}, body, url)
+        said = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
+        if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in said):
+            return stream
+        stream.abort()
+        granted = await authorizer.refused(stream.status, said, used)
+        return await self._send(method, {**headers, **granted}, body, url)

@@ -1,0 +1,402 @@
+"""A server behind Streamable HTTP: every message is a POST, in the revisions with sessions and in the one without.
+
+initialize                  POST; the answer's Mcp-Session-Id goes with everything that follows
+notifications/initialized   POST, 202; what was asked meanwhile waits for it; then the standing stream is opened (GET)
+a request                   POST; JSON, or a stream that is read to its end
+notifications/cancelled     POST, and the request's stream is dropped; in the modern era that alone says it
+the end                     DELETE
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.backends.access import Access, IAuthorizer
+from mcpgateway.backends.mirroring import BOTH, LIST, Mirror, is_mismatch
+from mcpgateway.backends.post import Post, error_in, members
+from mcpgateway.backends.standing import Standing
+from mcpgateway.backends.turns import Turns
+from mcpgateway.backends.web import Web
+from mcpgateway.backends.webanswer import WebAnswer, WebStream
+from mcpgateway.config.model import Remote
+from mcpgateway.errors import (
+    BackendError,
+    BackendGone,
+    BadReply,
+    NeedsAuthorization,
+    Overloaded,
+    Unreachable,
+)
+from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
+from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.revisions import LEGACY, Era
+
+NOTICES_AT_ONCE = 1000  # notifications and responses under way
+NOTICE_S = 30.0  # for each of them
+LINGERING = 64  # streams that the server does not end behind the answer
+FAREWELL_S = 2.0
+SESSION_LIMIT = 1024  # characters
+
+INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
+GREETINGS = frozenset((INITIALIZE, modern.DISCOVER))
+# Statuses that say nothing about what a server speaks: who asks, how often, or that it is not well.
+SILENT = frozenset((401, 403, 407, 408, 425, 429))
+AWAY = frozenset((502, 503, 504))
+NO_SUCH_ENDPOINT = frozenset((400, 404, 405))  # of a server of 2024-11-05 to a POST
+ONLY_MODERN = frozenset((-32020, -32021, -32022))
+
+_SESSION = re.compile(rb"[\x21-\x7e]+")
+
+
+@implementer(IBackend)
+class Streamable:
+    """One session with a server, or in the modern era its requests.
+
+    :ivar server: the server's name.
+    :ivar clock: what waits are measured with.
+    :ivar access: how it is asked.
+    :param authorizer: who has tokens for it.
+    :param fall_back: who takes the handshake where the server seems to be of 2024-11-05; None where that is out of
+        the question.
+    """
+
+    log = Logger()
+    pid = 0
+
+    def __init__(
+        self,
+        reactor: Any,
+        web: Web,
+        launch: Launch,
+        remote: Remote,
+        receiver: ILineReceiver,
+        authorizer: IAuthorizer | None = None,
+        fall_back: Callable[[bytes, str], None] | None = None,
+    ) -> None:
+        self.server = launch.server
+        self.clock = reactor
+        self.access = Access(web, launch.server, remote, authorizer)
+        self._receiver = receiver
+        self._fall_back = fall_back
+        self._mirror = Mirror(reactor, self.access) if launch.era is Era.MODERN else None
+        self._standing: Standing | None = None
+        self._session = ""
+        self._headers = {"Content-Type": "application/json", "Accept": BOTH}
+        self._posts: dict[bytes, Post] = {}
+        self._lingering: dict[Post, None] = {}
+        self._turns = Turns(launch.server, self._send)
+        self._notices: set[Deferred[Any]] = set()
+        self._is_stopping = False
+        self._has_ended = False
+        self._stopped: list[Deferred[None]] = []
+        self._farewell: Deferred[Any] | None = None
+
+    # What the hub asks
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Send one message.
+
+        :raise Overloaded: too much waits for the server's answers.
+        :raise BackendGone: it is lost, or being left.
+        """
+        if self._has_ended or self._is_stopping:
+            raise BackendGone(f"{self.server} is not connected")
+        envelope = jsonrpc.decode(line)
+        method = jsonrpc.read_string(envelope["method"], "method") if "method" in envelope else ""
+        body = line.rstrip(b"\n")
+        if method and "id" in envelope:
+            self._ask(Post(self, envelope, method, body))
+        elif method == CANCELLED:
+            self._cancel(envelope, body)
+        else:
+            self._tell(method, envelope, body)
+
+    def stop(self) -> Deferred[None]:
+        """Drop what is under way and end the session; fires when the server has been told, or does not listen."""
+        if self._has_ended:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._stopped.append(done)
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._drop()
+            self._say_farewell()
+        return done
+
+    def kill(self) -> None:
+        """Drop every connection; ``gone`` follows."""
+        self._is_stopping = True
+        self._drop()
+        self.clock.callLater(0, self._end, Gone(fault="its connections were dropped"))
+
+    def stderr_tail(self) -> str:
+        """It has none."""
+        return ""
+
+    # Requests
+
+    def _ask(self, post: Post) -> None:
+        if post.method == modern.LISTEN:
+            self._send(post)  # stays open for as long as there is something to hear
+        else:
+            self._turns.ask(post)
+
+    def _send(self, post: Post) -> None:
+        self._posts[post.id] = post
+        post.send()
+
+    def _cancel(self, envelope: Envelope, body: bytes) -> None:
+        identifier = bytes(peek.members(envelope, "params").get("requestId", b""))
+        if self._turns.withdraw(identifier):
+            return
+        post = self._posts.get(identifier)
+        if post is not None:
+            post.abort()
+            self.over(post)
+        if self._mirror is None:
+            self._tell(CANCELLED, envelope, body)
+
+    # What a request asks (`IOwner`)
+
+    def headers_for(self, post: Post) -> dict[str, str]:
+        """What a request is sent with."""
+        if self._mirror is not None:
+            return self._mirror.headers(post.method, post.envelope)
+        return self._headers
+
+    def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
+        """What the rest of a stream is fetched with."""
+        return self.headers_to_listen(last_id) if self._mirror is None else None
+
+    def opened(self, post: Post, stream: WebStream) -> None:
+        """The server takes a request; with the handshake it may begin a session."""
+        if post.method != INITIALIZE:
+            return
+        session = stream.headers.get(b"mcp-session-id")
+        if session is None:
+            return
+        if len(session) > SESSION_LIMIT or not _SESSION.fullmatch(session):
+            self._fail_greeting(BadReply("the id of its session is not visible ASCII"))
+            return
+        self._session = self._headers["Mcp-Session-Id"] = session.decode()
+
+    def hear(self, message: bytes) -> None:
+        """A message has come."""
+        if not self._has_ended and not self._is_stopping:
+            self._receiver.line_received(message)
+
+    def answering(self, post: Post, envelope: Envelope) -> bool:
+        """An answer has come."""
+        if self._mirror is not None:
+            if self._corrects(post, self._mirror, envelope):
+                return False
+            if post.method == LIST:
+                self._mirror.heard(envelope)
+        elif post.method == INITIALIZE:
+            version = peek.text(peek.members(envelope, "result"), "protocolVersion")
+            if version in LEGACY:
+                self._headers["MCP-Protocol-Version"] = version
+        self._lingering[post] = None
+        if len(self._lingering) > LINGERING:
+            oldest = next(iter(self._lingering))
+            oldest.abort()
+            self.over(oldest)
+        self._turns.release(post)
+        return True
+
+    def _corrects(self, post: Post, mirror: Mirror, envelope: Envelope) -> bool:
+        if post.method != "tools/call" or post.is_held or not is_mismatch(envelope):
+            return False
+        post.is_held = True
+        mirror.learn(post.envelope).addCallback(lambda _: post.send())
+        return True
+
+    def refused(self, post: Post, status: int, error: Envelope | None) -> None:
+        """The server does not take a request."""
+        if self._is_forgotten(status, error):
+            self.forgotten()
+        elif post.method in GREETINGS and (status >= 500 or status in SILENT):
+            self._fail_greeting(refusal(status, error))
+        elif post.method == INITIALIZE and self._falls_back(post, status, error):
+            pass
+        elif error is not None:
+            post.answer(error)
+        else:
+            self._answer(post, refusal(status, error))
+
+    def _is_forgotten(self, status: int, error: Envelope | None) -> bool:
+        # 404 is what the specification says; servers made from the examples of an SDK answer 400.
+        if not self._session:
+            return False
+        return status == 404 or (
+            status == 400 and error is not None and "session id" in legacy.error_text(error["error"]).lower()
+        )
+
+    def _falls_back(self, post: Post, status: int, error: Envelope | None) -> bool:
+        code = jsonrpc.integer(peek.members(error, "error").get("code"))
+        if self._fall_back is None or status not in NO_SUCH_ENDPOINT or code in ONLY_MODERN:
+            return False
+        self._has_ended = True
+        self._drop()
+        self._fall_back(post.body + b"\n", f"HTTP {status}")
+        return True
+
+    def failed(self, post: Post, why: BackendError) -> None:
+        """There will be no answer to a request."""
+        if post.method in GREETINGS:
+            self._fail_greeting(why)
+            return
+        self._answer(post, why)
+        if isinstance(why, Unreachable) and not self._is_connected(post):
+            self._lose(self._named(why))
+
+    def _answer(self, post: Post, why: BackendError) -> None:
+        post.fail(self._named(why))
+        self._turns.release(post)
+
+    def _is_connected(self, besides: Post) -> bool:
+        if self._standing is not None and self._standing.is_open:
+            return True
+        return any(each.is_open for each in self._posts.values() if each is not besides)
+
+    def over(self, post: Post) -> None:
+        """Nothing more will come for a request."""
+        if self._posts.get(post.id) is post:
+            del self._posts[post.id]
+        self._lingering.pop(post, None)
+        self._turns.release(post)
+
+    # Notifications, and responses to what the server has asked
+
+    def _tell(self, method: str, envelope: Envelope, body: bytes) -> None:
+        if self._mirror is not None and not method:
+            return  # servers of the modern era ask nothing
+        if len(self._notices) >= NOTICES_AT_ONCE:
+            raise Overloaded(f"{self.server} does not take its notifications; {NOTICES_AT_ONCE} wait for it")
+        self._turns.is_held = self._turns.is_held or method == INITIALIZED
+        headers = self._mirror.headers(method, envelope) if self._mirror is not None else self._headers
+        telling = self.access.request("POST", headers, body).addTimeout(NOTICE_S, self.clock)
+        self._notices.add(telling)
+        telling.addCallbacks(self._told, self._not_told, callbackArgs=(method,), errbackArgs=(method,))
+        telling.addBoth(self._went_on, telling, method)
+
+    def _told(self, answer: WebAnswer, method: str) -> None:
+        if answer.status < 400:
+            return
+        error = error_in(answer)
+        if self._is_forgotten(answer.status, error):
+            self.forgotten()
+        else:
+            self._not_taken(method, refusal(answer.status, error).message)
+
+    def _not_told(self, why: Failure, method: str) -> None:
+        if not self._has_ended and not why.check(CancelledError):
+            self._not_taken(method, str(why.value))
+
+    def _not_taken(self, method: str, why: str) -> None:
+        self.log.info(
+            "{server} does not take {what}: {why}",
+            event="remote.notice_refused",
+            server=self.server,
+            what=method or "a response",
+            why=why,
+        )
+
+    def _went_on(self, _: object, telling: Deferred[Any], method: str) -> None:
+        self._notices.discard(telling)
+        if method == INITIALIZED and not self._has_ended and not self._is_stopping:
+            self._standing = Standing(self)
+            self._standing.open()
+            self._turns.is_held = False
+            self._turns.go_on()
+
+    # The standing stream (`IHearer`)
+
+    def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
+        """What a stream is asked for with."""
+        headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
+        headers["Accept"] = "text/event-stream"
+        if last_id:
+            headers["Last-Event-ID"] = last_id.decode(errors="replace")
+        return headers
+
+    def hear_all(self, data: bytes) -> None:
+        """A message has come that belongs to no request, or several in an array."""
+        for each in members(data):
+            self.hear(each)
+
+    def forgotten(self) -> None:
+        """The server does not know the session any more."""
+        self._session = ""
+        self._end(Gone(fault="the server does not know its session any more"))
+
+    def unreachable(self, why: Unreachable) -> None:
+        """Nothing has answered for a while."""
+        self._lose(self._named(why))
+
+    # The end
+
+    def _fail_greeting(self, why: BackendError) -> None:
+        self._lose(self._named(why))
+
+    def _lose(self, why: BackendError) -> None:
+        self._end(Gone(fault=why.message, is_unreachable=isinstance(why, Unreachable), error=why))
+
+    def _named(self, why: BackendError) -> BackendError:
+        return type(why)(f"{self.server}: {why.message}", why.hint, why.data)
+
+    def _say_farewell(self) -> None:
+        if not self._session:
+            self.clock.callLater(0, self._end, Gone(fault="it was stopped"))
+            return
+        headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
+        self._farewell = self.access.request("DELETE", headers).addTimeout(FAREWELL_S, self.clock)
+        self._farewell.addBoth(lambda _: self._end(Gone(fault="it was stopped")))
+
+    def _drop(self) -> None:
+        standing, self._standing = self._standing, None
+        if standing is not None:
+            standing.close()
+        self._turns.clear()
+        posts, self._posts = self._posts, {}
+        _abort(posts.values())
+        for each in list(self._notices):
+            each.cancel()
+
+    def _end(self, gone: Gone) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._drop()
+        if self._farewell is not None:
+            self._farewell.cancel()
+        self._receiver.gone(gone)
+        stopped, self._stopped = self._stopped, []
+        for done in stopped:
+            done.callback(None)
+
+
+def _abort(posts: Iterable[Post]) -> None:
+    for each in list(posts):
+        each.abort()
+
+
+def refusal(status: int, error: Envelope | None) -> BackendError:
+    """What a status other than 2xx comes to, to be said behind a server's name."""
+    said = f": {legacy.error_text(error['error'])}" if error is not None else ""
+    if status in (401, 403):
+        return NeedsAuthorization(
+            f"it wants an authorization that the gateway does not have (HTTP {status})",
+            "give its entry a header Authorization, or oauth",
+        )
+    if status in AWAY:
+        return Unreachable(f"it answers with HTTP {status}{said}")
+    return BackendError(f"it answers with HTTP {status}{said}")

@@ -1,0 +1,146 @@
+"""The answer to an HTTP request: as its body comes bit by bit, or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.http1 import HttpConnection
+from mcpgateway.errors import BackendError
+
+ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
+
+
+class IBodyReceiver(Protocol):
+    """Who takes a body as it comes."""
+
+    def data(self, data: bytes) -> None:
+        """Some more of it."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over: None where it is whole. Called once, the last call of all."""
+
+
+@frozen
+class WebAnswer:
+    """A whole answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@define(eq=False)
+class WebStream:
+    """An answer whose body comes bit by bit.
+
+    :ivar url: where it came from in the end.
+    """
+
+    status: int
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    url: str = field(repr=False)
+    _connection: HttpConnection = field(repr=False)
+    _receiver: IBodyReceiver | None = field(default=None, repr=False)
+    _early: list[bytes] = field(factory=list, repr=False)  # what came before anybody took it
+    _has_ended: bool = False
+    _why: BackendError | None = None
+
+    def deliver(self, receiver: IBodyReceiver) -> None:
+        """Hand on the body as it comes."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for each in early:
+            if self._receiver is not None:
+                receiver.data(each)
+        if self._has_ended:
+            self.ended(self._why)
+        else:
+            self._connection.resume()
+
+    def pause(self) -> None:
+        """Let the sender wait."""
+        if not self._has_ended:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Take on."""
+        if not self._has_ended:
+            self._connection.resume()
+
+    def abort(self) -> None:
+        """Drop the connection; the receiver hears no more."""
+        self._receiver = _NOBODY
+        if not self._has_ended:
+            self._has_ended = True
+            self._connection.abort()
+
+    # What the connection tells
+
+    def data(self, data: bytes) -> None:
+        """Some of the body."""
+        if self._receiver is not None:
+            self._receiver.data(data)
+        else:
+            self._early.append(data)
+            self._connection.pause()
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        self._has_ended, self._why = True, why
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = _NOBODY
+            receiver.ended(why)
+
+
+class _Nobody:
+    """Takes what nobody wants."""
+
+    def data(self, data: bytes) -> None:
+        """Drop it."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """So be it."""
+
+
+_NOBODY = _Nobody()
+
+
+def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
+    """The whole answer.
+
+    :raise BackendError: (through the Deferred) it is larger than ``limit`` bytes, or the connection broke.
+    """
+    collector = _Collector(stream, limit)
+    stream.deliver(collector)
+    return collector.done
+
+
+class _Collector:
+    """Keeps a body until it is whole."""
+
+    def __init__(self, stream: WebStream, limit: int) -> None:
+        self.done: Deferred[WebAnswer] = Deferred(lambda _: stream.abort())
+        self._stream = stream
+        self._limit = limit
+        self._size = 0
+        self._parts: list[bytes] = []
+
+    def data(self, data: bytes) -> None:
+        """Some more of it."""
+        self._size += len(data)
+        self._parts.append(data)
+        if self._size > self._limit:
+            self._stream.abort()
+            self.done.errback(BackendError(f"the answer is larger than {self._limit} bytes"))
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        if why is not None:
+            self.done.errback(why)
+        else:
+            self.done.callback(WebAnswer(self._stream.status, self._stream.headers, b"".join(self._parts)))

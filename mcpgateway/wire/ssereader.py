@@ -1,0 +1,117 @@
+"""Server-Sent Events, the decoder's half (WHATWG HTML section 9.2): bytes in any pieces become events.
+
+id: 7                 what ``Last-Event-ID`` names when the stream is resumed behind this event
+retry: 500            milliseconds until a reader that lost the stream comes back
+event: message        the event's type; "message" where it is left out
+data: {"jsonrpc":…    its text, one line of it or several
+                      a blank line ends the event
+: ping                a comment
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+MESSAGE = b"message"
+LINE_COST = 16  # bytes of memory beside the text, so that empty lines count too
+BOM = b"\xef\xbb\xbf"
+ID_LIMIT = 4096  # bytes; it has to go into a header
+LONGEST_RETRY = 9  # digits; more is no number of milliseconds that anybody waits for
+_ENDS = b"\r\n"
+
+
+class EventTooLong(Exception):
+    """An event exceeded the limit."""
+
+
+@frozen
+class Event:
+    """One event that has text.
+
+    :ivar kind: its type.
+    :ivar data: its text, the lines joined by LF.
+    """
+
+    kind: bytes
+    data: bytes
+
+
+class SseReader:
+    """Reads one stream.
+
+    A large event costs one copy however small the pieces are that it comes in.
+
+    :ivar last_id: the id that the stream is resumed behind, also that of an event without text; empty for none.
+    :ivar retry_ms: how long to wait before coming back, where the stream has said so.
+    """
+
+    def __init__(self, limit: int, last_id: bytes = b"") -> None:
+        self.last_id = last_id
+        self.retry_ms: int | None = None
+        self._limit = limit
+        self._parts: list[bytes] = []  # of the line that has not ended
+        self._size = 0  # of all that is kept
+        self._is_behind_cr = False
+        self._is_new = True
+        self._kind = b""
+        self._id = last_id
+        self._data: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that these bytes complete.
+
+        :raise EventTooLong: more than the limit has come without an event's end; nothing more may be fed.
+        """
+        if self._is_behind_cr and data:
+            self._is_behind_cr = False
+            data = data.removeprefix(b"\n")
+        if not data:
+            return []
+        self._is_behind_cr = data.endswith(b"\r")
+        lines = data.splitlines()
+        rest = b"" if data[-1] in _ENDS else lines.pop()
+        events: list[Event] = []
+        for each in lines:
+            if self._parts:
+                self._parts.append(each)
+                line = b"".join(self._parts)
+                self._size -= len(line) - len(each)
+                self._parts.clear()
+            else:
+                line = each
+            self._take(line, events)
+        if rest:
+            self._parts.append(rest)
+            self._size += len(rest)
+        if self._size > self._limit:
+            raise EventTooLong
+        return events
+
+    def _take(self, line: bytes, events: list[Event]) -> None:
+        if self._is_new:
+            self._is_new = False
+            line = line.removeprefix(BOM)
+        if not line:
+            self._dispatch(events)
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._size += len(value) + LINE_COST
+        elif name == b"event":
+            self._kind = value
+        elif name == b"id":
+            if b"\0" not in value and len(value) <= ID_LIMIT:
+                self._id = value
+        elif name == b"retry" and value.isdigit() and len(value) <= LONGEST_RETRY:
+            self.retry_ms = int(value)
+
+    def _dispatch(self, events: list[Event]) -> None:
+        self.last_id = self._id
+        data = b"\n".join(self._data)
+        if data:
+            events.append(Event(self._kind or MESSAGE, data))
+        self._kind = b""
+        self._data.clear()
+        self._size = 0
