@@ -19,7 +19,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -34,7 +34,7 @@ from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
-from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.orphans import Registry, instances, reap_leftovers
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -60,12 +60,13 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore
+from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore, Whose
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.legacysse import LegacySse
+    from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.wire.requeststates import RequestStates
@@ -113,6 +114,7 @@ class GatewayService(Service):
             self.log.warn("{warning}", event="config.warning", warning=warning)
         self._announce()
         self.hub.health.begin()
+        self._reap_containers()
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
 
     def _announce(self) -> None:
@@ -133,6 +135,22 @@ class GatewayService(Service):
             )
             return
         self.log.info("try: {curl}", event="service.try", curl=_curl(base, self.settings.servers[0].name))
+
+    def _reap_containers(self) -> None:
+        if not any(isinstance(server.reach, Container) for server in self.settings.servers):
+            return
+        from mcpgateway.backends.container import reap_containers  # few servers run in one
+
+        living = instances(self.home) | {self.ward.instance}
+        reaping = reap_containers(self.reactor, self.launcher, self.home, living)
+        reaping.addCallback(self._reaped).addErrback(self._reaping_broke)
+
+    def _reaped(self, found: list[str]) -> None:
+        for what in found:
+            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
+
+    def _reaping_broke(self, why: Failure) -> None:
+        self.log.failure("leftover containers could not be looked for", why, event="container.reap_failed")
 
     def _heart_stopped(self, why: Failure) -> None:
         self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
@@ -243,11 +261,19 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return Resolver(home, reactor.seconds)
 
     launcher = Launcher(reactor, ward, make_resolver)
+
+    def make_locks() -> DaemonLocks:
+        from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
+
+        return DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), holders)
+
     backends = Backends(
         reactor,
         launcher,
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
+        Whose(home, instance),
+        make_locks,
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)

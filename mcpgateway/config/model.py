@@ -94,7 +94,7 @@ class Container:
     """A server that runs in a container; the command of its spec runs inside of it.
 
     :ivar engine: the program that runs containers, ``docker`` or ``podman``; empty takes the first there is.
-    :ivar options: of ``docker run``, as they were written.
+    :ivar options: of ``docker run``, as they were written; ``-e NAME`` takes the value from the spec's ``env``.
     """
 
     image: str
@@ -108,7 +108,9 @@ class RestTool:
 
     :ivar path: below the service's base, with ``{parameters}``.
     :ivar schema: the JSON Schema of its arguments.
-    :ivar places: where each argument goes: ``path``, ``query``, ``header`` or ``body``.
+    :ivar places: where each argument goes: ``path``, ``query`` (or ``query-list``, ``query-deep``, ``query-json``),
+        ``header``, ``body`` (a property of it) or ``whole-body``, followed by ``:`` and the name it has there if that
+        is another.
     """
 
     name: str

@@ -20,12 +20,15 @@ from mcpgateway.config.environment import for_children
 from mcpgateway.config.model import GatewaySettings, ServerSpec
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
+from mcpgateway.host.daemonlocks import DaemonLocks
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.settings import LoadOptions, load
 from mcpgateway.host.ward import Ward
+from mcpgateway.interfaces import Whose
 
 CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -60,7 +63,10 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     # Tokens that the gateway has are used; a user is let in through a gateway that runs.
-    backends = Backends(reactor, launcher, Grants(home), lambda: CALLBACK)
+    locks = DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), Holders(reactor))
+    backends = Backends(
+        reactor, launcher, Grants(home), lambda: CALLBACK, Whose(home, instance), lambda: locks
+    )
     try:
         reports.append(await validate(server, backends, reactor, timeout_s))
     finally:
