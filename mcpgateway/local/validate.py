@@ -31,6 +31,7 @@ from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Whose
 
 CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
+S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -63,7 +64,7 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     # Tokens that the gateway has are used; a user is let in through a gateway that runs.
-    locks = DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), Holders(reactor))
+    locks = DaemonLocks(home, S002_HOME, Holders(reactor))
     backends = Backends(
         reactor, launcher, Grants(home), lambda: CALLBACK, Whose(home, instance), lambda: locks
     )
