@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TypeVar
 
 from mcpgateway.config.document import Place, shown
 
@@ -14,20 +12,10 @@ UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION_LIMIT_S = 366 * 86400.0
 DURATION_WORDS = "a duration such as 30s, 2m, 500ms or a number of seconds"
 
-Choice = TypeVar("Choice", bound=Enum)
-
 
 def duration_s(place: Place) -> float:
     """Read a duration in seconds: a number, or a number with its unit."""
     return _seconds(place, 1.0, DURATION_WORDS)
-
-
-def period_s(place: Place) -> float:
-    """Read a duration in seconds that is not over at once."""
-    seconds = duration_s(place)
-    if seconds < 1:
-        raise place.wrong("a duration of at least 1s")
-    return seconds
 
 
 def duration_ms(place: Place) -> float:
@@ -113,13 +101,6 @@ def variables(place: Place) -> dict[str, str]:
     else:
         raise place.wrong_secret("a mapping, or a list of KEY=VALUE")
     return found
-
-
-def one_of(place: Place, allowed: tuple[str, ...]) -> str:
-    """Read one of several words."""
-    if place.value not in allowed:
-        raise place.wrong("one of " + ", ".join(each or '""' for each in allowed))
-    return str(place.value)
 
 
 def mapping(place: Place) -> Place:

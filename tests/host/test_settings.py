@@ -311,7 +311,7 @@ class ExamineTests:
         )
         house.write(".mcp-gateway/config.d/a.json", '{"gateway": {"ping_interval": "x"},\n "gateway": {}}')
         house.write(".mcp-gateway/config.d/b.yaml", "a: b: c\n")
-        house.write(".mcp-gateway/config.local.yaml", "compat: {ports: [0]}\n")
+        house.write(".mcp-gateway/config.local.yaml", "clients: {adopt: 0}\n")
         house.write(".mcp-gateway/.env", "hunter2\n")
         house.write(".claude.json", "{")
         house.write(".mcp-gateway/classification.json", "{")
