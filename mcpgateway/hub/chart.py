@@ -1,8 +1,10 @@
-"""What is known of one server's health, over all its instances."""
+"""What is known of a server's health, over all its instances."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define, field
@@ -19,7 +21,9 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNOR
 
 @define(eq=False)
 class Chart:
-    """The numbers of one server.
+    """The numbers of one server, as it is run for one workspace with one set of credentials.
+
+    What a wrong token does in one of them is no reason to switch the server off in another.
 
     :ivar is_off: an operator has switched it off.
     :ivar last_error: what has failed last; empty while it runs well.
@@ -50,7 +54,6 @@ class Chart:
     _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.is_off = not self.server.enabled
         reach = self.server.reach
         values = [value for name, value in self.server.env.items() if _SECRET.search(name)]
         if isinstance(reach, Remote):
@@ -97,16 +100,23 @@ class Chart:
             return self.last_error
         return f"{self.breaker.why}; last: {self.last_fault}"
 
-    def numbers(self, running_s: int) -> dict[str, Any]:
-        """What is shown of it beside its state.
 
-        :param running_s: how long those children have run that run now, together.
-        """
-        total = self.run_s + running_s
-        return {
-            "last_error": self.shown_error(),
-            "restart_count": self.restarts,
-            "mtbf_seconds": round(total / self.restarts) if self.restarts else 0,
-            "last_crash_at": self.last_crash,
-            "consecutive_failures": self.breaker.failures,
-        }
+def numbers(charts: Sequence[Chart], running_s: int) -> dict[str, Any]:
+    """What is shown of a server beside its state, from what is known of it in each workspace.
+
+    :param running_s: how long those children have run that run now, together.
+    """
+    restarts = sum(each.restarts for each in charts)
+    crashes = [each.last_crash for each in charts if each.last_crash is not None]
+    run_s = running_s + sum(each.run_s for each in charts)
+    return {
+        "last_error": next((error for each in charts if (error := each.shown_error())), ""),
+        "restart_count": restarts,
+        "mtbf_seconds": round(run_s / restarts) if restarts else 0,
+        "last_crash_at": _written(max(crashes)) if crashes else None,
+        "consecutive_failures": max((each.breaker.failures for each in charts), default=0),
+    }
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

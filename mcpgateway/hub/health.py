@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -13,7 +12,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import Circuit, Daemon, Remote, ServerSpec, Share
 from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
-from mcpgateway.hub.chart import Chart
+from mcpgateway.hub.chart import Chart, numbers
 from mcpgateway.hub.instance import Instance
 from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
@@ -86,7 +85,8 @@ class Health:
         self.chance = instruments.chance
         self._circuit = circuit
         self._instruments = instruments
-        self._charts: dict[str, Chart] = {}
+        self._charts: dict[tuple[str, str, str], Chart] = {}
+        self._switches: dict[str, bool] = {}  # what operators have decided
         self._open: set[Chart] = set()
         self._sizes: Mapping[int, int] = {}
         self._switchboard: Switchboard | None = None
@@ -107,9 +107,13 @@ class Health:
 
     def chart(self, server: ServerSpec) -> Chart:
         """What is known of a server; nothing if its entry has changed."""
-        found = self._charts.get(server.name)
-        if found is None or found.server is not server:
-            found = self._charts[server.name] = Chart(server, Breaker(self._circuit))
+        key = (server.name, server.workspace, server.credential)
+        found = self._charts.get(key)
+        if found is not None and found.server is not server and found.server == server:
+            found.server = server  # it was read once more
+        elif found is None or found.server is not server:
+            is_on = self._switches.get(server.name, server.enabled)
+            found = self._charts[key] = Chart(server, Breaker(self._circuit), not is_on)
         return found
 
     # Operators
@@ -119,43 +123,51 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        chart = self._named(name)
-        chart.breaker.reset()
-        chart.is_failing = False
-        self._on_again(chart, self._of(chart))
+        for chart in self._named(name):
+            chart.breaker.reset()
+            chart.is_failing = False
+            self._on_again(chart)
 
     def disable(self, name: str) -> None:
         """Switch a server off: its children are stopped, and calls are refused.
 
         :raise UnknownServer: there is none of that name.
         """
-        chart = self._named(name)
-        chart.is_off = True
-        for each in self._of(chart):
-            if each.slot.is_up:
-                each.slot.close()
-            each.switched_off()
+        charts = self._named(name)
+        self._switches[name] = False
         self.log.info("{server} is switched off", event="server.disabled", server=name)
+        for chart in charts:
+            chart.is_off = True
+            for each in self._of(chart):
+                if each.slot.is_up:
+                    each.slot.close()
+                each.switched_off()
 
     def enable(self, name: str) -> None:
         """Switch a server on, whatever it has done wrong before.
 
         :raise UnknownServer: there is none of that name.
         """
-        chart = self._named(name)
-        chart.is_off = False
+        charts = self._named(name)
+        self._switches[name] = True
         self.log.info("{server} is switched on", event="server.enabled", server=name)
+        for chart in charts:
+            chart.is_off = False
         self.reset(name)
 
-    def _named(self, name: str) -> Chart:
+    def _named(self, name: str) -> list[Chart]:
         server = self._switchboard.servers.get(name) if self._switchboard is not None else None
         if server is None:
             raise UnknownServer(f"Unknown server: {name}")
-        return self.chart(server)
+        return self._charts_of(server)
 
-    def _on_again(self, chart: Chart, instances: Iterable[Instance]) -> None:
+    def _charts_of(self, server: ServerSpec) -> list[Chart]:
+        found = [each for each in self._charts.values() if each.server.name == server.name]
+        return found or [self.chart(server)]
+
+    def _on_again(self, chart: Chart) -> None:
         self._open.discard(chart)
-        for each in instances:
+        for each in self._of(chart):
             each.switched_on()
             if each.is_used and not each.slot.is_up and each.refusal() is None:
                 each.slot.want()
@@ -229,7 +241,7 @@ class Health:
 
     def _half_open(self, chart: Chart) -> None:
         self.log.info("{server} may be tried once more", event="server.half_open", server=chart.server.name)
-        self._on_again(chart, self._of(chart))
+        self._on_again(chart)
 
     def _check(self, chart: Chart) -> None:
         if chart.is_checking or not self.checks.free or not self.ping_s:
@@ -261,7 +273,7 @@ class Health:
     def _instances(self) -> list[Instance]:
         return _watching(self._switchboard.pool if self._switchboard is not None else ())
 
-    # What instances ask: a `mcpgateway.hub.instance.World`.
+    # What instances ask: a `mcpgateway.hub.monitor.World`.
 
     def has_calls(self, slot: Slot) -> bool:
         """Whether anything is under way that a slot's child is needed for."""
@@ -307,41 +319,34 @@ class Health:
 
     # What is shown
 
-    def state(self, server: ServerSpec, slots: Collection[Slot]) -> State:
-        """The state that a server is shown in: the worst of those instances that matter."""
-        chart = self.chart(server)
-        if chart.is_disabled(self.now):
-            return State.DISABLED
-        watches = _watching(slots)
-        used = [each for each in watches if each.slot.is_up or each.is_used]
-        if used or any(each.state is not State.STOPPED for each in watches):
-            return worst(each.state for each in used or watches)
-        if chart.is_failing:
-            return State.ERROR
-        return State.IDLE if self._instruments.is_known(server) else State.STOPPED
-
     def runs(self, slots: Collection[Slot]) -> bool:
         """Whether a server answers calls at once."""
         return any(each.state in UP for each in _watching(slots))
 
     def shown(self, server: ServerSpec, slots: Collection[Slot]) -> dict[str, Any]:
         """What is shown of a server's health; without values that its entry keeps secret."""
-        chart, now, watches = self.chart(server), self.now, _watching(slots)
-        running = [now - each.ready_at for each in watches if each.ready_at is not None]
-        tries = [each.next_try for each in watches if each.next_try is not None]
-        if chart.breaker.opens_at is not None:
-            tries = [chart.breaker.opens_at]
-        numbers = chart.numbers(sum(running))
-        crash = numbers["last_crash_at"]
-        return numbers | {
-            "status": self.state(server, slots).value,
+        now, watching, charts = self.now, _watching(slots), self._charts_of(server)
+        running = [now - each.ready_at for each in watching if each.ready_at is not None]
+        tries = [each.next_try for each in watching if each.next_try is not None]
+        tries += [each.breaker.opens_at for each in charts if each.breaker.opens_at is not None]
+        return {
+            "status": self._state(server, watching, charts).value,
+            **numbers(charts, sum(running)),
             "uptime_seconds": max(running, default=0),
-            "last_crash_at": None
-            if crash is None
-            else datetime.fromtimestamp(crash, UTC).isoformat(timespec="seconds"),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
-            "excess": next((each.excess for each in watches if each.excess), ""),
+            "excess": next((each.excess for each in watching if each.excess), ""),
         }
+
+    def _state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
+        # The worst state of those instances that matter.
+        if any(each.is_disabled(self.now) for each in charts):
+            return State.DISABLED
+        used = [each for each in watching if each.slot.is_up or each.is_used]
+        if used or any(each.state is not State.STOPPED for each in watching):
+            return worst(each.state for each in used or watching)
+        if any(each.is_failing for each in charts):
+            return State.ERROR
+        return State.IDLE if self._instruments.is_known(server) else State.STOPPED
 
 
 def _watching(slots: Iterable[Slot]) -> list[Instance]:

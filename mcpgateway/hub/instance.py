@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
@@ -16,16 +16,17 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     Unreachable,
 )
-from mcpgateway.hub.pulse import Checks, Pulse
+from mcpgateway.hub.pulse import Pulse
+from mcpgateway.hub.upkeep import Upkeep
 from mcpgateway.interfaces import Gone
-from mcpgateway.rules import backoff, idling
+from mcpgateway.rules import backoff
 from mcpgateway.rules.condition import UP, Core, State, new_condition
-from mcpgateway.rules.idling import Idling, Use
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.backends.conversation import Conversation
     from mcpgateway.hub.chart import Chart
+    from mcpgateway.hub.monitor import World
     from mcpgateway.hub.slot import Slot
 
 MISSES_LIMIT = 3
@@ -38,39 +39,6 @@ PING_FAILED = "MCP ping failed"
 _WAITING = frozenset((State.RESTARTING, State.ERROR, State.UNREACHABLE))
 
 
-class World(Protocol):
-    """What an instance knows of the world around it.
-
-    :ivar now: the gateway's age in ticks.
-    :ivar ping_s: seconds between two pings; 0 for none.
-    """
-
-    now: int
-    ping_s: float
-    checks: Checks
-
-    def chance(self) -> float:
-        """A number from 0 to 1, at random."""
-
-    def wall(self) -> float:
-        """Seconds since the epoch."""
-
-    def has_calls(self, slot: Slot) -> bool:
-        """Whether anything is under way that a slot's child is needed for."""
-
-    def is_known(self, slot: Slot) -> bool:
-        """Whether what its server offers is known without a child."""
-
-    def resident(self, pid: int) -> int:
-        """The bytes that a child's whole process tree took when it was last looked at."""
-
-    def opened(self, chart: Chart) -> None:
-        """A server has failed too often."""
-
-    def dial(self, instance: Instance) -> None:
-        """See whether its address answers; tell it by `Instance.dialled`."""
-
-
 class Instance:
     """Watches over one slot's child; a `mcpgateway.hub.monitor.Watch`.
 
@@ -78,7 +46,6 @@ class Instance:
     :ivar is_kept: it is to run whether anybody uses it or not.
     :ivar ready_at: since when the child runs, in ticks; None where it does not.
     :ivar retry_at: when something is tried again, in ticks.
-    :ivar excess: why it is to be replaced as soon as no call is under way.
     """
 
     log = Logger()
@@ -90,13 +57,11 @@ class Instance:
         self.is_kept = False
         self.ready_at: int | None = None
         self.retry_at = math.inf
-        self.excess = ""
         self._world = world
         self._condition = new_condition(Core(self))
         self._conversation: Conversation | None = None
         self._pulse: Pulse | None = None
-        self._idling: Idling | None = None
-        self._idle_look = math.inf
+        self._upkeep: Upkeep | None = None
         self._is_healthy = False
         self._is_try = False  # the one that an open breaker lets through
         self._is_permanent = False  # there is no hope that it starts if it is tried unasked
@@ -111,6 +76,11 @@ class Instance:
     def is_used(self) -> bool:
         """Whether a lost child is replaced unasked."""
         return self.is_kept or self.slot.is_used
+
+    @property
+    def excess(self) -> str:
+        """Why it is to be replaced as soon as no call is under way; empty where it is not."""
+        return self._upkeep.excess if self._upkeep is not None else ""
 
     @property
     def next_try(self) -> float | None:
@@ -142,13 +112,11 @@ class Instance:
         self._conversation, self.ready_at = conversation, now
         self._is_healthy = self._is_permanent = self._is_try = False
         self._probes = 0
-        self.excess = ""
         self.chart.breaker.ready()
         self.chart.last_error, self.chart.is_failing = "", False
         if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
             self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
-        if self.slot.shared and self.slot.server.lazy.idle_s:
-            self._idling, self._idle_look = Idling(now), now
+        self._upkeep = Upkeep(self.slot, world, now, is_kept=self.is_kept)
         self._condition.ready()
         self.look()
 
@@ -241,8 +209,7 @@ class Instance:
             pulse.close()
         if self.ready_at is not None:
             self.chart.run_s += self._world.now - self.ready_at
-        self.ready_at = self._conversation = self._idling = None
-        self.excess = ""
+        self.ready_at = self._conversation = self._upkeep = None
         self._stuck_at = math.inf
 
     def _has_answered(self) -> bool:
@@ -352,34 +319,9 @@ class Instance:
             self.chart.breaker.healthy()
         if ran >= backoff.STEADY_S:
             self._failures = 0
-        if now >= self._idle_look and self._idling is not None:
-            self._idle_look = now + idling.look_s(self.slot.server.lazy)
-            if self._idling.is_over(self._use(), self.slot.server.lazy, now):
-                self._stop("nobody has used it for a while", again=False)
-                return
-        self._look_at_excess(now, ran)
-
-    def _use(self) -> Use:
-        slot = self.slot
-        is_held = bool(slot.subscriptions or slot.listening) or any(each.has_stream for each in slot.sessions)
-        is_busy = self._world.has_calls(slot) or self.is_kept
-        return Use(slot.requests, is_busy, is_held, slot.tasks.have_begun)
-
-    def _look_at_excess(self, now: int, ran: int) -> None:
-        lazy = self.slot.server.lazy
-        if not (lazy.ram_bytes or lazy.uptime_s):
-            return
-        excess = idling.excess(lazy, self._world.resident(self.slot.pid or 0), ran)
-        if excess and not self.excess:
-            self.log.warn(
-                "{server} will be replaced when no call is under way: {why}",
-                event="server.excess",
-                server=self.slot.server.name,
-                why=excess,
-            )
-        self.excess = excess
-        if excess and not self._world.has_calls(self.slot):
-            self._stop(excess, again=self.is_used)
+        stop = self._upkeep.look(now) if self._upkeep is not None else None
+        if stop is not None:
+            self._stop(stop.why, again=stop.again and self.is_used)
 
     def _stop(self, why: str, *, again: bool) -> None:
         self.log.info(

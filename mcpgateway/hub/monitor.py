@@ -1,4 +1,4 @@
-"""What a slot tells of its child's life, and whom."""
+"""What a slot tells of its child's life and whom, and what is asked about the world around it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
+from mcpgateway.hub.upkeep import Scales
+
 if TYPE_CHECKING:
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.errors import GatewayError
+    from mcpgateway.hub.chart import Chart
+    from mcpgateway.hub.instance import Instance
+    from mcpgateway.hub.pulse import Checks
     from mcpgateway.hub.slot import Slot
     from mcpgateway.interfaces import Gone
 
@@ -43,6 +48,33 @@ class Monitor(Protocol):
 
     def refusal(self, server: ServerSpec) -> GatewayError | None:
         """Why a server may not be started now by somebody who only wants to find something out about it."""
+
+
+class World(Scales, Protocol):
+    """What an instance knows of the world around it.
+
+    :ivar now: the gateway's age in ticks.
+    :ivar ping_s: seconds between two pings; 0 for none.
+    """
+
+    now: int
+    ping_s: float
+    checks: Checks
+
+    def chance(self) -> float:
+        """A number from 0 to 1, at random."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+
+    def is_known(self, slot: Slot) -> bool:
+        """Whether what its server offers is known without a child."""
+
+    def opened(self, chart: Chart) -> None:
+        """A server has failed too often."""
+
+    def dial(self, instance: Instance) -> None:
+        """See whether its address answers; tell it by `Instance.dialled`."""
 
 
 @frozen

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Circuit, Lazy, Remote, ServerSpec, Share
-from mcpgateway.errors import UnknownServer
+from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.instance import HEALTHY_TICKS, MISSES_LIMIT, STUCK_TICKS
@@ -206,6 +206,24 @@ class RestartTests:
         assert "bad token ***" in text
         assert SECRET not in text
 
+    def test_no_queries(self, gateway: MemoryGateway) -> None:
+        """Nor are the queries of URLs."""
+        chart = gateway.health.chart(gateway.switchboard.server("shared"))
+        chart.note("let it in at https://a.example/authorize?state=secret, please")
+        assert chart.last_error == "let it in at https://a.example/authorize?*** please"
+
+    def test_its_user_has_to_do_something(self, gateway: MemoryGateway) -> None:
+        """A server that waits for its user fails as often as it is asked, and is not given up for that."""
+        gateway.session()
+        gateway.child.exit(1)
+        gateway.launcher.refusal = NeedsAuthorization("let it in first")
+        for _ in range(10):
+            client = gateway.client()
+            client.call(1)
+            assert error(client)["message"] == "let it in first"
+        body = shown(gateway)
+        assert (body["status"], body["next_try_s"]) == ("error", None)
+
     def test_only_what_is_used_is_shown(self, gateway: MemoryGateway) -> None:
         """An instance that failed, and that nobody has a use for, does not hide one that runs."""
         gateway.session("own")
@@ -361,6 +379,36 @@ class BreakerTests:
             gateway.child.exit(1)
         body = shown(gateway)
         assert (body["status"], body["consecutive_failures"], body["restart_count"]) == ("stopped", 0, 0)
+
+
+class WorkspaceTests:
+    """One server, run for several workspaces."""
+
+    def test_each_for_itself(self, gateway: MemoryGateway) -> None:
+        """What fails in one workspace, or with one set of credentials, is no reason to give up another."""
+        here, there = (evolve(gateway.switchboard.server("shared"), workspace=each) for each in ("/a", "/b"))
+        for _ in range(5):
+            gateway.health.chart(here).breaker.failed(0)
+        assert gateway.health.refusal(here) is not None
+        assert gateway.health.refusal(there) is None
+        assert status(gateway) == "disabled"
+        gateway.health.reset("shared")
+        assert gateway.health.refusal(here) is None
+
+    def test_an_operator_means_all(self, gateway: MemoryGateway) -> None:
+        """Switched off is a server in every workspace, also in those that are not known yet."""
+        server = gateway.switchboard.server("shared")
+        gateway.health.disable("shared")
+        assert gateway.health.refusal(evolve(server, workspace="/new")) is not None
+        gateway.health.enable("shared")
+        assert gateway.health.refusal(evolve(server, workspace="/new")) is None
+
+    def test_an_entry_that_was_read_again(self, gateway: MemoryGateway) -> None:
+        """The same entry keeps its history; a changed one begins anew."""
+        server = gateway.switchboard.server("shared")
+        chart = gateway.health.chart(server)
+        assert gateway.health.chart(evolve(server)) is chart
+        assert gateway.health.chart(evolve(server, command=("other",))) is not chart
 
 
 class SwitchTests:

@@ -19,7 +19,7 @@ from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
-from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization
+from mcpgateway.errors import BackendGone, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.health import BLIND, Instruments
@@ -128,6 +128,7 @@ class MemoryLauncher:
     :ivar hello: what they answer to ``initialize``; None leaves that to the test.
     :ivar children: all of them, in order.
     :ivar refuses: none can be started.
+    :ivar refusal: the same, for this reason.
     :ivar is_passing: that will pass by itself; else somebody has to do something about it.
     :ivar prepares: it is found out how they are best started; else that takes for ever.
     :ivar eras: which eras a server speaks, by its name; where it is not named, the legacy one.
@@ -137,6 +138,7 @@ class MemoryLauncher:
     children: list[MemoryChild] = field(factory=list)
     refuses: bool = False
     is_passing: bool = False
+    refusal: GatewayError | None = None
     prepares: bool = True
     eras: dict[str, Collection[Era]] = field(factory=dict)
 
@@ -144,6 +146,8 @@ class MemoryLauncher:
         return succeed(launch) if self.prepares else Deferred()
 
     def launch(self, launch: Launch, receiver: Any) -> MemoryChild:
+        if self.refusal is not None:
+            raise self.refusal
         if self.refuses:
             why = OSError(errno.EAGAIN, "too many processes") if self.is_passing else None
             raise LaunchFailed(f"{launch.server}: the program was not found") from why
