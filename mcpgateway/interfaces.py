@@ -237,7 +237,7 @@ class ISlotListener(INoticeListener):
     """Who is told what the servers of all slots say, and of their lives."""
 
     def warmed(slot: Any, sessions: Any) -> None:
-        """The slot's child runs, and to these sessions it may be another than the one they knew."""
+        """The slot's child runs, or is answered for, and to these sessions it may be another than the one they knew."""
 
     def lost(slot: Any) -> None:
         """The slot's child has ended."""

@@ -33,9 +33,9 @@ class _Overhears(Between):
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
-        result = bytes(reply.get("result", b""))
-        if len(result) <= TEXT_LIMIT and _FAILED in result:
-            self.locks.heard(self.slot, _failure(Raw(result)))
+        result = reply.get("result", jsonrpc.NULL)
+        if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # what is long is not copied
+            self.locks.heard(self.slot, _failure(result))
         self.sink.answered(call, reply)
 
 

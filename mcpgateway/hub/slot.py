@@ -495,6 +495,8 @@ class Slot:
         if conversation is not self._current:
             return
         self._release()
+        if self._around.locks is not None and self.conversation is not None:
+            self._around.locks.heard(self, why.last_words)  # what ends at its start was used by nobody yet
         self._answered += conversation.sent
         self._current = self.conversation = None
         self.levels.end()
@@ -505,8 +507,6 @@ class Slot:
         if self.listening is not None:
             self.listening.child_ended()
         self.watch.ended(why)
-        if self._around.locks is not None:
-            self._around.locks.heard(self, why.last_words)
         self._around.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
         self._life.gone()

@@ -23,7 +23,6 @@ from mcpgateway.rules.sharing import launch_digest, scope_of
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Envelope, Message
 from mcpgateway.wire.revisions import Era
-from mcpgateway.wire.translate import COMPLETE, kind_of
 
 FORMAT = 1
 FILE_LIMIT = 16 * 1024 * 1024  # bytes of one server's file
@@ -32,6 +31,8 @@ PAGES_LIMIT = 100
 VARIANTS_LIMIT = 32  # kinds of clients and ways of launching that are remembered of one server
 OLD_S = 7 * 24 * 3600  # then a list is asked for again when its server next runs
 FRESH_S = 24 * 3600  # a list that is the same still is written anew after that
+
+_KIND = b'"resultType"'
 
 HELLO = "hello"
 """Stands for the first words of a server, its ``InitializeResult`` or ``DiscoverResult``."""
@@ -132,9 +133,16 @@ def question_of(era: Era, message: Message) -> Question | None:
 
 def may_be_kept(question: Question, result: Raw) -> bool:
     """Whether a result is what was asked for, whole and of bearable size."""
-    if len(bytes(result)) > ANSWER_LIMIT or kind_of(result) != COMPLETE:
+    text = bytes(result)
+    if len(text) > ANSWER_LIMIT or (_KIND in text and not _is_complete(result)):
         return False
     return question.method not in LISTS or entries_of(question.method, result) is not None
+
+
+def _is_complete(result: Raw) -> bool:
+    from mcpgateway.wire.translate import COMPLETE, kind_of  # what only the modern era needs
+
+    return kind_of(result) == COMPLETE
 
 
 def entries_of(method: str, page: Raw) -> list[Raw] | None:

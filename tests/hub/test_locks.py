@@ -78,6 +78,16 @@ class MoveTests:
         gateway.child.exit(1, IN_USE)
         assert reason(gateway)
 
+    def test_last_words_at_the_start(self, gateway: MemoryGateway) -> None:
+        """A child that cannot even start has met a stranger: nobody has used it yet."""
+        client = come(gateway, 2)
+        gateway.child.exit()
+        gateway.launcher.hello = None
+        client.call(1, name="open")
+        gateway.child.exit(1, IN_USE)
+        assert len(gateway.launcher.children) == 2
+        assert not reason(gateway)
+
     def test_one_session(self, gateway: MemoryGateway, events: list[Any]) -> None:
         """Where nobody else uses the child, a stranger holds the profile."""
         client = come(gateway, 1)
