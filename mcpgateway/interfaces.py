@@ -222,6 +222,7 @@ class SessionRecord:
     :ivar owner: its owner's process id, or None.
     :ivar uris: the resources it is subscribed to.
     :ivar is_ended: its id must never be served again.
+    :ivar workspace: the directory that its server was run for; empty for none.
     """
 
     serial: bytes = field(repr=False)
@@ -233,6 +234,7 @@ class SessionRecord:
     owner: int | None = None
     uris: tuple[str, ...] = ()
     is_ended: bool = False
+    workspace: str = ""
 
 
 class ISessionStore(Interface):

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
 
-FORMAT = 1
+FORMAT = 2
 LIVE_LIMIT = 20_000  # sessions that can come back with all that was known of them
 ENDED_LIMIT = 50_000
 URIS_LIMIT = 1000  # subscriptions of one session
@@ -48,7 +48,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
     serial BLOB PRIMARY KEY, server TEXT NOT NULL, principal TEXT NOT NULL, version TEXT NOT NULL,
     params BLOB NOT NULL, level TEXT, owner INTEGER, issued INTEGER NOT NULL, seen INTEGER NOT NULL,
-    ended INTEGER NOT NULL DEFAULT 0
+    ended INTEGER NOT NULL DEFAULT 0, workspace TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_age ON sessions (ended, seen);
 CREATE TABLE IF NOT EXISTS subscriptions (serial BLOB, uri TEXT, PRIMARY KEY (serial, uri)) WITHOUT ROWID;
@@ -56,11 +56,19 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS verdicts (launch TEXT PRIMARY KEY, why TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged.
-_KEEP = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?)"
+# Files of format 1 have no column for the workspace.
+ADD_WORKSPACE = "ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT ''"
+
+_COLUMNS = "serial, server, principal, version, params, level, owner, issued, seen, ended"
+_KEEP = f"INSERT OR IGNORE INTO sessions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+_KEEP_ALL = f"INSERT OR IGNORE INTO sessions ({_COLUMNS}, workspace) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged;
+# one of format 1 gives nothing until it is asked for what it has.
 SALVAGE = (
-    ("SELECT * FROM sessions ORDER BY serial", _KEEP),
-    ("SELECT * FROM sessions ORDER BY serial DESC", _KEEP),
+    (f"SELECT {_COLUMNS}, workspace FROM sessions ORDER BY serial", _KEEP_ALL),
+    (f"SELECT {_COLUMNS}, workspace FROM sessions ORDER BY serial DESC", _KEEP_ALL),
+    (f"SELECT {_COLUMNS} FROM sessions ORDER BY serial", _KEEP),
+    (f"SELECT {_COLUMNS} FROM sessions ORDER BY serial DESC", _KEEP),
     ("SELECT * FROM subscriptions", "INSERT OR IGNORE INTO subscriptions VALUES (?,?)"),
     ("SELECT * FROM facts", "INSERT OR IGNORE INTO facts VALUES (?,?)"),
 )
@@ -139,12 +147,13 @@ class Journal:
 
     def _find(self, serial: bytes) -> SessionRecord | None:
         row = self._file.execute(
-            "SELECT server, principal, version, params, level, owner, ended FROM sessions WHERE serial = ?",
+            "SELECT server, principal, version, params, level, owner, ended, workspace FROM sessions"
+            " WHERE serial = ?",
             (serial,),
         ).fetchone()
         if row is None:
             return None
-        server, principal, version, params, level, owner, ended = row
+        server, principal, version, params, level, owner, ended, workspace = row
         found = self._file.execute("SELECT uri FROM subscriptions WHERE serial = ?", (serial,))
         uris = found.fetchall() if not ended else []
         return SessionRecord(
@@ -157,13 +166,14 @@ class Journal:
             owner,
             tuple(uri for (uri,) in uris),
             bool(ended),
+            workspace,
         )
 
     def keep(self, record: SessionRecord, issued: int) -> None:
         """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
         self._write(
-            "INSERT INTO sessions (serial, server, principal, version, params, level, owner, issued, seen)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO UPDATE SET"
+            "INSERT INTO sessions (serial, server, principal, version, params, level, owner, issued, seen, workspace)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO UPDATE SET"
             " level = excluded.level, owner = excluded.owner, seen = excluded.seen WHERE ended = 0",
             record.serial,
             record.server,
@@ -174,6 +184,7 @@ class Journal:
             record.owner,
             issued,
             int(self._now()),
+            record.workspace,
         )
         self._puts += 1
         if self._puts % PRUNE_EVERY == 1:
@@ -200,7 +211,7 @@ class Journal:
         self._write(
             "INSERT INTO sessions (serial, server, principal, version, params, issued, seen, ended)"
             " VALUES (?, '', '', '', x'', ?, 0, 1) ON CONFLICT (serial) DO UPDATE SET"
-            " ended = 1, server = '', principal = '', params = x'', level = NULL, owner = NULL",
+            " ended = 1, server = '', principal = '', params = x'', level = NULL, owner = NULL, workspace = ''",
             serial,
             issued,
         )
@@ -398,10 +409,20 @@ def _connect(path: str) -> sqlite3.Connection:
         file.execute(f"PRAGMA max_page_count = {PAGES_LIMIT}")
         if found < FORMAT:
             # Else there is nothing to write, and no need to wait for another gateway that does.
-            file.executescript(SCHEMA)
-            file.execute(f"PRAGMA user_version = {FORMAT}")
+            _bring_up_to_date(file)
         file.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _bring_up_to_date(file: sqlite3.Connection) -> None:
+    # All of it or nothing, and by one of two gateways that open the file at the same time.
+    with _transaction(file):
+        for statement in SCHEMA.split(";"):
+            file.execute(statement)
+        columns = [name for _, name, *_ in file.execute("PRAGMA table_info(sessions)")]
+        if "workspace" not in columns:
+            file.execute(ADD_WORKSPACE)
+        file.execute(f"PRAGMA user_version = {FORMAT}")

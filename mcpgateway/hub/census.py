@@ -58,7 +58,7 @@ class Census:
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         pids = [slot.pid for slot in slots if slot.pid is not None]
-        sessions = sum(1 for session in self.switchboard.sessions if session.server is server)
+        sessions = sum(1 for session in self.switchboard.sessions if session.server.name == server.name)
         return {
             "name": server.name,
             "title": server.title,

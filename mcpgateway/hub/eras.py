@@ -20,10 +20,11 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.rules import eras
 from mcpgateway.rules.eras import Known, Road
-from mcpgateway.rules.sharing import launch_digest
+from mcpgateway.rules.sharing import Variant, launch_digest, variant_of
 from mcpgateway.wire.revisions import Era
 
 GUESS_S = 3600.0
+KNOWN_LIMIT = 1000  # servers, each as often as there are workspaces in which it is run with other values
 
 
 class Eras:
@@ -41,10 +42,10 @@ class Eras:
         self._store = store
         self._bridge = bridge
         self._seconds = seconds
-        self._guessed: dict[str, float] = {}  # until when a silence is taken for an answer
-        self._known: dict[str, Known] = {}
-        self._roads: dict[tuple[str, Era], tuple[Known, Road | None]] = {}
-        self._waiting: dict[tuple[str, Era], list[Deferred[None]]] = {}
+        self._guessed: dict[Variant, float] = {}  # until when a silence is taken for an answer
+        self._known: dict[Variant, Known] = {}
+        self._roads: dict[tuple[Variant, Era], tuple[Known, Road | None]] = {}
+        self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
     def bridge(self, server: ServerSpec) -> Bridge:
         """Whether clients of one era reach this server in the other."""
@@ -52,19 +53,29 @@ class Eras:
 
     def known(self, server: ServerSpec) -> Known:
         """What is known of a server."""
-        if self._guessed and self._guessed.get(server.name, math.inf) < self._seconds():
+        variant = variant_of(server)
+        if self._guessed and self._guessed.get(variant, math.inf) < self._seconds():
             self.doubt(server)
-        found = self._known.get(server.name)
+        found = self._known.get(variant)
         if found is None:
             written = self._store.verdict(_key(server)) if server.protocol is None else None
             found = eras.pinned(server.protocol) if server.protocol is not None else eras.read(written or "")
-            self._known[server.name] = found
+            if len(self._known) >= KNOWN_LIMIT:
+                self._forget_some()
+            self._known[variant] = found
         return found
+
+    def _forget_some(self) -> None:
+        # What was found out is on record, so the eldest cost a look at the disk when they come again.
+        for variant in list(self._known)[: KNOWN_LIMIT // 2]:
+            del self._known[variant]
+            for era in Era:
+                self._roads.pop((variant, era), None)
 
     def road(self, server: ServerSpec, era: Era) -> Road | None:
         """How a client of an era gets to a server; None while that has to be found out (`find_out`)."""
         known = self.known(server)
-        key = (server.name, era)
+        key = (variant_of(server), era)
         found = self._roads.get(key)
         if found is None or found[0] is not known:
             found = self._roads[key] = (known, eras.road(era, known, self.bridge(server)))
@@ -78,12 +89,12 @@ class Eras:
         known = self.known(server)
         if server.protocol is not None or known.speaks(era) is speaks:
             return
-        self._known[server.name] = known = known.learnt(era, speaks=speaks)
+        self._known[variant_of(server)] = known = known.learnt(era, speaks=speaks)
         if for_good:
-            self._guessed.pop(server.name, None)
+            self._guessed.pop(variant_of(server), None)
             self._store.judge(_key(server), known.written())
         else:
-            self._guessed[server.name] = self._seconds() + GUESS_S
+            self._guessed[variant_of(server)] = self._seconds() + GUESS_S
         self.log.info(
             "{server} speaks: {eras}", event="server.eras", server=server.name, eras=known.written()
         )
@@ -92,9 +103,9 @@ class Eras:
         """Forget what was found out of a server: it has shown something else, or what was known was a guess."""
         if server.protocol is not None:
             return
-        if self._guessed.pop(server.name, None) is None and self.known(server) != Known():
+        if self._guessed.pop(variant_of(server), None) is None and self.known(server) != Known():
             self._store.judge(_key(server), "")
-        self._known.pop(server.name, None)
+        self._known.pop(variant_of(server), None)
 
     def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
         """Fires when it is known whether a server speaks an era.
@@ -104,7 +115,7 @@ class Eras:
         if self.known(server).speaks(era) is not None:
             return succeed(None)
         done: Deferred[None] = Deferred()
-        waiting = self._waiting.setdefault((server.name, era), [])
+        waiting = self._waiting.setdefault((variant_of(server), era), [])
         waiting.append(done)
         if len(waiting) == 1:
             slot = self._pool.probe(server, era)
@@ -120,7 +131,7 @@ class Eras:
 
     def _found(self, why: Failure | None, server: ServerSpec, era: Era, slot: Slot) -> None:
         self._pool.dismiss(slot)
-        for done in self._waiting.pop((server.name, era), []):
+        for done in self._waiting.pop((variant_of(server), era), []):
             if why is None:
                 done.callback(None)
             else:

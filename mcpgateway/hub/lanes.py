@@ -31,7 +31,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.sharing import keeps_state
+from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY
@@ -108,7 +108,7 @@ class Lanes:
         self._sessions = sessions
         self._ears = ears
         self._end = end
-        self._groups: dict[tuple[str, str, int, str], Group] = {}
+        self._groups: dict[tuple[Variant, str, int, str], Group] = {}
         self._leaving: list[Lane] = []
 
     def __iter__(self) -> Any:
@@ -118,7 +118,7 @@ class Lanes:
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
     ) -> Group:
         """The lanes that a client may use."""
-        key = (server.name, principal, peer, json.dumps(offered, sort_keys=True))
+        key = (variant_of(server), principal, peer, json.dumps(offered, sort_keys=True))
         found = self._groups.get(key)
         if found is None:
             info = _info(meta)

@@ -125,7 +125,8 @@ class Notices:
     def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
         if method == TOOLS_CHANGED:
             slot.forget_mirrored()
-        self._post(slot, slot.sessions, message, method)
+        if slot.replicas is None or slot.replicas.is_news(slot, method):
+            self._post(slot, slot.sessions, message, method)
 
     def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:
         task = _text(message, "taskId")

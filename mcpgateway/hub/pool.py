@@ -5,26 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import Overloaded
+from mcpgateway.hub.replicas import Replicas
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.interfaces import ISessionStore, ISlotListener
 from mcpgateway.rules.questions import FULL
-from mcpgateway.rules.sharing import launch_digest, may_move, scope_of
-from mcpgateway.wire import legacy, modern
+from mcpgateway.rules.sharing import launch_digest, may_move, needs_place, scope_of, scope_value
+from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.revisions import Era
 
 PROBE_S = 10.0  # some servers never answer what they do not know
+IDLE_TICKS = 1800  # how long the child of a workspace or a credential waits for the next session of its kind
+PLACES_LIMIT = 64  # workspaces, or credentials, of one server that have a child at the same time
+
+
+@frozen
+class Key:
+    """Which child of a server: no two sessions use the same one that differ in this.
+
+    :ivar value: the id of the session whose own it is, or what the sessions that share it have in common.
+    :ivar nth: which of several replicas.
+    """
+
+    server: str
+    era: Era
+    value: bytes = b""
+    nth: int = 0
 
 
 class Pool:
-    """The slots of all servers: one for each shared server, one per session for the others, and that in each era.
+    """The slots of all servers, in each era: one for all sessions, for those of a workspace or credential, or for each.
 
     A server whose entry leaves it open moves from shared to one child per session when there is a reason to
     (`move`); sessions that are open stay where they are.
@@ -35,8 +53,12 @@ class Pool:
     def __init__(self, around: Surroundings, store: ISessionStore) -> None:
         self._around = around
         self._store = store
-        self._slots: dict[tuple[str, Era, bytes], Slot] = {}
+        self._slots: dict[Key, Slot] = {}
         self._reasons: dict[str, str | None] = {}
+        self._placed: dict[str, tuple[ServerSpec, bool]] = {}
+        # The slots of one workspace or credential, and for how many ticks nobody has used them.
+        self._idle: dict[Key, int] = {}
+        self._replicated: list[Replicas] = []
         self._siblings: set[Slot] = set()
         # Slots let go of, whose children still climb the stop ladder.
         self._leaving: set[Deferred[None]] = set()
@@ -47,6 +69,13 @@ class Pool:
     def scope(self, server: ServerSpec) -> Share:
         """How widely a server is shared."""
         return Share.SESSION if self.reason(server) else scope_of(server)
+
+    def is_placed(self, server: ServerSpec) -> bool:
+        """Whether it matters in which workspace a client of a server works; asked for with many a request."""
+        known = self._placed.get(server.name)
+        if known is None or known[0] is not server:
+            known = self._placed[server.name] = (server, needs_place(self.scope(server), server))
+        return known[1]
 
     def reason(self, server: ServerSpec) -> str:
         """Why a server was moved to one child per session; empty where it was not."""
@@ -74,6 +103,7 @@ class Pool:
         if not may_move(server) or self._found_out(server):
             return
         self._reasons[server.name] = why
+        self._placed.pop(server.name, None)
         self._store.judge(launch_digest(server), why)
         self.log.warn(
             "{server} gets a child for each new session from now on, because {why}",
@@ -83,7 +113,10 @@ class Pool:
         )
 
     def slot_for(self, session: Session) -> Slot:
-        """The slot a session uses, made on first use; only for a session that is back a child is started."""
+        """The slot a session uses, made on first use; only for a session that is back a child is started.
+
+        :raise Overloaded: too many workspaces, or credentials, use the server at the same time.
+        """
         if session.slot is not None:
             return session.slot
         server = session.server
@@ -95,32 +128,75 @@ class Pool:
         return slot
 
     def shared(self, server: ServerSpec, era: Era = Era.LEGACY) -> Slot:
-        """The slot of a server that sessions share."""
-        slot = self._slots.get((server.name, era, b""))
+        """The slot of a server that sessions share: all of them, or those of its workspace or credential.
+
+        :raise Overloaded: there are too many workspaces or credentials.
+        """
+        key = self._shared_key(server, era)
+        slot = self._slots.get(key)
         if slot is None:
+            if key.value:
+                self._make_room(key)
+                self._idle[key] = 0
             params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
-            slot = self._add(server, params, era, b"")
+            slot = self._add(server, params, key, shared=True)
+            if server.replicas > 1:
+                self._replicate(slot, params, key)
         return slot
+
+    def _shared_key(self, server: ServerSpec, era: Era) -> Key:
+        value = scope_value(self.scope(server), server)
+        return Key(server.name, era, b"\0" + value.encode() if value else b"")
+
+    def _make_room(self, key: Key) -> None:
+        of_server = [each for each in self._idle if (each.server, each.era) == (key.server, key.era)]
+        if len(of_server) < PLACES_LIMIT:
+            return
+        idle = [each for each in of_server if not _is_used(self._slots[each])]
+        if not idle:
+            raise Overloaded(f"{key.server} is used by {PLACES_LIMIT} workspaces or credentials already")
+        self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
+
+    def _replicate(self, home: Slot, params: dict[str, Any], key: Key) -> None:
+        def make(nth: int) -> Slot:
+            return self._add(home.server, params, evolve(key, nth=nth), shared=True, home=home)
+
+        def tell(method: str) -> None:
+            self._around.listener.noticed(home, method, jsonrpc.notification(method))
+
+        home.replicas = Replicas(home, home.server.replicas, make, self._drop, tell)
+        self._replicated.append(home.replicas)
 
     def _own(self, session: Session) -> Slot:
         server = session.server
+        key = Key(server.name, session.era, session.id)
         if session.era is Era.MODERN:
-            return self._add(server, modern.own_meta(__version__), Era.MODERN, session.id)
+            return self._add(server, modern.own_meta(__version__), key)
         may_ask = server.interactive is not False
         params = legacy.session_params(session.params, __version__, may_ask=may_ask)
-        return self._add(server, params, Era.LEGACY, session.id)
+        return self._add(server, params, key)
 
-    def _add(self, server: ServerSpec, params: dict[str, Any], era: Era, key: bytes) -> Slot:
-        slot = Slot(server, params, self._around, shared=not key, era=era)
-        self._slots[server.name, era, key] = slot
+    def _add(
+        self,
+        server: ServerSpec,
+        params: dict[str, Any],
+        key: Key,
+        *,
+        shared: bool = False,
+        home: Slot | None = None,
+    ) -> Slot:
+        slot = self._slots[key] = Slot(server, params, self._around, shared=shared, era=key.era, home=home)
         return slot
 
     def is_running(self, server: ServerSpec, era: Era) -> bool:
-        """Whether a child of a server speaks an era now, or is about to."""
+        """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters."""
+        shared = self._shared_key(server, era)
         return any(
             slot.pid is not None
-            for (name, its_era, _), slot in self._slots.items()
-            if name == server.name and its_era is era
+            for key, slot in self._slots.items()
+            if key.server == server.name
+            and key.era is era
+            and (key.value == shared.value if slot.shared else slot.server.workspace == server.workspace)
         )
 
     def release(self, session: Session) -> bool:
@@ -129,8 +205,10 @@ class Pool:
         if slot is None:
             return False
         slot.leave(session)
-        key = (session.server.name, slot.era, session.id)
+        key = Key(session.server.name, slot.era, session.id)
         if self._slots.get(key) is not slot:
+            if slot.server.share is Share.ISOLATED and not slot.sessions:
+                self._hurry(slot)
             return False  # it is shared, or another's who let it listen
         del self._slots[key]
         running = slot.pid is not None
@@ -138,6 +216,41 @@ class Pool:
             slot.listening.close()
         self._close(slot)
         return running
+
+    def _hurry(self, slot: Slot) -> None:
+        # With the last session of its kind it has nothing to wait for; the next one gets a child that knows of nothing.
+        key = self._shared_key(slot.server, slot.era)
+        if key in self._idle and self._slots[key] is slot:
+            self._idle[key] = IDLE_TICKS
+
+    def tick(self) -> None:
+        """A second has passed: let go of the children of workspaces and credentials that nobody uses any more."""
+        for replicas in list(self._replicated):
+            replicas.tick()
+        for key, ticks in list(self._idle.items()):
+            self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
+            if self._idle[key] > IDLE_TICKS:
+                self._let_go(key, "nobody uses it any more")
+
+    def _let_go(self, key: Key, why: str) -> None:
+        slot = self._slots[key]
+        del self._idle[key]
+        self.log.info(
+            "a child of {server} is let go of: {why}", event="place.left", server=key.server, why=why
+        )
+        if slot.replicas is not None:
+            self._replicated.remove(slot.replicas)
+            for each in slot.replicas:
+                self._drop(each)
+        self._drop(slot)
+
+    def _drop(self, slot: Slot) -> None:
+        for key in [each for each, its in self._slots.items() if its is slot]:
+            del self._slots[key]
+        slot.is_over = True
+        if slot.listening is not None:
+            slot.listening.close()
+        self._close(slot)
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""
@@ -175,3 +288,8 @@ class Pool:
         for slot in list(self._siblings):
             self.dismiss(slot)
         return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)
+
+
+def _is_used(slot: Slot) -> bool:
+    others = slot.replicas or ()
+    return bool(slot.sessions or slot.load or slot.listening or any(each.load for each in others))

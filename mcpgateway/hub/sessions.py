@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
@@ -21,6 +21,7 @@ from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
 from mcpgateway.interfaces import ISessionStore, SessionRecord
 from mcpgateway.rules.audience import DEFAULT_LEVEL
+from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import Era, can_resume
@@ -29,6 +30,7 @@ from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
 
+ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
 
 
@@ -37,6 +39,7 @@ class Session:
     """One client of one server.
 
     :ivar id: the ``Mcp-Session-Id``; empty for the anonymous session that requests without an id share.
+    :ivar server: as it is run for the session's workspace, for as long as the session lives.
     :ivar issued: what the id says of itself; None for the anonymous session.
     :ivar principal: whose session it is; nobody else can use its id.
     :ivar epoch: names this life of the session; no other of this or any session has the same.
@@ -136,7 +139,7 @@ class Sessions:
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
         self._ended: dict[bytes, None] = {}
-        self._anonymous: dict[tuple[str, str, str, Era], Session] = {}
+        self._anonymous: dict[tuple[Variant, str, str, Era], Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -170,9 +173,12 @@ class Sessions:
         return min(self._by_id.values(), key=lambda each: (each in busy, each.has_stream, each.seen))
 
     def find(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
-        """The session of that id, if it is in use, of that server and that principal; it counts as heard of."""
+        """The session of that id, if it is in use, of that server and that principal; it counts as heard of.
+
+        It may use another variant of the server than the one that is named here.
+        """
         session = self._by_id.get(identifier)
-        if session is None or session.server is not server or session.principal != principal:
+        if session is None or session.server.name != server.name or session.principal != principal:
             return None
         session.seen = self.now
         return session
@@ -182,7 +188,10 @@ class Sessions:
         return self.recall(identifier, server, principal) is not None
 
     def recall(self, identifier: bytes, server: ServerSpec, principal: str) -> Recalled | None:
-        """What an id that `knows` would take says, and what is on record of its session; None of any other."""
+        """What an id that `knows` would take says, and what is on record of its session; None of any other.
+
+        :param server: as it is run for whoever names the id; where nothing is on record, it was so before.
+        """
         issued = self._ids.read(identifier)
         if issued is None or identifier in self._by_id or not issued.is_for(server.name, principal):
             return None
@@ -192,7 +201,8 @@ class Sessions:
         if record is None:
             if issued.issued <= self.store.floor:
                 return None
-            return Recalled(issued, SessionRecord(issued.serial, server.name, principal, issued.version))
+            known = SessionRecord(issued.serial, server.name, principal, issued.version)
+            return Recalled(issued, evolve(known, workspace=server.workspace))
         if record.is_ended or record.principal != principal or record.server != server.name:
             return None
         return Recalled(issued, record)
@@ -216,11 +226,19 @@ class Sessions:
 
     def anonymous(self, server: ServerSpec, principal: str, version: str, era: Era = Era.LEGACY) -> Session:
         """The session that this principal's requests without an id share on a shared server."""
-        key = (server.name, principal, version, era)
+        key = (variant_of(server), principal, version, era)
         session = self._anonymous.get(key)
-        if session is None or session.server is not server:
+        if session is None or session.server is not server or _is_outlived(session):
+            if len(self._anonymous) >= ANONYMOUS_LIMIT:
+                self._forget_anonymous()
             session = self._anonymous[key] = Session(b"", server, principal, version, era=era)
         return session
+
+    def _forget_anonymous(self) -> None:
+        # Nothing is lost with those that have no call under way: the next request begins another.
+        idle = [key for key, each in self._anonymous.items() if each.slot is None or not each.slot.load]
+        for key in idle[: max(1, len(idle) // 2)]:
+            del self._anonymous[key]
 
     def open_unlisted(
         self, server: ServerSpec, principal: str, version: str, params: Envelope | None
@@ -265,6 +283,7 @@ class Sessions:
             params,
             level,
             session.owner,
+            workspace=session.server.workspace,
         )
         self.store.keep(record, issued.issued)
 
@@ -297,6 +316,10 @@ class Sessions:
         if len(self._ended) > ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
+
+
+def _is_outlived(session: Session) -> bool:
+    return session.slot is not None and session.slot.is_over
 
 
 def _unheard(session: Session) -> None:

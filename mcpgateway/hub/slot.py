@@ -32,6 +32,7 @@ from mcpgateway.wire.revisions import Era
 if TYPE_CHECKING:
     from mcpgateway.hub.listening import Listening
     from mcpgateway.hub.mirrors import Learning
+    from mcpgateway.hub.replicas import Replicas
     from mcpgateway.wire.mirrored import Param
 
 WAITING_LIMIT = 1000  # calls that wait for one child to start
@@ -82,6 +83,8 @@ class Slot:
     :ivar sessions: who uses it, the anonymous left out; a dict for its order.
     :ivar tasks: whose task is whose.
     :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
+    :ivar replicas: the children that share its calls; None where there is only its own.
+    :ivar is_over: nobody may use it any more.
     """
 
     log = Logger()
@@ -94,6 +97,7 @@ class Slot:
         *,
         shared: bool,
         era: Era = Era.LEGACY,
+        home: Slot | None = None,
     ) -> None:
         self.server = server
         self.shared = shared
@@ -101,7 +105,10 @@ class Slot:
         self.conversation: Conversation | None = None
         self.hello: Envelope | None = None
         self.starts = 0
-        self.sessions: dict[Session, None] = {}
+        self.sessions: dict[Session, None] = {} if home is None else home.sessions
+        self.replicas: Replicas | None = None if home is None else home.replicas
+        self.is_over = False
+        self._is_replica = home is not None
         self.levels = Levels(server.name, self.sessions.keys(), self.submit)
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
         self.tasks = Tasks.none()
@@ -223,6 +230,8 @@ class Slot:
         if self.era is Era.MODERN:
             return
         self.levels.joined(session)
+        if self.replicas is not None:
+            self.replicas.tune()
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None:
@@ -239,6 +248,8 @@ class Slot:
         self.subscriptions.release(session)
         if self.shared:
             self.levels.left(session)
+            if self.replicas is not None:
+                self.replicas.tune()
 
     def _give_up(self, uri: str) -> None:
         if (self.shared or self.sessions) and self.conversation is not None:
@@ -299,6 +310,8 @@ class Slot:
         if self.subscriptions.withdraw(call):
             return True
         is_found = self._take_back(call, reason)
+        if not is_found and self.replicas is not None and not self._is_replica:
+            return self.replicas.cancel(call, reason)
         if is_found:
             self.subscriptions.cancelled(call)
         return is_found
@@ -460,9 +473,9 @@ class Slot:
         self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
-        self._around.listener.warmed(
-            self, [each for each in self.sessions if self._is_another or each.is_stale]
-        )
+        if not self._is_replica:  # what a client knows of the server it knows from another child
+            anew = [each for each in self.sessions if self._is_another or each.is_stale]
+            self._around.listener.warmed(self, anew)
         self._send(lambda each: each.call.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
     def _resume(self, listening: Listening) -> None:

@@ -45,7 +45,7 @@ from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.to_legacy import ToLegacy
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.eras import Road, is_offered
-from mcpgateway.rules.sharing import keeps_state
+from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
@@ -125,7 +125,7 @@ class Stateless:
         self.to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
         self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
-        self._of_peers: dict[tuple[str, str, int], Session] = {}
+        self._of_peers: dict[tuple[Variant, str, int], Session] = {}
         # Clients that were told to fall back, and may not be able to.
         self._sent_back: dict[tuple[str, str, bytes, int], None] = {}
         sessions.opened = self._has_switched
@@ -241,7 +241,7 @@ class Stateless:
         server, principal = asker.server, asker.principal
         if not peer:
             return self._sessions.anonymous(server, principal, LATEST_MODERN, Era.MODERN)
-        key = (server.name, principal, peer)
+        key = (variant_of(server), principal, peer)
         session = self._of_peers.get(key)
         if session is None or self._sessions.named(session.id) is not session:
             session = self._sessions.open_unlisted(server, principal, LATEST_MODERN, None)
@@ -277,7 +277,10 @@ class Stateless:
             call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
         elif call.method in TASK_METHODS:
             _check_task(message, slot, session)
-        slot.submit(call, message)
+        if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(message.meta):
+            slot.replicas.submit(call, message)
+        else:
+            slot.submit(call, message)
 
     # Listening
 

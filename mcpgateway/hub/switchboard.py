@@ -28,6 +28,7 @@ from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
+from mcpgateway.hub.scopes import Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.sinks import Between, reason
@@ -70,7 +71,10 @@ class _Doubtful(Between):
 class Switchboard:
     """What a door asks: which session, and what becomes of a message.
 
+    Where a server may be run otherwise for each workspace, what is passed here is the variant for whoever asks.
+
     :ivar is_open: false once the gateway is stopping.
+    :ivar scopes: which variant that is.
     """
 
     log = Logger()
@@ -84,6 +88,7 @@ class Switchboard:
         siblings: Siblings,
         eras: Eras,
         make_to_modern: Callable[[], ToModern],
+        scopes: Scopes,
     ) -> None:
         self.servers = {server.name: server for server in servers}
         self.pool = pool
@@ -92,6 +97,7 @@ class Switchboard:
         self.is_open = True
         self._siblings = siblings
         self.eras = eras
+        self.scopes = scopes
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
         self._here: dict[str, Callable[[Call, Message], None]] = {
@@ -148,6 +154,8 @@ class Switchboard:
         if recalled is None:
             raise UnknownSession("Session not found")
         self._make_room()
+        # It keeps the workspace that it was begun in, wherever its client says that it works now.
+        server = self.scopes.again(self.servers.get(server.name, server), recalled.record.workspace)
         era = self._era(server)
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
@@ -217,7 +225,12 @@ class Switchboard:
         era, version = self._era(server, requested), negotiated(requested)
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
-        answer = self._slot_for(session).greet().addCallback(_met, era, version)
+        try:
+            slot = self._slot_for(session)
+        except GatewayError:
+            self.end(session, "its server is used by too many others")
+            raise
+        answer = slot.greet().addCallback(_met, era, version)
         begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
         begun.addErrback(self._not_begun, session)
         if era is Era.LEGACY and server.protocol is None:
@@ -344,7 +357,8 @@ class Switchboard:
         return killed
 
     def _holders_of(self, session: Session) -> list[Slot | ToModern]:
-        return [session.slot, *self._bridges()] if session.slot is not None else []
+        slot = session.slot
+        return [slot, *(slot.replicas or ()), *self._bridges()] if slot is not None else []
 
     # Requests
 
@@ -381,7 +395,10 @@ class Switchboard:
             self._check_load(session)
         if slot.conversation is None and session.server.protocol is None:
             call.sink = _Doubtful(call.sink, self, message)
-        slot.submit(call, message)
+        if slot.replicas is not None and _goes_anywhere(message):
+            slot.replicas.submit(call, message)
+        else:
+            slot.submit(call, message)
 
     def _check_load(self, session: Session) -> None:
         calls = (call for holder in self._holders_of(session) for call in holder.calls())
@@ -399,6 +416,8 @@ class Switchboard:
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
         slot.levels.wish(call, message)
+        if slot.replicas is not None:
+            slot.replicas.tune()
 
     def _subscribe(self, call: Call, message: Message) -> None:
         if not self.is_open:
@@ -493,6 +512,10 @@ def _met(hello: Envelope, era: Era, version: str) -> Raw:
 
 def _pong(call: Call, message: Message) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+
+def _goes_anywhere(message: Message) -> bool:
+    return message.method == "tools/call" and "task" not in (message.params or {})
 
 
 def _reason(message: Message) -> str:

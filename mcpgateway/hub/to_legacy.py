@@ -46,7 +46,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
 from mcpgateway.rules.questions import FULL, offers_something
-from mcpgateway.rules.sharing import keeps_state
+from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek, translate
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.requeststates import HANDLE_BYTES, RequestStates, digest_of
@@ -127,7 +127,10 @@ class Crossing:
 
     def _is_for_it(self, method: str, said: Envelope) -> bool:
         # Whose call it is of cannot be seen where several are under way.
-        if self.slot is None or len(self.slot.calls()) != 1:
+        slot = self.slot
+        if slot is not None and slot.replicas is not None:
+            slot = slot.replicas.holder(self.call)
+        if slot is None or len(slot.calls()) != 1:
             return False
         wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
         return method != LOG_MESSAGE or (wanted is not None and audience.admits(wanted, level or ""))
@@ -161,7 +164,7 @@ class ToLegacy:
         self._ears = Ears(sessions, end)
         self._lanes = Lanes(pool, sessions, self._ears, end)
         self._is_open = True
-        self._levelled: dict[tuple[str, str, str], Session] = {}
+        self._levelled: dict[tuple[Variant, str, str], Session] = {}
         self._crossings: dict[Call, Crossing] = {}  # by the client's request
         self._parked: dict[bytes, Crossing] = {}
 
@@ -238,7 +241,7 @@ class ToLegacy:
         elif call.method == modern.LISTEN:
             self._ears.listen(call, message, slot, principal)
         else:
-            key = (principal, server.name, call.method, digest_of(message.params or {}))
+            key = (principal, _place(server), call.method, digest_of(message.params or {}))
             is_alone = bool(offered) and call.method in ASKING
             self._cross(call, message, key, session, group, is_alone=is_alone)
 
@@ -253,7 +256,7 @@ class ToLegacy:
         if level is None:
             return self._sessions.anonymous(server, principal, LATEST_LEGACY)
         # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
-        key = (server.name, principal, level)
+        key = (variant_of(server), principal, level)
         session = self._levelled.get(key)
         if session is None or self._sessions.named(session.id) is not session:
             session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, None)
@@ -331,7 +334,11 @@ class ToLegacy:
 
     def _send(self, crossing: Crossing) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
-        crossing.slot.submit(crossing.call, _translated(crossing.message))
+        message = _translated(crossing.message)
+        if crossing.slot.replicas is not None and crossing.call.method == "tools/call":
+            crossing.slot.replicas.submit(crossing.call, message)
+        else:
+            crossing.slot.submit(crossing.call, message)
 
     def ended(self, crossing: Crossing, outcome: Envelope | GatewayError) -> None:
         """The server has answered, or will not."""
@@ -434,7 +441,7 @@ class ToLegacy:
 
     def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
         params = message.params or {}
-        key = (asker.principal, asker.server.name, client.method, digest_of(params))
+        key = (asker.principal, _place(asker.server), client.method, digest_of(params))
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
         handle = self._states.open(state, int(self._seconds()), *key)
         crossing = self._parked.get(handle) if handle is not None else None
@@ -549,6 +556,12 @@ class ToLegacy:
             self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
         for crossing in list(self._parked.values()):
             self._give_up(crossing, "the gateway is stopping")
+
+
+def _place(server: ServerSpec) -> str:
+    # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
+    # refuse an answer: the child that waits for it still runs.
+    return f"{server.name}\0{server.workspace}" if server.workspace else server.name
 
 
 def _answers(params: Envelope) -> Envelope:

@@ -97,7 +97,10 @@ class Crossing(Between):
         params = self.params | more
         meta = peek.members(params, "_meta")
         message = Message(Kind.REQUEST, dict(self.envelope), self.call.method, self.call.id, params, meta)
-        self.slot.submit(self.call, message)
+        if self.slot.replicas is not None and self.call.method == "tools/call":
+            self.slot.replicas.submit(self.call, message)
+        else:
+            self.slot.submit(self.call, message)
 
 
 @define(eq=False)

@@ -34,6 +34,35 @@ def keeps_state(server: ServerSpec) -> bool:
     return server.share is Share.SESSION or (server.share is Share.AUTO and _is_known_stateful(server))
 
 
+def needs_place(scope: Share, server: ServerSpec) -> bool:
+    """Whether a child of a server depends on the workspace that its client works in."""
+    if scope in (Share.SESSION, Share.CREDENTIAL):
+        return bool(server.credential)  # else nothing in it could differ
+    return scope in (Share.WORKSPACE, Share.ISOLATED)
+
+
+def scope_value(scope: Share, server: ServerSpec) -> str:
+    """What the sessions have in common that share a child of a server, beside the server; empty where they need nothing.
+
+    :param server: as it is run for the session's workspace.
+    """
+    if scope in (Share.GLOBAL, Share.AUTO):
+        return ""
+    if scope is Share.CREDENTIAL:
+        return server.credential
+    # A workspace whose values have changed gets another child; the sessions that are open keep the former.
+    return f"{server.workspace}\0{server.credential}" if server.workspace else ""
+
+
+Variant = tuple[str, str, str]
+"""Tells the variants of servers apart: name, workspace, credential."""
+
+
+def variant_of(server: ServerSpec) -> Variant:
+    """What tells a server, as it is run for one workspace, from all others."""
+    return (server.name, server.workspace, server.credential)
+
+
 def may_move(server: ServerSpec) -> bool:
     """Whether its entry leaves it open how widely a server is shared, and whether it may ask its client something."""
     return server.share is Share.AUTO and server.interactive is None and scope_of(server) is Share.GLOBAL
@@ -43,6 +72,8 @@ def launch_digest(server: ServerSpec) -> str:
     """Names what a server is launched with, so that what was found out about it holds until that changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
     told = repr((server.command, server.cwd, sorted(server.env)))
+    if server.workspace:
+        told += repr(server.workspace)  # there the values may be others
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -24,7 +24,8 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Unreadable, read_batch
-from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, known_id, refuse, said_owner, said_pid
+from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
+from mcpgateway.doors.http.placing import Placing, known_id, said_pid, said_place
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.placing import Placing, known_id, said_pid
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
@@ -24,7 +25,6 @@ from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.access import Reach
 from mcpgateway.wire import jsonrpc, modern, peek, sse
 from mcpgateway.wire.jsonrpc import Kind, Message
 from mcpgateway.wire.revisions import UNSUPPORTED, has_batches, is_later, is_legacy
@@ -39,7 +39,6 @@ ALLOW = b"Allow: GET, POST, DELETE\r\n"
 REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
 SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
-PID_LIMIT = 2**31
 EITHER = Accepted(json=True, sse=True)
 
 
@@ -47,12 +46,14 @@ class McpDoor:
     """Translates between exchanges and the switchboard.
 
     :ivar streams: the ways back that are open.
+    :ivar placing: finds out which variant of a server a request is for.
     """
 
     log = Logger()
 
     def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Callable[[], Stateless]) -> None:
         self.streams = Streams(switchboard.sessions)
+        self.placing = Placing(switchboard.scopes, owners)
         self._stateless = stateless
         self._modern: ModernDoor | None = None  # until the first of its messages
         self._switchboard = switchboard
@@ -61,6 +62,15 @@ class McpDoor:
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's endpoint."""
+        switchboard = self._switchboard
+        if switchboard.scopes.is_placed(server) and not switchboard.sessions.named(
+            exchange.headers.get(b"mcp-session-id", b"")
+        ):
+            self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
+        else:
+            self._serve(exchange, server, principal)
+
+    def _serve(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         method = exchange.method
         if method == b"POST":
             self._post(exchange, server, principal)
@@ -322,26 +332,6 @@ def _give_up(exchange: Any, place: sse.EventId) -> None:
     exchange.finish()
 
 
-def known_id(body: bytes) -> bytes:
-    """The id of what is no message, as far as it has one that can be answered; else null."""
-    try:
-        return jsonrpc.identifier(jsonrpc.decode(body).get("id")) or b"null"
-    except GatewayError:
-        return b"null"
-
-
 def said_owner(message: Message) -> int | None:
     """The process that an ``initialize`` says its session belongs to."""
     return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
-
-
-def said_pid(exchange: Any, said: int | None) -> int | None:
-    """The process that a request says it comes from; its header goes before what its body has ``said``."""
-    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
-    # another machine's means nothing here.
-    if exchange.caller.reach is Reach.REMOTE:
-        return None
-    header = exchange.headers.get(b"x-client-pid")
-    if header is not None and header.isdigit() and len(header) <= 10:
-        said = int(header)
-    return said if said is not None and 0 < said < PID_LIMIT else None

@@ -1,0 +1,126 @@
+"""Which variant of a server a request is for, found out before it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.statuses import status_of
+from mcpgateway.errors import GatewayError
+from mcpgateway.host.places import Place
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.scopes import Said, Scopes
+from mcpgateway.rules.access import Reach
+from mcpgateway.wire import jsonrpc, modern, peek
+from mcpgateway.wire.jsonrpc import Envelope
+
+PID_LIMIT = 2**31
+
+
+class Placing:
+    """Asks on behalf of the doors."""
+
+    log = Logger()
+
+    def __init__(self, scopes: Scopes, owners: Owners) -> None:
+        self._scopes = scopes
+        self._owners = owners
+
+    def find(self, exchange: Any, server: ServerSpec, serve: Callable[[ServerSpec], None]) -> None:
+        """Go on with the variant of a server that an exchange is for, or refuse the exchange."""
+        self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
+
+    def locate(self, exchange: Any, serve: Callable[[Place], None]) -> None:
+        """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller)
+        if place is not None:
+            self._serve(serve, place, exchange)
+            return
+        looked = self._scopes.look_for(exchange.caller)
+        looked.addCallback(lambda _: self._looked(exchange, said, serve))
+        looked.addErrback(self._broken, exchange)
+
+    def _looked(self, exchange: Any, said: Said, serve: Callable[[Place], None]) -> None:
+        place = self._scopes.place(said, exchange.caller)
+        if place is not None and not exchange.gone:
+            self._serve(serve, place, exchange)
+
+    def _serve(self, serve: Callable[[Place], None], place: Place, exchange: Any) -> None:
+        try:
+            serve(place)
+        except GatewayError as why:
+            exchange.answer(status_of(why), jsonrpc.error_bytes(known_id(exchange.body), why))
+
+    def _broken(self, why: Failure, exchange: Any) -> None:
+        self.log.failure("a request could not be placed", why, event="place.broken")
+        if not exchange.gone and not exchange.answered and not exchange.streaming:
+            self._serve(_refuse, Place(), exchange)
+
+
+def _refuse(_: Place) -> None:
+    raise GatewayError("Internal error: it could not be found out whose request this is")
+
+
+def said_place(exchange: Any, owners: Owners) -> Said:
+    """What a request says of where its client works; a path of another machine's means nothing here."""
+    headers = exchange.headers
+    project = _text(headers.get(b"x-mcp-project"))
+    if exchange.caller.reach is Reach.REMOTE:
+        return Said(project="" if project.startswith("/") else project)
+    path = _text(headers.get(b"mcp-project-path"))
+    body = _params(exchange.body) if not path and not project else None
+    pid = owners.living(said_pid(exchange, _pid_in(body)))
+    return Said(path, project, _cwd_in(body), pid or 0)
+
+
+def _text(header: bytes | None) -> str:
+    return header.decode("utf-8", "surrogateescape") if header is not None else ""
+
+
+def _params(body: bytes) -> Envelope | None:
+    try:
+        return peek.members(jsonrpc.decode(body), "params") if body else None
+    except GatewayError:
+        return None  # a batch, or nothing at all: whoever serves it will say so
+
+
+def _speakers(params: Envelope | None) -> tuple[Envelope, ...]:
+    if params is None:
+        return ()
+    meta = peek.members(params, "_meta")
+    return (params, peek.members(params, "clientInfo"), meta, peek.members(meta, modern.INFO_KEY))
+
+
+def _cwd_in(params: Envelope | None) -> str:
+    found = (peek.text(each, "cwd", jsonrpc.URI_LIMIT) for each in _speakers(params))
+    return next((each for each in found if each), "")
+
+
+def _pid_in(params: Envelope | None) -> int | None:
+    found = (jsonrpc.integer(peek.members(each, "clientInfo").get("pid")) for each in _speakers(params)[:1])
+    return next(found, None)
+
+
+def said_pid(exchange: Any, said: int | None) -> int | None:
+    """The process that a request says it comes from; its header goes before what its body has ``said``."""
+    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
+    # another machine's means nothing here.
+    if exchange.caller.reach is Reach.REMOTE:
+        return None
+    header = exchange.headers.get(b"x-client-pid")
+    if header is not None and header.isdigit() and len(header) <= 10:
+        said = int(header)
+    return said if said is not None and 0 < said < PID_LIMIT else None
+
+
+def known_id(body: bytes) -> bytes:
+    """The id of what is no message, as far as it has one that can be answered; else null."""
+    try:
+        return jsonrpc.identifier(jsonrpc.decode(body).get("id")) or b"null"
+    except GatewayError:
+        return b"null"

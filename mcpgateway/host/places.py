@@ -1,0 +1,171 @@
+"""Directories of this machine: which workspace one lies in, where a process works, whether a file has changed.
+
+Everything here asks the file system and blocks for as long as that takes: microseconds on a disk of this machine.  It
+is meant for the beginning of a session, and what was found is believed for `FRESH_S`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from mcpgateway.errors import ConfigError
+
+FRESH_S = 5.0  # a repository may be made, or a directory removed, while somebody works in it
+KEPT = 1000  # directories that are remembered
+PATH_LIMIT = 4096  # Linux has no longer ones
+
+T = TypeVar("T")
+
+
+@frozen
+class Place:
+    """Where somebody works; empty where that is nowhere.
+
+    :ivar directory: a real path.
+    :ivar root: the workspace it lies in, a real path.
+    """
+
+    directory: str = ""
+    root: str = ""
+
+
+NOWHERE = Place()
+
+
+class Places:
+    """Finds the workspace of a directory.
+
+    :param configured: the roots of the configured workspaces.
+    :param home: the user's home directory, which is no workspace although somebody may well work there.
+    :param proc: where the processes are shown.
+    """
+
+    def __init__(
+        self, configured: Iterable[str], home: str, seconds: Callable[[], float], *, proc: str = "/proc"
+    ) -> None:
+        self._configured = sorted((os.path.realpath(each) for each in configured), key=len, reverse=True)
+        self._none = {os.path.realpath(home), "/"}
+        self._seconds = seconds
+        self._proc = proc
+        self._found: dict[str, tuple[float, Place]] = {}
+
+    def find(self, path: str) -> Place:
+        """The place that a path names; nowhere if that is no directory that we may look into, or not absolute."""
+        now = self._seconds()
+        known = self._found.get(path)
+        if known is not None and now - known[0] < FRESH_S:
+            return known[1]
+        if len(self._found) >= KEPT:
+            self._found.clear()
+        directory = _directory(path)
+        place = Place(directory, self._root(directory)) if directory else NOWHERE
+        self._found[path] = (now, place if place.root else NOWHERE)
+        return self._found[path][1]
+
+    def _root(self, directory: str) -> str:
+        named = next((each for each in self._configured if _lies_in(directory, each)), None)
+        if named is not None:
+            return named
+        if directory in self._none:
+            return ""
+        return self._git_root(directory) or directory
+
+    def _git_root(self, directory: str) -> str:
+        # Whoever can write to a directory above, such as /tmp, must not choose the workspace of others.
+        trusted = {os.geteuid(), _owner(directory)}
+        above = directory
+        while above not in self._none:
+            if _owner(f"{above}/.git") in trusted:
+                return above
+            above = os.path.dirname(above)
+        return ""
+
+    def of_process(self, pid: int) -> Place:
+        """Where a process works; nowhere if it has gone, is another user's, or sees other files than we do."""
+        try:
+            if not os.path.samestat(os.stat(f"{self._proc}/{pid}/root"), os.stat("/")):
+                return NOWHERE
+            return self.find(os.readlink(f"{self._proc}/{pid}/cwd"))
+        except OSError:
+            return NOWHERE
+
+
+def _directory(path: str) -> str:
+    # Linux shows the directory of a process that was removed with " (deleted)" behind it, which is none.
+    if not path.startswith("/") or len(path) > PATH_LIMIT or "\0" in path:
+        return ""
+    try:
+        found = os.path.realpath(path, strict=True)
+        found.encode()  # what cannot be written in a message or a journal can be no place
+        is_ours = os.path.isdir(found) and os.access(found, os.R_OK | os.X_OK)
+    except (OSError, ValueError):
+        return ""
+    return found if is_ours else ""
+
+
+def _lies_in(directory: str, root: str) -> bool:
+    return directory == root or directory.startswith(root.rstrip("/") + "/")
+
+
+def _owner(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return None
+
+
+@define
+class Kept(Generic[T]):
+    """What was made of a file, for as long as the file stays as it is.
+
+    :param read: makes it, of the path; ``None`` where there is no such file it is asked all the same.
+    """
+
+    _read: Callable[[str], T]
+    _kept: dict[str, tuple[object, T]] = field(factory=dict, repr=False)
+
+    def get(self, path: str) -> T:
+        """What `read` makes of a file; the same object until the file changes.
+
+        :raise ConfigError: the file leads out of its directory, or belongs to somebody else; or `read` says so.
+        """
+        mark = _mark(path)
+        known = self._kept.get(path)
+        if known is not None and known[0] == mark:
+            return known[1]
+        if mark is not None:
+            _check(path)
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        made = self._read(path)
+        self._kept[path] = (mark, made)
+        return made
+
+
+def _mark(path: str) -> object:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _check(path: str) -> None:
+    # What is checked out of a repository can be a link to another workspace's secrets.
+    directory = os.path.dirname(path)
+    where = os.path.realpath(path)
+    if not _lies_in(where, os.path.realpath(directory)):
+        raise ConfigError(f"{path}: leads out of its workspace and is not read; put a file in its place")
+    try:
+        found = os.stat(where)
+        if found.st_uid not in (os.geteuid(), os.stat(directory).st_uid) or found.st_mode & stat.S_IWOTH:
+            raise ConfigError(
+                f"{path}: can be written by other users and is not read; change its owner or mode"
+            )
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why

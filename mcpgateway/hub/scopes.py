@@ -1,0 +1,159 @@
+"""Who is asking, and from which workspace: what a server is run with may depend on it.
+
+    said by                              names
+    ``Mcp-Project-Path``                 a directory
+    ``X-MCP-Project``                    a configured workspace, or a directory
+    ``cwd`` in ``initialize``, ``_meta`` a directory
+    nobody                               the directory of the process at the other end of the connection
+
+The first that says something counts, and where it is wrong, nothing else is asked instead.  An owner is never guessed:
+who works in no workspace gets the server as its entry says, without the values of any.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.config.assemble import WorkspaceSpec
+from mcpgateway.config.model import ServerSpec, Share, Workspace
+from mcpgateway.host.places import NOWHERE, Kept, Place, Places
+from mcpgateway.hub.neighbours import Neighbours
+from mcpgateway.rules.sharing import scope_of
+
+VARIANTS_LIMIT = 1000
+
+Variants = Callable[[ServerSpec, WorkspaceSpec], ServerSpec]
+"""Builds a server for a workspace; what it raises is a `ConfigError`."""
+
+
+class Repositories(Protocol):
+    """The servers that workspaces define themselves (`mcpgateway.hub.approvals`)."""
+
+    def seen(self, root: str) -> None:
+        """Somebody works in a workspace."""
+
+    def server(self, name: str, root: str) -> ServerSpec:
+        """A workspace's own server of that name.
+
+        :raise UnknownServer: it has none.
+        :raise NeedsApproval: its user has not approved of it.
+        """
+
+
+@frozen
+class Said:
+    """What a request says of where its client works, as it was sent; all of it may be empty, or wrong.
+
+    :ivar path: of ``Mcp-Project-Path``.
+    :ivar project: of ``X-MCP-Project``.
+    :ivar cwd: of the message.
+    :ivar pid: the process that it says it is, if that lives; else 0.
+    """
+
+    path: str = ""
+    project: str = ""
+    cwd: str = ""
+    pid: int = 0
+
+
+@frozen
+class _Built:
+    """A server for a workspace, and what it was built of."""
+
+    server: ServerSpec
+    of: ServerSpec
+    workspace: WorkspaceSpec
+
+
+@frozen
+class Ground:
+    """What the configuration says of workspaces.
+
+    :ivar read: what a server is built with for a directory: the ``.env`` in it, and the profiles it uses.
+    """
+
+    places: Places
+    workspaces: Iterable[Workspace]
+    read: Callable[[str], WorkspaceSpec]
+    variants: Variants
+
+
+class Scopes:
+    """Finds the variant of a server that a client is served with.
+
+    :ivar is_placed: whether the workspace matters to a server.
+    :ivar repositories: the servers that workspaces define themselves; None where there are none.
+    """
+
+    def __init__(
+        self, is_placed: Callable[[ServerSpec], bool], neighbours: Neighbours, ground: Ground
+    ) -> None:
+        self.is_placed = is_placed
+        self.repositories: Repositories | None = None
+        self._neighbours = neighbours
+        self.settle_on(ground)
+
+    def settle_on(self, ground: Ground) -> None:
+        """From now on go by this configuration."""
+        self._places = ground.places
+        self._projects = {each.name: each.path for each in ground.workspaces}
+        self._read = Kept(lambda path: ground.read(os.path.dirname(path)))
+        self._variants = ground.variants
+        self._built: dict[tuple[str, str], _Built] = {}
+
+    def place(self, said: Said, caller: Any) -> Place | None:
+        """Where a client works; None where its process has to be looked for first (`look_for`)."""
+        if said.path:
+            return self._named(said.path)
+        if said.project:
+            return self._named(self._projects.get(said.project, said.project))
+        if said.cwd:
+            return self._places.find(said.cwd)
+        pid = said.pid or self._neighbours.process(caller)
+        if pid is None:
+            return None
+        return self._places.of_process(pid) if pid else NOWHERE
+
+    def _named(self, path: str) -> Place:
+        # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
+        found = self._places.find(path)
+        return self._places.find(unquote(path)) if found is NOWHERE and "%" in path else found
+
+    def look_for(self, caller: Any) -> Deferred[None]:
+        """Fires when `place` knows."""
+        return self._neighbours.look_for(caller)
+
+    def variant(self, server: ServerSpec, place: Place) -> ServerSpec:
+        """A server as it is run for those who work at a place.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if not place.root or server.workspace or not self.is_placed(server):
+            return server
+        # Its place is a directory where each of them has a child of its own, else a whole workspace.
+        path = place.directory if scope_of(server) is Share.ISOLATED else place.root
+        workspace = self._read.get(f"{place.root}/.env")
+        built = self._built.get((server.name, path))
+        if built is not None and built.of is server and built.workspace is workspace:
+            return built.server
+        found = self._variants(server, evolve(workspace, path=path))
+        if len(self._built) >= VARIANTS_LIMIT:
+            self._built.clear()
+        self._built[server.name, path] = _Built(found, server, workspace)
+        return found
+
+    def again(self, server: ServerSpec, path: str) -> ServerSpec:
+        """A server as it is run today for the workspace, or the directory, that a session had it for.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        place = self._places.find(path) if path else NOWHERE
+        if scope_of(server) is not Share.ISOLATED and path:
+            place = Place(path, path)  # whatever became of it, or of what lies above
+        return self.variant(server, place)
