@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
@@ -16,7 +17,8 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.assemble import WorkspaceSpec, specialise
+from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -31,17 +33,21 @@ from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.places import Places
+from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -127,6 +133,7 @@ class GatewayService(Service):
             self.factory.sweep,
             self.mcp.streams.tick,
             self._expire,
+            self.switchboard.pool.tick,
             self.switchboard.tick,
             self.switchboard.questions.tick,
             self.hub.tick,
@@ -259,8 +266,12 @@ def make_hub(
     keys: Keys,
     store: ISessionStore,
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
+    ground: Ground | None = None,
 ) -> Hub:
-    """Build the hub, between the doors and the children."""
+    """Build the hub, between the doors and the children.
+
+    :param ground: what is known of workspaces; None takes what the settings say.
+    """
     gateway = settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
@@ -281,23 +292,41 @@ def make_hub(
 
         return ToModern(sessions, questions, clock)
 
+    neighbours = Neighbours(holders)
+    scopes = Scopes(pool.is_placed, neighbours, ground or ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
+    switchboard.scopes = scopes
 
     def make_stateless() -> Stateless:
         # Whoever only has legacy clients does without half a megabyte.
         from mcpgateway.hub.cache import ResultCache
-        from mcpgateway.hub.neighbours import Neighbours
         from mcpgateway.hub.stateless import Stateless
         from mcpgateway.hub.to_legacy import ToLegacy
 
         states = keys.request_states()
         to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
         cache = ResultCache(clock.seconds)
-        notices.modern = made = Stateless(pool, sessions, eras, Neighbours(holders), cache, to_legacy)
+        notices.modern = made = Stateless(pool, sessions, eras, neighbours, cache, to_legacy)
         made.is_open = switchboard.is_open
         return made
 
     return Hub(switchboard, make_stateless)
+
+
+def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
+    """What the settings say of workspaces."""
+
+    def read(path: str) -> WorkspaceSpec:
+        return read_workspace(path, settings)
+
+    def variant(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
+        blueprint = settings.blueprints.get(server.name)
+        if blueprint is None:
+            return evolve(server, workspace=workspace.path)
+        return specialise(blueprint, workspace)
+
+    roots = (each.path for each in settings.workspaces)
+    return Ground(Places(roots, os.path.expanduser("~"), seconds), settings.workspaces, read, variant)
 
 
 @define(eq=False)

@@ -59,16 +59,15 @@ CREATE TABLE IF NOT EXISTS verdicts (launch TEXT PRIMARY KEY, why TEXT NOT NULL,
 # Files of format 1 have no column for the workspace.
 ADD_WORKSPACE = "ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT ''"
 
-_COLUMNS = "serial, server, principal, version, params, level, owner, issued, seen, ended"
-_KEEP = f"INSERT OR IGNORE INTO sessions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
-_KEEP_ALL = f"INSERT OR IGNORE INTO sessions ({_COLUMNS}, workspace) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged;
-# one of format 1 gives nothing until it is asked for what it has.
+_KEEP = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+_KEEP_OLD = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,'')"
+# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged.
+# The column of a workspace is the last one, and missing in format 1: what does not fit is not taken.
 SALVAGE = (
-    (f"SELECT {_COLUMNS}, workspace FROM sessions ORDER BY serial", _KEEP_ALL),
-    (f"SELECT {_COLUMNS}, workspace FROM sessions ORDER BY serial DESC", _KEEP_ALL),
-    (f"SELECT {_COLUMNS} FROM sessions ORDER BY serial", _KEEP),
-    (f"SELECT {_COLUMNS} FROM sessions ORDER BY serial DESC", _KEEP),
+    ("SELECT * FROM sessions ORDER BY serial", _KEEP),
+    ("SELECT * FROM sessions ORDER BY serial DESC", _KEEP),
+    ("SELECT * FROM sessions ORDER BY serial", _KEEP_OLD),
+    ("SELECT * FROM sessions ORDER BY serial DESC", _KEEP_OLD),
     ("SELECT * FROM subscriptions", "INSERT OR IGNORE INTO subscriptions VALUES (?,?)"),
     ("SELECT * FROM facts", "INSERT OR IGNORE INTO facts VALUES (?,?)"),
 )

@@ -61,6 +61,11 @@ class Said:
     cwd: str = ""
     pid: int = 0
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether it names a place, right or wrong."""
+        return bool(self.path or self.project or self.cwd)
+
 
 @frozen
 class _Built:

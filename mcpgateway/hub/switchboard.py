@@ -74,10 +74,11 @@ class Switchboard:
     Where a server may be run otherwise for each workspace, what is passed here is the variant for whoever asks.
 
     :ivar is_open: false once the gateway is stopping.
-    :ivar scopes: which variant that is.
+    :ivar scopes: knows which variant that is; set before the first request.
     """
 
     log = Logger()
+    scopes: Scopes
 
     def __init__(
         self,
@@ -88,7 +89,6 @@ class Switchboard:
         siblings: Siblings,
         eras: Eras,
         make_to_modern: Callable[[], ToModern],
-        scopes: Scopes,
     ) -> None:
         self.servers = {server.name: server for server in servers}
         self.pool = pool
@@ -97,7 +97,6 @@ class Switchboard:
         self.is_open = True
         self._siblings = siblings
         self.eras = eras
-        self.scopes = scopes
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
         self._here: dict[str, Callable[[Call, Message], None]] = {

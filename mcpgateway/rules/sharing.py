@@ -42,7 +42,7 @@ def needs_place(scope: Share, server: ServerSpec) -> bool:
 
 
 def scope_value(scope: Share, server: ServerSpec) -> str:
-    """What the sessions have in common that share a child of a server, beside the server; empty where they need nothing.
+    """What sessions that share a child of a server have in common beside the server; empty where that is nothing.
 
     :param server: as it is run for the session's workspace.
     """

@@ -25,7 +25,7 @@ from zope.interface import implementer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Unreadable, read_batch
 from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
-from mcpgateway.doors.http.placing import Placing, known_id, said_pid, said_place
+from mcpgateway.doors.http.placing import Placing, known_id, said_pid
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,
@@ -62,6 +62,7 @@ class _Asked:
 class Link:
     """One client's stream, and the session that lives as long as it.
 
+    :ivar server: as it is run for its client's workspace.
     :ivar session: the hub's session; None until its client has said ``initialize``.
     """
 
@@ -71,6 +72,7 @@ class Link:
         "_exchange",
         "_is_last",
         "_spoke",
+        "endpoint",
         "id",
         "is_over",
         "principal",
@@ -78,8 +80,11 @@ class Link:
         "session",
     )
 
-    def __init__(self, door: LegacySse, exchange: Any, server: ServerSpec, principal: str) -> None:
+    def __init__(
+        self, door: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
+    ) -> None:
         self.id = secrets.token_urlsafe(ID_BYTES).encode()
+        self.endpoint = endpoint
         self.server = server
         self.principal = principal
         self.session: Session | None = None
@@ -214,6 +219,7 @@ class LegacySse:
         self.streams = streams
         self._switchboard = switchboard
         self._owners = owners
+        self._placing = Placing(switchboard.scopes, owners)
         self._links: dict[bytes, Link] = {}
 
     def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
@@ -223,9 +229,12 @@ class LegacySse:
         elif not accepted(exchange.headers.get(b"accept")).sse:
             refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
         else:
-            link = Link(self, exchange, server, principal)
-            self._links[link.id] = link
-            link.open()
+            self._placing.find(exchange, server, lambda its: self._open(exchange, server, its, principal))
+
+    def _open(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> None:
+        link = Link(self, exchange, endpoint, server, principal)
+        self._links[link.id] = link
+        link.open()
 
     def post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's ``/messages``."""
@@ -240,11 +249,12 @@ class LegacySse:
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         link = self._links.get(identifier)
-        if link is None or link.server is not server or link.principal != principal:
+        if link is None or link.endpoint.name != server.name or link.principal != principal:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:
             messages = _read(exchange.body, link)
+            self._placing.refine(exchange, link)
         except GatewayError as why:
             exchange.answer(400, jsonrpc.error_bytes(b"null", why))
             return

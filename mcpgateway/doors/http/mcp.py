@@ -62,10 +62,8 @@ class McpDoor:
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's endpoint."""
-        switchboard = self._switchboard
-        if switchboard.scopes.is_placed(server) and not switchboard.sessions.named(
-            exchange.headers.get(b"mcp-session-id", b"")
-        ):
+        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        if self._switchboard.scopes.is_placed(server) and not self._switchboard.sessions.named(identifier):
             self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
         else:
             self._serve(exchange, server, principal)

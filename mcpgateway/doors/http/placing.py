@@ -32,7 +32,23 @@ class Placing:
 
     def find(self, exchange: Any, server: ServerSpec, serve: Callable[[ServerSpec], None]) -> None:
         """Go on with the variant of a server that an exchange is for, or refuse the exchange."""
+        if not self._scopes.is_placed(server):
+            serve(server)
+            return
         self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
+
+    def refine(self, exchange: Any, link: Any) -> None:
+        """Take what a message says of its client's workspace before anything of what the link to it had said.
+
+        :param link: has an ``endpoint``, the ``server`` as it is run for its client, and perhaps a ``session``.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if link.session is not None or not self._scopes.is_placed(link.endpoint):
+            return
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        if place is not None:
+            link.server = self._scopes.variant(link.endpoint, place)
 
     def locate(self, exchange: Any, serve: Callable[[Place], None]) -> None:
         """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
