@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.assemble import WorkspaceSpec, specialise
+from mcpgateway.config import environment
+from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
@@ -36,6 +37,7 @@ from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.ward import Ward
+from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
@@ -233,6 +235,11 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     reaper = Reaper(switchboard.sessions, switchboard, table)
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
     hub.claim = owners.claim
+    scopes = switchboard.scopes
+    scopes.repositories = Approvals(
+        home, _world(settings), scopes.workspace, switchboard.servers.keys, reactor.seconds
+    )
+    scopes.repositories.projects = [each.path for each in settings.workspaces]
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
     policy = policy_of(settings.gateway)
 
@@ -266,12 +273,8 @@ def make_hub(
     keys: Keys,
     store: ISessionStore,
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
-    ground: Ground | None = None,
 ) -> Hub:
-    """Build the hub, between the doors and the children.
-
-    :param ground: what is known of workspaces; None takes what the settings say.
-    """
+    """Build the hub, between the doors and the children."""
     gateway = settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
@@ -293,7 +296,7 @@ def make_hub(
         return ToModern(sessions, questions, clock)
 
     neighbours = Neighbours(holders)
-    scopes = Scopes(pool.is_placed, neighbours, ground or ground_of(settings, clock.seconds))
+    scopes = Scopes(pool.is_placed, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
     switchboard.scopes = scopes
 
@@ -327,6 +330,12 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
 
     roots = (each.path for each in settings.workspaces)
     return Ground(Places(roots, os.path.expanduser("~"), seconds), settings.workspaces, read, variant)
+
+
+def _world(settings: Settings) -> World:
+    # All of them were read from the same files.
+    known = next((each.world for each in settings.blueprints.values()), None)
+    return known or World(environment.for_children(os.environ), {}, os.path.expanduser("~"))
 
 
 @define(eq=False)

@@ -26,6 +26,27 @@ def read_text(path: str, limit: int) -> str:
     :raise FileNotFoundError: there is no such file.
     :raise ConfigError: it cannot be read, is no regular file, is too large or is not UTF-8.
     """
+    return text_of(read_bytes(path, limit), path)
+
+
+def text_of(data: bytes, path: str) -> str:
+    """Decode what was read of a UTF-8 file; a byte order mark is dropped.
+
+    :raise ConfigError: it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        line = data.count(b"\n", 0, why.start) + 1
+        raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why
+
+
+def read_bytes(path: str, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes.
+
+    :raise FileNotFoundError: there is no such file.
+    :raise ConfigError: it cannot be read, is no regular file or is too large.
+    """
     try:
         # A FIFO would block the open for ever without O_NONBLOCK.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -34,14 +55,9 @@ def read_text(path: str, limit: int) -> str:
     except (OSError, ValueError) as why:
         raise ConfigError(f"{path}: cannot be read: {_reason(why)}") from why
     try:
-        data = _read(descriptor, path, limit)
+        return _read(descriptor, path, limit)
     finally:
         os.close(descriptor)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as why:
-        line = data.count(b"\n", 0, why.start) + 1
-        raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why
 
 
 def write_atomic(path: str, data: bytes, mode: int = 0o600) -> None:
@@ -85,7 +101,7 @@ def read_or_create_token(path: str) -> str:
     """
     try:
         # Two that start at once must not each make their own.
-        with _locked(os.path.dirname(path) or "."):
+        with locked(os.path.dirname(path) or "."):
             return _kept_token(path) or _new_token(path)
     except (OSError, ValueError) as why:
         raise ConfigError(f"{path}: the token cannot be kept there: {_reason(why)}") from why
@@ -142,7 +158,8 @@ def _kept_token(path: str) -> str | None:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[None]:
+def locked(directory: str) -> Iterator[None]:
+    """Keep other processes out that lock the same directory; it blocks for as long as another has it."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -53,8 +53,13 @@ class Census:
             "port": self.port,
             "version": __version__,
             "memory_mb": _memory_mb(),
+            "approvals": self._approvals(),
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
+
+    def _approvals(self) -> list[dict[str, Any]]:
+        repositories = self.switchboard.scopes.repositories
+        return repositories.waiting() if repositories is not None else []
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         pids = [slot.pid for slot in slots if slot.pid is not None]

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.config.assemble import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share, Workspace
+from mcpgateway.errors import UnknownServer
 from mcpgateway.host.places import NOWHERE, Kept, Place, Places
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.rules.sharing import scope_of
@@ -44,6 +45,9 @@ class Repositories(Protocol):
         :raise UnknownServer: it has none.
         :raise NeedsApproval: its user has not approved of it.
         """
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The files that are not approved of, and the names of their servers."""
 
 
 @frozen
@@ -114,6 +118,12 @@ class Scopes:
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
+        found = self._place(said, caller)
+        if found is not None and found.root and self.repositories is not None:
+            self.repositories.seen(found.root)
+        return found
+
+    def _place(self, said: Said, caller: Any) -> Place | None:
         if said.path:
             return self._named(said.path)
         if said.project:
@@ -134,6 +144,23 @@ class Scopes:
         """Fires when `place` knows."""
         return self._neighbours.look_for(caller)
 
+    def workspace(self, root: str) -> WorkspaceSpec:
+        """What servers are built with for a workspace; the same object until its ``.env`` changes.
+
+        :raise ConfigError: that cannot be used.
+        """
+        return self._read.get(f"{root}/.env")
+
+    def own(self, name: str, root: str) -> ServerSpec:
+        """The server of that name that a workspace itself defines.
+
+        :raise UnknownServer: it has none, or there is no workspace.
+        :raise NeedsApproval: its user has not approved of it.
+        """
+        if self.repositories is None or not root:
+            raise UnknownServer(f"Unknown server: {name}")
+        return self.repositories.server(name, root)
+
     def variant(self, server: ServerSpec, place: Place) -> ServerSpec:
         """A server as it is run for those who work at a place.
 
@@ -143,7 +170,7 @@ class Scopes:
             return server
         # Its place is a directory where each of them has a child of its own, else a whole workspace.
         path = place.directory if scope_of(server) is Share.ISOLATED else place.root
-        workspace = self._read.get(f"{place.root}/.env")
+        workspace = self.workspace(place.root)
         built = self._built.get((server.name, path))
         if built is not None and built.of is server and built.workspace is workspace:
             return built.server

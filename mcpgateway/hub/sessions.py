@@ -207,6 +207,12 @@ class Sessions:
             return None
         return Recalled(issued, record)
 
+    def workspace_of(self, identifier: bytes, server: str) -> str:
+        """The workspace that the session of an id was begun in, at a server of that name; empty where none is known."""
+        issued = self._ids.read(identifier)
+        record = self.store.find(issued.serial) if issued is not None else None
+        return record.workspace if record is not None and record.server == server else ""
+
     def revive(self, identifier: bytes, server: ServerSpec, recalled: Recalled) -> Session:
         """Bring back a session that is not in use, from what was recalled of it; the caller makes room first."""
         issued, record = recalled.issued, recalled.record

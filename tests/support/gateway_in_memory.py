@@ -51,6 +51,7 @@ class MemoryChild:
     """A child whose stdin is a list and whose stdout is the test.
 
     :ivar received: every line written to it, decoded.
+    :ivar launched: what it was started with.
     :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
     """
 
@@ -58,6 +59,7 @@ class MemoryChild:
         self, pid: int, receiver: Any, hello: dict[str, Any] | None, eras: Collection[Era] = (Era.LEGACY,)
     ) -> None:
         self.pid = pid
+        self.launched: Launch | None = None
         self._eras = eras
         self.received: list[dict[str, Any]] = []
         self.is_killed = False
@@ -138,6 +140,7 @@ class MemoryLauncher:
             raise LaunchFailed(f"{launch.server}: the program was not found")
         eras = self.eras.get(launch.server, (Era.LEGACY,))
         child = MemoryChild(1000 + len(self.children), receiver, self.hello, eras)
+        child.launched = launch
         self.children.append(child)
         return child
 
@@ -345,6 +348,7 @@ class MemoryGateway:
             self.factory.sweep()
             self.door.streams.tick()
             self.owners.tick()
+            self.switchboard.pool.tick()
             self.switchboard.tick()
             self.switchboard.questions.tick()
             self.hub.tick()

@@ -236,8 +236,8 @@ class LegacySse:
         self._links[link.id] = link
         link.open()
 
-    def post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        """Serve one request to a server's ``/messages``."""
+    def post(self, exchange: Any, server: str, principal: str) -> None:
+        """Serve one request to the ``/messages`` of a server of that name."""
         if exchange.method != b"POST":
             refuse(exchange, 405, "Method not allowed.", ALLOW_POST)
             return
@@ -249,7 +249,7 @@ class LegacySse:
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         link = self._links.get(identifier)
-        if link is None or link.endpoint.name != server.name or link.principal != principal:
+        if link is None or link.endpoint.name != server or link.principal != principal:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:

@@ -81,6 +81,10 @@ class McpDoor:
         else:
             refuse(exchange, 405, "Method not allowed.", ALLOW)
 
+    def handle_own(self, exchange: Any, name: str, serve: Callable[[ServerSpec], None]) -> None:
+        """Serve one request to a server that nobody has heard of: its client's workspace may define it."""
+        self.placing.own(exchange, name, self._switchboard.sessions, serve)
+
     def _make_modern(self) -> ModernDoor:
         from mcpgateway.doors.http.modern import ModernDoor  # half a megabyte that not everybody needs
 

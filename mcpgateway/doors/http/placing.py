@@ -14,6 +14,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.host.places import Place
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.scopes import Said, Scopes
+from mcpgateway.hub.sessions import Sessions
 from mcpgateway.rules.access import Reach
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -36,6 +37,19 @@ class Placing:
             serve(server)
             return
         self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
+
+    def own(self, exchange: Any, name: str, sessions: Sessions, serve: Callable[[ServerSpec], None]) -> None:
+        """Go on with a server that the client's own workspace defines, or refuse the exchange."""
+        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        session = sessions.named(identifier)
+        if session is not None and session.server.name == name:
+            serve(session.server)
+            return
+        root = sessions.workspace_of(identifier, name) if identifier else ""
+        if root:
+            self._serve(lambda place: serve(self._scopes.own(name, place.root)), Place(root, root), exchange)
+        else:
+            self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
 
     def refine(self, exchange: Any, link: Any) -> None:
         """Take what a message says of its client's workspace before anything of what the link to it had said.

@@ -14,7 +14,7 @@ from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
-from mcpgateway.errors import Refused, UnknownServer
+from mcpgateway.errors import Refused
 from mcpgateway.interfaces import IDoor
 from mcpgateway.rules.access import Deny, RouteClass
 from mcpgateway.wire import jsonrpc
@@ -77,6 +77,7 @@ class Root:
         make_site: SiteMaker,
     ) -> None:
         self._guard = guard
+        self._mcp = mcp
         self._limits = limits
         self._make_site = make_site
         self._site: Site | None = None
@@ -113,8 +114,7 @@ class Root:
         if way.server is not None and way.serve is not None:
             way.serve(exchange, way.server, admitted.principal)
         elif way.unknown:
-            why = UnknownServer(f"Unknown server: {way.unknown}")
-            exchange.answer(404, jsonrpc.error_bytes(b"null", why))
+            self._serve_own(exchange, way.unknown, admitted.principal)
         elif way.route is RouteClass.NOTHING:
             exchange.answer(404, NOT_FOUND)
         else:
@@ -128,7 +128,16 @@ class Root:
 
     def _say(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         self._sse = self._sse or self._make_sse()
-        self._sse.post(exchange, server, principal)
+        self._sse.post(exchange, server.name, principal)
+
+    def _serve_own(self, exchange: Any, name: str, principal: str) -> None:
+        part = exchange.path.rpartition(b"/")[2]
+        if part == b"messages":
+            self._sse = self._sse or self._make_sse()
+            self._sse.post(exchange, name, principal)
+            return
+        serve = self._listen if part == b"sse" else self._mcp.handle
+        self._mcp.handle_own(exchange, name, lambda server: serve(exchange, server, principal))
 
     def _find(self, exchange: Any) -> Way:
         path: bytes = exchange.path

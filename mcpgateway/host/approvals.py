@@ -1,0 +1,101 @@
+"""What the user has approved of, in one file of the home: files of repositories, each as it was then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+
+FILE = "approvals.json"
+REPOSITORY_FILE = ".mcp.json"
+REPOSITORY_LIMIT = 2 * 1_048_576  # clients read no larger ones
+FILE_LIMIT = 1_048_576
+APPROVALS_LIMIT = 1000
+DIGEST_CHARACTERS = 64  # SHA-256 in hexadecimal digits
+
+
+def file_of(home: str) -> str:
+    """The file in which a gateway of this home keeps what was approved of."""
+    return os.path.join(home, FILE)
+
+
+def target(path: str) -> str:
+    """The file that is meant by a path on a command line: a repository stands for the file in it."""
+    found = os.path.realpath(path)
+    return os.path.join(found, REPOSITORY_FILE) if os.path.isdir(found) else found
+
+
+def digest_of(path: str) -> str:
+    """The digest of a repository's file, to approve of it as it is.
+
+    :raise ConfigError: it cannot be read.
+    :raise FileNotFoundError: there is none.
+    """
+    return hashlib.sha256(files.read_bytes(path, REPOSITORY_LIMIT)).hexdigest()
+
+
+def read(home: str) -> dict[str, str]:
+    """The digests that were approved of, by the real paths of the files.
+
+    :raise ConfigError: the file cannot be used.
+    """
+    return {path: each["sha256"] for path, each in _read(file_of(home)).items()}
+
+
+def approve(home: str, path: str, digest: str, now: float) -> None:
+    """From now on a file is approved of as long as its bytes have this digest.
+
+    :raise ConfigError: the digest is none, or the file of approvals cannot be used.
+    """
+    if len(digest) != DIGEST_CHARACTERS or not all(each in "0123456789abcdef" for each in digest):
+        raise ConfigError(f"{path}: found another digest; expected {DIGEST_CHARACTERS} hexadecimal digits")
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+    with files.locked(home):
+        approvals = _read(file_of(home))
+        approvals.pop(path, None)
+        approvals[path] = {"sha256": digest, "at": at}
+        while len(approvals) > APPROVALS_LIMIT:
+            del approvals[next(iter(approvals))]
+        _write(home, approvals)
+
+
+def revoke(home: str, path: str) -> bool:
+    """A file is approved of no more; false if it was not.
+
+    :raise ConfigError: the file of approvals cannot be used.
+    """
+    with files.locked(home):
+        approvals = _read(file_of(home))
+        if approvals.pop(path, None) is None:
+            return False
+        _write(home, approvals)
+    return True
+
+
+def _read(file: str) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(files.read_text(file, FILE_LIMIT))["approvals"]
+        return {path: _checked(each) for path, each in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as why:
+        raise ConfigError(f"{file}: is not as the gateway writes it; remove it and approve again") from why
+
+
+def _checked(approval: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(approval["sha256"], str):
+        raise TypeError("a digest is text")
+    return dict(approval)
+
+
+def _write(home: str, approvals: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        files.write_atomic(file_of(home), json.dumps({"approvals": approvals}, indent=1).encode("ascii"))
+    except OSError as why:
+        raise ConfigError(f"{file_of(home)}: cannot be written: {why.strerror}") from why

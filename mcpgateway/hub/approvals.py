@@ -1,0 +1,203 @@
+"""The servers that a workspace's own ``.mcp.json`` defines: known, but served to nobody until their user has approved.
+
+Whoever checks out a repository gets its ``.mcp.json`` with it, and what it names would run with all that the user may
+do.  So a file is inert until the user has approved of it, byte for byte; a changed file is inert again.  An approved
+file's servers are there for the clients of its workspace alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+from twisted.logger import Logger
+
+from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, World, specialise
+from mcpgateway.config.client import read_client
+from mcpgateway.config.entry import Entry, Origin, Scope
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.names import Candidate, assign
+from mcpgateway.config.read import parse
+from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
+from mcpgateway.host import approvals, files
+from mcpgateway.host.approvals import REPOSITORY_FILE, REPOSITORY_LIMIT
+from mcpgateway.host.places import Kept
+from mcpgateway.rules.sharing import scope_of
+
+SEEN_LIMIT = 1000
+ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
+
+
+@frozen
+class Repository:
+    """One file, as it is now.
+
+    :ivar digest: of its bytes.
+    :ivar entries: the servers in it.
+    """
+
+    path: str
+    digest: str
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+@frozen
+class _Built:
+    server: ServerSpec
+    entry: Entry
+    workspace: WorkspaceSpec
+
+
+class Approvals:
+    """What the files of all known workspaces define, and what of it may run.
+
+    :ivar projects: the directories that clients work in, besides those seen in use.
+    :param home: the gateway's own directory, where approvals are kept.
+    :param world: what entries are expanded in.
+    :param read: what a server is built with for a workspace.
+    :param taken: the names of the servers that are there for everybody.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        home: str,
+        world: World,
+        read: Callable[[str], WorkspaceSpec],
+        taken: Callable[[], Iterable[str]],
+        now: Callable[[], float],
+    ) -> None:
+        self.projects: Sequence[str] = ()
+        self._home = home
+        self._world = world
+        self._read = read
+        self._taken = taken
+        self._now = now
+        self._seen: dict[str, None] = {}
+        self._files: Kept[Repository | None] = Kept(self._file)
+        self._approved = Kept(lambda _: approvals.read(home))
+        self._built: dict[tuple[str, str], _Built] = {}
+
+    def seen(self, root: str) -> None:
+        """Somebody works in a workspace."""
+        self._seen.pop(root, None)
+        self._seen[root] = None
+        if len(self._seen) > SEEN_LIMIT:
+            del self._seen[next(iter(self._seen))]
+
+    def server(self, name: str, root: str) -> ServerSpec:
+        """A workspace's own server of that name, as it is run there.
+
+        :raise UnknownServer: it has none.
+        :raise NeedsApproval: its user has not approved of the file as it is now.
+        """
+        repository = self._repository(root)
+        entry = self._named(repository, root).get(name) if repository is not None else None
+        if repository is None or entry is None:
+            raise UnknownServer(f"Unknown server: {name}")
+        if not self._is_approved(repository):
+            raise _refusal(name, entry, repository)
+        return self._server(name, entry, root)
+
+    def _server(self, name: str, entry: Entry, root: str) -> ServerSpec:
+        workspace = self._read(root)
+        built = self._built.get((name, root))
+        if built is None or built.entry is not entry or built.workspace is not workspace:
+            found = specialise(Blueprint(name, entry, self._world), workspace)
+            if scope_of(found) not in ISOLATING:
+                found = evolve(found, share=Share.WORKSPACE)  # another workspace has not approved of it
+            built = _Built(evolve(found, workspace=root), entry, workspace)
+            if len(self._built) >= SEEN_LIMIT:
+                self._built.clear()
+            self._built[name, root] = built
+        return built.server
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The files that are not approved of as they are, and the names of their servers."""
+        found = []
+        for root in dict.fromkeys((*self._seen, *self.projects)):
+            repository = self._repository(root)
+            if repository is not None and repository.entries and not self._is_approved(repository):
+                found.append({"path": repository.path, "servers": list(self._named(repository, root))})
+        return found
+
+    def approve(self, path: str, digest: str) -> None:
+        """Let a file's servers run as long as its bytes have this digest.
+
+        :raise ConfigError: that cannot be kept, or is no digest.
+        """
+        approvals.approve(self._home, approvals.target(path), digest, self._now())
+        self.log.info("{path} is approved of", event="repository.approved", path=path)
+
+    def revoke(self, path: str) -> bool:
+        """Let a file's servers run no more; those that run go on until their sessions end. False: they were not let.
+
+        :raise ConfigError: that cannot be kept.
+        """
+        was_approved = approvals.revoke(self._home, approvals.target(path))
+        if was_approved:
+            self.log.info("{path} is approved of no more", event="repository.revoked", path=path)
+        return was_approved
+
+    def _is_approved(self, repository: Repository) -> bool:
+        try:
+            return self._approved.get(approvals.file_of(self._home)).get(repository.path) == repository.digest
+        except ConfigError as why:
+            self.log.warn("{why}; nothing is approved of", event="repository.approvals_lost", why=str(why))
+            return False
+
+    def _repository(self, root: str) -> Repository | None:
+        return self._files.get(f"{root}/{REPOSITORY_FILE}", is_trusted=True)
+
+    def _file(self, path: str) -> Repository | None:
+        # What is read, hashed and run is the same; that it cannot be read is nobody's fault but the repository's.
+        try:
+            data = files.read_bytes(path, REPOSITORY_LIMIT)
+            found = read_client(parse(files.text_of(data, path), path, strict=False), 0, [])
+        except FileNotFoundError:
+            return None
+        except ConfigError as why:
+            self.log.warn("{why}; its servers are not known", event="repository.unusable", why=str(why))
+            return None
+        root = path.removesuffix(f"/{REPOSITORY_FILE}")
+        origin = Origin(Scope.PROJECT, path, root, project=root, full_env=True)
+        entries = tuple(evolve(each, origin=origin) for each in found.entries)
+        return Repository(path, hashlib.sha256(data).hexdigest(), entries)
+
+    def _named(self, repository: Repository, root: str) -> Mapping[str, Entry]:
+        # A name that means a server of everybody's never comes to mean one of a repository's.
+        taken = [Candidate(name, 0, f"everybody's {name}") for name in self._taken()]
+        own = [
+            Candidate(each.title, 1, repr((each.argv, sorted(each.env.items()), each.cwd)), root, keeps=False)
+            for each in repository.entries
+        ]
+        names = assign([*taken, *own])[len(taken) :]
+        return dict(zip(names, repository.entries, strict=True))
+
+
+def _refusal(name: str, entry: Entry, repository: Repository) -> NeedsApproval:
+    command = _visible(shlex.join(entry.argv))
+    variables = sorted(_visible(each) for each in entry.env)
+    setting = f", with {', '.join(variables)} set" if variables else ""
+    path = _visible(repository.path)
+    how = f"mcpgateway config approve {_visible(shlex.quote(repository.path))}"
+    return NeedsApproval(
+        f"{name} is defined by {path}, which you have not approved of as it is now. It would run: {command}{setting}. "
+        f"To let the servers of this file run: {how}",
+        data={
+            "path": path,
+            "sha256": repository.digest,
+            "command": [_visible(each) for each in entry.argv],
+            "env": variables,
+            "approve": how,
+        },
+    )
+
+
+def _visible(text: str) -> str:
+    # Whole, since what is cut away could be what matters, and with nothing in it that a terminal would obey.
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
