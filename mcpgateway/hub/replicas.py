@@ -46,6 +46,17 @@ class _Hopeful(Between):
             call.sink.failed(call, why)
 
 
+@define
+class _News:
+    """A change that all children may say.
+
+    :ivar left: for how many ticks what they say is taken for the same change.
+    """
+
+    replicas: set[Slot]
+    left: int = NEWS_TICKS
+
+
 @define(eq=False)
 class Replicas:
     """The children of one slot; see Note [What goes where].
@@ -61,8 +72,8 @@ class Replicas:
     _others: dict[int, Slot] = field(factory=dict)
     _idle: dict[int, int] = field(factory=dict)
     _respite: int = 0
-    _told: dict[str, int] = field(factory=dict)  # by the home; for so many ticks it is the same change
-    _held: dict[str, int] = field(factory=dict)  # said by others; for so many ticks the home may say it too
+    _told: dict[str, _News] = field(factory=dict)  # what the home has said, and who has not said it yet
+    _held: dict[str, _News] = field(factory=dict)  # what the home has not said, and who has
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._others.values()))
@@ -81,7 +92,9 @@ class Replicas:
     def _least(self) -> Slot:
         if self.home.conversation is None:
             return self.home
-        least = min((self.home, *self._others.values()), key=_load)
+        # Where one could not be started, those that do not run get no calls for a while.
+        others = (each for each in self._others.values() if each.is_up or not self._respite)
+        least = min((self.home, *others), key=_load)
         if _load(least) and not self._respite and len(self._others) + 1 < self._limit:
             nth = next(each for each in range(1, self._limit) if each not in self._others)
             least = self._others[nth] = self._make(nth)
@@ -105,28 +118,37 @@ class Replicas:
     def is_news(self, slot: Slot, method: str) -> bool:
         """Whether what a child says has changed is to be told now; see Note [A change is told once]."""
         if slot is self.home:
-            self._told[method] = NEWS_TICKS
-            self._held.pop(method, None)
+            held = self._held.pop(method, _News(set()))
+            self._told[method] = _News(set(self._others.values()) - held.replicas)
             return True
-        if method not in self._told:
-            self._held.setdefault(method, NEWS_TICKS)
+        told = self._told.get(method)
+        if told is not None and slot in told.replicas:
+            told.replicas.discard(slot)
+        else:
+            self._held.setdefault(method, _News(set())).replicas.add(slot)
         return False
 
     def tick(self) -> None:
         """A second has passed: tell what was held back, and let go of replicas that have nothing to do."""
         self._respite = max(0, self._respite - 1)
-        self._told = {method: left - 1 for method, left in self._told.items() if left > 1}
-        held, self._held = self._held, {}
-        for method, left in held.items():
-            if left > 1:
-                self._held[method] = left - 1
-            else:
-                self._tell(method)
+        _over(self._told)
+        for method in _over(self._held):
+            self._tell(method)
+            self._told.pop(method, None)  # nobody else has to say it any more
         for nth, slot in list(self._others.items()):
             self._idle[nth] = 0 if slot.load else self._idle.get(nth, 0) + 1
             if self._idle[nth] > IDLE_TICKS:
                 del self._idle[nth], self._others[nth]
                 self._let_go(slot)
+
+
+def _over(news: dict[str, _News]) -> list[str]:
+    for each in news.values():
+        each.left -= 1
+    over = [method for method, each in news.items() if each.left <= 0]
+    for method in over:
+        del news[method]
+    return over
 
 
 def _load(slot: Slot) -> int:

@@ -236,6 +236,11 @@ class LegacySse:
         self._links[link.id] = link
         link.open()
 
+    def serves(self, exchange: Any, server: str) -> bool:
+        """Whether a request names a stream of the server of that name."""
+        link = self._links.get(_named(exchange.query) or b"")
+        return link is not None and link.endpoint.name == server
+
     def post(self, exchange: Any, server: str, principal: str) -> None:
         """Serve one request to the ``/messages`` of a server of that name."""
         if exchange.method != b"POST":

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.statuses import status_of
-from mcpgateway.errors import GatewayError
+from mcpgateway.errors import GatewayError, UnknownServer
 from mcpgateway.host.places import Place
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.scopes import Said, Scopes
@@ -84,7 +84,9 @@ class Placing:
         try:
             serve(place)
         except GatewayError as why:
-            exchange.answer(status_of(why), jsonrpc.error_bytes(known_id(exchange.body), why))
+            # Whatever it was: it is none of the messages of a server that does not exist.
+            identifier = b"null" if isinstance(why, UnknownServer) else known_id(exchange.body)
+            exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
 
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request could not be placed", why, event="place.broken")

@@ -132,8 +132,7 @@ class Root:
 
     def _serve_own(self, exchange: Any, name: str, principal: str) -> None:
         part = exchange.path.rpartition(b"/")[2]
-        if part == b"messages":
-            self._sse = self._sse or self._make_sse()
+        if self._sse is not None and part == b"messages" and self._sse.serves(exchange, name):
             self._sse.post(exchange, name, principal)
             return
         serve = self._listen if part == b"sse" else self._mcp.handle
