@@ -239,7 +239,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     scopes.repositories = Approvals(
         home, _world(settings), scopes.workspace, switchboard.servers.keys, reactor.seconds
     )
-    scopes.repositories.projects = [each.path for each in settings.workspaces]
+    scopes.repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
     policy = policy_of(settings.gateway)
 
@@ -296,7 +296,7 @@ def make_hub(
         return ToModern(sessions, questions, clock)
 
     neighbours = Neighbours(holders)
-    scopes = Scopes(pool.is_placed, neighbours, ground_of(settings, clock.seconds))
+    scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
     switchboard.scopes = scopes
 
@@ -328,14 +328,18 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
             return evolve(server, workspace=workspace.path)
         return specialise(blueprint, workspace)
 
+    def takes_values(server: ServerSpec) -> bool:
+        blueprint = settings.blueprints.get(server.name)
+        return blueprint is not None and blueprint.takes_values
+
     roots = (each.path for each in settings.workspaces)
-    return Ground(Places(roots, os.path.expanduser("~"), seconds), settings.workspaces, read, variant)
+    places = Places(roots, os.path.expanduser("~"), seconds)
+    return Ground(places, settings.workspaces, read, variant, takes_values)
 
 
 def _world(settings: Settings) -> World:
-    # All of them were read from the same files.
-    known = next((each.world for each in settings.blueprints.values()), None)
-    return known or World(environment.for_children(os.environ), {}, os.path.expanduser("~"))
+    home = os.path.expanduser("~")
+    return settings.world or World(environment.for_children(os.environ), {}, home)
 
 
 @define(eq=False)

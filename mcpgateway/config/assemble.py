@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import astuple, evolve, field, frozen
 
 from mcpgateway.config.building import NOWHERE, Building, WorkspaceSpec, World
 from mcpgateway.config.entry import Entry, Scope
@@ -29,6 +29,14 @@ class Blueprint:
     name: str
     entry: Entry
     world: World = field(repr=False)
+
+    @property
+    def takes_values(self) -> bool:
+        """Whether anything that the entry says is expanded, so that it may be another for each workspace."""
+        entry = self.entry
+        reach = astuple(entry.reach) if entry.reach else ()
+        said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, entry.rest_url, entry.health))
+        return "$" in said or "{env:" in said
 
 
 @frozen(eq=False)
@@ -107,8 +115,6 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _definition(entry: Entry, world: World) -> str:
-    from attrs import astuple
-
     # What one project means by a relative path is not what another means by it.
     place = entry.origin.directory if _depends_on_place(entry) else ""
     # Not its repr, which hides what is secret.

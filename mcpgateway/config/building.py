@@ -290,7 +290,9 @@ class Building:
     def _directory(self, cwd: str) -> str:
         if cwd:
             return self._path(cwd)
-        return self._entry.origin.project or self._workspace.path or self._world.home
+        # A child that several workspaces share, or whose next session may be of another, runs in none of them.
+        own = self._workspace.path if self._share in (Share.WORKSPACE, Share.ISOLATED) else ""
+        return self._entry.origin.project or own or self._world.home
 
     def _path(self, path: str) -> str:
         """Return a path that is relative to the file as an absolute one, and anything else (a URL) as it is."""

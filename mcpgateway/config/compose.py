@@ -79,6 +79,8 @@ def compose(
         assembled.blueprints,
         workspaces,
         _profiles(native, assembled.blueprints),
+        _projects(files.sources),
+        world,
     )
 
 
@@ -108,6 +110,12 @@ def _refuse_itself(
             place = by_title[each.title].place
             if place:
                 problems.append(place.at("url").wrong_secret(allowed).problem)
+
+
+def _projects(sources: Sequence[Document]) -> tuple[str, ...]:
+    listed = (each.value.get("projects") for each in sources if isinstance(each.value, dict))
+    paths = (path for each in listed if isinstance(each, dict) for path in each)
+    return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))
 
 
 def _workspaces(native: Native, setting: Setting, problems: Problems) -> tuple[Workspace, ...]:

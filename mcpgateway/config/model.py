@@ -11,7 +11,7 @@ from attrs import field, frozen
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
-    from mcpgateway.config.assemble import Blueprint
+    from mcpgateway.config.assemble import Blueprint, World
 
 
 class Bridge(Enum):
@@ -288,6 +288,8 @@ class Settings:
     :ivar passthrough: how many entries were left to their clients, because they are no stdio servers.
     :ivar warnings: one line each, for the log; never with a value of an environment variable.
     :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
+    :ivar projects: the directories that clients' own files say somebody works in.
+    :ivar world: what entries are expanded in, also those of files that are read later.
     """
 
     gateway: GatewaySettings
@@ -297,3 +299,5 @@ class Settings:
     blueprints: Mapping[str, Blueprint] = field(factory=dict, repr=False)
     workspaces: tuple[Workspace, ...] = ()
     profiles: Mapping[str, Profile] = field(factory=dict)
+    projects: tuple[str, ...] = ()
+    world: World | None = field(default=None, repr=False)

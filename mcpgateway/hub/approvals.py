@@ -16,10 +16,11 @@ from attrs import evolve, field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, World, specialise
-from mcpgateway.config.client import read_client
-from mcpgateway.config.entry import Entry, Origin, Scope
+from mcpgateway.config.client import read_project
+from mcpgateway.config.entry import Entry
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import Candidate, assign
+from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
 from mcpgateway.host import approvals, files
@@ -157,15 +158,15 @@ class Approvals:
         # What is read, hashed and run is the same; that it cannot be read is nobody's fault but the repository's.
         try:
             data = files.read_bytes(path, REPOSITORY_LIMIT)
-            found = read_client(parse(files.text_of(data, path), path, strict=False), 0, [])
+            document = parse(files.text_of(data, path), path, strict=False)
         except FileNotFoundError:
             return None
         except ConfigError as why:
             self.log.warn("{why}; its servers are not known", event="repository.unusable", why=str(why))
             return None
-        root = path.removesuffix(f"/{REPOSITORY_FILE}")
-        origin = Origin(Scope.PROJECT, path, root, project=root, full_env=True)
-        entries = tuple(evolve(each, origin=origin) for each in found.entries)
+        found = read_project(document, path.removesuffix(f"/{REPOSITORY_FILE}"), 0, Problems())
+        # The place of an entry holds the whole file.
+        entries = tuple(evolve(each, place=None) for each in found.entries if each.enabled)
         return Repository(path, hashlib.sha256(data).hexdigest(), entries)
 
     def _named(self, repository: Repository, root: str) -> Mapping[str, Entry]:

@@ -18,7 +18,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.interfaces import ISessionStore, ISlotListener
 from mcpgateway.rules.questions import FULL
-from mcpgateway.rules.sharing import launch_digest, may_move, needs_place, scope_of, scope_value
+from mcpgateway.rules.sharing import launch_digest, may_move, scope_of, scope_value
 from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.revisions import Era
 
@@ -46,6 +46,8 @@ class Pool:
 
     A server whose entry leaves it open moves from shared to one child per session when there is a reason to
     (`move`); sessions that are open stay where they are.
+
+    :ivar moves: how often that has happened.
     """
 
     log = Logger()
@@ -55,7 +57,7 @@ class Pool:
         self._store = store
         self._slots: dict[Key, Slot] = {}
         self._reasons: dict[str, str | None] = {}
-        self._placed: dict[str, tuple[ServerSpec, bool]] = {}
+        self.moves = 0
         # The slots of one workspace or credential, and for how many ticks nobody has used them.
         self._idle: dict[Key, int] = {}
         self._replicated: list[Replicas] = []
@@ -69,13 +71,6 @@ class Pool:
     def scope(self, server: ServerSpec) -> Share:
         """How widely a server is shared."""
         return Share.SESSION if self.reason(server) else scope_of(server)
-
-    def is_placed(self, server: ServerSpec) -> bool:
-        """Whether it matters in which workspace a client of a server works; asked for with many a request."""
-        known = self._placed.get(server.name)
-        if known is None or known[0] is not server:
-            known = self._placed[server.name] = (server, needs_place(self.scope(server), server))
-        return known[1]
 
     def reason(self, server: ServerSpec) -> str:
         """Why a server was moved to one child per session; empty where it was not."""
@@ -103,7 +98,7 @@ class Pool:
         if not may_move(server) or self._found_out(server):
             return
         self._reasons[server.name] = why
-        self._placed.pop(server.name, None)
+        self.moves += 1
         self._store.judge(launch_digest(server), why)
         self.log.warn(
             "{server} gets a child for each new session from now on, because {why}",

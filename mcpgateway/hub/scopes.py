@@ -25,12 +25,13 @@ from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.errors import UnknownServer
 from mcpgateway.host.places import NOWHERE, Kept, Place, Places
 from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.rules.sharing import scope_of
+from mcpgateway.hub.pool import Pool
+from mcpgateway.rules.sharing import needs_place, scope_of
 
 VARIANTS_LIMIT = 1000
 
 Variants = Callable[[ServerSpec, WorkspaceSpec], ServerSpec]
-"""Builds a server for a workspace; what it raises is a `ConfigError`."""
+"""Builds a server for a workspace; what it raises is a `ConfigError`.  Where that is all, it runs in the workspace."""
 
 
 class Repositories(Protocol):
@@ -85,26 +86,34 @@ class Ground:
     """What the configuration says of workspaces.
 
     :ivar read: what a server is built with for a directory: the ``.env`` in it, and the profiles it uses.
+    :ivar takes_values: whether a server could be another with other values.
     """
 
     places: Places
     workspaces: Iterable[Workspace]
     read: Callable[[str], WorkspaceSpec]
     variants: Variants
+    takes_values: Callable[[ServerSpec], bool]
+
+
+@frozen
+class _Placed:
+    """Whether the workspace matters to a server, as it was when so many others had been moved."""
+
+    server: ServerSpec
+    moves: int
+    is_placed: bool
 
 
 class Scopes:
     """Finds the variant of a server that a client is served with.
 
-    :ivar is_placed: whether the workspace matters to a server.
     :ivar repositories: the servers that workspaces define themselves; None where there are none.
     """
 
-    def __init__(
-        self, is_placed: Callable[[ServerSpec], bool], neighbours: Neighbours, ground: Ground
-    ) -> None:
-        self.is_placed = is_placed
+    def __init__(self, pool: Pool, neighbours: Neighbours, ground: Ground) -> None:
         self.repositories: Repositories | None = None
+        self._pool = pool
         self._neighbours = neighbours
         self.settle_on(ground)
 
@@ -114,7 +123,19 @@ class Scopes:
         self._projects = {each.name: each.path for each in ground.workspaces}
         self._read = Kept(lambda path: ground.read(os.path.dirname(path)))
         self._variants = ground.variants
+        self._takes_values = ground.takes_values
         self._built: dict[tuple[str, str], _Built] = {}
+        self._placed: dict[str, _Placed] = {}
+
+    def is_placed(self, server: ServerSpec) -> bool:
+        """Whether it matters in which workspace a client of a server works; asked with many a request."""
+        known = self._placed.get(server.name)
+        if known is None or known.server is not server or known.moves != self._pool.moves:
+            is_placed = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
+            known = self._placed[server.name] = _Placed(server, self._pool.moves, is_placed)
+            if len(self._placed) > VARIANTS_LIMIT:
+                del self._placed[next(iter(self._placed))]
+        return known.is_placed
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
@@ -168,13 +189,15 @@ class Scopes:
         """
         if not place.root or server.workspace or not self.is_placed(server):
             return server
-        # Its place is a directory where each of them has a child of its own, else a whole workspace.
+        # Where each directory has a child of its own, that is its place.
         path = place.directory if scope_of(server) is Share.ISOLATED else place.root
         workspace = self.workspace(place.root)
         built = self._built.get((server.name, path))
         if built is not None and built.of is server and built.workspace is workspace:
             return built.server
-        found = self._variants(server, evolve(workspace, path=path))
+        found = self._variants(server, workspace)
+        if path != place.root:
+            found = _within(found, path)
         if len(self._built) >= VARIANTS_LIMIT:
             self._built.clear()
         self._built[server.name, path] = _Built(found, server, workspace)
@@ -189,3 +212,13 @@ class Scopes:
         if scope_of(server) is not Share.ISOLATED and path:
             place = Place(path, path)  # whatever became of it, or of what lies above
         return self.variant(server, place)
+
+
+def _within(server: ServerSpec, directory: str) -> ServerSpec:
+    # What would run in the workspace runs in the client's own directory.
+    root, env = server.workspace, server.env
+    if server.cwd != root:
+        return evolve(server, workspace=directory)
+    if env.get("PWD") == root:
+        env = {**env, "PWD": directory}
+    return evolve(server, workspace=directory, cwd=directory, env=env)

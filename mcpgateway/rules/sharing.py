@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
 
 STATEFUL = (
     "sequential-thinking",
@@ -34,11 +34,14 @@ def keeps_state(server: ServerSpec) -> bool:
     return server.share is Share.SESSION or (server.share is Share.AUTO and _is_known_stateful(server))
 
 
-def needs_place(scope: Share, server: ServerSpec) -> bool:
-    """Whether a child of a server depends on the workspace that its client works in."""
-    if scope in (Share.SESSION, Share.CREDENTIAL):
-        return bool(server.credential)  # else nothing in it could differ
-    return scope in (Share.WORKSPACE, Share.ISOLATED)
+def needs_place(scope: Share, *, takes_values: bool) -> bool:
+    """Whether a child of a server depends on the workspace that its client works in.
+
+    :param takes_values: whether its entry takes values from the environment; else they are the same everywhere.
+    """
+    return scope in (Share.WORKSPACE, Share.ISOLATED) or (
+        takes_values and scope in (Share.SESSION, Share.CREDENTIAL)
+    )
 
 
 def scope_value(scope: Share, server: ServerSpec) -> str:
@@ -72,9 +75,23 @@ def launch_digest(server: ServerSpec) -> str:
     """Names what a server is launched with, so that what was found out about it holds until that changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
     told = repr((server.command, server.cwd, sorted(server.env)))
+    if server.reach is not None:
+        told += repr(_address(server))
     if server.workspace:
         told += repr(server.workspace)  # there the values may be others
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
+
+
+def _address(server: ServerSpec) -> tuple[str, ...]:
+    # Without what may be secret in it.
+    match server.reach:
+        case Remote(url=url) | Daemon(url=url) | Rest(base=url):
+            scheme, _, rest = url.partition("?")[0].partition("://")
+            host, slash, path = rest.partition("/")
+            return (scheme, host.rpartition("@")[2], slash, path)
+        case Container(image=image):
+            return ("container", image)
+    return ()
 
 
 def _is_known_stateful(server: ServerSpec) -> bool:

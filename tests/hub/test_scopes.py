@@ -46,6 +46,11 @@ def built(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
     return evolve(server, env=env, workspace=workspace.path, credential=credential(token))
 
 
+def takes_values(server: ServerSpec) -> bool:
+    """Whether a server is one of ours."""
+    return VARIABLE in server.env
+
+
 def read(path: str) -> WorkspaceSpec:
     """What stands in a workspace."""
     try:
@@ -66,7 +71,7 @@ class House:
         self.gateway = MemoryGateway(more=more)
         roots = (each.path for each in self.named)
         places = Places(roots, str(self.directory), self.gateway.clock.seconds)
-        self.gateway.switchboard.scopes.settle_on(Ground(places, self.named, read, built))
+        self.gateway.switchboard.scopes.settle_on(Ground(places, self.named, read, built, takes_values))
 
     def workspace(self, name: str, token: str = "") -> Path:
         """A repository, with a token of its own if it has one."""
@@ -265,7 +270,9 @@ class RoadTests:
         house.workspace("shop", "changed")
         again = House(house.directory)
         again.gateway = MemoryGateway(more=SERVERS, store=former.store)
-        again.gateway.switchboard.scopes.settle_on(Ground(Places((), "/none", lambda: 0.0), (), read, built))
+        again.gateway.switchboard.scopes.settle_on(
+            Ground(Places((), "/none", lambda: 0.0), (), read, built, takes_values)
+        )
         back = again.gateway.client("s-credential", **{**client.headers, "Mcp-Project-Path": str(blog)})
         assert again.token(back) == "changed"
 
