@@ -69,6 +69,40 @@ def in_memory() -> Journal:
     return Journal(":memory:", lambda: float(START))
 
 
+FORMAT_1 = """
+CREATE TABLE sessions (
+    serial BLOB PRIMARY KEY, server TEXT NOT NULL, principal TEXT NOT NULL, version TEXT NOT NULL,
+    params BLOB NOT NULL, level TEXT, owner INTEGER, issued INTEGER NOT NULL, seen INTEGER NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX by_age ON sessions (ended, seen);
+CREATE TABLE subscriptions (serial BLOB, uri TEXT, PRIMARY KEY (serial, uri)) WITHOUT ROWID;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE verdicts (launch TEXT PRIMARY KEY, why TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def of_format_1(path: str, count: int) -> None:
+    """Leave a file as the first release did, with that many sessions."""
+    with sqlite3.connect(path) as file:
+        file.executescript(FORMAT_1)
+        for number in range(count):
+            row = (
+                record(number).serial,
+                "memory",
+                "local",
+                "2025-11-25",
+                b"{}" + b" " * 500,
+                "error",
+                7,
+                START,
+                START,
+            )
+            file.execute("INSERT INTO sessions VALUES (?,?,?,?,?,?,?,?,?,0)", row)
+    file.close()
+
+
 def torn(data: bytes) -> bytes:
     """A file some pages of which the disk has lost."""
     return data[: 4096 * 6] + b"\xa5" * 4096 * 9 + data[4096 * 15 :]
@@ -536,6 +570,16 @@ class OnDiskTests:
         assert journal.find(record(1000).serial) == record(1000, params=b"the last words")
         journal.close()
 
+    def test_damaged_and_of_the_first_format(self, path: str, clock: Clock) -> None:
+        """What can be read of a damaged file of the first format is saved as well."""
+        of_format_1(path, 300)
+        Path(path).write_bytes(torn(Path(path).read_bytes()))
+        journal = Journal(path, clock.seconds)
+        found = journal.find(record(298).serial)
+        assert found is not None
+        assert (found.level, found.workspace) == ("error", "")
+        journal.close()
+
     def test_damaged_and_immovable(self, path: str, clock: Clock, tmp_path: Path) -> None:
         """A damaged file that cannot be moved stays, and the records are kept in memory."""
         Path(path).write_bytes(b"something else" * 1000)
@@ -652,4 +696,46 @@ class OnDiskTests:
         journal.keep(record(), START)
         assert journal.find(record().serial) == record()
         other.close()
+        journal.close()
+
+
+class FormatTests:
+    """Files of earlier releases."""
+
+    def test_first(self, path: str, clock: Clock) -> None:
+        """All sessions of the first format are there, in no workspace, and new ones can have one."""
+        of_format_1(path, 3)
+        for nth in (10, 11):
+            with capturedLogs() as logs:
+                journal = Journal(path, clock.seconds)
+            assert events(logs) == []
+            assert [bool(journal.find(record(each).serial)) for each in range(4)] == [True, True, True, False]
+            assert journal.find(record(1).serial) == record(
+                1, params=b"{}" + b" " * 500, level="error", owner=7, workspace=""
+            )
+            journal.keep(record(nth, workspace="/shop"), START)
+            assert journal.find(record(nth).serial) == record(nth, workspace="/shop")
+            journal.end(record(nth).serial, START)
+            assert getattr(journal.find(record(nth).serial), "workspace", None) == ""
+            journal.close()
+        with sqlite3.connect(path) as file:
+            assert file.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+        file.close()
+
+    def test_interrupted(self, path: str, clock: Clock) -> None:
+        """A file that has its new column but not its new number is brought up to date as well."""
+        of_format_1(path, 1)
+        with sqlite3.connect(path) as file:
+            file.execute("ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT ''")
+        file.close()
+        journal = Journal(path, clock.seconds)
+        assert journal.find(record(0).serial) is not None
+        journal.close()
+
+    def test_a_workspace_stays(self, path: str, clock: Clock) -> None:
+        """Whatever changes of a session, its workspace does not."""
+        journal = Journal(path, clock.seconds)
+        journal.keep(record(1, workspace="/shop"), START)
+        journal.keep(record(1, workspace="/elsewhere", level="debug"), START)
+        assert journal.find(record(1).serial) == record(1, workspace="/shop", level="debug")
         journal.close()

@@ -7,8 +7,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.rules.sharing import STATEFUL, launch_digest, may_move, scope_of
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
+from mcpgateway.rules.sharing import STATEFUL, launch_digest, may_move, needs_place, scope_of, scope_value
 
 
 def server(name: str, *command: str, share: Share = Share.AUTO) -> ServerSpec:
@@ -93,6 +93,40 @@ class MoveTests:
         assert not may_move(spec) or scope_of(spec) is Share.GLOBAL
 
 
+def placed(workspace: str, credential: str) -> ServerSpec:
+    """A server as it is run for a workspace."""
+    return ServerSpec("s", ("x",), {}, "/", workspace=workspace, credential=credential)
+
+
+words = st.text("a/", max_size=2)
+SCOPES = [each for each in Share if each is not Share.AUTO]
+
+
+class ScopeValueTests:
+    """What sessions that share a child have in common."""
+
+    @given(st.sampled_from(SCOPES), words, words, words, words)
+    def test_apart(self, scope: Share, one: str, its: str, two: str, others: str) -> None:
+        """Two that have the same have the same of what their scope is about."""
+        first, second = placed(one, its), placed(two, others)
+        is_same = scope_value(scope, first) == scope_value(scope, second)
+        if scope is Share.GLOBAL:
+            assert is_same
+        elif scope is Share.CREDENTIAL:
+            assert is_same is (its == others)
+        elif one or two:
+            assert is_same is ((one, its) == (two, others))
+        else:
+            assert is_same  # what the entry says, for whoever works nowhere
+
+    @pytest.mark.parametrize("takes_values", [True, False])
+    @pytest.mark.parametrize("scope", SCOPES)
+    def test_who_has_to_be_looked_for(self, scope: Share, *, takes_values: bool) -> None:
+        """Nobody where one child serves all; where a session has its own, only if that could be another."""
+        wanted = {Share.GLOBAL: False, Share.WORKSPACE: True, Share.ISOLATED: True}.get(scope, takes_values)
+        assert needs_place(scope, takes_values=takes_values) is wanted
+
+
 # Of so few letters that the same words come up again, cut at other places.
 commands = st.lists(st.text("a '", max_size=2), min_size=1, max_size=2).map(tuple)
 variables = st.dictionaries(st.text("AB", max_size=1), st.text(max_size=4), max_size=2)
@@ -116,6 +150,27 @@ class DigestTests:
         second = ServerSpec("b", two, more, there, Share.GLOBAL, 7.0, title="c", source="d")
         is_same = (one, sorted(env), here) == (two, sorted(more), there)
         assert (launch_digest(first) == launch_digest(second)) is is_same
+
+    def test_workspaces(self) -> None:
+        """What was found out in one workspace does not hold in another, where the values may be others."""
+        found = {launch_digest(placed(each, "c")) for each in ("", "/a", "/b")}
+        assert len(found) == 3
+
+    def test_addresses(self) -> None:
+        """Servers that are no programs are told apart by where they are, and not by what may be secret of it."""
+        reaches = [
+            None,
+            Remote("https://a/x"),
+            Remote("https://b/x"),
+            Remote("https://a/y"),
+            Daemon(80, "http://a/x"),
+            Container("a"),
+            Rest("http://c"),
+        ]
+        digests = [launch_digest(ServerSpec("s", (), {}, "/", reach=each)) for each in reaches]
+        assert len(set(digests)) == len(reaches)
+        for secret in ("https://a/x?token=1", "https://user:word@a/x"):
+            assert launch_digest(ServerSpec("s", (), {}, "/", reach=Remote(secret))) == digests[1]
 
     def test_no_secret(self) -> None:
         """Values of the environment have no part in it, so nobody can guess them by it."""
