@@ -97,6 +97,27 @@ class Client:
         assert "result" in answer, answer
         return self
 
+    def end(self) -> None:
+        """End the session."""
+        request = urllib.request.Request(
+            f"{self.gateway.url}/{self.name}/mcp", headers=self.headers, method="DELETE"
+        )
+        urllib.request.urlopen(request, timeout=LIMIT_S).close()
+
+    def listen(self, heard: list[bytes]) -> threading.Thread:
+        """Listen until the session ends."""
+        headers = {**self.headers, "Accept": "text/event-stream"}
+        request = urllib.request.Request(f"{self.gateway.url}/{self.name}/mcp", headers=headers)
+        stream = urllib.request.urlopen(request, timeout=LIMIT_S)
+
+        def read() -> None:
+            with stream:
+                heard.extend(stream)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        return thread
+
     def call(self, tool: str, **arguments: Any) -> Any:
         """Call a tool; the value of its answer."""
         answer = self.ask("tools/call", name=tool, arguments=arguments)
@@ -125,6 +146,10 @@ def environment(pid: int) -> dict[str, str]:
     """The environment of a process, as the kernel shows it."""
     entries = Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
     return dict(each.split("=", 1) for each in entries if "=" in each)
+
+
+def _text(lines: list[bytes]) -> str:
+    return b"".join(lines).decode()
 
 
 class TableTests:
@@ -164,31 +189,25 @@ class TableTests:
 
     def test_what_servers_say(self, gateway: Gateway) -> None:
         """What the child of one workspace says of itself is not heard in another."""
-        heard: dict[str, bytes] = {}
-        streams = []
-        for name in ("shop", "blog"):
-            client = Client(gateway, "workspace", repository(gateway, name, CREDENTIALS[name])).open()
-            headers = {**client.headers, "Accept": "text/event-stream"}
-            request = urllib.request.Request(f"{gateway.url}/workspace/mcp", headers=headers)
-            stream = urllib.request.urlopen(request, timeout=LIMIT_S)
-            heard[name] = b""
-            streams.append(stream)
-
-            def read(name: str = name, stream: Any = stream) -> None:
-                for line in stream:
-                    heard[name] += line
-
-            threading.Thread(target=read, daemon=True).start()
-        shop = Client(gateway, "workspace", gateway.directory / "work/shop").open()
-        shop.call("notify", method="notifications/tools/list_changed", params={"said": "only for shop"})
-        eventually(lambda: b"only for shop" in heard["shop"], "the workspace hears its own server")
-        blog = Client(gateway, "workspace", gateway.directory / "work/blog").open()
-        blog.call("notify", method="notifications/tools/list_changed", params={"said": "the last"})
-        eventually(lambda: b"the last" in heard["blog"], "the other one hears its own, too")
-        assert b"only for shop" not in heard["blog"]
-        assert b"the last" not in heard["shop"]
-        for stream in streams:
-            stream.close()
+        names = ("shop", "blog")
+        heard: dict[str, list[bytes]] = {name: [] for name in names}
+        roots = [repository(gateway, name, CREDENTIALS[name]) for name in names]
+        listeners = [Client(gateway, "workspace", root).open() for root in roots]
+        threads = [each.listen(heard[name]) for each, name in zip(listeners, names, strict=True)]
+        for name, root in zip(names, roots, strict=True):
+            client = Client(gateway, "workspace", root).open()
+            client.call(
+                "notify", method="notifications/tools/list_changed", params={"said": f"only for {name}"}
+            )
+            eventually(
+                lambda name=name: f"only for {name}" in _text(heard[name]), "its own workspace hears it"
+            )
+        for each in listeners:
+            each.end()
+        for each in threads:
+            each.join(LIMIT_S)
+        assert "only for blog" not in _text(heard["shop"])
+        assert "only for shop" not in _text(heard["blog"])
 
     def test_isolated_ends(self, gateway: Gateway) -> None:
         """A process that is isolated ends with its last session; that of a workspace waits for the next."""
@@ -196,10 +215,7 @@ class TableTests:
         one, two = (Client(gateway, scope, root).open() for scope in ("isolated", "workspace"))
         lasting = two.server
         for client in (one, two):
-            request = urllib.request.Request(
-                f"{gateway.url}/{client.name}/mcp", headers=client.headers, method="DELETE"
-            )
-            urllib.request.urlopen(request, timeout=LIMIT_S).close()
+            client.end()
         eventually(lambda: gateway.children() == [lasting], "only the shared one is left")
         assert Client(gateway, "workspace", root).open().server == lasting
 
