@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
@@ -14,7 +14,6 @@ from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded
 from mcpgateway.hub.monitor import Monitor, Visitors
-from mcpgateway.hub.replicas import Replicas
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.interfaces import ISessionStore, ISlotListener
@@ -22,6 +21,9 @@ from mcpgateway.rules.questions import FULL
 from mcpgateway.rules.sharing import launch_digest, may_move, scope_of, scope_value
 from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.replicas import Replicas
 
 PROBE_S = 10.0  # some servers never answer what they do not know
 IDLE_TICKS = 1800  # how long the child of a workspace or a credential waits for the next session of its kind
@@ -159,6 +161,8 @@ class Pool:
         self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
 
     def _replicate(self, home: Slot, params: dict[str, Any], key: Key) -> None:
+        from mcpgateway.hub.replicas import Replicas  # few servers have any
+
         def make(nth: int) -> Slot:
             return self._add(home.server, params, evolve(key, nth=nth), shared=True, home=home)
 
