@@ -140,15 +140,19 @@ class Instance:
 
     def stopping(self) -> None:
         """It is being stopped on purpose."""
-        if self._is_try:
-            self._is_try = False
-            self.chart.breaker.called_off()
+        self._call_off()
         self._run_is_over()
         if self._is_replaced:
             self._condition.replaced()
             self._stuck_at = self._world.now + STUCK_TICKS
         else:
             self._rest()
+
+    def _call_off(self) -> None:
+        # The one try of an open breaker has shown nothing, and is still to be had.
+        if self._is_try:
+            self._is_try = False
+            self.chart.breaker.called_off()
 
     def _rest(self) -> None:
         if self._world.is_known(self.slot):
@@ -160,9 +164,7 @@ class Instance:
         # Its user has to do something first, which is no failure of the server's; nobody else can.
         self.chart.note(why.message)
         self._is_permanent = True
-        if self._is_try:
-            self._is_try = False
-            self.chart.breaker.called_off()
+        self._call_off()
         self._condition.failed()
 
     def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
@@ -172,8 +174,7 @@ class Instance:
         chart.note(why)
         chart.is_failing = True
         if is_unreachable:
-            if self._is_try:
-                chart.breaker.called_off()
+            self._call_off()
             self._condition.lost()
             return
         self._is_permanent = is_permanent

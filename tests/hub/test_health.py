@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Circuit, Lazy, Remote, ServerSpec, Share
-from mcpgateway.errors import NeedsAuthorization, UnknownServer
+from mcpgateway.config.model import Circuit, Lazy, Limits, Remote, Rest, ServerSpec, Share
+from mcpgateway.errors import NeedsAuthorization, UnknownServer, Unreachable
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.instance import HEALTHY_TICKS, MISSES_LIMIT, STUCK_TICKS
@@ -354,6 +354,42 @@ class BreakerTests:
         assert status(gateway) == "running"
         assert len(gateway.launcher.children) == children + 1
 
+    def test_beside_the_try(self) -> None:
+        """Whoever else comes while the one try is under way hears of it; one that is called off is still to be had."""
+        gateway = MemoryGateway(circuit=Circuit(restarts=1))
+        gateway.launcher.refuses = True
+        gateway.client("own").call(0, "initialize", protocolVersion="2025-06-18")
+        gateway.launcher.refuses, gateway.launcher.hello = False, None
+        gateway.tick(300)
+        server = gateway.switchboard.server("own")
+        slot = gateway.switchboard.pool.probe(server, Era.LEGACY)
+        assert gateway.health.refusal(server) is None
+        trying = gateway.client("own")
+        trying.call(0, "initialize", protocolVersion="2025-06-18")
+        other = gateway.client("own")
+        other.call(0, "initialize", protocolVersion="2025-06-18")
+        assert "it is being tried once more right now; " in error(other)["data"]["hint"]
+        assert status(gateway, "own") == "starting"
+        for each in gateway.switchboard.pool:
+            each.close()
+        assert gateway.health.refusal(server) is None
+        gateway.switchboard.pool.dismiss(slot)
+
+    def test_by_an_operator_only(self) -> None:
+        """Without ``auto_reset`` the hint promises nothing."""
+        gateway = MemoryGateway(circuit=Circuit(restarts=1, auto_reset=False))
+        gateway.launcher.refuses = True
+        client = gateway.client()
+        client.call(1)
+        client.call(2)
+        assert error(client)["data"]["hint"] == (
+            "it failed last because: shared: the program was not found; "
+            "to try it at once, reset its circuit or restart the gateway"
+        )
+        gateway.tick(100_000)
+        assert status(gateway) == "disabled"
+        assert shown(gateway)["next_try_s"] is None
+
     def test_reset(self, gateway: MemoryGateway) -> None:
         """An operator need not wait."""
         gateway.session()
@@ -676,6 +712,24 @@ class UnreachableTests:
         assert status(gateway, "far") == "unreachable"
 
 
+class DaemonTests:
+    """Servers of whose address nothing can be said."""
+
+    def test_a_try(self) -> None:
+        """Where there is no address to look at, the server is simply tried."""
+        gateway = MemoryGateway(more=(spec("far", reach=Rest("http://192.0.2.1")),))
+        gateway.session("far")
+        gateway.launcher.refusal = Unreachable("nothing answers")
+        gateway.child.exit(1)
+        gateway.tick(5)
+        assert status(gateway, "far") == "unreachable"
+        gateway.tick(120)
+        assert shown(gateway, "far")["consecutive_failures"] == 1  # the end itself, none of the tries
+        gateway.launcher.refusal = None
+        gateway.tick(60)
+        assert status(gateway, "far") == "running"
+
+
 class StuckTests:
     """Starts of which nothing comes."""
 
@@ -692,6 +746,20 @@ class StuckTests:
         assert client.heard is not None
         (answer,) = client.heard.events
         assert answer["error"]["message"] == "shared: stuck in starting state"
+
+    def test_in_line(self) -> None:
+        """A start that waits for others to be done is not stuck."""
+        gateway = MemoryGateway(limits=Limits(spawns=1), more=(spec("second"),))
+        # The permit of the first, which says nothing, is not given back: the clock stands still.
+        gateway.launcher.hello = None
+        gateway.client().call(1)
+        waiting = gateway.client("second")
+        waiting.call(1)
+        for _ in range(3 * STUCK_TICKS):
+            gateway.health.tick()
+        assert len(gateway.launcher.children) == 1
+        assert status(gateway, "second") == "starting"
+        assert waiting.heard is None
 
     def test_an_old_child_that_does_not_go(self) -> None:
         """Whoever waits for the end of a child that is being replaced waits a minute at most."""
