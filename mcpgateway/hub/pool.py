@@ -197,7 +197,7 @@ class Pool:
         """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters."""
         shared = self._shared_key(server, era)
         return any(
-            slot.pid is not None
+            slot.is_up
             for key, slot in self._slots.items()
             if key.server == server.name
             and key.era is era
@@ -216,7 +216,7 @@ class Pool:
                 self._hurry(slot)
             return False  # it is shared, or another's who let it listen
         del self._slots[key]
-        running = slot.pid is not None
+        running = slot.is_up
         if slot.listening is not None:
             slot.listening.close()
         self._close(slot)
