@@ -63,10 +63,11 @@ class McpDoor:
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
-        if self._switchboard.scopes.is_placed(server) and not self._switchboard.sessions.named(identifier):
-            self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
-        else:
+        # A session that is in use has its place.
+        if self._switchboard.sessions.named(identifier) or not self._switchboard.scopes.is_placed(server):
             self._serve(exchange, server, principal)
+        else:
+            self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
 
     def _serve(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         method = exchange.method
