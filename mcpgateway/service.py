@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -31,7 +32,9 @@ from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.settings import Examined
 from mcpgateway.host.ward import Ward
+from mcpgateway.host.watch import Watch, inotify
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
@@ -42,6 +45,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -58,6 +62,38 @@ if TYPE_CHECKING:
     from mcpgateway.wire.requeststates import RequestStates
 
 TICK_S = 1.0
+
+
+@frozen
+class Origin:
+    """Where the settings come from, so that they can be read again.
+
+    :ivar examine: reads all files.
+    :ivar files: those that were read at the start.
+    :ivar read_at: when that began, in seconds since the epoch.
+    :ivar busy_files: those that their owners write all the time.
+    """
+
+    examine: Callable[[], Examined]
+    files: tuple[str, ...] = ()
+    read_at: float = 0.0
+    busy_files: tuple[str, ...] = ()
+
+
+@frozen
+class Front:
+    """What stands before the hub and follows the settings."""
+
+    root: Root
+    guard: Guard
+    callers: Callers
+
+    def adopt(self, gateway: GatewaySettings, servers: tuple[ServerSpec, ...]) -> None:
+        """Let in whom these settings let in, and lead to these servers."""
+        self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.guard.adopt(policy_of(gateway))
+        self.root.set_limits(gateway.limits)
+        self.root.serve(servers)
 
 
 @define(eq=False)
@@ -77,6 +113,8 @@ class GatewayService(Service):
     reaper: Reaper = field(repr=False)
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
+    front: Front = field(repr=False)
+    reload: Reload = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -85,6 +123,7 @@ class GatewayService(Service):
         return self.hub.switchboard
 
     def __attrs_post_init__(self) -> None:
+        self.reload.apply = self.adopt
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
@@ -96,18 +135,36 @@ class GatewayService(Service):
         for warning in self.settings.warnings:
             self.log.warn("{warning}", event="config.warning", warning=warning)
         self._announce()
+        self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
 
-    def _announce(self) -> None:
-        base = f"http://localhost:{self.listeners.http_port}"
-        for server in self.settings.servers:
+    def adopt(self, settings: Settings, change: Change) -> None:
+        """Put other settings into force, as far as that can be done while the gateway runs."""
+        self.settings = settings
+        self.front.adopt(settings.gateway, change.servers)
+        self.hub.adopt(settings.gateway, change)
+        self._say_served(change.added)
+        for server in change.removed:
+            self.log.info("{name} is not served any more", event="server.removed", name=server.name)
+        for each in change.changed:
+            self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+
+    @property
+    def _base(self) -> str:
+        return f"http://localhost:{self.listeners.http_port}"
+
+    def _say_served(self, servers: Iterable[ServerSpec]) -> None:
+        for server in servers:
             self.log.info(
                 "{name} is served at {base}/{name}/mcp ({source})",
                 event="server.served",
                 name=server.name,
-                base=base,
+                base=self._base,
                 source=server.source,
             )
+
+    def _announce(self) -> None:
+        self._say_served(self.settings.servers)
         if not self.settings.servers:
             self.log.warn(
                 "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
@@ -115,7 +172,9 @@ class GatewayService(Service):
                 home=self.home,
             )
             return
-        self.log.info("try: {curl}", event="service.try", curl=_curl(base, self.settings.servers[0].name))
+        self.log.info(
+            "try: {curl}", event="service.try", curl=_curl(self._base, self.settings.servers[0].name)
+        )
 
     def _heart_stopped(self, why: Failure) -> None:
         self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
@@ -134,6 +193,7 @@ class GatewayService(Service):
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
+            self.reload.tick,
         )
         for beat in beats:
             try:
@@ -163,6 +223,7 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         super().stopService()
+        self.reload.close()
         self.switchboard.is_open = False
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
@@ -192,9 +253,10 @@ class GatewayService(Service):
             waited += 0.1
 
 
-def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
+def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | None = None) -> GatewayService:
     """Build the whole house and bind its addresses.
 
+    :param origin: where the settings come from; without it they stay as they are.
     :raise ConfigError: an address or the home directory cannot be used.
     """
     try:
@@ -227,13 +289,15 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
     hub.claim = owners.claim
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
-    policy = policy_of(settings.gateway)
+    reload = make_reload(settings, origin, reactor)
 
     def make_site() -> Any:
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
 
-        needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
-        census = Census(switchboard, started_at, listeners.http_port, needs_token)
+        def needs_token() -> bool:
+            return reload.settings.gateway.auth_mcp_transport == "bearer-required"
+
+        census = Census(switchboard, started_at, listeners.http_port, needs_token, reload.state.shown)
         return make_site(switchboard, census, backends.let_in)
 
     def make_sse() -> LegacySse:
@@ -242,14 +306,37 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return LegacySse(switchboard, owners, mcp.streams)
 
     started_at = reactor.seconds()
-    root = Root(settings.servers, mcp, make_sse, Guard(policy, tokens), limits, make_site)
+    guard = Guard(policy_of(settings.gateway), tokens)
+    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site)
+    root.look_again = reload.look_again
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward
+        settings,
+        home,
+        reactor,
+        listeners,
+        factory,
+        mcp,
+        hub,
+        owners,
+        reaper,
+        housekeeping,
+        ward,
+        Front(root, guard, callers),
+        reload,
     )
+
+
+def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload:
+    """Build what keeps the settings at what the files say."""
+    from mcpgateway.host.essence import Essences
+
+    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=clock.seconds())
+    state = State(origin.read_at, origin.files)
+    return Reload(settings, state, origin.examine, clock, Essences(origin.busy_files))
 
 
 def make_hub(
@@ -293,8 +380,11 @@ def make_hub(
         states = keys.request_states()
         to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
         cache = ResultCache(clock.seconds)
-        notices.modern = made = Stateless(pool, sessions, eras, Neighbours(holders), cache, to_legacy)
+        notices.modern = made = Stateless(
+            pool, sessions, eras, Neighbours(holders), cache, to_legacy, switchboard.current
+        )
         made.is_open = switchboard.is_open
+        to_legacy.current = switchboard.current
         return made
 
     return Hub(switchboard, make_stateless)
@@ -321,6 +411,16 @@ class Hub:
             if self.claim is not None:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
+
+    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
+        switchboard = self.switchboard
+        switchboard.sessions.set_limit(gateway.limits.sessions)
+        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+        switchboard.eras.set_bridge(gateway.bridge)
+        if self._stateless is not None:
+            self._stateless.adopt(change)
+        switchboard.adopt(change)
 
     def tick(self) -> None:
         """A second has passed."""

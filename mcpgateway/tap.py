@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from time import time_ns
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from mcpgateway.config.model import Settings
 from mcpgateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
 
@@ -29,6 +35,10 @@ class Options(usage.Options):
 
     settings: Settings
     home: str
+    files: tuple[str, ...]
+    busy_files: tuple[str, ...]
+    read_at: float
+    examine: Callable[[], Examined]
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,16 +56,21 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, load
+        from mcpgateway.host.settings import LoadOptions, examine
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
         options = LoadOptions(self["config"], sources, self.home, bool(self["demo"]), self._port())
-        try:
-            settings = load(options, os.environ)
-        except ConfigError as why:
-            raise SystemExit(f"mcpgateway: {why}") from None
-        self.settings = _with_listen(settings, tuple(self["listen"]))
+        self.read_at = time_ns() / 1e9
+
+        def look() -> Examined:
+            return _with_listen(examine(options, os.environ), tuple(self["listen"]))
+
+        self.examine, examined = look, look()
+        if examined.settings is None:
+            raise SystemExit(f"mcpgateway: {_complaint(examined)}")
+        self.settings, self.files = examined.settings, examined.files
+        self.busy_files = (paths.claude_file(os.environ),)
         if not any(each.startswith(TLS_ENDPOINTS) for each in self.settings.gateway.listen):
             leave_out_openssl()
 
@@ -68,11 +83,22 @@ class Options(usage.Options):
         return int(text)
 
 
-def _with_listen(settings: Settings, more: tuple[str, ...]) -> Settings:
+def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
     from attrs import evolve
 
-    gateway = settings.gateway
-    return evolve(settings, gateway=evolve(gateway, listen=gateway.listen + more))
+    settings = examined.settings
+    if settings is None or not more:
+        return examined
+    gateway = evolve(settings.gateway, listen=settings.gateway.listen + more)
+    return evolve(examined, settings=evolve(settings, gateway=gateway))
+
+
+def _complaint(examined: Examined) -> str:
+    first, *more = (str(each) for each in examined.problems if each.is_error)
+    if not more:
+        return first
+    others = "1 more error" if len(more) == 1 else f"{len(more)} more errors"
+    return f"{first} (and {others}: mcpgateway config check lists all)"
 
 
 def leave_out_openssl() -> None:
@@ -91,9 +117,10 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from mcpgateway.service import make_gateway
+    from mcpgateway.service import Origin, make_gateway
 
+    origin = Origin(options.examine, options.files, options.read_at, options.busy_files)
     try:
-        return make_gateway(options.settings, options.home, reactor)
+        return make_gateway(options.settings, options.home, reactor, origin)
     except ConfigError as why:
         raise SystemExit(f"mcpgateway: {why}") from None

@@ -46,6 +46,20 @@ class Eras:
         self._roads: dict[tuple[str, Era], tuple[Known, Road | None]] = {}
         self._waiting: dict[tuple[str, Era], list[Deferred[None]]] = {}
 
+    def forget(self, server: ServerSpec) -> None:
+        """A server is defined otherwise now, or not at all."""
+        self._guessed.pop(server.name, None)
+        self._known.pop(server.name, None)
+        self._forget_roads(lambda name: name == server.name)
+
+    def set_bridge(self, bridge: Bridge) -> None:
+        """Change what holds where a server's entry does not say."""
+        self._bridge = bridge
+        self._forget_roads(lambda _: True)
+
+    def _forget_roads(self, is_meant: Callable[[str], bool]) -> None:
+        self._roads = {key: road for key, road in self._roads.items() if not is_meant(key[0])}
+
     def bridge(self, server: ServerSpec) -> Bridge:
         """Whether clients of one era reach this server in the other."""
         return server.bridge or self._bridge

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
+from mcpgateway.config.diff import Changed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -68,6 +69,11 @@ class Pool:
         if self._found_out(server) is None:
             self._reasons[server.name] = ""
             self._store.judge(launch_digest(server), "")
+
+    def set_limits(self, spawns: int, handshake_s: float) -> None:
+        """Let so many children start at once, each for so long."""
+        self._around.gate.set_limit(spawns)
+        self._around.handshake_s = handshake_s
 
     def move(self, server: ServerSpec, why: str) -> None:
         """From now on give each new session a child of its own, if the server's entry leaves that open."""
@@ -138,6 +144,30 @@ class Pool:
             slot.listening.close()
         self._close(slot)
         return running
+
+    def adopt(self, change: Changed) -> None:
+        """A server is defined otherwise from now on; who uses its children stays with them."""
+        self._forget(change.before)
+        for slot in self._of(change.before):
+            slot.becomes(change.after, restarts=change.restarts)
+
+    def drop(self, server: ServerSpec) -> None:
+        """A server is not to be run any more; its sessions have let go of it."""
+        self._forget(server)
+        for key, slot in [each for each in self._slots.items() if each[0][0] == server.name]:
+            del self._slots[key]
+            if slot.listening is not None:
+                slot.listening.close()
+            self._close(slot)
+
+    def _of(self, server: ServerSpec) -> list[Slot]:
+        return [slot for (name, *_), slot in self._slots.items() if name == server.name]
+
+    def _forget(self, server: ServerSpec) -> None:
+        # What a throw-away child of the former definition would show is not true of the next.
+        self._reasons.pop(server.name, None)
+        for slot in [each for each in self._siblings if each.server.name == server.name]:
+            self.dismiss(slot)
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""

@@ -222,6 +222,19 @@ class Sessions:
             session = self._anonymous[key] = Session(b"", server, principal, version, era=era)
         return session
 
+    def of(self, server: ServerSpec) -> list[Session]:
+        """The sessions of a server that are in use, the anonymous among them."""
+        everyone = (*self._by_id.values(), *self._anonymous.values())
+        return [each for each in everyone if each.server.name == server.name]
+
+    def forget_anonymous(self, server: ServerSpec) -> None:
+        """Drop what stands for the requests to a server that name no session."""
+        self._anonymous = {key: each for key, each in self._anonymous.items() if key[0] != server.name}
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many be in use; those that are too many stay until one more comes."""
+        self._limit = limit
+
     def open_unlisted(
         self, server: ServerSpec, principal: str, version: str, params: Envelope | None
     ) -> Session:

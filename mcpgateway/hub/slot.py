@@ -327,6 +327,23 @@ class Slot:
         self._life.unwanted()
         return done
 
+    def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
+        """Run another definition of the server from now on.
+
+        :param restarts: a child of the former one is stopped; the next is started on use, or at once for those who wait
+            to be told of changes.
+        """
+        self.server = server
+        if not restarts:
+            return
+        self._failures = 0  # they were the former definition's
+        if self.is_up:
+            self.close().addErrback(_let_go)
+            if self.subscriptions or self.listening:
+                self.want()
+        if self.era is Era.LEGACY:
+            self._around.listener.warmed(self, list(self.sessions))
+
     def expire(self) -> None:
         """One tick has passed: answer the calls that have waited for longer than the server's limit."""
         if self.conversation is not None:

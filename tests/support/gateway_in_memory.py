@@ -304,7 +304,7 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(self.switchboard, 0.0, 9100, needs_token=False)
+        census = Census(self.switchboard, 0.0, 9100, needs_token=lambda: False)
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         root = Root(
             servers,

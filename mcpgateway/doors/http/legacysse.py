@@ -239,9 +239,10 @@ class LegacySse:
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         link = self._links.get(identifier)
-        if link is None or link.server is not server or link.principal != principal:
+        if link is None or link.server.name != server.name or link.principal != principal:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
+        link.server = server  # its definition may be another by now
         try:
             messages = _read(exchange.body, link)
         except GatewayError as why:
