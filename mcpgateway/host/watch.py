@@ -155,10 +155,9 @@ class Watch:
         return found
 
     def is_due(self) -> bool:
-        """Look at once, unless that has just been done; true when a change is about to be told."""
-        if self._pause is None and self._is_open:
+        """Look at once; true when a change is about to be told."""
+        if self._is_open:
             self._look_around()
-            self._happened()
         return self._due is not None
 
     def tick(self) -> None:

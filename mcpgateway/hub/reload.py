@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -166,8 +166,8 @@ class Reload:
         change = compare(self.settings.servers, settings.servers)
         if change or settings.gateway != self.settings.gateway:
             self._tell(change)
-        self.settings = settings
-        self.apply(settings, change)
+        self.settings = evolve(settings, servers=change.servers)
+        self.apply(self.settings, change)
         self._warn_of_restart(settings)
 
     def _tell(self, change: Change) -> None:
