@@ -72,12 +72,14 @@ class Origin:
     :ivar files: those that were read at the start.
     :ivar read_at: when that began, in seconds since the epoch.
     :ivar busy_files: those that their owners write all the time.
+    :ivar config_file: the one that new servers are written to; it need not be there.
     """
 
     examine: Callable[[], Examined]
     files: tuple[str, ...] = ()
     read_at: float = 0.0
     busy_files: tuple[str, ...] = ()
+    config_file: str = ""
 
 
 @frozen
@@ -336,7 +338,7 @@ def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload
 
     origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=clock.seconds())
     state = State(origin.read_at, origin.files)
-    return Reload(settings, state, origin.examine, clock, Essences(origin.busy_files))
+    return Reload(settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file)
 
 
 def make_hub(

@@ -29,6 +29,12 @@ class Options(usage.Options):
     optParameters = [
         ["port", "p", None, "TCP port on loopback (default: 9100, or what the configuration says)."],
         ["config", "c", None, "Configuration file, YAML or JSON."],
+        [
+            "env-file",
+            None,
+            None,
+            "File of values instead of .env in the home (default: $MCP_GATEWAY_ENV_FILE).",
+        ],
         ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
     ]
     optFlags = [["demo", None, "Serve the two demo servers too."]]
@@ -36,6 +42,7 @@ class Options(usage.Options):
     settings: Settings
     home: str
     files: tuple[str, ...]
+    config_file: str
     busy_files: tuple[str, ...]
     read_at: float
     examine: Callable[[], Examined]
@@ -56,20 +63,23 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, examine
+        from mcpgateway.host.settings import LoadOptions, config_file, examine, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
-        options = LoadOptions(self["config"], sources, self.home, bool(self["demo"]), self._port())
+        options = LoadOptions(
+            self["config"], sources, self.home, bool(self["demo"]), self._port(), self["env-file"]
+        )
+        more = tuple(self["listen"])
         self.read_at = time_ns() / 1e9
-
-        def look() -> Examined:
-            return _with_listen(examine(options, os.environ), tuple(self["listen"]))
-
-        self.examine, examined = look, look()
-        if examined.settings is None:
-            raise SystemExit(f"mcpgateway: {_complaint(examined)}")
+        try:
+            examined = _with_listen(start(options, os.environ), more)
+        except ConfigError as why:
+            raise SystemExit(f"mcpgateway: {why}") from None
+        assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
+        self.examine = lambda: _with_listen(examine(options, os.environ), more)
+        self.config_file = config_file(options, os.environ)
         self.busy_files = (paths.claude_file(os.environ),)
         if not any(each.startswith(TLS_ENDPOINTS) for each in self.settings.gateway.listen):
             leave_out_openssl()
@@ -93,14 +103,6 @@ def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
     return evolve(examined, settings=evolve(settings, gateway=gateway))
 
 
-def _complaint(examined: Examined) -> str:
-    first, *more = (str(each) for each in examined.problems if each.is_error)
-    if not more:
-        return first
-    others = "1 more error" if len(more) == 1 else f"{len(more)} more errors"
-    return f"{first} (and {others}: mcpgateway config check lists all)"
-
-
 def leave_out_openssl() -> None:
     """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback has no use for.
 
@@ -119,7 +121,7 @@ def makeService(options: Options) -> IService:
 
     from mcpgateway.service import Origin, make_gateway
 
-    origin = Origin(options.examine, options.files, options.read_at, options.busy_files)
+    origin = Origin(options.examine, options.files, options.read_at, options.busy_files, options.config_file)
     try:
         return make_gateway(options.settings, options.home, reactor, origin)
     except ConfigError as why:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from mcpgateway.config import schema
 from mcpgateway.config.document import dotted, printable
 from mcpgateway.config.read import is_json
 from mcpgateway.errors import ConfigError
@@ -89,6 +90,21 @@ def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | 
             return None
         text = made
     return text
+
+
+def rooted(change: Edit, road: Road) -> Edit:
+    """The same change with another road to the server: its first step gives way to these."""
+    return evolve(change, road=(*road, *change.road[1:]))
+
+
+def road_to(value: Any, name: str) -> Road:
+    """Where a server that is new stands in a file that holds this."""
+    found = value if isinstance(value, dict) else {}
+    for key in ("servers", "mcpServers", "mcp"):
+        if isinstance(found.get(key), dict):
+            return (key, name)
+    is_flat = bool(found) and not any(key in schema.TOP.keys or key.startswith("$") for key in found)
+    return (name,) if is_flat else ("servers", name)
 
 
 def steps(value: Any, change: Edit) -> Iterator[Edit]:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mcpgateway.config import yamltext
 from mcpgateway.config.edit import Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 
 UNIT = 2
@@ -39,7 +40,8 @@ def values(text: str, file: str) -> Any:
 
     :raise ConfigError: it is no such YAML.
     """
-    return yamltext.parse(text, file).value
+    found = yamltext.parse(text, file, Problems()).value
+    return {} if found is None else found
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
