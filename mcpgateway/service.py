@@ -33,6 +33,7 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, reap_leftovers
 from mcpgateway.host.settings import Examined
+from mcpgateway.host.template import write_first
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.watch import Watch, inotify
 from mcpgateway.hub.census import Census
@@ -56,6 +57,7 @@ from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
@@ -73,6 +75,7 @@ class Origin:
     :ivar read_at: when that began, in seconds since the epoch.
     :ivar busy_files: those that their owners write all the time.
     :ivar config_file: the one that new servers are written to; it need not be there.
+    :ivar gather: reads the files and no more.
     """
 
     examine: Callable[[], Examined]
@@ -80,6 +83,7 @@ class Origin:
     read_at: float = 0.0
     busy_files: tuple[str, ...] = ()
     config_file: str = ""
+    gather: Callable[[], Files] | None = None
 
 
 @frozen
@@ -136,6 +140,12 @@ class GatewayService(Service):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
             self.log.warn("{warning}", event="config.warning", warning=warning)
+        if self.reload.config_file and write_first(self.reload.config_file):
+            self.log.info(
+                "{file} was written; it explains every setting",
+                event="config.written",
+                file=self.reload.config_file,
+            )
         self._announce()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
@@ -338,7 +348,9 @@ def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload
 
     origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=clock.seconds())
     state = State(origin.read_at, origin.files)
-    return Reload(settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file)
+    return Reload(
+        settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
+    )
 
 
 def make_hub(

@@ -15,6 +15,7 @@ from mcpgateway.config.model import Settings
 from mcpgateway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mcpgateway.config.compose import Files
     from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
@@ -46,6 +47,7 @@ class Options(usage.Options):
     busy_files: tuple[str, ...]
     read_at: float
     examine: Callable[[], Examined]
+    gather: Callable[[], Files]
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +65,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, config_file, examine, start
+        from mcpgateway.host.settings import LoadOptions, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
@@ -79,6 +81,7 @@ class Options(usage.Options):
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
         self.examine = lambda: _with_listen(examine(options, os.environ), more)
+        self.gather = lambda: gather(options, os.environ)
         self.config_file = config_file(options, os.environ)
         self.busy_files = (paths.claude_file(os.environ),)
         if not any(each.startswith(TLS_ENDPOINTS) for each in self.settings.gateway.listen):
@@ -121,7 +124,14 @@ def makeService(options: Options) -> IService:
 
     from mcpgateway.service import Origin, make_gateway
 
-    origin = Origin(options.examine, options.files, options.read_at, options.busy_files, options.config_file)
+    origin = Origin(
+        options.examine,
+        options.files,
+        options.read_at,
+        options.busy_files,
+        options.config_file,
+        options.gather,
+    )
     try:
         return make_gateway(options.settings, options.home, reactor, origin)
     except ConfigError as why:

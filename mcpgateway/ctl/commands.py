@@ -24,6 +24,8 @@ A server for a client, on stdin and stdout:
 The gateway:
   serve [options]                      run it in the foreground; options as of `twistd mcpgateway --help`,
                                        such as --port, --config and --source
+  config VERB                          look at the configuration, check it, and change it:
+                                       check, show, explain, schema, init, import (--help lists their options)
   version                              say which release this is
   help                                 say this
 
@@ -45,7 +47,7 @@ NAME_A_SERVER = (
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
     try:
-        options, words, _ = split(argv)
+        options, words, behind = split(argv)
     except Mistake as why:
         return complain(str(why))
     if not words:
@@ -57,6 +59,8 @@ def run(argv: list[str]) -> int:
         return say(f"mcpgateway {__version__}\n")
     if name == "serve":
         return serve(options, rest)
+    if name == "config":
+        return local(name, options, rest if not behind else [*rest, "--", *behind])
     return complain(unknown(name))
 
 
@@ -71,21 +75,44 @@ def serve(
     options: dict[str, str], rest: list[str], become: Callable[[str, list[str]], None] = os.execv
 ) -> int:
     """Become a gateway in the foreground."""
-    needless = [name for name in ("url", "token_file", "patience") if name in options]
-    if needless:
-        return complain(
-            f"serve: --{needless[0].replace('_', '-')} is for the programs that talk to a gateway"
-        )
+    why = needless("serve", options)
+    if why:
+        return complain(why)
     program = daemon(options.get("home"), rest)
     become(program[0], program)
     return 0
+
+
+def local(
+    name: str,
+    options: dict[str, str],
+    rest: list[str],
+    become: Callable[[str, list[str]], None] = os.execv,
+) -> int:
+    """Become a program that works on the files here."""
+    why = needless(name, options)
+    if why:
+        return complain(why)
+    home = ["--home", options["home"]] if "home" in options else []
+    # The options of a verb stand behind it.
+    words = [*rest[:1], *home, *rest[1:]] if rest[:1] and not rest[0].startswith("-") else rest
+    become(sys.executable, [sys.executable, "-P", "-m", "mcpgateway.local", name, *words])
+    return 0
+
+
+def needless(command: str, options: dict[str, str]) -> str:
+    """What is said of an option that is of no use to a command; empty when there is none."""
+    for name in ("url", "token_file", "patience"):
+        if name in options:
+            return f"{command}: --{name.replace('_', '-')} is for the programs that talk to a gateway"
+    return ""
 
 
 def unknown(name: str) -> str:
     """What is said of a command that does not exist."""
     from difflib import get_close_matches  # loads re, which nobody needs who spells well
 
-    known = sorted({*SHIM, "serve", "version", "help"})
+    known = sorted({*SHIM, "serve", "config", "version", "help"})
     near = get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else "mcpgateway help lists the commands"
     return f"unknown command: {name}; {hint}"

@@ -11,24 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mcpgateway.config import permit
 from mcpgateway.config.diff import Change, at_start, compare
-from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
 from mcpgateway.config.model import Settings
 from mcpgateway.config.problems import Problem
-from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, UnknownServer
 from mcpgateway.host.essence import Essences
 from mcpgateway.host.settings import Examined
 from mcpgateway.host.watch import Watch
-from mcpgateway.host.writeback import write_back
+
+if TYPE_CHECKING:
+    from mcpgateway.config.compose import Files
+    from mcpgateway.config.edit import Edit
 
 LOGGED_LIMIT = 20  # problems of one edit
 Apply = Callable[[Settings, Change], None]
@@ -71,6 +70,7 @@ class Reload:
 
     :ivar settings: those in force.
     :ivar config_file: where new servers are written to.
+    :ivar gather: reads the files and no more, to find where in them a server is defined.
     :ivar apply: puts settings into force; of the servers only what is in the change.
     :param examine: reads all files.
     :param essences: the files of which hardly anything matters.
@@ -84,6 +84,7 @@ class Reload:
     _clock: IReactorTime = field(repr=False)
     _essences: Essences = field(repr=False)
     config_file: str = ""
+    gather: Callable[[], Files] | None = field(default=None, repr=False)
     apply: Apply = field(default=_nobody, repr=False)
     _started: Settings = field(init=False, repr=False)
     _watch: Watch | None = field(default=None, init=False, repr=False)
@@ -136,38 +137,12 @@ class Reload:
         :param change: its road begins with the server's name; one that is new goes to the configuration file.
         :raise ConfigError: it is refused, or what is written could not be used, in which case nothing is changed.
         """
-        permit.check(change)
-        if self.state.problems:
-            raise ConfigError(
-                f"the configuration has an error, please mend that first: {self.state.problems[0]}"
-            )
-        file, road = self._home_of(change)
+        from mcpgateway.hub.editing import carry_out  # hardly anybody edits
 
-        def edited(text: str) -> str:
-            where = road or road_to(parse(text, file).value, change.road[0])
-            return edit(text, file, rooted(change, where))
+        carry_out(self, change)
 
-        former = write_back(file, edited)
-        self._read_own()
-        if self.state.problems:
-            why = self.state.problems[0]
-            former.restore()
-            self._read_own()
-            raise ConfigError(f"nothing was changed: {why}")
-
-    def _home_of(self, change: Edit) -> tuple[str, Road]:
-        name = change.road[0]
-        blueprint = self.settings.blueprints.get(name)
-        if blueprint is None and isinstance(change, Put) and len(change.road) == 1 and self.config_file:
-            return self.config_file, ()
-        if blueprint is None:
-            raise UnknownServer(f"Unknown server: {name}")
-        place = blueprint.entry.place
-        if place is None:
-            raise ConfigError(f"{name} is part of the gateway, and stands in no file")
-        return place.document.file, tuple(str(each) for each in place.path)
-
-    def _read_own(self) -> None:
+    def read_own(self) -> None:
+        """Read at once what the gateway has just written."""
         if self._watch is not None:
             self._watch.changes()  # or it would be read a second time
         self.read()
