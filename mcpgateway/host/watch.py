@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from stat import S_ISDIR
 from typing import Any, Protocol
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -28,13 +29,19 @@ STAMP_NS = 20_000_000
 
 @frozen
 class Stamp:
-    """What a file looks like from outside; two that are equal hold the same."""
+    """What a file looks like from outside; two that are equal hold the same.
+
+    :ivar times: when it was last modified, and when anything about it was changed, in nanoseconds.
+    :ivar kept: what of that is part of its looks: nothing where it is a directory, in which much may happen.
+    :ivar names: what a directory lists, hidden files left out.
+    """
 
     device: int
     inode: int
-    size: int
-    modified: int
-    changed: int
+    times: tuple[int, int] = field(eq=False)
+    size: int = 0
+    kept: tuple[int, int] | None = None
+    names: frozenset[str] | None = field(default=None, repr=False)
 
 
 class Notifier(Protocol):
@@ -143,7 +150,7 @@ class Watch:
         self._find_directories()
         self._settle()
         fresh = (found for path, found in self._seen.items() if path not in former)
-        if any(found is not None and found.changed > since_ns - STAMP_NS for found in fresh):
+        if any(found is not None and max(found.times) > since_ns - STAMP_NS for found in fresh):
             self._disturbed()
 
     def changes(self) -> set[str]:
@@ -179,7 +186,7 @@ class Watch:
     # Looking
 
     def _look(self) -> bool:
-        found = {path: stamp(path) for path in self._seen}
+        found = {path: stamp(path, seen) for path, seen in self._seen.items()}
         is_other = found != self._seen
         self._seen = found
         if is_other:
@@ -241,13 +248,22 @@ class Watch:
             )
 
 
-def stamp(path: str) -> Stamp | None:
-    """What a file looks like, behind all links; None if there is none that could be read."""
+def stamp(path: str, former: Stamp | None = None) -> Stamp | None:
+    """What a file looks like, behind all links; None if there is none that could be read.
+
+    :param former: what it looked like; a directory in which nothing has happened since need not be listed again.
+    """
     try:
         found = os.stat(path)
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        if not S_ISDIR(found.st_mode):
+            return Stamp(found.st_dev, found.st_ino, times, found.st_size, times)
+        if former and former.names is not None and (former.inode, former.times) == (found.st_ino, times):
+            return former
+        names = frozenset(each for each in os.listdir(path) if not each.startswith("."))
+        return Stamp(found.st_dev, found.st_ino, times, names=names)
     except (OSError, ValueError):
         return None
-    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _directories(paths: Iterable[str]) -> set[str]:
@@ -260,8 +276,11 @@ def _directories(paths: Iterable[str]) -> set[str]:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    found = stamp(path)
-    return None if found is None else (found.device, found.inode)
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _nothing() -> None:

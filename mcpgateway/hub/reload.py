@@ -120,9 +120,7 @@ class Reload:
 
     def look(self) -> None:
         """Read what has changed."""
-        if self._watch is None:
-            return
-        if self._essences.is_other(self._watch.changes()):
+        if self._watch is not None and self._essences.is_other(self._watch.changes()):
             self.read()
         self._release()
 
@@ -150,12 +148,14 @@ class Reload:
 
     def read(self) -> None:
         """Read everything, and put it into force unless there is an error in it."""
-        since = self._clock.seconds()
         try:
-            examined = self._examine()
+            self._read()
         except Exception:  # noqa: BLE001 - the one catch-all of this road
-            self.log.failure("the configuration could not be examined", event="config.broken")
-            return
+            self.log.failure("the configuration could not be read again", event="config.broken")
+
+    def _read(self) -> None:
+        since = self._clock.seconds()
+        examined = self._examine()
         self._follow(examined.files, since)
         if examined.settings is None:
             self._refuse([each for each in examined.problems if each.is_error])
