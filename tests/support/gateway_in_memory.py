@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
@@ -306,7 +307,8 @@ class MemoryGateway:
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
         census = Census(self.switchboard, 0.0, 9100, needs_token=lambda: False)
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
-        root = Root(
+        self.settings = settings
+        self.root = root = Root(
             servers,
             self.door,
             lambda: sse,
@@ -315,6 +317,22 @@ class MemoryGateway:
             lambda: make_site(self.switchboard, census, self.answers_for_users),
         )
         self.factory = ChannelFactory(root)
+
+    def serve(self, *servers: ServerSpec) -> None:
+        """Serve these from now on, as an edit of the configuration would have it."""
+        change = compare(self.settings.servers, servers)
+        self.settings = evolve(self.settings, servers=change.servers)
+        self.root.serve(change.servers)
+        self.hub.adopt(self.settings.gateway, change)
+
+    def edit(self, name: str, **fields: Any) -> None:
+        """Let one server be defined otherwise from now on."""
+        self.serve(
+            *(
+                evolve(each, **{"env": dict(each.env), **(fields if each.name == name else {})})
+                for each in self.settings.servers
+            )
+        )
 
     def client(self, server: str = "shared", **headers: str) -> Client:
         """A new connection to a server's endpoint."""
