@@ -325,7 +325,7 @@ class ImportTests:
 class MistakeTests:
     """Command lines that cannot be understood."""
 
-    @pytest.mark.parametrize("words", [[], ["config"], ["config", "chek"], ["config", "check", "--colour"]])
+    @pytest.mark.parametrize("words", [[], ["config"], ["config", "chck"], ["config", "check", "--colour"]])
     def test_one_line(self, words, capsys):
         """A mistake is one line, and exit code 1."""
         with pytest.raises(SystemExit) as why:
