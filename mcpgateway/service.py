@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -19,6 +19,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
+from mcpgateway.config.diff import Change
 from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
@@ -36,9 +37,11 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, instances, reap_leftovers
 from mcpgateway.host.places import Places
-from mcpgateway.host.settings import read_workspace
+from mcpgateway.host.settings import Examined, read_workspace
+from mcpgateway.host.template import write_first
 from mcpgateway.host.treesize import tree_sizes
 from mcpgateway.host.ward import Ward
+from mcpgateway.host.watch import Watch, inotify
 from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
@@ -53,6 +56,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
@@ -65,6 +69,7 @@ from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.hub.stateless import Stateless
@@ -74,6 +79,42 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
+
+
+@frozen
+class Origin:
+    """Where the settings come from, so that they can be read again.
+
+    :ivar examine: reads all files.
+    :ivar files: those that were read at the start.
+    :ivar read_at: when that began, in seconds since the epoch.
+    :ivar busy_files: those that their owners write all the time.
+    :ivar config_file: the one that new servers are written to; it need not be there.
+    :ivar gather: reads the files and no more.
+    """
+
+    examine: Callable[[], Examined]
+    files: tuple[str, ...] = ()
+    read_at: float = 0.0
+    busy_files: tuple[str, ...] = ()
+    config_file: str = ""
+    gather: Callable[[], Files] | None = None
+
+
+@frozen
+class Front:
+    """What stands before the hub and follows the settings."""
+
+    root: Root
+    guard: Guard
+    callers: Callers
+
+    def adopt(self, gateway: GatewaySettings, servers: tuple[ServerSpec, ...]) -> None:
+        """Let in whom these settings let in, and lead to these servers."""
+        self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.guard.adopt(policy_of(gateway))
+        self.root.set_limits(gateway.limits)
+        self.root.serve(servers)
 
 
 @define(eq=False)
@@ -94,6 +135,8 @@ class GatewayService(Service):
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
     launcher: Launcher = field(repr=False)
+    front: Front = field(repr=False)
+    reload: Reload = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -102,6 +145,7 @@ class GatewayService(Service):
         return self.hub.switchboard
 
     def __attrs_post_init__(self) -> None:
+        self.reload.apply = self.adopt
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
@@ -112,21 +156,49 @@ class GatewayService(Service):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
             self.log.warn("{warning}", event="config.warning", warning=warning)
+        if self.reload.config_file and write_first(self.reload.config_file):
+            self.log.info(
+                "{file} was written; it explains every setting",
+                event="config.written",
+                file=self.reload.config_file,
+            )
         self._announce()
         self.hub.health.begin()
         self._reap_containers()
+        self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
 
-    def _announce(self) -> None:
-        base = f"http://localhost:{self.listeners.http_port}"
-        for server in self.settings.servers:
+    def adopt(self, settings: Settings, change: Change) -> None:
+        """Put other settings into force, as far as that can be done while the gateway runs."""
+        before, self.settings = self.settings, settings
+        if change or _ground(settings) != _ground(before):
+            settle(self.hub.switchboard, settings, self.home, self.reactor)
+        self.front.adopt(settings.gateway, change.servers)
+        self.hub.adopt(settings.gateway, change)
+        if change:
+            self.hub.health.begin()
+        self._say_served(change.added)
+        for server in change.removed:
+            self.log.info("{name} is not served any more", event="server.removed", name=server.name)
+        for each in change.changed:
+            self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+
+    @property
+    def _base(self) -> str:
+        return f"http://localhost:{self.listeners.http_port}"
+
+    def _say_served(self, servers: Iterable[ServerSpec]) -> None:
+        for server in servers:
             self.log.info(
                 "{name} is served at {base}/{name}/mcp ({source})",
                 event="server.served",
                 name=server.name,
-                base=base,
+                base=self._base,
                 source=server.source,
             )
+
+    def _announce(self) -> None:
+        self._say_served(self.settings.servers)
         if not self.settings.servers:
             self.log.warn(
                 "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
@@ -134,7 +206,9 @@ class GatewayService(Service):
                 home=self.home,
             )
             return
-        self.log.info("try: {curl}", event="service.try", curl=_curl(base, self.settings.servers[0].name))
+        self.log.info(
+            "try: {curl}", event="service.try", curl=_curl(self._base, self.settings.servers[0].name)
+        )
 
     def _reap_containers(self) -> None:
         if not any(isinstance(server.reach, Container) for server in self.settings.servers):
@@ -171,6 +245,7 @@ class GatewayService(Service):
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
+            self.reload.tick,
         )
         for beat in beats:
             try:
@@ -200,6 +275,7 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         super().stopService()
+        self.reload.close()
         self.switchboard.is_open = False
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
@@ -232,9 +308,10 @@ class GatewayService(Service):
             waited += 0.1
 
 
-def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
+def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | None = None) -> GatewayService:
     """Build the whole house and bind its addresses.
 
+    :param origin: where the settings come from; without it they stay as they are.
     :raise ConfigError: an address or the home directory cannot be used.
     """
     try:
@@ -283,19 +360,19 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     reaper = Reaper(switchboard.sessions, switchboard, table)
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
     hub.claim = owners.claim
-    scopes = switchboard.scopes
-    scopes.repositories = Approvals(
-        home, _world(settings), scopes.workspace, switchboard.servers.keys, reactor.seconds
-    )
-    scopes.repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
+    settle(switchboard, settings, home, reactor)
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
-    policy = policy_of(settings.gateway)
+    reload = make_reload(settings, origin, reactor)
 
     def make_site() -> Any:
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
 
-        needs_token = settings.gateway.auth_mcp_transport == "bearer-required"
-        census = Census(switchboard, hub.health, started_at, listeners.http_port, needs_token)
+        def needs_token() -> bool:
+            return reload.settings.gateway.auth_mcp_transport == "bearer-required"
+
+        census = Census(
+            switchboard, hub.health, started_at, listeners.http_port, needs_token, reload.state.shown
+        )
         return make_site(switchboard, census, backends.let_in)
 
     def make_sse() -> LegacySse:
@@ -304,14 +381,40 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
         return LegacySse(switchboard, owners, mcp.streams)
 
     started_at = reactor.seconds()
-    root = Root(settings.servers, mcp, make_sse, Guard(policy, tokens), limits, make_site)
+    guard = Guard(policy_of(settings.gateway), tokens)
+    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site)
+    root.look_again = reload.look_again
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward, launcher
+        settings,
+        home,
+        reactor,
+        listeners,
+        factory,
+        mcp,
+        hub,
+        owners,
+        reaper,
+        housekeeping,
+        ward,
+        launcher,
+        Front(root, guard, callers),
+        reload,
+    )
+
+
+def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload:
+    """Build what keeps the settings at what the files say."""
+    from mcpgateway.host.essence import Essences
+
+    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=clock.seconds())
+    state = State(origin.read_at, origin.files)
+    return Reload(
+        settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
     )
 
 
@@ -394,8 +497,11 @@ def make_hub(  # noqa: PLR0913, PLR0917
         states = keys.request_states()
         to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
         cache = ResultCache(clock.seconds)
-        notices.modern = made = Stateless(pool, sessions, eras, neighbours, cache, to_legacy)
+        notices.modern = made = Stateless(
+            pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
+        )
         made.is_open = switchboard.is_open
+        to_legacy.current = switchboard.current
         return made
 
     return Hub(switchboard, health, make_stateless, snapshots)
@@ -420,6 +526,21 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
     roots = (each.path for each in settings.workspaces)
     places = Places(roots, os.path.expanduser("~"), seconds)
     return Ground(places, settings.workspaces, read, variant, takes_values)
+
+
+def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
+    """Let workspaces be what the settings say, and repositories what their users have approved of."""
+    scopes = switchboard.scopes
+    scopes.settle_on(ground_of(settings, clock.seconds))
+    world = _world(settings)
+    names = [server.name for server in settings.servers]
+    repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
+    repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
+    scopes.repositories = repositories
+
+
+def _ground(settings: Settings) -> tuple[object, ...]:
+    return (settings.workspaces, settings.profiles, settings.projects, settings.world)
 
 
 def _world(settings: Settings) -> World:
@@ -452,6 +573,17 @@ class Hub:
             if self.claim is not None:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
+
+    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
+        switchboard = self.switchboard
+        switchboard.sessions.set_limit(gateway.limits.sessions)
+        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+        switchboard.eras.set_bridge(gateway.bridge)
+        self.health.adopt(gateway)
+        if self._stateless is not None:
+            self._stateless.adopt(change)
+        switchboard.adopt(change)
 
     def tick(self) -> None:
         """A second has passed."""

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from time import time_ns
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mcpgateway.config.compose import Files
+    from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
 TLS_SCHEMES = ("https:", "wss:")
@@ -24,12 +31,24 @@ class Options(usage.Options):
     optParameters = [
         ["port", "p", None, "TCP port on loopback (default: 9100, or what the configuration says)."],
         ["config", "c", None, "Configuration file, YAML or JSON."],
+        [
+            "env-file",
+            None,
+            None,
+            "File of values instead of .env in the home (default: $MCP_GATEWAY_ENV_FILE).",
+        ],
         ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
     ]
     optFlags = [["demo", None, "Serve the two demo servers too."]]
 
     settings: Settings
     home: str
+    files: tuple[str, ...]
+    config_file: str
+    busy_files: tuple[str, ...]
+    read_at: float
+    examine: Callable[[], Examined]
+    gather: Callable[[], Files]
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,16 +66,25 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, load
+        from mcpgateway.host.settings import LoadOptions, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
-        options = LoadOptions(self["config"], sources, self.home, bool(self["demo"]), self._port())
+        options = LoadOptions(
+            self["config"], sources, self.home, bool(self["demo"]), self._port(), self["env-file"]
+        )
+        more = tuple(self["listen"])
+        self.read_at = time_ns() / 1e9
         try:
-            settings = load(options, os.environ)
+            examined = _with_listen(start(options, os.environ), more)
         except ConfigError as why:
             raise SystemExit(f"mcpgateway: {why}") from None
-        self.settings = _with_listen(settings, tuple(self["listen"]))
+        assert examined.settings is not None
+        self.settings, self.files = examined.settings, examined.files
+        self.examine = lambda: _with_listen(examine(options, os.environ), more)
+        self.gather = lambda: gather(options, os.environ)
+        self.config_file = config_file(options, os.environ)
+        self.busy_files = (paths.claude_file(os.environ),)
         if not needs_openssl(self.settings):
             leave_out_openssl()
 
@@ -69,11 +97,14 @@ class Options(usage.Options):
         return int(text)
 
 
-def _with_listen(settings: Settings, more: tuple[str, ...]) -> Settings:
+def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
     from attrs import evolve
 
-    gateway = settings.gateway
-    return evolve(settings, gateway=evolve(gateway, listen=gateway.listen + more))
+    settings = examined.settings
+    if settings is None or not more:
+        return examined
+    gateway = evolve(settings.gateway, listen=settings.gateway.listen + more)
+    return evolve(examined, settings=evolve(settings, gateway=gateway))
 
 
 def needs_openssl(settings: Settings) -> bool:
@@ -110,9 +141,17 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from mcpgateway.service import make_gateway
+    from mcpgateway.service import Origin, make_gateway
 
+    origin = Origin(
+        options.examine,
+        options.files,
+        options.read_at,
+        options.busy_files,
+        options.config_file,
+        options.gather,
+    )
     try:
-        return make_gateway(options.settings, options.home, reactor)
+        return make_gateway(options.settings, options.home, reactor, origin)
     except ConfigError as why:
         raise SystemExit(f"mcpgateway: {why}") from None

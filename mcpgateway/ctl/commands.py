@@ -24,6 +24,8 @@ A server for a client, on stdin and stdout:
 The gateway:
   serve [options]                      run it in the foreground; options as of `twistd mcpgateway --help`,
                                        such as --port, --config and --source
+  config VERB                          look at the configuration, check it, and change it:
+                                       check, show, explain, schema, init, import (--help lists their options)
 
 Servers:
   validate [options] [-- COMMAND …]    try one: connect, list its tools, ping it, end it; --server NAME for one that
@@ -41,7 +43,7 @@ global options:
 """
 HELPS = frozenset(("help", "--help", "-h"))
 VERSIONS = frozenset(("version", "--version", "-V"))
-LOCAL = frozenset(("validate",))
+LOCAL = frozenset(("config", "validate"))
 NAME_A_SERVER = (
     "name a server, as in: mcpgateway connect NAME;"
     " the endpoint of all servers together is not served by this release"

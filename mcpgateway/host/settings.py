@@ -74,11 +74,35 @@ def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
 
     :raise ConfigError: something cannot be used; the text is one line for the user.
     """
+    settings = start(options, environ).settings
+    assert settings is not None
+    return settings
+
+
+def start(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
+    """Read everything as `load` does, and tell which files it was; its settings are there.
+
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
     found = examine(options, environ)
     if found.settings is None:
         raise _refusal([each for each in found.problems if each.is_error])
     failed = _keep_login(paths.gateway_home(environ, options.home or None), environ)
-    return evolve(found.settings, warnings=(*found.settings.warnings, *failed))
+    return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+
+
+def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
+    """Read the files and no more, in the order in which they outrank each other."""
+    return _Examination(options, environ)._files()  # noqa: SLF001 - of the same module
+
+
+def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
+    """Return the configuration file that is named, or lies in the home; where there is none, the one that would be."""
+    named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
+    if named:
+        return paths.absolute(named, environ)
+    stem = os.path.join(paths.gateway_home(environ, options.home or None), "config")
+    return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), f"{stem}.yaml")
 
 
 def examine(options: LoadOptions, environ: Mapping[str, str]) -> Examined:

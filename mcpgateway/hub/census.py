@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,13 +28,15 @@ class Census:
     :ivar lives: watches over the servers.
     :ivar started_at: seconds since the epoch.
     :ivar needs_token: whether MCP calls need the bearer token.
+    :ivar config: what is to be said of the configuration.
     """
 
     switchboard: Switchboard
     lives: Health
     started_at: float
     port: int
-    needs_token: bool
+    needs_token: Callable[[], bool]
+    config: Callable[[], dict[str, Any]] = dict
 
     def health(self) -> dict[str, Any]:
         """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``."""
@@ -48,7 +51,7 @@ class Census:
             "sessions": len(sessions),
             "streams": sum(session.has_stream for session in sessions),
             "calls": self.switchboard.calls(),
-            "auth": "enabled" if self.needs_token else "disabled",
+            "auth": "enabled" if self.needs_token() else "disabled",
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             "uptime": sessions.now,
             "uptime_seconds": sessions.now,
@@ -57,6 +60,7 @@ class Census:
             "version": __version__,
             "memory_mb": _memory_mb(),
             "approvals": self._approvals(),
+            "config": self.config(),
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 

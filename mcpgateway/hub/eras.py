@@ -47,6 +47,21 @@ class Eras:
         self._roads: dict[tuple[Variant, Era], tuple[Known, Road | None]] = {}
         self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
+    def forget(self, server: ServerSpec) -> None:
+        """A server is defined otherwise now, or not at all."""
+        for variant in [each for each in {*self._guessed, *self._known} if each[0] == server.name]:
+            self._guessed.pop(variant, None)
+            self._known.pop(variant, None)
+        self._forget_roads(lambda name: name == server.name)
+
+    def set_bridge(self, bridge: Bridge) -> None:
+        """Change what holds where a server's entry does not say."""
+        self._bridge = bridge
+        self._forget_roads(lambda _: True)
+
+    def _forget_roads(self, is_meant: Callable[[str], bool]) -> None:
+        self._roads = {key: road for key, road in self._roads.items() if not is_meant(key[0][0])}
+
     def bridge(self, server: ServerSpec) -> Bridge:
         """Whether clients of one era reach this server in the other."""
         return server.bridge or self._bridge

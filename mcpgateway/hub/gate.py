@@ -10,7 +10,7 @@ class Gate:
     """A counted door: whoever does not get in waits for somebody to leave, first come first served."""
 
     def __init__(self, limit: int) -> None:
-        self._free = limit
+        self._limit = self._free = limit
         self._is_admitting = False
         self._queue: deque[Callable[[], None]] = deque()
 
@@ -29,13 +29,19 @@ class Gate:
         if go in self._queue:
             self._queue.remove(go)
 
+    def set_limit(self, limit: int) -> None:
+        """Let another number in at once; those that are in stay."""
+        self._limit, more = limit, limit - self._limit
+        self._free += more
+        self._admit()
+
     def _admit(self) -> None:
         # One that leaves at once, because its program is missing, lets the next in from here, not from its own stack.
         if self._is_admitting:
             return
         self._is_admitting = True
         try:
-            while self._free and self._queue:
+            while self._free > 0 and self._queue:
                 self._free -= 1
                 self._queue.popleft()()
         finally:

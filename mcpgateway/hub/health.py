@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import Circuit, Daemon, Remote, ServerSpec, Share
+from mcpgateway.config.model import Circuit, Daemon, GatewaySettings, Remote, ServerSpec, Share
 from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
 from mcpgateway.hub.chart import Chart, numbers
 from mcpgateway.hub.instance import Instance
@@ -94,6 +94,11 @@ class Health:
     def attend(self, switchboard: Switchboard) -> None:
         """Watch over the servers of this switchboard, and start those that do not wait until they are needed."""
         self._switchboard = switchboard
+
+    def adopt(self, gateway: GatewaySettings) -> None:
+        """Ask as often, and give up as soon, as these settings say; who has failed before is judged as before."""
+        self.ping_s = gateway.ping_s
+        self._circuit = gateway.circuit
 
     # Who watches: a `mcpgateway.hub.monitor.Monitor`.
 

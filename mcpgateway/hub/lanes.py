@@ -114,6 +114,14 @@ class Lanes:
     def __iter__(self) -> Any:
         return iter(list(self._groups.values()))
 
+    def adopt(self, server: ServerSpec) -> None:
+        """A server is defined otherwise from now on."""
+        for group in self:
+            if group.server.name == server.name:
+                group.server = server
+                for lane in group.lanes:
+                    lane.aside.server = server
+
     def group(
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
     ) -> Group:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
+from mcpgateway.config.diff import Changed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded
 from mcpgateway.hub.monitor import Monitor, Visitors
@@ -100,6 +101,11 @@ class Pool:
         if self._found_out(server) is None:
             self._reasons[server.name] = ""
             self._store.judge(launch_digest(server), "")
+
+    def set_limits(self, spawns: int, handshake_s: float) -> None:
+        """Let so many children start at once, each for so long."""
+        self._around.gate.set_limit(spawns)
+        self._around.handshake_s = handshake_s
 
     def move(self, server: ServerSpec, why: str) -> None:
         """From now on give each new session a child of its own, if the server's entry leaves that open."""
@@ -256,6 +262,33 @@ class Pool:
         if slot.listening is not None:
             slot.listening.close()
         self._close(slot)
+
+    def adopt(self, change: Changed) -> None:
+        """A server is defined otherwise from now on; who uses its children stays with them."""
+        self._forget(change.before)
+        for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
+            slot.becomes(change.after, restarts=change.restarts)
+
+    def has_variants(self, server: ServerSpec) -> bool:
+        """Whether a server has children that others than its own entry had a say in: workspaces, or credentials."""
+        mine = (slot for key, slot in self._slots.items() if key.server == server.name)
+        return any(slot.server is not server for slot in mine)
+
+    def drop(self, server: ServerSpec) -> None:
+        """A server is not to be run any more; its sessions have let go of it."""
+        self._forget(server)
+        for slot in {slot for key, slot in self._slots.items() if key.server == server.name}:
+            if slot.replicas is not None:
+                self._replicated.remove(slot.replicas)
+            self._drop(slot)
+        self._idle = {key: ticks for key, ticks in self._idle.items() if key.server != server.name}
+
+    def _forget(self, server: ServerSpec) -> None:
+        # What a throw-away child of the former definition would show is not true of the next.
+        self._reasons.pop(server.name, None)
+        self.moves += 1
+        for slot in [each for each in self._siblings if each.server.name == server.name]:
+            self.dismiss(slot)
 
     def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
         """A throw-away slot whose child is told of every client capability there is."""

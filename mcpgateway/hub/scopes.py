@@ -203,6 +203,17 @@ class Scopes:
         self._built[server.name, path] = _Built(found, server, workspace)
         return found
 
+    def current(self, base: ServerSpec, server: ServerSpec) -> ServerSpec:
+        """A server as it is run today for the workspace that it was looked up for a while ago.
+
+        :param base: as its entry defines it.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        built = self._built.get((server.name, server.workspace))
+        if built is not None and built.server is server and built.of is base:
+            return server
+        return self.again(base, server.workspace)
+
     def again(self, server: ServerSpec, path: str) -> ServerSpec:
         """A server as it is run today for the workspace, or the directory, that a session had it for.
 

@@ -246,6 +246,21 @@ class Sessions:
         for key in idle[: max(1, len(idle) // 2)]:
             del self._anonymous[key]
 
+    def of(self, server: ServerSpec) -> list[Session]:
+        """The sessions of a server that are in use, the anonymous among them."""
+        everyone = (*self._by_id.values(), *self._anonymous.values())
+        return [each for each in everyone if each.server.name == server.name]
+
+    def forget_anonymous(self, server: ServerSpec) -> None:
+        """Drop what stands for the requests to a server that name no session."""
+        mine = [key for key, each in self._anonymous.items() if each.server.name == server.name]
+        for key in mine:
+            del self._anonymous[key]
+
+    def set_limit(self, limit: int) -> None:
+        """Let so many be in use; those that are too many stay until one more comes."""
+        self._limit = limit
+
     def open_unlisted(
         self, server: ServerSpec, principal: str, version: str, params: Envelope | None
     ) -> Session:

@@ -77,6 +77,10 @@ class Siblings:
         self._waiting: dict[str, list[Deferred[None]]] = {}
         self._respites: dict[str, float] = {}  # until when a server is left alone
 
+    def forget(self, server: ServerSpec) -> None:
+        """A server is defined otherwise now, or not at all."""
+        self._respites.pop(server.name, None)
+
     def find_out(self, server: ServerSpec) -> Deferred[None]:
         """Fires when it is known how widely the server may be shared, or cannot be found out now; never fails."""
         if self._clock.seconds() < self._respites.get(server.name, 0.0):
@@ -86,16 +90,15 @@ class Siblings:
             self._waiting[server.name].append(done)
             return done
         self._waiting[server.name] = [done]
-        witness = Witness()
+        witness, shared = Witness(), self._pool.shared(server)
         sibling = self._pool.sibling(server, witness)
-        compared = Deferred.fromCoroutine(self._compare(server, sibling, witness))
+        compared = Deferred.fromCoroutine(self._compare(server, shared, sibling, witness))
         compared.addTimeout(PATIENCE_S, self._clock)
-        compared.addErrback(self._not_found_out, server)
+        compared.addErrback(self._not_found_out, server, shared)
         compared.addBoth(self._done, server, sibling)
         return done
 
-    async def _compare(self, server: ServerSpec, sibling: Slot, witness: Witness) -> None:
-        shared = self._pool.shared(server)
+    async def _compare(self, server: ServerSpec, shared: Slot, sibling: Slot, witness: Witness) -> None:
         shared.want()  # both start at the same time
         full = _names(await sibling.ask("tools/list", {}))
         empty = _names(await shared.ask("tools/list", {}))
@@ -110,12 +113,12 @@ class Siblings:
         if not shared.sessions and not shared.calls():
             shared.close().addErrback(lambda _: None)
 
-    def _not_found_out(self, why: Failure, server: ServerSpec) -> None:
+    def _not_found_out(self, why: Failure, server: ServerSpec, shared: Slot) -> None:
         if why.check(GatewayError, defer.TimeoutError) is None:
             self.log.failure("a sibling broke", why, event="sibling.broken")
             return
         # A server that does not run at all, or a sibling that could not be started, costs nobody any time.
-        if self._pool.shared(server).conversation is not None and why.check(LaunchFailed) is None:
+        if shared.conversation is not None and why.check(LaunchFailed) is None:
             self._respites[server.name] = self._clock.seconds() + RESPITE_S
         self.log.info(
             "it could not be found out whether {server} can be shared by all clients: {why}",

@@ -144,7 +144,11 @@ class Slot:
         self._answered = 0
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
-        self.snapshot = around.snapshots.of(self, params) if around.snapshots is not None else None
+        self._remember()
+
+    def _remember(self) -> None:
+        snapshots = self._around.snapshots
+        self.snapshot = snapshots.of(self, self._params) if snapshots is not None else None
         self._takers = self._new_takers()
 
     def _new_takers(self) -> dict[str, Callable[[Call, Message], bool]]:
@@ -395,6 +399,26 @@ class Slot:
         self._why = ShuttingDown(f"{self.server.name} is being stopped")
         self._life.unwanted()
         return done
+
+    def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
+        """Run another definition of the server from now on.
+
+        :param restarts: a child of the former one is stopped; the next is started on use, or at once for those who wait
+            to be told of changes.
+        """
+        self.server = server
+        if not restarts:
+            return
+        self.watch = self._around.monitor.watch(
+            self
+        )  # what the former has done wrong is not this one's fault
+        self._remember()
+        if self.is_up:
+            self.close().addErrback(_let_go)
+            if self.subscriptions or self.listening:
+                self.want()
+        if self.era is Era.LEGACY:
+            self._around.listener.warmed(self, list(self.sessions))
 
     def expire(self) -> None:
         """One tick has passed: answer the calls that have waited for longer than the server's limit."""

@@ -14,12 +14,14 @@ server that speaks only the other era is reached through `mcpgateway.hub.to_lega
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BadReply,
@@ -101,6 +103,7 @@ class Stateless:
 
     :ivar to_legacy: the bridge to servers that speak only the other era.
     :ivar is_open: false once the gateway is stopping.
+    :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
@@ -114,7 +117,9 @@ class Stateless:
         neighbours: Neighbours,
         cache: ResultCache,
         to_legacy: ToLegacy,
+        current: Callable[[ServerSpec], ServerSpec],
     ) -> None:
+        self.current = current
         self.is_open = True
         self.claim: Claim = unclaimed
         self._pool = pool
@@ -130,6 +135,13 @@ class Stateless:
         self._sent_back: dict[tuple[str, str, bytes, int], None] = {}
         sessions.opened = self._has_switched
 
+    def adopt(self, change: Change) -> None:
+        """Serve other servers from now on."""
+        for server in change.removed:
+            self.to_legacy.refuse(server)
+        for each in change.changed:
+            self.to_legacy.adopt(each.after)
+
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
         """Bring a request on its way; the call's sink hears what becomes of it.
 
@@ -139,6 +151,7 @@ class Stateless:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        asker.server = self.current(asker.server)  # it may have been a while since it was looked up
         road = self._eras.road(asker.server, Era.MODERN)
         if road is None:
             self._later(self._eras.find_out(asker.server, Era.MODERN), call, message, asker)

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.diff import Change, Changed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     Cancelled,
@@ -118,6 +119,59 @@ class Switchboard:
         except KeyError:
             raise UnknownServer(f"Unknown server: {name}") from None
 
+    def current(self, server: ServerSpec) -> ServerSpec:
+        """The definition in force of a server that was looked up a while ago, for the same workspace.
+
+        :raise UnknownServer: there is none any more.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        known = self.servers.get(server.name)
+        if known is server:
+            return server
+        if known is not None:
+            return self.scopes.current(known, server)
+        if server.workspace:
+            return server  # a repository's own
+        raise UnknownServer(f"Unknown server: {server.name}")
+
+    def adopt(self, change: Change) -> None:
+        """Serve other servers from now on; who uses those that have not changed notices nothing."""
+        self.servers = {server.name: server for server in change.servers}
+        for server in change.added:
+            self._drop(server)  # what may have been left behind by a former server of that name
+        for server in change.removed:
+            self._remove(server)
+        for each in change.changed:
+            self._change(each)
+
+    def _remove(self, server: ServerSpec) -> None:
+        self._forget(server)
+        for session in self.sessions.of(server):
+            if session.id:
+                self.end(session, "its server was taken out of the configuration")
+        self._drop(server)
+
+    def _change(self, change: Changed) -> None:
+        self._forget(change.before)
+        if change.regroups or self.pool.has_variants(change.before):
+            for session in self.sessions.of(change.before):
+                if session.issued is not None:
+                    self.park(session, "its server is shared otherwise now")
+                elif session.id:
+                    self.end(session, "its server is shared otherwise now")
+            self._drop(change.before)
+        for session in self.sessions.of(change.before):
+            session.server = change.after
+        self.pool.adopt(change)
+
+    def _drop(self, server: ServerSpec) -> None:
+        self.sessions.forget_anonymous(server)
+        self.pool.drop(server)
+
+    def _forget(self, server: ServerSpec) -> None:
+        self.eras.forget(server)
+        self._siblings.forget(server)
+
     # Sessions
 
     def session(self, identifier: bytes | None, server: ServerSpec, principal: str) -> Session:
@@ -223,6 +277,7 @@ class Switchboard:
     ) -> Deferred[tuple[Session, Raw]]:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        server = self.current(server)  # what had to be found out first may have taken a while
         self._make_room()
         requested = legacy.requested_version(message.params)
         era, version = self._era(server, requested), negotiated(requested)
@@ -269,6 +324,7 @@ class Switchboard:
         def found(has_it: bool) -> None:  # noqa: FBT001 - a callback
             if not has_it:
                 raise why
+            self.current(session.server)
             self._cross_over(call)
             self.submit(call, message)
 

@@ -30,6 +30,7 @@ from mcpgateway.errors import (
     Overloaded,
     ShuttingDown,
     UnknownMethod,
+    UnknownServer,
     UserDeclined,
 )
 from mcpgateway.hub import mirrors
@@ -141,6 +142,7 @@ class ToLegacy:
 
     :param seconds: the wall clock, for request states.
     :param end: ends a session of the gateway's own.
+    :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     """
 
     log = Logger()
@@ -164,6 +166,7 @@ class ToLegacy:
         self._ears = Ears(sessions, end)
         self._lanes = Lanes(pool, sessions, self._ears, end)
         self._is_open = True
+        self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self._levelled: dict[tuple[Variant, str, str], Session] = {}
         self._crossings: dict[Call, Crossing] = {}  # by the client's request
         self._parked: dict[bytes, Crossing] = {}
@@ -176,6 +179,16 @@ class ToLegacy:
     @claim.setter
     def claim(self, claim: Claim) -> None:
         self._lanes.claim = claim
+
+    def refuse(self, server: ServerSpec) -> None:
+        """A server is served no more: what waits for it is not to start it again."""
+        for group in self._lanes:
+            if group.server.name == server.name:
+                self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
+
+    def adopt(self, server: ServerSpec) -> None:
+        """A server is defined otherwise from now on."""
+        self._lanes.adopt(server)
 
     def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
         """Bring a request to its server.
@@ -220,6 +233,7 @@ class ToLegacy:
     def _enter(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
+        asker.server = self.current(asker.server)
         server, principal = asker.server, asker.principal
         # Where each process has a child of its own, that is told what the client offers, as a session's own is.
         asks = server.interactive is not False and bool(
@@ -582,3 +596,7 @@ def _translated(message: Message) -> Message:
         envelope["params"] = jsonrpc.raw(params)
     meta = peek.members(params, "_meta") if params is not None and "_meta" in params else None
     return Message(message.kind, envelope, message.method, message.id, params, meta)
+
+
+def _as_it_was(server: ServerSpec) -> ServerSpec:
+    return server

@@ -1,1 +1,1 @@
-"""The commands that work on this machine's files and programs, without a gateway."""
+"""Programs that work on the files of this machine, rather than ask a gateway that runs."""

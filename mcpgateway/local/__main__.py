@@ -1,4 +1,4 @@
-"""Run one of the commands: the first word names it."""
+"""Run one of the commands that need no gateway: the first word names it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def main(argv: list[str]) -> int:
             from mcpgateway.local import validate
 
             return validate.main(argv[1:])
+        case ["config"]:
+            from mcpgateway.local.commands import run
+
+            return run(argv)
         case _:
             sys.stderr.write(f"mcpgateway: unknown command: {' '.join(argv[:1])}\n")
             return 1

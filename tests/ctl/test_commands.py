@@ -1,6 +1,7 @@
 """The commands that are not the shim."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -84,3 +85,36 @@ class CommandTests:
         """A gateway cannot be run at somebody else's address."""
         assert commands.run(["serve", "--url", "http://x"]) == 1
         assert "--url" in capsys.readouterr().err
+
+
+class LocalTests:
+    """Programs that work on the files here."""
+
+    @pytest.mark.parametrize(
+        ("options", "rest", "words"),
+        [
+            ({}, ["check", "x.yaml"], ["config", "check", "x.yaml"]),
+            ({"home": "/h"}, ["show", "--json"], ["config", "show", "--json", "--home", "/h"]),
+            ({}, ["--help"], ["config", "--help"]),
+            ({}, [], ["config"]),
+        ],
+    )
+    def test_config(self, options, rest, words):
+        """The configuration's verbs are another program, which is given all that was said."""
+        became = []
+        assert commands.local(options, ["config", *rest], [], lambda *program: became.append(program)) == 0
+        ((path, argv),) = became
+        assert (path, argv) == (sys.executable, [sys.executable, "-P", "-m", "mcpgateway.local", *words])
+
+    def test_needless(self, capsys):
+        """An option that is for the programs that talk to a gateway is a mistake."""
+        assert commands.run(["--url", "x", "config", "check"]) == 1
+        assert "config: --url is for" in capsys.readouterr().err
+
+    def test_for_real(self, tmp_path):
+        """The program is there, and says what it has to say."""
+        code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
+        argv = [sys.executable, "-c", code, "--home", str(tmp_path), "config", "explain", "share"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("servers.NAME.share\n")

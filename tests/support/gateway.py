@@ -71,9 +71,25 @@ class Gateway:
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "config.json"
         self._source = directory / "claude.json"
-        entries = {name: self._marked(each) for name, each in (servers or {}).items()}
-        self._config.write_text(json.dumps({"gateway": settings or {}, "servers": entries}))
+        self._config.write_text(self.configured(servers or {}, settings))
         self._source.write_text("{}")
+
+    @property
+    def config(self) -> Path:
+        """Its configuration file."""
+        return self._config
+
+    @property
+    def source(self) -> Path:
+        """The client's file it reads."""
+        return self._source
+
+    def configured(
+        self, servers: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any] | None = None
+    ) -> str:
+        """The text of a configuration of its, with these servers."""
+        entries = {name: self._marked(each) for name, each in servers.items()}
+        return json.dumps({"gateway": settings or {}, "servers": entries})
 
     def _marked(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**entry, "env": {**entry.get("env", {}), MARKER: self._marker}}

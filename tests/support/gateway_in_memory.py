@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
@@ -333,9 +334,10 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(self.switchboard, self.health, 0.0, 9100, needs_token=False)
+        census = Census(self.switchboard, self.health, 0.0, 9100, needs_token=lambda: False)
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
-        root = Root(
+        self.settings = settings
+        self.root = root = Root(
             servers,
             self.door,
             lambda: sse,
@@ -344,6 +346,22 @@ class MemoryGateway:
             lambda: make_site(self.switchboard, census, self.answers_for_users),
         )
         self.factory = ChannelFactory(root)
+
+    def serve(self, *servers: ServerSpec) -> None:
+        """Serve these from now on, as an edit of the configuration would have it."""
+        change = compare(self.settings.servers, servers)
+        self.settings = evolve(self.settings, servers=change.servers)
+        self.root.serve(change.servers)
+        self.hub.adopt(self.settings.gateway, change)
+
+    def edit(self, name: str, **fields: Any) -> None:
+        """Let one server be defined otherwise from now on."""
+        self.serve(
+            *(
+                evolve(each, **{"env": dict(each.env), **(fields if each.name == name else {})})
+                for each in self.settings.servers
+            )
+        )
 
     def client(self, server: str = "shared", **headers: str) -> Client:
         """A new connection to a server's endpoint."""

@@ -62,6 +62,10 @@ class Callers:
         self._trusts_others = trusts_others
         self._peer_of = peer_of
 
+    def adopt(self, *, trusts_others: bool) -> None:
+        """Let other users in from now on, or not."""
+        self._trusts_others = trusts_others
+
     def __call__(self, transport: Any) -> Caller:
         """Who calls on a connection that has just been accepted."""
         caller = by_address(transport)

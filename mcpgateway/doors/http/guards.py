@@ -19,6 +19,11 @@ class Guard:
         self._tokens = tokens
         self._plain: dict[tuple[bytes | None, RouteClass, Reach], Verdict] = {}
 
+    def adopt(self, policy: Policy) -> None:
+        """Judge by another policy from now on."""
+        self._policy = policy
+        self._plain.clear()
+
     def judge(self, exchange: Any, route: RouteClass) -> Verdict:
         """Pass or refuse; a request with nothing but a Host header is remembered by it."""
         headers = exchange.headers

@@ -258,6 +258,7 @@ class LegacySse:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:
+            link.server = self._switchboard.current(link.server)  # it may be another by now
             messages = _read(exchange.body, link)
             self._placing.refine(exchange, link)
         except GatewayError as why:

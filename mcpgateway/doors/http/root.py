@@ -8,13 +8,16 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
-from mcpgateway.errors import Refused
+from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.interfaces import IDoor
 from mcpgateway.rules.access import Deny, RouteClass
 from mcpgateway.wire import jsonrpc
@@ -33,6 +36,7 @@ NAME_SHOWN = 100  # characters of an unknown server's name in an error
 
 
 Serve = Callable[[Any, ServerSpec, str], None]
+LookAgain = Callable[[], Deferred[None]]
 
 
 class SiteMaker(Protocol):
@@ -65,7 +69,12 @@ class Admitted:
 
 @implementer(IDoor)
 class Root:
-    """The door behind the channel."""
+    """The door behind the channel.
+
+    :ivar look_again: looks whether the configuration names more servers by now.
+    """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -76,21 +85,34 @@ class Root:
         limits: Limits,
         make_site: SiteMaker,
     ) -> None:
-        self._guard = guard
+        self.look_again: LookAgain = _nothing_new
         self._mcp = mcp
+        self._guard = guard
         self._limits = limits
         self._make_site = make_site
         self._site: Site | None = None
         self._make_sse = make_sse
         self._sse: LegacySse | None = None
+        self._servers: dict[str, ServerSpec] = {}
         self._ways: dict[bytes, Way] = {}
+        self.serve(servers)
+
+    def serve(self, servers: tuple[ServerSpec, ...]) -> None:
+        """Lead to these servers from now on, and to no others."""
+        ways: dict[bytes, Way] = {}
         for server in servers:
-            self._ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
-            self._ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, self._say)
+            ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
+            ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, self._say)
         for server in servers:  # last: /mcp/sse is the server of that name
-            way = Way(RouteClass.MCP, server, mcp.handle)
-            self._ways[f"/{server.name}/mcp".encode()] = way
-            self._ways[f"/mcp/{server.name}".encode()] = way
+            way = Way(RouteClass.MCP, server, self._mcp.handle)
+            ways[f"/{server.name}/mcp".encode()] = way
+            ways[f"/mcp/{server.name}".encode()] = way
+        self._servers = {server.name: server for server in servers}
+        self._ways = ways
+
+    def set_limits(self, limits: Limits) -> None:
+        """Let bodies be so long from now on."""
+        self._limits = limits
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its headers; the number of body bytes it may have."""
@@ -112,15 +134,40 @@ class Root:
         admitted: Admitted = exchange.route
         way = admitted.way
         if way.server is not None and way.serve is not None:
-            way.serve(exchange, way.server, admitted.principal)
+            # Its definition may have changed while the body was on its way.
+            self._serve(exchange, way.serve, way.server.name, admitted.principal)
         elif way.unknown:
-            self._serve_own(exchange, way.unknown, admitted.principal)
+            looked = self.look_again()
+            looked.addCallback(lambda _: self._once_more(exchange, admitted))
+            looked.addErrback(self._broken, exchange)
         elif way.route is RouteClass.NOTHING:
             exchange.answer(404, NOT_FOUND)
         else:
             if self._site is None:
                 self._site = self._make_site()
             exchange.to_web(self._site)
+
+    def _serve(self, exchange: Any, serve: Serve, name: str, principal: str) -> None:
+        server = self._servers.get(name)
+        if server is None:
+            _unknown(exchange, name)
+        else:
+            serve(exchange, server, principal)
+
+    def _once_more(self, exchange: Any, admitted: Admitted) -> None:
+        # The class of the road is the same, so the request needs no other judgement.
+        way = self._ways.get(exchange.path) or self._find(exchange)
+        if exchange.gone:
+            return
+        if way.server is not None and way.serve is not None:
+            way.serve(exchange, way.server, admitted.principal)
+        else:
+            self._serve_own(exchange, admitted.way.unknown, admitted.principal)
+
+    def _broken(self, why: Failure, exchange: Any) -> None:
+        self.log.failure("a request to a server that is new broke", why, event="request.broken")
+        if not exchange.gone:
+            exchange.answer(500, jsonrpc.error_bytes(b"null", GatewayError("Internal error")))
 
     def _listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         self._sse = self._sse or self._make_sse()
@@ -152,6 +199,14 @@ class Root:
             name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
             return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
         return Way(RouteClass.NOTHING)
+
+
+def _nothing_new() -> Deferred[None]:
+    return succeed(None)
+
+
+def _unknown(exchange: Any, name: str) -> None:
+    exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownServer(f"Unknown server: {name}")))
 
 
 def _turn_away(exchange: Any, way: Way, verdict: Deny) -> None:

@@ -1,0 +1,88 @@
+"""What is to be done when one configuration takes the place of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import asdict, evolve, field, frozen
+
+from mcpgateway.config.model import GatewaySettings, ServerSpec
+
+# What a server is called and where that is written says nothing of how it runs.
+NOTES = ("source", "title")
+# They are asked for with each call or when they are due, so a child that runs need not know of them.
+LIVE = (*NOTES, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")
+# They decide which sessions use one child together, and what that child is told of them.
+SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
+# Sockets are bound once.
+AT_START = ("http_port", "bind_address", "listen")
+
+
+@frozen
+class Changed:
+    """One server before and after.
+
+    :ivar restarts: a child of the former definition must not go on.
+    :ivar regroups: who shares a child may be another question now, so no session stays where it is.
+    """
+
+    before: ServerSpec
+    after: ServerSpec
+    restarts: bool = False
+    regroups: bool = False
+
+
+@frozen
+class Change:
+    """The way from one set of servers to another.
+
+    :ivar servers: all servers from now on; those that have not changed are the objects that they were.
+    """
+
+    servers: tuple[ServerSpec, ...]
+    added: tuple[ServerSpec, ...] = ()
+    removed: tuple[ServerSpec, ...] = ()
+    changed: tuple[Changed, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def compare(before: Sequence[ServerSpec], after: Sequence[ServerSpec]) -> Change:
+    """Find out what makes two sets of servers different, by their names."""
+    former = {each.name: each for each in before}
+    wanted = {each.name for each in after}
+    servers = tuple(_kept(former.get(each.name), each) for each in after)
+    pairs = [(former[each.name], each) for each in servers if each.name in former]
+    return Change(
+        servers,
+        added=tuple(each for each in servers if each.name not in former),
+        removed=tuple(each for each in before if each.name not in wanted),
+        changed=tuple(_changed(old, new) for old, new in pairs if old is not new),
+    )
+
+
+def settings_changed(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
+    """The names of the gateway's own settings that are not the same."""
+    former, latter = asdict(before, recurse=False), asdict(after, recurse=False)
+    return tuple(name for name in latter if former[name] != latter[name])
+
+
+def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
+    """Those of them that only count when the gateway starts."""
+    return tuple(name for name in settings_changed(before, after) if name in AT_START)
+
+
+def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
+    return former if former == found and former is not None else found
+
+
+def _changed(before: ServerSpec, after: ServerSpec) -> Changed:
+    restarts = _without(before, LIVE) != _without(after, LIVE)
+    regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
+    return Changed(before, after, restarts, regroups)
+
+
+def _without(server: ServerSpec, names: Sequence[str]) -> ServerSpec:
+    blank = ServerSpec(server.name, (), {}, "")
+    return evolve(server, **{name: getattr(blank, name) for name in names})

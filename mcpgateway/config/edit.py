@@ -1,0 +1,202 @@
+"""Changes of a configuration file's text that leave everything else in it as it was.
+
+# Note [Spliced, then checked]
+A change is worked out as a few insertions and replacements in the text, so comments, order and the look of all the
+rest stay byte for byte.  The result is parsed again and compared with what the change means.  Where a text is so
+unusual that the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with
+its comments, and if that does not do either, the change is refused rather than made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config import schema
+from mcpgateway.config.document import dotted, printable
+from mcpgateway.config.read import is_json
+from mcpgateway.errors import ConfigError
+
+Road = tuple[str, ...]
+
+
+@frozen
+class Put:
+    """Let a key have a value; where there is a mapping already, only what is different is touched."""
+
+    road: Road
+    value: Any = field(repr=False)
+
+
+@frozen
+class Remove:
+    """Take a key away."""
+
+    road: Road
+
+
+@frozen
+class Rename:
+    """Give a key another name, and leave it where it is."""
+
+    road: Road
+    name: str
+
+
+Edit = Put | Remove | Rename
+
+
+@frozen
+class Splice:
+    """A part of a text that is replaced.
+
+    :ivar end: where what is replaced ends; the same as `start` where something is only inserted.
+    """
+
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+
+def edit(text: str, file: str, change: Edit) -> str:
+    """Change a configuration file's text; see Note [Spliced, then checked].
+
+    :raise ConfigError: the key to be changed is not there, or the text does not allow it.
+    """
+    if is_json(text, file):
+        from mcpgateway.config import edit_json as how
+    else:
+        from mcpgateway.config import edit_yaml as how  # type: ignore[no-redef]  # the same two functions
+    before = how.values(text, file)
+    wanted = changed(before, change, file)
+    for plan in (list(steps(before, change)), [change]):
+        made = _carried_out(how, text, file, plan)
+        if made is not None and same(_values(how, made, file), wanted):
+            return made
+    raise ConfigError(
+        f"{file}: {dotted(change.road)} cannot be changed without changing something else;"
+        " please edit the file by hand"
+    )
+
+
+def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | None:
+    for each in plan:
+        aim = changed(how.values(text, file), each, file)
+        ways = (way for way in how.ways(text, each) if same(_values(how, way, file), aim))
+        made = next(ways, None)
+        if made is None:
+            return None
+        text = made
+    return text
+
+
+def rooted(change: Edit, road: Road) -> Edit:
+    """The same change with another road to the server: its first step gives way to these."""
+    return evolve(change, road=(*road, *change.road[1:]))
+
+
+def road_to(value: Any, name: str) -> Road:
+    """Where a server that is new stands in a file that holds this."""
+    found = value if isinstance(value, dict) else {}
+    for key in ("servers", "mcpServers", "mcp"):
+        if isinstance(found.get(key), dict):
+            return (key, name)
+    is_flat = bool(found) and not any(key in schema.TOP.keys or key.startswith("$") for key in found)
+    return (name,) if is_flat else ("servers", name)
+
+
+def steps(value: Any, change: Edit) -> Iterator[Edit]:
+    """Take a change apart, so that what is the same in an old and a new mapping is not touched.
+
+    :param value: what the whole document holds before.
+    """
+    if not isinstance(change, Put):
+        yield change
+        return
+    former: Any = value
+    for step in change.road:
+        former = former.get(step, _MISSING) if isinstance(former, dict) else _MISSING
+    if (
+        not isinstance(change.value, Mapping)
+        or not isinstance(former, dict)
+        or not former
+        or not change.value
+    ):
+        if not same(former, change.value):
+            yield change
+        return
+    for key, each in change.value.items():
+        yield from steps(value, Put((*change.road, key), each))
+    for key in former:
+        if key not in change.value:
+            yield Remove((*change.road, key))
+
+
+def changed(value: Any, change: Edit, file: str) -> Any:
+    """What a document holds after a change.
+
+    :raise ConfigError: the key to be changed is not there, or the new name is taken.
+    """
+    road = change.road
+    if not road:
+        raise ConfigError(f"{file}: the whole file cannot be changed")
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{file}: what is to hold '{printable(road[0])}' is no mapping")
+    if not isinstance(change, Put) and road[0] not in value:
+        raise ConfigError(f"{file}: there is no '{printable(road[0])}'")
+    if len(road) > 1:
+        return {**value, road[0]: changed(value.get(road[0]), _below(change), file)}
+    match change:
+        case Put():
+            return {**value, road[0]: change.value}
+        case Remove():
+            return {key: each for key, each in value.items() if key != road[0]}
+        case Rename():
+            if change.name in value and change.name != road[0]:
+                raise ConfigError(f"{file}: there is a '{printable(change.name)}' already")
+            return {change.name if key == road[0] else key: each for key, each in value.items()}
+
+
+def _below(change: Edit) -> Edit:
+    match change:
+        case Put():
+            return Put(change.road[1:], change.value)
+        case Remove():
+            return Remove(change.road[1:])
+        case Rename():
+            return Rename(change.road[1:], change.name)
+
+
+def spliced(text: str, splices: Sequence[Splice]) -> str:
+    """The text with its parts replaced; the parts do not overlap."""
+    for each in sorted(splices, key=lambda each: (each.start, each.end), reverse=True):
+        text = text[: each.start] + each.text + text[each.end :]
+    return text
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same kinds; the order of keys does not matter."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(each, other[key]) for key, each in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _values(how: Any, text: str, file: str) -> Any:
+    try:
+        return how.values(text, file)
+    except ConfigError:
+        return _MISSING
+
+
+def newline_of(text: str) -> str:
+    """How the lines of a text end."""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+_MISSING = object()

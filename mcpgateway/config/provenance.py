@@ -1,0 +1,20 @@
+"""Where in which file a server is defined; found out when somebody asks, since nobody keeps whole files for that."""
+
+from __future__ import annotations
+
+from mcpgateway.config.client import read_client
+from mcpgateway.config.compose import Files
+from mcpgateway.config.document import Place
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.native import read_native, read_servers
+from mcpgateway.config.problems import Problems
+
+
+def place_of(files: Files, entry: Entry) -> Place | None:
+    """The place of an entry in the files as they are; None where it is in none of them."""
+    problems = Problems()
+    found = [*read_servers(read_native(files.native, problems), problems)]
+    for rank, document in enumerate(files.sources):
+        found += read_client(document, rank, problems).entries
+    same = (each for each in found if each.title == entry.title and each.origin == entry.origin)
+    return next((each.place for each in same), None)

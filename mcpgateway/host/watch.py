@@ -1,0 +1,287 @@
+"""Tell when files change, are made or go, however they are saved.
+
+# Note [Events hasten, looks decide]
+Whether something has changed is decided by looking at the files (inode, size, times), every second at the latest.  An
+event of inotify only has that look happen at once, so no event that is missed, comes twice or is about something else
+can do harm.  Directories are what is watched: an editor that saves by renaming puts another file in the place of the
+one that was there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from stat import S_ISDIR
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+DEBOUNCE_S = 0.5  # some editors save in several steps
+PATIENCE_S = 2.0  # a file that is written all the time is read all the same
+PAUSE_S = 0.05  # between two looks because of events: a home directory can be a busy place
+PATHS_LIMIT = 1000
+DIRECTORIES_LIMIT = 64
+# The kernel stamps files with the time of its last tick.
+STAMP_NS = 20_000_000
+
+
+@frozen
+class Stamp:
+    """What a file looks like from outside; two that are equal hold the same.
+
+    :ivar times: when it was last modified, and when anything about it was changed, in nanoseconds.
+    :ivar kept: what of that is part of its looks: nothing where it is a directory, in which much may happen.
+    :ivar names: what a directory lists, hidden files left out.
+    """
+
+    device: int
+    inode: int
+    times: tuple[int, int] = field(eq=False)
+    size: int = 0
+    kept: tuple[int, int] | None = None
+    names: frozenset[str] | None = field(default=None, repr=False)
+
+
+class Notifier(Protocol):
+    """What tells of something that happens in directories."""
+
+    def __call__(self, directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
+        """Begin to watch; the answer ends it.
+
+        :raise OSError: nothing can be watched here.
+        """
+
+
+def no_notifier(directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
+    """Where there is no inotify, looking every second has to do."""
+    return _nothing
+
+
+def inotify(reactor: Any) -> Notifier:
+    """Inotify, or nothing where there is none."""
+    try:
+        from twisted.internet.inotify import INotify
+        from twisted.python import _inotify
+    except ImportError:
+        return no_notifier
+    from twisted.internet import inotify as flags
+    from twisted.python.filepath import FilePath
+
+    # IN_DELETE_SELF is left out: Twisted closes everything upon it.
+    mask = (
+        flags.IN_CREATE | flags.IN_MOVED_TO | flags.IN_MOVED_FROM | flags.IN_DELETE
+        | flags.IN_CLOSE_WRITE | flags.IN_ATTRIB
+    )  # fmt: skip
+
+    def begin(directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
+        try:
+            found = INotify(reactor)
+        except _inotify.INotifyError as why:
+            raise OSError(str(why)) from why
+        found.startReading()
+
+        def told(*_: object) -> None:
+            happened()
+
+        for each in directories:
+            try:
+                found.watch(FilePath(each), mask, callbacks=[told])
+            except _inotify.INotifyError:
+                continue  # it is not there yet, or there are too many: it is looked at every second
+        return found.loseConnection
+
+    return begin
+
+
+class Clock(Protocol):
+    """What is used of the reactor."""
+
+    def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
+        """Do something later."""
+
+
+@define
+class _Due:
+    """A change that is to be told once it is quiet."""
+
+    patience: IDelayedCall
+    quiet: IDelayedCall
+
+
+class Watch:
+    """Watches files, and directories as lists of files; call `tick` every second.
+
+    :param changed: told that something is not as it was, once for a burst of changes.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: Clock, notifier: Notifier, changed: Callable[[], None]) -> None:
+        self._clock = clock
+        self._notifier = notifier
+        self._tell = changed
+        self._seen: dict[str, Stamp | None] = {}
+        self._told: dict[str, Stamp | None] = {}
+        self._directories: list[str] = []
+        self._places: dict[str, tuple[int, int] | None] = {}
+        self._end: Callable[[], None] = _nothing
+        self._due: _Due | None = None
+        self._pause: IDelayedCall | None = None
+        self._is_open = True
+
+    def follow(self, paths: Iterable[str], since_ns: int) -> None:
+        """Watch these from now on, and no others.
+
+        :param since_ns: when they began to be read (the wall clock); what has changed since then is a change.
+        """
+        wanted = list(dict.fromkeys(paths))
+        if len(wanted) > PATHS_LIMIT:
+            self.log.warn(
+                "{left_out} files of the configuration are not watched, because there are more than {limit}",
+                event="watch.limit",
+                left_out=len(wanted) - PATHS_LIMIT,
+                limit=PATHS_LIMIT,
+            )
+        former = self._seen
+        self._seen = {each: former[each] if each in former else stamp(each) for each in wanted[:PATHS_LIMIT]}
+        self._told = {each: self._told.get(each, self._seen[each]) for each in self._seen}
+        self._find_directories()
+        self._settle()
+        fresh = (found for path, found in self._seen.items() if path not in former)
+        if any(found is not None and max(found.times) > since_ns - STAMP_NS for found in fresh):
+            self._disturbed()
+
+    def changes(self) -> set[str]:
+        """What has changed since this was last asked; a change that is asked for here is not told any more."""
+        self._look()
+        found = {path for path, seen in self._seen.items() if seen != self._told[path]}
+        self._told = dict(self._seen)
+        self._calm()
+        return found
+
+    def is_due(self) -> bool:
+        """Look at once; true when a change is about to be told."""
+        if self._is_open:
+            self._look_around()
+        return self._due is not None
+
+    def tick(self) -> None:
+        """A second has passed: look."""
+        if self._is_open:
+            self._look_around()
+            self._settle()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._is_open = False
+        self._calm()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        end, self._end = self._end, _nothing
+        end()
+
+    # Looking
+
+    def _look(self) -> bool:
+        found = {path: stamp(path, seen) for path, seen in self._seen.items()}
+        is_other = found != self._seen
+        self._seen = found
+        if is_other:
+            self._find_directories()
+        return is_other
+
+    def _look_around(self) -> None:
+        if self._look():
+            self._disturbed()
+
+    def _happened(self) -> None:
+        if self._pause is None and self._is_open:
+            self._pause = self._clock.callLater(PAUSE_S, self._paused)
+
+    def _paused(self) -> None:
+        self._pause = None
+        self._look_around()
+
+    # Waiting until it is quiet
+
+    def _disturbed(self) -> None:
+        if self._due is None:
+            patience = self._clock.callLater(PATIENCE_S, self._fire)
+            self._due = _Due(patience, self._clock.callLater(DEBOUNCE_S, self._fire))
+        else:
+            self._due.quiet.reset(DEBOUNCE_S)
+
+    def _calm(self) -> None:
+        due, self._due = self._due, None
+        for each in (due.patience, due.quiet) if due is not None else ():
+            if each.active():
+                each.cancel()
+
+    def _fire(self) -> None:
+        self._calm()
+        self._tell()
+
+    # Directories
+
+    def _find_directories(self) -> None:
+        self._directories = sorted(_directories(self._seen))[:DIRECTORIES_LIMIT]
+
+    def _settle(self) -> None:
+        # A directory that has been replaced is another one, even under the same name.
+        wanted = {each: _identity(each) for each in self._directories}
+        if wanted == self._places or not self._is_open:
+            return
+        self._places = wanted
+        end, self._end = self._end, _nothing
+        end()
+        there = [each for each, identity in wanted.items() if identity is not None]
+        try:
+            self._end = self._notifier(there, self._happened)
+        except OSError as why:
+            self.log.info(
+                "changes of files are only noticed within a second, because {why}",
+                event="watch.slow",
+                why=str(why),
+            )
+
+
+def stamp(path: str, former: Stamp | None = None) -> Stamp | None:
+    """What a file looks like, behind all links; None if there is none that could be read.
+
+    :param former: what it looked like; a directory in which nothing has happened since need not be listed again.
+    """
+    try:
+        found = os.stat(path)
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        if not S_ISDIR(found.st_mode):
+            return Stamp(found.st_dev, found.st_ino, times, found.st_size, times)
+        if former and former.names is not None and (former.inode, former.times) == (found.st_ino, times):
+            return former
+        names = frozenset(each for each in os.listdir(path) if not each.startswith("."))
+        return Stamp(found.st_dev, found.st_ino, times, names=names)
+    except (OSError, ValueError):
+        return None
+
+
+def _directories(paths: Iterable[str]) -> set[str]:
+    # Where a link leads is where its target is replaced.
+    found = set()
+    for path in paths:
+        for each in (path, os.path.realpath(path)):
+            found.add(each if os.path.isdir(each) else os.path.dirname(each))
+    return found
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def _nothing() -> None:
+    """There is nothing to end."""

@@ -1,0 +1,50 @@
+"""Edits through the gateway: written to the file that defines the server, then read like anybody's."""
+
+from __future__ import annotations
+
+from mcpgateway.config import permit
+from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
+from mcpgateway.config.provenance import place_of
+from mcpgateway.config.read import parse
+from mcpgateway.errors import ConfigError, UnknownServer
+from mcpgateway.host.writeback import write_back
+from mcpgateway.hub.reload import Reload
+
+
+def carry_out(reload: Reload, change: Edit) -> None:
+    """Change a file, and take the change back if what it says then cannot be used.
+
+    :raise ConfigError: nothing was changed; the text says why.
+    :raise UnknownServer: there is no such server.
+    """
+    permit.check(change)
+    if reload.state.problems:
+        raise ConfigError(
+            f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
+        )
+    file, road = _home_of(reload, change)
+
+    def edited(text: str) -> str:
+        where = road or road_to(parse(text, file).value, change.road[0])
+        return edit(text, file, rooted(change, where))
+
+    former = write_back(file, edited)
+    reload.read_own()
+    if reload.state.problems:
+        why = reload.state.problems[0]
+        former.restore()
+        reload.read_own()
+        raise ConfigError(f"nothing was changed: {why}")
+
+
+def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
+    name = change.road[0]
+    blueprint = reload.settings.blueprints.get(name)
+    if blueprint is None and isinstance(change, Put) and len(change.road) == 1 and reload.config_file:
+        return reload.config_file, ()
+    if blueprint is None:
+        raise UnknownServer(f"Unknown server: {name}")
+    place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
+    if place is None:
+        raise ConfigError(f"{name} stands in no file that could be changed")
+    return place.document.file, tuple(str(each) for each in place.path)

@@ -1,0 +1,89 @@
+"""What may be shown of a configuration: everything but secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MASK = "•••"
+# What bears such a name is a secret, wherever it stands.
+SECRET = re.compile(
+    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie", re.IGNORECASE
+)
+# All their values are.
+MAPPINGS = frozenset(("env", "environment", "headers", "project_tokens"))
+URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
+)
+OPTION = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
+PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
+REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """A value without its secrets.
+
+    :param name: the key it stands under.
+    """
+    match value:
+        case dict():
+            hides = name in MAPPINGS
+            return {key: _hidden(each) if hides else masked(each, str(key)) for key, each in value.items()}
+        case list() | tuple() if name in MAPPINGS:
+            return [f"{str(each).partition('=')[0]}={MASK}" for each in value]
+        case list() | tuple() if is_secret(name):
+            return [MASK for _ in value]
+        case list() | tuple():
+            return arguments([each if isinstance(each, str) else masked(each, name) for each in value])
+        case str():
+            return _hidden(value) if is_secret(name) else address(value)
+        case _:
+            return value
+
+
+def is_secret(name: str) -> bool:
+    """Whether what bears this name is never shown."""
+    return SECRET.search(name) is not None
+
+
+def _hidden(value: Any) -> Any:
+    # A name of a variable tells nothing, and what is not there is no secret.
+    if value is None or value == "" or (isinstance(value, str) and REFERENCE.fullmatch(value)):
+        return value
+    return MASK
+
+
+def address(text: str) -> str:
+    """A text whose URLs have neither a user nor a query."""
+    return URL.sub(_address, text)
+
+
+def _address(found: re.Match[str]) -> str:
+    user = f"{MASK}@" if found["user"] else ""
+    query = f"{found['query'][0]}{MASK}" if found["query"] else ""
+    return f"{found['scheme']}{user}{found['rest']}{query}"
+
+
+def arguments(words: list[Any]) -> list[Any]:
+    """Arguments of a program without what stands behind an option for a secret."""
+    shown: list[Any] = []
+    former = ""
+    for word in words:
+        shown.append(_argument(word, former) if isinstance(word, str) else word)
+        former = word if isinstance(word, str) and "=" not in word else ""
+    return shown
+
+
+def _argument(word: str, former: str) -> str:
+    if former in PAIR_OPTIONS:
+        name, mark, _ = word.partition("=" if "=" in word else ":")
+        return f"{name}{mark}{MASK}" if mark else word
+    if former.startswith("-") and is_secret(former):
+        return str(_hidden(word))
+    option = OPTION.fullmatch(word)
+    if option and option["equals"] and is_secret(option["name"]):
+        return f"{option['name']}={_hidden(option['value'])}"
+    name, equals, value = word.partition("=")
+    if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and is_secret(name):
+        return f"{name}={_hidden(value)}"
+    return address(word)

@@ -1,0 +1,205 @@
+"""``config import``: the servers of other programs' files, as entries of our own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import define, field
+
+from mcpgateway.config.client import read_client
+from mcpgateway.config.document import Document, printable
+from mcpgateway.config.edit import Edit, Put, edit, road_to, same
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.names import slug
+from mcpgateway.config.native import is_client_file, read_native, read_servers
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.config.read import parse
+from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files, paths
+from mcpgateway.host.settings import FILE_LIMIT, LoadOptions, config_file
+from mcpgateway.host.template import template
+from mcpgateway.host.writeback import write_back
+
+FULL = "full"
+PASSED_OVER = "A setting of other clients"
+SECTIONS = ("gateway", "profiles", "workspaces")
+
+
+@define
+class Haul:
+    """What was found in other files.
+
+    :ivar servers: entries of our own, by name, and where each comes from.
+    :ivar sections: members of the sections that are not servers.
+    """
+
+    problems: Problems = field(factory=Problems)
+    servers: dict[str, tuple[dict[str, Any], Where]] = field(factory=dict)
+    sections: dict[tuple[str, str], Any] = field(factory=dict)
+
+
+def take_over(
+    options: LoadOptions, environ: Mapping[str, str], named: Sequence[str], *, into: str | None, is_dry: bool
+) -> int:
+    """Write the servers of files into ours; 1 where a file could not be read.
+
+    :raise ConfigError: ours cannot be changed.
+    """
+    haul = Haul()
+    for each in named:
+        _read(paths.absolute(each, environ), haul)
+    target = paths.absolute(into, environ) if into else config_file(options, environ)
+    taken: list[str] = []
+
+    def changed(text: str) -> str:
+        taken.clear()
+        before = text or ("" if target.endswith(".json") else template().decode())
+        return _with(before, target, haul, taken)
+
+    if is_dry:
+        try:
+            text = files.read_text(target, FILE_LIMIT)
+        except FileNotFoundError:
+            text = ""
+        sys.stdout.write(changed(text))
+    else:
+        _make_directory(target, paths.gateway_home(environ, options.home or None))
+        write_back(target, changed)
+    told = sys.stderr if is_dry else sys.stdout
+    told.write("".join(f"{each}\n" for each in taken))
+    told.write("".join(f"not carried over: {each}\n" for each in haul.problems))
+    return 1 if haul.problems.errors else 0
+
+
+def _make_directory(target: str, home: str) -> None:
+    if os.path.dirname(target) == home:
+        files.make_home(home)
+
+
+# Reading
+
+
+def _read(path: str, haul: Haul) -> None:
+    try:
+        document = parse(files.read_text(path, FILE_LIMIT), path, strict=False, takes_list=True)
+    except FileNotFoundError:
+        haul.problems.error(Where(path), "there is no such file")
+        return
+    except ConfigError as why:
+        haul.problems.catch(why, path)
+        return
+    own = Problems()
+    if is_client_file(document):
+        entries = read_client(document, 0, own).entries
+        _tell_rest(document, ("mcpServers", "servers", "mcp", "projects"), haul)
+    else:
+        entries = read_servers(read_native([document], own), own)
+        _take_sections(document, haul)
+    # Most of what is unknown there is no mistake: it is known to the program whose file it is.
+    haul.problems.soften(own, "")
+    for entry in entries:
+        _take(entry, haul)
+
+
+def _take(entry: Entry, haul: Haul) -> None:
+    place = entry.place
+    if place is None:
+        return
+    name = slug(entry.title)
+    found = _native(entry, haul)
+    former = haul.servers.get(name)
+    if former is not None and not same(former[0], found) and entry.origin.project:
+        name = slug(f"{name}-{os.path.basename(entry.origin.project)}")
+        former = haul.servers.get(name)
+    if former is None:
+        haul.servers[name] = (found, place.where)
+    elif not same(former[0], found):
+        haul.problems.warn(place.where, f"another '{printable(name)}' was taken from {former[1]}")
+
+
+def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
+    place = entry.place
+    assert place is not None
+    found: dict[str, Any] = {}
+    for member in place.members():
+        key = SERVER.keys.get(member.key)
+        if member.key == "name" or member.value is None:
+            continue
+        if key is None or key.says.startswith(PASSED_OVER):
+            haul.problems.warn(member.where, "means nothing to the gateway")
+        else:
+            found[member.key] = member.value
+            if not key.is_served:
+                haul.problems.warn(member.where, "has no effect in this release, but is kept")
+    if "command" in found and entry.argv:
+        # The command of an entry that leads to a gateway stands behind it.
+        found["command"], *rest = entry.argv
+        found = {**found, "args": rest} if rest else {k: v for k, v in found.items() if k != "args"}
+    directory = _directory(entry)
+    if directory:
+        found["cwd"] = directory
+    if entry.full_env and "env_policy" not in found and "command" in found:
+        found["env_policy"] = FULL
+    return found
+
+
+def _directory(entry: Entry) -> str:
+    cwd = entry.cwd
+    if not cwd:
+        return entry.origin.project
+    if cwd.startswith(("/", "~", "$", "{")):
+        return ""
+    return os.path.normpath(os.path.join(entry.origin.directory, cwd))
+
+
+def _take_sections(document: Document, haul: Haul) -> None:
+    root = document.root()
+    if not isinstance(root.value, dict):
+        return
+    for section in SECTIONS:
+        if isinstance(root.at(section).value, dict):
+            for member in root.at(section).members():
+                haul.sections.setdefault((section, member.key), member.value)
+
+
+def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
+    # A client's file is full of other things; only what looks as if it were about servers is worth a word.
+    for member in document.root().members():
+        if member.key not in taken and ("mcp" in member.key.lower() or "server" in member.key.lower()):
+            haul.problems.warn(member.where, "means nothing to the gateway")
+
+
+# Writing
+
+
+def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
+    """The text of our file with all that was found and is not there yet."""
+    for name, (entry, where) in haul.servers.items():
+        held = parse(text, target).value
+        road = road_to(held, name)
+        there = _at(held, road)
+        if there is None:
+            text = edit(text, target, Put(road, entry))
+            taken.append(f"{name}: taken from {where}")
+        elif same(there, entry):
+            taken.append(f"{name}: is there already")
+        else:
+            taken.append(f"{name}: another one is there already, and is kept ({where})")
+    for (section, key), value in haul.sections.items():
+        if _at(parse(text, target).value, (section, key)) is None:
+            change: Edit = Put((section, key), value)
+            text = edit(text, target, change)
+            taken.append(f"{section}.{key}: taken")
+        else:
+            taken.append(f"{section}.{key}: is there already, and is kept")
+    return text
+
+
+def _at(value: Any, road: Sequence[str]) -> Any:
+    for step in road:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value

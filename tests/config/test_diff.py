@@ -1,0 +1,63 @@
+"""What makes two configurations different."""
+
+import pytest
+from attrs import evolve
+
+from mcpgateway.config.diff import Change, Changed, at_start, compare, settings_changed
+from mcpgateway.config.model import GatewaySettings, Lazy, Limits, ServerSpec, Share
+from mcpgateway.wire.revisions import Era
+
+
+def spec(name, **more):
+    """A server; each call makes an object of its own."""
+    return ServerSpec(name, ("run", "x"), {"A": "b"}, "/", **more)
+
+
+class CompareTests:
+    """Which servers are the same."""
+
+    def test_nothing(self):
+        """Two equal sets make no change, and the servers stay the objects that they are."""
+        before = (spec("a"), spec("b"))
+        change = compare(before, (spec("b"), spec("a")))
+        assert not change
+        assert change.servers[0] is before[1]
+        assert change.servers[1] is before[0]
+
+    def test_added_and_removed(self):
+        """Servers are known by their names."""
+        before, after = (spec("a"), spec("b")), (spec("b"), spec("c"))
+        change = compare(before, after)
+        assert change == Change((before[1], after[1]), added=(after[1],), removed=(before[0],))
+        assert change.servers[0] is before[1]
+
+    @pytest.mark.parametrize(
+        ("fields", "restarts", "regroups"),
+        [
+            ({"command": ("other",)}, True, False),
+            ({"env": {"A": "c"}}, True, False),
+            ({"cwd": "/tmp"}, True, False),
+            ({"share": Share.SESSION}, True, True),
+            ({"interactive": True}, True, True),
+            ({"protocol": Era.MODERN}, True, True),
+            ({"enabled": False}, True, True),
+            ({"timeout_s": 3.0}, False, False),
+            ({"lazy": Lazy(idle_s=3.0)}, False, False),
+            ({"source": "elsewhere", "title": "T"}, False, False),
+        ],
+    )
+    def test_changed(self, fields, restarts, regroups):
+        """What a child was started with makes another child; what is only asked for later does not."""
+        before = spec("a")
+        after = evolve(before, **fields)
+        assert compare((before,), (after,)).changed == (Changed(before, after, restarts, regroups),)
+
+
+class SettingsTests:
+    """The gateway's own settings."""
+
+    def test_names(self):
+        """Those that are different are named, and those of them that only count at the start."""
+        after = evolve(GatewaySettings(), http_port=1, listen=("tcp:1",), limits=Limits(spawns=1))
+        assert set(settings_changed(GatewaySettings(), after)) == {"http_port", "listen", "limits"}
+        assert set(at_start(GatewaySettings(), after)) == {"http_port", "listen"}

@@ -1,0 +1,44 @@
+"""What may not be set from outside of the user's own files."""
+
+import pytest
+
+from mcpgateway.config import permit
+from mcpgateway.config.edit import Put, Remove, Rename
+from mcpgateway.errors import ConfigError
+
+
+class PermitTests:
+    """Which changes are refused."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Put(("a", "env", "LD_PRELOAD"), "x"),
+            Put(("a", "env"), {"NODE_OPTIONS": "x"}),
+            Put(("a", "environment"), ["PATH=/tmp"]),
+            Put(("a",), {"command": "x", "env": {"PYTHONPATH": "x"}}),
+            Put(("a", "headers", "Host"), "x"),
+            Put(("a",), {"url": "http://x", "headers": {"Transfer-Encoding": "x", "A": "b"}}),
+            Put(("a", "headers", "A\r\nB"), "x"),
+        ],
+    )
+    def test_refused(self, change):
+        """Variables that load code and headers that lead a request are named, and their values are not."""
+        with pytest.raises(ConfigError) as why:
+            permit.check(change)
+        assert "/tmp" not in str(why.value)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Put(("a", "env", "TOKEN"), "x"),
+            Put(("a", "headers", "Authorization"), "x"),
+            Put(("a", "timeout"), 3),
+            Put(("a", "args"), ["PATH=x"]),
+            Remove(("a", "env", "PATH")),
+            Rename(("PATH",), "b"),
+        ],
+    )
+    def test_allowed(self, change):
+        """All else is the business of the configuration."""
+        permit.check(change)
