@@ -162,7 +162,7 @@ class Building:
                 base = self._url(reach.base, "http", "rest_url")
                 openapi = self._path(self._text(reach.openapi, "openapi"))
                 return evolve(reach, base=base, headers=self._headers(reach.headers), openapi=openapi)
-            case None:
+            case _:
                 return None
 
     def _remote(self, reach: Remote) -> Remote:

@@ -7,14 +7,14 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config.assemble import Blueprint, World, assemble
+from mcpgateway.config.assemble import Assembled, Blueprint, World, assemble
 from mcpgateway.config.building import LOOPBACK_NAMES
 from mcpgateway.config.client import Found, read_client
 from mcpgateway.config.document import Document, printable
 from mcpgateway.config.entry import Entry
-from mcpgateway.config.model import GatewaySettings, Profile, Remote, ServerSpec, Settings, Workspace
+from mcpgateway.config.model import GatewaySettings, Profile, Remote, Settings, Workspace
 from mcpgateway.config.native import Native, check_reach, read_native, read_servers
-from mcpgateway.config.problems import Problems
+from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.section import nearest
 from mcpgateway.errors import ConfigError
 
@@ -67,7 +67,7 @@ def compose(
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
     world = evolve(setting.world, profiles=values)
     assembled = assemble(entries, world, gateway.limits.servers, problems)
-    _refuse_itself(assembled.servers, own, gateway, problems)
+    _refuse_itself(assembled, own, gateway, problems)
     workspaces = _workspaces(native, setting, problems)
     if problems.errors:
         return None
@@ -101,15 +101,15 @@ def _passthrough(found: Sequence[Found], gateway: GatewaySettings) -> int:
 
 
 def _refuse_itself(
-    servers: Sequence[ServerSpec], own: Sequence[Entry], gateway: GatewaySettings, problems: Problems
+    assembled: Assembled, own: Sequence[Entry], gateway: GatewaySettings, problems: Problems
 ) -> None:
-    by_title = {each.title: each for each in own}
-    for each in servers:
-        if isinstance(each.reach, Remote) and is_ours(each.reach.url, gateway) and each.title in by_title:
+    entries = {(each.origin.profile, each.title): each for each in own}
+    for server in assembled.servers:
+        if isinstance(server.reach, Remote) and is_ours(server.reach.url, gateway):
+            built = assembled.blueprints[server.name].entry
+            where = entries[built.origin.profile, built.title].where("url")
             allowed = "the URL of a server; this one leads back to the gateway"
-            place = by_title[each.title].place
-            if place:
-                problems.append(place.at("url").wrong_secret(allowed).problem)
+            problems.append(Problem(where, "the gateway's own", allowed))
 
 
 def _projects(sources: Sequence[Document]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from mcpgateway.config.section import Key, Section, same
 class Listing:
     """Servers: a mapping by name, or a list of servers that each have a name; looked into where they count."""
 
-    words: str = "a mapping"
+    words: str = "a mapping of names to servers, or a list of servers"
 
     def read(self, place: Place, problems: Problems) -> Place:
         """Return the place, whose members are read once it is known that no other file replaces them."""

@@ -33,7 +33,6 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.reader import ReaderError
 
     if len(text) > TEXT_LIMIT:
         raise Wrong(Problem(Where(file, 1), f"is larger than {TEXT_LIMIT} characters, the limit for YAML"))
@@ -44,13 +43,10 @@ def parse(text: str, file: str, flaws: Problems) -> Document:
         line = mark.line + 1 if mark else 1
         problem = QUOTED.sub("something", why.problem or why.context or "it cannot be parsed")
         raise Wrong(Problem(Where(file, line), f"is not valid YAML: {printable(problem)}")) from why
-    except ReaderError as why:
-        line = text.count("\n", 0, why.position) + 1
-        raise Wrong(
-            Problem(Where(file, line), "is not valid YAML: it has a character that cannot be shown")
-        ) from why
     except (YAMLError, ValueError, AttributeError, IndexError, TypeError) as why:
-        raise Wrong(Problem(Where(file, 1), "is not valid YAML: it cannot be parsed")) from why
+        # Only an error about a character says where it is.
+        line = text.count("\n", 0, getattr(why, "position", 0)) + 1
+        raise Wrong(Problem(Where(file, line), "is not valid YAML: it cannot be read")) from why
     except RecursionError as why:
         raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from why
     reader = _Reader(file, flaws)

@@ -2,7 +2,7 @@
 
 import json
 
-from mcpgateway.config.client import read_client
+from mcpgateway.config.client import read_client, read_project
 from mcpgateway.config.entry import Scope
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
@@ -120,6 +120,17 @@ class ReadClientTests:
         assert warnings == []
         assert found({"mcpServers": []}, warnings).entries == ()
         assert "found a list; expected a mapping; it is ignored" in warnings[0]
+
+    def test_file_of_a_project(self):
+        """The servers of a file that lies in a project are that project's."""
+        problems = Problems()
+        document = parse(
+            '{"mcpServers": {"a": {"command": "./x"}, "b": {"url": "http://h/"}, "c": 3}}', "/p/.mcp.json"
+        )
+        read = read_project(document, "/p", 2, problems)
+        (entry,) = read.entries
+        assert (entry.origin.scope, entry.origin.project, entry.origin.rank) == (Scope.PROJECT, "/p", 2)
+        assert (entry.full_env, read.remotes, len(problems)) == (True, ("http://h/",), 1)
 
     def test_other_clients(self):
         """The keys of other clients' files are known."""

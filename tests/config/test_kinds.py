@@ -79,7 +79,7 @@ class KindTests:
         """What may be a secret is not shown, whatever it is found in the place of."""
         secret = Section("s", [Key("token", kinds.Text(is_secret=True), ".")], is_secret=True)
         problems = Problems()
-        secret.read(place({"hunter2": None, "token hunter2": 1, "toke": 1, "token": ["hunter2"]}), problems)
+        secret.read(place({"hunter2": None, "token hunter2": 1, "tokenn": 1, "token": ["hunter2"]}), problems)
         for kind in (
             kinds.Texts(is_secret=True),
             kinds.Strings(),

@@ -304,3 +304,7 @@ class IsClientFileTests:
     def test_told_apart(self, text, answer):
         """A client's own file has mcpServers and nothing that only we know."""
         assert is_client_file(parse(text, "/c.yaml")) is answer
+
+    def test_list(self):
+        """A list of daemons is no client's file."""
+        assert not is_client_file(parse("- {name: a, command: b}", "/c.yaml", takes_list=True))

@@ -283,7 +283,8 @@ class ContainerTests:
         )
         assert found.reach == Daemon(8080, "http://localhost:8080/mcp")
         assert found.command[:2] == ("docker", "run")
-        assert "port" in problem(command="docker run i", transport="docker", url="http://localhost/mcp")
+        for url in ("http://localhost/mcp", "http://localhost:99999/", "http://[/"):
+            assert "port" in problem(command="docker run i", transport="docker", url=url)
 
 
 class RestTests:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.document import dotted, kind, printable, shown
+from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 
@@ -250,3 +251,34 @@ class PlaceTests:
         assert len(shown("x" * 1000)) < 100
         assert printable("\x1b[31m") == "\\x1b[31m"
         assert dotted(("a", 1, "b\n")) == "a[1].b\\n"
+
+
+class FlawsTests:
+    """Keys that are there twice, told without giving up."""
+
+    @pytest.mark.parametrize(
+        ("text", "file"),
+        [
+            ('{"a": 1,\n"b": {"c": 1, "c": 2},\n"a": 3}', "/c.json"),
+            ("a: 1\nb: {c: 1, c: 2}\na: 3\n", "/c.yaml"),
+        ],
+    )
+    def test_all_are_told(self, text, file):
+        """Every one of them is told with its line, and the last one counts."""
+        flaws = Problems()
+        found = parse(text, file, flaws=flaws)
+        assert found.value == {"a": 3, "b": {"c": 2}}
+        assert [each.where.line for each in flaws] == [2, 3]
+
+    def test_list(self):
+        """A list at the top level is a document where one may be."""
+        assert parse("- a", "/c.yaml", takes_list=True).value == ["a"]
+        with pytest.raises(ConfigError, match="found text; expected a mapping at the top level"):
+            parse("hunter2", "/c.yaml", takes_list=True)
+
+    @pytest.mark.parametrize(
+        "text", ["token: *hunter2", "token: !hunter2 x", "token: !hunter2 {}", "a: &hunter2 'b\n"]
+    )
+    def test_secrets(self, text):
+        """What the parser stumbles over may be a part of a secret, and is not shown."""
+        assert "hunter2" not in problem(text, "/c.yaml")
