@@ -84,7 +84,8 @@ class Options(usage.Options):
         self.examine = lambda: _with_listen(examine(options, os.environ), more)
         self.gather = lambda: gather(options, os.environ)
         self.config_file = config_file(options, os.environ)
-        self.busy_files = (paths.claude_file(os.environ),)
+        named = (paths.absolute(each, os.environ) for each in sources or ())
+        self.busy_files = (paths.claude_file(os.environ), *named)
         if not needs_openssl(self.settings):
             leave_out_openssl()
 

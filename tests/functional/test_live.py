@@ -301,3 +301,36 @@ class SettingsTests:
         gateway.config.write_text(gateway.configured({"fix": server(fixture())}, settings))
         await soon(lambda: gateway.log.count("the configuration has changed") == 2, "the next")
         assert await status(gateway, "/fix/mcp") == 401
+
+
+class Bare(Gateway):
+    """A gateway that is told of no configuration, and takes that of its home."""
+
+    @property
+    def config(self):
+        """Its configuration file."""
+        return self.home / "config.yaml"
+
+    @property
+    def argv(self):
+        """How it is started."""
+        return [each for each in super().argv if each not in {"--config", str(self._config)}]
+
+
+class FirstRunTests:
+    """A gateway without a configuration."""
+
+    def test_a_file_is_written(self, tmp_path):
+        """It writes one that explains everything and changes nothing, and serves what is written into it."""
+        with Bare(tmp_path) as gateway:
+            text = gateway.config.read_text()
+            assert gateway.config.stat().st_mode & 0o777 == 0o600
+            assert all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
+            assert names(gateway) == set()
+            program, *arguments = fixture()
+            entry = f"servers:\n  fix:\n    command: {program}\n    args: {json.dumps(arguments)}\n"
+            gateway.config.write_text(text.replace("#servers:\n", entry))
+            eventually(lambda: names(gateway) == {"fix"}, "what is written into it is served")
+            assert config(gateway)["ok"] is True
+        with Bare(tmp_path) as gateway:
+            assert names(gateway) == {"fix"}
