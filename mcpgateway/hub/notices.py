@@ -242,7 +242,7 @@ class Notices:
                 _sent_elsewhere(backend, each, call.session)
 
     def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
-        """Tell sessions that the server's lists may have changed: it is another child than the one they knew."""
+        """Tell sessions that lists may have changed: the child is another than the one they knew, or there is none."""
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
             session.is_stale = False
