@@ -1,0 +1,251 @@
+"""A tool's arguments to an HTTP request, and its answer to the tool's result.
+
+A request never leaves the service: its host is that of the base, and no argument can name another path than the
+tool's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import define, field, frozen
+
+from mcpgateway.config.model import RestTool
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.wire import jsonrpc
+
+FAULT_SHOWN = 4000  # characters of the body of a refusal; whole pages have been seen
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+READING = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FORBIDDEN = frozenset("host content-length transfer-encoding connection upgrade te trailer".split())
+"""Headers that decide where a request goes and where it ends."""
+
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+
+
+@frozen
+class Request:
+    """One request to the service."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+def listed(tool: RestTool) -> dict[str, Any]:
+    """The tool as ``tools/list`` shows it."""
+    is_reading = tool.method in READING
+    hints = {"readOnlyHint": is_reading, "openWorldHint": True}
+    if not is_reading:
+        hints["destructiveHint"] = tool.method != "POST"
+        hints["idempotentHint"] = tool.method in ("PUT", "DELETE")
+    schema = {"type": "object", **tool.schema}
+    return {"name": tool.name, "description": tool.description, "inputSchema": schema, "annotations": hints}
+
+
+def request_of(
+    tool: RestTool, base: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
+) -> Request:
+    """The request that a call of a tool comes to.
+
+    :param headers: sent with every request; no argument replaces one of them.
+    :raise InvalidParams: an argument is missing or cannot be sent; the text is for whoever called.
+    """
+    missing = [name for name in tool.schema.get("required", ()) if name not in arguments]
+    if missing:
+        raise InvalidParams(f"Missing argument: {', '.join(map(str, missing))}")
+    parts = _Parts()
+    for name, value in arguments.items():
+        parts.add(_Place.of(tool, name), value)
+    sent = {"accept": "application/json, */*;q=0.8", **parts.headers}
+    sent |= {name.lower(): value for name, value in headers.items()}
+    body = b""
+    if parts.has_body:
+        body = json.dumps(parts.body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+        sent.setdefault("content-type", "application/json")
+    url = base.rstrip("/") + _path(tool.path, parts.path)
+    if parts.query:
+        url += ("&" if "?" in url else "?") + urlencode(parts.query, quote_via=quote)
+    return Request(tool.method, url, sent, body)
+
+
+@frozen
+class _Place:
+    """Where an argument goes, and what it is called there."""
+
+    kind: str
+    name: str
+
+    @classmethod
+    def of(cls, tool: RestTool, argument: str) -> _Place:
+        """The place of an argument; where none is said, that which is usual."""
+        kind, _, name = tool.places.get(argument, "").partition(":")
+        if not kind:
+            in_path = f"{{{argument}}}" in tool.path
+            kind = "path" if in_path else "body" if tool.method in BODY_METHODS else "query"
+        return cls(kind, name or argument)
+
+
+@define
+class _Parts:
+    """The parts of a request, argument by argument."""
+
+    path: dict[str, str] = field(factory=dict)
+    query: list[tuple[str, str]] = field(factory=list)
+    headers: dict[str, str] = field(factory=dict)
+    body: Any = None
+    has_body: bool = False
+
+    def add(self, place: _Place, value: Any) -> None:
+        """Put one argument in its place."""
+        match place.kind:
+            case "path":
+                self.path[place.name] = _segment(place.name, value)
+            case "header":
+                self._add_header(place.name, value)
+            case "body":
+                self.body = {**(self.body or {}), place.name: value}
+                self.has_body = True
+            case "whole-body":
+                self.body, self.has_body = value, True
+            case kind:
+                self.query += _WAYS.get(kind, _exploded)(place.name, value)
+
+    def _add_header(self, name: str, value: Any) -> None:
+        text = _text(value)
+        if name.lower() in FORBIDDEN or not _TOKEN.match(name) or not _VALUE.match(text):
+            raise InvalidParams(f"Argument {name} cannot be sent as a header")
+        self.headers[name.lower()] = text
+
+
+def _path(template: str, values: Mapping[str, str]) -> str:
+    def filled(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            raise InvalidParams(f"Missing argument: {found[1]}")
+        return values[found[1]]
+
+    path = _VARIABLE.sub(filled, quote(template, safe="/{}:@!$&'()*+,;=-._~%?"))
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _segment(name: str, value: Any) -> str:
+    text = _text(value)
+    # A service that decodes a segment before it looks for the ends of segments must find no way up in it.
+    if not text or any(part in (".", "..") for part in re.split(r"[/\\]", text)) or "\0" in text:
+        raise InvalidParams(
+            f"Argument {name} must be one segment of a path, and neither empty nor '.' nor '..'"
+        )
+    return quote(text, safe="")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
+        return ",".join(map(_text, value))  # the style "simple" (RFC 6570, 3.2.2)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _exploded(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    # The style "form", exploded, which is what holds where nothing is said (OpenAPI 3.1, 4.8.12.2).
+    if isinstance(value, list):
+        yield from ((name, _text(each)) for each in value)
+    elif isinstance(value, dict):
+        yield from ((key, _text(each)) for key, each in value.items())
+    elif value is not None:
+        yield name, _text(value)
+
+
+def _joined(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        yield name, ",".join(f"{key},{_text(each)}" for key, each in value.items())
+    elif value is not None:
+        yield name, _text(value)
+
+
+def _deep(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        yield from ((f"{name}[{key}]", _text(each)) for key, each in value.items())
+    else:
+        yield from _exploded(name, value)
+
+
+def _as_json(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    yield name, json.dumps(value, ensure_ascii=False)
+
+
+_WAYS: dict[str, Callable[[str, Any], Iterator[tuple[str, str]]]] = {
+    "query": _exploded,
+    "query-list": _joined,
+    "query-deep": _deep,
+    "query-json": _as_json,
+}
+
+
+def result_of(
+    tool: RestTool, url: str, status: int, headers: Mapping[bytes, bytes], body: bytes
+) -> dict[str, Any]:
+    """The result of a call: what the service has answered, as content of its kind.
+
+    :param url: where it was asked; only its path is told.
+    """
+    kind, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    kind = kind.strip().lower()
+    if 300 <= status < 400:
+        return failed(f"{tool.method} was answered with a redirect (HTTP {status}), and none is followed.")
+    if not 200 <= status < 300:
+        said = _decoded(body[: 4 * FAULT_SHOWN], parameters)[:FAULT_SHOWN] if _is_text(kind) else ""
+        return failed(f"HTTP {status}" + (f"\n\n{said}" if said else ""))
+    if not body:
+        return said_as_text(f"HTTP {status}, without content")
+    if kind == "application/json" or kind.endswith("+json"):
+        return _json_result(body, _decoded(body, parameters))
+    if _is_text(kind):
+        return said_as_text(_decoded(body, parameters))
+    data = b64encode(body).decode()
+    if kind.startswith(("image/", "audio/")):
+        return {"content": [{"type": kind[:5], "data": data, "mimeType": kind}], "isError": False}
+    split = urlsplit(url)
+    found = {"uri": f"{split.scheme}://{split.netloc}{split.path}", "blob": data}
+    found["mimeType"] = kind or "application/octet-stream"
+    return {"content": [{"type": "resource", "resource": found}], "isError": False}
+
+
+def _json_result(body: bytes, text: str) -> dict[str, Any]:
+    found = said_as_text(text)
+    with suppress(GatewayError):  # it is a list, or only says that it is JSON
+        found["structuredContent"] = jsonrpc.raw(jsonrpc.decode(body))
+    return found
+
+
+def said_as_text(text: str) -> dict[str, Any]:
+    """A result of one text."""
+    return {"content": [{"type": "text", "text": text}], "isError": False}
+
+
+def failed(text: str) -> dict[str, Any]:
+    """The result of a call that has failed."""
+    return {"content": [{"type": "text", "text": text}], "isError": True}
+
+
+def _is_text(kind: str) -> bool:
+    if kind.startswith("text/") or kind.endswith(("+json", "+xml", "+yaml")):
+        return True
+    return kind in ("application/json", "application/xml", "application/yaml", "application/javascript", "")
+
+
+def _decoded(body: bytes, parameters: str) -> str:
+    named = re.search(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", parameters, re.IGNORECASE)
+    try:
+        return body.decode(named[1] if named else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,276 @@
+"""An OpenAPI description (3.0 or 3.1) to tools: one for each operation that takes JSON, or nothing, as its body.
+
+Only what the document itself holds is used: a ``$ref`` to another file or to a URL is never followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+
+from mcpgateway.config.model import RestTool
+from mcpgateway.config.read import parse
+from mcpgateway.config.schemas import REF, Schemas, resolved
+from mcpgateway.errors import ConfigError
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+OPERATIONS_LIMIT = 2000  # the largest public descriptions have about a thousand
+NAME_LIMIT = 64  # characters; what model APIs take as the name of a tool, and of an argument
+DESCRIPTION_LIMIT = 4000  # characters; whole manuals have been seen
+UNSENDABLE = frozenset("accept content-type authorization".split())
+"""Headers that no parameter describes (OpenAPI 3.1, 4.8.12.1): what is configured for the service decides on them."""
+
+_STRANGE = re.compile(r"[^A-Za-z0-9_.-]+")
+_UNNAMABLE = re.compile(r"[^A-Za-z0-9]+")
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+
+@frozen
+class Described:
+    """What a description says.
+
+    :ivar base: the first of its servers, which may be relative to where the description was found; or empty.
+    :ivar version: of the service.
+    :ivar skipped: operations that cannot be offered, in words.
+    """
+
+    title: str
+    version: str
+    base: str
+    tools: tuple[RestTool, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def read_openapi(text: str, file: str) -> Described:
+    """Read a description, in JSON or YAML.
+
+    :param file: what it is called; its extension says what it is written in.
+    :raise ConfigError: it is no OpenAPI 3 document, or describes too much.
+    """
+    document = parse(text, file, strict=False).value
+    version = document.get("openapi")
+    if not isinstance(version, str) or not version.startswith("3."):
+        raise ConfigError(f"{file}: is no OpenAPI 3 description; it has no 'openapi: 3.…' at the top")
+    reader = _Reader(document, file, is_old=version.startswith("3.0"))
+    reader.read()
+    info = _mapping(document.get("info"))
+    return Described(
+        _text(info.get("title")),
+        _text(info.get("version")),
+        _base(document.get("servers")),
+        tuple(reader.tools),
+        tuple(reader.skipped),
+    )
+
+
+@define
+class _Reader:
+    """Turns the operations of one document into tools."""
+
+    document: dict[str, Any]
+    file: str
+    is_old: bool
+    tools: list[RestTool] = field(factory=list)
+    skipped: list[str] = field(factory=list)
+    _names: set[str] = field(factory=set)
+
+    def read(self) -> None:
+        """Read all of them, in the order they stand in."""
+        for path, method, shared, operation in self._operations():
+            if len(self.tools) >= OPERATIONS_LIMIT:
+                raise ConfigError(f"{self.file}: describes more than {OPERATIONS_LIMIT} operations")
+            try:
+                self.tools.append(self._tool(path, method, shared, operation))
+            except _Unusable as why:
+                self.skipped.append(f"{method.upper()} {path}: {why}")
+
+    def _operations(self) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
+        for path, listed in _mapping(self.document.get("paths")).items():
+            item = _mapping(resolved(self.document, listed))
+            for method in METHODS:
+                if isinstance(item.get(method), dict) and path.startswith("/"):
+                    yield path, method, item.get("parameters"), item[method]
+
+    def _tool(self, path: str, method: str, shared: Any, operation: Mapping[str, Any]) -> RestTool:
+        arguments = _Arguments(Schemas(self.document, is_old=self.is_old))
+        for parameter in self._parameters(shared, operation.get("parameters")):
+            arguments.add_parameter(parameter)
+        arguments.add_body(_mapping(resolved(self.document, operation.get("requestBody"))))
+        arguments.check_path(path)
+        return RestTool(
+            self._name(operation.get("operationId"), method, path),
+            method.upper(),
+            path,
+            _description(operation, method, path),
+            arguments.schema(),
+            arguments.places,
+        )
+
+    def _parameters(self, *lists: Any) -> list[Mapping[str, Any]]:
+        # An operation's own parameter goes before that of its path with the same name and place.
+        found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+        for each in lists:
+            for listed in each if isinstance(each, list) else ():
+                parameter = _mapping(resolved(self.document, listed))
+                if isinstance(parameter.get("name"), str):
+                    found[parameter["name"], parameter.get("in")] = parameter
+        return list(found.values())
+
+    def _name(self, wished: Any, method: str, path: str) -> str:
+        written = wished if isinstance(wished, str) and wished.strip() else f"{method}_{path}"
+        name = _UNNAMABLE.sub("_", written).strip("_")[:NAME_LIMIT] or method
+        number, unique = 1, name
+        while unique in self._names:
+            number += 1
+            unique = f"{name[: NAME_LIMIT - len(str(number)) - 1]}_{number}"
+        self._names.add(unique)
+        return unique
+
+
+class _Unusable(Exception):
+    """An operation that cannot be offered, and why."""
+
+
+@define
+class _Arguments:
+    """The arguments of one tool, and where each of them goes."""
+
+    schemas: Schemas
+    places: dict[str, str] = field(factory=dict)
+    _properties: dict[str, Any] = field(factory=dict)
+    _required: list[str] = field(factory=list)
+
+    def add_parameter(self, parameter: Mapping[str, Any]) -> None:
+        """Take one parameter as an argument; those that cannot be sent are left out."""
+        name, where = parameter["name"], parameter.get("in")
+        is_required = parameter.get("required") is True or where == "path"
+        if where not in ("path", "query", "header") or (where == "header" and name.lower() in UNSENDABLE):
+            if is_required and where == "cookie":
+                raise _Unusable(f"needs the cookie {name}")
+            return
+        schema = self._schema_of(parameter)
+        self._add(name, _place(parameter), schema, is_required=is_required)
+
+    def _schema_of(self, parameter: Mapping[str, Any]) -> dict[str, Any]:
+        written = parameter.get("schema")
+        if written is None:
+            written = next(iter(_media(parameter).values()), {}).get("schema")
+        schema = self.schemas.inlined(written)
+        if isinstance(parameter.get("description"), str):
+            schema["description"] = parameter["description"][:DESCRIPTION_LIMIT]
+        return schema
+
+    def add_body(self, body: Mapping[str, Any]) -> None:
+        """Take the properties of a JSON body as arguments, or the whole of it as the argument ``body``."""
+        media = _media(body)
+        if not media:
+            return
+        json = next((media[kind] for kind in media if _is_json(kind)), None)
+        if json is None:
+            if body.get("required") is True:
+                raise _Unusable(f"takes {' or '.join(media)}, not JSON")
+            return
+        schema = self.schemas.inlined(json.get("schema"))
+        required = schema.get("required", []) if body.get("required") is True else []
+        properties = _plain_properties(schema)
+        if properties is None or any(_argument(name) in self._properties for name in properties):
+            description = body.get("description")
+            if isinstance(description, str):
+                schema.setdefault("description", description[:DESCRIPTION_LIMIT])
+            self._add("body", "whole-body", schema, is_required=body.get("required") is True)
+            return
+        for name, each in properties.items():
+            self._add(name, "body", each, is_required=name in required)
+
+    def _add(self, name: str, place: str, schema: Any, *, is_required: bool) -> None:
+        argument = unique = _argument(name)
+        number = 1
+        while unique in self._properties:  # as where a path and a query have a parameter of the same name
+            number += 1
+            unique = f"{argument[: NAME_LIMIT - 4]}_{number}"
+        self.places[unique] = place if unique == name else f"{place}:{name}"
+        self._properties[unique] = schema
+        if is_required:
+            self._required.append(unique)
+
+    def check_path(self, path: str) -> None:
+        """See that every placeholder of the path is an argument; what nothing is said about is a string."""
+        known = {
+            place.partition(":")[2] or argument
+            for argument, place in self.places.items()
+            if place.startswith("path")
+        }
+        for name in _VARIABLE.findall(path):
+            if name not in known:
+                self._add(name, "path", {"type": "string"}, is_required=True)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of them all."""
+        found: dict[str, Any] = {"type": "object", "properties": self._properties}
+        if self._required:
+            found["required"] = self._required
+        return found
+
+
+def _place(parameter: Mapping[str, Any]) -> str:
+    where: str = parameter["in"]
+    if where != "query":
+        return where
+    if "content" in parameter:
+        return "query-json"
+    if parameter.get("style") == "deepObject":
+        return "query-deep"
+    return "query-list" if parameter.get("explode") is False else "query"
+
+
+def _argument(name: str) -> str:
+    return _STRANGE.sub("_", name).strip("_")[:NAME_LIMIT] or "argument"
+
+
+def _plain_properties(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    # The properties of a body that is an object of them and nothing else.
+    combined = any(key in schema for key in ("allOf", "anyOf", "oneOf", "not", "if", "patternProperties"))
+    properties = schema.get("properties")
+    if combined or not isinstance(properties, dict) or not properties:
+        return None
+    return properties if schema.get("type", "object") == "object" else None
+
+
+def _media(holder: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(kind): _mapping(each) for kind, each in _mapping(holder.get("content")).items()}
+
+
+def _is_json(kind: str) -> bool:
+    bare = kind.partition(";")[0].strip().lower()
+    return bare in ("application/json", "*/*", "application/*") or bare.endswith("+json")
+
+
+def _description(operation: Mapping[str, Any], method: str, path: str) -> str:
+    parts = [_text(operation.get(key)).strip() for key in ("summary", "description")]
+    if parts[0] == parts[1]:
+        parts.pop()
+    said = "\n\n".join(part for part in parts if part) or f"{method.upper()} {path}"
+    if operation.get("deprecated") is True:
+        said = f"Deprecated. {said}"
+    return said[:DESCRIPTION_LIMIT]
+
+
+def _base(servers: Any) -> str:
+    first = _mapping(servers[0]) if isinstance(servers, list) and servers else {}
+    variables = _mapping(first.get("variables"))
+
+    def default(found: re.Match[str]) -> str:
+        return _text(_mapping(variables.get(found[1])).get("default"))
+
+    return _VARIABLE.sub(default, _text(first.get("url"))).rstrip("/")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) and REF not in value else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
