@@ -92,11 +92,13 @@ class Container:
 
     :ivar engine: the program that runs containers, ``docker`` or ``podman``; empty takes the first there is.
     :ivar options: of ``docker run``, as they were written.
+    :ivar variables: the names of those of the spec's ``env`` that are for the container; the others are its client's.
     """
 
     image: str
     engine: str = ""
     options: tuple[str, ...] = field(default=(), repr=False)
+    variables: tuple[str, ...] = ()
 
 
 @frozen
@@ -105,7 +107,9 @@ class RestTool:
 
     :ivar path: below the service's base, with ``{parameters}``.
     :ivar schema: the JSON Schema of its arguments.
-    :ivar places: where each argument goes: ``path``, ``query``, ``header`` or ``body``.
+    :ivar places: where each argument goes: ``path``, ``query`` (or ``query-list``, ``query-deep``, ``query-json``),
+        ``header``, ``body`` (a property of it) or ``whole-body``, followed by ``:`` and the name it has there if that
+        is another.
     """
 
     name: str

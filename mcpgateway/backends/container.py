@@ -1,0 +1,355 @@
+"""A server in a container: the command line of Docker or Podman is the child, and the container ends with it.
+
+# Note [Who ends a container]
+A container is no process of ours: whoever kills the command line leaves it running.  So each bears a name that nobody
+else gives, and is removed by that name once its command line has ended, however that came about.  Killed together with
+the gateway, the command line takes the container's stdin along, which ends every decent server; what is left even then
+bears our label, and is removed when the gateway starts again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.backends.errands import TOO_LATE, Ran, run
+from mcpgateway.config.model import Container
+from mcpgateway.errors import GatewayError, LaunchFailed
+from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch
+
+ENGINES = ("docker", "podman")
+INSTANCE_LABEL, SERVER_LABEL, HOME_LABEL = "mcpgateway.instance", "mcpgateway.server", "mcpgateway.home"
+
+ASK_S = 10.0  # an engine that has been asked something small
+PULL_S = 300.0  # an image of a gigabyte over an ordinary line; the next attempt goes on where this one ended
+REMOVE_S = 20.0
+ENGINE_FAILED = 125  # what both engines exit with when it was not the command in the container that failed
+
+# How the command line finds its engine, its images and its user: these are for it, not for the container.
+ENGINE_VARIABLES = frozenset(
+    "PATH HOME USER LOGNAME XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME TMPDIR".split()
+)
+ENGINE_PREFIXES = ("DOCKER_", "CONTAINER_", "CONTAINERS_", "BUILDAH_", "PODMAN_")
+INITS = ("/usr/libexec/podman/catatonit", "/usr/local/libexec/podman/catatonit")
+
+_NAME_PART = re.compile(r"[^a-zA-Z0-9_.-]+")
+_SHORTS = re.compile(r"-[itdP]*[itd][itdP]*\Z")
+_NO_ENGINE = re.compile(
+    r"Cannot connect to|Is the docker daemon running|connection refused|permission denied", re.IGNORECASE
+)
+
+OURS = frozenset("--interactive --tty --detach --rm --init --sig-proxy".split())
+OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restart".split())
+"""What the gateway decides; a command that was written for a terminal may have the one or the other."""
+
+
+@frozen
+class Whose:
+    """Which gateway a container belongs to: its home, and this run of it."""
+
+    home: str
+    instance: str
+
+
+@frozen
+class _Run:
+    """One run of a container, worked out."""
+
+    engine: str
+    name: str
+    argv: tuple[str, ...]
+    launch: Launch
+
+
+@implementer(IBackend, ILineReceiver)
+class ContainerBackend:
+    """A running container, spoken with through its command line."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, programs: ILauncher, todo: _Run, receiver: ILineReceiver) -> None:
+        self._reactor = reactor
+        self._programs = programs
+        self._todo = todo
+        self._receiver = receiver
+        self._removing: Deferred[None] | None = None
+        self._child: IBackend = programs.launch(evolve(todo.launch, argv=todo.argv, reach=None), self)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the command line."""
+        found: int = self._child.pid
+        return found
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Send one message to the server in the container."""
+        self._child.write(line, now=now)
+
+    def line_received(self, line: bytes) -> None:
+        """One message from the server in the container."""
+        self._receiver.line_received(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """The server does not end its line."""
+        self._receiver.line_overflowed(head, limit)
+
+    def gone(self, why: Gone) -> None:
+        """The command line has ended; the container has to follow it."""
+        self._removing = Deferred.fromCoroutine(self._remove())
+        if why.code == ENGINE_FAILED and not why.fault:
+            why = evolve(why, fault=self._fault(why.last_words))
+        self._receiver.gone(why)
+
+    def _fault(self, words: str) -> str:
+        engine = os.path.basename(self._todo.engine)
+        if _NO_ENGINE.search(words):
+            return f"{engine} is installed, but its engine does not answer or does not let us in"
+        return f"{engine} could not run the container"
+
+    async def _remove(self) -> None:
+        argv = (self._todo.engine, "rm", "--force", self._todo.name)
+        try:
+            ran = await run(self._reactor, self._programs, self._todo.launch, argv, REMOVE_S)
+            if ran.code == TOO_LATE:
+                raise LaunchFailed("the engine takes too long")
+        except GatewayError as why:
+            self.log.warn(
+                "{server}: the container {name} could not be removed: {why}",
+                event="container.left",
+                server=self._todo.launch.server,
+                name=self._todo.name,
+                why=why.message,
+            )
+
+    def stop(self) -> Deferred[None]:
+        """Let the command line climb the stop ladder, then see that the container has gone."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._child.stop()
+        removing = self._removing
+        if removing is not None:
+            done: Deferred[None] = Deferred()
+            removing.addBoth(_pass_to, done)
+            await done
+
+    def kill(self) -> None:
+        """KILL the command line; the container is removed when it has ended."""
+        self._child.kill()
+
+    def stderr_tail(self) -> str:
+        """What the command line and the server in the container wrote to stderr."""
+        text: str = self._child.stderr_tail()
+        return text
+
+
+def _pass_to(result: Any, done: Deferred[None]) -> Any:
+    done.callback(None)
+    return result
+
+
+def launch_container(
+    reactor: Any, programs: ILauncher, launch: Launch, receiver: ILineReceiver, whose: Whose
+) -> IBackend:
+    """Run a container.
+
+    :raise LaunchFailed: neither engine is installed, or the command line cannot be started.
+    """
+    reach = _reach_of(launch)
+    if not reach.image or reach.image.startswith("-"):
+        raise LaunchFailed(f"{launch.server}: {reach.image!r} is no name of an image")
+    engine = find_engine(launch)
+    name = f"mcpgateway-{_NAME_PART.sub('-', launch.server)[:40]}-{secrets.token_hex(4)}"
+    labels = {INSTANCE_LABEL: whose.instance, SERVER_LABEL: launch.server, HOME_LABEL: whose.home}
+    argv: list[str] = [engine, "run", "--interactive", "--rm", *_init(engine, reach.options), "--name", name]
+    for label, value in labels.items():
+        argv += ["--label", f"{label}={value}"]
+    env = engine_environment(launch)
+    argv += _options(reach.options, env)
+    for variable in reach.variables:
+        argv += _variable(variable, launch.env.get(variable, ""), env)
+    argv += [reach.image, *launch.argv]
+    todo = _Run(engine, name, tuple(argv), evolve(launch, env=env))
+    return ContainerBackend(reactor, programs, todo, receiver)
+
+
+def _reach_of(launch: Launch) -> Container:
+    assert isinstance(launch.reach, Container)
+    return launch.reach
+
+
+def find_engine(launch: Launch) -> str:
+    """The command line that runs a launch's container: the one that is named, or the first that is installed.
+
+    :raise LaunchFailed: it is not installed.
+    """
+    named = _reach_of(launch).engine
+    if "/" in named:
+        return named
+    path = engine_environment(launch).get("PATH", os.defpath)
+    for engine in (named,) if named else ENGINES:
+        found = shutil.which(engine, path=path)
+        if found is not None:
+            return found
+    words = repr(named) if named else "neither 'docker' nor 'podman'"
+    raise LaunchFailed(
+        f"{launch.server}: {words} was found, and its server runs in a container",
+        f"looked in PATH={path}; install Docker or Podman",
+    )
+
+
+def engine_environment(launch: Launch) -> dict[str, str]:
+    """The environment of the command line: what leads it to its engine is ours, what is for the container is not."""
+    theirs = set(_reach_of(launch).variables)
+    env = {name: value for name, value in launch.env.items() if not (_leads(name) and name in theirs)}
+    for name, value in os.environ.items():
+        if _leads(name):
+            env.setdefault(name, value)
+    return env
+
+
+def _leads(name: str) -> bool:
+    return name in ENGINE_VARIABLES or name.startswith(ENGINE_PREFIXES)
+
+
+def _variable(name: str, value: str, env: dict[str, str]) -> Iterator[str]:
+    # The command line is open to everybody on this machine; its environment is not.  Only what the command line itself
+    # lives by has to be written there, and none of that is a secret.
+    yield "--env"
+    if _leads(name):
+        yield f"{name}={value}"
+    else:
+        env[name] = value
+        yield name
+
+
+def _options(written: tuple[str, ...], env: dict[str, str]) -> Iterator[str]:
+    # What was written, without what is ours to decide, and with the values of variables out of sight.
+    rest = iter(written)
+    for option in rest:
+        name, has_value, value = option.partition("=")
+        if name in ("-e", "--env"):
+            variable, is_set, content = (value if has_value else next(rest, "")).partition("=")
+            yield from _variable(variable, content, env) if is_set else ("--env", variable)
+        elif option.startswith("-e") and has_value and not option.startswith("--"):
+            yield from _variable(name[2:], value, env)
+        elif name in OURS_WITH_VALUE:
+            if not has_value:
+                next(rest, None)
+        elif name not in OURS and not _SHORTS.match(option):
+            yield option
+
+
+def _init(engine: str, options: tuple[str, ...]) -> tuple[str, ...]:
+    # As process 1 a server would neither reap its children nor heed a TERM that it does not handle.
+    if "--init=false" in options:
+        return ()
+    is_docker = os.path.basename(engine).startswith("docker")
+    has_init = (
+        is_docker or any(os.path.exists(each) for each in INITS) or shutil.which("catatonit") is not None
+    )
+    return ("--init",) if has_init else ()
+
+
+def prepare_container(reactor: Any, programs: ILauncher, launch: Launch) -> Deferred[Launch]:
+    """Find an engine that answers, and have it fetch the image if it is not there; never fails.
+
+    To fetch an image may take minutes, which are no fault of the server's; so it is done before its handshake is due.
+    """
+    return Deferred.fromCoroutine(_prepare(reactor, programs, launch)).addErrback(_unprepared, launch)
+
+
+async def _prepare(reactor: Any, programs: ILauncher, launch: Launch) -> Launch:
+    reach = _reach_of(launch)
+    engine = await _answering_engine(reactor, programs, launch)
+    launch = evolve(launch, reach=evolve(reach, engine=engine))
+    around = evolve(launch, env=engine_environment(launch))
+    if any(option.startswith("--pull") for option in reach.options):
+        return launch
+    inspected = await run(reactor, programs, around, (engine, "image", "inspect", reach.image), ASK_S)
+    if inspected.code in (0, TOO_LATE) or _NO_ENGINE.search(inspected.last_words):
+        return launch
+    Logger().info(
+        "{server}: fetching the image {image}",
+        event="container.pulling",
+        server=launch.server,
+        image=reach.image,
+    )
+    argv = (engine, "pull", "--quiet", *_platform(reach.options), reach.image)
+    await run(reactor, programs, around, argv, PULL_S)  # what went wrong, `run` says once more
+    return launch
+
+
+async def _answering_engine(reactor: Any, programs: ILauncher, launch: Launch) -> str:
+    first = find_engine(launch)
+    if _reach_of(launch).engine or not os.path.basename(first).startswith("docker"):
+        return first
+    other = shutil.which("podman", path=engine_environment(launch).get("PATH", os.defpath))
+    if other is None:
+        return first
+    around = evolve(launch, env=engine_environment(launch))
+    asked: Ran = await run(reactor, programs, around, (first, "version"), ASK_S)
+    return other if asked.code else first
+
+
+def _platform(options: tuple[str, ...]) -> tuple[str, ...]:
+    for position, option in enumerate(options):
+        if option.startswith("--platform="):
+            return (option,)
+        if option == "--platform":
+            return options[position : position + 2]
+    return ()
+
+
+def _unprepared(why: Failure, launch: Launch) -> Launch:
+    if not why.check(GatewayError):
+        Logger().failure(
+            "{server} could not be prepared", why, event="container.broken", server=launch.server
+        )
+    return launch  # to launch it meets the same difficulty, and tells of it
+
+
+def reap_containers(
+    reactor: Any, programs: ILauncher, home: str, living: Iterable[str]
+) -> Deferred[list[str]]:
+    """Remove what killed gateways of this home left behind; fires with what was found, in words.
+
+    :param living: the instances of gateways that still run, our own among them.
+    """
+    return Deferred.fromCoroutine(_reap(reactor, programs, home, list(living)))
+
+
+async def _reap(reactor: Any, programs: ILauncher, home: str, living: list[str]) -> list[str]:
+    found: list[str] = []
+    for engine in ENGINES:
+        launch = Launch("leftover containers", (), dict(os.environ), "/", Container("", engine))
+        try:
+            program = find_engine(launch)
+            dead = set(await _named(reactor, programs, launch, program, f"{HOME_LABEL}={home}"))
+            for instance in living if dead else ():
+                dead -= set(await _named(reactor, programs, launch, program, f"{INSTANCE_LABEL}={instance}"))
+            if dead:
+                argv = (program, "rm", "--force", *sorted(dead))
+                await run(reactor, programs, launch, argv, REMOVE_S)
+        except GatewayError:
+            continue  # it is not installed
+        found += [f"container {name}" for name in sorted(dead)]
+    return found
+
+
+async def _named(
+    reactor: Any, programs: ILauncher, launch: Launch, engine: str, label: str
+) -> tuple[str, ...]:
+    argv = (engine, "ps", "--all", "--filter", f"label={label}", "--format", "{{.Names}}")
+    listed = await run(reactor, programs, launch, argv, ASK_S)
+    return listed.lines if listed.code == 0 else ()
