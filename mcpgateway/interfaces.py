@@ -294,6 +294,40 @@ class IWard(Interface):
         """KILL every process whose environment holds this ``NAME=value`` entry; how many there were."""
 
 
+@frozen
+class DaemonLock:
+    """Who says that a server runs at a port of its own.
+
+    :ivar pid: the process; 0 where it is not known.
+    :ivar start_time: when that process was started, in clock ticks since boot; 0 where it is not known.
+    """
+
+    server: str
+    pid: int
+    port: int
+    transport: str
+    start_time: int = 0
+
+
+class IDaemonLocks(Interface):
+    """What this machine knows of programs that serve at a port of their own."""
+
+    def find(server: str, port: int) -> DaemonLock | None:
+        """The lock of a server whose process runs, or None."""
+
+    def claim(server: str, port: int, transport: str) -> bool:
+        """Take the lock for whoever is about to start the server; false where somebody else holds it."""
+
+    def started(server: str, pid: int, port: int, transport: str) -> None:
+        """The server runs, as this process; the lock is ours."""
+
+    def release(server: str) -> None:
+        """Nothing of the server is left; the lock is given back if it is ours."""
+
+    def holder(port: int) -> Deferred[str]:
+        """Fires with the program that listens at a port, in words; empty where it cannot be told."""
+
+
 INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
 """The environment variable every child of one gateway bears."""
 

@@ -104,6 +104,15 @@ def reap_leftovers(home: str) -> list[str]:
     return found
 
 
+def instances(home: str) -> set[str]:
+    """The gateways of this home whose children are on record: those that run, once `reap_leftovers` has been here."""
+    try:
+        names = os.listdir(os.path.join(home, DIRECTORY))
+    except OSError:
+        return set()
+    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+
+
 def _reap(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:

@@ -1,0 +1,435 @@
+"""A program that serves MCP at a port of its own: started once, adopted where it runs, spoken with by its URL.
+
+# Note [Whose a daemon is]
+A daemon that this gateway starts ends with it, as every child does: the guardian sees to that even when the gateway is
+killed.  A daemon that was there before is adopted: it is used and never ended, nor anybody else who holds the port.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Protocol as Connection
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.backends.web import Web
+from mcpgateway.config.model import Daemon, Remote, Transport
+from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
+from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
+from mcpgateway.wire import jsonrpc
+
+CONNECT_S = 10.0  # from the launch of a daemon until its port answers
+PROBE_S = 2.0
+LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
+WAITING_LIMIT = 1000  # messages for a daemon that cannot be spoken with yet
+WAITING_BYTES = 16 * 2**20
+TAIL_LINES, TAIL_CHARS = 50, 500
+
+PING = b'{"jsonrpc":"2.0","id":"mcpgateway","method":"ping"}'
+BOTH = "application/json, text/event-stream"
+
+
+class ReachRemote(Protocol):
+    """Reaches a server by URL."""
+
+    def __call__(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
+        """Begin a session there."""
+
+
+class Daemons:
+    """The daemons of one gateway, each of which any number of backends may use."""
+
+    def __init__(self, reactor: Any, programs: ILauncher, web: Web, locks: IDaemonLocks) -> None:
+        self.reactor = reactor
+        self.programs = programs
+        self.web = web
+        self.locks = locks
+        self._running: dict[tuple[str, int], _Daemon] = {}
+
+    def of(self, launch: Launch, reach: Daemon) -> _Daemon:
+        """The daemon of a launch, started or not."""
+        key = (launch.server, reach.port)
+        found = self._running.get(key)
+        if found is None or found.is_over:
+            found = self._running[key] = _Daemon(self, launch, reach, found)
+        return found
+
+    def forget(self, daemon: _Daemon) -> None:
+        """A daemon is over."""
+        key = (daemon.launch.server, daemon.reach.port)
+        if self._running.get(key) is daemon:
+            del self._running[key]
+
+
+@implementer(ILineReceiver)
+class _Daemon:
+    """One daemon, as far as this gateway has to do with it.
+
+    :ivar child: its process, where it is ours.
+    :ivar is_over: it is being stopped, or has ended.
+    """
+
+    log = Logger()
+
+    def __init__(self, all_of_them: Daemons, launch: Launch, reach: Daemon, former: _Daemon | None) -> None:
+        self.launch = launch
+        self.reach = reach
+        self.child: IBackend | None = None
+        self.is_over = False
+        self._all = all_of_them
+        self._former = former  # still about to end
+        self._users: list[DaemonBackend] = []
+        self._ready: list[Deferred[None]] = []
+        self._starting: Deferred[None] | None = None
+        self._is_up = False
+        self._ended: Gone | None = None
+        self._output: deque[str] = deque(maxlen=TAIL_LINES)
+        self._is_stopping = False
+        self._is_cleared = False
+        self._waiters: list[Deferred[None]] = []
+
+    def enter(self, user: DaemonBackend) -> Deferred[None]:
+        """Count somebody in who uses it; fires once it can be spoken with.
+
+        :raise GatewayError: (through the Deferred) it does not get so far.
+        """
+        self._users.append(user)
+        if self._is_up:
+            return succeed(None)
+        ready: Deferred[None] = Deferred()
+        self._ready.append(ready)
+        if self._starting is None:
+            self._starting = Deferred.fromCoroutine(self._bring_up())
+            self._starting.addCallbacks(self._came_up, self._failed)
+        return ready
+
+    def leave(self, user: DaemonBackend) -> Deferred[None]:
+        """Count somebody out; with the last of them a daemon of ours is stopped, and this fires when it has gone."""
+        if user in self._users:
+            self._users.remove(user)
+        if self._users and not self.is_over:
+            return succeed(None)
+        return self.stop()
+
+    def drop(self, user: DaemonBackend) -> None:
+        """Count somebody out who cannot wait: with the last of them a daemon of ours is killed."""
+        if user in self._users:
+            self._users.remove(user)
+        if not self._users:
+            self.is_over = True
+            if self.child is not None:
+                self.child.kill()
+            self.stop()
+
+    async def _bring_up(self) -> None:
+        locks, port = self._all.locks, self.reach.port
+        server, transport = self.launch.server, self.reach.transport.value
+        looked = 0.0
+        if self._former is not None:
+            await self._former.stop()
+            self._former = None
+        while True:
+            is_open = await self._is_open()
+            lock = locks.find(server, port)
+            if is_open:
+                await self._adopt(is_known=lock is not None)
+                return
+            if lock is None and locks.claim(server, port, transport):
+                await self._start()
+                return
+            # Somebody else is starting it, or has it and is busy.
+            if looked >= CONNECT_S:
+                raise Unreachable(
+                    f"{server}: its lock says that process {lock.pid if lock else 0} serves port {port},"
+                    f" where nothing has answered for {CONNECT_S:g} s"
+                )
+            await deferLater(self._all.reactor, LOOK_LIMIT_S)
+            looked += LOOK_LIMIT_S
+
+    async def _adopt(self, *, is_known: bool) -> None:
+        if not is_known and not await self._speaks():
+            holder = await self._all.locks.holder(self.reach.port)
+            by = f" by {holder}" if holder else ""
+            raise LaunchFailed(
+                f"{self.launch.server}: port {self.reach.port} is taken{by}, which does not speak MCP there",
+                "stop that program, or give the server another port",
+            )
+        self.log.info(
+            "{server} already runs at port {port} and is adopted",
+            event="daemon.adopted",
+            server=self.launch.server,
+            port=self.reach.port,
+        )
+
+    async def _speaks(self) -> bool:
+        # A ping without a session leaves nothing behind; whoever speaks MCP answers it, if only with an error.
+        url, web = self.reach.url, self._all.web
+        try:
+            if self.reach.transport is Transport.SSE:
+                stream = await web.open("GET", url, {"Accept": "text/event-stream"}).addTimeout(
+                    PROBE_S, self._all.reactor
+                )
+                stream.abort()
+                return _is_stream(stream.headers) or _wants_token(stream.status, stream.headers)
+            headers = {"Accept": BOTH, "Content-Type": "application/json"}
+            answer = await web.request("POST", url, headers, PING, timeout_s=PROBE_S, limit=WAITING_BYTES)
+        except Exception as why:  # noqa: BLE001 - whatever it says, it is no MCP
+            self.log.debug("{server}: {why}", server=self.launch.server, why=why)
+            return False
+        if _is_stream(answer.headers) or _wants_token(answer.status, answer.headers):
+            return True
+        try:
+            return "jsonrpc" in jsonrpc.decode(answer.body)
+        except GatewayError:
+            return False
+
+    async def _start(self) -> None:
+        locks, server, port = self._all.locks, self.launch.server, self.reach.port
+        try:
+            self.child = self._all.programs.launch(evolve(self.launch, reach=None), self)
+        except GatewayError:
+            locks.release(server)
+            raise
+        locks.started(server, self.child.pid, port, self.reach.transport.value)
+        self.log.info(
+            "{server} was started for port {port}", event="daemon.started", server=server, port=port
+        )
+        begun, pause = self._all.reactor.seconds(), LOOK_S
+        while not await self._is_open():
+            if self._ended is not None:
+                raise LaunchFailed(
+                    f"{server} ended before it served port {port} ({self._ended})", self.tail()
+                )
+            if self._all.reactor.seconds() - begun >= CONNECT_S:
+                raise LaunchFailed(f"{server} did not serve port {port} within {CONNECT_S:g} s", self.tail())
+            await deferLater(self._all.reactor, pause)
+            pause = min(1.5 * pause, LOOK_LIMIT_S)
+
+    async def _is_open(self) -> bool:
+        host = urlsplit(self.reach.url).hostname or "127.0.0.1"
+        endpoint = HostnameEndpoint(self._all.reactor, host, self.reach.port, timeout=PROBE_S)
+        try:
+            connection: Any = await endpoint.connect(Factory.forProtocol(Connection))
+        except CancelledError:
+            raise
+        except Exception as why:
+            if self.is_over:
+                raise BackendGone(f"{self.launch.server} is being stopped") from why
+            return False  # refused, timed out, no such name
+        connection.transport.loseConnection()
+        return True
+
+    def _came_up(self, _: None) -> None:
+        self._is_up = True
+        ready, self._ready = self._ready, []
+        for each in ready:
+            each.callback(None)
+
+    def _failed(self, why: Failure) -> None:
+        self.is_over = True
+        if self.child is not None:
+            self.child.kill()
+        self.stop()
+        if not why.check(GatewayError, CancelledError):
+            self.log.failure("{server} broke", why, event="daemon.broken", server=self.launch.server)
+        ready, self._ready = self._ready, []
+        for each in ready:
+            each.errback(why if why.check(GatewayError) else BackendError("it could not be started"))
+
+    def stop(self) -> Deferred[None]:
+        """Let it climb the stop ladder if it is ours; fires when nothing of it is left."""
+        self.is_over = True
+        if not self._is_stopping:
+            self._is_stopping = True
+            if self._starting is not None and not self._starting.called:
+                self._starting.cancel()
+            ending = self.child.stop() if self.child is not None else succeed(None)
+            ending.addBoth(self._cleared)
+        if self._is_cleared:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    def _cleared(self, _: object) -> None:
+        self._is_cleared = True
+        self._all.locks.release(self.launch.server)
+        self._all.forget(self)
+        waiters, self._waiters = self._waiters, []
+        for each in waiters:
+            each.callback(None)
+
+    def line_received(self, line: bytes) -> None:
+        """A line of its stdout, which is a log."""
+        text = line[:TAIL_CHARS].decode(errors="replace")
+        self._output.append(text if text.isprintable() else ascii(text)[1:-1])
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """A log without ends of lines; it is being killed."""
+        self.log.error(
+            "{server} wrote more than {limit} bytes without a newline and is stopped",
+            event="child.line_too_long",
+            server=self.launch.server,
+            limit=limit,
+        )
+
+    def gone(self, why: Gone) -> None:
+        """Its process has ended."""
+        self._ended = evolve(why, last_words=self.tail())
+        if not self._is_up:
+            return  # whoever waits for its port finds out
+        self.is_over = True
+        users, self._users = self._users, []
+        for each in users:
+            each.daemon_gone(self._ended)
+        self.stop()
+
+    def tail(self) -> str:
+        """The last it wrote, to stdout and to stderr."""
+        errors: str = self.child.stderr_tail() if self.child is not None else ""
+        return "\n".join([*self._output, *([errors] if errors else [])])
+
+
+def _is_stream(headers: Any) -> bool:
+    return bool(headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"))
+
+
+def _wants_token(status: int, headers: Any) -> bool:
+    return status == 401 and b"www-authenticate" in headers
+
+
+@implementer(IBackend, ILineReceiver)
+class DaemonBackend:
+    """A session at a daemon."""
+
+    def __init__(
+        self, daemons: Daemons, reach_remote: ReachRemote, launch: Launch, receiver: ILineReceiver
+    ) -> None:
+        assert isinstance(launch.reach, Daemon)
+        self.server = launch.server
+        self._launch = launch
+        self._reach_remote = reach_remote
+        self._receiver = receiver
+        self._reactor = daemons.reactor
+        self._remote: IBackend | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._is_stopping = False
+        self._is_told = False
+        self._daemon = daemons.of(launch, launch.reach)
+        self._entering = self._daemon.enter(self).addCallbacks(self._entered, self._refused)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id, where it is ours."""
+        child = self._daemon.child
+        return 0 if child is None else child.pid
+
+    def _entered(self, _: None) -> None:
+        if self._is_stopping or self._is_told:
+            return
+        reach = self._daemon.reach
+        remote = Remote(reach.url, reach.transport)
+        try:
+            self._remote = self._reach_remote(evolve(self._launch, reach=remote), self)
+            waiting, self._waiting = self._waiting, []
+            for line in waiting:
+                self._remote.write(line)
+        except GatewayError as why:
+            self._lose(Gone(fault=why.message))
+
+    def _refused(self, why: Failure) -> None:
+        why.trap(GatewayError)
+        is_unreachable = why.check(Unreachable) is not None
+        self._lose(Gone(None, None, _hint(why.value), why.getErrorMessage(), is_unreachable))
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Send one message, or keep it until the daemon can be spoken with.
+
+        :raise Overloaded: too much is waiting.
+        :raise BackendGone: it has ended, or is being stopped.
+        """
+        if self._is_stopping or self._is_told:
+            raise BackendGone(f"{self.server} is not running")
+        if self._remote is not None:
+            self._remote.write(line, now=now)
+            return
+        self._waiting_bytes += len(line)
+        if len(self._waiting) >= WAITING_LIMIT or self._waiting_bytes > WAITING_BYTES:
+            raise Overloaded(f"too much waits for {self.server} to start")
+        self._waiting.append(line)
+
+    def line_received(self, line: bytes) -> None:
+        """A message of the daemon's."""
+        if not self._is_told:
+            self._receiver.line_received(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """A message of the daemon's is too large."""
+        if not self._is_told:
+            self._receiver.line_overflowed(head, limit)
+
+    def gone(self, why: Gone) -> None:
+        """The session is lost; a daemon that nobody else speaks with is started anew by whoever wants one."""
+        self._remote = None
+        if not self._is_stopping:
+            self._daemon.leave(self).addErrback(_told)
+            self._tell(why)
+
+    def daemon_gone(self, why: Gone) -> None:
+        """The daemon itself has ended."""
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.kill()
+        self._tell(why)
+
+    def stop(self) -> Deferred[None]:
+        """End the session, then the daemon if it is ours and nobody else's; fires when that is done."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._is_stopping = True
+        if self._remote is not None:
+            await self._remote.stop()
+        await self._daemon.leave(self)
+        self._tell(Gone(0))
+
+    def kill(self) -> None:
+        """Drop the session, and the daemon if it is ours and nobody else's."""
+        self._lose(Gone(0, None, self._daemon.tail()))
+
+    def _lose(self, why: Gone) -> None:
+        self._is_stopping = True
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.kill()
+        self._daemon.drop(self)
+        self._reactor.callLater(0, self._tell, why)
+
+    def _tell(self, why: Gone) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._waiting.clear()
+            self._receiver.gone(why)
+
+    def stderr_tail(self) -> str:
+        """The last the daemon wrote, where it is ours."""
+        return self._daemon.tail()
+
+
+def _hint(why: Any) -> str:
+    found: str = why.hint
+    return found
+
+
+def _told(why: Failure) -> None:
+    why.trap(GatewayError)
