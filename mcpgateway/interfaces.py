@@ -295,6 +295,18 @@ class IWard(Interface):
 
 
 @frozen
+class Whose:
+    """Which gateway something belongs to: its home, and which run of it.
+
+    :ivar home: the gateway's own directory.
+    :ivar instance: what marks the children of this run.
+    """
+
+    home: str
+    instance: str
+
+
+@frozen
 class DaemonLock:
     """Who says that a server runs at a port of its own.
 

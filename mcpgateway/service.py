@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.model import Container, GatewaySettings, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -30,7 +31,7 @@ from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
-from mcpgateway.host.orphans import Registry, reap_leftovers
+from mcpgateway.host.orphans import Registry, instances, reap_leftovers
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.eras import Eras
@@ -47,12 +48,13 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.interfaces import ILauncher, ISessionStore, Whose
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.legacysse import LegacySse
+    from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.wire.requeststates import RequestStates
@@ -77,6 +79,7 @@ class GatewayService(Service):
     reaper: Reaper = field(repr=False)
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
+    programs: ILauncher = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -96,6 +99,7 @@ class GatewayService(Service):
         for warning in self.settings.warnings:
             self.log.warn("{warning}", event="config.warning", warning=warning)
         self._announce()
+        self._reap_containers()
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
 
     def _announce(self) -> None:
@@ -116,6 +120,22 @@ class GatewayService(Service):
             )
             return
         self.log.info("try: {curl}", event="service.try", curl=_curl(base, self.settings.servers[0].name))
+
+    def _reap_containers(self) -> None:
+        if not any(isinstance(server.reach, Container) for server in self.settings.servers):
+            return
+        from mcpgateway.backends.container import reap_containers  # few servers run in one
+
+        living = instances(self.home) | {self.ward.instance}
+        reaping = reap_containers(self.reactor, self.programs, self.home, living)
+        reaping.addCallback(self._reaped).addErrback(self._reaping_broke)
+
+    def _reaped(self, found: list[str]) -> None:
+        for what in found:
+            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
+
+    def _reaping_broke(self, why: Failure) -> None:
+        self.log.failure("leftover containers could not be looked for", why, event="container.reap_failed")
 
     def _heart_stopped(self, why: Failure) -> None:
         self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
@@ -214,11 +234,20 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
+    programs = Launcher(reactor, ward)
+
+    def make_locks() -> DaemonLocks:
+        from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
+
+        return DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), holders)
+
     backends = Backends(
         reactor,
-        Launcher(reactor, ward),
+        programs,
         Grants(home),
         lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
+        Whose(home, instance),
+        make_locks,
     )
     hub = make_hub(settings, backends, reactor, keys, store, holders)
     switchboard = hub.switchboard
@@ -249,7 +278,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any) -> GatewayService:
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
-        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward
+        settings, home, reactor, listeners, factory, mcp, hub, owners, reaper, housekeeping, ward, programs
     )
 
 

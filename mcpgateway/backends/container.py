@@ -25,7 +25,7 @@ from zope.interface import implementer
 from mcpgateway.backends.errands import TOO_LATE, Ran, run
 from mcpgateway.config.model import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
-from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch, Whose
 
 ENGINES = ("docker", "podman")
 INSTANCE_LABEL, SERVER_LABEL, HOME_LABEL = "mcpgateway.instance", "mcpgateway.server", "mcpgateway.home"
@@ -51,14 +51,6 @@ _NO_ENGINE = re.compile(
 OURS = frozenset("--interactive --tty --detach --rm --init --sig-proxy".split())
 OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restart".split())
 """What the gateway decides; a command that was written for a terminal may have the one or the other."""
-
-
-@frozen
-class Whose:
-    """Which gateway a container belongs to: its home, and this run of it."""
-
-    home: str
-    instance: str
 
 
 @frozen

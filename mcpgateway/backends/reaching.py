@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from mcpgateway.config.model import Remote, Transport
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, Transport
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import IBackend, IGrants, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import IBackend, IDaemonLocks, IGrants, ILauncher, ILineReceiver, Launch, Whose
 
 if TYPE_CHECKING:
     from mcpgateway.backends.access import IAuthorizer
+    from mcpgateway.backends.daemon import Daemons
     from mcpgateway.backends.oauth import Accounts
     from mcpgateway.backends.web import Web
 
@@ -28,13 +29,24 @@ class Backends:
     :param programs: starts children.
     :param grants: where tokens for remote servers are kept.
     :param callback: the URL that a user's browser is sent back to, once the gateway listens.
+    :param whose: which gateway this is.
+    :param make_locks: makes what keeps programs with a port of their own from being started twice.
     :ivar own_ports: the TCP ports that the gateway itself listens on, which no server is reached at.
     """
 
     def __init__(
-        self, reactor: Any, programs: ILauncher, grants: IGrants, callback: Callable[[], str]
+        self,
+        reactor: Any,
+        programs: ILauncher,
+        grants: IGrants,
+        callback: Callable[[], str],
+        whose: Whose,
+        make_locks: Callable[[], IDaemonLocks],
     ) -> None:
         self._reactor = reactor
+        self._whose = whose
+        self._make_locks = make_locks
+        self._daemons: Daemons | None = None
         self._programs = programs
         self._grants = grants
         self._callback = callback
@@ -51,6 +63,15 @@ class Backends:
             self._web = Web(self._reactor)
             self._web.own_ports = self.own_ports
         return self._web
+
+    @property
+    def daemons(self) -> Daemons:
+        """The programs with ports of their own."""
+        if self._daemons is None:
+            from mcpgateway.backends.daemon import Daemons
+
+            self._daemons = Daemons(self._reactor, self._programs, self.web, self._make_locks())
+        return self._daemons
 
     @property
     def accounts(self) -> Accounts:
@@ -71,10 +92,16 @@ class Backends:
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
         """Find out how a launch is best carried out; it never fails."""
-        prepared: Deferred[Launch] = (
-            self._programs.prepare(launch) if launch.reach is None else succeed(launch)
-        )
-        return prepared
+        match launch.reach:
+            case None:
+                prepared: Deferred[Launch] = self._programs.prepare(launch)
+                return prepared
+            case Container():
+                from mcpgateway.backends.container import prepare_container
+
+                return prepare_container(self._reactor, self._programs, launch)
+            case _:
+                return succeed(launch)
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
         """Start or reach a backend.
@@ -87,8 +114,18 @@ class Backends:
                 return child
             case Remote():
                 return self._remote(launch, launch.reach, receiver)
-            case _:
-                raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
+            case Daemon():
+                from mcpgateway.backends.daemon import DaemonBackend
+
+                return DaemonBackend(self.daemons, self.launch, launch, receiver)
+            case Container():
+                from mcpgateway.backends.container import launch_container
+
+                return launch_container(self._reactor, self._programs, launch, receiver, self._whose)
+            case Rest():
+                from mcpgateway.backends.rest import RestBackend
+
+                return RestBackend(self._reactor, self.web, launch, receiver)
 
     def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
         reactor, authorizer = self._reactor, self._authorizer(launch, remote)
