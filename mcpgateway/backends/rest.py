@@ -265,7 +265,8 @@ class RestBackend:
 
     def stop(self) -> Deferred[None]:
         """Take back what is under way; there is nothing to stop."""
-        self._end(Gone(0))
+        if self._take_back():
+            self._receiver.gone(Gone(0))
         return succeed(None)
 
     def kill(self) -> None:
@@ -273,14 +274,18 @@ class RestBackend:
         self._end(Gone(0))
 
     def _end(self, why: Gone) -> None:
+        if self._take_back():
+            self._reactor.callLater(0, self._receiver.gone, why)
+
+    def _take_back(self) -> bool:
         if self._is_ended:
-            return
+            return False
         self._is_ended = True
         self._reading.addErrback(_expected).cancel()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.cancel()
-        self._reactor.callLater(0, self._receiver.gone, why)
+        return True
 
     def stderr_tail(self) -> str:
         """It has no stderr."""
