@@ -45,7 +45,8 @@ INITS = ("/usr/libexec/podman/catatonit", "/usr/local/libexec/podman/catatonit")
 _NAME_PART = re.compile(r"[^a-zA-Z0-9_.-]+")
 _SHORTS = re.compile(r"-[itdP]*[itd][itdP]*\Z")
 _NO_ENGINE = re.compile(
-    r"Cannot connect to|Is the docker daemon running|connection refused|permission denied", re.IGNORECASE
+    r"Cannot connect to the Docker daemon|Is the docker daemon running|annot connect to Podman|to connect to Podman"
+    r"|connect to the (?:docker|Docker) (?:API|daemon)"
 )
 
 OURS = frozenset("--interactive --tty --detach --rm --init --sig-proxy".split())
@@ -109,7 +110,7 @@ class ContainerBackend:
         return f"{engine} could not run the container"
 
     async def _remove(self) -> None:
-        argv = (self._todo.engine, "rm", "--force", self._todo.name)
+        argv = _remove_argv(self._todo.engine, self._todo.name)
         try:
             ran = await run(self._reactor, self._programs, self._todo.launch, argv, REMOVE_S)
             if ran.code == TOO_LATE:
@@ -148,6 +149,12 @@ class ContainerBackend:
 def _pass_to(result: Any, done: Deferred[None]) -> Any:
     done.callback(None)
     return result
+
+
+def _remove_argv(engine: str, *names: str) -> tuple[str, ...]:
+    # Docker kills at once; Podman has to be told not to ask the container for ten seconds first.
+    at_once = ("--time=0",) if os.path.basename(engine).startswith("podman") else ()
+    return (engine, "rm", "--force", *at_once, *names)
 
 
 def launch_container(
@@ -193,9 +200,9 @@ def find_engine(launch: Launch) -> str:
         found = shutil.which(engine, path=path)
         if found is not None:
             return found
-    words = repr(named) if named else "neither 'docker' nor 'podman'"
+    words = f"{named!r} was not found" if named else "neither 'docker' nor 'podman' was found"
     raise LaunchFailed(
-        f"{launch.server}: {words} was found, and its server runs in a container",
+        f"{launch.server}: {words}, and its server runs in a container",
         f"looked in PATH={path}; install Docker or Podman",
     )
 
@@ -331,7 +338,7 @@ async def _reap(reactor: Any, programs: ILauncher, home: str, living: list[str])
             for instance in living if dead else ():
                 dead -= set(await _named(reactor, programs, launch, program, f"{INSTANCE_LABEL}={instance}"))
             if dead:
-                argv = (program, "rm", "--force", *sorted(dead))
+                argv = _remove_argv(program, *sorted(dead))
                 await run(reactor, programs, launch, argv, REMOVE_S)
         except GatewayError:
             continue  # it is not installed
