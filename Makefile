@@ -65,7 +65,7 @@ unit: $(VENV) ## unit, contract and property tests, under branch coverage; no so
 	$(BIN)/coverage report
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
-	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile tests/functional -m "not soak"
+	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile tests/functional tests/contracts -m "not soak"
 
 soak: $(VENV) servers ## the long form of the functional tests
 	MCPGATEWAY_SOAK=1 $(BIN)/python -m pytest tests/functional

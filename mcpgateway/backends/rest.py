@@ -46,12 +46,16 @@ SKIPPED_SHOWN = 10
 
 @frozen
 class _Offer:
-    """What the service offers."""
+    """What the service offers.
+
+    :ivar named_by: the URL of the description that names the base, where that is no part of the same service.
+    """
 
     base: str
     tools: Mapping[str, RestTool]
     title: str = ""
     version: str = ""
+    named_by: str = ""
 
 
 @implementer(IBackend)
@@ -85,15 +89,30 @@ class RestBackend:
             return _Offer(rest.base, tools)
         described = read_openapi(await self._document(), _shown(rest.openapi))
         self._tell_skipped(described)
-        base = rest.base or _found_base(rest.openapi, described.base)
+        base, named_by = rest.base, ""
+        if not base:
+            base = _found_base(rest.openapi, described.base)
+            named_by = self._judge(base)
         found = {tool.name: tool for tool in described.tools}
-        return _Offer(base, found | tools, described.title, described.version)
+        return _Offer(base, found | tools, described.title, described.version, named_by)
+
+    def _judge(self, base: str) -> str:
+        # A description from elsewhere must not send us, with the service's credentials, wherever it likes.
+        where = self._rest.openapi
+        if not where.startswith(("http://", "https://")) or _origin(where) == _origin(base):
+            return ""
+        if self._rest.headers:
+            raise ConfigError(
+                f"its description at {_shown(where)} says that the service is at {_shown(base)};"
+                " give that as its rest_url if its headers are to be sent there"
+            )
+        return where
 
     async def _document(self) -> str:
         where = self._rest.openapi
         if not where.startswith(("http://", "https://")):
             return self._file(os.path.join(self._cwd, where))
-        own = not self._rest.base or urlsplit(where)[:2] == urlsplit(self._rest.base)[:2]
+        own = not self._rest.base or _origin(where) == _origin(self._rest.base)
         headers = dict(self._rest.headers) if own else {}  # nobody else gets the service's credentials
         answer = await self._web.request("GET", where, headers, timeout_s=DOCUMENT_S, limit=DOCUMENT_LIMIT)
         if answer.status != 200:
@@ -218,12 +237,14 @@ class RestBackend:
         except InvalidParams as why:
             self._answer(identifier, restcalls.failed(why.message))
             return
-        done = Deferred.fromCoroutine(self._ask(identifier, tool, request))
+        done = Deferred.fromCoroutine(self._ask(identifier, tool, request, offer.named_by))
         if not done.called:
             self._calls[identifier] = done
         done.addErrback(self._broken, identifier)
 
-    async def _ask(self, identifier: bytes, tool: RestTool, request: restcalls.Request) -> None:
+    async def _ask(
+        self, identifier: bytes, tool: RestTool, request: restcalls.Request, named_by: str
+    ) -> None:
         try:
             answer = await self._web.request(
                 request.method,
@@ -232,6 +253,7 @@ class RestBackend:
                 request.body,
                 timeout_s=CALL_S,
                 limit=ANSWER_LIMIT,
+                named_by=named_by,
             )
             result = restcalls.result_of(tool, request.url, answer.status, answer.headers, answer.body)
         except GatewayError as why:
@@ -301,6 +323,11 @@ def _found_base(where: str, base: str) -> str:
     if not found.startswith(("http://", "https://")):
         raise ConfigError(f"{_shown(where)} does not say where the service is; give its rest_url")
     return found
+
+
+def _origin(url: str) -> tuple[str, str]:
+    split = urlsplit(url)
+    return split.scheme.lower(), split.netloc.lower()
 
 
 def _shown(where: str) -> str:

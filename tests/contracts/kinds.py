@@ -59,7 +59,7 @@ FAST = Does(
     echo=("echo", "text", ""),
     slow=("slow", {"ms": 600_000}),
     steps=("steps", {"count": 5}),
-    asks=("ask", {}, "roots", "roots/list"),
+    asks=("ask", {}, "elicitation", "elicitation/create"),
     lists=("prompts/list", "resources/list"),
 )
 FIXTURE = Does(
@@ -76,6 +76,7 @@ REPLIES = {
         "model": "m",
         "stopReason": "endTurn",
     },
+    "elicitation/create": {"action": "accept", "content": {"value": "so it goes"}},
     "roots/list": {"roots": [{"uri": "file:///tmp", "name": "tmp"}]},
 }
 
@@ -315,8 +316,6 @@ KINDS: dict[str, Kind] = {
         nowhere=badly(lambda _: free_port(), described),
     ),
     "container": Kind(FIXTURE, contained(), mute=contained("--mute-handshake"), is_absent=no_engine),
-}
-REMOTE: dict[str, Kind] = {
     "http-npm": Kind(EVERYTHING, elsewhere(everything("streamableHttp"), "/mcp", HTTP), **at("/mcp", HTTP)),
     "http-pypi": Kind(FAST, elsewhere(fast, "/mcp", HTTP), **at("/mcp", HTTP)),
     "sse-npm": Kind(EVERYTHING, elsewhere(everything("sse"), "/sse", SSE), **at("/sse", SSE)),

@@ -36,8 +36,9 @@ async def steps(count: int, context: Context) -> str:
 
 @server.tool
 async def ask(context: Context) -> str:
-    """Ask for the client's roots, and tell how many there are."""
-    return f"{len(await context.list_roots())} roots"
+    """Ask the client's user something, and tell the answer."""
+    answer = await context.elicit("Well?", response_type=str)
+    return f"{answer.action}: {getattr(answer, 'data', '')}"
 
 
 @server.resource("fast://text")
