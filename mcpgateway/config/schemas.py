@@ -96,13 +96,13 @@ class Schemas:
     def _members(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in schema.items():
-            if key in DROPPED or key.startswith("x-"):
+            if key in DROPPED or key.startswith("x-") or (key in NAMED and not isinstance(value, dict)):
                 continue
             if key in ONE:
                 found[key] = self._schema(value, depth + 1)
             elif key in MANY and isinstance(value, list):
                 found[key] = [self._schema(each, depth + 1) for each in value]
-            elif key in NAMED and isinstance(value, dict):
+            elif key in NAMED:
                 found[key] = {
                     name: self._schema(each, depth + 1)
                     for name, each in value.items()
@@ -122,13 +122,14 @@ def _is_read_only(schema: Any) -> bool:
 
 def _tidy_required(found: dict[str, Any]) -> None:
     # What only the service sets is not asked for.
-    required, properties = found.get("required"), found.get("properties")
+    required, properties = found.pop("required", None), found.get("properties")
     if not isinstance(required, list):
-        found.pop("required", None)  # OpenAPI 2 has a flag of that name, and people mix them up
-    elif isinstance(properties, dict):
-        found["required"] = [name for name in required if name in properties]
-        if not found["required"]:
-            del found["required"]
+        return  # OpenAPI 2 has a flag of that name, and people mix them up
+    names = [name for name in required if isinstance(name, str)]
+    if isinstance(properties, dict):
+        names = [name for name in names if name in properties]
+    if names:
+        found["required"] = names
 
 
 def _modernize(old: Mapping[str, Any], found: dict[str, Any]) -> None:

@@ -1,0 +1,372 @@
+"""Descriptions of services, and the tools that come of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from mcpgateway.config import openapi
+from mcpgateway.config.model import RestTool
+from mcpgateway.config.openapi import read_openapi
+from mcpgateway.config.schemas import DEPTH_LIMIT, NODES_LIMIT, Schemas, resolved
+from mcpgateway.errors import ConfigError
+
+Json = dict[str, Any]
+
+
+def document(paths: Json, version: str = "3.1.0", **more: Any) -> str:
+    """A description."""
+    return json.dumps({"openapi": version, "info": {"title": "T", "version": "1"}, "paths": paths, **more})
+
+
+def tools(paths: Json, version: str = "3.1.0", **more: Any) -> tuple[RestTool, ...]:
+    """The tools of a description."""
+    return read_openapi(document(paths, version, **more), "d.json").tools
+
+
+def tool(operation: Json, path: str = "/x", method: str = "get", **more: Any) -> RestTool:
+    """The only tool of a description."""
+    (found,) = tools({path: {method: operation}}, **more)
+    return found
+
+
+def parameter(name: str, where: str = "query", **more: Any) -> Json:
+    """One parameter."""
+    return {"name": name, "in": where, "schema": {"type": "string"}, **more}
+
+
+def body(schema: Any, kind: str = "application/json", **more: Any) -> Json:
+    """An operation with a body."""
+    return {"requestBody": {"content": {kind: {"schema": schema}}, **more}}
+
+
+def nested(inner: some.SearchStrategy[Any]) -> some.SearchStrategy[Any]:
+    """Lists and mappings, with keys that mean something here."""
+    words = "get parameters requestBody content application/json schema properties items allOf $ref name in required"
+    keys = some.sampled_from([*words.split(), "type", "query", "path", "responses", "nullable"])
+    return some.lists(inner, max_size=3) | some.dictionaries(keys, inner, max_size=4)
+
+
+CONTENT = some.recursive(
+    some.none() | some.booleans() | some.sampled_from(["#/paths", "query", "path", "x"]) | some.integers(),
+    nested,
+    max_leaves=25,
+)
+
+
+class DocumentTests:
+    """The document as a whole."""
+
+    def test_yaml(self) -> None:
+        """A description may be YAML, with numbers for keys."""
+        text = (
+            "openapi: 3.0.3\ninfo: {title: Pets, version: '2'}\n"
+            "servers: [{url: 'https://{h}/v1/', variables: {h: {default: pets.example}}}]\n"
+            "paths:\n  /pets:\n    get:\n      responses: {200: {description: ok}}\n"
+        )
+        found = read_openapi(text, "pets.yaml")
+        assert (found.title, found.version, found.base) == ("Pets", "2", "https://pets.example/v1")
+        assert [each.name for each in found.tools] == ["get_pets"]
+
+    @pytest.mark.parametrize("text", ["{}", '{"swagger": "2.0"}', '{"openapi": 3}', '{"openapi": "2.0"}'])
+    def test_something_else(self, text: str) -> None:
+        """What is no OpenAPI 3 document is refused."""
+        with pytest.raises(ConfigError, match=r"d\.json: is no OpenAPI 3 description"):
+            read_openapi(text, "d.json")
+
+    def test_too_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """More operations than anybody can use are refused."""
+        monkeypatch.setattr(openapi, "OPERATIONS_LIMIT", 2)
+        paths = {f"/{number}": {"get": {}} for number in range(3)}
+        with pytest.raises(ConfigError, match="more than 2 operations"):
+            read_openapi(document(paths), "d.json")
+
+    @pytest.mark.parametrize("servers", [None, [], ["x"], [{}], [{"url": 7}]])
+    def test_no_base(self, servers: Any) -> None:
+        """Where it does not say where the service is, the base is empty."""
+        assert read_openapi(document({}, servers=servers), "d.json").base == ""
+
+    def test_order(self) -> None:
+        """Tools come in the order of the document, whatever the order of methods."""
+        paths = {"/b": {"post": {}, "get": {}}, "/a": {"delete": {}}, "x-more": {"get": {}}, "/c": 7}
+        assert [each.name for each in tools(paths)] == ["get_b", "post_b", "delete_a"]
+
+    def test_shared_paths(self) -> None:
+        """A path may be a reference, and have parameters of its own, which an operation may replace."""
+        item = {
+            "parameters": [parameter("one"), {"$ref": "#/components/parameters/Two"}],
+            "get": {"parameters": [parameter("one", required=True)]},
+        }
+        parts = {"parameters": {"Two": parameter("two")}, "pathItems": {"I": item}}
+        (found,) = tools({"/x": {"$ref": "#/components/pathItems/I"}}, components=parts)
+        assert list(found.places) == ["one", "two"]
+        assert found.schema["required"] == ["one"]
+
+    @given(CONTENT)
+    def test_any_content(self, content: Any) -> None:
+        """Whatever is in a description, it is read or refused in words."""
+        text = json.dumps({"openapi": "3.1.0", "paths": {"/x": content, "/y": {"post": content}}})
+        try:
+            found = read_openapi(text, "d.json")
+        except ConfigError:
+            return
+        for each in found.tools:
+            assert set(each.places) == set(each.schema["properties"])
+
+
+class NameTests:
+    """What tools and arguments are called."""
+
+    @pytest.mark.parametrize(
+        ("wished", "name"),
+        [
+            ("listPets", "listPets"),
+            ("show pet/by.id", "show_pet_by_id"),
+            ("a__b", "a_b"),
+            ("  ", "get_x_y"),
+            (None, "get_x_y"),
+            (7, "get_x_y"),
+            ("é!", "get"),
+            ("n" * 99, "n" * 64),
+        ],
+    )
+    def test_names(self, wished: Any, name: str) -> None:
+        """A name is the operation's own as far as models take it, else made of method and path."""
+        operation = {} if wished is None else {"operationId": wished}
+        assert tool(operation, "/x/{y}").name == name
+
+    def test_unique(self) -> None:
+        """No two tools have one name."""
+        paths = {f"/{number}": {"get": {"operationId": "n" * 64}} for number in range(3)}
+        assert [each.name for each in tools(paths)] == ["n" * 64, "n" * 62 + "_2", "n" * 62 + "_3"]
+
+    def test_arguments(self) -> None:
+        """An argument whose name models refuse has another, and remembers its own."""
+        found = tool({"parameters": [parameter("filter[tag]"), parameter("filter(tag)"), parameter("[]")]})
+        assert found.places == {
+            "filter_tag": "query:filter[tag]",
+            "filter_tag_2": "query:filter(tag)",
+            "argument": "query:[]",
+        }
+
+    @pytest.mark.parametrize(
+        ("operation", "description"),
+        [
+            ({}, "GET /x"),
+            ({"summary": "One."}, "One."),
+            ({"summary": "One.", "description": "One."}, "One."),
+            ({"summary": "One.", "description": "Two."}, "One.\n\nTwo."),
+            ({"deprecated": True}, "Deprecated. GET /x"),
+            ({"description": "x" * 9999}, "x" * 4000),
+        ],
+    )
+    def test_descriptions(self, operation: Json, description: str) -> None:
+        """A tool is described by what the operation says of itself."""
+        assert tool(operation).description == description
+
+
+class ParameterTests:
+    """Where arguments go."""
+
+    def test_places(self) -> None:
+        """Every parameter goes where it belongs, in its style."""
+        listed = [
+            parameter("p", "path"),
+            parameter("q", description="About q."),
+            parameter("r", required=True, explode=False),
+            parameter("s", style="deepObject"),
+            {"name": "t", "in": "query", "content": {"application/json": {"schema": {"type": "object"}}}},
+            parameter("X-H", "header"),
+        ]
+        found = tool({"parameters": listed}, "/x/{p}")
+        assert found.places == {
+            "p": "path",
+            "q": "query",
+            "r": "query-list",
+            "s": "query-deep",
+            "t": "query-json",
+            "X-H": "header",
+        }
+        assert found.schema["required"] == ["p", "r"]
+        assert found.schema["properties"]["q"] == {"type": "string", "description": "About q."}
+        assert found.schema["properties"]["t"] == {"type": "object"}
+
+    def test_left_out(self) -> None:
+        """Headers that the configuration decides, cookies and nonsense are no arguments."""
+        listed = [
+            parameter("Authorization", "header"),
+            parameter("c", "cookie"),
+            parameter("z", "moon"),
+            7,
+            {},
+        ]
+        assert tool({"parameters": listed}).places == {}
+
+    def test_unsaid(self) -> None:
+        """A placeholder that nothing is said about is an argument all the same."""
+        found = tool({}, "/x/{y}")
+        assert found.places == {"y": "path"}
+        assert found.schema == {
+            "type": "object",
+            "properties": {"y": {"type": "string"}},
+            "required": ["y"],
+        }
+
+    def test_skipped(self) -> None:
+        """What cannot be sent is told, and not offered."""
+        paths = {
+            "/a": {"get": {"parameters": [parameter("c", "cookie", required=True)]}},
+            "/b": {"post": body({}, "multipart/form-data", required=True)},
+            "/c": {"post": body({}, "multipart/form-data")},
+        }
+        found = read_openapi(document(paths), "d.json")
+        assert found.skipped == (
+            "GET /a: needs the cookie c",
+            "POST /b: takes multipart/form-data, not JSON",
+        )
+        assert [each.places for each in found.tools] == [{}]
+
+
+class BodyTests:
+    """What is sent as a body."""
+
+    def test_properties(self) -> None:
+        """The properties of an object are arguments; what only the service sets is not asked for."""
+        pet = {
+            "type": "object",
+            "required": ["id", "name"],
+            "properties": {"id": {"readOnly": True}, "name": {"type": "string"}, "tag": {}},
+        }
+        found = tool(body({"$ref": "#/p"}, required=True), method="post", p=pet)
+        assert found.places == {"name": "body", "tag": "body"}
+        assert found.schema["required"] == ["name"]
+
+    def test_optional(self) -> None:
+        """Nothing of a body that may be left out is required."""
+        found = tool(body({"required": ["a"], "properties": {"a": {}}}), method="post")
+        assert "required" not in found.schema
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "array", "items": {}},
+            {"type": "object"},
+            {"oneOf": [{}], "properties": {"a": {}}},
+            {"type": "string", "properties": {"a": {}}},
+            True,
+            None,
+        ],
+    )
+    def test_whole(self, schema: Any) -> None:
+        """A body that is no plain object is one argument."""
+        found = tool(
+            body(schema, "application/vnd.x+json; v=1", required=True, description="It."), method="put"
+        )
+        assert found.places == {"body": "whole-body"}
+        assert found.schema["required"] == ["body"]
+        assert found.schema["properties"]["body"]["description"] == "It."
+
+    def test_collision(self) -> None:
+        """A body whose properties are called like parameters is one argument."""
+        operation = body({"properties": {"a": {}}}) | {"parameters": [parameter("a"), parameter("body")]}
+        found = tool(operation, method="post")
+        assert found.places == {"a": "query", "body": "query", "body_2": "whole-body:body"}
+
+    def test_all_of(self) -> None:
+        """Objects that must all hold are one object."""
+        schema = {
+            "allOf": [
+                {"$ref": "#/a"},
+                {"properties": {"b": {}}, "required": ["b"], "description": "B."},
+            ],
+            "properties": {"c": {}},
+        }
+        a = {"type": "object", "properties": {"a": {}}, "required": ["a"]}
+        found = tool(body(schema, required=True), method="post", a=a)
+        assert list(found.places) == ["a", "b", "c"]
+        assert found.schema["required"] == ["a", "b"]
+
+
+class SchemaTests:
+    """Schemas that stand alone."""
+
+    def inlined(self, schema: Any, *, is_old: bool = False, **document: Any) -> Json:
+        """A schema without references."""
+        return Schemas(document, is_old=is_old).inlined(schema)
+
+    def test_cycles(self) -> None:
+        """A schema within itself is shown once more, as what it is."""
+        node = {"type": "object", "title": "Node", "properties": {"next": {"$ref": "#/node"}}}
+        assert self.inlined({"$ref": "#/node", "description": "First."}, node=node) == {
+            "type": "object",
+            "title": "Node",
+            "description": "First.",
+            "properties": {"next": {"type": "object", "title": "Node"}},
+        }
+        assert self.inlined({"$ref": "#/a"}, a={"$ref": "#/a"}) == {}
+
+    def test_bounds(self) -> None:
+        """What is too deep, or too much, may be anything."""
+        deep: Json = {}
+        for _ in range(3 * DEPTH_LIMIT):
+            deep = {"items": deep}
+        assert json.dumps(self.inlined(deep)).count("items") <= DEPTH_LIMIT + 1
+        wide = {"properties": {str(number): {"type": "string"} for number in range(2 * NODES_LIMIT)}}
+        assert json.dumps(self.inlined(wide)).count("string") < NODES_LIMIT
+        double: Json = {str(number): {"allOf": [{"$ref": f"#/{number + 1}"}] * 2} for number in range(40)}
+        assert len(json.dumps(self.inlined({"$ref": "#/0"}, **double))) < 100_000
+
+    def test_elsewhere(self) -> None:
+        """A reference to another document is never followed."""
+        for where in ("https://example.org/s.json", "other.json#/x", "file:///etc/passwd", "#x", "#/no/such"):
+            assert self.inlined({"$ref": where}) == {}
+
+    def test_pointers(self) -> None:
+        """A pointer may be escaped, and lead into lists."""
+        parts = {"a/b": [{"x y": {"type": "null"}}]}
+        assert resolved(parts, {"$ref": "#/a~1b/0/x%20y"}) == {"type": "null"}
+        assert resolved(parts, {"$ref": "#/a~1b/1/x"}) is None
+        assert resolved(parts, {"$ref": "#/a~1b/x"}) is None
+
+    def test_everywhere(self) -> None:
+        """References are found wherever a schema may stand, and only there."""
+        schema = {
+            "items": {"$ref": "#/s"},
+            "anyOf": [{"$ref": "#/s"}, True],
+            "additionalProperties": False,
+            "patternProperties": {"^x": {"$ref": "#/s"}},
+            "default": {"$ref": "#/s"},
+            "x-note": 1,
+            "xml": {},
+        }
+        text = {"type": "string"}
+        assert self.inlined(schema, s=text) == {
+            "items": text,
+            "anyOf": [text, True],
+            "additionalProperties": False,
+            "patternProperties": {"^x": text},
+            "default": {"$ref": "#/s"},
+        }
+
+    def test_old_words(self) -> None:
+        """What OpenAPI 3.0 says otherwise is said as JSON Schema does."""
+        old = {"type": "integer", "nullable": True, "minimum": 1, "exclusiveMinimum": True, "maximum": 9}
+        old |= {"exclusiveMaximum": False, "enum": [2]}
+        assert self.inlined(old, is_old=True) == {
+            "type": ["integer", "null"],
+            "exclusiveMinimum": 1,
+            "maximum": 9,
+            "enum": [2, None],
+        }
+        assert self.inlined({"nullable": True, "enum": [None]}, is_old=True) == {"enum": [None]}
+
+    def test_required(self) -> None:
+        """Only what is there is required, and a flag of another standard is no list."""
+        assert self.inlined({"required": True}) == {}
+        assert self.inlined({"required": ["a"], "properties": {"b": {}}}) == {"properties": {"b": {}}}
+        assert self.inlined({"required": ["a"]}) == {"required": ["a"]}
+        assert self.inlined({"required": [["a"]], "properties": ["a"]}) == {}
