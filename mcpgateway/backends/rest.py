@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -79,7 +80,8 @@ class RestBackend:
         self._calls: dict[bytes, Deferred[Any]] = {}
         self._answers: list[bytes] = []
         self._is_ended = False
-        self._reading = Deferred.fromCoroutine(self._read())
+        # In a turn of its own: whoever launches has to hear the reason of a failure, and does not listen yet.
+        self._reading: Deferred[Any] = deferLater(reactor, 0, lambda: Deferred.fromCoroutine(self._read()))
         self._reading.addCallbacks(self._has_read, self._cannot_read)
 
     async def _read(self) -> _Offer:
