@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import evolve, frozen
@@ -49,6 +49,7 @@ _NO_ENGINE = re.compile(
     r"|connect to the (?:docker|Docker) (?:API|daemon)"
 )
 
+VARIABLE = ("-e", "--env")
 OURS = frozenset("--interactive --tty --detach --rm --init --sig-proxy".split())
 OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restart".split())
 """What the gateway decides; a command that was written for a terminal may have the one or the other."""
@@ -174,9 +175,7 @@ def launch_container(
     for label, value in labels.items():
         argv += ["--label", f"{label}={value}"]
     env = engine_environment(launch)
-    argv += _options(reach.options, env)
-    for variable in reach.variables:
-        argv += _variable(variable, launch.env.get(variable, ""), env)
+    argv += _options(reach.options, launch.env, env)
     argv += [reach.image, *launch.argv]
     todo = _Run(engine, name, tuple(argv), evolve(launch, env=env))
     return ContainerBackend(reactor, programs, todo, receiver)
@@ -208,8 +207,8 @@ def find_engine(launch: Launch) -> str:
 
 
 def engine_environment(launch: Launch) -> dict[str, str]:
-    """The environment of the command line: what leads it to its engine is ours, what is for the container is not."""
-    theirs = set(_reach_of(launch).variables)
+    """The environment of the command line: what leads it to its engine stays as it is, whatever the container gets."""
+    theirs = {name for name, _ in _variables(_reach_of(launch).options)}
     env = {name: value for name, value in launch.env.items() if not (_leads(name) and name in theirs)}
     for name, value in os.environ.items():
         if _leads(name):
@@ -221,32 +220,57 @@ def _leads(name: str) -> bool:
     return name in ENGINE_VARIABLES or name.startswith(ENGINE_PREFIXES)
 
 
-def _variable(name: str, value: str, env: dict[str, str]) -> Iterator[str]:
+def _options(written: tuple[str, ...], given: Mapping[str, str], env: dict[str, str]) -> Iterator[str]:
+    # What was written, without what is ours to decide.
+    for name, value in _variables(written):
+        yield from _variable(name, given.get(name) if value is None else value, env)
+    for option in _others(written):
+        name = option[0].partition("=")[0]
+        if name not in OURS and name not in OURS_WITH_VALUE and not _SHORTS.match(name):
+            yield from option
+
+
+def _variable(name: str, value: str | None, env: dict[str, str]) -> Iterator[str]:
     # The command line is open to everybody on this machine; its environment is not.  Only what the command line itself
     # lives by has to be written there, and none of that is a secret.
     yield "--env"
-    if _leads(name):
+    if value is None:
+        yield name
+    elif _leads(name):
         yield f"{name}={value}"
     else:
         env[name] = value
         yield name
 
 
-def _options(written: tuple[str, ...], env: dict[str, str]) -> Iterator[str]:
-    # What was written, without what is ours to decide, and with the values of variables out of sight.
+def _variables(written: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+    # The variables among the options, each with its value unless that is to be taken from the environment.
+    for option in _split(written):
+        content = _variable_in(option)
+        if content is not None:
+            name, is_set, value = content.partition("=")
+            yield name, value if is_set else None
+
+
+def _others(written: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (option for option in _split(written) if _variable_in(option) is None)
+
+
+def _variable_in(option: tuple[str, ...]) -> str | None:
+    first = option[0]
+    if first in VARIABLE:
+        return option[1] if len(option) > 1 else ""
+    if first.startswith("--env="):
+        return first.removeprefix("--env=")
+    return first[2:] if first.startswith("-e") else None
+
+
+def _split(written: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    # Each option with its value, where that is a word of its own and we have to know.
     rest = iter(written)
-    for option in rest:
-        name, has_value, value = option.partition("=")
-        if name in ("-e", "--env"):
-            variable, is_set, content = (value if has_value else next(rest, "")).partition("=")
-            yield from _variable(variable, content, env) if is_set else ("--env", variable)
-        elif option.startswith("-e") and has_value and not option.startswith("--"):
-            yield from _variable(name[2:], value, env)
-        elif name in OURS_WITH_VALUE:
-            if not has_value:
-                next(rest, None)
-        elif name not in OURS and not _SHORTS.match(option):
-            yield option
+    for word in rest:
+        value = next(rest, None) if word in VARIABLE or word in OURS_WITH_VALUE else None
+        yield (word,) if value is None else (word, value)
 
 
 def _init(engine: str, options: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,33 +9,25 @@ from __future__ import annotations
 
 from collections import deque
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.protocol import Factory
-from twisted.internet.protocol import Protocol as Connection
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcpgateway.backends.probing import is_open, speaks_mcp
 from mcpgateway.backends.web import Web
-from mcpgateway.config.model import Daemon, Remote, Transport
+from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
-from mcpgateway.wire import jsonrpc
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers
-PROBE_S = 2.0
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
 WAITING_LIMIT = 1000  # messages for a daemon that cannot be spoken with yet
 WAITING_BYTES = 16 * 2**20
 TAIL_LINES, TAIL_CHARS = 50, 500
-
-PING = b'{"jsonrpc":"2.0","id":"mcpgateway","method":"ping"}'
-BOTH = "application/json, text/event-stream"
 
 
 class ReachRemote(Protocol):
@@ -156,7 +148,7 @@ class _Daemon:
             looked += LOOK_LIMIT_S
 
     async def _adopt(self, *, is_known: bool) -> None:
-        if not is_known and not await self._speaks():
+        if not is_known and not await speaks_mcp(self._all.reactor, self._all.web, self.reach):
             holder = await self._all.locks.holder(self.reach.port)
             by = f" by {holder}" if holder else ""
             raise LaunchFailed(
@@ -169,28 +161,6 @@ class _Daemon:
             server=self.launch.server,
             port=self.reach.port,
         )
-
-    async def _speaks(self) -> bool:
-        # A ping without a session leaves nothing behind; whoever speaks MCP answers it, if only with an error.
-        url, web = self.reach.url, self._all.web
-        try:
-            if self.reach.transport is Transport.SSE:
-                stream = await web.open("GET", url, {"Accept": "text/event-stream"}).addTimeout(
-                    PROBE_S, self._all.reactor
-                )
-                stream.abort()
-                return _is_stream(stream.headers) or _wants_token(stream.status, stream.headers)
-            headers = {"Accept": BOTH, "Content-Type": "application/json"}
-            answer = await web.request("POST", url, headers, PING, timeout_s=PROBE_S, limit=WAITING_BYTES)
-        except Exception as why:  # noqa: BLE001 - whatever it says, it is no MCP
-            self.log.debug("{server}: {why}", server=self.launch.server, why=why)
-            return False
-        if _is_stream(answer.headers) or _wants_token(answer.status, answer.headers):
-            return True
-        try:
-            return "jsonrpc" in jsonrpc.decode(answer.body)
-        except GatewayError:
-            return False
 
     async def _start(self) -> None:
         locks, server, port = self._all.locks, self.launch.server, self.reach.port
@@ -215,18 +185,10 @@ class _Daemon:
             pause = min(1.5 * pause, LOOK_LIMIT_S)
 
     async def _is_open(self) -> bool:
-        host = urlsplit(self.reach.url).hostname or "127.0.0.1"
-        endpoint = HostnameEndpoint(self._all.reactor, host, self.reach.port, timeout=PROBE_S)
-        try:
-            connection: Any = await endpoint.connect(Factory.forProtocol(Connection))
-        except CancelledError:
-            raise
-        except Exception as why:
-            if self.is_over:
-                raise BackendGone(f"{self.launch.server} is being stopped") from why
-            return False  # refused, timed out, no such name
-        connection.transport.loseConnection()
-        return True
+        found = await is_open(self._all.reactor, self.reach.url, self.reach.port)
+        if self.is_over:
+            raise BackendGone(f"{self.launch.server} is being stopped")
+        return found
 
     def _came_up(self, _: None) -> None:
         self._is_up = True
@@ -297,14 +259,6 @@ class _Daemon:
         """The last it wrote, to stdout and to stderr."""
         errors: str = self.child.stderr_tail() if self.child is not None else ""
         return "\n".join([*self._output, *([errors] if errors else [])])
-
-
-def _is_stream(headers: Any) -> bool:
-    return bool(headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"))
-
-
-def _wants_token(status: int, headers: Any) -> bool:
-    return status == 401 and b"www-authenticate" in headers
 
 
 @implementer(IBackend, ILineReceiver)

@@ -91,14 +91,12 @@ class Container:
     """A server that runs in a container; the command of its spec runs inside of it.
 
     :ivar engine: the program that runs containers, ``docker`` or ``podman``; empty takes the first there is.
-    :ivar options: of ``docker run``, as they were written.
-    :ivar variables: the names of those of the spec's ``env`` that are for the container; the others are its client's.
+    :ivar options: of ``docker run``, as they were written; ``-e NAME`` takes the value from the spec's ``env``.
     """
 
     image: str
     engine: str = ""
     options: tuple[str, ...] = field(default=(), repr=False)
-    variables: tuple[str, ...] = ()
 
 
 @frozen

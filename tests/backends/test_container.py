@@ -36,7 +36,8 @@ def run(path: str, *options: str, env: dict[str, str] | None = None, **more: str
     """How a container with these options is run."""
     programs = Programs()
     given = {"PATH": path, **(env or {})}
-    reach = Container("image:1", more.get("engine", ""), options, tuple(env or {}))
+    named = [word for name in env or {} for word in ("-e", name)]
+    reach = Container("image:1", more.get("engine", ""), (*options, *named))
     launch_container(None, programs, Launch("A b", ("go", "now"), given, "/", reach), None, Whose("/h", "i"))
     (made,) = programs.launches
     assert made.reach is None
@@ -73,6 +74,7 @@ class CommandTests:
             (["-v", "/a:/b", "--network=none", "-p", "1:1"], ["-v", "/a:/b", "--network=none", "-p", "1:1"]),
             (["-e", "A=secret", "--env", "B=secret", "--env=C=secret", "-eD=secret"], [*"ABCD"]),
             (["-e", "A", "--env-file", "f"], ["A", "--env-file", "f"]),
+            (["--volume", "-e", "A", "-e"], ["A", "", "--volume"]),
         ],
     )
     def test_options(self, engine: str, written: list[str], kept: list[str]) -> None:

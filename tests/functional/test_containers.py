@@ -94,7 +94,8 @@ def launch(engine: Engine, *flags: str, options: tuple[str, ...] = (), **env: st
     """The fixture in a container."""
     argv, needed = engine.server(SERVER, *flags)
     usual = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **engine.env}
-    reach = Container(engine.image, engine.program, (*needed, *options), tuple(env))
+    named = [word for name in env for word in ("-e", name)]
+    reach = Container(engine.image, engine.program, (*needed, *options, *named))
     return Launch("boxed", tuple(argv), {**usual, **env}, "/", reach)
 
 
@@ -236,7 +237,8 @@ class RecordedTests:
     def launch(self, recorded: RecordedEngine, image: str = "there:1", **env: str) -> Launch:
         """The fixture in a container of the recorded engine."""
         usual = {"PATH": os.environ["PATH"], "DOCKER_HOST": recorded.host, "HOME": "/nonexistent"}
-        reach = Container(image, "docker", ("--memory=64m",), tuple(env))
+        named = [word for name in env for word in ("-e", name)]
+        reach = Container(image, "docker", ("--memory=64m", *named))
         return Launch("boxed", ("serve", "it"), {**usual, **env}, "/", reach)
 
     @pytest_twisted.ensureDeferred

@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from mcpgateway.backends import daemon as module
+from mcpgateway.backends import probing
 from mcpgateway.backends.daemon import DaemonBackend, Daemons
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.web import Web
@@ -324,7 +325,7 @@ class AdoptionTests:
         self, start: Start, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """One that says nothing is not waited for long."""
-        monkeypatch.setattr(module, "PROBE_S", 0.3)
+        monkeypatch.setattr(probing, "PROBE_S", 0.3)
         with socket.create_server(("127.0.0.1", port)):
             gateway = start()
             _, recorder = gateway.begin(port)
