@@ -64,7 +64,7 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore, Whose
+from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore, Launch, Whose
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
@@ -211,12 +211,17 @@ class GatewayService(Service):
         )
 
     def _reap_containers(self) -> None:
-        if not any(isinstance(server.reach, Container) for server in self.settings.servers):
+        boxed = [
+            Launch(each.name, each.command, each.env, each.cwd, each.reach)
+            for each in self.settings.servers
+            if isinstance(each.reach, Container)
+        ]
+        if not boxed:
             return
         from mcpgateway.backends.container import reap_containers  # few servers run in one
 
         living = instances(self.home) | {self.ward.instance}
-        reaping = reap_containers(self.reactor, self.launcher, self.home, living)
+        reaping = reap_containers(self.reactor, self.launcher, boxed, self.home, living)
         reaping.addCallback(self._reaped).addErrback(self._reaping_broke)
 
     def _reaped(self, found: list[str]) -> None:

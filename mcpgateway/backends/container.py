@@ -343,29 +343,36 @@ def _unprepared(why: Failure, launch: Launch) -> Launch:
 
 
 def reap_containers(
-    reactor: Any, programs: ILauncher, home: str, living: Iterable[str]
+    reactor: Any, programs: ILauncher, launches: Iterable[Launch], home: str, living: Iterable[str]
 ) -> Deferred[list[str]]:
     """Remove what killed gateways of this home left behind; fires with what was found, in words.
 
+    :param launches: of the servers in containers, whose engines are asked.
     :param living: the instances of gateways that still run, our own among them.
     """
-    return Deferred.fromCoroutine(_reap(reactor, programs, home, list(living)))
+    return Deferred.fromCoroutine(_reap(reactor, programs, list(launches), home, list(living)))
 
 
-async def _reap(reactor: Any, programs: ILauncher, home: str, living: list[str]) -> list[str]:
+async def _reap(
+    reactor: Any, programs: ILauncher, launches: list[Launch], home: str, living: list[str]
+) -> list[str]:
     found: list[str] = []
-    for engine in ENGINES:
-        launch = Launch("leftover containers", (), dict(os.environ), "/", Container("", engine))
+    asked: list[tuple[str, dict[str, str]]] = []
+    for launch in launches:
         try:
-            program = find_engine(launch)
-            dead = set(await _named(reactor, programs, launch, program, f"{HOME_LABEL}={home}"))
+            engine, env = find_engine(launch), engine_environment(launch)
+            leading = {name: value for name, value in env.items() if _leads(name)}
+            if (engine, leading) in asked:
+                continue
+            asked.append((engine, leading))
+            around = evolve(launch, env=env)
+            dead = set(await _named(reactor, programs, around, engine, f"{HOME_LABEL}={home}"))
             for instance in living if dead else ():
-                dead -= set(await _named(reactor, programs, launch, program, f"{INSTANCE_LABEL}={instance}"))
+                dead -= set(await _named(reactor, programs, around, engine, f"{INSTANCE_LABEL}={instance}"))
             if dead:
-                argv = _remove_argv(program, *sorted(dead))
-                await run(reactor, programs, launch, argv, REMOVE_S)
+                await run(reactor, programs, around, _remove_argv(engine, *sorted(dead)), REMOVE_S)
         except GatewayError:
-            continue  # it is not installed
+            continue  # it is not installed; whoever needs it will be told
         found += [f"container {name}" for name in sorted(dead)]
     return found
 

@@ -27,6 +27,7 @@ CONNECT_S = 10.0  # from the launch of a daemon until its port answers
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
 WAITING_LIMIT = 1000  # messages for a daemon that cannot be spoken with yet
 WAITING_BYTES = 16 * 2**20
+LINGER_S = 2.0  # a daemon is not ended between the question which era it speaks and the first session
 TAIL_LINES, TAIL_CHARS = 50, 500
 
 
@@ -112,15 +113,25 @@ class _Daemon:
             return succeed(None)
         return self.stop()
 
-    def drop(self, user: DaemonBackend) -> None:
-        """Count somebody out who cannot wait: with the last of them a daemon of ours is killed."""
+    def drop(self, user: DaemonBackend, *, is_well: bool) -> None:
+        """Count somebody out who cannot wait: with the last of them a daemon of ours is killed.
+
+        :param is_well: it has answered; whoever did not like the answer may be back with another question.
+        """
         if user in self._users:
             self._users.remove(user)
-        if not self._users:
-            self.is_over = True
-            if self.child is not None:
-                self.child.kill()
-            self.stop()
+        if is_well and self._is_up:
+            self._all.reactor.callLater(LINGER_S, self._kill_unused)
+        else:
+            self._kill_unused()
+
+    def _kill_unused(self) -> None:
+        if self._users or self.is_over:
+            return
+        self.is_over = True
+        if self.child is not None:
+            self.child.kill()
+        self.stop()
 
     async def _bring_up(self) -> None:
         locks, port = self._all.locks, self.reach.port
@@ -279,6 +290,7 @@ class DaemonBackend:
         self._waiting_bytes = 0
         self._is_stopping = False
         self._is_told = False
+        self._has_heard = False
         self._daemon = daemons.of(launch, launch.reach)
         self._entering = self._daemon.enter(self).addCallbacks(self._entered, self._refused)
 
@@ -324,6 +336,7 @@ class DaemonBackend:
 
     def line_received(self, line: bytes) -> None:
         """A message of the daemon's."""
+        self._has_heard = True
         if not self._is_told:
             self._receiver.line_received(line)
 
@@ -336,7 +349,7 @@ class DaemonBackend:
         """The session is lost; a daemon that nobody else speaks with is started anew by whoever wants one."""
         self._remote = None
         if not self._is_stopping:
-            self._daemon.leave(self).addErrback(_told)
+            self._daemon.leave(self)
             self._tell(why)
 
     def daemon_gone(self, why: Gone) -> None:
@@ -366,7 +379,7 @@ class DaemonBackend:
         remote, self._remote = self._remote, None
         if remote is not None:
             remote.kill()
-        self._daemon.drop(self)
+        self._daemon.drop(self, is_well=self._has_heard)
         self._reactor.callLater(0, self._tell, why)
 
     def _tell(self, why: Gone) -> None:
@@ -383,7 +396,3 @@ class DaemonBackend:
 def _hint(why: Any) -> str:
     found: str = why.hint
     return found
-
-
-def _told(why: Failure) -> None:
-    why.trap(GatewayError)

@@ -26,8 +26,10 @@ async def is_open(reactor: Any, url: str, port: int) -> bool:
     """Whether anybody listens at a port of a URL's host."""
     host = urlsplit(url).hostname or "127.0.0.1"
     endpoint = HostnameEndpoint(reactor, host, port, timeout=PROBE_S)
+    factory = Factory.forProtocol(Protocol)
+    factory.noisy = False
     try:
-        connection: Any = await endpoint.connect(Factory.forProtocol(Protocol))
+        connection: Any = await endpoint.connect(factory)
     except CancelledError:
         raise
     except Exception:  # noqa: BLE001 - refused, timed out, no such name
