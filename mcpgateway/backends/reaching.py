@@ -150,4 +150,8 @@ class Backends:
                 raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
 
     def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
-        return self.accounts.authorizer(launch.server, remote) if remote.oauth is not None else None
+        # Whoever gives a token of their own wants no other to be asked for.
+        has_token = any(name.lower() == "authorization" for name in remote.headers)
+        if has_token and remote.oauth is None:
+            return None
+        return self.accounts.authorizer(launch.server, remote)

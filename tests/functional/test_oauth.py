@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from mcpgateway.backends.oauth import Accounts
 from mcpgateway.backends.web import Web
@@ -26,6 +29,7 @@ from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, NeedsAuthorization
 from mcpgateway.host.grants import Grants
+from tests.support.gateway import Gateway
 
 pytestmark = pytest.mark.functional
 
@@ -238,3 +242,47 @@ class AnswerTests:
             await world.accounts.answered({"state": state, "error": "access_denied<script>"})
         assert await world.refused(remote) != first
         await world.close()
+
+
+class GatewayTests:
+    """A whole gateway in front of a protected server."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_whole_way(self, protected: Callable[..., Remote], tmp_path: Path) -> None:
+        """A client is told where its user lets the gateway in; once that is done its next try is served."""
+        remote = protected()
+        await World(tmp_path).post(remote, {})  # it is up
+        gateway = Gateway(tmp_path, {"remote": {"url": remote.url}})
+        with gateway:
+            refusal = await deferToThread(ask, gateway, HELLO)
+            told = refusal["error"]["message"]
+            assert told.startswith("remote")
+            url = re.search(r"http://\S+", told)[0]
+            assert refusal["error"]["data"]["url"] == url
+            page = await deferToThread(visited, url)
+            assert "may use remote now" in page
+            for _ in range(10):
+                assert "result" in await deferToThread(ask, gateway, HELLO)
+            call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+            greeted = await deferToThread(
+                ask, gateway, {**call, "params": {"name": "greet", "arguments": {"name": "you"}}}
+            )
+            assert greeted["result"]["content"][0]["text"] == "hello you"
+            (kept,) = (gateway.home / "grants").iterdir()
+            token = json.loads(kept.read_text())["grant"]["access_token"]
+            assert token not in gateway.log + json.dumps(gateway.health())
+
+
+def ask(gateway: Gateway, message: Any) -> Any:
+    """Send a message to the remote server's endpoint."""
+    body = json.dumps(message).encode()
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}/remote/mcp", body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+def visited(url: str) -> str:
+    """Be the user and the browser: say yes, and go wherever that leads; the last page."""
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+        return str(answer.read().decode())
