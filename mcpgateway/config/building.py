@@ -27,6 +27,13 @@ from mcpgateway.config.reach import is_sse
 
 # The root of the workspace, as product files and as editors call it.
 ROOT_NAMES = ("workspace", "workspaceFolder")
+# Only a call shows where its client works, so they are filled in then (`mcpgateway.rules.injection`).
+OF_CALLS = {
+    "workspace": "${workspace}",
+    "workspaceFolder": "${workspace}",
+    "cwd": "${cwd}",
+    "project": "${project}",
+}
 # Their values depend on who asks, so what is not there when the files are read may be there later.
 LATER = (Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -89,7 +96,8 @@ class Building:
         # Values that only a workspace has are not missed before one is known.
         self._is_draft = not workspace.path and self._share in LATER
         self._used: dict[str, str] = {}
-        self._values = self._sources()
+        self._values = self._sources(workspace.variables)
+        self._own_values = self._sources({})
 
     def server(self) -> ServerSpec:
         """Return the server."""
@@ -97,7 +105,7 @@ class Building:
         cwd = self._directory(self._text(entry.cwd, "cwd"))
         command = self._command()
         env = self._environment(cwd)
-        inject = {name: self._text(text, "inject_args", name) for name, text in entry.inject.items()}
+        inject = {name: self._told_later(text, "inject_args", name) for name, text in entry.inject.items()}
         rest_url = "" if isinstance(entry.reach, Rest) else self._url(entry.rest_url, "http", "rest_url")
         return ServerSpec(
             name=self._name,
@@ -116,16 +124,18 @@ class Building:
             lazy=entry.lazy,
             replicas=entry.replicas,
             inject={name: value for name, value in inject.items() if value},
+            projects=entry.projects,
+            default_project=entry.default_project,
             rest_url=rest_url,
             health_url=self._health(rest_url),
             workspace=self._workspace.path,
             credential=self._credential(),
         )
 
-    def _sources(self) -> dict[str, str]:
+    def _sources(self, variables: Mapping[str, str]) -> dict[str, str]:
         world, workspace, origin = self._world, self._workspace, self._entry.origin
         system = world.login if self._entry.full_env else environment.sources(world.login)
-        fixed = {**world.variables, **workspace.variables}
+        fixed = {**world.variables, **variables}
         given = {**system, **fixed}
         root = workspace.path or origin.project
         for name in workspace.profiles or (origin.profile,):
@@ -139,7 +149,7 @@ class Building:
         key = "args" if entry.place and entry.place.has("args") else "command"
         first, *rest = entry.argv or ("",)
         before = len(self.problems.errors)
-        program = _home_expanded(self._text(first, "command"), self._world.home)
+        program = _home_expanded(self._safe(first, "command"), self._world.home)
         command = (program, *(self._text(each, key) for each in rest))
         if not entry.argv:
             return ()
@@ -211,7 +221,8 @@ class Building:
         # A client's child finds its directory in PWD, as every program started by a shell does.
         found = {**login, "PWD": cwd} if entry.full_env else environment.minimal(login)
         for name, text in entry.env.items():
-            value = self._text(text, "env", name)
+            read = self._safe if environment.code_loading((name,)) else self._text
+            value = read(text, "env", name)
             if entry.origin.is_ours and FORBIDDEN.search(value):
                 self.problems.error(entry.where("env", name), "holds a line break")
             found[name] = value
@@ -223,10 +234,21 @@ class Building:
             self.problems.warn(entry.where("env"), what)
         return found
 
-    def _text(self, text: str, *key: str) -> str:
+    def _told_later(self, text: str, *key: str) -> str:
+        """Return a text with its variables expanded, but for those that each call has values of its own for."""
+        return self._text(text, *key, values={**self._values, **OF_CALLS})
+
+    def _safe(self, text: str, *key: str) -> str:
+        """Return what decides which program runs: a directory that somebody has checked out has no say in it."""
+        if self._workspace.path and expand(text, self._own_values).text != expand(text, self._values).text:
+            what = f"takes a value from {printable(self._workspace.path)}/.env, which must not decide what is run"
+            self.problems.error(self._entry.where(*key), what)
+        return self._text(text, *key)
+
+    def _text(self, text: str, *key: str, values: Mapping[str, str] | None = None) -> str:
         """Return a text with its variables expanded."""
         keep = not self._entry.origin.is_ours
-        found = expand(text, self._values, keep_unset=keep)
+        found = expand(text, values or self._values, keep_unset=keep)
         self._used |= found.used
         if found.demanded or found.broken or found.unset:
             self._tell(found, key, keep=keep)

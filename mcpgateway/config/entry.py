@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
-from mcpgateway.config.model import Bridge, Lazy, Reach, Share, Transport
+from mcpgateway.config.model import Bridge, Lazy, Project, Reach, Share, Transport
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_reach
 from mcpgateway.config.section import Section
@@ -87,6 +87,8 @@ class Entry:
     lazy: Lazy = USUAL_LAZY
     replicas: int = 1
     inject: Mapping[str, str] = field(factory=dict)
+    projects: tuple[Project, ...] = ()
+    default_project: str = ""
     rest_url: str = field(default="", repr=False)
     health: str = ""
 
@@ -145,6 +147,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
     reached = read_reach(found, place, env, problems)
     if reached is None or len(problems.errors) > before:
         return None
+    projects = _projects(found, env)
     return Entry(
         title=title,
         argv=reached.argv,
@@ -163,7 +166,9 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         enabled=_is_enabled(found),
         lazy=_lazy(found.get("lazy"), is_flat=origin.is_flat),
         replicas=found.get("replicas", 1),
-        inject={**_project(found, env), **found.get("inject_args", {})},
+        projects=projects.get("projects", ()),
+        default_project=projects.get("default_project", ""),
+        inject={**projects.get("inject", {}), **found.get("inject_args", {})},
         rest_url=found.get("rest_url", ""),
         health=found.get("health_endpoint", ""),
     )
@@ -197,17 +202,26 @@ def _lazy(found: Any, *, is_flat: bool) -> Lazy:
     )
 
 
-def _project(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
-    """Return the argument with which the tools of a code graph are told their project."""
+def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the tools of a code graph are told of the projects it knows, as fields of an `Entry`."""
     listed = found.get("projects")
-    projects = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    by_name = {each.get("name"): each.get("path") for each in projects}
-    usual = found.get("defaultProject", "")
+    named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    projects = [
+        Project(each["name"], each["path"])
+        for each in named
+        if isinstance(each.get("name"), str) and isinstance(each.get("path"), str)
+    ]
     roots = [each.strip() for each in env.get("SCAN_ROOTS", "").split(",") if each.strip()]
-    if not projects and not usual and not roots:
+    known = {each.path for each in projects}
+    projects += [Project(each, each) for each in roots if each not in known]
+    usual = found.get("defaultProject", "")
+    if isinstance(usual, str) and usual.startswith("/") and usual not in known:
+        projects.append(Project(usual, usual))
+    if not projects:
         return {}
-    first = next((each for each in (*by_name.values(), *roots) if isinstance(each, str)), "")
-    named = by_name.get(usual, usual)
-    path = named if named and isinstance(named, str) else first
-    # Whoever asks works in a project of its own; the one that is written down is for those whose place is not known.
-    return {"projectPath": f"${{workspace:-{path}}}"}
+    names = [each.name for each in projects]
+    return {
+        "projects": tuple(projects),
+        "default_project": usual if usual in names else names[0],
+        "inject": {"projectPath": "${project}"},
+    }

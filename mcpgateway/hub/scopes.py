@@ -26,7 +26,7 @@ from mcpgateway.errors import UnknownServer
 from mcpgateway.host.places import NOWHERE, Kept, Place, Places
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.pool import Pool
-from mcpgateway.rules.sharing import needs_place, scope_of
+from mcpgateway.rules.sharing import needs_place, scope_of, tells_place
 
 VARIANTS_LIMIT = 1000
 
@@ -74,11 +74,11 @@ class Said:
 
 @frozen
 class _Built:
-    """A server for a workspace, and what it was built of."""
+    """A server for a workspace, and what it was built of; no workspace where only its calls are told of it."""
 
     server: ServerSpec
     of: ServerSpec
-    workspace: WorkspaceSpec
+    workspace: WorkspaceSpec | None
 
 
 @frozen
@@ -98,11 +98,15 @@ class Ground:
 
 @frozen
 class _Placed:
-    """Whether the workspace matters to a server, as it was when so many others had been moved."""
+    """Whether the workspace matters to a server, as it was when so many others had been moved.
+
+    :ivar is_built: its child depends on it; else only its calls are told of it.
+    """
 
     server: ServerSpec
     moves: int
     is_placed: bool
+    is_built: bool
 
 
 class Scopes:
@@ -129,13 +133,17 @@ class Scopes:
 
     def is_placed(self, server: ServerSpec) -> bool:
         """Whether it matters in which workspace a client of a server works; asked with many a request."""
+        return self._known(server).is_placed
+
+    def _known(self, server: ServerSpec) -> _Placed:
         known = self._placed.get(server.name)
         if known is None or known.server is not server or known.moves != self._pool.moves:
-            is_placed = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
-            known = self._placed[server.name] = _Placed(server, self._pool.moves, is_placed)
+            is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
+            is_placed = is_built or tells_place(server)
+            known = self._placed[server.name] = _Placed(server, self._pool.moves, is_placed, is_built)
             if len(self._placed) > VARIANTS_LIMIT:
                 del self._placed[next(iter(self._placed))]
-        return known.is_placed
+        return known
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
@@ -191,12 +199,13 @@ class Scopes:
             return server
         # Where each directory has a child of its own, that is its place.
         path = place.directory if scope_of(server) is Share.ISOLATED else place.root
-        workspace = self.workspace(place.root)
+        is_built = self._known(server).is_built
+        workspace = self.workspace(place.root) if is_built else None
         built = self._built.get((server.name, path))
         if built is not None and built.of is server and built.workspace is workspace:
             return built.server
-        found = self._variants(server, workspace)
-        if path != place.root:
+        found = evolve(server, workspace=path) if workspace is None else self._variants(server, workspace)
+        if path != place.root and is_built:
             found = _within(found, path)
         if len(self._built) >= VARIANTS_LIMIT:
             self._built.clear()

@@ -139,7 +139,7 @@ class Sessions:
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
         self._ended: dict[bytes, None] = {}
-        self._anonymous: dict[tuple[Variant, str, str, Era], Session] = {}
+        self._anonymous: dict[tuple[Variant, str, str, str, Era], Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -232,7 +232,7 @@ class Sessions:
 
     def anonymous(self, server: ServerSpec, principal: str, version: str, era: Era = Era.LEGACY) -> Session:
         """The session that this principal's requests without an id share on a shared server."""
-        key = (variant_of(server), principal, version, era)
+        key = (variant_of(server), server.workspace, principal, version, era)
         session = self._anonymous.get(key)
         if session is None or session.server is not server or _is_outlived(session):
             if len(self._anonymous) >= ANONYMOUS_LIMIT:

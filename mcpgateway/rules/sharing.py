@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
 
@@ -15,6 +16,8 @@ STATEFUL = (
     "puppeteer",
 )
 """Servers known to keep state per client, by name or as part of a package's name (product decision, S000's list)."""
+
+_PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 
 
 def scope_of(server: ServerSpec) -> Share:
@@ -44,6 +47,11 @@ def needs_place(scope: Share, *, takes_values: bool) -> bool:
     )
 
 
+def tells_place(server: ServerSpec) -> bool:
+    """Whether calls to a server are told where their client works, by arguments that its entry adds."""
+    return any(_PLACE.search(each) for each in server.inject.values())
+
+
 def scope_value(scope: Share, server: ServerSpec) -> str:
     """What sessions that share a child of a server have in common beside the server; empty where that is nothing.
 
@@ -63,7 +71,8 @@ Variant = tuple[str, str, str]
 
 def variant_of(server: ServerSpec) -> Variant:
     """What tells a server, as it is run for one workspace, from all others."""
-    return (server.name, server.workspace, server.credential)
+    workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
+    return (server.name, workspace, server.credential)
 
 
 def may_move(server: ServerSpec) -> bool:
@@ -77,7 +86,7 @@ def launch_digest(server: ServerSpec) -> str:
     told = repr((server.command, server.cwd, sorted(server.env)))
     if server.reach is not None:
         told += repr(_address(server))
-    if server.workspace:
+    if server.workspace and scope_of(server) is not Share.GLOBAL:
         told += repr(server.workspace)  # there the values may be others
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mcpgateway.config.model import Container, Daemon, Lazy, OAuth, Remote, Rest, Share, Transport
+from mcpgateway.config.model import Container, Daemon, Lazy, OAuth, Project, Remote, Rest, Share, Transport
 from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
@@ -376,10 +376,15 @@ class ShapeTests:
     def test_code_graph(self):
         """The tools of a code graph are told their project: the workspace's, or else the one that is named."""
         projects = [{"name": "a", "path": "/p/a"}, {"name": "b", "path": "/p/b"}, 3]
-        assert server(command="x", projects=projects, defaultProject="b").inject == {"projectPath": "/p/b"}
-        assert server(command="x", projects=projects).inject == {"projectPath": "/p/a"}
-        assert server(command="x", defaultProject="/p/c").inject == {"projectPath": "/p/c"}
-        assert server(command="x", env={"SCAN_ROOTS": "/r, /s"}).inject == {"projectPath": "/r"}
+        found = server(command="x", projects=projects, defaultProject="b")
+        assert found.inject == {"projectPath": "${project}"}
+        assert (found.projects, found.default_project) == ((Project("a", "/p/a"), Project("b", "/p/b")), "b")
+        assert server(command="x", projects=projects).default_project == "a"
+        assert server(command="x", defaultProject="/p/c").projects == (Project("/p/c", "/p/c"),)
+        assert server(command="x", env={"SCAN_ROOTS": "/r, /s"}).projects == (
+            Project("/r", "/r"),
+            Project("/s", "/s"),
+        )
         found = server(command="x", projects=projects, inject_args={"projectPath": "/mine", "n": 3})
         assert found.inject == {"projectPath": "/mine", "n": "3"}
         assert server(command="x", projects=[]).inject == {}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.config.assemble import WorkspaceSpec, specialise
 from mcpgateway.config.building import World
+from mcpgateway.config.model import Project
 from mcpgateway.errors import ConfigError
 from tests.support.configurations import HOME, read
 
@@ -93,8 +94,9 @@ class ValuesTests:
 
 class PlaceTests:
     def test_directory(self):
-        """A server runs in the root, unless its entry names a directory."""
-        assert specialise(blueprint(), spec("/w/a")).cwd == "/w/a"
+        """A server of one workspace runs in its root, unless its entry names a directory; one of several does not."""
+        assert specialise(blueprint(share="workspace"), spec("/w/a")).cwd == "/w/a"
+        assert specialise(blueprint(share="credential"), spec("/w/a")).cwd == HOME
         assert specialise(blueprint(cwd="/c"), spec("/w/a")).cwd == "/c"
         assert specialise(blueprint(cwd="${workspace}/sub"), spec("/w/a")).cwd == "/w/a/sub"
 
@@ -105,9 +107,33 @@ class PlaceTests:
         assert specialise(found, spec("/w/a")).workspace == "/w/a"
 
     def test_code_graph(self):
-        """The project of a code graph is the workspace's root."""
-        found = blueprint(projects=[{"name": "p", "path": "/p"}])
-        assert specialise(found, spec("/w/a")).inject == {"projectPath": "/w/a"}
+        """Which project of a code graph is meant is found out with each call."""
+        found = specialise(blueprint(projects=[{"name": "p", "path": "/p"}]), spec("/w/a"))
+        assert found.inject == {"projectPath": "${project}"}
+        assert (found.projects, found.default_project) == ((Project("p", "/p"),), "p")
+
+    def test_told_later(self):
+        """What each call has values of its own for is left to the calls, all else is filled in."""
+        found = blueprint(inject_args={"a": "${workspace}/x", "b": "${T:-t}", "c": "${cwd}"})
+        wanted = {"a": "${workspace}/x", "b": "t", "c": "${cwd}"}
+        assert specialise(found, spec("/w/a")).inject == wanted
+        assert specialise(found, spec("")).inject == wanted
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"command": "${TOOL:-safe}"},
+            {"env": {"NODE_OPTIONS": "${TOOL:-}"}},
+            {"env": {"PATH": "${TOOL:-}"}},
+        ],
+    )
+    def test_what_runs(self, entry):
+        """Which program runs is not for a directory to decide that somebody has checked out."""
+        found = blueprint(share="workspace", **entry)
+        assert specialise(found, spec("/w/a")).workspace == "/w/a"
+        with pytest.raises(ConfigError, match=r"/w/a/\.env, which must not decide"):
+            specialise(found, spec("/w/a", TOOL="/w/a/evil"))
+        assert "evil" in specialise(blueprint(share="workspace", args=["${TOOL}"]), spec(TOOL="evil")).command
 
     def test_same_otherwise(self):
         """Nothing else depends on the workspace."""

@@ -153,8 +153,12 @@ class DigestTests:
 
     def test_workspaces(self) -> None:
         """What was found out in one workspace does not hold in another, where the values may be others."""
-        found = {launch_digest(placed(each, "c")) for each in ("", "/a", "/b")}
+        found = {launch_digest(evolve(placed(each, "c"), share=Share.WORKSPACE)) for each in ("", "/a", "/b")}
         assert len(found) == 3
+        everybody = {
+            launch_digest(evolve(placed(each, "c"), share=Share.GLOBAL)) for each in ("", "/a", "/b")
+        }
+        assert len(everybody) == 1
 
     def test_addresses(self) -> None:
         """Servers that are no programs are told apart by where they are, and not by what may be secret of it."""
