@@ -28,7 +28,7 @@ from mcpgateway.config.section import Key, Section, same
 GIB = 2**30
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Address:
     """An IP address, or ``localhost``."""
 

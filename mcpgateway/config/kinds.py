@@ -31,7 +31,7 @@ class Kind(Protocol):
         """Return the JSON Schema of such values."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Text:
     """A text.
 
@@ -55,7 +55,7 @@ class Text:
         return {"type": "string", **({"minLength": self.least} if self.least else {})}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Flag:
     """True or false."""
 
@@ -70,7 +70,7 @@ class Flag:
         return {"type": "boolean"}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Whole:
     """A whole number within bounds."""
 
@@ -91,7 +91,7 @@ class Whole:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Duration:
     """A duration, read as seconds.
 
@@ -126,7 +126,7 @@ class Duration:
         }
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Choice:
     """One of several words.
 
@@ -156,7 +156,7 @@ class Choice:
         return {"enum": list(self.means)}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Switch:
     """Several words, of which YAML 1.1 and JSON have some as truth values."""
 
@@ -181,7 +181,7 @@ class Switch:
         return {"enum": [*self.means, *self.truths]}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Texts:
     """A list of texts; one text alone is a list of one.
 
@@ -205,7 +205,7 @@ class Texts:
         return several if self.is_secret else {"anyOf": [{"type": "string"}, several]}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Words:
     """A list of arguments, in which numbers and truth values stand for their text.
 
@@ -228,7 +228,7 @@ class Words:
         return {**found, **({"minItems": self.least} if self.least else {})}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Variables:
     """Environment variables, as a mapping or as a list of ``KEY=VALUE``; no value is ever shown."""
 
@@ -245,7 +245,7 @@ class Variables:
         return {"anyOf": [{"type": "object", "additionalProperties": plain}, pairs]}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Strings:
     """A mapping of names to texts; no text is ever shown.
 
@@ -272,7 +272,7 @@ class Strings:
         return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Anything:
     """A value that is not looked into here."""
 
@@ -287,7 +287,7 @@ class Anything:
         return {}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Tree:
     """A mapping that is handed on as it is."""
 
@@ -303,7 +303,7 @@ class Tree:
         return {"type": "object"}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Either:
     """A value of the first of several kinds that has its shape (text, list, mapping, truth value)."""
 
@@ -327,7 +327,7 @@ class Either:
         return {"anyOf": [each.json() for each in self.kinds.values()]}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ListOf:
     """A list whose items are all of one kind."""
 
@@ -350,7 +350,7 @@ class ListOf:
         return {"type": "array", "items": self.kind.json()}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class MapOf:
     """A mapping of names to values of one kind."""
 

@@ -16,7 +16,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Listing:
     """Servers: a mapping by name, or a list of servers that each have a name; looked into where they count."""
 

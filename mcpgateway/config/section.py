@@ -20,7 +20,7 @@ WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NOTE_PATTERN = "^(_|x-|[$]schema$)"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Key:
     """One key of a section.
 
@@ -42,7 +42,7 @@ def _by_name(keys: Iterable[Key]) -> dict[str, Key]:
     return {each.name: each for each in keys}
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Section:
     """A mapping with known keys.
 
