@@ -2,9 +2,9 @@
 
     python -m tests.bench.launching [COMMAND …]
 
-Each command line is started twice, each time alone: initialised, asked for its tools, left in peace for a while, then
-weighed with all its descendants (the ``Pss`` of ``/proc/PID/smaps_rollup``).  The time is that from the start to the
-answer of ``initialize``.
+Each command line is started in turn as it is written and without its runner, each time alone: initialised, asked for
+its tools, left in peace, then weighed with all its descendants (``Pss`` in ``/proc/PID/smaps_rollup``).  The
+time is that from the start to the answer of ``initialize``; of all rounds the median counts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from attrs import frozen
@@ -32,6 +33,7 @@ from mcpgateway.interfaces import Launch
 from tests.bench.procs import MIB, memory_kib, tree
 
 SETTLE_S = 5.0
+ROUNDS = 3
 LINES = (
     "npx -y @modelcontextprotocol/server-everything",
     "npx -y @modelcontextprotocol/server-filesystem /tmp",
@@ -85,6 +87,15 @@ def weigh(argv: tuple[str, ...], env: Mapping[str, str], cwd: str) -> Weight:
         child.wait()
 
 
+def middle(weights: tuple[Weight, ...]) -> Weight:
+    """The medians of several rounds."""
+    return Weight(
+        weights[0].processes,
+        median(each.mib for each in weights),
+        median(each.ready_s for each in weights),
+    )
+
+
 def say(child: subprocess.Popen[str], message: dict[str, Any]) -> None:
     """Send one message."""
     assert child.stdin is not None
@@ -116,7 +127,8 @@ async def main(reactor: Any, lines: tuple[str, ...]) -> None:
                 print(f"{line:58} runs as it is written")
                 continue
             weigh(direct.argv, direct.env, cwd)  # what it reads is in memory from here on
-            figures = [weigh(each.argv, each.env, cwd) for each in (launch, direct)]
+            rounds = [[weigh(each.argv, each.env, cwd) for each in (launch, direct)] for _ in range(ROUNDS)]
+            figures = [middle(each) for each in zip(*rounds, strict=True)]
             shown = [f"{each.processes:2} {each.mib:7.1f} MiB {each.ready_s:5.2f} s" for each in figures]
             print(f"{line:58} {shown[0]:>22} {shown[1]:>22}", flush=True)
         await launcher.close()
