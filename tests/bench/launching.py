@@ -3,7 +3,7 @@
     python -m tests.bench.launching [COMMAND …]
 
 Each command line is started in turn as it is written and without its runner, each time alone: initialised, asked for
-its tools, left in peace for a while, then weighed with all its descendants (``Pss`` in ``smaps_rollup``).  The
+its tools, left in peace, then weighed with all its descendants (``Pss`` in ``/proc/PID/smaps_rollup``).  The
 time is that from the start to the answer of ``initialize``; of all rounds the median counts.
 """
 
