@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 
 STATEFUL = (
     "sequential-thinking",
@@ -42,8 +42,23 @@ def may_move(server: ServerSpec) -> bool:
 def launch_digest(server: ServerSpec) -> str:
     """Names what a server is launched with, so that what was found out about it holds until that changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
-    told = repr((server.command, server.cwd, sorted(server.env)))
+    told = repr((server.command, server.cwd, sorted(server.env), *_place(server.reach)))
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
+
+
+def _place(reach: Reach | None) -> tuple[str, ...]:
+    # Where it is; a query may be a secret, and does not make another server of it.
+    match reach:
+        case Remote():
+            return reach.url.partition("?")[0], reach.transport.value
+        case Daemon():
+            return reach.url, reach.transport.value
+        case Container():
+            return reach.image, *reach.options
+        case Rest():
+            return (reach.base,)
+        case None:
+            return ()
 
 
 def _is_known_stateful(server: ServerSpec) -> bool:
