@@ -11,7 +11,7 @@ from mcpgateway.backends.dialling import Trust
 from mcpgateway.backends.web import Web, check_headers
 from mcpgateway.backends.webanswer import WebAnswer, WebStream, take_whole
 from mcpgateway.config.model import Remote
-from mcpgateway.errors import BackendError, LaunchFailed
+from mcpgateway.errors import BackendError, BadReply, LaunchFailed
 
 SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
 
@@ -73,10 +73,14 @@ class Access:
         opened = self._web.open(
             method, url or self.url, {**self._headers, **headers}, body, self._trust, follows=True
         )
-        return opened if url else opened.addCallback(self._remember)
+        return opened.addCallback(self._begun, bool(url))
 
-    def _remember(self, stream: WebStream) -> WebStream:
-        self.url = stream.url
+    def _begun(self, stream: WebStream, is_elsewhere: bool) -> WebStream:  # noqa: FBT001 - a callback's argument
+        if not is_elsewhere:
+            self.url = stream.url
+        if stream.headers.get(b"content-encoding", b"identity") != b"identity":
+            stream.abort()
+            raise BadReply("its answer is compressed, which it was asked not to be")
         return stream
 
     async def _let_in(

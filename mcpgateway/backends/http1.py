@@ -91,7 +91,7 @@ class HttpConnection(TwistedProtocol):
     def send(self, request: bytes, taker: ITaker) -> None:
         """Send a request; its taker is told of the answer."""
         self._taker = taker
-        self.transport.write(request)
+        _write(self.transport, request)
 
     def pause(self) -> None:
         """Let the sender wait."""
@@ -217,6 +217,18 @@ class HttpConnection(TwistedProtocol):
         self.abort()
         if taker is not None:
             taker.ended(BackendError(f"{self.place.address}: {why}"))
+
+
+def _write(transport: Any, data: bytes) -> None:
+    # What nothing waits before is written at once: it leaves a turn earlier, and the epoll set stays as it is.
+    write_some = getattr(transport, "writeSomeData", None)  # TLS has none
+    if write_some is not None and not transport.dataBuffer and not transport._tempDataBuffer:  # noqa: SLF001 - its rest
+        sent = write_some(data)
+        if sent == len(data):
+            return
+        if isinstance(sent, int):  # else it is why not, which the ordinary road finds out as well
+            data = data[sent:]
+    transport.write(data)
 
 
 def _promised(header: bytes) -> float:

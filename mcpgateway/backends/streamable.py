@@ -394,7 +394,7 @@ def refusal(status: int, error: Envelope | None) -> BackendError:
     said = f": {legacy.error_text(error['error'])}" if error is not None else ""
     if status in (401, 403):
         return NeedsAuthorization(
-            f"it wants an authorization that the gateway does not have (HTTP {status})",
+            f"it wants an authorization that the gateway does not have (HTTP {status}){said}",
             "give its entry a header Authorization, or oauth",
         )
     if status in AWAY:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from attrs import define
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -27,6 +28,7 @@ from mcpgateway.rules.urls import Place
 IDLE_S = 4.0
 LONGEST_IDLE_S = 60.0
 IDLE_MARGIN_S = 1.0
+FRESH_S = 0.25  # no server ends what it has used so recently
 IDLE_LIMIT = 32  # connections kept for one place
 PLACES_LIMIT = 1000  # URLs whose parts are remembered
 SWEEP_S = 1.0
@@ -39,6 +41,19 @@ _OURS = frozenset(
 _Key = tuple[str, Trust, str]
 
 
+@define(eq=False)
+class _Idle:
+    """A connection that nobody uses.
+
+    :ivar since: when it was used last.
+    :ivar until: when it may be used for the last time.
+    """
+
+    connection: HttpConnection
+    since: float
+    until: float
+
+
 class Web:
     """What requests are sent with.
 
@@ -49,9 +64,7 @@ class Web:
         self._reactor = reactor
         self._dialler = Dialler(reactor)
         self._places: dict[str, Place] = {}
-        self._idle: dict[
-            _Key, list[tuple[HttpConnection, float]]
-        ] = {}  # until when each may be used, the latest last
+        self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
         self._sweep: Any = None
 
     @property
@@ -111,8 +124,8 @@ class Web:
         """Close the idle connections."""
         idle, self._idle = self._idle, {}
         for each in idle.values():
-            for connection, _ in each:
-                connection.transport.loseConnection()
+            for one in each:
+                one.connection.transport.loseConnection()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -137,8 +150,14 @@ class Web:
         idle = self._idle.get(_key(place, trust, named_by))
         now = self._reactor.seconds()
         while idle:
-            connection, until = idle.pop()
-            if until > now and connection.is_open and not _has_ended(connection.transport):
+            latest = idle.pop()
+            connection = latest.connection
+            is_fresh = now - latest.since < FRESH_S
+            if (
+                latest.until > now
+                and connection.is_open
+                and (is_fresh or not _has_ended(connection.transport))
+            ):
                 return connection
             connection.transport.loseConnection()
         return None
@@ -163,22 +182,23 @@ class Web:
         if idle_s <= 0 or len(idle) >= IDLE_LIMIT:
             connection.transport.loseConnection()
             return
-        idle.append((connection, self._reactor.seconds() + idle_s))
+        now = self._reactor.seconds()
+        idle.append(_Idle(connection, now, now + idle_s))
         if self._sweep is None:
             self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
 
     def _forget(self, key: _Key, connection: HttpConnection) -> None:
         idle = self._idle.get(key)
         if idle:
-            idle[:] = [each for each in idle if each[0] is not connection]
+            idle[:] = [each for each in idle if each.connection is not connection]
 
     def _sweep_idle(self) -> None:
         self._sweep = None
         now = self._reactor.seconds()
         for key, idle in list(self._idle.items()):
-            for each in [each for each in idle if each[1] <= now]:
+            for each in [each for each in idle if each.until <= now]:
                 idle.remove(each)
-                each[0].transport.loseConnection()
+                each.connection.transport.loseConnection()
             if not idle:
                 del self._idle[key]
         if self._idle:

@@ -94,13 +94,19 @@ def launch_digest(server: ServerSpec) -> str:
 def _address(server: ServerSpec) -> tuple[str, ...]:
     # Without what may be secret in it.
     match server.reach:
-        case Remote(url=url) | Daemon(url=url) | Rest(base=url):
-            scheme, _, rest = url.partition("?")[0].partition("://")
-            host, slash, path = rest.partition("/")
-            return (scheme, host.rpartition("@")[2], slash, path)
+        case Remote(url=url, transport=transport) | Daemon(url=url, transport=transport):
+            return (*_without_secrets(url), transport.value)
+        case Rest(base=url):
+            return _without_secrets(url)
         case Container(image=image):
             return ("container", image)
     return ()
+
+
+def _without_secrets(url: str) -> tuple[str, ...]:
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return (scheme, host.rpartition("@")[2], slash, path)
 
 
 def _is_known_stateful(server: ServerSpec) -> bool:

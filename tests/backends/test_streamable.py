@@ -315,6 +315,12 @@ class AnswerTests:
         """Nothing asks for compression, so that what comes can be read."""
         assert Far().met().server.last.headers["accept-encoding"] == "identity"
 
+    def test_compressed_all_the_same(self) -> None:
+        """What comes compressed is said to be that."""
+        far = Far().met()
+        far.begin().reply(200, b"\x1f\x8b", Content_Type="application/json", Content_Encoding="gzip")
+        assert "compressed" in far.found[0]["message"]
+
     def test_too_large(self) -> None:
         """An event that does not end fails its request, and nothing else."""
         far = Far().met()

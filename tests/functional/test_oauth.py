@@ -24,12 +24,14 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from mcpgateway.backends.oauth import Accounts
+from mcpgateway.backends.streamable import Streamable
 from mcpgateway.backends.web import Web
 from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
-from mcpgateway.errors import BackendError, NeedsAuthorization
+from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization
 from mcpgateway.host.grants import Grants
 from tests.support.gateway import Gateway
+from tests.support.talk import Talk
 
 pytestmark = pytest.mark.functional
 
@@ -129,6 +131,30 @@ class WayTests:
         await world.let_in(remote)
         headers = await world.accounts.headers(world.accounts.of("s", remote))
         assert (await world.post(remote, headers)).status == 200
+        await world.close()
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_backend(self, protected: Callable[..., Remote], tmp_path: Path) -> None:
+        """A backend that is refused tells its callers where to let it in; the next one is let in, and used."""
+        world, remote = World(tmp_path), protected()
+        await world.post(remote, {})
+
+        def make(launch: Any, remote: Remote, receiver: Any) -> Streamable:
+            authorizer = world.accounts.authorizer("s", remote)
+            return Streamable(reactor, world.web, launch, remote, receiver, authorizer)
+
+        refused = Talk(make, remote)
+        with pytest.raises(GatewayError):
+            await refused.meet()
+        error = refused.ends[0].error
+        assert isinstance(error, NeedsAuthorization)
+        assert error.data is not None
+        await world.accounts.answered(await world.agree(str(error.data["url"])))
+        let_in = Talk(make, remote)
+        await let_in.meet()
+        result = await let_in.call("greet", name="you")
+        assert result["content"][0]["text"] == "hello you"
+        await let_in.backend.stop()
         await world.close()
 
     @pytest_twisted.ensureDeferred

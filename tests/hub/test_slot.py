@@ -8,8 +8,10 @@ import pytest
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.errors import Unreachable
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.slot import PERMIT_S
+from mcpgateway.interfaces import Gone
 from mcpgateway.wire.jsonrpc import BATCH_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
@@ -293,3 +295,19 @@ class PermitTests:
         assert len(gateway.launcher.children) == 3
         gateway.tick()
         assert len(gateway.launcher.children) == 4
+
+
+class LossTests:
+    """A child that ends before it has begun."""
+
+    def test_known_reason(self, gateway: MemoryGateway) -> None:
+        """Where it is known better than that it has ended, that is what those are told who wait for it."""
+        gateway.launcher.hello = None
+        client = gateway.client()
+        client.send({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}})
+        why = Unreachable("far: no connection to 10.0.0.1:80", "look after it")
+        gateway.child._receiver.gone(Gone(fault=why.message, is_unreachable=True, error=why))
+        assert client.heard is not None
+        error = client.heard.json["error"]
+        assert error["message"] == why.message
+        assert error["data"]["hint"] == "look after it"

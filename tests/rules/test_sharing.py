@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share, Transport
 from mcpgateway.rules.sharing import STATEFUL, launch_digest, may_move, needs_place, scope_of, scope_value
 
 
@@ -184,3 +184,19 @@ class DigestTests:
         ]
         assert told[0] == told[1]
         assert len(told[0]) == 64
+
+    def test_places(self) -> None:
+        """Servers elsewhere are told apart by where they are; the query of a URL may be a secret and is left out."""
+        places = (
+            None,
+            Remote("http://a/mcp"),
+            Remote("http://b/mcp"),
+            Remote("http://a/mcp", Transport.SSE),
+            Daemon(3000, "http://localhost:3000/mcp"),
+            Container("image"),
+            Rest("http://a/mcp"),
+        )
+        digests = {launch_digest(ServerSpec("a", (), {}, "/", reach=each)) for each in places}
+        assert len(digests) == len(places)
+        keyed = Remote("http://a/mcp?key=secret", headers={"Authorization": "secret"})
+        assert launch_digest(ServerSpec("a", (), {}, "/", reach=keyed)) in digests

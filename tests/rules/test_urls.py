@@ -51,6 +51,7 @@ class ReadTests:
             "http://a..\udcff/",
             "http://h<x>/",
             "http://*/",
+            f"http://{'é' * 80}/",
         ],
     )
     def test_no_places(self, url: str) -> None:

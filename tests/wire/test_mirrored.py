@@ -335,3 +335,12 @@ class ErrorTests:
         both = json.loads(jsonrpc.error_bytes(b"7", GatewayError("no", "try", {"a": 1})))
         assert both["error"] == {"code": -32603, "message": "no", "data": {"a": 1, "hint": "try"}}
         assert "data" not in json.loads(jsonrpc.error_bytes(b"7", GatewayError("no")))["error"]
+
+
+class ListTests:
+    """The names in a list of tools."""
+
+    def test_names(self) -> None:
+        """Those that can be read, and none where there is no list."""
+        assert mirrored.names(Raw(b'[{"name":"a"},{"name":7},8,{"name":"b"}]')) == ["a", "b"]
+        assert mirrored.names(Raw(b'{"name":"a"}')) == []

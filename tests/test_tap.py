@@ -1,0 +1,51 @@
+"""What the service maker leaves out of the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcpgateway.config.model import Container, Daemon, GatewaySettings, Remote, Rest, ServerSpec, Settings
+from mcpgateway.tap import needs_openssl
+
+
+def settings(reach: Any = None, *listen: str) -> Settings:
+    """Settings with one server, reached like this."""
+    return Settings(GatewaySettings(listen=listen), (ServerSpec("one", ("run",), {}, "/", reach=reach),))
+
+
+class OpenSslTests:
+    """Whether a gateway needs OpenSSL."""
+
+    @pytest.mark.parametrize(
+        "needing",
+        [
+            settings(Remote("https://h/mcp")),
+            settings(Remote("HTTPS://h/mcp")),
+            settings(Remote("wss://h/mcp")),
+            settings(Daemon(3000, "https://localhost:3000/mcp")),
+            settings(Rest("https://h/api")),
+            settings(Rest("http://h/api", openapi="https://h/openapi.json")),
+            settings(None, "ssl:443:privateKey=key.pem"),
+        ],
+    )
+    def test_needed(self, needing: Settings) -> None:
+        """It does where it listens with TLS, or a server is reached by it."""
+        assert needs_openssl(needing)
+
+    @pytest.mark.parametrize(
+        "plain",
+        [
+            settings(),
+            settings(Remote("http://h/mcp")),
+            settings(Remote("ws://h/mcp")),
+            settings(Daemon(3000, "http://localhost:3000/mcp")),
+            settings(Rest("http://h/api", openapi="openapi.json")),
+            settings(Container("image")),
+            settings(None, "tcp:9101"),
+        ],
+    )
+    def test_not_needed(self, plain: Settings) -> None:
+        """Else it goes without 15 MB."""
+        assert not needs_openssl(plain)
