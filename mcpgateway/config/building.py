@@ -123,6 +123,7 @@ class Building:
             enabled=entry.enabled,
             lazy=entry.lazy,
             replicas=entry.replicas,
+            resolve=entry.resolve,
             inject={name: value for name, value in inject.items() if value},
             projects=entry.projects,
             default_project=entry.default_project,

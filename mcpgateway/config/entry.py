@@ -86,6 +86,7 @@ class Entry:
     enabled: bool = True
     lazy: Lazy = USUAL_LAZY
     replicas: int = 1
+    resolve: bool = True
     inject: Mapping[str, str] = field(factory=dict)
     projects: tuple[Project, ...] = ()
     default_project: str = ""
@@ -166,6 +167,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         enabled=_is_enabled(found),
         lazy=_lazy(found.get("lazy"), is_flat=origin.is_flat),
         replicas=found.get("replicas", 1),
+        resolve=found.get("resolve", True),
         projects=projects.get("projects", ()),
         default_project=projects.get("default_project", ""),
         inject={**projects.get("inject", {}), **found.get("inject_args", {})},

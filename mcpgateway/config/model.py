@@ -187,6 +187,7 @@ class ServerSpec:
     :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
     :ivar enabled: an operator has not switched it off.
     :ivar replicas: how many children a shared server has, so that calls run side by side.
+    :ivar resolve: what a package runner fetches is started without the runner.
     :ivar inject: arguments that are added to calls of tools that take them and were not given them.
     :ivar projects: the directories that an argument to be added may name.
     :ivar default_project: the name of the one for callers that work in none of them.
@@ -210,6 +211,7 @@ class ServerSpec:
     enabled: bool = True
     lazy: Lazy = Lazy()
     replicas: int = 1
+    resolve: bool = True
     inject: Mapping[str, str] = field(factory=dict)
     projects: tuple[Project, ...] = ()
     default_project: str = ""

@@ -253,6 +253,13 @@ SERVER = Section(
             is_ours=True,
         ),
         Key(
+            "resolve",
+            Flag(),
+            "Whether what npx, uvx and their like fetch is started without them.",
+            True,
+            is_ours=True,
+        ),
+        Key(
             "inject_args",
             Strings(),
             "Arguments that are added to calls of tools that take them and were not given them.",

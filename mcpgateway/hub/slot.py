@@ -450,7 +450,15 @@ class Slot:
         conversation = Conversation(self.server.name, self, self._gone, self.era)
         self._current = conversation
         server = self.server
-        launch = Launch(server.name, server.command, server.env, server.cwd, server.reach, self.era)
+        launch = Launch(
+            server.name,
+            server.command,
+            server.env,
+            server.cwd,
+            server.reach,
+            self.era,
+            as_written=not server.resolve,
+        )
         prepared: Deferred[Launch] = self._around.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation).addErrback(self._broken, conversation)
 

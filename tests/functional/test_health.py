@@ -125,7 +125,7 @@ class CrashTests:
         refused = asyncio.run(call(gateway.url, "fragile", "echo", text="x"))
         assert refused["error"]["message"] == "fragile is disabled (circuit breaker: 2 restarts in 1m0s)"
         assert gateway.backend("fragile")["status"] == "disabled"
-        eventually(lambda: gateway.backend("fragile")["status"] == "stopped", "it may be tried once more")
+        eventually(lambda: gateway.backend("fragile")["status"] == "idle", "it may be tried once more")
         assert "result" in asyncio.run(call(gateway.url, "fragile", "echo", text="x"))
         assert gateway.backend("fragile")["status"] == "running"
 
@@ -191,7 +191,7 @@ class LazyTests:
             (pid,) = gateway.backend("idle")["pids"]
             eventually(lambda: not is_alive(pid), "it is stopped")
             body = gateway.backend("idle")
-            assert (body["status"], body["pids"], body["restart_count"]) == ("stopped", [], 0)
+            assert (body["status"], body["pids"], body["restart_count"]) == ("idle", [], 0)
             assert (await client.value("pid"))["pid"] != pid
             client.close()
 
