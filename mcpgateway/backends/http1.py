@@ -10,6 +10,7 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -91,7 +92,7 @@ class HttpConnection(TwistedProtocol):
     def send(self, request: bytes, taker: ITaker) -> None:
         """Send a request; its taker is told of the answer."""
         self._taker = taker
-        _write(self.transport, request)
+        _write(self.transport, request, is_secure=self.place.is_secure)
 
     def pause(self) -> None:
         """Let the sender wait."""
@@ -219,16 +220,20 @@ class HttpConnection(TwistedProtocol):
             taker.ended(BackendError(f"{self.place.address}: {why}"))
 
 
-def _write(transport: Any, data: bytes) -> None:
-    # What nothing waits before is written at once: it leaves a turn earlier, and the epoll set stays as it is.
-    write_some = getattr(transport, "writeSomeData", None)  # TLS has none
-    if write_some is not None and not transport.dataBuffer and not transport._tempDataBuffer:  # noqa: SLF001 - its rest
-        sent = write_some(data)
+def _write(transport: Any, data: bytes, *, is_secure: bool) -> None:
+    # What nothing waits before is written at once: it leaves a turn earlier, and the epoll set stays as it is.  TLS has
+    # a transport of its own, which lends the methods of the one below: nothing may be written past it.
+    if isinstance(transport, Connection) and not is_secure and not _has_rest(transport):
+        sent = transport.writeSomeData(data)
         if sent == len(data):
             return
         if isinstance(sent, int):  # else it is why not, which the ordinary road finds out as well
             data = data[sent:]
     transport.write(data)
+
+
+def _has_rest(transport: Any) -> bool:
+    return bool(transport.dataBuffer or transport._tempDataBuffer)  # noqa: SLF001 - all that waits is in these two
 
 
 def _promised(header: bytes) -> float:

@@ -184,7 +184,7 @@ class Streamable:
         if session is None:
             return
         if len(session) > SESSION_LIMIT or not _SESSION.fullmatch(session):
-            self._fail_greeting(BadReply("the id of its session is not visible ASCII"))
+            self._lose(BadReply("the id of its session is not visible ASCII"))
             return
         self._session = self._headers["Mcp-Session-Id"] = session.decode()
 
@@ -224,7 +224,7 @@ class Streamable:
         if self._is_forgotten(status, error):
             self.forgotten()
         elif post.method in GREETINGS and (status >= 500 or status in SILENT):
-            self._fail_greeting(refusal(status, error))
+            self._lose(refusal(status, error))
         elif post.method == INITIALIZE and self._falls_back(post, status, error):
             pass
         elif error is not None:
@@ -252,11 +252,11 @@ class Streamable:
     def failed(self, post: Post, why: BackendError) -> None:
         """There will be no answer to a request."""
         if post.method in GREETINGS:
-            self._fail_greeting(why)
+            self._lose(why)
             return
         self._answer(post, why)
         if isinstance(why, Unreachable) and not self._is_connected(post):
-            self._lose(self._named(why))
+            self._lose(why)
 
     def _answer(self, post: Post, why: BackendError) -> None:
         post.fail(self._named(why))
@@ -340,14 +340,12 @@ class Streamable:
 
     def unreachable(self, why: Unreachable) -> None:
         """Nothing has answered for a while."""
-        self._lose(self._named(why))
+        self._lose(why)
 
     # The end
 
-    def _fail_greeting(self, why: BackendError) -> None:
-        self._lose(self._named(why))
-
     def _lose(self, why: BackendError) -> None:
+        why = self._named(why)
         self._end(Gone(fault=why.message, is_unreachable=isinstance(why, Unreachable), error=why))
 
     def _named(self, why: BackendError) -> BackendError:

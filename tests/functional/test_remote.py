@@ -287,6 +287,24 @@ class CertificateTests:
             await line.backend.stop()
 
     @pytest_twisted.ensureDeferred
+    async def test_nothing_in_plain(self, web: Web, tmp_path: Path) -> None:
+        """Whoever looks at the wire sees nothing of what is said, also when a connection is used again."""
+        authority = Authority(tmp_path)
+        with Server.python("--certificate", authority.issue("localhost")) as far:
+            pipe = Pipe(far.port)
+            headers = {"Authorization": "Bearer hush-token"}
+            line = talk(web, f"https://localhost:{pipe.port}/mcp", ca_file=authority.file, headers=headers)
+            await line.meet()
+            for _ in range(5):
+                await line.call("echo", text="hush-text")
+            await line.backend.stop()
+            await web.close()
+            pipe.close()
+            assert len(pipe.seen) > 5000
+            for word in (b"hush", b"POST", b"jsonrpc", b"HTTP"):
+                assert word not in pipe.seen
+
+    @pytest_twisted.ensureDeferred
     async def test_address(self, web: Web, tmp_path: Path) -> None:
         """So it is for an address."""
         authority = Authority(tmp_path)
