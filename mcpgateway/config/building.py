@@ -205,6 +205,7 @@ class Building:
             oauth,
             self._path(self._text(reach.ca_file, "ca_file")),
             reach.insecure,
+            is_guess=said is None and transport is Transport.STREAMABLE_HTTP,
         )
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:

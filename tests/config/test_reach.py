@@ -76,7 +76,10 @@ class UrlTests:
             oauth=OAuth("us", "s", ("a", "b"), "https://a/"),
             ca_file="/g/ca.pem",
             insecure=True,
+            is_guess=True,
         )
+        assert not server(url="https://h/", type="http").reach.is_guess
+        assert not server(url="https://h/sse").reach.is_guess
         assert server(url="https://h/", oauth=True).reach.oauth == OAuth()
         assert server(url="https://h/", oauth=False).reach.oauth is None
 
