@@ -235,7 +235,7 @@ class Snapshot:
     _place: str = ""
     _told: str = ""
     _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
-    _seen: dict[tuple[str, Question], int] = field(factory=dict, repr=False)
+    _seen: dict[tuple[str, Question], tuple[int, int]] = field(factory=dict, repr=False)
 
     def _key(self, told: str = "") -> Key:
         if self._server is not self.slot.server:  # its definition may change while sessions are open
@@ -295,8 +295,15 @@ class Snapshot:
 
     def heard(self, question: Question, told: str, result: Raw) -> None:
         """The server has answered."""
+        # To go over a long list costs as much as to pass it on, and it is hardly ever another than a moment ago.
+        second, seen = self.snapshots.now, self._seen.get((told, question))
+        if seen is not None and seen[0] == second:
+            return
         mark = hash(bytes(result))
-        if self._seen.get((told, question)) == mark or not may_be_kept(question, result):
+        if seen is not None and seen[1] == mark:
+            self._seen[told, question] = (second, mark)
+            return
+        if not may_be_kept(question, result):
             return
         pages: tuple[Raw, ...] | None = (result,)
         if question.method in LISTS:
@@ -305,7 +312,7 @@ class Snapshot:
         if pages is not None:
             self.keep(question.method, told, pages)
             if len(pages) == 1:
-                self._seen[told, question] = mark
+                self._seen[told, question] = (second, mark)
         if len(self._seen) + len(self._chains) > SEEN_LIMIT:
             self._start_over()
 
