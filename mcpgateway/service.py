@@ -431,9 +431,9 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
         return asked.addCallback(lambda answer: answer.status)
 
     def dial(url: str) -> Deferred[None]:
-        from mcpgateway.backends.dialing import dial as dial_once  # few servers are elsewhere
+        from mcpgateway.backends.probing import knock  # few servers are elsewhere
 
-        return dial_once(reactor, url)
+        return Deferred.fromCoroutine(knock(reactor, url))
 
     return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
 

@@ -12,9 +12,12 @@ from twisted.internet.protocol import Factory, Protocol
 
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Transport
+from mcpgateway.errors import Unreachable
 from mcpgateway.wire import jsonrpc
 
 PROBE_S = 2.0
+KNOCK_S = 3.0
+PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 ANSWER_LIMIT = 65_536
 UNAUTHORIZED = 401
 
@@ -22,19 +25,33 @@ PING = b'{"jsonrpc":"2.0","id":"mcpgateway","method":"ping"}'
 BOTH = "application/json, text/event-stream"
 
 
-async def is_open(reactor: Any, url: str, port: int) -> bool:
-    """Whether anybody listens at a port of a URL's host."""
-    host = urlsplit(url).hostname or "127.0.0.1"
-    endpoint = HostnameEndpoint(reactor, host, port, timeout=PROBE_S)
+async def knock(reactor: Any, url: str, port: int = 0) -> None:
+    """Connect to where a URL leads, or to another port there, and hang up.
+
+    :raise Unreachable: nobody answers.
+    """
+    parts = urlsplit(url)
+    port = port or parts.port or PORTS.get(parts.scheme, 443)
+    endpoint = HostnameEndpoint(reactor, parts.hostname or "127.0.0.1", port, timeout=KNOCK_S)
     factory = Factory.forProtocol(Protocol)
     factory.noisy = False
+    connecting = endpoint.connect(factory)
+    connecting.addTimeout(2 * KNOCK_S, reactor)  # a name of many addresses is not tried at all of them
     try:
-        connection: Any = await endpoint.connect(factory)
+        connection: Any = await connecting
     except CancelledError:
         raise
-    except Exception:  # noqa: BLE001 - refused, timed out, no such name
+    except Exception as why:  # refused, timed out, no such name
+        raise Unreachable("nothing answers at its address") from why
+    connection.transport.abortConnection()
+
+
+async def is_open(reactor: Any, url: str, port: int) -> bool:
+    """Whether anybody listens at a port of a URL's host."""
+    try:
+        await knock(reactor, url, port)
+    except Unreachable:
         return False
-    connection.transport.loseConnection()
     return True
 
 

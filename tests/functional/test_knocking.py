@@ -6,20 +6,20 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from mcpgateway.backends.dialing import dial
+from mcpgateway.backends.probing import knock
 from mcpgateway.errors import Unreachable
 
 pytestmark = pytest.mark.functional
 
 
-class DialTests:
+class KnockTests:
     """Somebody answers, or nobody does."""
 
     @pytest_twisted.ensureDeferred
     async def test_somebody(self):
         """A listener is enough; what it would say does not matter."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            await dial(reactor, f"http://127.0.0.1:{listener.getsockname()[1]}/mcp?key=x")
+            await knock(reactor, f"http://127.0.0.1:{listener.getsockname()[1]}/mcp?key=x")
 
     @pytest_twisted.ensureDeferred
     async def test_nobody(self):
@@ -28,5 +28,5 @@ class DialTests:
             port = listener.getsockname()[1]
         for where in (f"http://127.0.0.1:{port}/mcp?key=x", "https://no-such-host.invalid/mcp"):
             with pytest.raises(Unreachable) as caught:
-                await dial(reactor, where)
+                await knock(reactor, where)
             assert str(caught.value) == "nothing answers at its address"
