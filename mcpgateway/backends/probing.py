@@ -43,7 +43,7 @@ async def knock(reactor: Any, url: str, port: int = 0) -> None:
         raise
     except Exception as why:  # refused, timed out, no such name
         raise Unreachable("nothing answers at its address") from why
-    connection.transport.abortConnection()
+    connection.transport.loseConnection()  # in order: some servers complain of anything else
 
 
 async def is_open(reactor: Any, url: str, port: int) -> bool:
