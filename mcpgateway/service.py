@@ -1,24 +1,22 @@
-"""The only place where things are wired: settings in, a running gateway out."""
+"""Where things are wired, with `assembly` for the hub: settings in, a running gateway out."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.assembly import Hub, Keys, Outside, ground_facts, instruments_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config import environment
-from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
@@ -36,49 +34,28 @@ from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry, instances, reap_leftovers
-from mcpgateway.host.places import Places
-from mcpgateway.host.settings import Examined, read_workspace
+from mcpgateway.host.settings import Examined
 from mcpgateway.host.template import write_first
-from mcpgateway.host.treesize import tree_sizes
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.watch import Watch, inotify
-from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.census import Census
-from mcpgateway.hub.eras import Eras
-from mcpgateway.hub.gate import Gate
-from mcpgateway.hub.health import BLIND, Health, Instruments
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
-from mcpgateway.hub.locks import Locks
-from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.owners import Owners
-from mcpgateway.hub.pool import Pool
-from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
-from mcpgateway.hub.scopes import Ground, Scopes
-from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.siblings import Siblings
-from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.interfaces import ILauncher, IResolver, ISessionStore, Launch, Whose
+from mcpgateway.interfaces import IResolver, Launch, Whose
 from mcpgateway.rules.access import Policy
-from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.daemonlocks import DaemonLocks
-    from mcpgateway.hub.stateless import Stateless
-    from mcpgateway.hub.to_modern import ToModern
-    from mcpgateway.wire.requeststates import RequestStates
 
 TICK_S = 1.0
-CHECK_S = 5.0  # until a service has said how it is
-CHECK_BYTES = 1_048_576
 
 
 @frozen
@@ -171,7 +148,7 @@ class GatewayService(Service):
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
         before, self.settings = self.settings, settings
-        if change or _ground(settings) != _ground(before):
+        if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.adopt(settings.gateway, change.servers)
         self.hub.adopt(settings.gateway, change)
@@ -359,7 +336,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
-    hub = make_hub(settings, backends, reactor, keys, store, holders, instruments, snapshots)
+    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots)
+    hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -421,208 +399,6 @@ def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload
     return Reload(
         settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
     )
-
-
-def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
-    """What the health of servers is measured with in the real world."""
-
-    def fetch(url: str) -> Deferred[int]:
-        asked = backends.web.request("GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
-        return asked.addCallback(lambda answer: answer.status)
-
-    def dial(url: str) -> Deferred[None]:
-        from mcpgateway.backends.probing import knock  # few servers are elsewhere
-
-        return Deferred.fromCoroutine(knock(reactor, url))
-
-    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
-
-
-def make_hub(  # noqa: PLR0913, PLR0917
-    settings: Settings,
-    launcher: ILauncher,
-    clock: Any,
-    keys: Keys,
-    store: ISessionStore,
-    holders: Callable[[Collection[int]], Deferred[dict[int, int]]],
-    instruments: Instruments = BLIND,
-    snapshots: Snapshots | None = None,
-) -> Hub:
-    """Build the hub, between the doors and the children.
-
-    :param snapshots: what servers have answered before; None where nothing is to be kept.
-    """
-    gateway = settings.gateway
-    sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
-    questions = Questions()
-
-    def moved(slot: Slot, why: str) -> None:
-        pool.move(slot.server, why)
-
-    notices = Notices(sessions, questions, moved)
-    health = Health(gateway.circuit, gateway.ping_s, instruments, clock.seconds)
-
-    def others(slot: Slot) -> int:
-        return sum(
-            each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
-        )
-
-    around = Surroundings(
-        launcher,
-        clock,
-        notices,
-        Gate(gateway.limits.spawns),
-        gateway.limits.handshake_s,
-        sessions.subscribed,
-        health,
-        snapshots,
-        Locks(moved, others),
-    )
-    pool = Pool(around, store)
-    siblings = Siblings(pool, clock)
-    eras = Eras(pool, store, gateway.bridge, clock.seconds)
-
-    def make_to_modern() -> ToModern:
-        from mcpgateway.hub.to_modern import ToModern  # sessions at servers that know none are few
-
-        return ToModern(sessions, questions, clock)
-
-    neighbours = Neighbours(holders)
-    scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
-    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
-    switchboard.scopes = scopes
-    health.attend(switchboard)
-
-    def make_stateless() -> Stateless:
-        # Whoever only has legacy clients does without half a megabyte.
-        from mcpgateway.hub.cache import ResultCache
-        from mcpgateway.hub.stateless import Stateless
-        from mcpgateway.hub.to_legacy import ToLegacy
-
-        states = keys.request_states()
-        to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
-        cache = ResultCache(clock.seconds)
-        notices.modern = made = Stateless(
-            pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
-        )
-        made.is_open = switchboard.is_open
-        to_legacy.current = switchboard.current
-        return made
-
-    return Hub(switchboard, health, make_stateless, snapshots)
-
-
-def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
-    """What the settings say of workspaces."""
-
-    def read(path: str) -> WorkspaceSpec:
-        return read_workspace(path, settings)
-
-    def variant(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
-        blueprint = settings.blueprints.get(server.name)
-        if blueprint is None:
-            return evolve(server, workspace=workspace.path)
-        return specialise(blueprint, workspace)
-
-    def takes_values(server: ServerSpec) -> bool:
-        blueprint = settings.blueprints.get(server.name)
-        return blueprint is not None and blueprint.takes_values
-
-    roots = (each.path for each in settings.workspaces)
-    places = Places(roots, os.path.expanduser("~"), seconds)
-    return Ground(places, settings.workspaces, read, variant, takes_values)
-
-
-def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
-    """Let workspaces be what the settings say, and repositories what their users have approved of."""
-    scopes = switchboard.scopes
-    scopes.settle_on(ground_of(settings, clock.seconds))
-    world = _world(settings)
-    names = [server.name for server in settings.servers]
-    repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
-    repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
-    scopes.repositories = repositories
-
-
-def _ground(settings: Settings) -> tuple[object, ...]:
-    return (settings.workspaces, settings.profiles, settings.projects, settings.world)
-
-
-def _world(settings: Settings) -> World:
-    home = os.path.expanduser("~")
-    return settings.world or World(environment.for_children(os.environ), {}, home)
-
-
-@define(eq=False)
-class Hub:
-    """What lives between the doors and the children.
-
-    :ivar switchboard: what the doors of the legacy era ask.
-    :ivar health: watches over the servers.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
-    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
-    """
-
-    switchboard: Switchboard
-    health: Health
-    _make_stateless: Callable[[], Stateless]
-    snapshots: Snapshots | None = None
-    claim: Callable[[Session, int, int], None] | None = None
-    _stateless: Stateless | None = None
-
-    @property
-    def stateless(self) -> Stateless:
-        """What the door of the modern era asks, built for its first message."""
-        if self._stateless is None:
-            self._stateless = self._make_stateless()
-            if self.claim is not None:
-                self._stateless.claim = self._stateless.to_legacy.claim = self.claim
-        return self._stateless
-
-    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
-        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
-        switchboard = self.switchboard
-        switchboard.sessions.set_limit(gateway.limits.sessions)
-        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
-        switchboard.eras.set_bridge(gateway.bridge)
-        self.health.adopt(gateway)
-        if self._stateless is not None:
-            self._stateless.adopt(change)
-        switchboard.adopt(change)
-
-    def tick(self) -> None:
-        """A second has passed."""
-        if self._stateless is not None:
-            self._stateless.to_legacy.tick()
-        self.switchboard.tick_bridge()
-        if self.snapshots is not None:
-            self.snapshots.tick()
-
-    def close(self) -> None:
-        """End whatever stands open, in order."""
-        if self._stateless is not None:
-            self._stateless.close()
-
-
-@frozen
-class Keys:
-    """What is made of the key in the home: the makers of all that is signed."""
-
-    _key: str = field(repr=False)
-
-    def session_ids(self) -> SessionIds:
-        """The maker of session ids; the key names the node too, for as long as each node has its own."""
-        return SessionIds(self._key.encode(), self._node())
-
-    def request_states(self) -> RequestStates:
-        """The maker of request states, with a key of its own."""
-        from mcpgateway.wire.requeststates import RequestStates  # what only the bridge needs
-
-        key = hashlib.sha256(b"request states " + self._key.encode()).digest()
-        return RequestStates(key, self._node())
-
-    def _node(self) -> bytes:
-        return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

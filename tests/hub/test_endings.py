@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mcpgateway.assembly import Keys
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.sessions import ENDED_LIMIT
-from mcpgateway.service import Keys
 from mcpgateway.wire.sessionids import SERIAL_BYTES
 from tests.support.gateway_in_memory import Client, MemoryGateway
 

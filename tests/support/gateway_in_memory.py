@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from mcpgateway.assembly import Keys, Outside, make_hub
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
@@ -30,7 +31,6 @@ from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
-from mcpgateway.service import Keys, make_hub
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 
@@ -313,8 +313,7 @@ class MemoryGateway:
         gateway = GatewaySettings(limits=limits, bridge=bridge, circuit=circuit, ping_s=ping_s)
         settings = Settings(gateway, servers)
         keys = Keys("a key of forty-three characters for the tests")
-        self.hub = make_hub(
-            settings,
+        outside = Outside(
             self.launcher,
             self.clock,
             keys,
@@ -323,6 +322,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
         )
+        self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
         self.switchboard = self.hub.switchboard
         self.health = self.hub.health

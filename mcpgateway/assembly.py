@@ -1,0 +1,256 @@
+"""Wire the hub: what lives between the doors and the servers, and what it measures and remembers with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.reaching import Backends
+from mcpgateway.config import environment
+from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.host.places import Places
+from mcpgateway.host.settings import read_workspace
+from mcpgateway.host.treesize import tree_sizes
+from mcpgateway.hub.approvals import Approvals
+from mcpgateway.hub.eras import Eras
+from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.health import BLIND, Health, Instruments
+from mcpgateway.hub.locks import Locks
+from mcpgateway.hub.neighbours import Neighbours
+from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.scopes import Ground, Scopes
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.snapshots import Snapshots
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.stateless import Stateless
+    from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.wire.requeststates import RequestStates
+
+CHECK_S = 5.0  # until a service has said how it is
+CHECK_BYTES = 1_048_576
+
+
+def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
+    """What the health of servers is measured with in the real world."""
+
+    def fetch(url: str) -> Deferred[int]:
+        asked = backends.web.request("GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
+        return asked.addCallback(lambda answer: answer.status)
+
+    def dial(url: str) -> Deferred[None]:
+        from mcpgateway.backends.probing import knock  # few servers are elsewhere
+
+        return Deferred.fromCoroutine(knock(reactor, url))
+
+    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
+
+
+@frozen
+class Outside:
+    """What the hub works with that it does not make.
+
+    :ivar holders: tells which process holds each of some sockets.
+    :ivar snapshots: what servers have answered before; None where nothing is to be kept.
+    """
+
+    launcher: ILauncher
+    clock: Any
+    keys: Keys
+    store: ISessionStore
+    holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
+    instruments: Instruments = BLIND
+    snapshots: Snapshots | None = None
+
+
+def make_hub(settings: Settings, outside: Outside) -> Hub:
+    """Build the hub, between the doors and the children."""
+    launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
+    snapshots = outside.snapshots
+    gateway = settings.gateway
+    sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
+    questions = Questions()
+
+    def moved(slot: Slot, why: str) -> None:
+        pool.move(slot.server, why)
+
+    notices = Notices(sessions, questions, moved)
+    health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
+
+    def others(slot: Slot) -> int:
+        return sum(
+            each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
+        )
+
+    around = Surroundings(
+        launcher,
+        clock,
+        notices,
+        Gate(gateway.limits.spawns),
+        gateway.limits.handshake_s,
+        sessions.subscribed,
+        health,
+        snapshots,
+        Locks(moved, others),
+    )
+    pool = Pool(around, store)
+    siblings = Siblings(pool, clock)
+    eras = Eras(pool, store, gateway.bridge, clock.seconds)
+
+    def make_to_modern() -> ToModern:
+        from mcpgateway.hub.to_modern import ToModern  # sessions at servers that know none are few
+
+        return ToModern(sessions, questions, clock)
+
+    neighbours = Neighbours(outside.holders)
+    scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
+    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
+    switchboard.scopes = scopes
+    health.attend(switchboard)
+
+    def make_stateless() -> Stateless:
+        # Whoever only has legacy clients does without half a megabyte.
+        from mcpgateway.hub.cache import ResultCache
+        from mcpgateway.hub.stateless import Stateless
+        from mcpgateway.hub.to_legacy import ToLegacy
+
+        states = keys.request_states()
+        to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
+        cache = ResultCache(clock.seconds)
+        notices.modern = made = Stateless(
+            pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
+        )
+        made.is_open = switchboard.is_open
+        to_legacy.current = switchboard.current
+        return made
+
+    return Hub(switchboard, health, make_stateless, snapshots)
+
+
+def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
+    """What the settings say of workspaces."""
+
+    def read(path: str) -> WorkspaceSpec:
+        return read_workspace(path, settings)
+
+    def variant(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
+        blueprint = settings.blueprints.get(server.name)
+        if blueprint is None:
+            return evolve(server, workspace=workspace.path)
+        return specialise(blueprint, workspace)
+
+    def takes_values(server: ServerSpec) -> bool:
+        blueprint = settings.blueprints.get(server.name)
+        return blueprint is not None and blueprint.takes_values
+
+    roots = (each.path for each in settings.workspaces)
+    places = Places(roots, os.path.expanduser("~"), seconds)
+    return Ground(places, settings.workspaces, read, variant, takes_values)
+
+
+def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
+    """Let workspaces be what the settings say, and repositories what their users have approved of."""
+    scopes = switchboard.scopes
+    scopes.settle_on(ground_of(settings, clock.seconds))
+    world = _world(settings)
+    names = [server.name for server in settings.servers]
+    repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
+    repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
+    scopes.repositories = repositories
+
+
+def ground_facts(settings: Settings) -> tuple[object, ...]:
+    """What `settle` goes by, to see whether it is another than before."""
+    return (settings.workspaces, settings.profiles, settings.projects, settings.world)
+
+
+def _world(settings: Settings) -> World:
+    home = os.path.expanduser("~")
+    return settings.world or World(environment.for_children(os.environ), {}, home)
+
+
+@define(eq=False)
+class Hub:
+    """What lives between the doors and the children.
+
+    :ivar switchboard: what the doors of the legacy era ask.
+    :ivar health: watches over the servers.
+    :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    """
+
+    switchboard: Switchboard
+    health: Health
+    _make_stateless: Callable[[], Stateless]
+    snapshots: Snapshots | None = None
+    claim: Callable[[Session, int, int], None] | None = None
+    _stateless: Stateless | None = None
+
+    @property
+    def stateless(self) -> Stateless:
+        """What the door of the modern era asks, built for its first message."""
+        if self._stateless is None:
+            self._stateless = self._make_stateless()
+            if self.claim is not None:
+                self._stateless.claim = self._stateless.to_legacy.claim = self.claim
+        return self._stateless
+
+    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
+        switchboard = self.switchboard
+        switchboard.sessions.set_limit(gateway.limits.sessions)
+        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+        switchboard.eras.set_bridge(gateway.bridge)
+        self.health.adopt(gateway)
+        if self._stateless is not None:
+            self._stateless.adopt(change)
+        switchboard.adopt(change)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._stateless is not None:
+            self._stateless.to_legacy.tick()
+        self.switchboard.tick_bridge()
+        if self.snapshots is not None:
+            self.snapshots.tick()
+
+    def close(self) -> None:
+        """End whatever stands open, in order."""
+        if self._stateless is not None:
+            self._stateless.close()
+
+
+@frozen
+class Keys:
+    """What is made of the key in the home: the makers of all that is signed."""
+
+    _key: str = field(repr=False)
+
+    def session_ids(self) -> SessionIds:
+        """The maker of session ids; the key names the node too, for as long as each node has its own."""
+        return SessionIds(self._key.encode(), self._node())
+
+    def request_states(self) -> RequestStates:
+        """The maker of request states, with a key of its own."""
+        from mcpgateway.wire.requeststates import RequestStates  # what only the bridge needs
+
+        key = hashlib.sha256(b"request states " + self._key.encode()).digest()
+        return RequestStates(key, self._node())
+
+    def _node(self) -> bytes:
+        return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]
