@@ -61,7 +61,9 @@ types: $(VENV) ## mypy, strict
 
 unit: $(VENV) ## unit, contract and property tests, under branch coverage; no sockets, no processes
 	mkdir -p build
-	$(BIN)/coverage run -m pytest --quiet --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
