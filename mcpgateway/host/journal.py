@@ -125,7 +125,7 @@ class Journal:
 
     def _salvaged(self, file: sqlite3.Connection, damaged: str) -> sqlite3.Connection:
         """Copy what can still be read, and return the new file."""
-        with suppress(sqlite3.Error), closing(sqlite3.connect(_read_only(damaged), uri=True)) as old:
+        with suppress(sqlite3.Error), closing(_reader(damaged)) as old:
             for read, write in SALVAGE:
                 with suppress(sqlite3.Error), _transaction(file):
                     file.executemany(write, _rows(old, read))
@@ -357,8 +357,9 @@ class _Change:
     values: tuple[Any, ...] = field(repr=False)
 
 
-def _read_only(path: str) -> str:
-    return f"file:{quote(path)}?mode=ro"
+def _reader(path: str) -> sqlite3.Connection:
+    # Whoever keeps the file locked has been waited for already.
+    return sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=BUSY_MS / 1000, uri=True)
 
 
 def _rows(file: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
