@@ -95,7 +95,8 @@ class Building:
         self._timeout_s = entry.timeout_s if entry.timeout_s is not None else said.timeout_s
         # Values that only a workspace has are not missed before one is known.
         self._is_draft = not workspace.path and self._share in LATER
-        self._used: dict[str, str] = {}
+        # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
+        self._used: set[tuple[str, str]] = set()
         self._values = self._sources(workspace.variables)
         self._own_values = self._sources({})
 
@@ -228,7 +229,7 @@ class Building:
             if entry.origin.is_ours and FORBIDDEN.search(value):
                 self.problems.error(entry.where("env", name), "holds a line break")
             found[name] = value
-            self._used[name] = value
+            self._used.add((name, value))
         risky = environment.code_loading(entry.env)
         if risky and entry.origin.scope is not Scope.DEMO:
             names = ", ".join(printable(each) for each in risky)
@@ -251,7 +252,7 @@ class Building:
         """Return a text with its variables expanded."""
         keep = not self._entry.origin.is_ours
         found = expand(text, values or self._values, keep_unset=keep)
-        self._used |= found.used
+        self._used |= found.used.items()
         if found.demanded or found.broken or found.unset:
             self._tell(found, key, keep=keep)
         return found.text
@@ -330,7 +331,7 @@ class Building:
         from hashlib import sha256
 
         digest = sha256()
-        for name, value in sorted(self._used.items()):
+        for name, value in sorted(self._used):
             for part in (name, value):
                 data = part.encode("utf-8", "surrogateescape")
                 # Its length first, so that no two lists of values look alike.

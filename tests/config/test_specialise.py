@@ -153,6 +153,18 @@ class CredentialTests:
         assert digests[0] == digests[1] != digests[2]
         assert len(digests[0]) == 64
 
+    def test_credential_behind_a_name(self):
+        """A variable of the entry does not hide a value of the same name that is used elsewhere."""
+        found = blueprint(share="credential", args=["--token", "${T}"], env={"T": "fixed"})
+        one, other = (specialise(found, spec(T=each)).credential for each in ("1", "2"))
+        assert one != other
+
+    def test_credential_of_defaults(self):
+        """A value that is a default in one place and not in another is two."""
+        found = blueprint(share="credential", args=["${T:-a}", "${T:-b}"])
+        one, other = (specialise(found, each).credential for each in (spec(T="b"), spec()))
+        assert one != other
+
     @pytest.mark.parametrize(
         "keys",
         [
