@@ -118,5 +118,9 @@ def kind(value: Any) -> str:
 
 def printable(text: str) -> str:
     """Return a text cut to a readable length, with everything that could forge a log line made visible."""
-    cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
+    return visible(text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…")
+
+
+def visible(text: str) -> str:
+    """Return a text whole, with everything that a terminal would obey, or that could forge a line, made visible."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -25,7 +25,8 @@ The gateway:
   serve [options]                      run it in the foreground; options as of `twistd mcpgateway --help`,
                                        such as --port, --config and --source
   config VERB                          look at the configuration, check it, and change it:
-                                       check, show, explain, schema, init, import (--help lists their options)
+                                       check, show, explain, schema, init, import, approve
+                                       (--help lists their options)
 
 Servers:
   validate [options] [-- COMMAND …]    try one: connect, list its tools, ping it, end it; --server NAME for one that

@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.client import read_project
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 
@@ -20,15 +26,33 @@ APPROVALS_LIMIT = 1000
 DIGEST_CHARACTERS = 64  # SHA-256 in hexadecimal digits
 
 
+@frozen
+class Repository:
+    """A repository's file, as it is now.
+
+    :ivar digest: of its bytes.
+    :ivar entries: the servers in it.
+    """
+
+    path: str
+    digest: str
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
 def file_of(home: str) -> str:
     """The file in which a gateway of this home keeps what was approved of."""
     return os.path.join(home, FILE)
 
 
 def target(path: str) -> str:
-    """The file that is meant by a path on a command line: a repository stands for the file in it."""
-    found = os.path.realpath(path)
-    return os.path.join(found, REPOSITORY_FILE) if os.path.isdir(found) else found
+    """The file that is meant by a path on a command line: a repository stands for the file in it.
+
+    A file that is a link itself is meant as it lies in the repository, since there its servers are looked for.
+    """
+    if os.path.isdir(path):
+        return os.path.join(os.path.realpath(path), REPOSITORY_FILE)
+    directory, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(directory), name)
 
 
 def digest_of(path: str) -> str:
@@ -38,6 +62,20 @@ def digest_of(path: str) -> str:
     :raise FileNotFoundError: there is none.
     """
     return hashlib.sha256(files.read_bytes(path, REPOSITORY_LIMIT)).hexdigest()
+
+
+def read_repository(path: str) -> Repository:
+    """What a repository's file defines; its digest is of the very bytes that this was read from.
+
+    :raise ConfigError: it cannot be read.
+    :raise FileNotFoundError: there is none.
+    """
+    data = files.read_bytes(path, REPOSITORY_LIMIT)
+    document = parse(files.text_of(data, path), path, strict=False)
+    found = read_project(document, os.path.dirname(path), 0, Problems())
+    # The place of an entry holds the whole file.
+    entries = tuple(evolve(each, place=None) for each in found.entries if each.enabled)
+    return Repository(path, hashlib.sha256(data).hexdigest(), entries)
 
 
 def read(home: str) -> dict[str, str]:

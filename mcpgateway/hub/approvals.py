@@ -7,42 +7,26 @@ file's servers are there for the clients of its workspace alone.
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, World, specialise
-from mcpgateway.config.client import read_project
+from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import Candidate, assign
-from mcpgateway.config.problems import Problems
-from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
-from mcpgateway.host import approvals, files
-from mcpgateway.host.approvals import REPOSITORY_FILE, REPOSITORY_LIMIT
+from mcpgateway.host import approvals
+from mcpgateway.host.approvals import REPOSITORY_FILE, Repository
 from mcpgateway.host.places import Kept
 from mcpgateway.rules.sharing import scope_of
 
 SEEN_LIMIT = 1000
 ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
-
-
-@frozen
-class Repository:
-    """One file, as it is now.
-
-    :ivar digest: of its bytes.
-    :ivar entries: the servers in it.
-    """
-
-    path: str
-    digest: str
-    entries: tuple[Entry, ...] = field(repr=False)
 
 
 @frozen
@@ -155,19 +139,14 @@ class Approvals:
         return self._files.get(f"{root}/{REPOSITORY_FILE}", is_trusted=True)
 
     def _file(self, path: str) -> Repository | None:
-        # What is read, hashed and run is the same; that it cannot be read is nobody's fault but the repository's.
+        # That it cannot be read is nobody's fault but the repository's.
         try:
-            data = files.read_bytes(path, REPOSITORY_LIMIT)
-            document = parse(files.text_of(data, path), path, strict=False)
+            return approvals.read_repository(path)
         except FileNotFoundError:
             return None
         except ConfigError as why:
             self.log.warn("{why}; its servers are not known", event="repository.unusable", why=str(why))
             return None
-        found = read_project(document, path.removesuffix(f"/{REPOSITORY_FILE}"), 0, Problems())
-        # The place of an entry holds the whole file.
-        entries = tuple(evolve(each, place=None) for each in found.entries if each.enabled)
-        return Repository(path, hashlib.sha256(data).hexdigest(), entries)
 
     def _named(self, repository: Repository, root: str) -> Mapping[str, Entry]:
         # A name that means a server of everybody's never comes to mean one of a repository's.
@@ -181,24 +160,19 @@ class Approvals:
 
 
 def _refusal(name: str, entry: Entry, repository: Repository) -> NeedsApproval:
-    command = _visible(shlex.join(entry.argv))
-    variables = sorted(_visible(each) for each in entry.env)
+    command = visible(shlex.join(entry.argv))
+    variables = sorted(visible(each) for each in entry.env)
     setting = f", with {', '.join(variables)} set" if variables else ""
-    path = _visible(repository.path)
-    how = f"mcpgateway config approve {_visible(shlex.quote(repository.path))}"
+    path = visible(repository.path)
+    how = f"mcpgateway config approve {visible(shlex.quote(repository.path))}"
     return NeedsApproval(
         f"{name} is defined by {path}, which you have not approved of as it is now. It would run: {command}{setting}. "
         f"To let the servers of this file run: {how}",
         data={
             "path": path,
             "sha256": repository.digest,
-            "command": [_visible(each) for each in entry.argv],
+            "command": [visible(each) for each in entry.argv],
             "env": variables,
             "approve": how,
         },
     )
-
-
-def _visible(text: str) -> str:
-    # Whole, since what is cut away could be what matters, and with nothing in it that a terminal would obey.
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -71,6 +71,11 @@ def _parser() -> Parser:
         "--into", metavar="FILE", help="the file to write to (default: the configuration file)"
     )
     taken.add_argument("--dry-run", action="store_true", help="print what the file would be")
+    approved = verb("approve", "let the servers of a repository's .mcp.json run, as it is now", _approve)
+    approved.add_argument("path", metavar="PATH", help="the repository, or its .mcp.json")
+    approved.add_argument("--digest", metavar="SHA256", help="only if the file has this digest")
+    approved.add_argument("--yes", action="store_true", help="do not ask")
+    approved.add_argument("--revoke", action="store_true", help="approve of it no more")
     return parser
 
 
@@ -118,3 +123,13 @@ def _import(arguments: Namespace, options: LoadOptions) -> int:
     from mcpgateway.local.taking import take_over
 
     return take_over(options, os.environ, arguments.files, into=arguments.into, is_dry=arguments.dry_run)
+
+
+def _approve(arguments: Namespace, options: LoadOptions) -> int:
+    from mcpgateway.local.approving import approve, revoke
+
+    if not arguments.revoke:
+        return approve(options, os.environ, arguments.path, digest=arguments.digest, is_sure=arguments.yes)
+    if arguments.digest or arguments.yes:
+        raise ConfigError("--revoke goes with neither --digest nor --yes")
+    return revoke(options, os.environ, arguments.path)

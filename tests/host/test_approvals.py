@@ -73,8 +73,15 @@ class ApprovalTests:
                 does()
         assert (tmp_path / "approvals.json").read_text() == text
 
+    def test_a_link(self, tmp_path: Path) -> None:
+        """A file that is a link is the repository's own all the same, for that is where its servers are looked for."""
+        (tmp_path / "kept.json").write_text("{}")
+        (tmp_path / ".mcp.json").symlink_to("kept.json")
+        for named in (tmp_path, tmp_path / ".mcp.json"):
+            assert approvals.target(str(named)) == str(tmp_path.resolve() / ".mcp.json")
+
     def test_what_is_meant(self, tmp_path: Path) -> None:
-        """A repository stands for the file in it, and a link for what it leads to."""
+        """A repository stands for the file in it, and a link to a directory for what it leads to."""
         (tmp_path / "way").symlink_to(tmp_path)
         (tmp_path / ".mcp.json").write_text("{}")
         for named in (tmp_path, tmp_path / "way", tmp_path / "way/.mcp.json"):
