@@ -116,7 +116,7 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 def _definition(entry: Entry, world: World) -> str:
     # What one project means by a relative path is not what another means by it.
-    place = entry.origin.directory if _depends_on_place(entry) else ""
+    place = entry.origin.directory if depends_on_place(entry) else ""
     # Not its repr, which hides what is secret.
     reach = (type(entry.reach).__name__, astuple(entry.reach)) if entry.reach else ()
     # A profile may give its servers values of its own.
@@ -124,7 +124,8 @@ def _definition(entry: Entry, world: World) -> str:
     return repr((entry.argv, sorted(entry.env.items()), entry.cwd, place, reach, values))
 
 
-def _depends_on_place(entry: Entry) -> bool:
+def depends_on_place(entry: Entry) -> bool:
+    """Whether an entry means something else where its file lies in another directory."""
     if entry.cwd:
         return not entry.cwd.startswith(("/", "~", "$", "{"))
     program = entry.argv[0] if entry.argv else ""

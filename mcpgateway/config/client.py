@@ -5,12 +5,13 @@ The file is not ours, so what cannot be used is passed over with a warning and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from attrs import evolve, frozen
 
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.entry import Entry, Origin, Scope, is_program, read_program, url_of
+from mcpgateway.config.entry import Entry, Origin, Scope, is_program, read_program, read_server, url_of
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach import PROGRAM_TYPES
@@ -49,6 +50,23 @@ def read_project(document: Document, directory: str, rank: int, problems: Proble
     return _read(_members(_listed(document), origin), problems)
 
 
+def read_remotes(document: Document, problems: Problems) -> list[Entry]:
+    """Read the entries of a client's file that are no programs, as if they stood in a file of ours."""
+    found: list[Entry] = []
+    for place, origin in _places(document, 0):
+        own = Problems()
+        value = place.value
+        if isinstance(value, dict) and not is_program(value) and _is_elsewhere(value):
+            entry = read_server(place.key, place, origin, own)
+            found += [entry] if entry else []
+        problems.soften(own, LEFT_OUT)
+    return found
+
+
+def _is_elsewhere(value: Mapping[str, Any]) -> bool:
+    return bool(url_of(value)) or value.get("type") not in (None, *PROGRAM_TYPES)
+
+
 def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> Found:
     entries: list[Entry] = []
     remotes: list[str] = []
@@ -73,7 +91,7 @@ def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Proble
             return entry
         # Without an original it leads here and nowhere else.
         return evolve(entry, argv=original) if entry and original else None
-    if url_of(value) or value.get("type") not in (None, *PROGRAM_TYPES):
+    if _is_elsewhere(value):
         remotes += [] if value.get("disabled") is True or value.get("enabled") is False else [url_of(value)]
     else:
         problems.append(place.wrong_secret("an entry with a command or a url").problem)

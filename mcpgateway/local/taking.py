@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.client import read_client
+from mcpgateway.config.assemble import depends_on_place
+from mcpgateway.config.client import read_client, read_remotes
+from mcpgateway.config.compose import is_ours
 from mcpgateway.config.document import Document, printable
 from mcpgateway.config.edit import Edit, Put, edit, road_to, same
 from mcpgateway.config.entry import Entry
+from mcpgateway.config.model import GatewaySettings, Remote
 from mcpgateway.config.names import slug
 from mcpgateway.config.native import is_client_file, read_native, read_servers
 from mcpgateway.config.problems import Problems, Where
@@ -35,8 +38,10 @@ class Haul:
 
     :ivar servers: entries of our own, by name, and where each comes from.
     :ivar sections: members of the sections that are not servers.
+    :ivar gateway: what our own file says of the gateway, whose URLs are those of no server.
     """
 
+    gateway: GatewaySettings = field(factory=GatewaySettings)
     problems: Problems = field(factory=Problems)
     servers: dict[str, tuple[dict[str, Any], Where]] = field(factory=dict)
     sections: dict[tuple[str, str], Any] = field(factory=dict)
@@ -49,10 +54,10 @@ def take_over(
 
     :raise ConfigError: ours cannot be changed.
     """
-    haul = Haul()
+    target = paths.absolute(into, environ) if into else config_file(options, environ)
+    haul = Haul(_gateway(target))
     for each in named:
         _read(paths.absolute(each, environ), haul)
-    target = paths.absolute(into, environ) if into else config_file(options, environ)
     taken: list[str] = []
 
     def changed(text: str) -> str:
@@ -75,6 +80,13 @@ def take_over(
     return 1 if haul.problems.errors else 0
 
 
+def _gateway(target: str) -> GatewaySettings:
+    try:
+        return read_native([parse(files.read_text(target, FILE_LIMIT), target)], Problems()).gateway
+    except FileNotFoundError:
+        return GatewaySettings()
+
+
 def _make_directory(target: str, home: str) -> None:
     if os.path.dirname(target) == home:
         files.make_home(home)
@@ -94,7 +106,7 @@ def _read(path: str, haul: Haul) -> None:
         return
     own = Problems()
     if is_client_file(document):
-        entries = read_client(document, 0, own).entries
+        entries = (*read_client(document, 0, own).entries, *_remotes(document, own, haul))
         _tell_rest(document, ("mcpServers", "servers", "mcp", "projects"), haul)
     else:
         entries = read_servers(read_native([document], own), own)
@@ -103,6 +115,14 @@ def _read(path: str, haul: Haul) -> None:
     haul.problems.soften(own, "")
     for entry in entries:
         _take(entry, haul)
+
+
+def _remotes(document: Document, problems: Problems, haul: Haul) -> Iterator[Entry]:
+    for entry in read_remotes(document, problems):
+        if isinstance(entry.reach, Remote) and is_ours(entry.reach.url, haul.gateway):
+            haul.problems.warn(entry.where(), "leads to the gateway itself")
+        else:
+            yield entry
 
 
 def _take(entry: Entry, haul: Haul) -> None:
@@ -139,7 +159,7 @@ def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
         # The command of an entry that leads to a gateway stands behind it.
         found["command"], *rest = entry.argv
         found = {**found, "args": rest} if rest else {k: v for k, v in found.items() if k != "args"}
-    directory = _directory(entry)
+    directory = _directory(entry) if entry.argv else ""
     if directory:
         found["cwd"] = directory
     if entry.full_env and "env_policy" not in found and "command" in found:
@@ -150,7 +170,8 @@ def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
 def _directory(entry: Entry) -> str:
     cwd = entry.cwd
     if not cwd:
-        return entry.origin.project
+        # What is relative is meant from where the file lies.
+        return entry.origin.project or (entry.origin.directory if depends_on_place(entry) else "")
     if cwd.startswith(("/", "~", "$", "{")):
         return ""
     return os.path.normpath(os.path.join(entry.origin.directory, cwd))

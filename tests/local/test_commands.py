@@ -1,6 +1,7 @@
 """The programs behind ``mcpgateway config``."""
 
 import json
+import os
 import re
 
 import pytest
@@ -269,6 +270,33 @@ class ImportTests:
         assert servers["rel"].cwd == "/p/shop/sub"
         assert "env_policy: full" in config.read_text()
         assert "is there already" in ran(capsys, "import", str(path))[1]
+
+    def test_remote_servers(self, home, config, capsys):
+        """Servers that are reached by a URL are taken with all that is said of them, but none that leads back here."""
+        path = home / "opencode.json"
+        remote = {"type": "remote", "url": "https://x.example/mcp", "headers": {"K": "${V}"}}
+        back = {"type": "http", "url": "http://localhost:9200/gh/mcp"}
+        bad = {"type": "http", "url": 5}
+        path.write_text(json.dumps({"mcpServers": {"rem": remote, "back": back, "bad": bad}}))
+        code, out = ran(capsys, "import", str(path))
+        assert code == 0
+        assert "rem: taken from" in out
+        assert "mcpServers.back: leads to the gateway itself" in out
+        assert "mcpServers.bad.url: found a number" in out
+        rem = {each.name: each for each in examine(LoadOptions(), dict(os.environ)).settings.servers}["rem"]
+        assert rem.reach.url == "https://x.example/mcp"
+        assert "back" not in config.read_text()
+
+    def test_what_is_relative(self, home, config, capsys):
+        """A program that is named by a relative path is run where the file lies that names it."""
+        path = home / "shop" / ".mcp.json"
+        path.parent.mkdir()
+        path.write_text(
+            json.dumps({"mcpServers": {"r": {"command": "node", "args": ["./x.js"]}, "s": {"command": "y"}}})
+        )
+        assert ran(capsys, "import", str(path))[0] == 0
+        found = {each.name: each for each in examine(LoadOptions(), dict(os.environ)).settings.servers}
+        assert (found["r"].cwd, found["s"].cwd) == (str(home / "shop"), str(home))
 
     def test_a_file_of_ours(self, home, capsys):
         """Settings of its own come along; without a file yet, the one that explains everything is begun with."""
