@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import astuple, evolve, field, frozen
 
-from mcpgateway.config.building import NOWHERE, Building, WorkspaceSpec, World
+from mcpgateway.config.building import Building, WorkspaceSpec, World
 from mcpgateway.config.entry import Entry, Scope
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP, Candidate, assign, slug
@@ -83,7 +83,7 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
         if len(servers) >= limit:
             _tell_left_out(entry, limit, problems)
             continue
-        building = Building(name, entry, world, NOWHERE)
+        building = Building(name, entry, world, is_draft=True)
         server = building.server()
         if building.problems.errors and not entry.origin.is_ours:
             problems.soften(building.problems, "this server is left out")

@@ -82,9 +82,18 @@ class Building:
     """Builds the server of one entry, once.
 
     :ivar problems: what is wrong with it; with an error among them, what was built is not to be used.
+    :param is_draft: it is not to be run before it is known who asks, unless that makes no difference to it.
     """
 
-    def __init__(self, name: str, entry: Entry, world: World, workspace: WorkspaceSpec = NOWHERE) -> None:
+    def __init__(
+        self,
+        name: str,
+        entry: Entry,
+        world: World,
+        workspace: WorkspaceSpec = NOWHERE,
+        *,
+        is_draft: bool = False,
+    ) -> None:
         self.problems = Problems()
         self._name = name
         self._entry = entry
@@ -94,7 +103,7 @@ class Building:
         self._share = entry.share or said.share or Share.AUTO
         self._timeout_s = entry.timeout_s if entry.timeout_s is not None else said.timeout_s
         # Values that only a workspace has are not missed before one is known.
-        self._is_draft = not workspace.path and self._share in LATER
+        self._is_draft = is_draft and self._share in LATER
         # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
         self._used: set[tuple[str, str]] = set()
         self._values = self._sources(workspace.variables)

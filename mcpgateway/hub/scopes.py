@@ -195,8 +195,10 @@ class Scopes:
 
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        if not place.root or server.workspace or not self.is_placed(server):
+        if server.workspace or not self.is_placed(server):
             return server
+        if not place.root:
+            return self._nowhere(server)
         # Where each directory has a child of its own, that is its place.
         path = place.directory if scope_of(server) is Share.ISOLATED else place.root
         is_built = self._known(server).is_built
@@ -211,6 +213,14 @@ class Scopes:
             self._built.clear()
         self._built[server.name, path] = _Built(found, server, workspace)
         return found
+
+    def _nowhere(self, server: ServerSpec) -> ServerSpec:
+        # As its entry says; but where that demands a value of a workspace, it is now known that there is none.
+        built = self._built.get((server.name, ""))
+        if self._known(server).is_built and (built is None or built.of is not server):
+            self._variants(server, WorkspaceSpec(""))
+            self._built[server.name, ""] = _Built(server, server, None)
+        return server
 
     def current(self, base: ServerSpec, server: ServerSpec) -> ServerSpec:
         """A server as it is run today for the workspace that it was looked up for a while ago.

@@ -85,6 +85,12 @@ class ValuesTests:
             specialise(found, spec())
         assert specialise(found, spec(A="a")).env["A"] == "a"
 
+    @pytest.mark.parametrize("share", ["workspace", "credential", "isolated"])
+    def test_demanded_where_there_is_no_workspace(self, share):
+        """What may be missing before it is known who asks is missed when nobody's workspace has it."""
+        with pytest.raises(ConfigError, match="A: say it"):
+            specialise(blueprint(share=share, args=["${A:?say it}"]), spec(""))
+
     def test_broken(self):
         """A value that holds a line break is refused, without being shown."""
         with pytest.raises(ConfigError) as caught:

@@ -16,6 +16,7 @@ from mcpgateway.config.assemble import WorkspaceSpec
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.doors.http.callers import Caller
+from mcpgateway.errors import ConfigError
 from mcpgateway.host.files import read_text
 from mcpgateway.host.places import Places
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
@@ -261,6 +262,22 @@ class RoadTests:
         client = house.session("s-credential", shop)
         client.headers["Mcp-Project-Path"] = str(blog)
         assert house.token(client) == "a"
+
+    def test_nobodys_place(self, house: House) -> None:
+        """Where no workspace is known, a value that an entry demands of one is missed, and nothing is started."""
+
+        def demanding(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
+            if not workspace.path:
+                raise ConfigError("TOKEN: say it")
+            return built(server, workspace)
+
+        scopes = house.gateway.switchboard.scopes
+        scopes.settle_on(Ground(Places((), "/none", lambda: 0.0), (), read, demanding, takes_values))
+        for name in ("s-credential", "s-credential", "s-workspace"):
+            answer = house.client(name, house.directory / "nowhere").initialize()
+            assert answer.json["error"]["message"] == "TOKEN: say it"
+        assert house.gateway.launcher.children == []
+        assert house.token(house.session("s-credential", house.workspace("shop", "a"))) == "a"
 
     def test_after_a_restart(self, house: House) -> None:
         """A session that comes back is served for the workspace that it was begun in, with its values of today."""
