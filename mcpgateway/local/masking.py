@@ -8,14 +8,19 @@ from typing import Any
 MASK = "•••"
 # What bears such a name is a secret, wherever it stands.
 SECRET = re.compile(
-    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie", re.IGNORECASE
+    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie|bearer"
+    r"|(?:^|[-_])(?:auth|pat|pwd)$",
+    re.IGNORECASE,
 )
+# What such a text begins with is a secret of a well-known service, whatever stands before it.
+TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{8,}")
 # All their values are.
 MAPPINGS = frozenset(("env", "environment", "headers", "project_tokens"))
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
 )
 OPTION = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
+PAIR = re.compile(r"(?P<name>[A-Za-z_][\w-]*)(?P<mark>=|: *)(?P<value>.*)", re.DOTALL)
 PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
 REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}")
 
@@ -81,9 +86,11 @@ def _argument(word: str, former: str) -> str:
     if former.startswith("-") and is_secret(former):
         return str(_hidden(word))
     option = OPTION.fullmatch(word)
+    if option and option["equals"] and option["name"] in PAIR_OPTIONS:
+        return f"{option['name']}={_argument(option['value'], option['name'])}"
     if option and option["equals"] and is_secret(option["name"]):
         return f"{option['name']}={_hidden(option['value'])}"
-    name, equals, value = word.partition("=")
-    if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and is_secret(name):
-        return f"{name}={_hidden(value)}"
-    return address(word)
+    pair = PAIR.fullmatch(word)
+    if pair and is_secret(pair["name"]):
+        return f"{pair['name']}{pair['mark']}{_hidden(pair['value'])}"
+    return TOKEN.sub(MASK, address(word))

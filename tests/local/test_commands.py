@@ -159,6 +159,18 @@ class ShowTests:
             (["--password", "x", "y"], "args", ["--password", MASK, "y"]),
             (["TOKEN=x"], "args", [f"TOKEN={MASK}"]),
             (["-H", "A: x"], "args", ["-H", f"A:{MASK}"]),
+            (["--header=A: x", "--env=B=x"], "args", [f"--header=A:{MASK}", f"--env=B={MASK}"]),
+            (
+                ["--bearer", "x", "--auth=x", "Authorization: Bearer x"],
+                "args",
+                ["--bearer", MASK, f"--auth={MASK}", f"Authorization: {MASK}"],
+            ),
+            (
+                ["ghp_0123456789", "task-0123456789", "author=x"],
+                "args",
+                [MASK, "task-0123456789", "author=x"],
+            ),
+            ("bearer-required", "auth_mcp_transport", "bearer-required"),
             (["A=x"], "env", [f"A={MASK}"]),
             ({"oauth": {"client_secret": "x"}}, "gh", {"oauth": {"client_secret": MASK}}),
             (["a"], "api_keys", [MASK]),
