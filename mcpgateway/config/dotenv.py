@@ -7,8 +7,10 @@ import re
 from mcpgateway.config.expand import expand
 from mcpgateway.config.problems import Problem, Where, Wrong
 
-LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)")
+LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)", re.DOTALL)
+OPEN = re.compile(r"[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_]*[ \t]*=[ \t]*(?=['\"])")
 QUOTED = re.compile(r"""(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")[ \t]*(?:\#.*)?""")
+SPANNING = re.compile(rf"(?:{QUOTED.pattern})$", re.MULTILINE)
 COMMENT = re.compile(r"(?:^|[ \t]+)#.*")
 ESCAPE = re.compile(r"\\(.)")
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
@@ -18,23 +20,36 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
     r"""Return the variables of a ``.env`` file; the last of several with one name counts.
 
     Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"`` and ``\\``, and outside
-    quotes a blank and a ``#`` begin a comment.  Except in single quotes, ``${NAME}`` stands for what the file
-    itself says above; any other such name stays as it is written, so that nothing of the process's own leaks in.
+    quotes a blank and a ``#`` begin a comment.  What is quoted may go on over lines, as keys do.  Except in single
+    quotes, ``${NAME}`` stands for what the file itself says above; any other such name stays as it is written, so
+    that nothing of the process's own leaks in.
 
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """
     found: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        match = LINE.fullmatch(line)
-        value = _value(match["value"]) if match else None
-        if match is None or value is None:
-            raise Wrong(Problem(Where(file, number), "something else", "KEY=VALUE"))
-        is_plain = match["value"].startswith("'")
-        found[match["name"]] = value if is_plain else expand(value, found, keep_unset=True).text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    at, number = 0, 1
+    while at < len(text):
+        line, end = _line(text, at)
+        if line and not line.startswith("#"):
+            match = LINE.fullmatch(line)
+            value = _value(match["value"]) if match else None
+            if match is None or value is None:
+                raise Wrong(Problem(Where(file, number), "something else", "KEY=VALUE"))
+            is_plain = match["value"].startswith("'")
+            found[match["name"]] = value if is_plain else expand(value, found, keep_unset=True).text
+        number += text.count("\n", at, end) + 1
+        at = end + 1
     return found
+
+
+def _line(text: str, at: int) -> tuple[str, int]:
+    """Return what stands from here to the end of a line, or of the one in which a quotation ends, and where that is."""
+    begun = OPEN.match(text, at)
+    quoted = SPANNING.match(text, begun.end()) if begun else None
+    end = quoted.end() if quoted else text.find("\n", at)
+    end = len(text) if end < 0 else end
+    return text[at:end].strip(), end
 
 
 def _value(text: str) -> str | None:

@@ -54,3 +54,29 @@ class ParseDotenvTests:
         """Any text is variables or an error of ours."""
         with suppress(ConfigError):
             parse_dotenv(text, "/.env")
+
+
+class LinesTests:
+    """Values of several lines."""
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("quote", ["'", '"'])
+    def test_a_key(self, quote, end):
+        """What is quoted goes on to the end of the quotation, and what stands below is read as ever."""
+        text = end.join((f"A={quote}BEGIN", "", "# x=1", f"END{quote}  # a key", "export B=2", ""))
+        assert parse_dotenv(text, "/w/.env") == {"A": "BEGIN\n\n# x=1\nEND", "B": "2"}
+
+    @pytest.mark.parametrize("text", ['X=1\nA="x\nB=1\n', "X=1\nA='x\nB='y'\n", 'X=1\nA="x\ny" z\n'])
+    def test_no_end(self, text):
+        """A quotation that nobody ends is a mistake in the line in which it begins."""
+        with pytest.raises(ConfigError, match=r"/w/\.env, line 2: "):
+            parse_dotenv(text, "/w/.env")
+
+    def test_line_below(self):
+        """Lines are counted through a value of several."""
+        with pytest.raises(ConfigError, match=r"line 4: "):
+            parse_dotenv('A="x\ny"\n\nwrong\n', "/w/.env")
+
+    def test_other_separators(self):
+        """Only what ends a line for an editor ends one here."""
+        assert parse_dotenv("A=x\u2028y\x0bz\nB=1", "/w/.env") == {"A": "x\u2028y\x0bz", "B": "1"}
