@@ -12,6 +12,8 @@ from mcpgateway.config.model import GatewaySettings, ServerSpec
 NOTES = ("source", "title")
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
 LIVE = (*NOTES, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")
+# Of them those in which nothing stands for a value of a workspace.
+SLIGHT = (*NOTES, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
 # Sockets are bound once.
@@ -24,12 +26,20 @@ class Changed:
 
     :ivar restarts: a child of the former definition must not go on.
     :ivar regroups: who shares a child may be another question now, so no session stays where it is.
+    :ivar is_slight: it is no other server for any workspace.
     """
 
     before: ServerSpec
     after: ServerSpec
     restarts: bool = False
     regroups: bool = False
+    is_slight: bool = False
+
+    def of(self, server: ServerSpec) -> ServerSpec:
+        """What becomes of a server as it is run for one workspace, where the change is slight, or for none."""
+        if server is self.before or not self.is_slight:
+            return self.after
+        return evolve(server, **{name: getattr(self.after, name) for name in SLIGHT})
 
 
 @frozen
@@ -80,7 +90,8 @@ def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
 def _changed(before: ServerSpec, after: ServerSpec) -> Changed:
     restarts = _without(before, LIVE) != _without(after, LIVE)
     regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
-    return Changed(before, after, restarts, regroups)
+    is_slight = _without(before, SLIGHT) == _without(after, SLIGHT)
+    return Changed(before, after, restarts, regroups, is_slight)
 
 
 def _without(server: ServerSpec, names: Sequence[str]) -> ServerSpec:

@@ -267,7 +267,7 @@ class Pool:
         """A server is defined otherwise from now on; who uses its children stays with them."""
         self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
-            slot.becomes(change.after, restarts=change.restarts)
+            slot.becomes(change.of(slot.server), restarts=change.restarts)
 
     def has_variants(self, server: ServerSpec) -> bool:
         """Whether a server has children that others than its own entry had a say in: workspaces, or credentials."""

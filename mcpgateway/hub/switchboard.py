@@ -153,7 +153,7 @@ class Switchboard:
 
     def _change(self, change: Changed) -> None:
         self._forget(change.before)
-        if change.regroups or self.pool.has_variants(change.before):
+        if change.regroups or (not change.is_slight and self.pool.has_variants(change.before)):
             for session in self.sessions.of(change.before):
                 if session.issued is not None:
                     self.park(session, "its server is shared otherwise now")
@@ -161,7 +161,7 @@ class Switchboard:
                     self.end(session, "its server is shared otherwise now")
             self._drop(change.before)
         for session in self.sessions.of(change.before):
-            session.server = change.after
+            session.server = change.of(session.server)
         self.pool.adopt(change)
 
     def _drop(self, server: ServerSpec) -> None:

@@ -50,7 +50,24 @@ class CompareTests:
         """What a child was started with makes another child; what is only asked for later does not."""
         before = spec("a")
         after = evolve(before, **fields)
-        assert compare((before,), (after,)).changed == (Changed(before, after, restarts, regroups),)
+        (changed,) = compare((before,), (after,)).changed
+        assert (changed.restarts, changed.regroups) == (restarts, regroups)
+        assert changed.is_slight is not restarts
+
+    def test_of_a_workspace(self):
+        """A slight change comes to a server as it is run for a workspace, which stays the workspace's."""
+        before = spec("a")
+        own = evolve(before, workspace="/w", env={"A": "w"})
+        changed = Changed(before, evolve(before, timeout_s=3.0), is_slight=True)
+        assert changed.of(own) == evolve(own, timeout_s=3.0)
+        assert changed.of(before) is changed.after
+
+    def test_not_slight(self):
+        """What may hold a value of a workspace is worked out anew for each, though no child has to be."""
+        before = spec("a")
+        (changed,) = compare((before,), (evolve(before, inject={"x": "${workspace}"}),)).changed
+        assert not changed.restarts
+        assert not changed.is_slight
 
 
 class SettingsTests:

@@ -263,6 +263,19 @@ class RoadTests:
         client.headers["Mcp-Project-Path"] = str(blog)
         assert house.token(client) == "a"
 
+    def test_a_slight_change(self, house: House) -> None:
+        """A time that changes in the entry of a server ends no call, no child and no session of any workspace."""
+        shops = [house.session("s-workspace", house.workspace(each, each)) for each in ("shop", "blog")]
+        children = [house.serves(each) for each in shops]
+        shops[0].call(2)
+        house.gateway.edit("s-workspace", timeout_s=5.0)
+        children[0].answer(children[0].asked("tools/call")[-1], {"x": 1})
+        assert shops[0].heard.json["result"] == {"x": 1}
+        assert [house.serves(each) for each in shops] == children
+        assert [each.is_stopping for each in children] == [False, False]
+        house.gateway.edit("s-workspace", command=("other",))
+        assert all(each.is_stopping for each in children)
+
     def test_nobodys_place(self, house: House) -> None:
         """Where no workspace is known, a value that an entry demands of one is missed, and nothing is started."""
 
