@@ -19,7 +19,7 @@ SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
 CLIENT_KEYS = ("mcpServers", "mcp")
 # A file with some of the first and none of the second is one of Klipide's gateway, whose servers get all there is.
 KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
-OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "mcpServers")
+OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", "mcpServers")
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
     "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"

@@ -268,6 +268,11 @@ class ServerTests:
         assert [each.full_env for each in both] == [True, False]
         assert entries("env_policy: full\nmcpServers: {x: {command: y}}\n")[0].full_env
 
+    @pytest.mark.parametrize("more", ["workspaces: {w: {path: /w}}", "profiles: {p: {env: {A: b}}}"])
+    def test_workspaces_lift_no_policy(self, more):
+        """Servers of our own get no more of the environment because workspaces or profiles stand beside them."""
+        assert not entries(f"servers: {{x: {{command: y}}}}\n{more}\n")[0].full_env
+
     def test_flat(self):
         """A flat map of servers is read, with the environment that such files are used to."""
         warnings = []
