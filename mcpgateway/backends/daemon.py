@@ -27,6 +27,7 @@ from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
+from mcpgateway.rules.secrecy import secrets_in, without
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
@@ -102,6 +103,7 @@ class _Daemon:
         self._is_stopping = False
         self._is_cleared = False
         self._is_locked = False
+        self._hidden = secrets_in(launch.env)
         self._waiters: list[Deferred[None]] = []
 
     def is_of(self, launch: Launch, reach: Daemon) -> bool:
@@ -287,7 +289,7 @@ class _Daemon:
 
     def line_received(self, line: bytes) -> None:
         """A line of its stdout, which is a log."""
-        text = line[:TAIL_CHARS].decode(errors="replace")
+        text = without(line, self._hidden)[:TAIL_CHARS].decode(errors="replace")
         self._output.append(text if text.isprintable() else ascii(text)[1:-1])
 
     def line_overflowed(self, head: bytes, limit: int) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-MASK = "•••"
-# What bears such a name is a secret, wherever it stands.
-SECRET = re.compile(
-    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie", re.IGNORECASE
-)
+from mcpgateway.rules.secrecy import MASK, SECRET
+
 # All their values are.
 MAPPINGS = frozenset(("env", "environment", "headers", "project_tokens"))
 URL = re.compile(
