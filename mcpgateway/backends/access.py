@@ -70,9 +70,12 @@ class Access:
         return self.open(method, headers, body, url).addCallback(take_whole, SHORT_LIMIT)
 
     def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
-        opened = self._web.open(
-            method, url or self.url, {**self._headers, **headers}, body, self._trust, follows=True
+        # A header of the entry's gives way to ours, however it is written: twice, either of them may be believed.
+        ours = {name.lower() for name in headers}
+        sent = {name: value for name, value in self._headers.items() if name.lower() not in ours} | dict(
+            headers
         )
+        opened = self._web.open(method, url or self.url, sent, body, self._trust, follows=True)
         return opened.addCallback(self._begun, bool(url))
 
     def _begun(self, stream: WebStream, is_elsewhere: bool) -> WebStream:  # noqa: FBT001 - a callback's argument

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
+from mcpgateway.rules.secrecy import without
 from mcpgateway.wire.lines import LineFramer, LineTooLong
 
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
@@ -64,9 +65,13 @@ class ChildProtocol(ProcessProtocol):
 
 
 class StderrTail:
-    """The last lines of a child's stderr, whatever it floods us with."""
+    """The last lines of a child's stderr, whatever it floods us with.
 
-    def __init__(self) -> None:
+    :param hidden: what is left out of them.
+    """
+
+    def __init__(self, hidden: tuple[str, ...] = ()) -> None:
+        self._hidden = hidden
         self._lines: deque[str] = deque(maxlen=STDERR_LINES)
         self._rest = b""
 
@@ -76,17 +81,18 @@ class StderrTail:
         data = (self._rest + data)[-keep:]
         *lines, rest = data.split(b"\n")
         self._rest = rest[-STDERR_CHARS:]
-        self._lines.extend(_readable(line) for line in lines[-STDERR_LINES:])
+        self._lines.extend(self._readable(line) for line in lines[-STDERR_LINES:])
 
     def text(self) -> str:
         """The lines, control characters escaped."""
-        rest = [_readable(self._rest)] if self._rest.strip() else []
+        rest = [self._readable(self._rest)] if self._rest.strip() else []
         return "\n".join([*self._lines, *rest])
 
-
-def _readable(line: bytes) -> str:
-    text = line[:STDERR_CHARS].decode(errors="replace").rstrip("\r")
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    def _readable(self, line: bytes) -> str:
+        # Before the line is cut: half a secret would not be found.
+        whole = without(line, self._hidden) if self._hidden else line
+        text = whole[:STDERR_CHARS].decode(errors="replace").rstrip("\r")
+        return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @implementer(IBackend)
@@ -109,12 +115,13 @@ class Child:
         marker: str,
         ward: IWard,
         ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+        hidden: tuple[str, ...] = (),
     ) -> None:
         self.server = server
         self.pid = 0  # kept here: the transport forgets its own when the process is reaped
         self.has_exited = False
         self.queued = 0
-        self.stderr = StderrTail()
+        self.stderr = StderrTail(hidden)
         self.protocol = ChildProtocol(self)
         self._reactor = reactor
         self.receiver = receiver

@@ -3,6 +3,11 @@
 # Note [Whose a daemon is]
 A daemon that this gateway starts ends with it, as every child does: the guardian sees to that even when the gateway is
 killed.  A daemon that was there before is adopted: it is used and never ended, nor anybody else who holds the port.
+
+# Note [One port, one environment]
+A port has room for one process, and that has one environment.  Whoever comes with another command or other variables,
+such as the token of another workspace, is never given it: they wait for its end, as after a change of the
+configuration, and are refused where that does not come.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
+from mcpgateway.rules.secrecy import secrets_in, without
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
@@ -46,21 +52,30 @@ class Daemons:
         self.programs = programs
         self.web = web
         self.locks = locks
-        self._running: dict[tuple[str, int], _Daemon] = {}
+        self._running: list[_Daemon] = []  # the eldest first
 
     def of(self, launch: Launch, reach: Daemon) -> _Daemon:
         """The daemon of a launch, started or not."""
-        key = (launch.server, reach.port)
-        found = self._running.get(key)
-        if found is None or found.is_over:
-            found = self._running[key] = _Daemon(self, launch, reach, found)
-        return found
+        for each in self._running:
+            if not each.is_over and each.is_of(launch, reach):
+                return each
+        made = _Daemon(self, launch, reach)
+        self._running.append(made)
+        return made
+
+    def before(self, daemon: _Daemon) -> list[_Daemon]:
+        """The daemons that have, or are to have, the port of a younger one."""
+        elder = self._running[: self._running.index(daemon)] if daemon in self._running else []
+        return [each for each in elder if each.reach.port == daemon.reach.port and _same_server(each, daemon)]
 
     def forget(self, daemon: _Daemon) -> None:
         """A daemon is over."""
-        key = (daemon.launch.server, daemon.reach.port)
-        if self._running.get(key) is daemon:
-            del self._running[key]
+        if daemon in self._running:
+            self._running.remove(daemon)
+
+
+def _same_server(one: _Daemon, other: _Daemon) -> bool:
+    return one.launch.server == other.launch.server
 
 
 @implementer(ILineReceiver)
@@ -73,13 +88,12 @@ class _Daemon:
 
     log = Logger()
 
-    def __init__(self, all_of_them: Daemons, launch: Launch, reach: Daemon, former: _Daemon | None) -> None:
+    def __init__(self, all_of_them: Daemons, launch: Launch, reach: Daemon) -> None:
         self.launch = launch
         self.reach = reach
         self.child: IBackend | None = None
         self.is_over = False
         self._all = all_of_them
-        self._former = former  # still about to end
         self._users: list[DaemonBackend] = []
         self._ready: list[Deferred[None]] = []
         self._starting: Deferred[None] | None = None
@@ -88,7 +102,19 @@ class _Daemon:
         self._output: deque[str] = deque(maxlen=TAIL_LINES)
         self._is_stopping = False
         self._is_cleared = False
+        self._is_locked = False
+        self._hidden = secrets_in(launch.env)
         self._waiters: list[Deferred[None]] = []
+
+    def is_of(self, launch: Launch, reach: Daemon) -> bool:
+        """Whether it is what a launch would start. See Note [One port, one environment]."""
+        ours = self.launch
+        return (ours.server, ours.argv, ours.env, self.reach) == (
+            launch.server,
+            launch.argv,
+            launch.env,
+            reach,
+        )
 
     def enter(self, user: DaemonBackend) -> Deferred[None]:
         """Count somebody in who uses it; fires once it can be spoken with.
@@ -137,9 +163,7 @@ class _Daemon:
         locks, port = self._all.locks, self.reach.port
         server, transport = self.launch.server, self.reach.transport.value
         looked = 0.0
-        if self._former is not None:
-            await self._former.stop()
-            self._former = None
+        await self._wait_for_others()
         while True:
             is_open = await self._is_open()
             lock = locks.find(server, port)
@@ -147,6 +171,7 @@ class _Daemon:
                 await self._adopt(is_known=lock is not None)
                 return
             if lock is None and locks.claim(server, port, transport):
+                self._is_locked = True
                 await self._start()
                 return
             # Somebody else is starting it, or has it and is busy.
@@ -157,6 +182,21 @@ class _Daemon:
                 )
             await deferLater(self._all.reactor, LOOK_LIMIT_S)
             looked += LOOK_LIMIT_S
+
+    async def _wait_for_others(self) -> None:
+        waited = 0.0
+        while others := self._all.before(self):
+            if others[0].is_over:
+                await others[0].stop()
+                continue
+            if waited >= CONNECT_S:
+                raise LaunchFailed(
+                    f"{self.launch.server}: port {self.reach.port} is in use by the same server with another command or"
+                    " environment, as of another workspace",
+                    "give each workspace an entry with a port of its own",
+                )
+            await deferLater(self._all.reactor, LOOK_LIMIT_S)
+            waited += LOOK_LIMIT_S
 
     async def _adopt(self, *, is_known: bool) -> None:
         if not is_known and not await speaks_mcp(self._all.reactor, self._all.web, self.reach):
@@ -178,7 +218,7 @@ class _Daemon:
         try:
             self.child = self._all.programs.launch(evolve(self.launch, reach=None), self)
         except GatewayError:
-            locks.release(server)
+            self._unlock()
             raise
         locks.started(server, self.child.pid, port, self.reach.transport.value)
         self.log.info(
@@ -235,15 +275,21 @@ class _Daemon:
 
     def _cleared(self, _: object) -> None:
         self._is_cleared = True
-        self._all.locks.release(self.launch.server)
+        self._unlock()
         self._all.forget(self)
         waiters, self._waiters = self._waiters, []
         for each in waiters:
             each.callback(None)
 
+    def _unlock(self) -> None:
+        # Whoever was refused must not give back the lock of the one who runs.
+        if self._is_locked:
+            self._is_locked = False
+            self._all.locks.release(self.launch.server)
+
     def line_received(self, line: bytes) -> None:
         """A line of its stdout, which is a log."""
-        text = line[:TAIL_CHARS].decode(errors="replace")
+        text = without(line, self._hidden)[:TAIL_CHARS].decode(errors="replace")
         self._output.append(text if text.isprintable() else ascii(text)[1:-1])
 
     def line_overflowed(self, head: bytes, limit: int) -> None:

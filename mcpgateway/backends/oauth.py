@@ -182,6 +182,9 @@ class Accounts:
         grant = account.grant
         assert grant is not None
         server, client = await self._introduced(account, oauth.Challenge())
+        if server.issuer != grant.issuer:
+            # The server may name another one at any time; that one was never given anything by the user.
+            raise BackendError(f"the token of {account.name} was given by another authorization server")
         form = {
             "grant_type": "refresh_token",
             "refresh_token": grant.refresh_token,
@@ -191,7 +194,7 @@ class Accounts:
         if answer.status in (400, 401):
             self._keep(account, None)
             raise BackendError(f"the token of {account.name} could not be renewed")
-        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds(), grant))
+        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds(), server.issuer, grant))
 
     # Asking the user
 
@@ -267,7 +270,7 @@ class Accounts:
             raise BackendError(
                 f"the token endpoint of {account.name} answered {answer.status}: {_error(answer)}"
             )
-        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds()))
+        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds(), flow.server.issuer))
         self.log.info("{server} has let the gateway in", event="oauth.granted", server=account.name)
         return account.name
 
@@ -287,6 +290,8 @@ class Accounts:
             and redirect in ("", kept.get("redirect"))
         ):
             return server, Client(str(kept["id"]), str(kept.get("secret") or ""))
+        if not redirect:
+            raise BackendError(f"{account.name}: its authorization server does not know the gateway")
         if not server.registration_endpoint:
             raise BackendError(
                 f"{account.name}: its authorization server registers nobody; set oauth.client_id in its entry"
@@ -400,6 +405,7 @@ class Accounts:
                 "refresh_token": grant.refresh_token,
                 "expires": grant.expires,
                 "scope": grant.scope,
+                "issuer": grant.issuer,
             }
         )
         self._grants.write(account.key, account.kept)
@@ -422,7 +428,10 @@ def _grant(kept: Any) -> Grant | None:
         return None
     expires = kept.get("expires")
     found = Grant(
-        kept["access_token"], str(kept.get("refresh_token") or ""), scope=str(kept.get("scope") or "")
+        kept["access_token"],
+        str(kept.get("refresh_token") or ""),
+        scope=str(kept.get("scope") or ""),
+        issuer=str(kept.get("issuer") or ""),
     )
     return evolve(found, expires=float(expires)) if isinstance(expires, int | float) else found
 

@@ -167,8 +167,10 @@ class Health:
         return self._charts_of(server)
 
     def _charts_of(self, server: ServerSpec) -> list[Chart]:
-        found = [each for each in self._charts.values() if each.server.name == server.name]
-        return found or [self.chart(server)]
+        known = self._charts.get((server.name, server.workspace, server.credential))
+        if known is None or not self._of(known):
+            self.chart(server)  # what a former entry of that name has done is not true of this one
+        return [each for each in self._charts.values() if each.server.name == server.name]
 
     def _on_again(self, chart: Chart) -> None:
         self._open.discard(chart)
@@ -344,7 +346,7 @@ class Health:
 
     def _state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
         # The worst state of those instances that matter.
-        if any(each.is_disabled(self.now) for each in charts):
+        if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
         used = [each for each in watching if each.slot.is_up or each.is_used]
         if used or any(each.state is not State.STOPPED for each in watching):

@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-MASK = "•••"
-# What bears such a name is a secret, wherever it stands.
-SECRET = re.compile(
-    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie|bearer"
-    r"|(?:^|[-_])(?:auth|pat|pwd)$",
-    re.IGNORECASE,
-)
+from mcpgateway.rules.secrecy import MASK, SECRET
+
 # What such a text begins with is a secret of a well-known service, whatever stands before it.
 TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{8,}")
 # All their values are.

@@ -69,12 +69,14 @@ class Grant:
     """A token, and how to get the next one.
 
     :ivar expires: seconds since the epoch; 0: nobody said.
+    :ivar issuer: who gave it; nobody else is ever shown the refresh token.
     """
 
     access_token: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
     expires: float = 0.0
     scope: str = ""
+    issuer: str = ""
 
     def is_good(self, now: float) -> bool:
         """Whether it can be used for a while yet."""
@@ -217,9 +219,10 @@ def authorization_url(
     return server.authorization_endpoint + joint + urlencode(asked)
 
 
-def read_grant(answer: Any, now: float, before: Grant | None = None) -> Grant:
+def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None) -> Grant:
     """The token in an answer of the token endpoint; an old refresh token goes on unless there is a new one.
 
+    :param issuer: the authorization server whose answer it is.
     :raise BackendError: it holds no bearer token.
     """
     token = answer.get("access_token") if isinstance(answer, dict) else None
@@ -233,7 +236,7 @@ def read_grant(answer: Any, now: float, before: Grant | None = None) -> Grant:
     if not isinstance(scope, str):
         scope = before.scope if before is not None else ""
     is_number = isinstance(lasts, int | float) and not isinstance(lasts, bool) and lasts > 0
-    return Grant(token, refresh, now + lasts if is_number else 0.0, scope)
+    return Grant(token, refresh, now + lasts if is_number else 0.0, scope, issuer)
 
 
 def may_ask(url: str, configured: str) -> bool:

@@ -195,6 +195,12 @@ class HandshakeTests:
             Far(url=url)
         assert "secret" not in str(caught.value)
 
+    def test_headers_of_the_entry(self) -> None:
+        """A header of the entry's is never sent beside one of the same name that is ours."""
+        far = Far(headers={"accept": "text/html", "X-Own": "1"}).met()
+        sent = far.begin().headers
+        assert (sent["x-own"], sent["accept"]) == ("1", "application/json, text/event-stream")
+
     def test_bad_header(self) -> None:
         """Nor is what cannot be sent."""
         with pytest.raises(LaunchFailed):

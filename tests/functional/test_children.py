@@ -213,6 +213,13 @@ class TalkTests:
         assert recorder.ends[0].last_words.endswith("\\x1b[31mred")
         assert len(recorder.ends[0].last_words) < 40_000
 
+    @pytest_twisted.ensureDeferred
+    async def test_secrets(self, nursery: Nursery) -> None:
+        """What a child says of the secrets that it was given is not shown."""
+        _, recorder = nursery.start("echo refused: $API_TOKEN >&2; exit 3", API_TOKEN="hush")
+        await until(lambda: recorder.ends)
+        assert recorder.ends[0].last_words == "refused: •••"
+
 
 class SurvivalTests:
     """Nothing outlives its purpose."""

@@ -103,12 +103,12 @@ class Gateway:
         self.lines.append(Line(launch, receiver))
         return self.lines[-1]
 
-    def begin(self, port: int, *flags: str) -> tuple[DaemonBackend, Recorder]:
+    def begin(self, port: int, *flags: str, **env: str) -> tuple[DaemonBackend, Recorder]:
         """Reach the daemon ``d``."""
         recorder = Recorder()
         argv = (sys.executable, SERVER, str(port), *flags)
         launch = Launch(
-            "d", argv, {"PATH": os.environ["PATH"]}, "/", Daemon(port, f"http://127.0.0.1:{port}/mcp")
+            "d", argv, {"PATH": os.environ["PATH"], **env}, "/", Daemon(port, f"http://127.0.0.1:{port}/mcp")
         )
         return DaemonBackend(self.daemons, self.reach, launch, recorder), recorder
 
@@ -215,6 +215,30 @@ class StartTests:
         assert gateway.processes == [other.pid]
         other.kill()
         await until(lambda: not gateway.processes)
+
+    @pytest_twisted.ensureDeferred
+    async def test_another_environment(
+        self, start: Start, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is given a daemon with the variables of another; one of their own is started once that has gone."""
+        gateway = start()
+        first, _ = gateway.begin(port, TOKEN="one")
+        await until(lambda: len(gateway.lines) == 1)
+        monkeypatch.setattr(module, "CONNECT_S", 0.2)
+        _, ends = gateway.begin(port, TOKEN="two")
+        await until(lambda: ends.ends)
+        assert "another command or environment" in ends.ends[0].fault
+        assert "two" not in ends.ends[0].fault
+        assert len(gateway.lines) == 1
+        assert (tmp_path / "daemons" / "d.lock").exists()
+        monkeypatch.undo()
+        second, _ = gateway.begin(port, TOKEN="two")
+        old = gateway.processes
+        await first.stop()
+        await until(lambda: len(gateway.lines) == 2)
+        assert gateway.processes != old
+        await second.stop()
+        assert gateway.processes == []
 
     @pytest_twisted.ensureDeferred
     async def test_two_gateways(self, start: Start, port: int) -> None:

@@ -216,6 +216,29 @@ class WayTests:
         await world.close()
 
     @pytest_twisted.ensureDeferred
+    async def test_another_authorization_server(
+        self, protected: Callable[..., Remote], tmp_path: Path
+    ) -> None:
+        """A refresh token is shown to nobody but who gave it, whomever the server names later; the user is asked."""
+        settings = OAuth(client_id="static", client_secret="static-secret")
+        world, remote = World(tmp_path), protected(settings=settings)
+        await world.let_in(remote)
+        account = world.accounts.of("s", remote)
+        given = account.grant
+        assert given is not None
+        assert given.issuer.rstrip("/") == remote.url.removesuffix("/mcp")
+        account.grant = evolve(given, issuer="https://before.example")
+        used = await world.accounts.headers(account)
+        with pytest.raises(NeedsAuthorization):
+            await world.accounts.refused(account, 401, "Bearer", used)
+        # It is good once, and still is.
+        account.grant = given
+        assert await world.accounts.refused(account, 401, "Bearer", used) != used
+        kept = [json.loads(each.read_text()) for each in (tmp_path / "grants").iterdir()]
+        assert [each["grant"]["issuer"] for each in kept] == [given.issuer]
+        await world.close()
+
+    @pytest_twisted.ensureDeferred
     async def test_a_client_of_the_entry(self, protected: Callable[..., Remote], tmp_path: Path) -> None:
         """A client id and secret of the entry are used where nobody is registered; without them the error says so."""
         settings = OAuth(client_id="static", client_secret="static-secret", scopes=("tools",))

@@ -478,6 +478,14 @@ class SwitchTests:
         gateway.session("off")
         assert status(gateway, "off") == "running"
 
+    def test_switched_in_the_entry(self, gateway: MemoryGateway) -> None:
+        """An entry that is switched off or on while the gateway runs is shown so at once, before anybody calls."""
+        for enabled, shown_as in ((False, "disabled"), (True, "stopped")):
+            gateway.serve(*(evolve(each, enabled=enabled) for each in gateway.settings.servers))
+            assert status(gateway) == shown_as
+        gateway.session()
+        assert status(gateway) == "running"
+
 
 class PingTests:
     """Children that do not answer."""

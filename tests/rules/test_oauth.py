@@ -206,12 +206,13 @@ class RequestTests:
                 "scope": "s",
             },
             1000.0,
+            "i",
         )
-        assert first == Grant("a", "r", 1100.0, "s")
+        assert first == Grant("a", "r", 1100.0, "s", "i")
         assert first.is_good(1039.0)
         assert not first.is_good(1041.0)
-        later = oauth.read_grant({"access_token": "b", "token_type": "Bearer"}, 2000.0, first)
-        assert later == Grant("b", "r", 0.0, "s")
+        later = oauth.read_grant({"access_token": "b", "token_type": "Bearer"}, 2000.0, "i", first)
+        assert later == Grant("b", "r", 0.0, "s", "i")
         assert later.is_good(9e9)
         assert "'a'" not in repr(first)
 
@@ -230,4 +231,4 @@ class RequestTests:
     def test_no_tokens(self, answer: Any) -> None:
         """What is no bearer token, or could not stand in a header, is refused."""
         with pytest.raises(BackendError):
-            oauth.read_grant(answer, 0.0)
+            oauth.read_grant(answer, 0.0, "i")

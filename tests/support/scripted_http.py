@@ -83,7 +83,8 @@ class Wire:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode().lower()] = value.decode()
+        key, former = name.decode().lower(), self._headers.get(name.decode().lower())
+        self._headers[key] = value.decode() if former is None else f"{former}, {value.decode()}"
 
     def on_body(self, body: bytes) -> None:
         self._body += body
