@@ -188,6 +188,7 @@ class Launcher:
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder)
+        child.is_heard = launch.is_heard
         argv = [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():
