@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -70,10 +70,11 @@ def costs_nothing(
     *,
     rounds: int = ROUNDS,
     at_once: int = 1,
+    warm_rounds: int = WARM_ROUNDS,
     growth_kib: int = GROWTH_KIB,
 ) -> None:
     """Let something happen: calls, sessions, processes, descriptors and memory do not grow with the rounds."""
-    asyncio.run(repeat(happen, WARM_ROUNDS, at_once))
+    asyncio.run(repeat(happen, warm_rounds, at_once))
     eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
     sessions = gateway.health()["sessions"]
     processes, descriptors = len(gateway.children()), gateway.descriptors()
@@ -99,7 +100,6 @@ class Chaos:
     :ivar last_error: and why; ``NAME`` stands for the server's name.
     :ivar is_served: whether the next client can use it.
     :ivar rounds: how many, in the normal run.
-    :ivar at_once: how many of them run at the same time, where each of them is mostly waiting.
     :ivar growth_kib: how much memory may have been taken when all rounds are over.
     """
 
@@ -109,7 +109,6 @@ class Chaos:
     last_error: str = ""
     is_served: bool = True
     rounds: int = ROUNDS
-    at_once: int = 1
     growth_kib: int = GROWTH_KIB
 
     @property
@@ -117,22 +116,52 @@ class Chaos:
         """Of its server."""
         return getattr(self.happen, "__name__", "").replace("_", "-")
 
-    def hold(self, gateway: Gateway) -> None:
-        """Let it happen in all rounds; see that it costs nothing, is shown, and that the next client is served."""
-        rounds = ROUNDS if IS_SOAK else self.rounds
-        others = len(gateway.children())
-        costs_nothing(
-            gateway,
-            lambda: self.happen(gateway, self.name),
-            rounds=rounds,
-            at_once=self.at_once,
-            growth_kib=self.growth_kib,
+    def shows(self, gateway: Gateway) -> int:
+        """See that it shows as it should; how many processes its server has."""
+        eventually(
+            lambda: gateway.backend(self.name)["status"] == self.status, f"{self.name} is {self.status}"
         )
-        eventually(lambda: gateway.backend(self.name)["status"] == self.status, f"it shows {self.status}")
         shown = gateway.backend(self.name)
         assert shown["last_error"] == self.last_error.replace("NAME", self.name)
         assert (shown["calls"], shown["sessions"]) == (0, 0)
-        processes = others + len(shown["pids"])
-        eventually(lambda: len(gateway.children()) == processes, "no other process is left")
-        if self.is_served:
-            asyncio.run(echo(gateway.url, self.name))
+        return len(shown["pids"])
+
+
+def hold(gateway: Gateway, *chaos: Chaos, at_once: int = 1) -> None:
+    """Let it happen in all rounds; see that it costs nothing, that it shows, and that the next client is served.
+
+    :param chaos: what happens; several go side by side, where each of them is mostly waiting.
+    :param at_once: so many rounds of each run side by side.
+    """
+    others = len(gateway.children())
+    _serve(gateway, chaos)
+
+    async def happen() -> None:
+        await asyncio.gather(*(each.happen(gateway, each.name) for each in chaos))
+
+    rounds = ROUNDS if IS_SOAK else min(each.rounds for each in chaos)
+    growth_kib = max(each.growth_kib for each in chaos)
+    costs_nothing(
+        gateway,
+        happen,
+        rounds=rounds,
+        at_once=at_once,
+        warm_rounds=0 if at_once > 1 else WARM_ROUNDS,  # they would take as long as all the others
+        growth_kib=growth_kib,
+    )
+    processes = others + sum([each.shows(gateway) for each in chaos])
+    eventually(lambda: len(gateway.children()) == processes, "no other process is left")
+    _serve(gateway, chaos)
+
+
+def _serve(gateway: Gateway, chaos: Iterable[Chaos]) -> None:
+    for each in chaos:
+        if each.is_served:
+            asyncio.run(_is_served(gateway, each.name))
+
+
+async def _is_served(gateway: Gateway, name: str) -> None:
+    client = await Client.open(gateway.url, name)
+    assert await client.text("echo", text="still here") == "still here"
+    assert (await client.ask("DELETE")).status == 200
+    client.close()
