@@ -122,7 +122,7 @@ class Chaos:
             lambda: gateway.backend(self.name)["status"] == self.status, f"{self.name} is {self.status}"
         )
         shown = gateway.backend(self.name)
-        assert shown["last_error"] == self.last_error.replace("NAME", self.name)
+        assert shown["last_error"] == self.last_error.replace("NAME", self.name), shown["last_error"]
         assert (shown["calls"], shown["sessions"]) == (0, 0)
         return len(shown["pids"])
 
