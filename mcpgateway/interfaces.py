@@ -37,6 +37,7 @@ class Launch:
     :ivar era: which era it is spoken with in.
     :ivar as_written: the program is started as it stands here, even if it only fetches another.
     :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
+    :ivar is_heard: the program is of no use without its stdout, and is killed when it closes it.
     """
 
     server: str
@@ -47,6 +48,7 @@ class Launch:
     era: Era = Era.LEGACY
     as_written: bool = False
     told: Told | None = field(default=None, repr=False, eq=False)
+    is_heard: bool = True
 
 
 @frozen

@@ -23,6 +23,7 @@ from mcpgateway.wire.lines import LineFramer, LineTooLong
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
 STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
 CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
+MUTE_S = 1.0  # what closes its stdout is mostly about to exit, and its exit code says more
 LOOK_S = 0.05  # how often the ladder looks whether the group is empty
 STDERR_LINES, STDERR_CHARS = 50, 500
 DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its stdout
@@ -48,6 +49,10 @@ class ChildProtocol(ProcessProtocol):
             self._child.output(data, size)
         else:
             self._child.stderr.feed(bytes(data[:size]))
+
+    def outConnectionLost(self) -> None:
+        """Nobody has its stdout open any more."""
+        self._child.muted()
 
     def processExited(self, reason: Failure) -> None:
         """The process itself has gone; its pipes may still be held by a grandchild."""
@@ -103,6 +108,7 @@ class Child:
     :ivar has_exited: whether its own process has gone.
     :ivar queued: bytes written since its stdin was last empty.
     :ivar receiver: who is told of what it says, and of its end.
+    :ivar is_heard: it is killed when it closes its stdout.
     """
 
     log = Logger()
@@ -125,6 +131,7 @@ class Child:
         self.protocol = ChildProtocol(self)
         self._reactor = reactor
         self.receiver = receiver
+        self.is_heard = True
         self._marker = marker
         self._ward = ward
         self._ladder = ladder
@@ -135,6 +142,8 @@ class Child:
         self._climbing = False
         self._is_cleared = False
         self._is_killed = False
+        self._mute: Any = None
+        self._fault = ""
 
     @property
     def is_dismissed(self) -> bool:
@@ -180,20 +189,34 @@ class Child:
             self.receiver.line_overflowed(why.head, LINE_LIMIT)
             self.kill()
 
+    def muted(self) -> None:
+        """Nothing that it still does will be heard of: it is killed unless it exits."""
+        if self.is_heard and not self.has_exited:
+            self._mute = self._reactor.callLater(MUTE_S, self._is_mute)
+
+    def _is_mute(self) -> None:
+        self._mute = None
+        if not self.is_dismissed:
+            self._fault = "it closed its stdout"
+            self.kill()
+
     def exited(self, reason: Failure) -> None:
         """Its process has gone: deliver what it still said, clear up its group, tell the receiver."""
         if self.has_exited:
             return
         self.has_exited = True
+        mute, self._mute = self._mute, None
+        if mute is not None:
+            mute.cancel()
         self._drain()
         # Whoever holds its pipes or was its helper has no purpose any more.
         self._ward.signal_group(self.pid, signal.SIGKILL)
         for pipe in list(self._pipes.values()):
             pipe.loseConnection()
         value = reason.value
-        gone = Gone(0, None, self.stderr.text())
+        gone = Gone(0, None, self.stderr.text(), self._fault)
         if isinstance(value, ProcessTerminated):
-            gone = Gone(value.exitCode, value.signal, self.stderr.text())
+            gone = Gone(value.exitCode, value.signal, self.stderr.text(), self._fault)
         self.receiver.gone(gone)
         if not self._climbing:
             self._clear_up()

@@ -175,6 +175,8 @@ class Conversation:
 
     def line_received(self, line: bytes) -> None:
         """Take one line of the child's: a reply, a notification or a question, or several of them in an array."""
+        if self._garbage >= GARBAGE_LIMIT:
+            return  # it has been killed; to look at all that is left in its pipe would keep the others waiting
         try:
             members = jsonrpc.read_batch(line) if self._has_batches else None
         except GatewayError as why:

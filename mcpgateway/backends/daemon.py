@@ -216,7 +216,7 @@ class _Daemon:
     async def _start(self) -> None:
         locks, server, port = self._all.locks, self.launch.server, self.reach.port
         try:
-            self.child = self._all.programs.launch(evolve(self.launch, reach=None), self)
+            self.child = self._all.programs.launch(evolve(self.launch, reach=None, is_heard=False), self)
         except GatewayError:
             self._unlock()
             raise

@@ -56,7 +56,8 @@ def run(
     :raise LaunchFailed: the program is missing or may not be run.
     """
     done: Deferred[Ran] = Deferred()
-    child: IBackend = programs.launch(evolve(launch, argv=argv, reach=None), _Errand(done))
+    errand = evolve(launch, argv=argv, reach=None, is_heard=False)
+    child: IBackend = programs.launch(errand, _Errand(done))
     late = reactor.callLater(limit_s, child.kill)
 
     def ended(ran: Ran) -> Ran:

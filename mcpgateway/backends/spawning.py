@@ -190,6 +190,7 @@ class Launcher:
         env[CHILD_MARKER] = f"{instance}.{self._count}"
         hidden = secrets_in(launch.env)
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, hidden)
+        child.is_heard = launch.is_heard
         argv = [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 from attrs import evolve, field, frozen
 
@@ -178,7 +179,9 @@ class Building:
                 return evolve(reach, url=self._own_url(reach.url))
             case Container() as reach:
                 options = tuple(self._text(each, "docker") for each in reach.options)
-                return evolve(reach, image=self._text(reach.image, "docker"), options=options)
+                return evolve(
+                    reach, image=self._safe(reach.image, "docker", part=_repository), options=options
+                )
             case Rest() as reach:
                 base = self._url(reach.base, "http", "rest_url")
                 openapi = self._path(self._text(reach.openapi, "openapi"))
@@ -187,7 +190,7 @@ class Building:
                 return None
 
     def _remote(self, reach: Remote) -> Remote:
-        url = self._text(reach.url, "url")
+        url = self._safe(reach.url, "url", part=_origin)
         said = self._entry.transport
         by_look = Transport.SSE if is_sse(url) else Transport.STREAMABLE_HTTP
         transport = said or (Transport.WEBSOCKET if url[:2].lower() == "ws" else by_look)
@@ -250,10 +253,15 @@ class Building:
         """Return a text with its variables expanded, but for those that each call has values of its own for."""
         return self._text(text, *key, values={**self._values, **OF_CALLS})
 
-    def _safe(self, text: str, *key: str) -> str:
-        """Return what decides which program runs: a directory that somebody has checked out has no say in it."""
-        if self._workspace.path and expand(text, self._own_values).text != expand(text, self._values).text:
-            what = f"takes a value from {printable(self._workspace.path)}/.env, which must not decide what is run"
+    def _safe(self, text: str, *key: str, part: Callable[[str], str] = str) -> str:
+        """Return what decides what runs, or who is sent the user's tokens: a checked out directory has no say in it.
+
+        :param part: of the text, that does.
+        """
+        own, all_of_it = (expand(text, values).text for values in (self._own_values, self._values))
+        if self._workspace.path and part(own) != part(all_of_it):
+            file = f"{printable(self._workspace.path)}/.env"
+            what = f"takes a value from {file}, which must not decide what is run or where it is"
             self.problems.error(self._entry.where(*key), what)
         return self._text(text, *key)
 
@@ -278,7 +286,7 @@ class Building:
                 self.problems.warn(where, f"the variable {name} is not set {outcome}")
 
     def _url(self, text: str, family: str, *key: str) -> str:
-        url = self._text(text, *key)
+        url = self._safe(text, *key, part=_origin)
         if text:
             self._check_url(url, family, *key)
         return url
@@ -346,6 +354,17 @@ class Building:
                 # Its length first, so that no two lists of values look alike.
                 digest.update(b"%d:%s" % (len(data), data))
         return digest.hexdigest()
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest, maxsplit=1)[0]}"
+
+
+def _repository(image: str) -> str:
+    # Without its tag or digest: the same program, of another day.
+    path, slash, name = image.rpartition("/")
+    return f"{path}{slash}{re.split('[:@]', name, maxsplit=1)[0]}"
 
 
 def _home_expanded(path: str, home: str) -> str:

@@ -133,6 +133,8 @@ class Instance:
         """It has ended."""
         if self.state is State.STARTING:
             what = f"{self.slot.server.name} ended during the handshake ({why})"
+            if why.error is not None:
+                what = why.error.message
             is_permanent = why.code in NEVER_RUNS
             self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
         elif self.state in UP:

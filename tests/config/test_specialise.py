@@ -70,12 +70,12 @@ class ValuesTests:
         assert "B" not in found.env
 
     def test_everywhere(self):
-        """URLs and headers have values of the workspace, too."""
-        value = {"servers": {"x": {"url": "https://${H}/", "headers": {"K": "${K}"}, "share": "credential"}}}
+        """URLs behind their host, and headers, have values of the workspace, too."""
+        value = {"servers": {"x": {"url": "https://h/${H}", "headers": {"K": "${K}"}, "share": "credential"}}}
         found, problems = read(json.dumps(value), "/g/c.json")
         assert problems == []
-        made = specialise(found.blueprints["x"], spec(H="h", K="k")).reach
-        assert (made.url, made.headers) == ("https://h/", {"K": "k"})
+        made = specialise(found.blueprints["x"], spec(H="t", K="k")).reach
+        assert (made.url, made.headers) == ("https://h/t", {"K": "k"})
 
     @pytest.mark.parametrize("share", ["workspace", "credential", "isolated"])
     def test_missing_until_then(self, share):
@@ -131,10 +131,12 @@ class PlaceTests:
             {"command": "${TOOL:-safe}"},
             {"env": {"NODE_OPTIONS": "${TOOL:-}"}},
             {"env": {"PATH": "${TOOL:-}"}},
+            {"command": None, "url": "${TOOL:-https://h/}"},
+            {"command": None, "docker": "${TOOL:-image}"},
         ],
     )
     def test_what_runs(self, entry):
-        """Which program runs is not for a directory to decide that somebody has checked out."""
+        """What runs, and where it is, is not for a directory to decide that somebody has checked out."""
         found = blueprint(share="workspace", **entry)
         assert specialise(found, spec("/w/a")).workspace == "/w/a"
         with pytest.raises(ConfigError, match=r"/w/a/\.env, which must not decide"):

@@ -76,10 +76,11 @@ class Nursery:
         self.children: list[Child] = []
         seal_descriptors()
 
-    def start(self, script: str, **env: str) -> tuple[Child, Recorder]:
+    def start(self, script: str, *, is_heard: bool = True, **env: str) -> tuple[Child, Recorder]:
         """Start a shell script as a child."""
         recorder = Recorder()
-        launch = Launch("s", ("sh", "-c", script), {"PATH": os.environ["PATH"], **env}, self.home)
+        environ = {"PATH": os.environ["PATH"], **env}
+        launch = Launch("s", ("sh", "-c", script), environ, self.home, is_heard=is_heard)
         child = self.launcher.launch(launch, recorder)
         self.children.append(child)
         return child, recorder
@@ -201,6 +202,21 @@ class TalkTests:
         assert recorder.overflow.startswith(b"start")
         assert recorder.ends[0].signal == signal.SIGKILL
         assert LINE_LIMIT <= 64 * 2**20
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_closed_stdout(self, nursery: Nursery) -> None:
+        """A child that nothing can be heard of any more is killed, and the end says why."""
+        _, recorder = nursery.start("echo bye; exec sleep 600 >&-")
+        await until(lambda: recorder.ends)
+        assert recorder.lines == [b"bye"]
+        assert str(recorder.ends[0]) == "it closed its stdout"
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_closed_stdout_of_no_matter(self, nursery: Nursery) -> None:
+        """A program that is not spoken with on its stdout may close it."""
+        child, recorder = nursery.start("echo bye; exec sleep 2 >&-", is_heard=False)
+        await until(lambda: recorder.ends)
+        assert (str(recorder.ends[0]), child.has_exited) == ("exit code 0", True)
 
     @pytest_twisted.ensureDeferred
     async def test_stderr(self, nursery: Nursery) -> None:

@@ -7,18 +7,13 @@ import signal
 import pytest
 from attrs import field, frozen
 
-from tests.support.gateway import IS_SOAK, Gateway, eventually, is_alive, server
-from tests.support.http_client import REVISION, Client, Connection, message, request, text_of, tool_call
+from tests.support.gateway import Gateway, eventually, is_alive, server
+from tests.support.http_client import Client, Connection, message, request, text_of, tool_call
 from tests.support.real_servers import fixture
+from tests.support.rounds import GROWTH_KIB, HEAVY_KIB, costs_nothing, echo, failure, initialized
 
 pytestmark = pytest.mark.functional
 
-ROUNDS = 1000 if IS_SOAK else 20
-WARM_ROUNDS = 5
-GROWTH_KIB = 4_000
-HEAVY_KIB = (
-    24_000  # where a round moves megabytes, freed memory stays in pieces; a leak would be five times as much
-)
 LONG_LINE = 100_000_000
 STDERR_BYTES = 5_000_000
 BIG = 6_000_000
@@ -52,33 +47,6 @@ class Fault:
 
     def __attrs_post_init__(self):
         object.__setattr__(self, "name", self.happen.__name__)
-
-
-async def initialized(url, name):
-    """The answer to an ``initialize``."""
-    client = Client(url, f"/{name}/mcp")
-    params = {"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    answer = await client.post(message("i", "initialize", params))
-    client.close()
-    assert answer.json["id"] == "i"
-    return answer
-
-
-async def failure(url, name, tool, number=5, **arguments):
-    """The status and the error that a tool call of an anonymous session is answered with."""
-    client = Client(url, f"/{name}/mcp")
-    answer = await client.post(tool_call(number, tool, arguments))
-    client.close()
-    assert answer.json["id"] == number
-    assert "result" not in answer.json
-    return answer.status, answer.json["error"]
-
-
-async def echo(url, name="fix"):
-    """See that a server still serves."""
-    client = Client(url, f"/{name}/mcp")
-    assert await client.text("echo", text="still here") == "still here"
-    client.close()
 
 
 async def no_answer_in_time(url):
@@ -259,12 +227,6 @@ def gateway(tmp_path_factory):
         yield running
 
 
-async def repeat(fault, url, rounds):
-    """Let a fault happen again and again."""
-    for _ in range(0, rounds, fault.at_once):
-        await asyncio.gather(*(fault.happen(url) for _ in range(fault.at_once)))
-
-
 class FaultTests:
     """Each fault has its answer, and leaves nothing behind."""
 
@@ -272,15 +234,12 @@ class FaultTests:
     def test_is_told_and_costs_nothing(self, fault, gateway):
         """The user is told exactly what happened; processes, descriptors and memory do not grow with the rounds."""
         asyncio.run(echo(gateway.url))
-        asyncio.run(repeat(fault, gateway.url, WARM_ROUNDS))
-        eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
-        processes, descriptors = len(gateway.children()), gateway.descriptors()
-        resident = gateway.resident_kib()
-        asyncio.run(repeat(fault, gateway.url, ROUNDS))
-        eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
-        eventually(lambda: len(gateway.children()) <= processes, "the processes are as many as before")
-        eventually(lambda: gateway.descriptors() <= descriptors + 1, "the descriptors are as many as before")
-        assert gateway.resident_kib() - resident < fault.growth_kib
+        costs_nothing(
+            gateway,
+            lambda: fault.happen(gateway.url),
+            at_once=fault.at_once,
+            growth_kib=fault.growth_kib,
+        )
         asyncio.run(echo(gateway.url))
 
     def test_the_log_shows_no_traceback(self, gateway):

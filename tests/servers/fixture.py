@@ -49,7 +49,9 @@ TOOLS = {
     "die": {"code": "integer"},
     "mute": {},
     "deaf": {"ms": "number"},
-    "garbage": {},
+    "garbage": {"lines": "integer"},
+    "twice": {"text": "string"},
+    "close_stdout": {},
     "nonewline": {"bytes": "integer"},
     "flood_stderr": {"bytes": "integer"},
     "badutf8": {},
@@ -373,10 +375,21 @@ class Fixture:
         time.sleep(float(arguments.get("ms", "0")) / 1000)
         self.value(number, "I can hear you again")
 
-    def tool_garbage(self, number: str, _: dict[str, str]) -> None:
-        """Say what is not JSON, and JSON that is not JSON-RPC, before the answer."""
+    def tool_garbage(self, number: str, arguments: dict[str, str]) -> None:
+        """Say what is not JSON, and JSON that is not JSON-RPC, and as many lines more, before the answer."""
         self.write(b'Server running on stdio\n{"not":"json-rpc"}\n[1,2\n"text"\nnull\n\n')
+        self.write(b"still running\n" * int(arguments.get("lines", "0")))
         self.value(number, "and now the answer")
+
+    def tool_twice(self, number: str, arguments: dict[str, str]) -> None:
+        """Answer, and answer the same request once more, with something else."""
+        self.text(number, arguments["text"])
+        self.value(number, "the second answer")
+
+    def tool_close_stdout(self, _: str, __: dict[str, str]) -> None:
+        """Close stdout for good, and live on."""
+        os.close(1)
+        os.open(os.devnull, os.O_WRONLY)  # as 1: what is said from now on goes nowhere
 
     def tool_nonewline(self, number: str, arguments: dict[str, str]) -> None:
         """Write that many bytes that are no line, then the answer, if there still is a reader."""
