@@ -18,10 +18,13 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.validating import validate as validate_server
 from mcpgateway.config.model import Remote, ServerSpec, Transport
+from mcpgateway.host.daemonlocks import DaemonLocks
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.ward import Ward
+from mcpgateway.interfaces import Whose
 from tests.support import real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing
 
@@ -178,7 +181,11 @@ class ElsewhereTests:
             url = f"ws://127.0.0.1:{int(port.stdout.readline())}{path}"
             server = ServerSpec("s", (), {}, "/", reach=Remote(url, Transport.WEBSOCKET))
             ward = Ward(Registry(str(tmp_path), "i"), Guardian(reactor, "i"))
-            backends = Backends(reactor, Launcher(reactor, ward), Grants(str(tmp_path)), lambda: "")
+            home = str(tmp_path)
+            locks = DaemonLocks(home, f"{home}/others", Holders(reactor))
+            backends = Backends(
+                reactor, Launcher(reactor, ward), Grants(home), lambda: "", Whose(home, "i"), lambda: locks
+            )
             report = await validate_server(server, backends, reactor)
             assert report.passed is passes
             assert len(report.steps) == (4 if passes else 1)
