@@ -19,6 +19,7 @@ GROWTH_KIB = 4_000
 HEAVY_KIB = (
     24_000  # where a round moves megabytes, freed memory stays in pieces; a leak would be five times as much
 )
+SESSIONS_KIB = 12_000  # where each round has a session: some thousand heads and ended sessions are remembered
 
 
 async def initialized(url: str, name: str) -> Answer:
