@@ -13,11 +13,11 @@ from twisted.internet.protocol import Factory, Protocol
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Transport
 from mcpgateway.errors import Unreachable
+from mcpgateway.rules.urls import PORTS
 from mcpgateway.wire import jsonrpc
 
 PROBE_S = 2.0
 KNOCK_S = 3.0
-PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 ANSWER_LIMIT = 65_536
 UNAUTHORIZED = 401
 

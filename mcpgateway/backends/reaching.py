@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, Transport
-from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import IBackend, IDaemonLocks, IGrants, ILauncher, ILineReceiver, Launch, Whose
 
 if TYPE_CHECKING:
@@ -82,10 +81,6 @@ class Backends:
             self._accounts = Accounts(self._reactor, lambda: self.web, self._grants, self._callback)
         return self._accounts
 
-    def question(self, server: str) -> str:
-        """Where its user lets the gateway in at a server; empty where nothing is asked."""
-        return self._accounts.question(server) if self._accounts is not None else ""
-
     def let_in(self, query: Mapping[str, str]) -> Deferred[str]:
         """A browser has come back from an authorization server (`Accounts.answered`)."""
         return self.accounts.answered(query)
@@ -146,8 +141,6 @@ class Backends:
                 from mcpgateway.backends.legacysse import LegacySse
 
                 return LegacySse(reactor, self.web, launch, remote, receiver, authorizer)
-            case _:
-                raise LaunchFailed(f"{launch.server}: servers of this kind are not served")
 
     def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
         # Whoever gives a token of their own wants no other to be asked for.

@@ -28,6 +28,7 @@ from mcpgateway.backends.troubles import trouble
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BackendGone, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.rules.urls import PORTS
 
 DIAL_S = 3.0
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
@@ -35,7 +36,6 @@ CLOSE_S = 2.0  # for the other side to close as well
 MESSAGE_LIMIT = 32 * 2**20  # bytes
 QUEUE_LIMIT = 16 * 2**20  # bytes written and not yet taken by the connection
 SUBPROTOCOL = "mcp"
-DEFAULT_PORTS = {"ws": 80, "wss": 443}
 REFUSED = (401, 403)
 
 
@@ -108,7 +108,7 @@ class WebSocket:
 
     def _connect(self) -> Deferred[Any]:
         host = self._parts.hostname or ""
-        port = self._parts.port or DEFAULT_PORTS[self._parts.scheme]
+        port = self._parts.port or PORTS[self._parts.scheme]
         factory: Any = Factory.forProtocol(lambda: _Wire(self))
         factory.noisy = False
         if self._parts.scheme == "wss":

@@ -6,7 +6,6 @@ the one that will.  The locks of mcp-session-manager are read as well, and never
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -19,7 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.host.files import read_text, write_atomic
+from mcpgateway.host.files import locked, read_text, write_atomic
 from mcpgateway.host.processes import is_alive, start_time
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
 
@@ -131,12 +130,8 @@ class DaemonLocks:
     def _alone(self) -> Iterator[None]:
         directory = os.path.join(self.home, DIRECTORY)
         os.makedirs(directory, 0o700, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(directory):
             yield
-        finally:
-            os.close(descriptor)
 
     def _path(self, server: str) -> str:
         return os.path.join(self.home, DIRECTORY, f"{server}.lock")
