@@ -33,7 +33,7 @@ class Chart:
     :ivar run_s: how long its children have run that do not run any more.
     :ivar service_fault: what its own health check says; empty while it is well.
     :ivar has_ponged: one of its children has answered a ping.
-    :ivar unanswered: how many children were replaced because they answered no pings.
+    :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
     :ivar is_failing: no start has succeeded since the last one that failed.
     """
 
@@ -47,7 +47,7 @@ class Chart:
     run_s: int = 0
     service_fault: str = ""
     has_ponged: bool = False
-    unanswered: int = 0
+    knows_no_ping: bool = False
     is_failing: bool = False
     check_at: float = 0.0
     is_checking: bool = False

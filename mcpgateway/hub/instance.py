@@ -71,6 +71,7 @@ class Instance:
         self._probes = 0
         self._is_to_start = False
         self._is_replaced = False
+        self._was_silent = False  # the child before was replaced because it answered no ping
 
     @property
     def is_used(self) -> bool:
@@ -353,14 +354,15 @@ class Instance:
             return
         if self._pulse.misses < MISSES_LIMIT:
             self.look()
-        elif not self.chart.has_ponged and self.chart.unanswered:
+        elif not self.chart.has_ponged and (self._was_silent or self.chart.knows_no_ping):
             self._give_up_pings()
         else:
-            self.chart.unanswered += 1
+            self._was_silent = True
             self._conversation.give_up(f"it did not answer {MISSES_LIMIT} pings in a row")
 
     def _give_up_pings(self) -> None:
-        # Its successor did not either, so perhaps it is no sickness: it does not know them.
+        # Neither did the child before, so perhaps it is no sickness: the server does not know them.
+        self.chart.knows_no_ping = True
         pulse, self._pulse = self._pulse, None
         if pulse is not None:
             pulse.close()

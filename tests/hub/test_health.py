@@ -594,6 +594,26 @@ class PingTests:
         assert not gateway.child.is_killed
         assert status(gateway) == "running"
 
+    def test_two_that_hang(self, gateway: MemoryGateway) -> None:
+        """Children of one server that hang before any of them has answered a ping are replaced, each of them."""
+        gateway.session("own")
+        first = gateway.child
+        gateway.session("own")
+        assert gateway.child is not first
+        gateway.tick(200)
+        assert first.is_killed
+        assert gateway.child.is_killed
+
+    def test_learned_from_a_successor(self, gateway: MemoryGateway) -> None:
+        """What two children in a row do not answer is no sickness of the server's other children either."""
+        gateway.session("own")
+        gateway.tick(200)
+        gateway.child.exit(-9)
+        gateway.tick(200)
+        gateway.session("own")
+        gateway.tick(1000)
+        assert not gateway.child.is_killed
+
     def test_the_modern_era(self) -> None:
         """It has no ping."""
         gateway = MemoryGateway(ping_s=1.0, more=(spec("modern", protocol=Era.MODERN),))
