@@ -28,6 +28,6 @@ def main() -> int:
         signal(SIGINT, SIG_IGN)
         program = __file__.rpartition("/")[0].rpartition("/")[0] + "/bridge/shim_main.py"
         posix.execv(sys.executable, [sys.executable, "-I", "-S", program, interrupts, *arguments])
-    from mcpgateway.ctl.commands import run
+    from mcpgateway.ctl.main import run
 
     return run(arguments)

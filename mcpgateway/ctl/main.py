@@ -1,0 +1,126 @@
+"""The command line: what all commands share, and where each of them is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from mcpgateway import __version__
+from mcpgateway.bridge import places
+from mcpgateway.ctl.console import DONE, FAILED, Trouble
+from mcpgateway.ctl.context import Globals
+from mcpgateway.ctl.lazy import LazyGroup, Told
+
+RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
+    "The gateway",
+    "Servers",
+    "Clients",
+    "Configuration",
+    "This program",
+)
+COMMANDS = {
+    "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
+    "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
+    "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
+    "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
+    "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "config": Told("local:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "version": Told("version:version", "say which release this is", PROGRAM),
+    "help": Told("version:help_", "say this", PROGRAM),
+}
+NAME_A_SERVER = (
+    "name a server, as in: mcpgateway connect NAME;"
+    " the endpoint of all servers together is not served by this release"
+)
+ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, "-V", "--version", message="mcpgateway %(version)s")
+@click.option(
+    "--home",
+    metavar="DIRECTORY",
+    help="The gateway's own files (default: $MCPGATEWAY_HOME, or ~/.mcp-gateway).",
+)
+@click.option(
+    "--url",
+    "--api-url",
+    metavar="URL",
+    help="Where the gateway is, such as http://127.0.0.1:9100"
+    " (default: $MCP_GATEWAY_URL, or the Unix socket in the home).",
+)
+@click.option(
+    "--token-file", metavar="FILE", help="The file that holds the token, for a gateway that wants one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Results for programs.")
+@click.pass_context
+def program(
+    context: click.Context, home: str | None, url: str | None, token_file: str | None, *, as_json: bool
+) -> None:
+    """Share one set of MCP servers among many MCP clients.
+
+    The program is also called mcp-ctl and mcpg.
+    """
+    environ = places.environment()
+    named = home or environ.get(places.HOME_VARIABLE, "")
+    context.obj = Globals(
+        places.gateway_home(environ, home),
+        named,
+        url or environ.get(places.URL_VARIABLE, ""),
+        token_file or "",
+        as_json,
+    )
+    if context.invoked_subcommand is None:
+        _without_command(context)
+
+
+def _without_command(context: click.Context) -> None:
+    # Help for a person; a client, which has us as a server, is told what is missing.
+    if not os.isatty(0):
+        raise Trouble(NAME_A_SERVER)
+    click.echo(context.get_help())
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; its exit code."""
+    try:
+        code: Any = program.main(_options_first(argv), "mcpgateway", standalone_mode=False)
+    except Trouble as why:
+        why.show()
+        return why.code
+    except click.ClickException as why:
+        Trouble(why.format_message()).show()
+        return FAILED
+    except places.Unusable as why:
+        Trouble(str(why)).show()
+        return FAILED
+    except click.exceptions.Abort:
+        Trouble("stopped").show()
+        return FAILED
+    return code if isinstance(code, int) else DONE
+
+
+def _options_first(argv: list[str]) -> list[str]:
+    """Global options may stand anywhere before a ``--``; click wants them first."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--json":
+            first.append(word)
+        elif word in ANYWHERE:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.startswith(tuple(f"{each}=" for each in ANYWHERE)):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
