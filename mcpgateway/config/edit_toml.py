@@ -196,7 +196,9 @@ class Opened:
     def _change(self, change: Edit) -> list[Splice] | None:
         pair = self._pair(self._statements, change.road)
         own = [each for each in self._statements if each.road[: len(change.road)] == change.road]
-        if any(each.is_array for each in own):
+        above = [each for each in self._statements if change.road[: len(each.road)] == each.road]
+        if any(each.is_array for each in (*own, *above)):
+            # Which of the tables would it be?
             return None
         match change:
             case Put(value=value) if pair is not None:
@@ -294,17 +296,31 @@ class Opened:
             pair = self._pair(self._statements, road[:depth])
             if pair is not None:
                 return self._add_inside(pair, _nested(road[depth + 1 :], value), road[depth])
-        above = [each for each in self._statements if each.is_header and each.road == road[:-1]]
-        if above and not isinstance(value, Mapping):
-            last = [each for each in self._statements if each.table == road[:-1]][-1]
-            at = self._end_of_line(last.end)
-            return [Splice(at, at, f"{self._newline}{_key(road[-1])} = {inline(value)}")]
+        if (not isinstance(value, Mapping) or len(road) > 2) and (found := self._add_beside(road, value)):
+            return found
         if not isinstance(value, Mapping):
             value, road = {road[-1]: value}, road[:-1]
         lead = "" if not self._text or self._text.endswith("\n") else self._newline
         lead += self._newline if self._text.strip() else ""
         text = self._newline.join((f"[{_dotted(road)}]" if road else "", *_lines(value)))
         return [Splice(len(self._text), len(self._text), lead + text + self._newline)]
+
+    def _add_beside(self, road: Road, value: Any) -> list[Splice]:
+        """Write a key behind the last one of its table, in the manner of that one."""
+        holder = road[:-1]
+        beside = [
+            each
+            for each in self._statements
+            if len(each.table) <= len(holder)
+            and (each.road == holder if each.is_header else each.road[: len(holder)] == holder)
+        ]
+        if beside:
+            last = beside[-1]
+            at = self._end_of_line(last.end)
+            return [Splice(at, at, f"{self._newline}{_dotted(road[len(last.table) :])} = {inline(value)}")]
+        if not holder:
+            return [Splice(0, 0, f"{_dotted(road)} = {inline(value)}{self._newline}")]
+        return []
 
     # Between braces
 

@@ -375,14 +375,15 @@ def json_files(draw):
 
 
 @st.composite
-def toml_files(draw):
-    """The same in TOML, with tables below tables, dotted keys or braces."""
+def toml_files(draw, *, is_apart):
+    """The same in TOML, with tables below tables, or braces; perhaps with parts of a server far from the rest."""
     lines = ["top = 1 # one", ""]
     apart = []
     for title, entry in draw(servers).items():
         lines += ["", f"# about {title!r}", f"[mcp_servers.{json.dumps(title)}] # it"]
         for key, each in entry.items():
-            how = draw(st.sampled_from(["braces", "table", "apart"])) if isinstance(each, dict) else ""
+            ways = ["braces", "table", "apart"] if is_apart else ["braces", "table"]
+            how = draw(st.sampled_from(ways)) if isinstance(each, dict) else ""
             if how in ("table", "apart"):
                 table = [f"[mcp_servers.{json.dumps(title)}.{json.dumps(key)}]"]
                 table += [f"{json.dumps(inner)} = {as_toml(value)} # x" for inner, value in each.items()]
@@ -441,21 +442,16 @@ def draw_look(draw, text):
 class PropertyTests:
     """What holds for any file."""
 
-    @given(json_files() | toml_files() | yaml_files(), st.booleans())
+    @given(json_files() | toml_files(is_apart=False) | yaml_files(), st.booleans())
     @settings(max_examples=150, deadline=None)
     def test_there_and_back(self, file, by_command):
         """What gave way comes back byte for byte, by what was noted and by value."""
         name, text = file
         after, replaced = rewritten(name, text, by_command=by_command)
         assert reverse(after, splices(text, after)) == text
-        made = given_back(name, after, replaced).text
-        if name.endswith(".toml"):
-            assert edit.same(value_of(name, made), value_of(name, text))
-            assert (made == text) or "apart" in str(file) or text.count("[mcp_servers") > len(replaced)
-        else:
-            assert made == text
+        assert given_back(name, after, replaced).text == text
 
-    @given(json_files() | toml_files() | yaml_files(), changes, st.data())
+    @given(json_files() | toml_files(is_apart=True) | yaml_files(), changes, st.data())
     @settings(max_examples=150, deadline=None)
     def test_with_another_writer(self, file, kind, data):
         """What somebody else changes meanwhile is in the text that is given back, and so is what gave way."""
