@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -250,10 +251,25 @@ def _listed(shape: Shape, listed: Listed, base: Base) -> Listed:
         return evolve(listed, why="it has both a command and a URL")
     if any(loopback.server_of(each, base) is not None for each in argv if "://" in each):
         return evolve(listed, why="it is a bridge of its user's own to the gateway")
+    if not _is_plain(listed.value):
+        return evolve(listed, why="it holds a date, or a number that is none")
     try:
         return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words))
     except ConfigError as why:
         return evolve(listed, why=str(why))
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value can be noted as JSON, and come back as it was."""
+    match value:
+        case Mapping():
+            return all(map(_is_plain, value.values()))
+        case list():
+            return all(map(_is_plain, value))
+        case float():
+            return isfinite(value)
+        case _:
+            return value is None or isinstance(value, str | int)
 
 
 def served_by(leads: tuple[str, ...], base: Base) -> str | None:

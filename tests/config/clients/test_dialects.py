@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import date
 
 import pytest
 
@@ -108,6 +109,8 @@ class KindTests:
             ({"command": "x", "env": []}, Kind.ODD),
             ({"command": "x", "cwd": 1}, Kind.ODD),
             ({"command": "x", "envFile": "f"}, Kind.ODD),
+            ({"command": "x", "since": [{"a": date(2026, 1, 1)}]}, Kind.ODD),
+            ({"command": "x", "since": float("inf")}, Kind.ODD),
             ({"command": "x", "env_keys": ["K"]}, Kind.ODD),
             ({"command": "x", "args": ["${input:secret}"]}, Kind.ODD),
         ],
