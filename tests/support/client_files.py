@@ -1,6 +1,7 @@
 """Files as clients and their users write them, and what each lists."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from mcpgateway.config.clients import forms
 from mcpgateway.config.clients.dialect import Base, Kind
@@ -63,7 +64,7 @@ def programs_in(name, text):
 
 def url_of(each):
     """Where the gateway serves an entry of a sample."""
-    return f"http://localhost:9100/{'-'.join(each.title.split())}/mcp"
+    return f"http://localhost:9100/{quote('-'.join(each.title.split()), safe='')}/mcp"
 
 
 def ours_for(name, each, *, by_command=False):

@@ -304,12 +304,22 @@ class _Work:
             wanted = changed(wanted, change, self._file)
         try:
             opened = forms.opened(made, self._file, self._form, self._roads)
-            if not same(opened.value, wanted):
+            if not same(opened.value, wanted) and not same(opened.value, _without_empty(wanted, changes)):
                 return False
         except ConfigError:
             return False
         self._text, self._opened, self.values = made, opened, opened.value
         return True
+
+
+def _without_empty(value: Any, changes: Sequence[Edit]) -> Any:
+    """What is held where a table without members is none, as in TOML."""
+    for change in changes:
+        road = change.road[:-1] if isinstance(change, Remove) else ()
+        while road and edit.at(value, road) == {}:
+            value = changed(value, Remove(road), "")
+            road = road[:-1]
+    return value
 
 
 def _trimmed(text: str, part: edit.Splice) -> edit.Splice:

@@ -70,9 +70,12 @@ class SampleTests:
         """A text is what it was outside of the entries that gave way: comments, order and all."""
         text = text_of(name)
         after, replaced = rewritten(name, text)
-        for each in splices(text, after):
-            inside = [one for one in replaced if each.old.strip() and each.old.strip() in one.written]
-            assert inside or not each.old.strip() or each.old in "".join(one.written for one in replaced)
+        _, ours = replace(after, name, [(each.road, each.former) for each in replaced])
+        for one, other in zip(replaced, ours, strict=True):
+            assert one.written in text
+            assert other.written in after
+            text, after = text.replace(one.written, "", 1), after.replace(other.written, "", 1)
+        assert text == after
 
     @pytest.mark.parametrize("name", NAMES)
     def test_by_value(self, name):
@@ -175,9 +178,7 @@ def edited(name, text, change):
     form = forms.form_of(name, text)
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     parts = forms.opened(text.removeprefix(bom), name, form, None).change(change)
-    made = edit.spliced(text.removeprefix(bom), parts)
-    assert edit.same(forms.read(made, name), edit.changed(forms.read(text, name), change, name))
-    return bom + made
+    return bom + edit.spliced(text.removeprefix(bom), parts)
 
 
 class GiveBackTests:
@@ -279,7 +280,7 @@ class GiveBackTests:
     def test_written_again(self):
         """What went is not put back over what the user has written in its place."""
         after, replaced = replace(self.TEXT, self.NAME, [(("mcpServers", "a"), None)])
-        assert given_back(self.NAME, after, replaced).text == self.TEXT.replace('"a"', '"a"')
+        assert given_back(self.NAME, after, replaced).text == self.TEXT
         mine = edited(self.NAME, after, Put(("mcpServers", "a"), {"command": "mine"}))
         assert given_back(self.NAME, mine, replaced).text == mine
 
@@ -471,7 +472,7 @@ class PropertyTests:
         wanted = value_of(name, text)
         if change is not None:
             wanted = edit.changed(wanted, change, name)
-        assert edit.same(value_of(name, made), wanted)
+        assert edit.same(with_table(name, value_of(name, made)), with_table(name, wanted))
 
     @given(st.text('ab\n{}"é', max_size=80), st.text('ab\n{}"é', max_size=80))
     @settings(deadline=None)
@@ -490,6 +491,12 @@ class PropertyTests:
         found = splices(before, after)
         assert reverse(after, found) == before
         assert sum(len(each.old) for each in found) <= 100 * (len(places) + 1)
+
+
+def with_table(name, value):
+    """What a text holds, where a table without entries may be there or not."""
+    key = next(iter(dialect_of(name).tables))[0]
+    return {**value, key: value.get(key, {})}
 
 
 def foreign(name, kind, road):
