@@ -218,7 +218,7 @@ def enable(context: click.Context) -> None:
 def _machine(globals_: Globals) -> Machine:
     from mcpgateway.local.machine import Machine
 
-    return Machine(globals_.home, os.environ, is_named_home=bool(globals_.named_home))
+    return Machine(globals_.home, os.environ)
 
 
 def _wanted(said: dict[str, Any]) -> Wanted:
