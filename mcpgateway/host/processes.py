@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 
 from zope.interface import implementer
 
-from mcpgateway.host.alive import is_alive as is_alive
-from mcpgateway.host.alive import start_time as start_time
+from mcpgateway.host.alive import is_alive
 from mcpgateway.interfaces import IProcessTable
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
