@@ -56,13 +56,13 @@ def ask(home: str, port: int, environ: Mapping[str, str]) -> Answer | None:
     )
 
 
-def running_port(home: str) -> int:
-    """The port of the gateway that runs; 0 where none does."""
+def running_gateway(home: str) -> state.Running | None:
+    """What the gateway of a home that runs says of itself; None where none runs."""
     with suppress(ConfigError, OSError):
         running = state.read(home)
         if running is not None and state.is_alive(running):
-            return running.port
-    return 0
+            return running
+    return None
 
 
 def _asked(connection: HTTPConnection) -> Answer | None:

@@ -16,7 +16,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import LoadOptions, examine, gather
-from mcpgateway.local.answering import Answer, ask, running_port
+from mcpgateway.local.answering import Answer, ask, running_gateway
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
@@ -61,7 +61,7 @@ class Machine:
         :raise ConfigError: the configuration cannot be used.
         """
         if self._settings is None:
-            found = examine(LoadOptions(home=self.home), self.environ)
+            found = examine(self._options, self.environ)
             if found.settings is None:
                 first = next(each for each in found.problems if each.is_error)
                 raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
@@ -73,16 +73,37 @@ class Machine:
         """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
         if self._gateway is None:
             try:
-                native = gather(LoadOptions(home=self.home), self.environ).native
+                native = gather(self._options, self.environ).native
                 self._gateway = read_native(native, Problems()).gateway
             except ConfigError:
                 self._gateway = GatewaySettings()
         return self._gateway
 
     @property
+    def _options(self) -> LoadOptions:
+        """Which files are read: those that the gateway reads that runs, else the usual ones."""
+        running = running_gateway(self.home)
+        words = running.command if running is not None else ()
+        said: dict[str, list[str]] = {}
+        for at, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            if name in ("--config", "-c", "--source", "--env-file"):
+                said.setdefault(name.strip("-"), []).append(
+                    value if equals else "".join(words[at + 1 : at + 2])
+                )
+        # What is relative is so to a directory that nobody knows any more.
+        known = {
+            name: [each for each in given if each.startswith(("/", "~"))] for name, given in said.items()
+        }
+        config = next(iter([*known.get("config", ()), *known.get("c", ())]), None)
+        sources = tuple(known["source"]) if known.get("source") else None
+        return LoadOptions(config, sources, self.home, env_file=next(iter(known.get("env-file", ())), None))
+
+    @property
     def port(self) -> int:
         """Where the gateway is, or would be if it were started."""
-        return running_port(self.home) or self.gateway.http_port
+        running = running_gateway(self.home)
+        return running.port if running is not None else self.gateway.http_port
 
     @property
     def base(self) -> Base:

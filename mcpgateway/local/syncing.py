@@ -47,7 +47,7 @@ def sync(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
     machine = machine_of(home, environ)
     back = resume(home, environ, (AWAY,))
     machine.look_again()
-    if not machine.records.files:
+    if not machine.records.files or not machine.settings.clients.watch:
         return back
     with alone(machine):
         work = _Sync(machine, _Displaced(home, disk), disk)

@@ -12,7 +12,9 @@ from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals
 from mcpgateway.local import enrolment
+from mcpgateway.local.answering import Answer
 from mcpgateway.local.enrolment import adoptable, apply, resume, suspend, undo
+from mcpgateway.local.machine import Machine
 from mcpgateway.local.planning import Wanted, plan
 from mcpgateway.local.sites import Choice
 from tests.support.clients import PROGRAM, House
@@ -168,6 +170,24 @@ class ApplyTests:
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="--single"):
             apply(house.machine, Wanted(mode="single"))
+
+    @pytest.mark.parametrize(
+        "client", ["claude-code", "cursor", "codex", "continue", "opencode", "goose", "zed"]
+    )
+    def test_single(self, house: House, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
+        """Where the gateway serves all at one endpoint, one entry stands for all, and they come back to the byte."""
+        monkeypatch.setattr(Machine, "answer", property(lambda _: Answer({"aggregate": True})))
+        path = house.write_sample(client)
+        before = path.read_bytes()
+        report = apply(house.machine, Wanted(mode="single"))
+        assert set(report.files[0].adopted) == {"one", "two"}
+        text = path.read_text()
+        assert text.count("http://localhost:9100/mcp") == 1
+        assert "/bin/echo" not in text
+        assert not apply(house.machine, Wanted()).is_changed
+        assert set(house.machine.settings.blueprints) == {"one", "two"}
+        undo(house.machine, Wanted())
+        assert path.read_bytes() == before
 
     def test_helper(self, house: House) -> None:
         """A client that knows how is asked to say who it is."""

@@ -74,6 +74,13 @@ class SyncTests:
         undo(house.machine, Wanted())
         assert house.servers(house.claude)["new"] == {"type": "stdio", **OTHER}
 
+    def test_not_watched(self, house: House) -> None:
+        """Where the configuration says that changes are not followed, they are not."""
+        house.configure("clients: {watch: false}\n")
+        house.write(house.claude, {**house.servers(house.claude), "new": OTHER})
+        assert synced(house).files == ()
+        assert house.servers(house.claude)["new"] == OTHER
+
     def test_opted_out(self, house: House) -> None:
         """A server that was given back to its clients stays theirs."""
         undo(house.machine, Wanted(servers=("a",)))
