@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.daemonlocks import DaemonLocks
+    from mcpgateway.host.notify import Notify
 
 TICK_S = 1.0
 
@@ -114,6 +115,7 @@ class GatewayService(Service):
     launcher: Launcher = field(repr=False)
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
+    manager: Notify | None = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -144,9 +146,15 @@ class GatewayService(Service):
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
+        if self.manager is not None:
+            self.reactor.callLater(
+                0, self._say_ready
+            )  # which is when the reactor runs, and whoever connects is answered
 
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
+        if self.manager is not None:
+            self.manager.reloading()
         before, self.settings = self.settings, settings
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
@@ -159,6 +167,18 @@ class GatewayService(Service):
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        if self.manager is not None and self.switchboard.is_open:
+            self.manager.ready(self._status())
+
+    def _status(self) -> str:
+        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
+        if not self.switchboard.is_open:
+            return f"stopping, calls under way: {calls}"
+        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
+        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
 
     @property
     def _base(self) -> str:
@@ -228,12 +248,17 @@ class GatewayService(Service):
             self._reap,
             self._tidy,
             self.reload.tick,
+            self._say_alive,
         )
         for beat in beats:
             try:
                 beat()
             except Exception:  # noqa: BLE001 - the one catch-all of this road
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
+
+    def _say_alive(self) -> None:
+        if self.manager is not None:
+            self.manager.beat(self._status())
 
     def _age(self) -> None:
         self.switchboard.sessions.now += 1
@@ -259,6 +284,8 @@ class GatewayService(Service):
         super().stopService()
         self.reload.close()
         self.switchboard.is_open = False
+        if self.manager is not None:
+            self.manager.stopping(self._status())
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
         self.mcp.streams.close()
@@ -387,7 +414,17 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         launcher,
         Front(root, guard, callers),
         reload,
+        service_manager(),
     )
+
+
+def service_manager() -> Notify | None:
+    """Whoever started us and wants to be told how we are, as systemd does."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from mcpgateway.host.notify import Notify  # few are started by one
+
+    return Notify.taken(os.environ, os.getpid())
 
 
 def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload:
