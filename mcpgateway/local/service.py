@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -15,16 +16,19 @@ from mcpgateway.host import files
 from mcpgateway.local.managers import Manager, Standing, find
 from mcpgateway.local.units import Place, Unit, is_ours, serves
 
+if TYPE_CHECKING:
+    from mcpgateway.local.reporting import Report
+
 UNIT_LIMIT = 1_048_576
 
 
-def _suspend(home: str, environ: Mapping[str, str], why: str) -> object:
+def _suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
     from mcpgateway.local.enrolment import suspend
 
     return suspend(home, environ, why)
 
 
-def _resume(home: str, environ: Mapping[str, str]) -> object:
+def _resume(home: str, environ: Mapping[str, str]) -> Report:
     from mcpgateway.local.enrolment import resume
 
     return resume(home, environ)
@@ -61,7 +65,7 @@ class Removed:
 
 
 @frozen
-class Report:
+class Status:
     """How the service is.
 
     :ivar files: the paths of its files, each with one word: current, outdated, changed or missing.
@@ -90,8 +94,8 @@ class Service:
     home: str
     environ: Mapping[str, str] = field(repr=False)
     platform: str = sys.platform
-    suspend: Callable[[str, Mapping[str, str], str], object] = field(default=_suspend, repr=False)
-    resume: Callable[[str, Mapping[str, str]], object] = field(default=_resume, repr=False)
+    suspend: Callable[[str, Mapping[str, str], str], Report] = field(default=_suspend, repr=False)
+    resume: Callable[[str, Mapping[str, str]], Report] = field(default=_resume, repr=False)
 
     def install(self, *, is_dry: bool = False, starts: bool = True) -> Installed:
         """Write the files, and start the service; what is as it should be is left alone.
@@ -112,15 +116,16 @@ class Service:
             _write(unit)
         manager.enable()
         if starts:
-            self.resume(self.home, self.environ)
             manager.start(anew=was_active and bool(written))
+            warnings += _errors(self.resume(self.home, self.environ))
         paths = tuple(unit.path for unit in written)
         return Installed(manager.name, units, paths, starts and (bool(written) or not was_active), warnings)
 
-    def uninstall(self, *, is_dry: bool = False) -> Removed:
+    def uninstall(self, *, is_dry: bool = False, anyway: bool = False) -> Removed:
         """Give the clients their own servers back, end the service, and remove what was written for it.
 
         :param is_dry: only tell what would be removed.
+        :param anyway: even where a client's file goes on naming the gateway, since it cannot be changed.
         :raise ConfigError: it cannot be done.
         """
         manager, units = self._units()
@@ -129,14 +134,22 @@ class Service:
             self._refuse_other_home(path, text)
         ours = tuple(path for path, text in found.items() if is_ours(text))
         if found and not is_dry:
-            self.suspend(self.home, self.environ, "stopped")
+            self._give_back(anyway=anyway)
             manager.stop([os.path.basename(path) for path in found])
             for path in ours:
                 os.unlink(path)
             manager.forget()
         return Removed(ours, tuple(path for path in found if path not in ours))
 
-    def status(self) -> Report:
+    def _give_back(self, *, anyway: bool) -> None:
+        errors = _errors(self.suspend(self.home, self.environ, "stopped"))
+        if errors and not anyway:
+            raise ConfigError(
+                f"a client's file still names the gateway: {errors[0]}",
+                "mend that and try again, or uninstall with --force",
+            )
+
+    def status(self) -> Status:
         """How the service is.
 
         :raise ConfigError: there is no service manager to ask.
@@ -144,7 +157,7 @@ class Service:
         manager, units = self._units()
         found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
-        return Report(manager.name, found, manager.standing() if is_there else None)
+        return Status(manager.name, found, manager.standing() if is_there else None)
 
     def _units(self) -> tuple[Manager, tuple[Unit, ...]]:
         manager = find(self.environ, self.platform)
@@ -187,6 +200,11 @@ class Service:
         from mcpgateway.host.settings import keep_login
 
         return tuple(keep_login(self.home, self.environ))
+
+
+def _errors(report: Report) -> tuple[str, ...]:
+    errors = [f"{each.path}: {each.error}" for each in report.files if each.error]
+    return (*errors, *([report.rolled_back] if report.rolled_back else ()))
 
 
 def _text(path: str) -> str | None:

@@ -11,7 +11,7 @@ from mcpgateway.ctl.console import DONE, FAILED, answer, fail, spinner, table
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
-    from mcpgateway.local.service import Installed, Removed, Report, Service
+    from mcpgateway.local.service import Installed, Removed, Service, Status
 
 
 @click.group()
@@ -42,12 +42,13 @@ def install(globals_: Globals, *, dry_run: bool, no_start: bool) -> None:
 
 @service.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
+@click.option("--force", is_flag=True, help="Even if a client's file cannot be given back.")
 @click.pass_obj
-def uninstall(globals_: Globals, *, dry_run: bool) -> None:
+def uninstall(globals_: Globals, *, dry_run: bool, force: bool) -> None:
     """Give your clients their own servers back, end the service, and remove its files."""
 
     def carry_out(chosen: Service) -> Removed:
-        return chosen.uninstall(is_dry=dry_run)
+        return chosen.uninstall(is_dry=dry_run, anyway=force)
 
     done = _carried_out(globals_, carry_out, "ending the service")
     answer(globals_, _as_json(done), lambda: _tell_removed(done, is_dry=dry_run))
@@ -107,7 +108,7 @@ def _tell_removed(done: Removed, *, is_dry: bool) -> None:
         click.echo("no service is installed")
 
 
-def _report_as_json(report: Report) -> dict[str, Any]:
+def _report_as_json(report: Status) -> dict[str, Any]:
     standing = report.standing
     return {
         "manager": report.manager,
@@ -123,7 +124,7 @@ def _report_as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _tell_report(report: Report) -> None:
+def _tell_report(report: Status) -> None:
     standing = report.standing
     if standing is None:
         click.echo("no service is installed; `mcpgateway service install` installs one")
@@ -142,7 +143,7 @@ def _tell_report(report: Report) -> None:
         click.echo(standing.note)
 
 
-def _active(report: Report) -> str:
+def _active(report: Status) -> str:
     standing = report.standing
     assert standing is not None
     pid = f"pid {standing.pid}" if standing.pid else ""
