@@ -104,6 +104,7 @@ class GatewayService(Service):
     settings: Settings
     home: str
     reactor: Any = field(repr=False)
+    manager: Notify | None = field(repr=False)
     listeners: Listeners = field(repr=False)
     factory: ChannelFactory = field(repr=False)
     mcp: McpDoor = field(repr=False)
@@ -115,7 +116,6 @@ class GatewayService(Service):
     launcher: Launcher = field(repr=False)
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
-    manager: Notify | None = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -131,6 +131,8 @@ class GatewayService(Service):
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
         super().startService()
+        if self.manager is not None:
+            self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
         for what in reap_leftovers(self.home):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
@@ -146,10 +148,6 @@ class GatewayService(Service):
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
-        if self.manager is not None:
-            self.reactor.callLater(
-                0, self._say_ready
-            )  # which is when the reactor runs, and whoever connects is answered
 
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
@@ -160,6 +158,7 @@ class GatewayService(Service):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.adopt(settings.gateway, change.servers)
         self.hub.adopt(settings.gateway, change)
+        self._say_ready()
         if change:
             self.hub.health.begin()
         self._say_served(change.added)
@@ -167,18 +166,6 @@ class GatewayService(Service):
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
-        self._say_ready()
-
-    def _say_ready(self) -> None:
-        if self.manager is not None and self.switchboard.is_open:
-            self.manager.ready(self._status())
-
-    def _status(self) -> str:
-        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
-        if not self.switchboard.is_open:
-            return f"stopping, calls under way: {calls}"
-        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
-        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
 
     @property
     def _base(self) -> str:
@@ -256,6 +243,17 @@ class GatewayService(Service):
             except Exception:  # noqa: BLE001 - the one catch-all of this road
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
 
+    def _say_ready(self) -> None:
+        if self.manager is not None and self.switchboard.is_open:
+            self.manager.ready(self._status())
+
+    def _status(self) -> str:
+        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
+        if not self.switchboard.is_open:
+            return f"stopping, calls under way: {calls}"
+        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
+        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
+
     def _say_alive(self) -> None:
         if self.manager is not None:
             self.manager.beat(self._status())
@@ -317,12 +315,22 @@ class GatewayService(Service):
             waited += 0.1
 
 
+def service_manager() -> Notify | None:
+    """Whoever started us and wants to be told how we are, as systemd does."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from mcpgateway.host.notify import Notify  # few are started by one
+
+    return Notify.taken(os.environ, os.getpid())
+
+
 def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | None = None) -> GatewayService:
     """Build the whole house and bind its addresses.
 
     :param origin: where the settings come from; without it they stay as they are.
     :raise ConfigError: an address or the home directory cannot be used.
     """
+    manager = service_manager()  # first, so that nothing is started with what is meant for us
     try:
         files.make_home(home)
         tokens = Tokens.of(
@@ -403,6 +411,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         settings,
         home,
         reactor,
+        manager,
         listeners,
         factory,
         mcp,
@@ -414,17 +423,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         launcher,
         Front(root, guard, callers),
         reload,
-        service_manager(),
     )
-
-
-def service_manager() -> Notify | None:
-    """Whoever started us and wants to be told how we are, as systemd does."""
-    if "NOTIFY_SOCKET" not in os.environ:
-        return None
-    from mcpgateway.host.notify import Notify  # few are started by one
-
-    return Notify.taken(os.environ, os.getpid())
 
 
 def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload:
