@@ -212,6 +212,22 @@ class InstalledTests:
         assert systemd.property(DEADMAN, "Result") == "success"
         assert answers(port)
 
+    @pytest.mark.skipif("clients" not in COMMANDS, reason="there is no command that leads clients here")
+    def test_clients(self, systemd: UserSystemd, port: int) -> None:
+        """The end of the service gives a client's file back to the byte, and its return leads the client here again."""
+        path = systemd.user / ".claude.json"
+        before = path.read_bytes()
+        systemd.run("mcpgateway", "clients", "apply", "--client", "claude-code", "--http", "--yes")
+        ours = path.read_bytes()
+        assert f"http://localhost:{port}/found/mcp".encode() in ours
+        systemd.run("systemctl", "--user", "restart", SERVICE)
+        assert path.read_bytes() == ours
+        systemd.run("mcpgateway", "service", "uninstall")
+        assert path.read_bytes() == before
+        systemd.run("mcpgateway", "service", "install")
+        assert path.read_bytes() == ours
+        assert variables(port, "LOGIN_MARK") == ["kept"]
+
     def test_nothing_is_left(self, systemd: UserSystemd, port: int) -> None:
         """After the uninstallation there is no process, no file and no unit."""
         before = health(port)["pid"]
