@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.daemonlocks import DaemonLocks
+    from mcpgateway.host.notify import Notify
 
 TICK_S = 1.0
 
@@ -110,6 +111,7 @@ class GatewayService(Service):
     settings: Settings
     home: str
     reactor: Any = field(repr=False)
+    manager: Notify | None = field(repr=False)
     listeners: Listeners = field(repr=False)
     factory: ChannelFactory = field(repr=False)
     mcp: McpDoor = field(repr=False)
@@ -138,6 +140,8 @@ class GatewayService(Service):
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
         super().startService()
+        if self.manager is not None:
+            self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
         for what in reap_leftovers(self.home):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
@@ -159,6 +163,8 @@ class GatewayService(Service):
 
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
+        if self.manager is not None:
+            self.manager.reloading()
         before, self.settings = self.settings, settings
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
@@ -166,6 +172,7 @@ class GatewayService(Service):
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)
         self.hub.adopt(settings.gateway, change)
+        self._say_ready()
         if change:
             self.hub.health.begin()
         self._say_served(change.added)
@@ -262,12 +269,28 @@ class GatewayService(Service):
             self._reap,
             self._tidy,
             self.reload.tick,
+            self._say_alive,
         )
         for beat in beats:
             try:
                 beat()
             except Exception:  # noqa: BLE001 - the one catch-all of this road
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
+
+    def _say_ready(self) -> None:
+        if self.manager is not None and self.switchboard.is_open:
+            self.manager.ready(self._status())
+
+    def _status(self) -> str:
+        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
+        if not self.switchboard.is_open:
+            return f"stopping, calls under way: {calls}"
+        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
+        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
+
+    def _say_alive(self) -> None:
+        if self.manager is not None:
+            self.manager.beat(self._status())
 
     def _age(self) -> None:
         self.switchboard.sessions.now += 1
@@ -294,6 +317,8 @@ class GatewayService(Service):
         self.enrolment.close()
         self.reload.close()
         self.switchboard.is_open = False
+        if self.manager is not None:
+            self.manager.stopping(self._status())
         await DeferredList(self.listeners.close(), consumeErrors=True)
         self.factory.drain()
         self.mcp.streams.close()
@@ -326,12 +351,22 @@ class GatewayService(Service):
             waited += 0.1
 
 
+def service_manager() -> Notify | None:
+    """Whoever started us and wants to be told how we are, as systemd does."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from mcpgateway.host.notify import Notify  # few are started by one
+
+    return Notify.taken(os.environ, os.getpid())
+
+
 def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | None = None) -> GatewayService:
     """Build the whole house and bind its addresses.
 
     :param origin: where the settings come from; without it they stay as they are.
     :raise ConfigError: an address or the home directory cannot be used.
     """
+    manager = service_manager()  # first, so that nothing is started with what is meant for us
     tokens, keys = _secrets_of(home)
     processes.raise_nofile()
     processes.seal_descriptors()
@@ -416,6 +451,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         settings,
         home,
         reactor,
+        manager,
         listeners,
         factory,
         mcp,

@@ -92,7 +92,7 @@ def start(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
     found = examine(options, environ)
     if found.settings is None:
         raise _refusal([each for each in found.problems if each.is_error])
-    failed = _keep_login(paths.gateway_home(environ, options.home or None), environ)
+    failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
     return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
 
 
@@ -339,7 +339,7 @@ def _kept_environment(path: str) -> dict[str, str]:
     )
 
 
-def _keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
+def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
     """Keep the environment of a shell for starts without one; return what kept it from being kept."""
     import json
 

@@ -59,6 +59,7 @@ class Gateway:
         settings: Mapping[str, Any] | None = None,
         options: Sequence[str] = (),
         runner: str = "twistd",
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.home = directory / "home"
@@ -68,6 +69,7 @@ class Gateway:
         self._log = directory / "gateway.log"
         self._runner = RUNNERS[runner]
         self._options = options
+        self._environ = environ or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._config = directory / "config.json"
         self._source = directory / "claude.json"
@@ -114,6 +116,7 @@ class Gateway:
     def start(self) -> Self:
         """Start it and wait until it answers."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
+        environ |= self._environ
         with self._log.open("ab") as log:
             at = log.tell()
             self._process = subprocess.Popen(
