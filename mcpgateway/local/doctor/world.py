@@ -1,0 +1,111 @@
+"""What the checks look at, each part read once, when the first check asks for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from attrs import define, field
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import paths
+from mcpgateway.host.files import read_text
+from mcpgateway.host.settings import Examined, LoadOptions, examine
+from mcpgateway.local.doctor.asking import Answer, ask_port, ask_socket
+from mcpgateway.local.doctor.listening import Holder, holders
+from mcpgateway.local.doctor.processes import Program, programs
+
+STATE_BYTES = 2**20
+
+
+@define(eq=False, slots=False)
+class World:
+    """One machine, seen from one gateway's home.
+
+    :ivar home: the gateway's own directory, absolute.
+    :ivar now: seconds since the epoch.
+    :ivar clients: the names of the clients to look at; empty for all.
+    :ivar proc: where the processes are shown.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(repr=False)
+    now: float
+    clients: tuple[str, ...] = ()
+    proc: str = "/proc"
+
+    def in_home(self, *names: str) -> str:
+        """A path below the gateway's own directory."""
+        return os.path.join(self.home, *names)
+
+    @cached_property
+    def user_home(self) -> str:
+        """The user's home directory."""
+        return paths.user_home(self.environ)
+
+    @cached_property
+    def examined(self) -> Examined:
+        """The configuration, and what is wrong with it."""
+        return examine(LoadOptions(home=self.home), self.environ)
+
+    @cached_property
+    def port(self) -> int:
+        """The port clients are led to: the one a gateway of this home says it has, else the configured one."""
+        told = self.socket.body.get("port")
+        if isinstance(told, int) and told > 0:
+            return told
+        port = self.state.get("port")
+        if isinstance(port, int) and 0 < port < 65536:
+            return port
+        settings = self.examined.settings
+        return settings.gateway.http_port if settings is not None else 9100
+
+    @cached_property
+    def socket(self) -> Answer:
+        """What the gateway of this home says at its Unix socket."""
+        from mcpgateway.bridge.places import socket_path
+
+        return ask_socket(socket_path(self.environ, self.home), "/health")
+
+    @cached_property
+    def health(self) -> Answer:
+        """What is said at the port."""
+        return ask_port(self.port, "/health")
+
+    @cached_property
+    def pid(self) -> int:
+        """The process of the gateway of this home; 0 where none answers."""
+        told = self.socket.body.get("pid")
+        return told if isinstance(told, int) else 0
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """What ``state.json`` holds; empty where there is none, or none that can be read."""
+        try:
+            return self.state_file()
+        except (ConfigError, OSError, ValueError):
+            return {}
+
+    def state_file(self) -> dict[str, Any]:
+        """Read ``state.json``.
+
+        :raise FileNotFoundError: there is none.
+        :raise ValueError: it is damaged.
+        :raise ConfigError: it cannot be read.
+        """
+        found = json.loads(read_text(self.in_home("state.json"), STATE_BYTES))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        return found
+
+    @cached_property
+    def programs(self) -> tuple[Program, ...]:
+        """The processes of this user."""
+        return tuple(programs(self.proc))
+
+    def holders(self, port: int) -> tuple[Holder, ...]:
+        """Who listens at a port."""
+        return tuple(holders(port, self.proc))
