@@ -116,5 +116,5 @@ def _tell(findings: list[Finding]) -> None:
     if any(each.repair is not None for each in findings):
         click.echo("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
     click.echo("\nTips:")
-    for each in TIPS:
-        click.echo(f"  {each}")
+    for tip in TIPS:
+        click.echo(f"  {tip}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from mcpgateway.config.ours import PROGRAMS, original_of
-from mcpgateway.local.doctor.finding import Check, Finding, counted, fine, note, some
+from mcpgateway.local.doctor.finding import Check, Finding, fine, note, some
 from mcpgateway.local.doctor.processes import Program
 from mcpgateway.local.doctor.world import World
 
@@ -54,7 +54,7 @@ def _others(world: World) -> Iterator[tuple[int, str]]:
             if home != world.home:
                 yield each.pid, f"the gateway of {home}"
         elif names & set(OTHERS):
-            yield each.pid, sorted(names & set(OTHERS))[0]
+            yield each.pid, min(names & set(OTHERS))
 
 
 def _home(program: Program, world: World) -> str:
@@ -85,9 +85,8 @@ def duplicates(world: World) -> Iterator[Finding]:
             if running:
                 found[server.name] = running
     for name, pids in found.items():
-        yield TWICE.found(
-            f"{name} also runs outside the gateway: {counted(len(pids), 'process').replace('processs', 'processes')} (pid {some(map(str, pids))})"
-        )
+        number = "a process" if len(pids) == 1 else f"{len(pids)} processes"
+        yield TWICE.found(f"{name} also runs outside the gateway: {number} (pid {some(map(str, pids))})")
     if not found:
         yield fine("duplicates", "no client runs a server of its own that the gateway serves")
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from mcpgateway.bridge.daemon import LOCK
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES
 from mcpgateway.host.files import read_text
@@ -62,10 +61,17 @@ def home(world: World) -> Iterator[Finding]:
 
 OPEN = problem(
     "permissions.open",
-    "Other users can read or enter files of the gateway, secrets among them.",
+    "Other users can enter the gateway's directory, or read its secrets.",
     "mcpgateway doctor --fix takes their rights away: 0700 for directories, 0600 for files",
     fixable=True,
 )
+LOOSE = note(
+    "permissions.loose",
+    "Files in the home could be read by others, if they could enter it.",
+    "mcpgateway doctor --fix makes them the user's alone",
+    fixable=True,
+)
+SECRETS = frozenset((".env", "environment.json", "auth.token", "admin.token", "ledger", "sessions", "grants"))
 
 
 def permissions(world: World) -> Iterator[Finding]:
@@ -74,15 +80,21 @@ def permissions(world: World) -> Iterator[Finding]:
         return
     every = [world.home, *_below(world.home)]
     loose = [(path, mode) for path in every if (mode := _mode(path)) is not None and mode & OTHERS]
+    secret = [each for each in loose if _is_secret(os.path.relpath(each[0], world.home))]
+    for kind, paths in ((OPEN, secret), (LOOSE, [each for each in loose if each not in secret])):
+        if paths:
+            names = some(f"{os.path.relpath(path, world.home)} ({mode:04o})" for path, mode in paths)
+            what = f"take the rights of others from {counted(len(paths), 'path')} in {world.home}"
+            yield kind.found(
+                f"others have rights in the home: {names}", repair=Repair(what, partial(_close, paths))
+            )
     if not loose:
-        yield fine(
-            "permissions",
-            f"nobody else can look into the home ({counted(len(every), 'entry').replace('entrys', 'entries')})",
-        )
-        return
-    names = some(f"{os.path.relpath(path, world.home)} ({mode:04o})" for path, mode in loose)
-    what = f"take the rights of others from {counted(len(loose), 'path')} in {world.home}"
-    yield OPEN.found(f"others have rights in the home: {names}", repair=Repair(what, partial(_close, loose)))
+        yield fine("permissions", f"nobody else can look into the home ({counted(len(every), 'path')})")
+
+
+def _is_secret(path: str) -> bool:
+    first = path.partition(os.sep)[0]
+    return path == os.curdir or first in SECRETS or first.startswith(".env")
 
 
 def _below(directory: str) -> Iterator[str]:
@@ -308,7 +320,7 @@ def _listed(directory: str) -> list[str]:
 
 CHECKS_BEFORE = (
     Check("home", "the gateway's home", home, (MISSING, FOREIGN, READ_ONLY)),
-    Check("permissions", "who can read it", permissions, (OPEN,)),
+    Check("permissions", "who can read it", permissions, (OPEN, LOOSE)),
 )
 CHECKS = (
     Check("launches", "the launch cache", launch_cache, (NO_CACHE, BAD_CACHE)),

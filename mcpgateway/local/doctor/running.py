@@ -38,7 +38,9 @@ def lock(world: World) -> Iterator[Finding]:
     except OSError as why:
         yield UNREADABLE.found(f"{path}: {why.strerror}")
         return
-    if not is_held:
+    if not is_held and world.pid:
+        yield fine("lock", "the gateway runs; whoever started it needs no lock")
+    elif not is_held:
         yield FREE.found("nobody holds the lock: no gateway was started from this home")
     elif not world.socket.status:
         yield MUTE.found(f"the lock is held, but nobody answers at the socket: {world.socket.why}")

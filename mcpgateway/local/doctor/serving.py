@@ -1,14 +1,12 @@
-"""What is configured: whether it can be read, reached by URL, started, and called by its names."""
+"""What is configured: whether it can be read, and started."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from shutil import which
-from urllib.parse import unquote
 
 from mcpgateway.config.model import Container, Daemon, ServerSpec
-from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP
 from mcpgateway.local.doctor.finding import Check, Finding, counted, fine, note, problem
 from mcpgateway.local.doctor.world import World
 
@@ -35,27 +33,6 @@ def configuration(world: World) -> Iterator[Finding]:
         yield kind.found(str(each))
     if found.settings is not None:
         yield fine("configuration", f"configuration: {counted(len(found.settings.servers), 'server')}")
-
-
-RESERVED = note(
-    "urls.reserved",
-    "A server's name is a path of the gateway's own, so one of its two URLs does not lead to it.",
-    "use the other URL, or give it another name",
-)
-
-
-def urls(world: World) -> Iterator[Finding]:
-    """Whether each server can be reached at both its URLs."""
-    taken = 0
-    for server in _servers(world):
-        if server.name in RESERVED_AFTER_MCP:
-            taken += 1
-            yield RESERVED.found(f"{server.name} has no URL /mcp/{server.name}; use /{server.name}/mcp")
-        if server.name in RESERVED_BEFORE_MCP:
-            taken += 1
-            yield RESERVED.found(f"{server.name} has no URL /{server.name}/mcp; use /mcp/{server.name}")
-    if not taken:
-        yield fine("urls", "every server can be reached by its name")
 
 
 NO_PROGRAM = problem(
@@ -120,6 +97,5 @@ def _amiss(server: ServerSpec) -> Iterator[Finding]:
 
 CHECKS = (
     Check("configuration", "the configuration", configuration, (BROKEN, DOUBTFUL)),
-    Check("urls", "URLs of servers", urls, (RESERVED,)),
     Check("commands", "programs of servers", commands, (NO_PROGRAM, NO_HELPER, NO_ENGINE, NO_DIRECTORY)),
 )

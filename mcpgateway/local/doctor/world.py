@@ -98,7 +98,7 @@ class World:
         """
         found = json.loads(read_text(self.in_home("state.json"), STATE_BYTES))
         if not isinstance(found, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is no object")  # noqa: TRY004 - what a damaged file raises
         return found
 
     @cached_property
