@@ -27,6 +27,9 @@ COMMANDS = {
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
     "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "instructions": Told(
+        "instructions:instructions", "print what agents are told about the gateway", CLIENTS
+    ),
     "config": Told("local:config", "look at the configuration, check it, and change it", CONFIGURATION),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.processes import is_alive
+from mcpgateway.host.processes import is_alive, start_time
 from mcpgateway.local.doctor.finding import Check, Finding, counted, fine, note, problem
 from mcpgateway.local.doctor.world import World
 
@@ -74,7 +74,7 @@ def state(world: World) -> Iterator[Finding]:
     """Whether the state on disk is that of a living gateway."""
     try:
         found = world.state_file()
-        pid = _number(found.get("pid"))
+        pid, began = _number(found.get("pid")), found.get("start_time")
     except FileNotFoundError:
         if world.pid:
             yield fine("state", f"the gateway runs (pid {world.pid}, port {world.port})")
@@ -84,7 +84,7 @@ def state(world: World) -> Iterator[Finding]:
     except (ConfigError, ValueError, OSError) as why:
         yield DAMAGED.found(f"state.json: {type(why).__name__}: it is damaged or cannot be read")
         return
-    if pid and is_alive(pid) and pid in (world.pid or pid, pid):
+    if is_alive(pid) and (not began or start_time(pid) in (0, began)):
         yield fine("state", f"the gateway runs (pid {pid}, port {world.port})")
     else:
         yield STALE.found(f"state.json is stale: pid {pid} is dead")
