@@ -27,6 +27,10 @@ COMMANDS = {
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
     "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "generate-config": Told(
+        "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
+    ),
+    "snippet": Told("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
     "instructions": Told(
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),

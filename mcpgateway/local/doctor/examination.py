@@ -8,15 +8,20 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.local.doctor import machine, neighbours, ownfiles, running, serving
+from mcpgateway.local.doctor import machine, naming, neighbours, ownfiles, running, serving, wiring
 from mcpgateway.local.doctor.finding import Check, Finding, Kind, Level, problem
 from mcpgateway.local.doctor.world import World
 
 CHECKS: tuple[Check, ...] = (
+    *running.FIRST,
+    *wiring.FIRST,
+    *ownfiles.FIRST,
+    *wiring.SECOND,
     *running.CHECKS,
     *ownfiles.CHECKS,
-    *ownfiles.CHECKS_BEFORE,
     *serving.CHECKS,
+    *wiring.CHECKS,
+    *naming.CHECKS,
     *machine.CHECKS,
     *neighbours.CHECKS,
 )

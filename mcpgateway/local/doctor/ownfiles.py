@@ -318,14 +318,14 @@ def _listed(directory: str) -> list[str]:
         return []
 
 
-CHECKS_BEFORE = (
-    Check("home", "the gateway's home", home, (MISSING, FOREIGN, READ_ONLY)),
-    Check("permissions", "who can read it", permissions, (OPEN, LOOSE)),
-)
-CHECKS = (
+FIRST = (
     Check("launches", "the launch cache", launch_cache, (NO_CACHE, BAD_CACHE)),
     Check("classification", "classification by hand", classification, (NO_CLASSES, BAD_CLASSES)),
     Check("logs", "the logs", logs, (LARGE,)),
+)
+CHECKS = (
+    Check("home", "the gateway's home", home, (MISSING, FOREIGN, READ_ONLY)),
+    Check("permissions", "who can read it", permissions, (OPEN, LOOSE)),
     Check("locks", "locks of servers", locks, (STALE,)),
     Check("leftovers", "half-written files", leftovers, (LEFT,)),
     Check("catalogs", "what servers offer", catalogs, (OLD, DAMAGED, NEWER)),

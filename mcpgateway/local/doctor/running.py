@@ -182,10 +182,9 @@ def ports(world: World) -> Iterator[Finding]:
         yield fine("ports", f"port {world.port} is the gateway's")
 
 
-CHECKS = (
+FIRST = (
     Check("lock", "the lock", lock, (FREE, UNREADABLE, MUTE)),
     Check("state", "the state on disk", state, (NONE, STALE, DAMAGED)),
     Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, SICK, STOPPING)),
-    Check("ports", "the port", ports, (CLOSED, FOREIGN)),
 )
-"""In the order they are made in."""
+CHECKS = (Check("ports", "the port", ports, (CLOSED, FOREIGN)),)

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import define, field
 
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.clients.dialect import Base
+from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.host import paths
 from mcpgateway.host.files import read_text
+from mcpgateway.host.ledger import Records
 from mcpgateway.host.settings import Examined, LoadOptions, examine
 from mcpgateway.local.doctor.asking import Answer, ask_port, ask_socket
 from mcpgateway.local.doctor.listening import Holder, holders
 from mcpgateway.local.doctor.processes import Program, programs
+from mcpgateway.local.machine import Machine
+from mcpgateway.local.sites import Choice, Detected, Seen, chosen, detect, see
+from mcpgateway.rules.snapshots import FILE_LIMIT, Catalog, NewerFormat
+from mcpgateway.rules.snapshots import read as read_catalog
 
 STATE_BYTES = 2**20
 
@@ -52,16 +60,17 @@ class World:
         return examine(LoadOptions(home=self.home), self.environ)
 
     @cached_property
+    def machine(self) -> Machine:
+        """The same as programs see it that change clients' files."""
+        return Machine(self.home, self.environ)
+
+    @cached_property
     def port(self) -> int:
         """The port clients are led to: the one a gateway of this home says it has, else the configured one."""
         told = self.socket.body.get("port")
         if isinstance(told, int) and told > 0:
             return told
-        port = self.state.get("port")
-        if isinstance(port, int) and 0 < port < 65536:
-            return port
-        settings = self.examined.settings
-        return settings.gateway.http_port if settings is not None else 9100
+        return self.machine.port
 
     @cached_property
     def socket(self) -> Answer:
@@ -99,6 +108,55 @@ class World:
         found = json.loads(read_text(self.in_home("state.json"), STATE_BYTES))
         if not isinstance(found, dict):
             raise ValueError("it is no object")  # noqa: TRY004 - what a damaged file raises
+        return found
+
+    @cached_property
+    def records(self) -> Records | None:
+        """What the ledger says; None where it cannot be read."""
+        try:
+            return self.machine.records
+        except (ConfigError, OSError):
+            return None
+
+    @cached_property
+    def base(self) -> Base:
+        """What makes a URL the gateway's."""
+        return Base(self.port, self.machine.base.hosts)
+
+    @cached_property
+    def seen(self) -> tuple[Seen, ...]:
+        """The clients' files, and what they list."""
+        return tuple(
+            see(each, self.base) for each in chosen(Choice(self.clients), self.environ, self.records)
+        )
+
+    @cached_property
+    def detected(self) -> tuple[Detected, ...]:
+        """The clients of this machine."""
+        return tuple(
+            each for each in detect(self.environ) if not self.clients or each.dialect.name in self.clients
+        )
+
+    @cached_property
+    def served(self) -> frozenset[str] | None:
+        """The names of the servers there are; None where that cannot be told."""
+        told = self.socket.body.get("backends")
+        if isinstance(told, list):
+            return frozenset(str(each.get("name")) for each in told if isinstance(each, dict))
+        settings = self.examined.settings
+        return None if settings is None else frozenset(each.name for each in settings.servers)
+
+    @cached_property
+    def catalogs(self) -> dict[str, Catalog]:
+        """What servers have said of themselves, as far as it can be read."""
+        found: dict[str, Catalog] = {}
+        directory = self.in_home("catalogs")
+        names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+        for each in names:
+            if each.endswith(".json"):
+                with suppress(ConfigError, GatewayError, OSError, NewerFormat):
+                    text = read_text(os.path.join(directory, each), FILE_LIMIT)
+                    found[unquote(each.removesuffix(".json"))] = read_catalog(text.encode())
         return found
 
     @cached_property
