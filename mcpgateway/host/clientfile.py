@@ -10,10 +10,6 @@ not yet taken back.  An edit that falls into it is kept (`Kept`), and it takes t
 # Note [Writers in place]
 A program that writes without replacing the file has it open meanwhile.  The system tells so (a lease is refused), and
 a file that is being written is neither read nor exchanged for good.
-
-# Note [What is left over]
-``.NAME.mcpgateway-PID-DIGEST.part`` is being written and of no use to anybody.  Once whole it is called ``….new``, and
-its name says the digest of our version.  When its digest is another, it holds what was displaced.
 """
 
 from __future__ import annotations
@@ -27,23 +23,20 @@ from contextlib import nullcontext, suppress
 from attrs import define, field, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
 from mcpgateway.host.clientlock import Lock
 from mcpgateway.host.disk import UNSUPPORTED, Disk
-from mcpgateway.host.kept import Kept, digest_of, read_file, read_open, sync_directory, write_all
+from mcpgateway.host.kept import Kept, digest_of, read_file, read_open, sync_directory
+from mcpgateway.host.leftovers import put_away, sweep
+from mcpgateway.host.newversion import InPlaceOnly, overwrite, prepared
 
 FILE_LIMIT = 512 * 1_048_576
-BOM = b"\xef\xbb\xbf"
 READS = 6  # a file that is not valid may be in the middle of being written
 READ_AGAIN_S = 0.1
 CHANGES = 40  # at a writer every 20 ms one change in two or three finds a gap
 QUIET_S = 1.0
 QUIET_POLL_S = 0.005
 SWAPS = 8
-NAME_CHARACTERS = 100
-MARK_CHARACTERS = 16
 CANNOT_RENAME = frozenset((errno.EBUSY, errno.EXDEV))  # a file that is itself a mount point
-CANNOT_MAKE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # a directory that belongs to somebody else
 ADVICE = {
     errno.ENOSPC: "free some space and try again",
     errno.EDQUOT: "free some space and try again",
@@ -91,10 +84,10 @@ def change(  # noqa: PLR0913 - each is a different question about one change
 ) -> Changed | None:
     """Change a file's text; None where the edit changes nothing.
 
-    A symbolic link is written through, a byte order mark stays, and so do mode, owner and extended attributes.
+    A symbolic link is written through; mode, owner and extended attributes stay.
 
-    :param edit: from the old text to the new; asked again when somebody else has written meanwhile.
-        It raises ConfigError for a text that is not valid, which is then waited for.
+    :param edit: from the old text to the new, with a byte order mark where there is one. It is asked again when
+        somebody else has written meanwhile, and raises ConfigError for a text that is not valid, which is then waited for.
     :param before: told the old and the new bytes before each attempt; when it raises, nothing is changed.
     :param after: told when the change is on the disk.
     :param create: make the file where there is none.
@@ -137,10 +130,6 @@ class _Found:
     @property
     def identity(self) -> tuple[int, ...]:
         return _identity(self.status) if self.status else ()
-
-
-class _InPlaceOnly(Exception):
-    """The file cannot be replaced, but perhaps written."""
 
 
 @define(eq=False)
@@ -194,11 +183,13 @@ class _Work:
         raise AssertionError("the last read returns or raises")
 
     def _edited(self, data: bytes) -> bytes:
-        text = files.text_of(data, self.path)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as why:
+            line = data.count(b"\n", 0, why.start) + 1
+            raise ConfigError(f"{self.path}, line {line}: found bytes that are not UTF-8 text") from why
         self.text = self.edit(text)
-        if self.text == text:
-            return data
-        return (BOM if data.startswith(BOM) else b"") + self.text.encode()
+        return data if self.text == text else self.text.encode()
 
     def _read(self) -> _Found:
         """The file when nobody is writing it, or after a while anyway."""
@@ -236,61 +227,9 @@ class _Work:
             # A new file under this name would no longer be the one that the other names lead to.
             return self._is_written(found, made, f"it has {found.status.st_nlink} hard links")
         try:
-            return self._is_replaced(found, made, self._prepared(found, made))
-        except _InPlaceOnly as why:
+            return self._is_replaced(found, made, prepared(self.disk, self.path, found.status, made))
+        except InPlaceOnly as why:
             return self._is_written(found, made, str(why))
-
-    def _prepared(self, found: _Found, made: bytes) -> str:
-        """Write the new version beside the file."""
-        mark = digest_of(made)[:MARK_CHARACTERS]
-        part = f"{_leftover_prefix(self.path)}{os.getpid()}-{mark}.part"
-        try:
-            descriptor = self.disk.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
-        except OSError as why:
-            if found.status and why.errno in CANNOT_MAKE:
-                raise _InPlaceOnly("its directory cannot be written") from why
-            raise
-        try:
-            try:
-                write_all(self.disk, descriptor, made)
-                if found.status:
-                    self._dress(descriptor, found.status)
-                self.disk.sync(descriptor)
-            finally:
-                self.disk.close(descriptor)
-            whole = part.removesuffix("part") + "new"
-            self.disk.rename(part, whole)
-        except BaseException:
-            self._discard(part)
-            raise
-        return whole
-
-    def _dress(self, descriptor: int, status: os.stat_result) -> None:
-        """Give the new version the owner, mode and attributes of the old one."""
-        own = self.disk.fstat(descriptor)
-        try:
-            if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
-                self.disk.chown(descriptor, status.st_uid, status.st_gid)
-            self.disk.chmod(descriptor, stat.S_IMODE(status.st_mode))
-            for name, value in self._attributes().items():
-                self._dress_with(descriptor, name, value)
-        except PermissionError as why:
-            raise _InPlaceOnly("a new file could not have its owner and attributes") from why
-
-    def _dress_with(self, descriptor: int, name: str, value: bytes) -> None:
-        try:
-            self.disk.set_attribute(descriptor, name, value)
-        except OSError as why:
-            # The system sets its labels itself, and lets nobody else.
-            if why.errno not in UNSUPPORTED and not name.startswith(("security.", "trusted.")):
-                raise
-
-    def _attributes(self) -> dict[str, bytes]:
-        descriptor = self.disk.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        try:
-            return self.disk.attributes(descriptor)
-        finally:
-            self.disk.close(descriptor)
 
     def _is_replaced(self, found: _Found, made: bytes, temporary: str) -> bool:
         try:
@@ -322,7 +261,7 @@ class _Work:
             self.disk.exchange(temporary, self.path)
         except OSError as why:
             if why.errno in CANNOT_RENAME:
-                raise _InPlaceOnly("it is a mount point of its own") from why
+                raise InPlaceOnly("it is a mount point of its own") from why
             if why.errno not in UNSUPPORTED:
                 raise
             return False
@@ -409,79 +348,6 @@ class _Work:
     def _discard(self, temporary: str) -> None:
         with suppress(OSError):
             self.disk.unlink(temporary)
-
-
-def overwrite(disk: Disk, path: str, data: bytes) -> None:
-    """Write a file without replacing it.
-
-    :raise OSError: it cannot be written, or only a part of it was.
-    """
-    descriptor = disk.open(path, os.O_WRONLY | os.O_NOFOLLOW)
-    try:
-        write_all(disk, descriptor, data)
-        disk.truncate(descriptor, len(data))
-        disk.sync(descriptor)
-    finally:
-        disk.close(descriptor)
-
-
-@frozen
-class Leftover:
-    """What a killed run has left beside a file.
-
-    :ivar mark: the beginning of the digest of the version that was to replace the file.
-    :ivar is_whole: false of a version that was still being written.
-    """
-
-    path: str
-    mark: str
-    is_whole: bool
-
-
-def leftovers(disk: Disk, path: str) -> list[Leftover]:
-    """What killed runs have left beside a file."""
-    prefix = os.path.basename(_leftover_prefix(path))
-    try:
-        names = disk.names(os.path.dirname(path))
-    except OSError:
-        return []
-    found = []
-    for name in names:
-        pid, _, rest = name.removeprefix(prefix).partition("-")
-        mark, _, kind = rest.partition(".")
-        if not name.startswith(prefix) or not pid.isdecimal() or kind not in {"part", "new"}:
-            continue
-        # This program has the lock, so what bears its own number is from an earlier one.
-        if int(pid) == os.getpid() or not disk.is_alive(int(pid)):
-            found.append(Leftover(os.path.join(os.path.dirname(path), name), mark, kind == "new"))
-    return found
-
-
-def sweep(kept: Kept, path: str) -> None:
-    """Remove what killed runs have left beside a file, and keep what may be somebody's edit."""
-    for each in leftovers(kept.disk, path):
-        with suppress(OSError):
-            put_away(kept, each.path)
-
-
-def put_away(kept: Kept, leftover: str) -> list[str]:
-    """Remove a file that was to be exchanged; the digest of what it held, where that had to be kept.
-
-    :raise OSError: it cannot be kept, and is still there.
-    """
-    digests = []
-    mark, _, kind = leftover.rpartition("-")[2].partition(".")
-    if kind == "new":
-        data = read_file(kept.disk, leftover)
-        if not digest_of(data).startswith(mark):
-            digests.append(kept.put(data))
-    kept.disk.unlink(leftover)
-    return digests
-
-
-def _leftover_prefix(path: str) -> str:
-    directory, name = os.path.split(path)
-    return os.path.join(directory, f".{name[:NAME_CHARACTERS]}.mcpgateway-")
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

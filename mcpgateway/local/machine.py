@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 
-from mcpgateway.config.clients.dialect import Base, Listed
+from mcpgateway.config.clients.dialect import Base
 from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
@@ -16,7 +16,6 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import LoadOptions, examine, gather
 from mcpgateway.local.answering import Answer, ask, running_port
-from mcpgateway.local.sites import Site
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
@@ -112,13 +111,3 @@ class Machine:
         home = ["--home", self.home] if self.is_named_home else []
         return [program, *home, "connect", name, "--", *original]
 
-
-def ours(machine: Machine, site: Site, listed: Listed, name: str, *, mode: str, helper: bool) -> object:
-    """What stands in the place of an entry, so that it leads here.
-
-    :raise ConfigError: neither a URL nor a command can stand there.
-    """
-    if mode == HTTP and site.dialect.takes_url(listed.road):
-        return site.dialect.by_url(listed, machine.url(name), helper=helper)
-    original = site.dialect.leads(listed.road, listed.value)
-    return site.dialect.by_command(listed, machine.command(name, original))

@@ -211,7 +211,7 @@ class _Work:
         :raise ConfigError: that cannot be done without changing something else.
         """
         there = [each for each in wanted if edit.at(self.values, each[0]) is not MISSING]
-        written = self._written([road for road, _, _ in there])
+        written = self._written(there)
         self._exchange([each for each in there if each[1] is not None])
         for road, value, text in wanted:
             if value is None:
@@ -227,14 +227,16 @@ class _Work:
         for change in list(edit.steps(self.values, Put(road, value))):
             self._one(change, "")
 
-    def _written(self, roads: Sequence[Road]) -> dict[Road, str]:
-        """The texts of entries, where each stands in one piece."""
-        found = self._parts([Put(road, edit.at(self.values, road)) for road in roads])
-        return {
-            road: self._text[parts[0].start : parts[0].end]
-            for road, parts in zip(roads, found, strict=True)
-            if parts is not None and len(parts) == 1
-        }
+    def _written(self, wanted: Sequence[tuple[Road, Any, str]]) -> dict[Road, str]:
+        """The texts that give way; one that stands in many places is told as if it stood in one."""
+        found = self._parts([Put(road, {} if value is None else value) for road, value, _ in wanted])
+        lead = newline_of(self._text) * 2
+        written: dict[Road, str] = {}
+        for (road, _, _), parts in zip(wanted, found, strict=True):
+            if parts:
+                first, *rest = (self._text[each.start : each.end] for each in parts)
+                written[road] = lead.join((first, *(each.strip("\r\n") for each in rest)))
+        return written
 
     def _exchange(self, wanted: Sequence[tuple[Road, Any, str]]) -> None:
         """Let entries that are there have other values: all at once, else one after the other."""
@@ -271,6 +273,8 @@ class _Work:
 
     def _fitting(self, text: str) -> str:
         """A text that was kept, with the line ends of the file as it is now."""
+        if "\n" not in self._text:
+            return text
         return text.replace("\r\n", "\n").replace("\n", newline_of(self._text))
 
     def _take(self, parts: Sequence[edit.Splice], changes: Sequence[Edit]) -> bool:
