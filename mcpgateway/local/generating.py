@@ -85,12 +85,13 @@ def entries(wish: Wish, machine: Machine) -> list[tuple[Road, Any]]:
 def _entry(wish: Wish, machine: Machine, title: str, name: str) -> tuple[Road, Any]:
     fresh = wish.dialect.fresh(title)
     form = wish.form
-    if form is None:
-        form = Form.HTTP if wish.dialect.takes_url(fresh.road) else Form.SHIM
-    if form in (Form.HTTP, Form.SINGLE):
-        if not wish.dialect.takes_url(fresh.road):
-            raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim")
-        return fresh.road, wish.dialect.by_url(fresh, machine.url(name))
+    if form in (None, Form.HTTP, Form.SINGLE):
+        try:
+            return fresh.road, wish.dialect.by_url(fresh, machine.url(name))
+        except ConfigError:
+            if form is not None:
+                raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
+            form = Form.SHIM
     return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form))
 
 
@@ -109,7 +110,7 @@ def refuse_aggregate(machine: Machine) -> None:
     :raise ConfigError: it is not.
     """
     answer = machine.answer
-    if answer is None or answer.health.get("aggregate") is not True:
+    if answer is None or not answer.serves_all_at_once:
         raise ConfigError(
             "one entry for all servers leads to the endpoint /mcp, which this gateway does not serve;"
             " use an entry for each server"

@@ -8,18 +8,20 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.local.doctor import machine, naming, neighbours, ownfiles, running, serving, wiring
+from mcpgateway.local.doctor import ledgers, machine, naming, neighbours, ownfiles, running, serving, wiring
 from mcpgateway.local.doctor.finding import Check, Finding, Kind, Level, problem
 from mcpgateway.local.doctor.world import World
 
 CHECKS: tuple[Check, ...] = (
     *running.FIRST,
+    *ledgers.FIRST,
     *wiring.FIRST,
     *ownfiles.FIRST,
     *wiring.SECOND,
     *running.CHECKS,
     *ownfiles.CHECKS,
     *serving.CHECKS,
+    *ledgers.CHECKS,
     *wiring.CHECKS,
     *naming.CHECKS,
     *machine.CHECKS,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.processes import is_alive, start_time
+from mcpgateway.host import state as running_state
 from mcpgateway.local.doctor.finding import Check, Finding, counted, fine, note, problem
 from mcpgateway.local.doctor.world import World
 
@@ -73,27 +73,18 @@ DAMAGED = problem(
 def state(world: World) -> Iterator[Finding]:
     """Whether the state on disk is that of a living gateway."""
     try:
-        found = world.state_file()
-        pid, began = _number(found.get("pid")), found.get("start_time")
-    except FileNotFoundError:
-        if world.pid:
-            yield fine("state", f"the gateway runs (pid {world.pid}, port {world.port})")
-        else:
-            yield NONE.found("no state.json: the gateway does not run")
+        found = running_state.read(world.home)
+    except ConfigError as why:
+        yield DAMAGED.found(str(why))
         return
-    except (ConfigError, ValueError, OSError) as why:
-        yield DAMAGED.found(f"state.json: {type(why).__name__}: it is damaged or cannot be read")
-        return
-    if is_alive(pid) and (not began or start_time(pid) in (0, began)):
-        yield fine("state", f"the gateway runs (pid {pid}, port {world.port})")
+    if found is not None and running_state.is_alive(found):
+        yield fine("state", f"the gateway runs (pid {found.pid}, port {found.port})")
+    elif found is not None:
+        yield STALE.found(f"state.json is stale: pid {found.pid} is dead")
+    elif world.pid:
+        yield fine("state", f"the gateway runs (pid {world.pid}, port {world.port})")
     else:
-        yield STALE.found(f"state.json is stale: pid {pid} is dead")
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ValueError("no pid")
-    return value
+        yield NONE.found("no state.json: the gateway does not run")
 
 
 AWAY = note("health.away", "No gateway answers at the port.", START)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
 from urllib.parse import unquote
 
 from attrs import define, field
@@ -25,8 +23,6 @@ from mcpgateway.local.machine import Machine
 from mcpgateway.local.sites import Choice, Detected, Seen, chosen, detect, see
 from mcpgateway.rules.snapshots import FILE_LIMIT, Catalog, NewerFormat
 from mcpgateway.rules.snapshots import read as read_catalog
-
-STATE_BYTES = 2**20
 
 
 @define(eq=False, slots=False)
@@ -89,26 +85,6 @@ class World:
         """The process of the gateway of this home; 0 where none answers."""
         told = self.socket.body.get("pid")
         return told if isinstance(told, int) else 0
-
-    @cached_property
-    def state(self) -> dict[str, Any]:
-        """What ``state.json`` holds; empty where there is none, or none that can be read."""
-        try:
-            return self.state_file()
-        except (ConfigError, OSError, ValueError):
-            return {}
-
-    def state_file(self) -> dict[str, Any]:
-        """Read ``state.json``.
-
-        :raise FileNotFoundError: there is none.
-        :raise ValueError: it is damaged.
-        :raise ConfigError: it cannot be read.
-        """
-        found = json.loads(read_text(self.in_home("state.json"), STATE_BYTES))
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")  # noqa: TRY004 - what a damaged file raises
-        return found
 
     @cached_property
     def records(self) -> Records | None:

@@ -65,13 +65,13 @@ class StateTests:
     def test_alive(self, tmp_path: Path) -> None:
         """The state of a living process is in order."""
         looked_at = world(tmp_path)
-        written(looked_at, "state.json", json.dumps({"pid": os.getpid(), "port": 9100}))
+        written(looked_at, "state.json", json.dumps({"format": 1} | asdict(state.myself(9100, "1", 0.0, (), ()))))
         assert is_fine("state", looked_at)
 
     def test_stale(self, tmp_path: Path, dead: int) -> None:
         """The state of a process that has ended is stale, and the text names the process."""
         looked_at = world(tmp_path)
-        written(looked_at, "state.json", json.dumps({"pid": dead, "port": 9100}))
+        written(looked_at, "state.json", json.dumps({"format": 1} | asdict(evolve(state.myself(9100, "1", 0.0, (), ()), pid=dead))))
         (only,) = found("state", looked_at)
         assert (only.id, str(dead) in only.text) == ("state.stale", True)
 
