@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
@@ -69,10 +70,9 @@ class Statement:
         return self.value < 0
 
 
-def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
+def values(text: str, file: str) -> Any:
     """What a text holds.
 
-    :param roads: what is looked for; all of it is read.
     :raise ConfigError: it is no TOML.
     """
     if len(text) > TEXT_LIMIT:
@@ -85,12 +85,6 @@ def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
         raise Wrong(Problem(Where(file, line), "is not valid TOML")) from None
     except RecursionError:
         raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from None
-
-
-def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
-    """How each of some changes is made in a text; None where it cannot be."""
-    editor = _Editor(text)
-    return [editor.change(each) for each in changes]
 
 
 class _Reader:
@@ -177,24 +171,31 @@ class _NotUnderstood(Exception):
     """A text is TOML to others, and cannot be cut apart here."""
 
 
-class _Editor:
-    """Works out changes of a text."""
+class Opened:
+    """A text that has been read, in which changes can be worked out.
 
-    def __init__(self, text: str) -> None:
+    :param roads: what is looked for; all of it is read.
+    :ivar value: what it holds.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
         self._text = text
         self._newline = newline_of(text)
         self._reader = _Reader(text)
-        try:
-            self._statements: Sequence[Statement] = list(self._reader.statements())
-        except (_NotUnderstood, IndexError, ValueError):
-            self._statements = []
-            self._is_understood = False
-        else:
-            self._is_understood = True
+        self.value = values(text, file)
+
+    @cached_property
+    def _statements(self) -> Sequence[Statement]:
+        return list(self._reader.statements())
 
     def change(self, change: Edit) -> list[Splice] | None:
-        if not self._is_understood:
+        """How a change is made; None where it cannot be."""
+        try:
+            return self._change(change)
+        except (_NotUnderstood, IndexError, ValueError):
             return None
+
+    def _change(self, change: Edit) -> list[Splice] | None:
         pair = self._pair(self._statements, change.road)
         own = [each for each in self._statements if each.road[: len(change.road)] == change.road]
         if any(each.is_array for each in own):
@@ -232,7 +233,7 @@ class _Editor:
             return None
         runs = list(self._runs(own))
         main = next((run for run in runs if run[0].is_header and run[0].road == road), None)
-        former = at(tomllib.loads(self._text), road)
+        former = at(self.value, road)
         stays = [
             run for run in runs if run is not (main or runs[0]) and _is_same(run, len(road), former, value)
         ]

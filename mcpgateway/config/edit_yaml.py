@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
@@ -35,10 +36,9 @@ class Entry:
     value: Any
 
 
-def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
+def values(text: str, file: str) -> Any:
     """What a text holds.
 
-    :param roads: what is looked for; all of it is read.
     :raise ConfigError: it is no such YAML.
     """
     found = yamltext.parse(text, file, Problems()).value
@@ -47,16 +47,10 @@ def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    for found in splices(text, [change]):
-        if found is not None:
-            yield spliced(text, found)
+    found = Opened(text, "").change(change)
+    if found is not None:
+        yield spliced(text, found)
     yield from _anew(text, change)
-
-
-def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
-    """How each of some changes is made in a text; None where it cannot be."""
-    editor = _Editor(text)
-    return [editor.change(each) for each in changes]
 
 
 def _anew(text: str, change: Edit) -> Iterator[str]:
@@ -94,17 +88,33 @@ def _change(holder: Any, change: Edit) -> None:
             holder.insert(at, change.name, holder.pop(key))
 
 
-class _Editor:
-    """Works out one change of a text."""
+class Opened:
+    """A text that has been read, in which changes can be worked out.
 
-    def __init__(self, text: str) -> None:
+    :param roads: what is looked for; all of it is read.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
+        self._text = text
+        self._file = file
+        self._newline = newline_of(text)
+
+    @cached_property
+    def value(self) -> Any:
+        """What it holds.
+
+        :raise ConfigError: it is no such YAML.
+        """
+        return values(self._text, self._file)
+
+    @cached_property
+    def _root(self) -> Any:
         from ruamel.yaml import YAML
 
-        self._text = text
-        self._newline = newline_of(text)
-        self._root = YAML(typ="safe", pure=True).compose(text)
+        return YAML(typ="safe", pure=True).compose(self._text)
 
     def change(self, change: Edit) -> list[Splice] | None:
+        """How a change is made in a text that can be read; None where it cannot be."""
         node, road = self._root, change.road
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
