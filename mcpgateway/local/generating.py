@@ -24,7 +24,7 @@ from mcpgateway.host.files import read_bytes, write_atomic
 from mcpgateway.local.machine import PROGRAM, Machine
 
 EMPTY = {"continue": "mcpServers: []\n"}
-"""What a new file begins with, where an empty one would come to hold something else."""
+"""What a file without a server has, where the gateway's entries would else not become a list."""
 ALL = "mcpgateway"
 """What the one entry for all servers is called."""
 
@@ -118,19 +118,27 @@ def refuse_aggregate(machine: Machine) -> None:
 
 
 def _names(wanted: Sequence[str], machine: Machine) -> tuple[str, ...]:
+    known = served(machine)
+    for each in wanted:
+        if each not in known:
+            raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
+    return tuple(wanted) or known
+
+
+def served(machine: Machine) -> tuple[str, ...]:
+    """The servers that the gateway has; where none runs, those that it would have.
+
+    :raise ConfigError: there is none.
+    """
     answer = machine.answer
     told = answer.health.get("backends") if answer is not None else None
     if isinstance(told, list):
-        known = [str(each["name"]) for each in told if isinstance(each, dict) and "name" in each]
+        known = tuple(str(each["name"]) for each in told if isinstance(each, dict) and "name" in each)
     else:
-        known = [each.name for each in machine.settings.servers]
-    for each in wanted:
-        if each not in known:
-            there = f"there are: {', '.join(known)}" if known else "there is none"
-            raise ConfigError(f"there is no server {visible(each)}; {there}")
+        known = tuple(each.name for each in machine.settings.servers)
     if not known:
         raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
-    return tuple(wanted) or tuple(known)
+    return known
 
 
 def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
@@ -139,7 +147,10 @@ def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], bef
     :param before: what it holds already.
     :raise ConfigError: that cannot be read, or the entries cannot be put into it.
     """
-    text, _ = replace(before if before.strip() else EMPTY.get(dialect.name, ""), file, list(wanted))
+    empty = EMPTY.get(dialect.name, "")
+    if empty and empty.partition(":")[0] not in (forms.read(before, file) or {}):
+        before += "\n" * (not before.endswith("\n") and bool(before)) + empty
+    text, _ = replace(before, file, list(wanted))
     return text
 
 
