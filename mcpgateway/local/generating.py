@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -122,20 +122,20 @@ def _names(wanted: Sequence[str], machine: Machine) -> tuple[str, ...]:
     for each in wanted:
         if each not in known:
             raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
-    return tuple(wanted) or known
+    return tuple(wanted or known)
 
 
-def served(machine: Machine) -> tuple[str, ...]:
-    """The servers that the gateway has; where none runs, those that it would have.
+def served(machine: Machine) -> Mapping[str, str]:
+    """The servers that the gateway has, each with its source; where none runs, those that it would have.
 
     :raise ConfigError: there is none.
     """
     answer = machine.answer
     told = answer.health.get("backends") if answer is not None else None
     if isinstance(told, list):
-        known = tuple(str(each["name"]) for each in told if isinstance(each, dict) and "name" in each)
+        known = {str(each["name"]): str(each.get("source", "")) for each in told if isinstance(each, dict)}
     else:
-        known = tuple(each.name for each in machine.settings.servers)
+        known = {each.name: each.source for each in machine.settings.servers}
     if not known:
         raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
     return known

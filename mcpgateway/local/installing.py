@@ -121,7 +121,8 @@ def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Entry, ...]:
         refuse_aggregate(machine)
         names.append("")
     if mode is not Mode.AGGREGATE:
-        names += served(machine)
+        # What this very file lists is led to the gateway in its place, by `clients apply`; twice would be too often.
+        names += [name for name, source in served(machine).items() if where.site.path not in source]
     return tuple(_entry(machine, where, name) for name in names)
 
 
