@@ -27,6 +27,9 @@ COMMANDS = {
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
     "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
+    "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
+    "enable": Told("clients:enable", "lead them here again", CLIENTS),
     "install-claude-code": Told("install:install", "give Claude Code an entry for every server", CLIENTS),
     "generate-config": Told(
         "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
