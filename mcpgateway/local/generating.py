@@ -21,7 +21,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.clientfile import FILE_LIMIT
 from mcpgateway.host.files import read_bytes, write_atomic
-from mcpgateway.local.machine import PROGRAM, Machine
+from mcpgateway.local.machine import Machine
 
 EMPTY = {"continue": "mcpServers: []\n"}
 """What a file without a server has, where the gateway's entries would else not become a list."""
@@ -97,11 +97,8 @@ def _entry(wish: Wish, machine: Machine, title: str, name: str) -> tuple[Road, A
 
 def argv(machine: Machine, name: str, form: Form = Form.SHIM) -> list[str]:
     """What a client starts to be connected to a server."""
-    own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
-    # Clients with windows do not have the PATH of a shell.
-    program = own if os.access(own, os.X_OK) else PROGRAM
-    home = ["--home", machine.home] if machine.is_named_home else []
-    return [program, *home, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name]
+    *program, _connect, _name, _dashes = machine.command(name, ())
+    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name]
 
 
 def refuse_aggregate(machine: Machine) -> None:

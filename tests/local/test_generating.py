@@ -64,10 +64,10 @@ class EntryTests:
         assert "secret" not in text
 
     def test_the_proxy(self, tmp_path: Path) -> None:
-        """The spelling of mcp-session-manager names the server with an option; a named home is named there too."""
+        """The spelling of mcp-session-manager names the server with an option; an unusual home is named there too."""
         here = machine(tmp_path)
         assert argv(here, "github", Form.PROXY)[1:] == ["proxy", "--target", "github"]
-        here.is_named_home = True
+        here.home = "/elsewhere"
         assert argv(here, "github")[1:] == ["--home", here.home, "connect", "github"]
 
     def test_single(self, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpgateway.ctl.console import DONE, FAILED, emit, is_terminal, spinner
+from mcpgateway.ctl.console import DONE, FAILED, emit, fail, is_terminal, spinner
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -65,9 +65,15 @@ def _world(globals_: Globals, clients: tuple[str, ...]) -> World:
     import os
     from datetime import UTC, datetime
 
+    from mcpgateway.errors import ConfigError
     from mcpgateway.local.doctor.world import World
+    from mcpgateway.local.generating import dialect_of
 
-    return World(globals_.home, os.environ, datetime.now(UTC).timestamp(), clients)
+    try:
+        names = tuple(dialect_of(each).name for each in clients)
+    except ConfigError as why:
+        fail(f"--client: {why}")
+    return World(globals_.home, os.environ, datetime.now(UTC).timestamp(), names)
 
 
 def _repair(mended: Mended, *, is_dry: bool) -> dict[str, object]:

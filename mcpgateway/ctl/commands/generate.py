@@ -109,4 +109,4 @@ def _machine(globals_: Globals) -> Machine:
 
     from mcpgateway.local.machine import Machine
 
-    return Machine(globals_.home, os.environ, bool(globals_.named_home))
+    return Machine(globals_.home, os.environ)

@@ -53,13 +53,12 @@ def _install(globals_: Globals, mode: Mode, scope: Scope, *, is_dry: bool, is_ch
     from mcpgateway.local.installing import RolledBack, drift, install, target, wanted
     from mcpgateway.local.machine import Machine
 
-    machine = Machine(globals_.home, os.environ, bool(globals_.named_home))
+    machine = Machine(globals_.home, os.environ)
     where = target(machine, scope, os.getcwd())
     try:
         entries = wanted(machine, where, mode)
-        found = drift(machine, where, entries)
-        if not (is_dry or is_check):
-            found = install(machine, where, entries)
+        look = drift if is_dry or is_check else install
+        found = look(machine, where, entries)
     except RolledBack as why:
         fail(str(why), "nothing was changed", ROLLED_BACK)
     except ConfigError as why:
