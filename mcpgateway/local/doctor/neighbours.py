@@ -108,7 +108,7 @@ def _package(word: str) -> str:
 
 
 def _is(program: Program, wanted: tuple[str, ...]) -> bool:
-    if not wanted or wanted[0].startswith("-") or not program.argv:
+    if not wanted or (wanted[0].startswith("-") and len(wanted) == 1) or not program.argv:
         return False
     if os.path.basename(program.argv[0]) in PROGRAMS or original_of(program.argv) is not None:
         return False

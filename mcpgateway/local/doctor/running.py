@@ -106,13 +106,16 @@ def health(world: World) -> Iterator[Finding]:
     """What the gateway says of itself and of each server."""
     told = world.socket if world.socket.status else world.health
     if not told.status:
-        what = MUTE_PORT if world.pid else AWAY
-        yield what.found(f"no gateway answers at port {world.port}: {told.why}")
+        yield AWAY.found(f"no gateway answers at port {world.port}: {told.why}")
         return
     if told.status != 200 or "status" not in told.body:
         yield REFUSED.found(f"GET /health at port {world.port} was answered with status {told.status}")
         return
     body = told.body
+    if not world.health.status:
+        yield MUTE_PORT.found(
+            f"the gateway answers at its socket, and not at port {world.port}: {world.health.why}"
+        )
     if body["status"] != "ok":
         yield STOPPING.found(f"the gateway says that it is {body['status']}")
     servers = [each for each in body.get("backends", ()) if isinstance(each, dict)]

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.host import paths
+from mcpgateway.host import paths, state
 from mcpgateway.host.files import read_text
 from mcpgateway.host.ledger import Records
 from mcpgateway.host.settings import Examined, LoadOptions, examine
@@ -62,10 +62,15 @@ class World:
 
     @cached_property
     def port(self) -> int:
-        """The port clients are led to: the one a gateway of this home says it has, else the configured one."""
+        """The port clients are led to: the one a gateway of this home has or had, else the configured one."""
         told = self.socket.body.get("port")
         if isinstance(told, int) and told > 0:
             return told
+        # Where it has crashed, the clients' entries lead to the port that it had.
+        with suppress(ConfigError):
+            left = state.read(self.home)
+            if left is not None and left.port:
+                return left.port
         return self.machine.port
 
     @cached_property

@@ -87,6 +87,7 @@ class DuplicateTests:
         (only,) = found(
             "duplicates", self.served(tmp_path, Program(5, 1, ("node", "/x/.bin/mcp-files", "/data")))
         )
+        assert only.id == "duplicates.running"
         assert only.text == "files also runs outside the gateway: a process (pid 5)"
 
     @given(st.lists(st.text(min_size=1), min_size=1).map(tuple))

@@ -111,7 +111,8 @@ class HealthTests:
             backend(name="y", share="session", pids=[7]),
             backend(name="z", pids=[], status="idle"),
         ]
-        (only,) = found("health", world(tmp_path, socket=answers(backends=servers)))
+        told = answers(backends=servers)
+        (only,) = found("health", world(tmp_path, socket=told, health=told))
         assert only.text == "the gateway answers: 3 servers, 3 children, 40 MB"
         assert only.more == (
             "○ x (global, 2 children, 3 requests)",
@@ -122,9 +123,13 @@ class HealthTests:
     def test_sick(self, tmp_path: Path) -> None:
         """A server that fails is a problem, with the reason it gave; one that is switched off is none."""
         servers = [backend(status="error", last_error="exit code 3"), backend(status="disabled")]
-        looked_at = world(tmp_path, socket=answers(backends=servers))
-        _, sick = found("health", looked_at)
+        told = answers(backends=servers)
+        _, sick = found("health", world(tmp_path, socket=told, health=told))
         assert (sick.id, sick.text) == ("health.server", "x is error: exit code 3")
+
+    def test_a_port_that_is_mute(self, tmp_path: Path) -> None:
+        """A gateway that answers at its socket only is of no use to its clients."""
+        assert "health.port" in ids("health", world(tmp_path, socket=answers()))
 
     def test_stopping(self, tmp_path: Path) -> None:
         """A gateway that is about to end says so."""
