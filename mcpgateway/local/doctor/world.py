@@ -107,9 +107,8 @@ class World:
     @cached_property
     def seen(self) -> tuple[Seen, ...]:
         """The clients' files, and what they list."""
-        return tuple(
-            see(each, self.base) for each in chosen(Choice(self.clients), self.environ, self.records)
-        )
+        sites = chosen(Choice(self.clients), self.environ, self.records or Records(), with_projects=True)
+        return tuple(see(each, self.base) for each in sites)
 
     @cached_property
     def detected(self) -> tuple[Detected, ...]:
