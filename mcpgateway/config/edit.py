@@ -173,6 +173,8 @@ def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
     """Change a list whose items are known by their names."""
     name, *rest = change.road
     index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
+    if not rest and isinstance(change, Put) and not is_named(change.value, name):
+        raise ConfigError(f"{file}: what is to hold '{printable(name)}' is no mapping")
     if index < 0 and (rest or not isinstance(change, Put)):
         raise ConfigError(f"{file}: there is no '{printable(name)}'")
     before, behind = (value[:index], value[index + 1 :]) if index >= 0 else (value, [])

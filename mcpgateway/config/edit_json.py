@@ -89,6 +89,14 @@ def is_strict(text: str) -> bool:
     return True
 
 
+def along(value: Any, roads: Sequence[Road]) -> Any:
+    """What stands at some roads, and nothing beside it."""
+    if () in roads or not isinstance(value, dict):
+        return value
+    below = {key: [each[1:] for each in roads if each[0] in (key, "*")] for key in value}
+    return {key: along(each, below[key]) for key, each in value.items() if below[key]}
+
+
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
     found = Opened(text, "", [change.road[:-1]]).change(change)
@@ -215,7 +223,9 @@ class Opened:
         self._newline = newline_of(text)
         self._root = read(text, file, roads)
         self._unit = self._find_unit()
-        self.value = self._root.value
+        self._is_one_line = "\n" not in text.strip()
+        self._separators = (", ", ": ") if re.search(r'": ', text) else (",", ":")
+        self.value = self._root.value if roads is None else along(self._root.value, roads)
 
     def change(self, change: Edit) -> list[Splice] | None:
         """How a change of what was read is made; None where it cannot be."""
@@ -236,8 +246,10 @@ class Opened:
             case Put(value=value) if member is None:
                 return self._add(node, road[0], _nested(road[1:], value))
             case Put(value=value) if member is not None:
-                inner = self._written(value, self._indent_of(member.start))
-                return [Splice(member.node.start, member.node.end, inner)]
+                start, end = member.node.start, member.node.end
+                if isinstance(member.node.value, dict) and member.node.members and self._is_line(start, end):
+                    return [Splice(start, end, self._on_line(value))]
+                return [Splice(start, end, self._written(value, self._indent_of(member.start)))]
             case Remove() if member is not None:
                 return self._remove(node, member)
             case Rename() if member is not None:
@@ -252,7 +264,8 @@ class Opened:
             return self._fill(node, key, value)
         last = node.members[-1]
         if "\n" not in self._text[node.start : last.start]:
-            said = f" {_dumped(key)}: {_dumped(value)}"
+            gap, colon = self._separators
+            said = f"{gap[1:]}{_dumped(key)}{colon}{self._on_line(value)}"
             at = last.comma + 1 if last.comma >= 0 else last.node.end
             return [Splice(at, at, said + "," if last.comma >= 0 else "," + said)]
         indent = self._indent_of(last.start)
@@ -264,7 +277,15 @@ class Opened:
         comma = Splice(last.node.end, last.node.end, "," + (line if at == last.node.end else ""))
         return [comma] if at == last.node.end else [comma, Splice(at, at, line)]
 
+    def _is_line(self, start: int, end: int) -> bool:
+        return "\n" not in self._text[start:end]
+
+    def _on_line(self, value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=self._separators)
+
     def _fill(self, node: Node, key: str, value: Any) -> list[Splice]:
+        if self._is_one_line and node.end - node.start == 2 and node is not self._root:
+            return [Splice(node.start, node.end, self._on_line({key: value}))]
         outer = self._indent_of(node.start)
         indent = outer + self._unit
         line = f"{self._newline}{indent}{_dumped(key)}: {self._written(value, indent)}"

@@ -17,7 +17,6 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config.document import printable
 from mcpgateway.config.edit import Edit, Put, Remove, Rename, Road, Splice, at, newline_of, same
 from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.errors import ConfigError
@@ -48,8 +47,7 @@ class Statement:
     :ivar table: the road of the header above it; of a header, its own.
     :ivar road: its own.
     :ivar start: where it begins.
-    :ivar last: where the last part of its key begins.
-    :ivar key_end: where that ends.
+    :ivar parts: where the parts of its key begin and end.
     :ivar value: where the value begins; -1 of a header.
     :ivar end: where it ends.
     :ivar is_array: of a header, it begins one table of several in a list.
@@ -58,8 +56,7 @@ class Statement:
     table: Road
     road: Road
     start: int
-    last: int
-    key_end: int
+    parts: Sequence[tuple[int, int]]
     value: int
     end: int
     is_array: bool = False
@@ -116,27 +113,28 @@ class _Reader:
 
     def _header(self, start: int) -> Statement:
         is_array = self._text.startswith("[[", start)
-        road, last, end = self._key(start + 1 + is_array)
-        close = self._text.index("]", end) + 1 + is_array
-        return Statement(road, road, start, last, end, -1, close, is_array)
+        road, parts = self._key(start + 1 + is_array)
+        close = self._text.index("]", parts[-1][1]) + 1 + is_array
+        return Statement(road, road, start, parts, -1, close, is_array)
 
     def _pair(self, start: int, table: Road) -> Statement:
-        road, last, end = self._key(start)
-        value = self._space(self._text.index("=", end) + 1)
-        return Statement(table, (*table, *road), start, last, end, value, self._value(value))
+        road, parts = self._key(start)
+        value = self._space(self._text.index("=", parts[-1][1]) + 1)
+        return Statement(table, (*table, *road), start, parts, value, self._value(value))
 
-    def _key(self, at: int) -> tuple[Road, int, int]:
-        parts: list[str] = []
+    def _key(self, at: int) -> tuple[Road, list[tuple[int, int]]]:
+        road: list[str] = []
+        parts: list[tuple[int, int]] = []
         while True:
             at = self._space(at)
             found = STRING.match(self._text, at) or BARE.match(self._text, at)
             if found is None:
                 raise _NotUnderstood
-            (part,) = tomllib.loads(f"{found[0]} = 0")
-            parts.append(part)
+            road += tomllib.loads(f"{found[0]} = 0")
+            parts.append(found.span())
             dot = self._space(found.end())
             if self._text[dot : dot + 1] != ".":
-                return tuple(parts), at, found.end()
+                return tuple(road), parts
             at = dot + 1
 
     def _value(self, at: int) -> int:
@@ -211,8 +209,10 @@ class Opened:
                 return self._take_pair(pair, road)
             case Remove() if own:
                 return [self._lines(each) for each in self._runs(own)]
+            case Rename(road=road, name=name) if pair is not None:
+                return _renamed([pair], road, name)
             case Rename(road=road, name=name):
-                return [_renamed(each, road, name) for each in own if len(each.road) >= len(road)] or None
+                return _renamed(own, road, name) or None
         return None
 
     def _pair(self, among: Iterable[Statement], road: Road) -> Statement | None:
@@ -338,10 +338,14 @@ def _is_same(run: Sequence[Statement], depth: int, former: Any, value: Mapping[s
     return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
 
 
-def _renamed(each: Statement, road: Road, name: str) -> Splice:
-    if len(each.road) == len(road):
-        return Splice(each.last, each.key_end, _key(name))
-    raise ConfigError(f"{printable(road[-1])} stands in more than one place, and can only be renamed by hand")
+def _renamed(own: Iterable[Statement], road: Road, name: str) -> list[Splice]:
+    """Write another name wherever a key or a header has it."""
+    found = []
+    for each in own:
+        at = len(road) - 1 - (0 if each.is_header else len(each.table))
+        if at >= 0:
+            found.append(Splice(*each.parts[at], _key(name)))
+    return found
 
 
 # Writing
