@@ -4,9 +4,11 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -31,6 +33,24 @@ class PlainDisk(Disk):
 
     def exchange(self, one, other):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+class MeddledDisk(DyingDisk):
+    """A disk on which somebody else replaces the file just before names are exchanged for the first time."""
+
+    def __init__(self, at, scene):
+        super().__init__(at)
+        self.scene = scene
+        self.is_meddled = False
+
+    def _done(self, name, operation, arguments):
+        if name == "exchange" and not self.is_meddled and self.count < self.at:
+            self.is_meddled = True
+            other = f"{self.scene.folder}/theirs"
+            with open(other, "w", newline="") as file:
+                file.write(self.scene.text.replace('"numStartups": 3', '"numStartups": 4'))
+            os.replace(other, self.scene.path)
+        return super()._done(name, operation, arguments)
 
 
 def disk_of(kind, base, *arguments, **options):
@@ -95,6 +115,27 @@ class CrashTests:
             TRANSACTIONS[name][1](scene.adopter())
             assert (scene.text, alike(scene.said, after[1])) == (after[0], True), at
         assert seen == {before[0], after[0]}
+
+    @pytest.mark.parametrize("name", ["apply", "undo"])
+    def test_killed_over_somebodys_edit(self, tmp_path, name):
+        """What somebody has written in the last moment is in the file, wherever the program was killed then."""
+        at, count = 0, 1
+        while at <= count:
+            at += 1
+            scene = Scene(tmp_path / str(at)).prepared(name)
+            disk = MeddledDisk(at, scene)
+            with suppress(Killed):
+                TRANSACTIONS[name][1](scene.adopter(disk))
+            count = max(count, disk.count)
+            scene.recover()
+            assert ('"numStartups": 4' in scene.text) is disk.is_meddled, at
+            assert scene.strays == [], at
+            said = scene.said
+            standing = set(re.findall("localhost:9100/([a-z]+)/mcp", scene.text))
+            assert standing <= {each.name for each in (said.entries if said else {}).values()}, at
+            scene.adopter().undo()
+            assert json.loads(scene.text)["mcpServers"] == json.loads(ORIGINAL)["mcpServers"], at
+        assert count > 40
 
     @pytest.mark.soak
     @pytest.mark.parametrize("kind", KINDS)
