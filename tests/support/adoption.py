@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from attrs import evolve
-from tests.support.faulty_disk import FaultyDisk
 
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.config.clients.rewrite import give_back, replace
 from mcpgateway.host.ledger import Adopted, Enrolled, Ledger, Rewritten, unwound
+from tests.support.faulty_disk import FaultyDisk
 
 BASE = Base(9100, frozenset(("localhost",)))
 # A comment, odd spacing and a line end of the other kind, so that only an exact way back gives the same bytes.
