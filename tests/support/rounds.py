@@ -147,7 +147,8 @@ def hold(gateway: Gateway, *chaos: Chaos, at_once: int = 1) -> None:
         happen,
         rounds=rounds,
         at_once=at_once,
-        warm_rounds=0 if at_once > 1 else WARM_ROUNDS,  # they would take as long as all the others
+        # In the short form they would take as long as all the others.
+        warm_rounds=0 if at_once > 1 and not IS_SOAK else WARM_ROUNDS,
         growth_kib=growth_kib,
     )
     processes = others + sum([each.shows(gateway) for each in chaos])
