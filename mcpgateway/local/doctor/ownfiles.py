@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES
 from mcpgateway.host.files import read_text
 from mcpgateway.host.launchcache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.host.launchcache import FILE as CACHE
-from mcpgateway.host.processes import is_alive, start_time
 from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
 from mcpgateway.local.doctor.world import World
 from mcpgateway.rules import snapshots
