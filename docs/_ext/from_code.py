@@ -71,6 +71,23 @@ class OptionTable(Directive):
         return [table(("Option", "Meaning"), (25, 75), rows)]
 
 
+class FindingTable(Directive):
+    """``.. findings::`` - what the doctor can find amiss, what it means, and what to do."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.local.doctor.examination import kinds
+
+        rows = []
+        for each in kinds():
+            advice = f"{each.advice[:1].upper()}{each.advice[1:]}." if each.advice else "Nothing."
+            level = f"{each.level.value}, --fix" if each.is_fixable else each.level.value
+            rows.append(
+                (nodes.literal(text=each.id), nodes.Text(level), nodes.Text(f"{each.means} {advice}"))
+            )
+        return [table(("Finding", "Level", "What it means, and what to do"), (22, 12, 66), rows)]
+
+
 def documented(options: object) -> Iterator[tuple[str, str]]:
     """Name and meaning of every option that a `usage.Options` declares."""
     for parameter in options.optParameters:
@@ -101,4 +118,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     app.add_directive("events", EventTable)
     app.add_directive("options", OptionTable)
+    app.add_directive("findings", FindingTable)
     return {"parallel_read_safe": True}

@@ -30,6 +30,14 @@ COMMANDS = {
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
     "enable": Told("clients:enable", "lead them here again", CLIENTS),
+    "install-claude-code": Told("install:install", "give Claude Code an entry for every server", CLIENTS),
+    "generate-config": Told(
+        "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
+    ),
+    "snippet": Told("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
+    "instructions": Told(
+        "instructions:instructions", "print what agents are told about the gateway", CLIENTS
+    ),
     "config": Told("local:config", "look at the configuration, check it, and change it", CONFIGURATION),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),

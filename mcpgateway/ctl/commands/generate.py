@@ -1,0 +1,112 @@
+"""Entries for clients' files, for whoever writes these files himself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mcpgateway.ctl.console import answer, fail
+from mcpgateway.ctl.context import Globals
+
+if TYPE_CHECKING:
+    from mcpgateway.local.generating import Wish
+    from mcpgateway.local.machine import Machine
+
+FORMS = ("shim", "proxy", "http", "single")
+
+
+@click.command("generate-config")
+@click.option(
+    "--client", default="claude-code", metavar="NAME", help="The client whose file it is (claude-code)."
+)
+@click.option("--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated.")
+@click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    default="shim",
+    help="shim: mcpgateway connect NAME; proxy: the same as proxy --target NAME; http: a URL;"
+    " single: one URL for all servers.",
+)
+@click.option("--output", default="-", metavar="FILE", help="Where to (default: -, the terminal).")
+@click.pass_obj
+def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], form: str, output: str) -> None:
+    r"""Print a client's file that leads to every server of the gateway.
+
+    Into a FILE that is there the entries are put beside what it holds, and what it was is copied to
+    FILE.backup.MILLISECONDS.
+
+    \b
+    mcpgateway generate-config --client cursor
+    mcpgateway generate-config --output ~/.claude/mcp.json
+    """
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.local.generating import Form, Wish, dialect_of
+
+    try:
+        _generate(globals_, Wish(dialect_of(client), servers, Form(form)), output)
+    except ConfigError as why:
+        fail(str(why))
+
+
+def _generate(globals_: Globals, wish: Wish, output: str) -> None:
+    import os
+    from datetime import UTC, datetime
+
+    from mcpgateway.local.generating import entries, file_of, text_of, write
+
+    machine = _machine(globals_)
+    wanted = entries(wish, machine)
+    if output == "-":
+        file = file_of(wish.dialect, machine)
+        text = text_of(wish.dialect, file, wanted)
+        value = {"client": wish.dialect.name, "file": file, "text": text}
+        answer(globals_, value, lambda: click.echo(text, nl=False))
+        return
+    file = os.path.abspath(os.path.expanduser(output))
+    copy = write(wish.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
+    names = [road[-1] for road, _ in wanted]
+
+    def tell() -> None:
+        click.echo(f"{file}: {', '.join(names)}")
+        if copy:
+            click.echo(f"what it was is in {copy}")
+
+    answer(globals_, {"client": wish.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
+
+
+@click.command()
+@click.argument("client", metavar="CLIENT")
+@click.option("--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated.")
+@click.option(
+    "--form", type=click.Choice(FORMS), help="How it leads to the gateway (default: what suits the client)."
+)
+@click.pass_obj
+def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str | None) -> None:
+    """Print the entry to paste into CLIENT's file, written as that client wants it."""
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.local.generating import Form, Wish, dialect_of, entries, file_of, text_of
+
+    try:
+        machine = _machine(globals_)
+        dialect = dialect_of(client)
+        wanted = entries(Wish(dialect, servers, Form(form) if form else None), machine)
+        file = file_of(dialect, machine)
+        text = text_of(dialect, file, wanted)
+    except ConfigError as why:
+        fail(str(why))
+
+    def tell() -> None:
+        # What is pasted is what comes on stdout, and nothing else.
+        click.secho(f"{dialect.title}: into {file}", err=True, dim=True)
+        click.echo(text, nl=False)
+
+    answer(globals_, {"client": dialect.name, "file": file, "text": text}, tell)
+
+
+def _machine(globals_: Globals) -> Machine:
+    import os
+
+    from mcpgateway.local.machine import Machine
+
+    return Machine(globals_.home, os.environ)

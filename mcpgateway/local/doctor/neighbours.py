@@ -1,0 +1,126 @@
+"""Other gateways on this machine, and servers that run although the gateway shares them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from mcpgateway.config.ours import PROGRAMS, original_of
+from mcpgateway.local.doctor.finding import Check, Finding, fine, note, some
+from mcpgateway.local.doctor.processes import Program
+from mcpgateway.local.doctor.world import World
+
+PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "mcpg", 3100: "a memory server"}
+"""Where the gateways that this one can stand in for listen by default."""
+OTHERS = ("immorterm-mcp-gateway", "mcp-manager", "mcp-gateway", "harshal-mcp-proxy")
+RUNNERS = frozenset(("npx", "npm", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn"))
+INTERPRETERS = frozenset(("node", "python", "python3", "bun", "deno", "sh", "bash"))
+
+ANOTHER = note(
+    "gateways.another",
+    "Another gateway runs: of another home, or another program of the kind.",
+    "end it once its clients use this one; two gateways start each server twice",
+)
+AT_PORT = note(
+    "gateways.port",
+    "Something listens at the default port of a gateway that this one can stand in for.",
+    "to serve its clients, end it and add its port to compat.ports",
+)
+
+
+def gateways(world: World) -> Iterator[Finding]:
+    """Whether other gateways run on this machine."""
+    found = list(_others(world))
+    pids = {pid for pid, _ in found}
+    for pid, what in found:
+        yield ANOTHER.found(f"{what} runs (pid {pid})")
+    taken = []
+    for port, name in PORTS.items():
+        for holder in world.holders(port):
+            if holder.pid not in (*pids, world.pid) and port != world.port:
+                taken.append(port)
+                yield AT_PORT.found(f"port {port}, which is {name}'s, is held by {holder}")
+    if not found and not taken:
+        yield fine("gateways", "no other gateway runs")
+
+
+def _others(world: World) -> Iterator[tuple[int, str]]:
+    for each in world.programs:
+        if each.is_of_gateway or each.pid in (0, world.pid):
+            continue
+        names = {os.path.basename(word) for word in each.argv[:3]}
+        if "mcpgateway" in each.argv and names & {"twistd", "twist"}:
+            home = _home(each, world)
+            if home != world.home:
+                yield each.pid, f"the gateway of {home}"
+        elif names & set(OTHERS):
+            yield each.pid, min(names & set(OTHERS))
+
+
+def _home(program: Program, world: World) -> str:
+    argv = program.argv
+    for at, word in enumerate(argv):
+        if word == "--home" and at + 1 < len(argv):
+            return os.path.abspath(argv[at + 1])
+        if word.startswith("--home="):
+            return os.path.abspath(word.removeprefix("--home="))
+    return os.path.abspath(program.home) if program.home else os.path.join(world.user_home, ".mcp-gateway")
+
+
+TWICE = note(
+    "duplicates.running",
+    "A client still runs a server of its own that the gateway serves.",
+    "start a new session of that client; the sessions that are open keep what they began with",
+)
+
+
+def duplicates(world: World) -> Iterator[Finding]:
+    """Whether clients run servers that the gateway serves too."""
+    settings = world.examined.settings
+    found: dict[str, list[int]] = {}
+    for server in settings.servers if settings is not None and world.socket.status else ():
+        if server.reach is None:
+            wanted = essence(server.command)
+            running = [each.pid for each in world.programs if not each.is_of_gateway and _is(each, wanted)]
+            if running:
+                found[server.name] = running
+    for name, pids in found.items():
+        number = "a process" if len(pids) == 1 else f"{len(pids)} processes"
+        yield TWICE.found(f"{name} also runs outside the gateway: {number} (pid {some(map(str, pids))})")
+    if not found:
+        yield fine("duplicates", "no client runs a server of its own that the gateway serves")
+
+
+def essence(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a command that are there however it is started: by a package runner, by node, or by itself."""
+    words = [each for each in command if each not in ("-y", "--yes", "-q", "--quiet")]
+    while words and os.path.basename(words[0]) in RUNNERS | INTERPRETERS | {"exec", "run", "tool", "--"}:
+        words = words[1:]
+    if not words:
+        return ()
+    return (_package(words[0]), *words[1:])
+
+
+def _package(word: str) -> str:
+    name = os.path.basename(word.rstrip("/"))
+    at = name.find("@", 1)
+    return name[:at] if at > 0 else name
+
+
+def _is(program: Program, wanted: tuple[str, ...]) -> bool:
+    if not wanted or (wanted[0].startswith("-") and len(wanted) == 1) or not program.argv:
+        return False
+    if os.path.basename(program.argv[0]) in PROGRAMS or original_of(program.argv) is not None:
+        return False
+    found = essence(program.argv)
+    if not found or os.path.basename(program.argv[0]) in RUNNERS:
+        return False  # the runner waits for the server, which is what counts
+    return found[1:] == wanted[1:] and (
+        found[0] == wanted[0] or wanted[0] in program.argv[0] + "".join(program.argv[1:2])
+    )
+
+
+CHECKS = (
+    Check("gateways", "other gateways", gateways, (ANOTHER, AT_PORT)),
+    Check("duplicates", "servers that run twice", duplicates, (TWICE,)),
+)

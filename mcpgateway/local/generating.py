@@ -1,0 +1,175 @@
+"""Entries for a client's file that lead to the gateway, for whoever wants to put them there himself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.clients import forms
+from mcpgateway.config.clients.dialect import Dialect, Road
+from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.clients.places import user_files
+from mcpgateway.config.clients.rewrite import replace
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import paths
+from mcpgateway.host.clientfile import FILE_LIMIT
+from mcpgateway.host.files import read_bytes, write_atomic
+from mcpgateway.local.machine import Machine
+
+EMPTY = {"continue": "mcpServers: []\n"}
+"""What a file without a server has, where the gateway's entries would else not become a list."""
+ALL = "mcpgateway"
+"""What the one entry for all servers is called."""
+
+
+class Form(Enum):
+    """How an entry leads to the gateway."""
+
+    SHIM = "shim"
+    PROXY = "proxy"
+    HTTP = "http"
+    SINGLE = "single"
+
+
+@frozen
+class Wish:
+    """What is wanted.
+
+    :ivar servers: the names; those of all servers where there are none.
+    :ivar form: None for what suits the client: a URL where it takes one.
+    """
+
+    dialect: Dialect
+    servers: tuple[str, ...] = ()
+    form: Form | None = Form.SHIM
+
+
+def dialect_of(name: str) -> Dialect:
+    """The client of a name; a short one will do.
+
+    :raise ConfigError: there is none.
+    """
+    names = {"claude": "claude-code"}
+    found = DIALECTS.get(names.get(name, name))
+    if found is None:
+        raise ConfigError(
+            f"{visible(name)} is no client that is known; expected one of {', '.join(DIALECTS)}"
+        )
+    return found
+
+
+def file_of(dialect: Dialect, machine: Machine) -> str:
+    """Where the client has the servers of its user."""
+    places = user_files(dialect, sys.platform, machine.environ, paths.user_home(machine.environ))
+    return next((each for each in places if os.path.lexists(each)), places[0] if places else "mcp.json")
+
+
+def entries(wish: Wish, machine: Machine) -> list[tuple[Road, Any]]:
+    """The entries that are wished for, and where each stands.
+
+    :raise ConfigError: there is no such server, or the client cannot have such an entry.
+    """
+    if wish.form is Form.SINGLE:
+        refuse_aggregate(machine)
+        return [_entry(wish, machine, ALL, "")]
+    return [_entry(wish, machine, name, name) for name in _names(wish.servers, machine)]
+
+
+def _entry(wish: Wish, machine: Machine, title: str, name: str) -> tuple[Road, Any]:
+    fresh = wish.dialect.fresh(title)
+    form = wish.form
+    if form in (None, Form.HTTP, Form.SINGLE):
+        try:
+            return fresh.road, wish.dialect.by_url(fresh, machine.url(name))
+        except ConfigError:
+            if form is not None:
+                raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
+            form = Form.SHIM
+    return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form))
+
+
+def argv(machine: Machine, name: str, form: Form = Form.SHIM) -> list[str]:
+    """What a client starts to be connected to a server."""
+    *program, _connect, _name, _dashes = machine.command(name, ())
+    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name]
+
+
+def refuse_aggregate(machine: Machine) -> None:
+    """Nothing may lead to an endpoint that is not served.
+
+    :raise ConfigError: it is not.
+    """
+    answer = machine.answer
+    if answer is None or not answer.serves_all_at_once:
+        raise ConfigError(
+            "one entry for all servers leads to the endpoint /mcp, which this gateway does not serve;"
+            " use an entry for each server"
+        )
+
+
+def _names(wanted: Sequence[str], machine: Machine) -> tuple[str, ...]:
+    known = served(machine)
+    for each in wanted:
+        if each not in known:
+            raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
+    return tuple(wanted or known)
+
+
+def served(machine: Machine) -> Mapping[str, str]:
+    """The servers that the gateway has, each with its source; where none runs, those that it would have.
+
+    :raise ConfigError: there is none.
+    """
+    answer = machine.answer
+    told = answer.health.get("backends") if answer is not None else None
+    if isinstance(told, list):
+        known = {str(each["name"]): str(each.get("source", "")) for each in told if isinstance(each, dict)}
+    else:
+        known = {each.name: each.source for each in machine.settings.servers}
+    if not known:
+        raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
+    return known
+
+
+def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
+    """The text of a client's file with these entries.
+
+    :param before: what it holds already.
+    :raise ConfigError: that cannot be read, or the entries cannot be put into it.
+    """
+    empty = EMPTY.get(dialect.name, "")
+    if empty and empty.partition(":")[0] not in (forms.read(before, file) or {}):
+        before += "\n" * (not before.endswith("\n") and bool(before)) + empty
+    text, _ = replace(before, file, list(wanted))
+    return text
+
+
+def write(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], milliseconds: int) -> str:
+    """Put entries into a file, and keep what it was beside it; the copy's path, empty where there was no file.
+
+    :raise ConfigError: the file cannot be used; it is as it was.
+    """
+    try:
+        before = forms.decoded(read_bytes(file, FILE_LIMIT), file)
+    except FileNotFoundError:
+        before = None
+    after = text_of(dialect, file, wanted, before or "")
+    copy = f"{file}.backup.{milliseconds}" if before is not None else ""
+    try:
+        mode = 0o600
+        if copy:
+            shutil.copy2(file, copy)
+            mode = os.stat(file).st_mode & 0o777
+        else:
+            os.makedirs(os.path.dirname(os.path.abspath(file)), exist_ok=True)
+        write_atomic(file, forms.encoded(after), mode)
+    except OSError as why:
+        raise ConfigError(f"{file}: cannot be written: {why.strerror}") from why
+    return copy

@@ -1,0 +1,48 @@
+"""The texts, for the file that each client reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+DIRECTORY = Path(__file__).parent
+
+
+@frozen
+class Reader:
+    """Somebody whose instructions are in a file.
+
+    :ivar title: what it is called among people.
+    :ivar file: where it looks for them, relative to a project.
+    :ivar front: what stands at the beginning of a file of its own.
+    """
+
+    title: str
+    file: str
+    front: str = ""
+
+
+ALWAYS = "---\ndescription: MCP servers are shared through mcpgateway\nalwaysApply: true\n---\n\n"
+READERS: Mapping[str, Reader] = {
+    "claude": Reader("Claude Code", "CLAUDE.md"),
+    "agents": Reader("agents that read AGENTS.md (Codex, opencode, Copilot, pi and others)", "AGENTS.md"),
+    "cursor": Reader("Cursor", ".cursor/rules/mcpgateway.mdc", ALWAYS),
+    "copilot": Reader("Copilot in VS Code", ".github/copilot-instructions.md"),
+    "gemini": Reader("Gemini CLI", "GEMINI.md"),
+    "qwen": Reader("Qwen Code", "QWEN.md"),
+    "windsurf": Reader("Windsurf", ".windsurf/rules/mcpgateway.md"),
+    "cline": Reader("Cline", ".clinerules/mcpgateway.md"),
+    "continue": Reader("Continue", ".continue/rules/mcpgateway.md", ALWAYS),
+}
+
+
+def instructions(port: int) -> str:
+    """What agents are told."""
+    return (DIRECTORY / "agents.md").read_text("utf-8").replace("{port}", str(port))
+
+
+def setup() -> str:
+    """What a user gives an agent that is to set the gateway up."""
+    return (DIRECTORY / "setup.md").read_text("utf-8")
