@@ -23,6 +23,7 @@ RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
 COMMANDS = {
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
+    "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.bridge import places
 from mcpgateway.errors import ConfigError
 from mcpgateway.local.managers import Launchd, find
 from mcpgateway.local.service import Service
@@ -163,7 +164,7 @@ class InstallTests:
         """One that was started by hand is not fought with."""
         linux.home.mkdir()
         with socket.socket(socket.AF_UNIX) as other:
-            other.bind(str(linux.home / "gateway.sock"))
+            other.bind(places.socket_path(linux.environ, str(linux.home)))
             other.listen()
             with pytest.raises(ConfigError, match="is running, and is not this service") as refused:
                 linux.service().install()
