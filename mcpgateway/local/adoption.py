@@ -113,7 +113,8 @@ class Adoption:
         if dialect.leads(road, now) != dialect.leads(road, replaced.ours):
             return None
         # What the client has added to ours is the client's; it is in the former entry's place from now on.
-        whole = rewrite.carried(replaced.former, replaced.ours, now)
+        is_new = replaced.former is None
+        whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
         wanted = self._ours(road, replaced.title, whole, enrolled.name)
         return None if dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
 

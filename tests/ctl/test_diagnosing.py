@@ -127,6 +127,17 @@ class GenerateTests:
         assert run(["install-claude-code", "--mode", "both"]) == 1
         assert "does not serve" in capsys.readouterr().err
 
+    def test_another_port(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Entries that there were none of before are led to another port like all others, and go when given back."""
+        file = home.parent / ".claude.json"
+        assert run(["install-claude-code"]) == 0
+        config = home / "config.json"
+        config.write_text(config.read_text().replace('"http_port": 1}', '"http_port": 2}'))
+        assert run(["clients", "apply", "--client", "claude-code", "--yes"]) == 0
+        assert json.loads(file.read_text())["mcpServers"]["x"]["url"] == "http://localhost:2/x/mcp"
+        assert run(["clients", "undo", "--client", "claude-code"]) == 0
+        assert "x" not in json.loads(file.read_text()).get("mcpServers", {})
+
     def test_an_install_that_fails(
         self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
