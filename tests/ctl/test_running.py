@@ -18,6 +18,7 @@ from mcpgateway.ctl.ports import described
 from mcpgateway.ctl.starting import Log
 from mcpgateway.ctl.state import gateway_pid, is_it, lifetime, read_state, start_time
 from tests.ctl.test_main import HEAVY
+from tests.support.commands import commands
 from tests.support.gateway import eventually
 
 
@@ -220,20 +221,6 @@ class JsonTests:
         """A mistake is one, too."""
         assert run(["--json", *words.split()]) == 1
         assert json.loads(capsys.readouterr().out)["error"]
-
-
-def commands(group=program, road=()):
-    """All commands that a user may see, by their names."""
-    import click
-
-    context = click.Context(group, info_name="mcpgateway", resilient_parsing=True)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command.hidden:
-            continue
-        yield (*road, name), command
-        if isinstance(command, click.Group):
-            yield from commands(command, (*road, name))
 
 
 class HelpTests:
