@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.edit import Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.edit import MISSING, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
 from mcpgateway.errors import ConfigError
 
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 WORD = re.compile(r"[-+.0-9A-Za-z]+")
+# Up to a bracket that does not close before the next one opens; strings are passed over, and pairs within.
+WHOLE_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+FLAT = rf'[^"{{}}\[\]]*+(?:{WHOLE_STRING}[^"{{}}\[\]]*+)*+'
+UP_TO_BRACKET = re.compile(rf"{FLAT}(?:[{{\[]{FLAT}[}}\]]{FLAT})*+", re.DOTALL)
 REST_OF_LINE = re.compile(r"[ \t]*(?://[^\n]*|(?:/\*[^\n]*?\*/[ \t]*)*(?://[^\n]*)?)(?=\r?\n|$)")
 DEPTH_LIMIT = 200
 UNIT = "  "
@@ -49,29 +53,55 @@ class Member:
     comma: int = -1
 
 
-def values(text: str, file: str) -> Any:
+def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
     """What a text holds.
 
+    :param roads: what is read of it, and nothing beside it; all of it where this is None.
     :raise ConfigError: it is no such JSON.
     """
-    return read(text, file).value
+    return read(text, file, roads).value
 
 
-def read(text: str, file: str = "") -> Node:
+def read(text: str, file: str = "", roads: Sequence[Road] | None = None) -> Node:
     """Find every value of a text.
 
+    :param roads: what is looked for, where ``*`` is any key; all else in an object has a place and no value, and is
+        not in the object's value.
     :raise ConfigError: it is no such JSON.
     """
     if not text.strip("\ufeff \t\r\n"):
         return Node(0, 0, {})
-    return _Reader(text, file).whole()
+    if roads is not None and not is_strict(text):
+        # Only what is known to be well-formed can be skipped.
+        roads = None
+    return _Reader(text, file).whole(roads)
+
+
+def is_strict(text: str) -> bool:
+    """Whether a text is JSON, without comments and trailing commas; one that is nested too deeply is not."""
+    import msgspec
+
+    try:
+        # Bytes that are gone at once; a text would keep them as long as it lives.
+        msgspec.json.decode(text.removeprefix("\ufeff").encode(), type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return False
+    return True
+
+
+def along(value: Any, roads: Sequence[Road]) -> Any:
+    """What stands at some roads, and nothing beside it."""
+    if () in roads or not isinstance(value, dict):
+        return value
+    below = {key: [each[1:] for each in roads if each[0] in (key, "*")] for key in value}
+    return {key: along(each, below[key]) for key, each in value.items() if below[key]}
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    splices = _Editor(text).change(change)
-    if splices is not None:
-        yield spliced(text, splices)
+    found = Opened(text, "", [change.road[:-1]]).change(change)
+    if found is not None:
+        yield spliced(text, found)
 
 
 class _Reader:
@@ -81,8 +111,8 @@ class _Reader:
         self._text = text
         self._file = file
 
-    def whole(self) -> Node:
-        node = self._node(self._skip(0), 0)
+    def whole(self, roads: Sequence[Road] | None) -> Node:
+        node = self._node(self._skip(0), 0, roads)
         if self._skip(node.end) != len(self._text):
             raise self._wrong(node.end)
         return node
@@ -91,12 +121,14 @@ class _Reader:
         found = BLANK.match(self._text, at)
         return found.end() if found else at
 
-    def _node(self, at: int, depth: int) -> Node:
+    def _node(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
+        if roads is not None and () in roads:
+            roads = None
         if depth > DEPTH_LIMIT:
             raise ConfigError(f"{self._file}: is nested too deeply")
         match self._text[at : at + 1]:
             case "{":
-                return self._object(at, depth)
+                return self._object(at, depth, roads)
             case "[":
                 return self._array(at, depth)
             case '"':
@@ -105,7 +137,7 @@ class _Reader:
             case _:
                 return self._word(at)
 
-    def _object(self, at: int, depth: int) -> Node:
+    def _object(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
         members: list[Member] = []
         here = self._skip(at + 1)
         while self._text[here : here + 1] != "}":
@@ -115,14 +147,34 @@ class _Reader:
             colon = self._skip(end)
             if self._text[colon : colon + 1] != ":":
                 raise self._wrong(colon)
-            node = self._node(self._skip(colon + 1), depth + 1)
+            node = self._member(self._skip(colon + 1), depth + 1, key, roads)
             member = Member(key, here, end, node)
             here = self._skip(node.end)
             if self._text[here : here + 1] == ",":
                 member.comma = here
                 here = self._skip(here + 1)
             members.append(member)
-        return Node(at, here + 1, {each.key: each.node.value for each in members}, members)
+        held = {each.key: each.node.value for each in members if each.node.value is not MISSING}
+        return Node(at, here + 1, held, members)
+
+    def _member(self, at: int, depth: int, key: str, roads: Sequence[Road] | None) -> Node:
+        if roads is None:
+            return self._node(at, depth, None)
+        below = [each[1:] for each in roads if each[0] in (key, "*")]
+        return self._node(at, depth, below) if below else Node(at, self._end(at), MISSING)
+
+    def _end(self, at: int) -> int:
+        """Where a value ends in a text that is known to be well-formed."""
+        if self._text[at] not in "{[":
+            found = STRING.match(self._text, at) or WORD.match(self._text, at)
+            return found.end() if found else at
+        depth = 0
+        while True:
+            depth += 1 if self._text[at] in "{[" else -1
+            if not depth:
+                return at + 1
+            found = UP_TO_BRACKET.match(self._text, at + 1)
+            at = found.end() if found else at
 
     def _array(self, at: int, depth: int) -> Node:
         found: list[Any] = []
@@ -130,7 +182,7 @@ class _Reader:
         while self._text[here : here + 1] != "]":
             if not has_comma:
                 raise self._wrong(here)
-            node = self._node(here, depth + 1)
+            node = self._node(here, depth + 1, None)
             found.append(node.value)
             here = self._skip(node.end)
             has_comma = self._text[here : here + 1] == ","
@@ -160,16 +212,23 @@ class _Reader:
         return ConfigError(f"{self._file}, line {line}: is not valid JSON")
 
 
-class _Editor:
-    """Works out one change of a text."""
+class Opened:
+    """A text that has been read, in which changes can be worked out.
 
-    def __init__(self, text: str) -> None:
+    :ivar value: what it holds.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None) -> None:
         self._text = text
         self._newline = newline_of(text)
-        self._root = read(text)
+        self._root = read(text, file, roads)
         self._unit = self._find_unit()
+        self._is_one_line = "\n" not in text.strip()
+        self._separators = (", ", ": ") if re.search(r'": ', text) else (",", ":")
+        self.value = self._root.value if roads is None else along(self._root.value, roads)
 
     def change(self, change: Edit) -> list[Splice] | None:
+        """How a change of what was read is made; None where it cannot be."""
         if self._root.end == 0 and isinstance(change, Put):
             return [
                 Splice(
@@ -187,8 +246,10 @@ class _Editor:
             case Put(value=value) if member is None:
                 return self._add(node, road[0], _nested(road[1:], value))
             case Put(value=value) if member is not None:
-                inner = self._written(value, self._indent_of(member.start))
-                return [Splice(member.node.start, member.node.end, inner)]
+                start, end = member.node.start, member.node.end
+                if isinstance(member.node.value, dict) and member.node.members and self._is_line(start, end):
+                    return [Splice(start, end, self._on_line(value))]
+                return [Splice(start, end, self._written(value, self._indent_of(member.start)))]
             case Remove() if member is not None:
                 return self._remove(node, member)
             case Rename() if member is not None:
@@ -203,7 +264,8 @@ class _Editor:
             return self._fill(node, key, value)
         last = node.members[-1]
         if "\n" not in self._text[node.start : last.start]:
-            said = f" {_dumped(key)}: {_dumped(value)}"
+            gap, colon = self._separators
+            said = f"{gap[1:]}{_dumped(key)}{colon}{self._on_line(value)}"
             at = last.comma + 1 if last.comma >= 0 else last.node.end
             return [Splice(at, at, said + "," if last.comma >= 0 else "," + said)]
         indent = self._indent_of(last.start)
@@ -215,7 +277,15 @@ class _Editor:
         comma = Splice(last.node.end, last.node.end, "," + (line if at == last.node.end else ""))
         return [comma] if at == last.node.end else [comma, Splice(at, at, line)]
 
+    def _is_line(self, start: int, end: int) -> bool:
+        return "\n" not in self._text[start:end]
+
+    def _on_line(self, value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=self._separators)
+
     def _fill(self, node: Node, key: str, value: Any) -> list[Splice]:
+        if self._is_one_line and node.end - node.start == 2 and node is not self._root:
+            return [Splice(node.start, node.end, self._on_line({key: value}))]
         outer = self._indent_of(node.start)
         indent = outer + self._unit
         line = f"{self._newline}{indent}{_dumped(key)}: {self._written(value, indent)}"

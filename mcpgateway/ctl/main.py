@@ -31,6 +31,9 @@ COMMANDS = {
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
+    "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
+    "enable": Told("clients:enable", "lead them here again", CLIENTS),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM

@@ -8,6 +8,10 @@ import sys
 def main(argv: list[str]) -> int:
     """Run a command; its exit code."""
     match argv[:1]:
+        case ["clients"]:
+            from mcpgateway.local import clients
+
+            return clients.main(argv[1:])
         case _:
             sys.stderr.write(f"mcpgateway: unknown command: {' '.join(argv[:1])}\n")
             return 1

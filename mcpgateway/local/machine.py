@@ -1,0 +1,132 @@
+"""What is known before a client's file is touched: the ledger, the configuration, where the gateway is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+
+from mcpgateway.config.clients.dialect import Base
+from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.native import read_native
+from mcpgateway.config.problems import Problems
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import paths
+from mcpgateway.host.ledger import Ledger, Records
+from mcpgateway.host.settings import LoadOptions, examine, gather
+from mcpgateway.local.answering import Answer, ask, running_gateway
+
+HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
+PROGRAM = "mcpgateway"
+
+
+@define(eq=False)
+class Machine:
+    """This machine, as its user's programs see it.
+
+    :ivar home: the gateway's own directory.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(repr=False)
+    ledger: Ledger = field(init=False, repr=False)
+    _settings: Settings | None = field(default=None, init=False, repr=False)
+    _gateway: GatewaySettings | None = field(default=None, init=False, repr=False)
+    _records: Records | None = field(default=None, init=False, repr=False)
+    _answer: Answer | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.ledger = Ledger(self.home)
+
+    @property
+    def records(self) -> Records:
+        """What the ledger said when it was first asked.
+
+        :raise ConfigError: it cannot be read.
+        """
+        if self._records is None:
+            self._records = self.ledger.read()
+        return self._records
+
+    def look_again(self) -> None:
+        """Forget what was read, since it has changed."""
+        self._records = self._settings = None
+
+    @property
+    def settings(self) -> Settings:
+        """What the gateway serves as things are.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        if self._settings is None:
+            found = examine(self._options, self.environ)
+            if found.settings is None:
+                first = next(each for each in found.problems if each.is_error)
+                raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+            self._settings = found.settings
+        return self._settings
+
+    @property
+    def gateway(self) -> GatewaySettings:
+        """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
+        if self._gateway is None:
+            try:
+                native = gather(self._options, self.environ).native
+                self._gateway = read_native(native, Problems()).gateway
+            except ConfigError:
+                self._gateway = GatewaySettings()
+        return self._gateway
+
+    @property
+    def _options(self) -> LoadOptions:
+        """Which files are read: those that the gateway reads that runs, else the usual ones."""
+        running = running_gateway(self.home)
+        words = running.command if running is not None else ()
+        said: dict[str, list[str]] = {}
+        for at, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            if name in ("--config", "-c", "--source", "--env-file"):
+                said.setdefault(name.strip("-"), []).append(
+                    value if equals else "".join(words[at + 1 : at + 2])
+                )
+        # What is relative is so to a directory that nobody knows any more.
+        known = {
+            name: [each for each in given if each.startswith(("/", "~"))] for name, given in said.items()
+        }
+        config = next(iter([*known.get("config", ()), *known.get("c", ())]), None)
+        sources = tuple(known["source"]) if known.get("source") else None
+        return LoadOptions(config, sources, self.home, env_file=next(iter(known.get("env-file", ())), None))
+
+    @property
+    def port(self) -> int:
+        """Where the gateway is, or would be if it were started."""
+        running = running_gateway(self.home)
+        return running.port if running is not None else self.gateway.http_port
+
+    @property
+    def base(self) -> Base:
+        """What makes a URL ours."""
+        return Base(self.port, frozenset((self.gateway.bind_address,)))
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the gateway says of itself; None where it does not answer."""
+        if self._answer is None:
+            self._answer = ask(self.home, self.port, self.environ)
+        return self._answer
+
+    def url(self, name: str) -> str:
+        """Where a server is reached; of "", where all of them are."""
+        return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
+
+    def command(self, name: str, original: Sequence[str]) -> list[str]:
+        """What a client starts to be connected, and whatever it starts if there is no gateway."""
+        own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
+        # Clients with windows do not have the PATH of a shell.
+        program = own if os.access(own, os.X_OK) else PROGRAM
+        # Nor do they have a variable that names the home.
+        usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
+        home = [] if self.home == usual else ["--home", self.home]
+        return [program, *home, "connect", name, "--", *original]
