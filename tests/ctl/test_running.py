@@ -127,6 +127,7 @@ class ClientTests:
         [
             ([{"name": "codex", "servers": ["a", "b"]}], [{"name": "codex", "servers": 2}]),
             ([{"tool": "cursor", "servers": 3}], [{"name": "cursor", "servers": 3}]),
+            ([{"name": "zed", "servers": ["a"], "suspended": "disabled"}], []),
             ([{}, 7], [{"name": "?", "servers": 0}]),
             ("x", []),
         ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -10,12 +11,13 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.bridge.driver import INITIALIZE, Shim
-from tests.support.gateway import LIMIT_S, children_of, eventually, server
+from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
 
 pytestmark = pytest.mark.functional
@@ -498,3 +500,131 @@ class LogTests:
         assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
         assert log.read_text().endswith("a last wordand another")
         assert max(each.stat().st_size for each in tmp_path.iterdir()) < 1300
+
+
+def client_file(home, **more):
+    """Claude Code's file in the home of a user, with a server of its own; its text."""
+    entries = {"mine": {"type": "stdio", "command": FIXTURE[0], "args": list(FIXTURE[1:])}, **more}
+    path = home.directory / ".claude.json"
+    path.write_text(json.dumps({"numStartups": 7, "mcpServers": entries}, indent=3) + "\n")
+    return path, path.read_text()
+
+
+class AdoptionTests:
+    """Clients' own files, as the gateway comes and goes."""
+
+    def test_led_here_and_given_back(self, home):
+        """Started, clients are led to it; stopped, they have their own, to the byte; and so on."""
+        path, original = client_file(home)
+        told = home.json("start", "--adopt", "always")
+        led = path.read_text()
+        assert json.loads(led)["mcpServers"]["mine"]["url"] == f"http://localhost:{home.port}/mine/mcp"
+        assert [each["files"][0]["adopted"] for each in told["clients"]] == [{"mine": "mine"}]
+        shown = [{"name": "claude-code", "servers": 1}]
+        eventually(lambda: home.json("status")["clients"] == shown, "the gateway has noticed")
+        assert "Client:  claude-code (1 servers)" in home.run("status").stdout
+        home.json("restart")
+        assert path.read_text() == led
+        stopped = home.json("stop")
+        assert path.read_text() == original
+        assert stopped["clients"]["files"][0]["exact"] is True
+        home.json("start")
+        assert json.loads(path.read_text())["mcpServers"]["mine"]["url"].endswith("/mine/mcp")
+        home.run("stop")
+        assert path.read_text() == original
+
+    def test_never(self, home):
+        """Nothing is changed where that is not wanted, nor where nobody can be asked."""
+        path, original = client_file(home)
+        home.json("start", "--adopt", "never")
+        home.json("start")
+        assert path.read_text() == original
+
+    def test_a_gateway_that_was_killed(self, home):
+        """Stopping one that is dead gives the files back as well."""
+        path, original = client_file(home)
+        pid = home.json("start", "--adopt", "always")["pid"]
+        assert path.read_text() != original
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid), "it is dead")
+        assert home.json("stop")["was_running"] is False
+        assert path.read_text() == original
+
+    def test_it_is_not_idle(self, tmp_path):
+        """A gateway that a shim has started stays while a client's file leads to it."""
+        with Home(tmp_path, SERVERS, limits={"idle_exit": "1s"}) as home:
+            client_file(home)
+            with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
+                shim.open()
+                assert home.run("clients", "apply", "--yes").returncode == 0
+            ticks = home.json("health")["uptime"]
+            eventually(lambda: home.json("health")["uptime"] > ticks + 4, "time passes")
+            assert home.run("clients", "undo").returncode == 0
+            eventually(lambda: home.processes() == [], "it ends")
+
+    @pytest.mark.parametrize("agrees", [True, False])
+    def test_asked(self, home, agrees):
+        """On a terminal it is asked, and once."""
+        path, original = client_file(home)
+        said = self.on_a_terminal(home, b"y\n" if agrees else b"n\n", "start")
+        assert "Lead them to it?" in said
+        assert (path.read_text() != original) is agrees
+        assert "Lead them to it?" not in self.on_a_terminal(home, b"", "start")
+
+    def on_a_terminal(self, home, answer, *words):
+        """Run a command as a person does."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(home.directory)
+            os.execve(home.argv()[0], home.argv(*words), home.environ)
+        said = b""
+        os.write(terminal, answer)
+        with suppress(OSError):
+            while piece := os.read(terminal, 65536):
+                said += piece
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+        return said.decode()
+
+
+CLIENT = """\
+import subprocess, sys
+server = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+print(server.pid, flush=True)
+sys.stdin.read()
+server.kill()
+"""
+
+
+class DuplicateTests:
+    """Servers that running clients have started for themselves."""
+
+    def test_ended(self, home, tmp_path):
+        """The one whose entry leads here now is ended, after a yes; whatever else runs is left."""
+        client_file(home)
+        client = tmp_path / "claude"
+        client.write_text(CLIENT)
+        with (
+            subprocess.Popen([sys.executable, client, *FIXTURE], **PIPES) as user,
+            subprocess.Popen([sys.executable, "-c", CLIENT, *FIXTURE], **PIPES) as stranger,
+        ):
+            mine, strange = int(user.stdout.readline()), int(stranger.stdout.readline())
+            told = home.json("start", "--adopt", "always")
+            assert [
+                (each["pid"], each["server"], each["client"]) for each in told["duplicates"]["found"]
+            ] == [(mine, "mine", "claude")]
+            assert told["duplicates"]["found"][0]["rss_kib"] > 1000
+            assert told["duplicates"]["ended"] is False
+            assert is_alive(mine)
+            said = home.run("start", "--end-duplicates").stdout
+            assert "Ended 1." in said
+            assert not is_alive(mine)
+            assert is_alive(strange)
+            # What the gateway itself runs is none.
+            Session(home.port)
+            assert home.json("start", "--end-duplicates")["duplicates"] == {"found": [], "ended": False}
+            user.stdin.close()
+            stranger.stdin.close()
+
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

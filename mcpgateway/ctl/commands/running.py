@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, give_back, lead_here
-from mcpgateway.ctl.console import answer, spinner
+from mcpgateway.ctl.adoption import ADOPT, give_back, lead_here, tell
+from mcpgateway.ctl.console import DONE, FAILED, answer, emit, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
 from mcpgateway.ctl.remote import Away, Remote
@@ -63,7 +63,7 @@ def start(
     adopt: str | None,
     wait: float,
     end_duplicates: bool,
-) -> None:
+) -> int:
     """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
 
     It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is.
@@ -78,8 +78,18 @@ def start(
         begun = begin(globals_, options, wait)
     if not begun.is_new:
         _keep(globals_.home)
-    _report(globals_, begun)
-    lead_here(globals_, adopt, ends_duplicates=end_duplicates)
+    value = _told(globals_, begun)
+    if not globals_.as_json:
+        _tell(value)
+    reports = lead_here(globals_, adopt, options)
+    if not globals_.as_json:
+        tell(reports)
+    from mcpgateway.ctl.duplicates import offer
+
+    ended = offer(globals_, is_sure=end_duplicates)
+    if globals_.as_json:
+        emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
+    return FAILED if any(each.errors or each.rolled_back for each in reports) else DONE
 
 
 def _keep(home: str) -> None:
@@ -104,7 +114,8 @@ def options_of(words: list[str]) -> list[str]:
     return options
 
 
-def _report(globals_: Globals, begun: Begun, did: str = "started") -> None:
+def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
+    """What is to be said of a gateway that answers."""
     try:
         said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
         body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
@@ -114,7 +125,7 @@ def _report(globals_: Globals, begun: Begun, did: str = "started") -> None:
     pid = body.get("pid") or gateway_pid(globals_.home)
     port = body.get("port") or state.port
     servers = [str(each.get("name")) for each in body.get("backends", ())]
-    value = {
+    return {
         "already_running": not begun.is_new,
         "pid": pid,
         "port": port,
@@ -123,15 +134,15 @@ def _report(globals_: Globals, begun: Begun, did: str = "started") -> None:
         "took_s": round(begun.took_s, 3),
     }
 
-    def tell() -> None:
-        if begun.is_new:
-            click.echo(f"Gateway {did} (pid {pid}) in {begun.took_s:.2f} s: http://localhost:{port}")
-        else:
-            click.echo(f"Gateway already running (pid {pid}): http://localhost:{port}")
-            click.secho("  mcpgateway restart takes other options", dim=True)
-        click.echo(f"Servers: {', '.join(servers) or 'none'}")
 
-    answer(globals_, value, tell)
+def _tell(value: dict[str, Any], did: str = "started") -> None:
+    where = f"(pid {value['pid']})"
+    if value["already_running"]:
+        click.echo(f"Gateway already running {where}: {value['url']}")
+        click.secho("  mcpgateway restart takes other options", dim=True)
+    else:
+        click.echo(f"Gateway {did} {where} in {value['took_s']:.2f} s: {value['url']}")
+    click.echo(f"Servers: {', '.join(value['servers']) or 'none'}")
 
 
 @click.command()
@@ -144,14 +155,14 @@ def _report(globals_: Globals, begun: Begun, did: str = "started") -> None:
     help="How long it may take; then it is killed.",
 )
 @click.pass_obj
-def stop(globals_: Globals, *, timeout: float) -> None:
+def stop(globals_: Globals, *, timeout: float) -> int:
     """Give clients their own entries back, and end the gateway."""
     _of_this_machine(globals_, "stop")
     home = globals_.home
     pid = gateway_pid(home)
     had_state = read_state(home).exists
     unwanted(home)
-    given = give_back(globals_, "stopped")
+    given = give_back(globals_)
     in_order = True
     if pid:
         with spinner("running calls may end"):
@@ -162,12 +173,12 @@ def stop(globals_: Globals, *, timeout: float) -> None:
         "pid": pid or None,
         "killed": not in_order,
         "cleared_up": cleared,
-        "clients": given.value,
+        "clients": given.as_json() if given is not None else None,
     }
 
-    def tell() -> None:
-        for line in given.lines:
-            click.echo(line)
+    def say() -> None:
+        if given is not None:
+            tell([given])
         if pid:
             click.echo(f"Gateway stopped (pid {pid})." if in_order else f"Gateway killed (pid {pid}).")
         elif had_state:
@@ -177,7 +188,8 @@ def stop(globals_: Globals, *, timeout: float) -> None:
         for line in cleared:
             click.secho(f"  {line}", dim=True)
 
-    answer(globals_, value, tell)
+    answer(globals_, value, say)
+    return FAILED if given is not None and given.errors else DONE
 
 
 @click.command(cls=Behind)
@@ -219,7 +231,8 @@ def restart(
         if not in_order:
             clear_up(home)
         begun = begin(globals_, options, wait)
-    _report(globals_, begun, "restarted" if pid else "started")
+    value = _told(globals_, begun)
+    answer(globals_, value, lambda: _tell(value, "restarted" if pid else "started"))
 
 
 def _former(home: str, pid: int) -> list[str]:

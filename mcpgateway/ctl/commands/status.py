@@ -138,7 +138,7 @@ def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     made = []
     for each in shown:
-        if not isinstance(each, dict):
+        if not isinstance(each, dict) or each.get("suspended"):
             continue
         servers = each.get("servers", ())
         number = servers if isinstance(servers, int) else len(servers or ())
