@@ -3,8 +3,12 @@
 import ast
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+
+from mcpgateway.ctl.main import program
+from tests.support.commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mcpgateway"
@@ -69,3 +73,32 @@ class TestsTests:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+class CommandLineTests:
+    """The page that lists the commands."""
+
+    PAGE = (ROOT / "docs" / "reference" / "command-line.rst").read_text()
+    # Of the shim, and of twistd itself.
+    ELSEWHERE: ClassVar = {"--help", "--patience", "--target", "--server", "--pidfile", "--logfile", "--demo"}
+
+    def test_every_command(self):
+        """Each command, each verb and each option of theirs is on it."""
+        for road, command in commands():
+            assert re.search(rf"``(?:[a-z]+ )*{road[-1]}\b", self.PAGE), road
+            for option in options(command):
+                assert f"``{option}" in self.PAGE or f"[{option}" in self.PAGE or f" {option}" in self.PAGE, (
+                    road,
+                    option,
+                )
+
+    def test_nothing_else(self):
+        """No option is on it that no command has."""
+        known = {option for _, command in commands() for option in options(command)}
+        known |= set(options(program)) | self.ELSEWHERE
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", self.PAGE)) - known == set()
+
+
+def options(command):
+    """The long options of a command."""
+    return [word for each in command.params for word in each.opts if word.startswith("--")]

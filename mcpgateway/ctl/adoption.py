@@ -1,0 +1,150 @@
+"""What happens to clients' own files when the gateway is started and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcpgateway.ctl.console import fail, is_terminal
+from mcpgateway.ctl.context import Globals
+
+if TYPE_CHECKING:
+    from mcpgateway.local.reporting import Report
+
+ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
+CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
+STOPPED = "stopped"
+ASKED = "asked.json"
+ASKED_LIMIT = 1_048_576
+LEDGER = "ledger"
+HINT = "mcpgateway clients plan shows how, and apply leads them here"
+
+
+def give_back(globals_: Globals) -> Report | None:
+    """Put the clients' own entries back, until the gateway is started again; None where nothing leads here.
+
+    The gateway is to end whatever comes of it, so that what goes wrong stands in the report.
+    """
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+        return None
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.local import enrolment
+    from mcpgateway.local.reporting import FileReport, Report
+
+    try:
+        return enrolment.suspend(globals_.home, os.environ, STOPPED)
+    except ConfigError as why:
+        return Report((FileReport("", "", "", error=str(why)),))
+
+
+def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
+    """Lead clients to the gateway that runs: those that were led here before, and others where that is wanted.
+
+    :param adopt: what was said on the command line, in place of the configuration.
+    :param options: of the gateway, which may have a configuration of its own.
+    :raise Trouble: the configuration or the ledger cannot be used.
+    """
+    from mcpgateway.errors import ConfigError
+
+    environ = environment_of(options)
+    try:
+        reports = [_resumed(globals_, environ)]
+        # Where nobody can be asked, the gateway itself does what its configuration says.
+        if adopt == ALWAYS or (adopt != NEVER and _can_ask(globals_)):
+            reports.append(_others(globals_, environ, adopt))
+    except ConfigError as why:
+        fail(f"the gateway runs, but clients cannot be led to it: {why}")
+    return [each for each in reports if each is not None]
+
+
+def environment_of(options: list[str]) -> Mapping[str, str]:
+    """The environment in which the configuration is found that a gateway with these options has."""
+    for at, word in enumerate(options):
+        name, equals, value = word.partition("=")
+        if name in ("--config", "-c"):
+            named = value if equals else "".join(options[at + 1 : at + 2])
+            return {**os.environ, CONFIG_VARIABLE: named}
+    return os.environ
+
+
+def _resumed(globals_: Globals, environ: Mapping[str, str]) -> Report | None:
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+        return None
+    from mcpgateway.local import enrolment
+
+    return enrolment.resume(globals_.home, environ)
+
+
+def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> Report | None:
+    from mcpgateway.local import enrolment
+    from mcpgateway.local.planning import Wanted
+
+    found = enrolment.adoptable(globals_.home, environ)
+    adopt = adopt or found.adopt
+    if not found.servers or adopt == NEVER:
+        return None
+    if adopt != ALWAYS and not _is_agreed(globals_, found.servers):
+        return None
+    return enrolment.apply(enrolment.machine_of(globals_.home, environ), Wanted())
+
+
+def _can_ask(globals_: Globals) -> bool:
+    return not globals_.as_json and is_terminal() and sys.stdin.isatty()
+
+
+def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> bool:
+    """Ask, once for the same entries; after that, say how it is done."""
+    known = _asked(globals_.home)
+    new = {
+        path: [each for each in titles if each not in known.get(path, ())] for path, titles in servers.items()
+    }
+    if not any(new.values()):
+        click.secho(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
+        return False
+    from mcpgateway.config.document import visible
+
+    click.echo(f"{_counted(servers)} could use the gateway:")
+    for path, titles in servers.items():
+        click.echo(f"  {visible(path)}: {', '.join(map(visible, titles))}")
+    agrees = click.confirm("Lead them to it? (`mcpgateway stop` gives them back)", default=False)
+    if not agrees:
+        _keep(globals_.home, servers)
+        click.secho(HINT, dim=True)
+    return agrees
+
+
+def _counted(servers: Mapping[str, tuple[str, ...]]) -> str:
+    entries = sum(map(len, servers.values()))
+    return f"{entries} {'entry' if entries == 1 else 'entries'} of clients' files"
+
+
+def _asked(home: str) -> Mapping[str, Any]:
+    try:
+        with open(os.path.join(home, ASKED), encoding="utf-8") as file:
+            found = json.loads(file.read(ASKED_LIMIT))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(home: str, servers: Mapping[str, tuple[str, ...]]) -> None:
+    from mcpgateway.host.files import write_atomic
+
+    text = json.dumps({path: list(titles) for path, titles in servers.items()})
+    write_atomic(os.path.join(home, ASKED), text.encode(), lasting=False)
+
+
+def tell(reports: list[Report], write: Callable[[Report], None] | None = None) -> None:
+    """Tell a person what was done with the files."""
+    from mcpgateway.ctl.clienttables import tell_report
+
+    for each in reports:
+        if each.is_changed or each.errors or each.rolled_back:
+            (write or tell_report)(each)
+        for warning in each.warnings:
+            click.secho(f"mcpgateway: {warning}", err=True, fg="yellow")

@@ -1,0 +1,17 @@
+"""The commands of the program, as a tree."""
+
+import click
+
+from mcpgateway.ctl.main import program
+
+
+def commands(group=program, road=()):
+    """All commands that a user may see, by their names."""
+    context = click.Context(group, info_name="mcpgateway", resilient_parsing=True)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command.hidden:
+            continue
+        yield (*road, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*road, name))
