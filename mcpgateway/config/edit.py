@@ -19,7 +19,10 @@ from mcpgateway.config.document import dotted, printable
 from mcpgateway.config.read import is_json
 from mcpgateway.errors import ConfigError
 
+# A list whose items are mappings with a name is walked by these names.
 Road = tuple[str, ...]
+NAME = "name"
+MISSING: Any = object()
 
 
 @frozen
@@ -115,9 +118,7 @@ def steps(value: Any, change: Edit) -> Iterator[Edit]:
     if not isinstance(change, Put):
         yield change
         return
-    former: Any = value
-    for step in change.road:
-        former = former.get(step, _MISSING) if isinstance(former, dict) else _MISSING
+    former = at(value, change.road)
     if (
         not isinstance(change.value, Mapping)
         or not isinstance(former, dict)
@@ -144,12 +145,19 @@ def changed(value: Any, change: Edit, file: str) -> Any:
         raise ConfigError(f"{file}: the whole file cannot be changed")
     if value is None:
         value = {}
+    if isinstance(value, list):
+        return _changed_item(value, change, file)
     if not isinstance(value, dict):
         raise ConfigError(f"{file}: what is to hold '{printable(road[0])}' is no mapping")
     if not isinstance(change, Put) and road[0] not in value:
         raise ConfigError(f"{file}: there is no '{printable(road[0])}'")
     if len(road) > 1:
         return {**value, road[0]: changed(value.get(road[0]), _below(change), file)}
+    return _changed_key(value, change, file)
+
+
+def _changed_key(value: dict[str, Any], change: Edit, file: str) -> dict[str, Any]:
+    road = change.road
     match change:
         case Put():
             return {**value, road[0]: change.value}
@@ -159,6 +167,40 @@ def changed(value: Any, change: Edit, file: str) -> Any:
             if change.name in value and change.name != road[0]:
                 raise ConfigError(f"{file}: there is a '{printable(change.name)}' already")
             return {change.name if key == road[0] else key: each for key, each in value.items()}
+
+
+def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
+    """Change a list whose items are known by their names."""
+    name, *rest = change.road
+    index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
+    if index < 0 and (rest or not isinstance(change, Put)):
+        raise ConfigError(f"{file}: there is no '{printable(name)}'")
+    before, behind = (value[:index], value[index + 1 :]) if index >= 0 else (value, [])
+    match change:
+        case Put() if not rest:
+            return [*before, change.value, *behind]
+        case Remove() if not rest:
+            return [*before, *behind]
+        case Rename() if not rest:
+            return [*before, {**value[index], NAME: change.name}, *behind]
+    return [*before, changed(value[index], _below(change), file), *behind]
+
+
+def at(value: Any, road: Road) -> Any:
+    """The value at a road; `MISSING` where there is none."""
+    for step in road:
+        if isinstance(value, dict):
+            value = value.get(step, MISSING)
+        elif isinstance(value, list):
+            value = next((each for each in value if is_named(each, step)), MISSING)
+        else:
+            return MISSING
+    return value
+
+
+def is_named(item: Any, name: str) -> bool:
+    """Whether the item of a list is the one that a road means with a step."""
+    return isinstance(item, dict) and item.get(NAME) == name
 
 
 def _below(change: Edit) -> Edit:
@@ -191,12 +233,9 @@ def _values(how: Any, text: str, file: str) -> Any:
     try:
         return how.values(text, file)
     except ConfigError:
-        return _MISSING
+        return MISSING
 
 
 def newline_of(text: str) -> str:
     """How the lines of a text end."""
     return "\r\n" if "\r\n" in text else "\n"
-
-
-_MISSING = object()

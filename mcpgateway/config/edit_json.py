@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.edit import Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.edit import MISSING, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
 from mcpgateway.errors import ConfigError
 
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 WORD = re.compile(r"[-+.0-9A-Za-z]+")
+UP_TO_BRACKET = re.compile(r'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 REST_OF_LINE = re.compile(r"[ \t]*(?://[^\n]*|(?:/\*[^\n]*?\*/[ \t]*)*(?://[^\n]*)?)(?=\r?\n|$)")
 DEPTH_LIMIT = 200
 UNIT = "  "
@@ -49,29 +50,55 @@ class Member:
     comma: int = -1
 
 
-def values(text: str, file: str) -> Any:
+def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
     """What a text holds.
 
+    :param roads: what is read of it, and nothing beside it; all of it where this is None.
     :raise ConfigError: it is no such JSON.
     """
-    return read(text, file).value
+    return read(text, file, roads).value
 
 
-def read(text: str, file: str = "") -> Node:
+def read(text: str, file: str = "", roads: Sequence[Road] | None = None) -> Node:
     """Find every value of a text.
 
+    :param roads: what is looked for, where ``*`` is any key; all else in an object has a place and no value, and is
+        not in the object's value.
     :raise ConfigError: it is no such JSON.
     """
     if not text.strip("\ufeff \t\r\n"):
         return Node(0, 0, {})
-    return _Reader(text, file).whole()
+    if roads is not None and not is_strict(text):
+        # Only what is known to be well-formed can be skipped.
+        roads = None
+    return _Reader(text, file).whole(roads)
+
+
+def is_strict(text: str) -> bool:
+    """Whether a text is JSON, without comments and trailing commas; one that is nested too deeply is not."""
+    import msgspec
+
+    try:
+        msgspec.json.decode(text.removeprefix("\ufeff"), type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return False
+    return True
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    splices = _Editor(text).change(change)
-    if splices is not None:
-        yield spliced(text, splices)
+    for found in splices(text, [change]):
+        if found is not None:
+            yield spliced(text, found)
+
+
+def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
+    """How each of some changes is made in a text; None where it cannot be.
+
+    :raise ConfigError: it is no such JSON.
+    """
+    editor = _Editor(text, [each.road[:-1] for each in changes])
+    return [editor.change(each) for each in changes]
 
 
 class _Reader:
@@ -81,8 +108,8 @@ class _Reader:
         self._text = text
         self._file = file
 
-    def whole(self) -> Node:
-        node = self._node(self._skip(0), 0)
+    def whole(self, roads: Sequence[Road] | None) -> Node:
+        node = self._node(self._skip(0), 0, roads)
         if self._skip(node.end) != len(self._text):
             raise self._wrong(node.end)
         return node
@@ -91,12 +118,14 @@ class _Reader:
         found = BLANK.match(self._text, at)
         return found.end() if found else at
 
-    def _node(self, at: int, depth: int) -> Node:
+    def _node(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
+        if roads is not None and () in roads:
+            roads = None
         if depth > DEPTH_LIMIT:
             raise ConfigError(f"{self._file}: is nested too deeply")
         match self._text[at : at + 1]:
             case "{":
-                return self._object(at, depth)
+                return self._object(at, depth, roads)
             case "[":
                 return self._array(at, depth)
             case '"':
@@ -105,7 +134,7 @@ class _Reader:
             case _:
                 return self._word(at)
 
-    def _object(self, at: int, depth: int) -> Node:
+    def _object(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
         members: list[Member] = []
         here = self._skip(at + 1)
         while self._text[here : here + 1] != "}":
@@ -115,14 +144,34 @@ class _Reader:
             colon = self._skip(end)
             if self._text[colon : colon + 1] != ":":
                 raise self._wrong(colon)
-            node = self._node(self._skip(colon + 1), depth + 1)
+            node = self._member(self._skip(colon + 1), depth + 1, key, roads)
             member = Member(key, here, end, node)
             here = self._skip(node.end)
             if self._text[here : here + 1] == ",":
                 member.comma = here
                 here = self._skip(here + 1)
             members.append(member)
-        return Node(at, here + 1, {each.key: each.node.value for each in members}, members)
+        held = {each.key: each.node.value for each in members if each.node.value is not MISSING}
+        return Node(at, here + 1, held, members)
+
+    def _member(self, at: int, depth: int, key: str, roads: Sequence[Road] | None) -> Node:
+        if roads is None:
+            return self._node(at, depth, None)
+        below = [each[1:] for each in roads if each[0] in (key, "*")]
+        return self._node(at, depth, below) if below else Node(at, self._end(at), MISSING)
+
+    def _end(self, at: int) -> int:
+        """Where a value ends in a text that is known to be well-formed."""
+        if self._text[at] not in "{[":
+            found = STRING.match(self._text, at) or WORD.match(self._text, at)
+            return found.end() if found else at
+        depth = 0
+        while True:
+            depth += 1 if self._text[at] in "{[" else -1
+            if not depth:
+                return at + 1
+            found = UP_TO_BRACKET.match(self._text, at + 1)
+            at = found.end() if found else at
 
     def _array(self, at: int, depth: int) -> Node:
         found: list[Any] = []
@@ -130,7 +179,7 @@ class _Reader:
         while self._text[here : here + 1] != "]":
             if not has_comma:
                 raise self._wrong(here)
-            node = self._node(here, depth + 1)
+            node = self._node(here, depth + 1, None)
             found.append(node.value)
             here = self._skip(node.end)
             has_comma = self._text[here : here + 1] == ","
@@ -163,10 +212,10 @@ class _Reader:
 class _Editor:
     """Works out one change of a text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, roads: Sequence[Road]) -> None:
         self._text = text
         self._newline = newline_of(text)
-        self._root = read(text)
+        self._root = read(text, roads=roads)
         self._unit = self._find_unit()
 
     def change(self, change: Edit) -> list[Splice] | None:

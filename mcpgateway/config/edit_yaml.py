@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -35,9 +35,10 @@ class Entry:
     value: Any
 
 
-def values(text: str, file: str) -> Any:
+def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
     """What a text holds.
 
+    :param roads: what is looked for; all of it is read.
     :raise ConfigError: it is no such YAML.
     """
     found = yamltext.parse(text, file, Problems()).value
@@ -46,10 +47,16 @@ def values(text: str, file: str) -> Any:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    splices = _Editor(text).change(change)
-    if splices is not None:
-        yield spliced(text, splices)
+    for found in splices(text, [change]):
+        if found is not None:
+            yield spliced(text, found)
     yield from _anew(text, change)
+
+
+def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
+    """How each of some changes is made in a text; None where it cannot be."""
+    editor = _Editor(text)
+    return [editor.change(each) for each in changes]
 
 
 def _anew(text: str, change: Edit) -> Iterator[str]:

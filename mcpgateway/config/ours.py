@@ -5,6 +5,9 @@ from __future__ import annotations
 PROGRAMS = frozenset(("mcpgateway", "mcp-ctl", "mcpg"))
 RELAYS = frozenset(("connect", "proxy", "stdio"))
 BEFORE_ORIGINAL = "--"
+# Options of the relay with a value of their own, and those whose value is the server.
+VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
+NAMES = frozenset(("--target", "--server"))
 
 
 def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -16,3 +19,23 @@ def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
     if RELAYS.isdisjoint(words[:at]):
         return None
     return tuple(words[at + 1 :])
+
+
+def server_of(argv: tuple[str, ...]) -> str | None:
+    """The server that such an entry names, "" where it names none; None of entries that lead elsewhere."""
+    if not argv or original_of(argv) is None:
+        return None
+    words = iter(argv[1:])
+    is_behind = False
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == BEFORE_ORIGINAL:
+            break
+        if name in NAMES:
+            return value if equals else next(words, "")
+        if name in VALUES:
+            _ = None if equals else next(words, "")
+        elif is_behind and not word.startswith("-"):
+            return word
+        is_behind = is_behind or word in RELAYS
+    return ""

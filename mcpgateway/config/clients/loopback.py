@@ -1,0 +1,60 @@
+"""URLs that lead to the gateway of this machine, in any of the spellings that its doors understand."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import unquote, urlsplit
+
+from attrs import frozen
+
+PORTS = {"http": 80, "https": 443}
+LAST = ("mcp", "sse")
+
+
+@frozen
+class Base:
+    """What makes a URL ours.
+
+    :ivar port: of the gateway.
+    :ivar hosts: its names besides those that every machine has for itself.
+    """
+
+    port: int
+    hosts: frozenset[str] = frozenset()
+
+
+def server_of(url: str, base: Base) -> str | None:
+    """Return the server that a URL of the gateway names, "" where it names all; None of other URLs."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    host = (parts.hostname or "").removesuffix(".")
+    if (
+        port != base.port
+        or parts.scheme.lower() not in PORTS
+        or not (host in base.hosts or is_loopback(host))
+    ):
+        return None
+    match [unquote(each) for each in parts.path.strip("/").split("/")]:
+        case ["mcp" | "sse"]:
+            return ""
+        case [name, "mcp" | "sse"] | ["mcp", name] if name:
+            return name
+        case _:
+            return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, however it is spelled."""
+    host = host.lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    # A client that connects to no address at all gets to this machine.
+    return bool(mapped.is_loopback or mapped.is_unspecified)

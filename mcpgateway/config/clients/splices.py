@@ -1,0 +1,119 @@
+"""What differs between two texts, as a few exact replacements that can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+from mcpgateway.errors import ConfigError
+
+# Two texts are taken to run together again where this much of them is the same.
+WINDOW = 24
+STEP = 8
+# How far apart that is looked for; beyond it, all the rest counts as one difference.
+REACH = 1 << 16
+
+
+@frozen
+class Splice:
+    """A part of a text that was replaced.
+
+    :ivar start: where it began in the text before.
+    :ivar old: what stood there; it may hold secrets.
+    :ivar new: what has taken its place.
+    """
+
+    start: int
+    old: str = field(repr=False)
+    new: str = field(repr=False)
+
+
+def splices(before: str, after: str) -> tuple[Splice, ...]:
+    """Tell what makes one text of another, in order; how small the parts are is not promised, that they fit is."""
+    found: list[Splice] = []
+    here = there = 0
+    while True:
+        same = _common(before, here, after, there)
+        here, there = here + same, there + same
+        if here == len(before) and there == len(after):
+            return tuple(found)
+        old, new = _apart(before, here, after, there)
+        found.append(Splice(here, before[here : here + old], after[there : there + new]))
+        here, there = here + old, there + new
+
+
+def reverse(after_text: str, splices: Sequence[Splice]) -> str:
+    """Return the text as it was before.
+
+    :raise ConfigError: it is not the text that these made.
+    """
+    parts: list[str] = []
+    here, shift = 0, 0
+    for each in splices:
+        at = each.start + shift
+        end = at + len(each.new)
+        if at < here or after_text[at:end] != each.new:
+            raise ConfigError("the text is not what was made of the former one")
+        parts += [after_text[here:at], each.old]
+        here, shift = end, shift + len(each.new) - len(each.old)
+    return "".join((*parts, after_text[here:]))
+
+
+def _common(before: str, here: int, after: str, there: int) -> int:
+    """Count the characters that are the same from two places on."""
+    most = min(len(before) - here, len(after) - there)
+    size, same = 1 << 12, 0
+    while same < most:
+        size = min(size, most - same)
+        if before[here + same : here + same + size] == after[there + same : there + same + size]:
+            same += size
+            size *= 2
+        elif size == 1:
+            break
+        else:
+            size //= 2
+    return same
+
+
+def _common_end(before: str, here: int, after: str, there: int) -> int:
+    """Count the characters that are the same at the ends of two texts, down to two places."""
+    most = min(len(before) - here, len(after) - there)
+    size, same = 1 << 12, 0
+    while same < most:
+        size = min(size, most - same)
+        if (
+            before[len(before) - same - size : len(before) - same]
+            == after[len(after) - same - size : len(after) - same]
+        ):
+            same += size
+            size *= 2
+        elif size == 1:
+            break
+        else:
+            size //= 2
+    return same
+
+
+def _apart(before: str, here: int, after: str, there: int) -> tuple[int, int]:
+    """Tell how much is different in each text before they run together again."""
+    stop = min(here + REACH, len(before) - WINDOW)
+    best: tuple[int, int] | None = None
+    for at in range(here, stop + 1, STEP):
+        if best is not None and at - here >= sum(best):
+            break
+        # Nothing beyond the best so far is worth a look.
+        end = there + (REACH if best is None else sum(best) - (at - here))
+        found = after.find(before[at : at + WINDOW], there, end + WINDOW)
+        if found < 0:
+            continue
+        back = 0
+        while at - back > here and found - back > there and before[at - back - 1] == after[found - back - 1]:
+            back += 1
+        pair = at - back - here, found - back - there
+        if best is None or sum(pair) < sum(best):
+            best = pair
+    if best is not None and best != (0, 0):
+        return best
+    same = _common_end(before, here, after, there)
+    return len(before) - here - same, len(after) - there - same

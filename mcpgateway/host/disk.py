@@ -1,0 +1,182 @@
+"""The operations that a change of a user's file consists of, in one place, so that a test can fail each of them.
+
+Everything here blocks; it is for short-lived programs, never for the gateway itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+AT_FDCWD = -100  # fcntl.h: paths are meant from the current directory
+EXCHANGE = 2  # linux/fs.h RENAME_EXCHANGE; sys/stdio.h RENAME_SWAP has the same value
+# What a file system answers that knows no exchange, or no lease.
+UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY))
+
+
+class Disk:
+    """The disk and the clock, as they are."""
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        """A descriptor of a file or a directory, closed in children."""
+        return os.open(path, flags | os.O_CLOEXEC, mode)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """At most so many of the next bytes."""
+        return os.read(descriptor, size)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        """Write some of it, and say how much."""
+        return os.write(descriptor, data)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Let a file end there."""
+        os.ftruncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until a file is on the disk, where it outlives a failure of the power."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Let go of a descriptor."""
+        os.close(descriptor)
+
+    def fstat(self, descriptor: int) -> os.stat_result:
+        """What is behind a descriptor."""
+        return os.fstat(descriptor)
+
+    def stat(self, path: str) -> os.stat_result:
+        """What is at a path; a symbolic link is not followed."""
+        return os.lstat(path)
+
+    def chmod(self, descriptor: int, mode: int) -> None:
+        """Set the mode of a file."""
+        os.fchmod(descriptor, mode)
+
+    def chown(self, descriptor: int, user: int, group: int) -> None:
+        """Give a file to somebody."""
+        os.fchown(descriptor, user, group)
+
+    def attributes(self, descriptor: int) -> dict[str, bytes]:
+        """The extended attributes of a file, access control lists among them."""
+        if not hasattr(os, "listxattr"):
+            return {}
+        try:
+            return {name: os.getxattr(descriptor, name) for name in os.listxattr(descriptor)}
+        except OSError as why:
+            if why.errno in UNSUPPORTED:
+                return {}
+            raise
+
+    def set_attribute(self, descriptor: int, name: str, value: bytes) -> None:
+        """Give a file an extended attribute."""
+        os.setxattr(descriptor, name, value)
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, over whatever has it."""
+        os.rename(source, target)
+
+    def exchange(self, one: str, other: str) -> None:
+        """Let two files have each other's name, at once.
+
+        :raise OSError: also where the system or the file system knows no such thing, see `UNSUPPORTED`.
+        """
+        if _exchange()(os.fsencode(one), os.fsencode(other)) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), one, None, other)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name, unless somebody has it."""
+        os.link(source, target)
+
+    def unlink(self, path: str) -> None:
+        """Take a name away."""
+        os.unlink(path)
+
+    def names(self, directory: str) -> list[str]:
+        """What is in a directory."""
+        return os.listdir(directory)
+
+    def make_directory(self, path: str, mode: int = 0o700) -> None:
+        """Make a directory that is not there."""
+        os.mkdir(path, mode)
+
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(path)
+
+    def touch(self, path: str) -> None:
+        """Let something have changed just now."""
+        os.utime(path)
+
+    def lock(self, descriptor: int) -> bool:
+        """Lock a file or directory for this program alone; false where another has it locked."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def is_being_written(self, descriptor: int) -> bool:
+        """Whether a program has the file open for writing; false where the system does not tell.
+
+        :param descriptor: open for reading only.
+        """
+        if not hasattr(fcntl, "F_SETLEASE"):
+            return False
+        try:
+            # A writer that comes while the lease is held waits, and the holder is sent SIGIO, which would end it.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError as why:
+            return why.errno == errno.EAGAIN
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+
+    def user(self) -> int:
+        """As whom this program works."""
+        return os.geteuid()
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether there is such a process, whoever has it."""
+        try:
+            os.kill(pid, 0)
+        except OSError as why:
+            return why.errno == errno.EPERM
+        return True
+
+    def now(self) -> float:
+        """Seconds since 1970, as files have them."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+DISK = Disk()
+
+
+@cache
+def _exchange() -> Any:
+    """What the system calls the exchange of two names: a function of both that gives 0, or sets the error number."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin":
+        swap = getattr(library, "renamex_np", None)
+        return _missing if swap is None else lambda one, other: swap(one, other, EXCHANGE)
+    swap = getattr(library, "renameat2", None)
+    return _missing if swap is None else lambda one, other: swap(AT_FDCWD, one, AT_FDCWD, other, EXCHANGE)
+
+
+def _missing(one: bytes, other: bytes) -> int:
+    ctypes.set_errno(errno.ENOSYS)
+    return -1

@@ -1,0 +1,220 @@
+"""What becomes of the text of one client's file: entries give way to ours, or come back.
+
+Each of these is asked anew when somebody else has written the file meanwhile, so it decides by what the text holds
+then, and keeps what it did the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from mcpgateway.config import edit
+from mcpgateway.config.clients import forms, rewrite
+from mcpgateway.config.clients.dialect import Kind, Listed, Road
+from mcpgateway.config.clients.rewrite import Replaced
+from mcpgateway.config.edit import MISSING, same
+from mcpgateway.errors import ConfigError
+from mcpgateway.host.ledger import Adopted, Enrolled, Rewritten
+from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
+from mcpgateway.local.sites import Site, listed_in
+
+ONE = "mcpgateway"
+
+
+@frozen
+class Wish:
+    """An entry that is to lead here.
+
+    :ivar value: what it is as long as this wish is right.
+    :ivar name: as which it is served.
+    """
+
+    road: Road
+    title: str
+    value: Any = field(repr=False)
+    name: str
+
+
+@define(eq=False)
+class Adoption:
+    """Entries of a file give way to ours.
+
+    :param wishes: those that are new; one that has become another meanwhile is left alone.
+    :param mode: how they lead here; those that lead here already are made to do it in this way, too.
+    :param helper: whether the client is asked to say who it is.
+    :ivar taken: by title, as what the entries are served that now lead here and did not before.
+    :ivar renewed: by title, those that lead here in another way than before.
+    """
+
+    machine: Machine
+    site: Site
+    wishes: Sequence[Wish]
+    mode: str
+    helper: bool = False
+    taken: dict[str, str] = field(factory=dict)
+    renewed: dict[str, str] = field(factory=dict)
+
+    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
+        """Work it out for a text and what is known of the file.
+
+        :raise ConfigError: the text is not of its form, or cannot be changed.
+        """
+        self.taken, self.renewed = {}, {}
+        former = adopted if adopted is not None and not adopted.suspended else None
+        known = dict(former.entries) if former is not None else {}
+        values = forms.read(text, self.site.path, self.site.dialect)
+        if self.mode == SINGLE:
+            return self._all_in_one(text, values, adopted, known)
+        wanted: list[tuple[Road, Any]] = []
+        names: dict[Road, str] = {}
+        for wish in self.wishes:
+            if same(edit.at(values, wish.road), wish.value):
+                wanted.append((wish.road, self._ours(wish.road, wish.title, wish.value, wish.name)))
+                names[wish.road] = wish.name
+                self.taken[wish.title] = wish.name
+        for road, enrolled in known.items():
+            renewed = None if road in names else self._renewed(values, road, enrolled)
+            if renewed is not None:
+                wanted.append((road, renewed))
+                self.renewed[enrolled.replaced.title] = enrolled.name
+        made, replaced = rewrite.replace(text, self.site.path, wanted)
+        for each in replaced:
+            known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
+        return Rewritten(made, self._adopted(adopted, known, self.mode))
+
+    def _adopted(self, adopted: Adopted | None, entries: Mapping[Road, Enrolled], mode: str) -> Adopted | None:
+        if not entries:
+            return adopted
+        if adopted is None:
+            adopted = Adopted(self.site.path, self.site.dialect.name, project=self.site.project)
+        return evolve(adopted, mode=mode, entries=entries, suspended="")
+
+    def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
+        return ours(self.machine, self.site, Listed(title, road, former, Kind.PROGRAM), name, self.mode, self.helper)
+
+    def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
+        """Return what an entry of ours is to be in this mode and at this port; None where it is that already."""
+        replaced: Replaced = enrolled.replaced
+        now = edit.at(values, road)
+        if replaced.ours is None or now is MISSING or not isinstance(now, Mapping):
+            return None
+        dialect = self.site.dialect
+        if dialect.leads(road, now) != dialect.leads(road, replaced.ours):
+            return None
+        # What the client has added to ours is the client's; it is in the former entry's place from now on.
+        whole = rewrite.carried(replaced.former, replaced.ours, now)
+        wanted = self._ours(road, replaced.title, whole, enrolled.name)
+        return None if dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
+
+    # All in one
+
+    def _all_in_one(
+        self, text: str, values: Any, adopted: Adopted | None, known: dict[Road, Enrolled]
+    ) -> Rewritten:
+        dialect = self.site.dialect
+        wishes = [each for each in self.wishes if same(edit.at(values, each.road), each.value)]
+        wanted: list[tuple[Road, Any]] = [(each.road, None) for each in wishes]
+        names = {each.road: each.name for each in wishes}
+        self.taken = {each.title: each.name for each in wishes}
+        for road, each in known.items():
+            if each.replaced.ours is not None and each.name and edit.at(values, road) is not MISSING:
+                wanted.append((road, None))
+                self.renewed[each.replaced.title] = each.name
+        one = dialect.fresh(ONE)
+        if wanted and edit.at(values, one.road) is MISSING:
+            wanted.append((one.road, ours(self.machine, self.site, one, "", HTTP, helper=self.helper)))
+        made, replaced = rewrite.replace(text, self.site.path, wanted)
+        for each in replaced:
+            known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
+        return Rewritten(made, self._adopted(adopted, known, SINGLE))
+
+
+@define(eq=False)
+class Return:
+    """Entries of ours give way to what stood there before.
+
+    :param wanted: whether an entry is to come back, by its title and name.
+    :param why: the file is given back for now, for this reason, and is to lead here again later; "" for ever.
+    :ivar given: what has become of each entry.
+    :ivar is_exact: the file is what it was before us, to the byte.
+    """
+
+    machine: Machine
+    site: Site
+    servers: Collection[str] = ()
+    why: str = ""
+    given: rewrite.Given = field(factory=lambda: rewrite.Given(""), repr=False)
+    is_exact: bool = False
+
+    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
+        """Work it out for a text and what is known of the file.
+
+        :raise ConfigError: the text is not of its form, or cannot be changed.
+        """
+        self.given, self.is_exact = rewrite.Given(text), False
+        if adopted is None:
+            return Rewritten(text, None)
+        if adopted.suspended:
+            return Rewritten(text, self._suspended(adopted))
+        chosen = {road: each for road, each in adopted.entries.items() if self._is_meant(each)}
+        rest = {road: each for road, each in adopted.entries.items() if road not in chosen}
+        if not any(each.name for each in rest.values()):
+            chosen, rest = dict(adopted.entries), {}  # the one entry for all has nothing left behind it
+        exact = None if rest else self.machine.ledger.unwound(adopted, text)
+        if exact is not None:
+            titles = dict.fromkeys(each.replaced.title for each in chosen.values())
+            self.given, self.is_exact = rewrite.Given(exact, tuple(titles)), True
+        else:
+            replaced = [each.replaced for each in chosen.values()]
+            self.given = rewrite.give_back(
+                text, self.site.path, self.site.dialect, self.machine.base, replaced
+            )
+        if self.why:
+            return Rewritten(self.given.text, self._suspended(adopted))
+        return Rewritten(self.given.text, evolve(adopted, entries=rest) if rest else None)
+
+    def _suspended(self, adopted: Adopted) -> Adopted | None:
+        return evolve(adopted, suspended=self.why) if self.why else None
+
+    def _is_meant(self, each: Enrolled) -> bool:
+        return not self.servers or each.name in self.servers or each.replaced.title in self.servers
+
+
+def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001, PLR0913
+    """What stands in the place of an entry, so that it leads here.
+
+    :raise ConfigError: neither a URL nor a command can stand there.
+    """
+    if mode != FAIL_OPEN:
+        try:
+            return site.dialect.by_url(listed, machine.url(name), helper=helper)
+        except ConfigError:
+            if not name:
+                raise
+    # A client that takes no URLs is led here by a command.
+    original = site.dialect.leads(listed.road, listed.value)
+    return site.dialect.by_command(listed, machine.command(name, original))
+
+
+def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]:
+    """The entries that have a name to be served under."""
+    return [Wish(each.road, each.title, each.value, names[each.road]) for each in listed if each.road in names]
+
+
+def programs(site: Site, text: str, machine: Machine) -> list[Listed]:
+    """The programs that a text lists.
+
+    :raise ConfigError: it is not of its form.
+    """
+    values = forms.read(text, site.path, site.dialect)
+    return [each for each in listed_in(site, values, machine.base) if each.kind is Kind.PROGRAM]
+
+
+def _enrolled(replaced: Replaced, name: str | None, former: Enrolled | None) -> Enrolled:
+    if former is not None and name is None:
+        # What gave way was ours already; what stood there before that is what comes back.
+        return Enrolled(former.name, evolve(former.replaced, ours=replaced.ours))
+    return Enrolled(name or "", replaced)

@@ -1,0 +1,81 @@
+"""Whether a gateway answers, asked from outside."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.bridge.places import socket_path
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import state
+
+LIMIT_S = 3.0
+BODY_LIMIT = 4 * 1_048_576
+NEEDS_TOKEN = 401
+
+
+@frozen
+class Answer:
+    """A gateway that is there.
+
+    :ivar health: what it says of itself; nothing where it wants a token for that.
+    """
+
+    health: Mapping[str, Any] = field(factory=dict, repr=False)
+
+    @property
+    def serves_all_at_once(self) -> bool:
+        """Whether it has one endpoint for all servers together."""
+        return self.health.get("aggregate") is True
+
+
+class _Local(HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=LIMIT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(LIMIT_S)
+        self.sock.connect(self._path)
+
+
+def ask(home: str, port: int, environ: Mapping[str, str]) -> Answer | None:
+    """Ask the gateway of a home how it is: at its Unix socket, else at its port; None where none answers."""
+    return _asked(_Local(socket_path(environ, home))) or (
+        _asked(HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)) if port else None
+    )
+
+
+def running_port(home: str) -> int:
+    """The port of the gateway that runs; 0 where none does."""
+    with suppress(ConfigError, OSError):
+        running = state.read(home)
+        if running is not None and state.is_alive(running):
+            return running.port
+    return 0
+
+
+def _asked(connection: HTTPConnection) -> Answer | None:
+    try:
+        connection.request("GET", "/health", headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        body = response.read(BODY_LIMIT)
+        if response.status == NEEDS_TOKEN:
+            return Answer() if b"jsonrpc" in body or b"error" in body else None
+        found = json.loads(body)
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return None
+    finally:
+        connection.close()
+    # Anything may listen at a port that another program has taken.
+    return Answer(found) if isinstance(found, dict) and "backends" in found else None

@@ -1,0 +1,113 @@
+"""What is known before a client's file is touched: the ledger, the configuration, where the gateway is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+
+from mcpgateway.config.clients.dialect import Base
+from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.config.native import read_native
+from mcpgateway.config.problems import Problems
+from mcpgateway.errors import ConfigError
+from mcpgateway.host.ledger import Ledger, Records
+from mcpgateway.host.settings import LoadOptions, examine, gather
+from mcpgateway.local.answering import Answer, ask, running_port
+
+HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
+PROGRAM = "mcpgateway"
+
+
+@define(eq=False)
+class Machine:
+    """This machine, as its user's programs see it.
+
+    :ivar home: the gateway's own directory.
+    :ivar is_named_home: whether it is another than a program finds by itself.
+    :ivar trouble: why there are no settings; "" where there are.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(repr=False)
+    is_named_home: bool = False
+    ledger: Ledger = field(init=False, repr=False)
+    trouble: str = field(default="", init=False)
+    _settings: Settings | None = field(default=None, init=False, repr=False)
+    _gateway: GatewaySettings | None = field(default=None, init=False, repr=False)
+    _records: Records | None = field(default=None, init=False, repr=False)
+    _answer: Answer | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.ledger = Ledger(self.home)
+
+    @property
+    def records(self) -> Records:
+        """What the ledger said when it was first asked.
+
+        :raise ConfigError: it cannot be read.
+        """
+        if self._records is None:
+            self._records = self.ledger.read()
+        return self._records
+
+    def look_again(self) -> None:
+        """Forget what was read, since it has changed."""
+        self._records = self._settings = None
+
+    @property
+    def settings(self) -> Settings:
+        """What the gateway serves as things are.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        if self._settings is None:
+            found = examine(LoadOptions(home=self.home), self.environ)
+            if found.settings is None:
+                first = next(each for each in found.problems if each.is_error)
+                raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+            self._settings = found.settings
+        return self._settings
+
+    @property
+    def gateway(self) -> GatewaySettings:
+        """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
+        if self._gateway is None:
+            try:
+                native = gather(LoadOptions(home=self.home), self.environ).native
+                self._gateway = read_native(native, Problems()).gateway
+            except ConfigError:
+                self._gateway = GatewaySettings()
+        return self._gateway
+
+    @property
+    def port(self) -> int:
+        """Where the gateway is, or would be if it were started."""
+        return running_port(self.home) or self.gateway.http_port
+
+    @property
+    def base(self) -> Base:
+        """What makes a URL ours."""
+        return Base(self.port, frozenset((self.gateway.bind_address,)))
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the gateway says of itself; None where it does not answer."""
+        if self._answer is None:
+            self._answer = ask(self.home, self.port, self.environ)
+        return self._answer
+
+    def url(self, name: str) -> str:
+        """Where a server is reached; of "", where all of them are."""
+        return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
+
+    def command(self, name: str, original: Sequence[str]) -> list[str]:
+        """What a client starts to be connected, and whatever it starts if there is no gateway."""
+        own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
+        # Clients with windows do not have the PATH of a shell.
+        program = own if os.access(own, os.X_OK) else PROGRAM
+        home = ["--home", self.home] if self.is_named_home else []
+        return [program, *home, "connect", name, "--", *original]
+

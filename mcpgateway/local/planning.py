@@ -1,0 +1,189 @@
+"""What is to be done so that clients' files lead here: worked out beforehand, to be shown and then carried out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.clients.dialect import Kind, Listed, Road
+from mcpgateway.errors import ConfigError
+from mcpgateway.host.ledger import Adopted
+from mcpgateway.local.adoption import Adoption, Wish, wishes_of
+from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
+from mcpgateway.local.naming import Newcomer, named
+from mcpgateway.local.reporting import Left
+from mcpgateway.local.sites import Choice, Seen, Site, chosen, see, unwritable
+
+MODES = (HTTP, FAIL_OPEN, SINGLE)
+WHY = {
+    Kind.REMOTE: "is reached by a URL already",
+    Kind.OFF: "is switched off in the client",
+}
+LOST = "leads here already, and the ledger does not know what stood there before"
+
+
+@frozen
+class Wanted:
+    """What is asked for.
+
+    :ivar servers: titles or names of servers; none means all.
+    :ivar mode: how entries are to lead here; "" for the usual one, or the one that a file has.
+    :ivar helper: whether clients are asked to say who they are.
+    """
+
+    choice: Choice = Choice()
+    servers: tuple[str, ...] = ()
+    mode: str = ""
+    helper: bool = False
+
+
+@frozen
+class FilePlan:
+    """What is to become of one file.
+
+    :ivar wishes: what is to lead here.
+    :ivar left: what stays as it is, and why.
+    :ivar after: what the file is then; the same as `before` where nothing changes.
+    :ivar renewed: titles of what leads here in another way then.
+    :ivar trouble: why the file cannot be used.
+    """
+
+    site: Site
+    mode: str
+    wishes: tuple[Wish, ...] = ()
+    left: tuple[Left, ...] = ()
+    before: str = field(default="", repr=False)
+    after: str = field(default="", repr=False)
+    renewed: tuple[str, ...] = ()
+    trouble: str = ""
+    #: What the file lists, of which the secrets must not be shown.
+    values: tuple[object, ...] = field(default=(), repr=False)
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the file would be another."""
+        return self.before != self.after
+
+
+def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
+    """Work out what each file is to be.
+
+    :raise ConfigError: what is asked for cannot be done anywhere.
+    """
+    if wanted.mode == SINGLE and not (machine.answer and machine.answer.serves_all_at_once):
+        raise ConfigError(
+            "--single: the gateway does not serve all servers together at one endpoint, so one entry for all of them"
+            " would lead nowhere; use --http or --fail-open"
+        )
+    if not machine.port:
+        raise ConfigError("gateway.http_port: is 0, so entries could lead nowhere; set a port and try again")
+    sites = chosen(wanted.choice, machine.environ, machine.records)
+    found = [see(site, machine.base) for site in sites]
+    listed = {id(each): _eligible(machine, wanted, each) for each in found}
+    newcomers = [
+        Newcomer(one, os.path.dirname(os.path.abspath(each.site.path)), each.site.project)
+        for each in found
+        for one in listed[id(each)][0]
+    ]
+    names = iter(named(machine.settings, newcomers) if newcomers else ())
+    plans: list[FilePlan] = []
+    for each in found:
+        programs, left = listed[id(each)]
+        roads: dict[Road, str] = {}
+        for one in programs:
+            given = next(names)
+            if wanted.servers:
+                if given.name and {one.title, given.name} & set(wanted.servers):
+                    roads[one.road] = given.name
+            elif _is_out(machine, each.site, one, given.name):
+                left.append(_opted_out(one, given.name))
+            elif given.name:
+                roads[one.road] = given.name
+            else:
+                left.append(Left(one.title, f"cannot be served: {given.why}"))
+        plans.append(_planned(machine, wanted, each, wishes_of(programs, roads), left))
+    return tuple(plans)
+
+
+def adopted_at(machine: Machine, site: Site) -> Adopted | None:
+    """What the ledger says of a file."""
+    return machine.records.files.get(os.path.realpath(site.path))
+
+
+def opted_out(machine: Machine) -> frozenset[str]:
+    """The names of servers that stay in the clients' files: the configuration's, and the user's."""
+    return frozenset((*machine.settings.clients.opt_out, *machine.records.opted_out))
+
+
+def for_client(site: Site, name: str) -> str:
+    """How it is written down that a server stays in the files of one client only."""
+    return f"{site.dialect.name}:{name}"
+
+
+def _eligible(machine: Machine, wanted: Wanted, seen: Seen) -> tuple[list[Listed], list[Left]]:
+    adopted = adopted_at(machine, seen.site)
+    known: Mapping[Road, object] = adopted.entries if adopted is not None and not adopted.suspended else {}
+    programs: list[Listed] = []
+    left: list[Left] = []
+    for each in seen.listed:
+        match each.kind:
+            case Kind.PROGRAM:
+                programs.append(each)
+            case Kind.OURS if each.road not in known and not _is_known(seen, each, adopted):
+                left.append(Left(each.title, LOST, "mcpgateway clients undo rebuilds it where it can"))
+            case Kind.OURS:
+                pass
+            case _:
+                left.append(Left(each.title, WHY.get(each.kind, each.why)))
+    return programs, left
+
+
+def _is_known(seen: Seen, listed: Listed, adopted: Adopted | None) -> bool:
+    # An entry that was given another name by its user, or a copy of one.
+    return adopted is not None and any(each.name == listed.served for each in adopted.entries.values())
+
+
+def _is_out(machine: Machine, site: Site, listed: Listed, name: str) -> bool:
+    ids = {listed.title, name}
+    return bool((ids | {for_client(site, each) for each in ids}) & opted_out(machine))
+
+
+def _opted_out(listed: Listed, name: str) -> Left:
+    hint = f"mcpgateway clients apply --server {name or listed.title} takes it in"
+    return Left(listed.title, "stays the client's own", hint)
+
+
+def _planned(
+    machine: Machine, wanted: Wanted, seen: Seen, wishes: Sequence[Wish], left: Sequence[Left]
+) -> FilePlan:
+    site = seen.site
+    adopted = adopted_at(machine, site)
+    mode = _mode(machine, wanted, adopted)
+    made = FilePlan(site, mode, tuple(wishes), tuple(left), seen.text, seen.text, trouble=seen.trouble)
+    if seen.trouble:
+        return made
+    if adopted is not None and not adopted.suspended and SINGLE in {adopted.mode, mode} and adopted.mode != mode:
+        return evolve(made, trouble=f"{site.path}: leads here in mode {adopted.mode}; mcpgateway clients undo first")
+    adoption = Adoption(machine, site, wishes, mode, wanted.helper)
+    try:
+        after = adoption(seen.text, adopted).text
+    except ConfigError as why:
+        return evolve(made, trouble=str(why))
+    trouble = unwritable(site.path) if after != seen.text else ""
+    return evolve(
+        made,
+        after=seen.text if trouble else after,
+        renewed=tuple(adoption.renewed),
+        trouble=trouble,
+        values=tuple(each.value for each in seen.listed),
+    )
+
+
+def _mode(machine: Machine, wanted: Wanted, adopted: Adopted | None) -> str:
+    mode = wanted.mode or (adopted.mode if adopted is not None else HTTP)
+    # No token goes into a client's file.
+    if mode == HTTP and machine.gateway.auth_mcp_transport == "bearer-required":
+        return FAIL_OPEN
+    return mode

@@ -1,0 +1,82 @@
+"""What was done with clients' files, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+
+@frozen
+class Left:
+    """An entry that is as it was, and why.
+
+    :ivar hint: what to do about it.
+    """
+
+    title: str
+    why: str
+    hint: str = ""
+
+
+@frozen
+class FileReport:
+    """What was done with one file.
+
+    :ivar client: the name of the client.
+    :ivar changed: whether the file is another than before.
+    :ivar mode: how its entries lead here.
+    :ivar adopted: what leads here and did not before: as what it is served, by title.
+    :ivar renewed: the same of what leads here in another way than before.
+    :ivar restored: the titles of what is as it was before us.
+    :ivar rebuilt: of what was put together again from elsewhere, and from where.
+    :ivar gone: of what the user had removed, and has stayed away.
+    :ivar kept: of what the user had made into something else, and was left.
+    :ivar error: why the file could not be used.
+    :ivar exact: the file is what it was before us, to the byte.
+    :ivar in_place: why a reader may have seen half of it for a moment.
+    """
+
+    path: str
+    client: str
+    title: str
+    changed: bool = False
+    mode: str = ""
+    adopted: Mapping[str, str] = field(factory=dict)
+    renewed: Mapping[str, str] = field(factory=dict)
+    restored: tuple[str, ...] = ()
+    rebuilt: Mapping[str, str] = field(factory=dict)
+    gone: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+    error: str = ""
+    exact: bool = False
+    in_place: str = ""
+
+
+@frozen
+class Report:
+    """What was done.
+
+    :ivar warnings: what the user should know besides.
+    :ivar rolled_back: why all that was changed has been given back; "" where nothing was.
+    """
+
+    files: tuple[FileReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    rolled_back: str = ""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any file is another than before."""
+        return any(each.changed for each in self.files)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What could not be done."""
+        return tuple(each.error for each in self.files if each.error)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; there is nothing in it that is secret."""
+        return {"changed": self.is_changed, **asdict(self)}
