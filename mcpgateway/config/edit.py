@@ -215,9 +215,11 @@ def _below(change: Edit) -> Edit:
 
 def spliced(text: str, splices: Sequence[Splice]) -> str:
     """The text with its parts replaced; the parts do not overlap."""
-    for each in sorted(splices, key=lambda each: (each.start, each.end), reverse=True):
-        text = text[: each.start] + each.text + text[each.end :]
-    return text
+    parts, here = [], 0
+    for each in sorted(splices, key=lambda each: (each.start, each.end)):
+        parts += [text[here : each.start], each.text]
+        here = each.end
+    return "".join((*parts, text[here:]))
 
 
 def same(one: Any, other: Any) -> bool:

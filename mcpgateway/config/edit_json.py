@@ -15,7 +15,10 @@ from mcpgateway.errors import ConfigError
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 WORD = re.compile(r"[-+.0-9A-Za-z]+")
-UP_TO_BRACKET = re.compile(r'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+# Up to a bracket that does not close before the next one opens; strings are passed over, and pairs within.
+WHOLE_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+FLAT = rf'[^"{{}}\[\]]*+(?:{WHOLE_STRING}[^"{{}}\[\]]*+)*+'
+UP_TO_BRACKET = re.compile(rf"{FLAT}(?:[{{\[]{FLAT}[}}\]]{FLAT})*+", re.DOTALL)
 REST_OF_LINE = re.compile(r"[ \t]*(?://[^\n]*|(?:/\*[^\n]*?\*/[ \t]*)*(?://[^\n]*)?)(?=\r?\n|$)")
 DEPTH_LIMIT = 200
 UNIT = "  "
@@ -79,7 +82,8 @@ def is_strict(text: str) -> bool:
     import msgspec
 
     try:
-        msgspec.json.decode(text.removeprefix("\ufeff"), type=msgspec.Raw)
+        # Bytes that are gone at once; a text would keep them as long as it lives.
+        msgspec.json.decode(text.removeprefix("\ufeff").encode(), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return False
     return True
@@ -87,18 +91,9 @@ def is_strict(text: str) -> bool:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    for found in splices(text, [change]):
-        if found is not None:
-            yield spliced(text, found)
-
-
-def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
-    """How each of some changes is made in a text; None where it cannot be.
-
-    :raise ConfigError: it is no such JSON.
-    """
-    editor = _Editor(text, [each.road[:-1] for each in changes])
-    return [editor.change(each) for each in changes]
+    found = Opened(text, "", [change.road[:-1]]).change(change)
+    if found is not None:
+        yield spliced(text, found)
 
 
 class _Reader:
@@ -209,16 +204,21 @@ class _Reader:
         return ConfigError(f"{self._file}, line {line}: is not valid JSON")
 
 
-class _Editor:
-    """Works out one change of a text."""
+class Opened:
+    """A text that has been read, in which changes can be worked out.
 
-    def __init__(self, text: str, roads: Sequence[Road]) -> None:
+    :ivar value: what it holds.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None) -> None:
         self._text = text
         self._newline = newline_of(text)
-        self._root = read(text, roads=roads)
+        self._root = read(text, file, roads)
         self._unit = self._find_unit()
+        self.value = self._root.value
 
     def change(self, change: Edit) -> list[Splice] | None:
+        """How a change of what was read is made; None where it cannot be."""
         if self._root.end == 0 and isinstance(change, Put):
             return [
                 Splice(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from attrs import frozen
 
 from mcpgateway.config import yamltext
-from mcpgateway.config.edit import Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.edit import NAME, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 
@@ -35,10 +36,9 @@ class Entry:
     value: Any
 
 
-def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
+def values(text: str, file: str) -> Any:
     """What a text holds.
 
-    :param roads: what is looked for; all of it is read.
     :raise ConfigError: it is no such YAML.
     """
     found = yamltext.parse(text, file, Problems()).value
@@ -47,16 +47,10 @@ def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    for found in splices(text, [change]):
-        if found is not None:
-            yield spliced(text, found)
+    found = Opened(text, "").change(change)
+    if found is not None:
+        yield spliced(text, found)
     yield from _anew(text, change)
-
-
-def splices(text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
-    """How each of some changes is made in a text; None where it cannot be."""
-    editor = _Editor(text)
-    return [editor.change(each) for each in changes]
 
 
 def _anew(text: str, change: Edit) -> Iterator[str]:
@@ -94,23 +88,41 @@ def _change(holder: Any, change: Edit) -> None:
             holder.insert(at, change.name, holder.pop(key))
 
 
-class _Editor:
-    """Works out one change of a text."""
+class Opened:
+    """A text that has been read, in which changes can be worked out.
 
-    def __init__(self, text: str) -> None:
+    :param roads: what is looked for; all of it is read.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
+        self._text = text
+        self._file = file
+        self._newline = newline_of(text)
+
+    @cached_property
+    def value(self) -> Any:
+        """What it holds.
+
+        :raise ConfigError: it is no such YAML.
+        """
+        return values(self._text, self._file)
+
+    @cached_property
+    def _root(self) -> Any:
         from ruamel.yaml import YAML
 
-        self._text = text
-        self._newline = newline_of(text)
-        self._root = YAML(typ="safe", pure=True).compose(text)
+        return YAML(typ="safe", pure=True).compose(self._text)
 
     def change(self, change: Edit) -> list[Splice] | None:
+        """How a change is made in a text that can be read; None where it cannot be."""
         node, road = self._root, change.road
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
         above: Entry | None = None
         while len(road) > 1 and (entry := _find(node, road[0])) is not None:
             above, node, road = entry, entry.value, road[1:]
+        if node.id == "sequence":
+            return self._change_item(above, node, road, change)
         if node.id != "mapping":
             return (
                 self._replace(above, _nested(road, change.value))
@@ -128,6 +140,55 @@ class _Editor:
             case Rename() if entry is not None:
                 return [Splice(entry.key.start_mark.index, entry.key.end_mark.index, _scalar(change.name))]
         return None
+
+    # In lists whose items have names
+
+    def _change_item(self, above: Entry | None, node: Any, road: Road, change: Edit) -> list[Splice] | None:
+        entry = _find(node, road[0])
+        match change:
+            case Put(value=value) if entry is None:
+                return self._add_item(above, node, _nested(road[1:], value))
+            case Put(value=value) if entry is not None:
+                return self._replace_item(entry, value)
+            case Remove() if entry is not None:
+                return self._remove_item(above, node, entry)
+            case Rename() if entry is not None and (name := _find(entry.value, NAME)) is not None:
+                return self._flow_value(name, change.name)
+        return None
+
+    def _replace_item(self, entry: Entry, value: Any) -> list[Splice]:
+        start, end = entry.value.start_mark.index, self._end(entry)
+        if entry.value.flow_style or not isinstance(value, Mapping) or not value:
+            return [Splice(start, end, _flow(value) + self._ended(end))]
+        column = int(entry.value.start_mark.column)
+        return [Splice(start, end, self._block(value, column)[column:] + self._ended(end))]
+
+    def _add_item(self, above: Entry | None, node: Any, value: Any) -> list[Splice] | None:
+        if not node.value:
+            return self._replace(above, [value]) if above is not None else None
+        end = self._end(Entry(None, node.value[-1]))
+        if node.flow_style:
+            return [Splice(end, end, f", {_flow(value)}")]
+        at, column = self._end_of_line(end), int(node.start_mark.column)
+        if at is None:
+            return None
+        inside = self._block(value, column + UNIT)[column + UNIT :]
+        return [self._line_after(at, f"{' ' * column}- {inside}")]
+
+    def _remove_item(self, above: Entry | None, node: Any, entry: Entry) -> list[Splice] | None:
+        index = next(index for index, each in enumerate(node.value) if each is entry.value)
+        start, end = entry.value.start_mark.index, self._end(entry)
+        if node.flow_style:
+            if index + 1 < len(node.value):
+                return [Splice(start, node.value[index + 1].start_mark.index, "")]
+            return [Splice(self._end(Entry(None, node.value[index - 1])) if index else start, end, "")]
+        line, rest = self._text.rfind("\n", 0, start) + 1, self._end_of_line(end)
+        if rest is None or self._text[line:start].strip() != "-":
+            return None
+        is_ended = self._text[rest - 1 : rest] == "\n"
+        whole = [Splice(line, rest if is_ended else self._next_line(rest), "")]
+        colon = self._colon(above) if above is not None and len(node.value) == 1 else None
+        return whole if colon is None else [Splice(colon + 1, colon + 1, " []"), *whole]
 
     # In blocks
 
@@ -246,6 +307,13 @@ class _Editor:
 
 
 def _find(node: Any, key: str) -> Entry | None:
+    if node.id == "sequence":
+        items = (each for each in node.value if (name := _find_key(each, NAME)) and name.value.value == key)
+        return next((Entry(None, each) for each in items), None)
+    return _find_key(node, key)
+
+
+def _find_key(node: Any, key: str) -> Entry | None:
     if node.id != "mapping":
         return None
     found = (Entry(*each) for each in node.value if each[0].id == "scalar" and str(each[0].value) == key)

@@ -21,23 +21,20 @@ from mcpgateway.config.ours import server_of
 from mcpgateway.config.reach import PROGRAM_TYPES
 from mcpgateway.errors import ConfigError
 
-__all__ = (
-    *(
-        "EACH",
-        "LEAD",
-        "NAME",
-        "REACH",
-        "URL",
-        "Base",
-        "Dialect",
-        "Kind",
-        "Listed",
-        "Program",
-        "Road",
-        "Shape",
-    ),
-    *("served_by", "members"),
-)
+__all__ = [
+    "EACH",
+    "LEAD",
+    "NAME",
+    "URL",
+    "Base",
+    "Dialect",
+    "Kind",
+    "Listed",
+    "Program",
+    "Road",
+    "Shape",
+    "served_by",
+]
 
 Road = tuple[str, ...]
 

@@ -29,17 +29,18 @@ EXTENSIONS = {
 }
 
 
-class How(Protocol):
-    """What there is for each form."""
+class Opened(Protocol):
+    """A text that has been read, in which changes can be worked out."""
 
-    def values(self, text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
-        """Return what a text holds, at these roads at least.
+    @property
+    def value(self) -> Any:
+        """What it holds.
 
-        :raise ConfigError: it is not of this form.
+        :raise ConfigError: it is not of its form.
         """
 
-    def splices(self, text: str, changes: Sequence[Edit]) -> list[list[Splice] | None]:
-        """Tell how each of some changes is made in a text; None where it cannot be."""
+    def change(self, change: Edit) -> list[Splice] | None:
+        """Tell how a change is made; None where it cannot be."""
 
 
 def decoded(data: bytes, file: str) -> str:
@@ -78,10 +79,14 @@ def _looks_like_toml(text: str) -> bool:
     return first.startswith("[") or "=" in first.partition(":")[0]
 
 
-def how(form: Form) -> How:
-    """Return what reads and changes a form; loaded when it is needed."""
-    modules = {Form.JSON: "edit_json", Form.TOML: "edit_toml", Form.YAML: "edit_yaml"}
-    return cast("How", import_module(f"mcpgateway.config.{modules[form]}"))
+def opened(text: str, file: str, form: Form, roads: Sequence[Road] | None) -> Opened:
+    """Read a text; what reads its form is loaded when it is needed.
+
+    :param roads: what is wanted of it; all of it where this is None.
+    :raise ConfigError: it is not of this form.
+    """
+    module = import_module(f"mcpgateway.config.edit_{form.value}")
+    return cast("Opened", module.Opened(text, file, roads))
 
 
 def read(text: str, file: str, dialect: Dialect | None = None) -> Any:
@@ -91,7 +96,7 @@ def read(text: str, file: str, dialect: Dialect | None = None) -> Any:
     """
     form = form_of(file, text)
     roads = None if dialect is None else list(dialect.tables)
-    found = how(form).values(text.removeprefix(BOM), file, roads)
+    found = opened(text.removeprefix(BOM), file, form, roads).value
     if dialect is not None and dialect.is_strict and form is Form.JSON and text.strip(BOM + " \t\r\n"):
         from mcpgateway.config import edit_json
 

@@ -69,7 +69,8 @@ def read_program(value: Mapping[str, Any], words: Words) -> Program:
     """
     argv = _argv(value, words)
     held: Any = value.get(words.command)
-    env = _env((held if isinstance(held, Mapping) else value).get(words.env), words.env)
+    inner: Mapping[str, Any] = held if isinstance(held, Mapping) else value
+    env = _env(inner.get(words.env), words.env)
     for name in _texts(value.get("env_vars") or (), "env_vars"):
         env.setdefault(name, f"${{{name}}}")
     missing = [each for each in _texts(value.get("env_keys") or (), "env_keys") if each not in env]
@@ -93,8 +94,8 @@ def read_program(value: Mapping[str, Any], words: Words) -> Program:
 
 
 def _argv(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
-    command = value.get(words.command)
-    args = value.get(words.args) if words.args else None
+    command: Any = value.get(words.command)
+    args: Any = value.get(words.args) if words.args else None
     if isinstance(command, Mapping):
         # An older form of Zed's has all of it below one key.
         command, args = command.get("path"), command.get("args")

@@ -66,7 +66,7 @@ def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[s
     """
     work = _Work(text, file, [road[:-1] for road, _ in wishes])
     before = work.values
-    written = work.put([(road, value, "") for road, value in wishes])
+    written = work.put([Wanted(road, value) for road, value in wishes])
     replaced = (
         Replaced(road, road[-1], _none(edit.at(before, road)), value, written.get(road, ""))
         for road, value in wishes
@@ -84,7 +84,7 @@ def give_back(text: str, file: str, dialect: Dialect, base: Base, replaced: Sequ
     for each in replaced:
         verdict.judge(each)
     verdict.judge_copies()
-    work.put([(road, each.former, each.written) for road, each in verdict.back.items()])
+    work.put([Wanted(road, each.former, each.written) for road, each in verdict.back.items()])
     for road, each in verdict.back.items():
         if isinstance(each.former, Mapping) and isinstance(now := verdict.now[road], Mapping):
             work.carry_over(road, carried(each.former, each.ours, now))
@@ -189,6 +189,19 @@ class _Verdict:
         return next(beside, next(iter(free), None))
 
 
+@frozen
+class Wanted:
+    """What is to stand at a road.
+
+    :ivar value: None for nothing.
+    :ivar text: how it was written before, where that is known.
+    """
+
+    road: Road
+    value: Any = field(repr=False)
+    text: str = field(default="", repr=False)
+
+
 class _Work:
     """A text that is being changed, and what it holds at some roads."""
 
@@ -196,30 +209,30 @@ class _Work:
         self._file = file
         self._bom = BOM if text.startswith(BOM) else ""
         self._text = text.removeprefix(BOM)
-        self._how = forms.how(forms.form_of(file, text))
+        self._form = forms.form_of(file, text)
         self._roads = tuple(dict.fromkeys(roads))
-        self.values = self._how.values(self._text, file, self._roads)
+        self._opened = forms.opened(self._text, file, self._form, self._roads)
+        self.values = self._opened.value
 
     @property
     def whole(self) -> str:
         """The text as it is now."""
         return self._bom + self._text
 
-    def put(self, wanted: Sequence[tuple[Road, Any, str]]) -> dict[Road, str]:
+    def put(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
         """Let entries have values, where their text is known with that; the texts that gave way.
 
         :raise ConfigError: that cannot be done without changing something else.
         """
-        there = [each for each in wanted if edit.at(self.values, each[0]) is not MISSING]
-        written = self._written([road for road, _, _ in there])
-        self._exchange([each for each in there if each[1] is not None])
-        for road, value, text in wanted:
-            if value is None:
-                self._one(Remove(road), "")
-            elif edit.at(self.values, road) is MISSING:
-                self._one(Put(road, value), "")
-                if text:
-                    self._exchange([(road, value, text)])
+        there = [each for each in wanted if edit.at(self.values, each.road) is not MISSING]
+        written = self._exchange(there)
+        for each in wanted:
+            if each.value is None:
+                self._one(Remove(each.road), "")
+            elif edit.at(self.values, each.road) is MISSING:
+                self._one(Put(each.road, each.value), "")
+                if each.text:
+                    self._exchange([each])
         return written
 
     def carry_over(self, road: Road, value: Mapping[str, Any]) -> None:
@@ -227,36 +240,38 @@ class _Work:
         for change in list(edit.steps(self.values, Put(road, value))):
             self._one(change, "")
 
-    def _written(self, roads: Sequence[Road]) -> dict[Road, str]:
-        """The texts of entries, where each stands in one piece."""
-        found = self._parts([Put(road, edit.at(self.values, road)) for road in roads])
-        return {
-            road: self._text[parts[0].start : parts[0].end]
-            for road, parts in zip(roads, found, strict=True)
-            if parts is not None and len(parts) == 1
-        }
-
-    def _exchange(self, wanted: Sequence[tuple[Road, Any, str]]) -> None:
+    def _exchange(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
         """Let entries that are there have other values: all at once, else one after the other."""
-        changes: list[Edit] = [Put(road, value) for road, value, _ in wanted]
-        texts = [text for _, _, text in wanted]
-        ways = [
-            None if parts is None else next(self._ways(parts, text))
-            for parts, text in zip(self._parts(changes), texts, strict=True)
-        ]
+        written: dict[Road, str] = {}
+        ways: list[list[edit.Splice] | None] = []
+        changes: list[tuple[Edit, str]] = []
+        for each in wanted:
+            change: Edit = Put(each.road, {} if each.value is None else each.value)
+            parts = self._parts(change)
+            if parts:
+                written[each.road] = self._told(parts)
+            if each.value is not None:
+                ways.append(None if parts is None else next(self._ways(parts, each.text)))
+                changes.append((change, each.text))
         chosen = [each for way in ways for each in way or ()]
-        if None in ways or not self._take(chosen, changes):
-            for change, text in zip(changes, texts, strict=True):
-                self._one(change, text)
+        if None in ways or not self._take(chosen, [change for change, _ in changes]):
+            for one, text in changes:
+                self._one(one, text)
+        return written
 
-    def _parts(self, changes: Sequence[Edit]) -> list[list[edit.Splice] | None]:
-        found = self._how.splices(self._text, changes) if changes else []
-        return [parts if parts is None else [_trimmed(self._text, each) for each in parts] for parts in found]
+    def _told(self, parts: Sequence[edit.Splice]) -> str:
+        """The text that gives way; of an entry that stands in many places, as if it stood in one."""
+        first, *rest = (self._text[each.start : each.end] for each in parts)
+        return (newline_of(self._text) * 2).join((first, *(each.strip("\r\n") for each in rest)))
+
+    def _parts(self, change: Edit) -> list[edit.Splice] | None:
+        found = self._opened.change(change)
+        return None if found is None else [_trimmed(self._text, each) for each in found]
 
     def _one(self, change: Edit, text: str) -> None:
         if not isinstance(change, Put) and edit.at(self.values, change.road) is MISSING:
             return
-        parts = self._parts([change])[0]
+        parts = self._parts(change)
         if parts is not None and any(self._take(way, [change]) for way in self._ways(parts, text)):
             return
         raise ConfigError(
@@ -271,24 +286,28 @@ class _Work:
 
     def _fitting(self, text: str) -> str:
         """A text that was kept, with the line ends of the file as it is now."""
+        if "\n" not in self._text:
+            return text
         return text.replace("\r\n", "\n").replace("\n", newline_of(self._text))
 
     def _take(self, parts: Sequence[edit.Splice], changes: Sequence[Edit]) -> bool:
-        """Make a change if it means what it should, and nothing else."""
+        """Make changes if they mean what they should, and nothing else."""
         ordered = sorted(parts, key=lambda each: (each.start, each.end))
         if any(one.end > other.start for one, other in pairwise(ordered)):
             return False
+        if not ordered:
+            return not changes
         made = spliced(self._text, ordered)
         wanted = self.values
         for change in changes:
             wanted = changed(wanted, change, self._file)
         try:
-            values = self._how.values(made, self._file, self._roads)
+            opened = forms.opened(made, self._file, self._form, self._roads)
+            if not same(opened.value, wanted):
+                return False
         except ConfigError:
             return False
-        if not same(values, wanted):
-            return False
-        self._text, self.values = made, values
+        self._text, self._opened, self.values = made, opened, opened.value
         return True
 
 
