@@ -13,6 +13,7 @@ from typing import ClassVar
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from from_code import table
 from sphinx.application import Sphinx
 
 from mcpgateway.config.clients import forms
@@ -71,11 +72,18 @@ def places(dialect: Dialect) -> list[tuple[str, list[str]]]:
     for platform, title in PLATFORMS.items():
         environ = {"APPDATA": "%APPDATA%"} if platform == WINDOWS else {}
         home = "%USERPROFILE%" if platform == WINDOWS else "~"
-        files = tuple(each.replace("%USERPROFILE%/AppData/Roaming", "%APPDATA%") for each in user_files(dialect, platform, environ, home))
+        files = tuple(
+            each.replace("%USERPROFILE%/AppData/Roaming", "%APPDATA%")
+            for each in user_files(dialect, platform, environ, home)
+        )
         shown = tuple(each.replace("%USERPROFILE%", "~") for each in files)
         found.setdefault(shown, []).append(title)
     every = len(PLATFORMS)
-    return [("Everywhere" if len(on) == every else ", ".join(on), list(files)) for files, on in found.items() if files]
+    return [
+        ("Everywhere" if len(on) == every else ", ".join(on), list(files))
+        for files, on in found.items()
+        if files
+    ]
 
 
 class ClientPage(Directive):
@@ -104,7 +112,11 @@ class ClientPage(Directive):
         lines: list[str] = ["", "Its file", "--------", ""]
         for platform, files in places(dialect):
             lines.append(f"- {platform}: {', '.join(f'``{each}``' for each in files)}")
-        lines += [f"- ``{variable}`` names another directory." for variable, whose in VARIABLES.items() if whose == name]
+        lines += [
+            f"- ``{variable}`` names another directory."
+            for variable, whose in VARIABLES.items()
+            if whose == name
+        ]
         own = project_files(dialect, "")
         if own:
             shown = ", ".join(f"``{each.lstrip('/')}``" for each in own)
@@ -123,11 +135,28 @@ class ClientPage(Directive):
     def _commands(self, name: str) -> list[str]:
         lines = ["The commands", "------------", ""]
         for step, commands in steps(name).items():
-            lines += [self.TITLES[step], "", *_code("console", "\n".join(f"$ {each}" for each in commands.splitlines()))]
+            lines += [
+                self.TITLES[step],
+                "",
+                *_code("console", "\n".join(f"$ {each}" for each in commands.splitlines())),
+            ]
         return lines
 
     def _special(self) -> list[str]:
         return ["What is special", "---------------", "", *self.content, ""] if self.content else []
+
+
+class ClientTable(Directive):
+    """``.. clients::`` - every client that is known, where it has its file, and what it makes of an address."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        rows = [self._row(dialect) for dialect in DIALECTS.values() if dialect.user]
+        return [table(("Client", "Name", "File on Linux"), (25, 20, 55), rows)]
+
+    def _row(self, dialect: Dialect) -> tuple[nodes.Node, ...]:
+        file = user_files(dialect, LINUX, {}, "~")[0]
+        return nodes.Text(dialect.title), nodes.literal(text=dialect.name), nodes.literal(text=file)
 
 
 def _code(language: str, text: str) -> list[str]:
@@ -137,4 +166,5 @@ def _code(language: str, text: str) -> list[str]:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directive known to Sphinx."""
     app.add_directive("client", ClientPage)
+    app.add_directive("clients", ClientTable)
     return {"parallel_read_safe": True}
