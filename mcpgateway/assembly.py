@@ -176,7 +176,7 @@ def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) 
 
 def ground_facts(settings: Settings) -> tuple[object, ...]:
     """What `settle` goes by, to see whether it is another than before."""
-    return (settings.workspaces, settings.profiles, settings.projects, settings.world)
+    return (settings.workspaces, settings.profiles, settings.projects, settings.world, settings.adopted)
 
 
 def _world(settings: Settings) -> World:

@@ -214,5 +214,9 @@ class ShuttingDown(GatewayFault):
     retryable = True
 
 
+class ClientFilesFailed(GatewayFault):
+    """What was to be done with clients' own files was not done."""
+
+
 class ConfigError(GatewayError):
     """A configuration file cannot be used: the text names file, line, key, what was found and what is allowed."""

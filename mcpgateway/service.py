@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway import __version__
 from mcpgateway.assembly import Hub, Keys, Outside, ground_facts, instruments_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
@@ -26,7 +27,7 @@ from mcpgateway.doors.http.listeners import Listeners, bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files, processes
+from mcpgateway.host import files, processes, state
 from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
@@ -39,6 +40,8 @@ from mcpgateway.host.template import write_first
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.watch import Watch, inotify
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.enrolment import Enrolment
+from mcpgateway.hub.helper import Helper
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.owners import Owners
@@ -68,6 +71,8 @@ class Origin:
     :ivar busy_files: those that their owners write all the time.
     :ivar config_file: the one that new servers are written to; it need not be there.
     :ivar gather: reads the files and no more.
+    :ivar adopts: all clients are led to the gateway when it starts.
+    :ivar command: how the program was started.
     """
 
     examine: Callable[[], Examined]
@@ -76,6 +81,8 @@ class Origin:
     busy_files: tuple[str, ...] = ()
     config_file: str = ""
     gather: Callable[[], Files] | None = None
+    adopts: bool = False
+    command: tuple[str, ...] = ()
 
 
 @frozen
@@ -114,6 +121,8 @@ class GatewayService(Service):
     launcher: Launcher = field(repr=False)
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
+    enrolment: Enrolment = field(repr=False)
+    origin: Origin = field(repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -144,6 +153,9 @@ class GatewayService(Service):
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
+        self._say_that_it_runs()
+        # When the reactor runs: what is started now would find nobody who answers.
+        self.reactor.callLater(0, self._enrol)
 
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
@@ -151,6 +163,8 @@ class GatewayService(Service):
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.adopt(settings.gateway, change.servers)
+        if settings.is_disabled != before.is_disabled:
+            self.front.root.switch(settings.is_disabled)
         self.hub.adopt(settings.gateway, change)
         if change:
             self.hub.health.begin()
@@ -159,6 +173,26 @@ class GatewayService(Service):
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+        self.enrolment.look(settings)
+
+    def _enrol(self) -> None:
+        if self.switchboard.is_open:
+            self.enrolment.begin(self.settings, adopts=self.origin.adopts)
+
+    def _say_that_it_runs(self) -> None:
+        listeners = self.listeners
+        running = state.myself(
+            listeners.http_port, __version__, self.reactor.seconds(), self.origin.command, listeners.words
+        )
+        try:
+            state.write(self.home, running)
+        except OSError as why:
+            self.log.warn(
+                "{file} cannot be written: {why}; programs that look for the gateway will not find it",
+                event="state.failed",
+                file=state.file_of(self.home),
+                why=why.strerror,
+            )
 
     @property
     def _base(self) -> str:
@@ -257,6 +291,7 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         super().stopService()
+        self.enrolment.close()
         self.reload.close()
         self.switchboard.is_open = False
         await DeferredList(self.listeners.close(), consumeErrors=True)
@@ -275,6 +310,7 @@ class GatewayService(Service):
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
+        state.remove(self.home, os.getpid())
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
@@ -345,18 +381,30 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     hub.claim = owners.claim
     settle(switchboard, settings, home, reactor)
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
+    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=reactor.seconds())
     reload = make_reload(settings, origin, reactor)
+    helper = Helper(launcher.run, home, _surroundings(origin))
+    enrolment = Enrolment(helper.ask, reactor, reload.read_own)
 
     def make_site() -> Any:
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
+        from mcpgateway.hub.clients import Clients
 
         def needs_token() -> bool:
             return reload.settings.gateway.auth_mcp_transport == "bearer-required"
 
         census = Census(
-            switchboard, hub.health, started_at, listeners.http_port, needs_token, reload.state.shown
+            switchboard,
+            hub.health,
+            started_at,
+            listeners.http_port,
+            needs_token,
+            reload.state.shown,
+            lambda: reload.settings.adopted,
+            lambda: root.is_disabled,
         )
-        return make_site(switchboard, census, backends.let_in)
+        clients = Clients(helper.ask, reload, root.switch, listeners.http_port)
+        return make_site(switchboard, census, backends.let_in, clients)
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
@@ -367,6 +415,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     guard = Guard(policy_of(settings.gateway), tokens)
     root = Root(settings.servers, mcp, make_sse, guard, limits, make_site)
     root.look_again = reload.look_again
+    root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
     listeners = bind(reactor, settings.gateway, home, factory)
@@ -387,17 +436,24 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         launcher,
         Front(root, guard, callers),
         reload,
+        enrolment,
+        origin,
     )
 
 
-def make_reload(settings: Settings, origin: Origin | None, clock: Any) -> Reload:
+def _surroundings(origin: Origin) -> dict[str, str]:
+    """What the helper program is started with: it reads the same configuration."""
+    named = {"MCPGATEWAY_CONFIG": origin.config_file} if os.path.exists(origin.config_file) else {}
+    return {**os.environ, **named}
+
+
+def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
     from mcpgateway.host.essence import Essences
 
-    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=clock.seconds())
-    state = State(origin.read_at, origin.files)
+    begun = State(origin.read_at, origin.files)
     return Reload(
-        settings, state, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
+        settings, begun, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
     )
 
 

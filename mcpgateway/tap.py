@@ -39,7 +39,10 @@ class Options(usage.Options):
         ],
         ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
     ]
-    optFlags = [["demo", None, "Serve the two demo servers too."]]
+    optFlags = [
+        ["demo", None, "Serve the two demo servers too."],
+        ["adopt", None, "Lead the clients of this machine here, as clients apply does."],
+    ]
 
     settings: Settings
     home: str
@@ -151,6 +154,8 @@ def makeService(options: Options) -> IService:
         options.busy_files,
         options.config_file,
         options.gather,
+        bool(options["adopt"]),
+        tuple(sys.argv),
     )
     try:
         return make_gateway(options.settings, options.home, reactor, origin)

@@ -204,21 +204,21 @@ class Launcher:
             self._ward.added(child.pid, launch.server)
         return child
 
-    def run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+    def run(self, launch: Launch, *, is_idle: bool, limit_s: float = RUN_S) -> Deferred[Ran]:
         """Run a program to its end with nothing on its stdin; it is a child like every other, and leaves nothing.
 
-        It is stopped after `RUN_S` seconds, and killed when it prints more than `RUN_BYTES`.
+        It is stopped after so many seconds, and killed when it prints more than `RUN_BYTES`.
 
         :param is_idle: it takes what the others leave of the processors.
         :raise LaunchFailed: (through the Deferred) as of `launch`.
         """
-        return maybeDeferred(self._run, launch, is_idle=is_idle)
+        return maybeDeferred(self._run, launch, is_idle=is_idle, limit_s=limit_s)
 
-    def _run(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
+    def _run(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
         if self._is_closed:
             raise LaunchFailed(f"{launch.server}: the gateway is being stopped")
         output = Output()
-        child = output.child = self._start(launch, output, (RUN_S, TERM_S))
+        child = output.child = self._start(launch, output, (limit_s, TERM_S))
         if is_idle:
             with suppress(OSError):  # it has ended already
                 os.setpriority(os.PRIO_PGRP, child.pid, NICE)

@@ -68,7 +68,7 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
 
     :param limit: how many servers there may be; those beyond it are left out.
     """
-    names = assign([_candidate(each, world) for each in entries])
+    names = names_of(entries, world)
     leaders: dict[str, Entry] = {}
     wanted: set[str] = set()
     for name, entry in sorted(zip(names, entries, strict=True), key=lambda pair: _order(pair[1])):
@@ -96,6 +96,11 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
     return Assembled(tuple(servers), blueprints)
 
 
+def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
+    """Return what all entries are served under, in their order; those that are one server have one name."""
+    return assign([_candidate(each, world) for each in entries])
+
+
 def _candidate(entry: Entry, world: World) -> Candidate:
     scope = entry.origin.scope
     return Candidate(
@@ -105,6 +110,7 @@ def _candidate(entry: Entry, world: World) -> Candidate:
         project=entry.origin.project or entry.origin.profile,
         keeps=scope in (Scope.NATIVE, Scope.USER),
         yields=scope is Scope.DEMO,
+        pinned=entry.pinned,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
@@ -18,6 +18,11 @@ from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.section import nearest
 from mcpgateway.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mcpgateway.config.adopted import AdoptedFile, Read
+
+# Why a file has its own entries back where the whole gateway is switched off softly.
+DISABLED = "disabled"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -28,11 +33,13 @@ class Files:
     :ivar native: our own files, each of which outranks those before it.
     :ivar sources: clients' own files.
     :ivar extra: entries that are in no file.
+    :ivar adopted: clients' own files that lead to the gateway.
     """
 
     native: Sequence[Document] = ()
     sources: Sequence[Document] = ()
     extra: Sequence[Entry] = ()
+    adopted: Sequence[AdoptedFile] = ()
 
 
 @frozen(eq=False)
@@ -63,6 +70,8 @@ def compose(
         problems.catch(why)
     own = read_servers(native, problems)
     found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
+    adopted = _adopted(files, native, gateway, problems)
+    found += [each.found for each in adopted]
     entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
     world = evolve(setting.world, profiles=values)
@@ -79,9 +88,34 @@ def compose(
         assembled.blueprints,
         workspaces,
         _profiles(native, assembled.blueprints),
-        _projects(files.sources),
+        tuple(
+            dict.fromkeys((*_projects(files.sources), *(path for each in adopted for path in each.projects)))
+        ),
         world,
+        evolve(native.clients, opt_out=_opted_out(files, native)),
+        tuple(each.file for each in adopted),
+        any(each.suspended == DISABLED for each in files.adopted),
     )
+
+
+def _opted_out(files: Files, native: Native) -> tuple[str, ...]:
+    said = (name for each in files.adopted for name in sorted(each.opted_out))
+    return tuple(dict.fromkeys((*native.clients.opt_out, *said)))
+
+
+def _adopted(files: Files, native: Native, gateway: GatewaySettings, problems: Problems) -> list[Read]:
+    if not files.adopted:
+        return []
+    from mcpgateway.config.adopted import read_adopted
+    from mcpgateway.config.clients.loopback import Base
+
+    out = frozenset(_opted_out(files, native))
+    base = Base(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
+    ranks = range(len(files.sources), len(files.sources) + len(files.adopted))
+    return [
+        read_adopted(evolve(each, opted_out=out), base, rank, problems)
+        for rank, each in zip(ranks, files.adopted, strict=True)
+    ]
 
 
 def is_ours(url: str, gateway: GatewaySettings) -> bool:

@@ -67,6 +67,7 @@ class Entry:
     """A server as one file defines it; what is None there is left to other files and to defaults.
 
     :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
+    :ivar pinned: the name that a client's file leads to already, or "".
     """
 
     title: str
@@ -92,6 +93,7 @@ class Entry:
     default_project: str = ""
     rest_url: str = field(default="", repr=False)
     health: str = ""
+    pinned: str = ""
 
     def where(self, *path: str) -> Where:
         """File, line and key of the entry or of a part of it; finding the line is work that only a message is worth."""

@@ -250,12 +250,17 @@ CLIENTS = Section(
         Key(
             "adopt",
             Choice.of("ask", "always", "never"),
-            "Whether they are led to the gateway.",
+            "Whether they are led to the gateway. ``ask``: when somebody at a terminal agrees. ``always``: whenever the"
+            " gateway starts. ``never``: not at all, not even what is added to a file that is led there already.",
             "ask",
-            is_served=False,
         ),
-        Key("watch", Flag(), "Whether changes in them are followed.", default=True, is_served=False),
-        Key("opt_out", Texts(), "Servers that stay their clients' own.", [], is_served=False),
+        Key(
+            "watch",
+            Flag(),
+            "Whether a server that a client adds to a file that leads to the gateway is led there, too.",
+            default=True,
+        ),
+        Key("opt_out", Texts(), "Servers that stay their clients' own.", []),
     ],
 )
 

@@ -272,6 +272,52 @@ class GatewaySettings:
     ping_s: float = 30.0
 
 
+class Adopt(Enum):
+    """When clients' own files are led to the gateway."""
+
+    ASK = "ask"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@frozen
+class ClientSettings:
+    """What the ``clients`` section decides.
+
+    :ivar watch: whether what clients add to files that lead to the gateway is led there, too.
+    :ivar opt_out: the servers that stay their clients' own.
+    """
+
+    adopt: Adopt = Adopt.ASK
+    watch: bool = True
+    opt_out: tuple[str, ...] = ()
+
+
+@frozen
+class ClientFile:
+    """A client's own file whose entries lead to the gateway, or did until that was suspended.
+
+    :ivar client: the client's name.
+    :ivar title: its name, for people.
+    :ivar mode: how its entries lead here: ``http``, ``fail-open`` or ``single``.
+    :ivar project: the directory of the project it lies in, or "".
+    :ivar servers: the names that they lead to.
+    :ivar suspended: why the file has its own entries back; empty where it leads here.
+    :ivar remotes: how many of its entries are left to the client, because they are no programs.
+    :ivar unsettled: what in it is not as it was left, so that it has to be gone through; names, never values.
+    """
+
+    client: str
+    title: str
+    path: str
+    mode: str
+    project: str = ""
+    servers: tuple[str, ...] = ()
+    suspended: str = ""
+    remotes: int = 0
+    unsettled: tuple[str, ...] = ()
+
+
 @frozen
 class Profile:
     """A bundle of servers and values that workspaces share.
@@ -311,6 +357,9 @@ class Settings:
     :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
     :ivar projects: the directories that clients' own files say somebody works in.
     :ivar world: what entries are expanded in, also those of files that are read later.
+    :ivar clients: what is to become of clients' own files.
+    :ivar adopted: the clients' files that lead to the gateway.
+    :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
     """
 
     gateway: GatewaySettings
@@ -322,3 +371,6 @@ class Settings:
     profiles: Mapping[str, Profile] = field(factory=dict)
     projects: tuple[str, ...] = ()
     world: World | None = field(default=None, repr=False)
+    clients: ClientSettings = ClientSettings()
+    adopted: tuple[ClientFile, ...] = ()
+    is_disabled: bool = False

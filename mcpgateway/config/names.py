@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -27,6 +27,7 @@ class Candidate:
     :ivar yields: whether it makes room for any other (a demonstration).
     :ivar project: the directory of its project, or "".
     :ivar definition: what it runs; entries of one name and one definition become one server.
+    :ivar pinned: the name that a client's file leads to already, or "".
     """
 
     title: str
@@ -35,6 +36,7 @@ class Candidate:
     project: str = ""
     keeps: bool = True
     yields: bool = False
+    pinned: str = ""
 
 
 def slug(title: str) -> str:
@@ -45,23 +47,56 @@ def slug(title: str) -> str:
 def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Give every candidate its name, in their order; only candidates that merge get the same one.
 
-    The order of the candidates has no influence on their names.  One definition of a name keeps it bare.
-    Of several, the first keeps it bare if it may, and the others are called after their projects.  Where none
-    may, all are, so that a URL never comes to mean another server because a project was added.
+    The order of the candidates has no influence on their names.  A pinned name stays what it is, and whoever is
+    defined the same joins it.  One definition of a name keeps it bare.  Of several, the first keeps it bare if it may,
+    and the others are called after their projects.  Where none may, all are, so that a URL never comes to mean another
+    server because a project was added.
     """
+    pins = _pins(candidates)
     definitions: dict[str, dict[str, Candidate]] = {}
     for each in sorted(candidates, key=_order):
         definitions.setdefault(slug(each.title), {}).setdefault(each.definition, each)
-    names: dict[tuple[str, str], str] = {}
+    names = _settled(candidates, pins)
     crowded: list[tuple[str, Candidate]] = []
     for name, leaders in definitions.items():
-        crowded += [(_wish(name, each), each) for each in _without_bare(list(leaders.values()))]
-        for definition in leaders:
-            names[name, definition] = name
-    taken = set(names.values()) - _left_bare(definitions)
+        bare = None if name in pins else _bare(list(leaders.values()))
+        for each in leaders.values():
+            if _key(each) in names:
+                continue
+            if each is bare:
+                names[_key(each)] = name
+            else:
+                crowded.append((_wish(name, each), each))
+    taken = {*pins, *names.values()}
     for wish, each in sorted(crowded, key=lambda pair: (pair[0], _order(pair[1]))):
-        names[slug(each.title), each.definition] = _free(wish, taken)
-    return tuple(names[slug(each.title), each.definition] for each in candidates)
+        names[_key(each)] = _free(wish, taken)
+    return tuple(_pin_of(each, pins) or names[_key(each)] for each in candidates)
+
+
+def _pins(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return what each pinned name means: the definition of the first that has it."""
+    pins: dict[str, str] = {}
+    for each in sorted(candidates, key=_order):
+        if each.pinned:
+            pins.setdefault(each.pinned, each.definition)
+    return pins
+
+
+def _pin_of(candidate: Candidate, pins: Mapping[str, str]) -> str:
+    return candidate.pinned if pins.get(candidate.pinned) == candidate.definition else ""
+
+
+def _settled(candidates: Sequence[Candidate], pins: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Return the names of those that are pinned, which others of the same title and definition share."""
+    names: dict[tuple[str, str], str] = {}
+    for each in sorted(candidates, key=_order):
+        if pinned := _pin_of(each, pins):
+            names.setdefault(_key(each), pinned)
+    return names
+
+
+def _key(candidate: Candidate) -> tuple[str, str]:
+    return (slug(candidate.title), candidate.definition)
 
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
@@ -77,19 +112,9 @@ def _order(candidate: Candidate) -> tuple[object, ...]:
     )
 
 
-def _without_bare(leaders: list[Candidate]) -> list[Candidate]:
+def _bare(leaders: list[Candidate]) -> Candidate | None:
     rivals = [each for each in leaders if not each.yields]
-    if leaders[0].keeps or len(rivals) <= 1:
-        return leaders[1:]
-    return leaders
-
-
-def _left_bare(definitions: dict[str, dict[str, Candidate]]) -> set[str]:
-    return {
-        name
-        for name, leaders in definitions.items()
-        if len(_without_bare(list(leaders.values()))) == len(leaders)
-    }
+    return leaders[0] if leaders[0].keeps or len(rivals) <= 1 else None
 
 
 def _wish(name: str, candidate: Candidate) -> str:

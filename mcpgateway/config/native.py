@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from mcpgateway.config import schema, serverkeys
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
-from mcpgateway.config.model import GatewaySettings
+from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
@@ -55,6 +55,7 @@ class Native:
     :ivar workspaces: by name.
     :ivar address: where the address is said that is listened on.
     :ivar env_file: the file of values that is named, and where.
+    :ivar clients: what is to become of clients' own files.
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
@@ -63,6 +64,7 @@ class Native:
     workspaces: Mapping[str, Space] = field(factory=dict)
     address: Place | None = None
     env_file: Place | None = None
+    clients: ClientSettings = field(factory=ClientSettings)
 
 
 def is_client_file(document: Document) -> bool:
@@ -157,6 +159,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         {**before.workspaces, **workspaces},
         place.at("bind_address") if "bind_address" in section else before.address,
         place.at("env_file") if "env_file" in section else before.env_file,
+        _clients(before.clients, found.get("clients", {})),
     )
 
 
@@ -232,6 +235,13 @@ def _looks_like_server(place: Place) -> bool:
     return isinstance(found, dict) and any(
         isinstance(found.get(key), str | list) for key in ("command", "url", "type")
     )
+
+
+def _clients(before: ClientSettings, found: Mapping[str, Any]) -> ClientSettings:
+    fields: dict[str, Any] = {key: found[key] for key in ("watch", "opt_out") if key in found}
+    if "adopt" in found:
+        fields["adopt"] = Adopt(found["adopt"])
+    return evolve(before, **fields)
 
 
 def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettings:

@@ -19,6 +19,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 
 FILE = "approvals.json"
+LEDGER = "ledger"  # the directory in the home that tells which clients' files lead to the gateway
 REPOSITORY_FILE = ".mcp.json"
 REPOSITORY_LIMIT = 2 * 1_048_576  # clients read no larger ones
 FILE_LIMIT = 1_048_576
@@ -61,21 +62,40 @@ def digest_of(path: str) -> str:
     :raise ConfigError: it cannot be read.
     :raise FileNotFoundError: there is none.
     """
-    return hashlib.sha256(files.read_bytes(path, REPOSITORY_LIMIT)).hexdigest()
+    return digest_of_bytes(files.read_bytes(path, REPOSITORY_LIMIT))
 
 
-def read_repository(path: str) -> Repository:
+def digest_of_bytes(data: bytes) -> str:
+    """The digest of what a file holds."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_repository(path: str, home: str = "") -> Repository:
     """What a repository's file defines; its digest is of the very bytes that this was read from.
+
+    In a file that leads to a gateway of this home, the original entries count in the place of ours, and those that are
+    as they were then are left out: the gateway serves them already.
 
     :raise ConfigError: it cannot be read.
     :raise FileNotFoundError: there is none.
     """
     data = files.read_bytes(path, REPOSITORY_LIMIT)
+    data, served = _without_us(home, path, data)
     document = parse(files.text_of(data, path), path, strict=False)
     found = read_project(document, os.path.dirname(path), 0, Problems())
     # The place of an entry holds the whole file.
-    entries = tuple(evolve(each, place=None) for each in found.entries if each.enabled)
-    return Repository(path, hashlib.sha256(data).hexdigest(), entries)
+    entries = tuple(
+        evolve(each, place=None) for each in found.entries if each.enabled and each.title not in served
+    )
+    return Repository(path, digest_of_bytes(data), entries)
+
+
+def _without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
+    if not home or not os.path.isdir(os.path.join(home, LEDGER)):
+        return data, frozenset()
+    from mcpgateway.host.originals import without_us  # few have led a client's file to the gateway
+
+    return without_us(home, path, data)
 
 
 def read(home: str) -> dict[str, str]:

@@ -68,6 +68,10 @@ class LaunchCache:
         """What is known."""
         return self._entries.get(key)
 
+    def all(self) -> tuple[Resolved, ...]:
+        """All that is known."""
+        return tuple(self._entries.values())
+
     def keep(self, key: str, found: Resolved) -> None:
         """Put something on record."""
         self._entries[key] = found

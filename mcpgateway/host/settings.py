@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
@@ -22,7 +23,10 @@ from mcpgateway.config.native import Native, is_client_file, read_native
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files, paths
+from mcpgateway.host import approvals, files, paths
+
+if TYPE_CHECKING:
+    from mcpgateway.config.adopted import AdoptedFile
 
 # Claude Code keeps its history in the same file; real ones reach a few MiB.
 FILE_LIMIT = 20 * 1_048_576
@@ -31,6 +35,7 @@ CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH"
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 # What immorterm-mcp-gateway gives a classified server that names no time of its own.
 IMMORTERM_TIMEOUT_S = 120.0
+JOURNAL = "journal.jsonl"  # of the ledger: it changes with every file that is led to the gateway
 
 
 @frozen
@@ -180,7 +185,24 @@ class _Examination:
             found = self._first_of(stem)
             documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
         native, included = self._with_includes(documents)
-        return Files(native, [*self._sources(sources), *included], self._demo())
+        adopted = self._adopted()
+        led = {os.path.realpath(each.path) for each in adopted}
+        return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted)
+
+    def _adopted(self) -> list[AdoptedFile]:
+        self._look(os.path.join(self.home, approvals.LEDGER, JOURNAL))
+        if not os.path.isdir(os.path.join(self.home, approvals.LEDGER)):
+            return []
+        from mcpgateway.host.originals import adopted_files  # few have led a client's file to the gateway
+
+        return list(adopted_files(self.home, self._approved, self._look, self.problems))
+
+    def _approved(self, path: str) -> str:
+        try:
+            known = approvals.read(self.home)
+        except ConfigError:
+            return ""  # whoever serves it says so
+        return known.get(self._look(approvals.file_of(self.home)) and approvals.target(path), "")
 
     def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:
         finder = Finder(self._find, self._document)
@@ -219,12 +241,14 @@ class _Examination:
         tried = [self._look(f"{stem}.{each}") for each in EXTENSIONS]
         return next((each for each in tried if os.path.exists(each)), None)
 
-    def _sources(self, named: tuple[str, ...] | None) -> list[Document]:
+    def _sources(self, named: tuple[str, ...] | None, led: Collection[str]) -> list[Document]:
         if named is not None:
             each_once = dict.fromkeys(paths.absolute(each, self.environ) for each in named)
-            return [document for each in each_once for document in self._needed(each, is_ours=False)]
+            wanted = [each for each in each_once if os.path.realpath(each) not in led]
+            return [document for each in wanted for document in self._needed(each, is_ours=False)]
         path = paths.claude_file(self.environ)
-        return self._needed(path, is_ours=False) if os.path.lexists(self._look(path)) else []
+        is_there = os.path.lexists(self._look(path)) and os.path.realpath(path) not in led
+        return self._needed(path, is_ours=False) if is_there else []
 
     def _needed(self, path: str, *, is_ours: bool = True) -> list[Document]:
         try:

@@ -141,7 +141,7 @@ class Approvals:
     def _file(self, path: str) -> Repository | None:
         # That it cannot be read is nobody's fault but the repository's.
         try:
-            return approvals.read_repository(path)
+            return approvals.read_repository(path, self._home)
         except FileNotFoundError:
             return None
         except ConfigError as why:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.model import ClientFile, Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.slot import Slot
@@ -29,6 +29,8 @@ class Census:
     :ivar started_at: seconds since the epoch.
     :ivar needs_token: whether MCP calls need the bearer token.
     :ivar config: what is to be said of the configuration.
+    :ivar clients: the clients' files that lead here.
+    :ivar is_disabled: whether the whole gateway is switched off softly.
     """
 
     switchboard: Switchboard
@@ -37,6 +39,8 @@ class Census:
     port: int
     needs_token: Callable[[], bool]
     config: Callable[[], dict[str, Any]] = dict
+    clients: Callable[[], Sequence[ClientFile]] = tuple
+    is_disabled: Callable[[], bool] = bool
 
     def health(self) -> dict[str, Any]:
         """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``."""
@@ -46,6 +50,7 @@ class Census:
         running = sum(self.lives.runs(slots[server.name]) for server in servers)
         return {
             "status": "ok" if self.switchboard.is_open else "stopping",
+            "disabled": self.is_disabled(),
             "servers": len(servers),
             "running": running,
             "sessions": len(sessions),
@@ -61,6 +66,8 @@ class Census:
             "memory_mb": _memory_mb(),
             "approvals": self._approvals(),
             "config": self.config(),
+            "clients": [_client(each) for each in self.clients()],
+            "aggregate": False,
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 
@@ -108,6 +115,11 @@ class Census:
             "servers": servers,
             "totalChildren": sum(server["activeChildren"] for server in servers),
             "memoryMB": _memory_mb(),
+            "clients": [
+                {"tool": each.client, "configPath": each.path, "servers": list(each.servers)}
+                for each in self.clients()
+                if not each.suspended
+            ],
         }
 
     def _immorterm_server(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
@@ -136,6 +148,16 @@ def _transport(reach: Reach | None) -> str:
             return "rest"
         case None:
             return "stdio"
+
+
+def _client(file: ClientFile) -> dict[str, Any]:
+    return {
+        "name": file.client,
+        "path": file.path,
+        "mode": file.mode,
+        "servers": list(file.servers),
+        "suspended": file.suspended,
+    }
 
 
 def _memory_mb() -> int:

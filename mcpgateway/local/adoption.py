@@ -17,7 +17,8 @@ from mcpgateway.config.clients.dialect import Kind, Listed, Road
 from mcpgateway.config.clients.rewrite import Replaced
 from mcpgateway.config.edit import MISSING, same
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.ledger import Adopted, Enrolled, Rewritten
+from mcpgateway.host.adopted import Adopted, Enrolled, unwound
+from mcpgateway.host.ledger import Rewritten
 from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.local.sites import Site, listed_in
 
@@ -85,7 +86,9 @@ class Adoption:
             known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
         return Rewritten(made, self._adopted(adopted, known, self.mode))
 
-    def _adopted(self, adopted: Adopted | None, entries: Mapping[Road, Enrolled], mode: str) -> Adopted | None:
+    def _adopted(
+        self, adopted: Adopted | None, entries: Mapping[Road, Enrolled], mode: str
+    ) -> Adopted | None:
         if not entries:
             return adopted
         if adopted is None:
@@ -93,7 +96,9 @@ class Adoption:
         return evolve(adopted, mode=mode, entries=entries, suspended="")
 
     def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
-        return ours(self.machine, self.site, Listed(title, road, former, Kind.PROGRAM), name, self.mode, self.helper)
+        return ours(
+            self.machine, self.site, Listed(title, road, former, Kind.PROGRAM), name, self.mode, self.helper
+        )
 
     def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
         """Return what an entry of ours is to be in this mode and at this port; None where it is that already."""
@@ -119,10 +124,10 @@ class Adoption:
         wanted: list[tuple[Road, Any]] = [(each.road, None) for each in wishes]
         names = {each.road: each.name for each in wishes}
         self.taken = {each.title: each.name for each in wishes}
-        for road, each in known.items():
-            if each.replaced.ours is not None and each.name and edit.at(values, road) is not MISSING:
+        for road, enrolled in known.items():
+            if enrolled.replaced.ours is not None and enrolled.name and edit.at(values, road) is not MISSING:
                 wanted.append((road, None))
-                self.renewed[each.replaced.title] = each.name
+                self.renewed[enrolled.replaced.title] = enrolled.name
         one = dialect.fresh(ONE)
         if wanted and edit.at(values, one.road) is MISSING:
             wanted.append((one.road, ours(self.machine, self.site, one, "", HTTP, helper=self.helper)))
@@ -163,7 +168,7 @@ class Return:
         rest = {road: each for road, each in adopted.entries.items() if road not in chosen}
         if not any(each.name for each in rest.values()):
             chosen, rest = dict(adopted.entries), {}  # the one entry for all has nothing left behind it
-        exact = None if rest else self.machine.ledger.unwound(adopted, text)
+        exact = None if rest else unwound(adopted, text)
         if exact is not None:
             titles = dict.fromkeys(each.replaced.title for each in chosen.values())
             self.given, self.is_exact = rewrite.Given(exact, tuple(titles)), True
@@ -183,7 +188,7 @@ class Return:
         return not self.servers or each.name in self.servers or each.replaced.title in self.servers
 
 
-def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001, PLR0913
+def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001
     """What stands in the place of an entry, so that it leads here.
 
     :raise ConfigError: neither a URL nor a command can stand there.
@@ -201,7 +206,9 @@ def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, hel
 
 def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]:
     """The entries that have a name to be served under."""
-    return [Wish(each.road, each.title, each.value, names[each.road]) for each in listed if each.road in names]
+    return [
+        Wish(each.road, each.title, each.value, names[each.road]) for each in listed if each.road in names
+    ]
 
 
 def programs(site: Site, text: str, machine: Machine) -> list[Listed]:

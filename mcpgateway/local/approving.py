@@ -26,7 +26,8 @@ def approve(
     :param is_sure: its user need not be asked.
     :raise ConfigError: there is nothing to approve of, it is another file than expected, or nobody can be asked.
     """
-    repository = _read(_target(named, environ))
+    home = paths.gateway_home(environ, options.home or None)
+    repository = _read(_target(named, environ), home)
     path = visible(repository.path)
     if digest is not None and digest.lower() != repository.digest:
         raise ConfigError(f"{path}: has the digest {repository.digest}; it is not the file that was meant")
@@ -34,7 +35,6 @@ def approve(
     if not is_sure and not _is_agreed():
         sys.stdout.write("nothing is approved of\n")
         return 1
-    home = paths.gateway_home(environ, options.home or None)
     files.make_home(home)
     approvals.approve(home, repository.path, repository.digest, time.time())
     sys.stdout.write(f"{path}: approved of, until it changes\n")
@@ -68,9 +68,9 @@ def _target(named: str, environ: Mapping[str, str]) -> str:
     return approvals.target(f"{path.rstrip('/')}/{REPOSITORY_FILE}")
 
 
-def _read(path: str) -> Repository:
+def _read(path: str, home: str) -> Repository:
     try:
-        found = approvals.read_repository(path)
+        found = approvals.read_repository(path, home)
     except FileNotFoundError as why:
         raise ConfigError(f"{visible(path)}: there is no such file") from why
     if not found.entries:

@@ -110,4 +110,3 @@ class Machine:
         program = own if os.access(own, os.X_OK) else PROGRAM
         home = ["--home", self.home] if self.is_named_home else []
         return [program, *home, "connect", name, "--", *original]
-

@@ -9,13 +9,14 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.config.clients.dialect import Kind, Listed, Road
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.ledger import Adopted
+from mcpgateway.host.adopted import Adopted
 from mcpgateway.local.adoption import Adoption, Wish, wishes_of
 from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.local.naming import Newcomer, named
 from mcpgateway.local.reporting import Left
 from mcpgateway.local.sites import Choice, Seen, Site, chosen, see, unwritable
 
+EVERYWHERE = Choice()
 MODES = (HTTP, FAIL_OPEN, SINGLE)
 WHY = {
     Kind.REMOTE: "is reached by a URL already",
@@ -33,7 +34,7 @@ class Wanted:
     :ivar helper: whether clients are asked to say who they are.
     """
 
-    choice: Choice = Choice()
+    choice: Choice = EVERYWHERE
     servers: tuple[str, ...] = ()
     mode: str = ""
     helper: bool = False
@@ -80,26 +81,33 @@ def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
     if not machine.port:
         raise ConfigError("gateway.http_port: is 0, so entries could lead nowhere; set a port and try again")
     sites = chosen(wanted.choice, machine.environ, machine.records)
-    found = [see(site, machine.base) for site in sites]
-    listed = {id(each): _eligible(machine, wanted, each) for each in found}
+    return plan_of(machine, wanted, [see(site, machine.base) for site in sites])
+
+
+def plan_of(machine: Machine, wanted: Wanted, found: Sequence[Seen]) -> tuple[FilePlan, ...]:
+    """Work out what files are to be that have been read.
+
+    :raise ConfigError: the configuration cannot be used.
+    """
+    listed = [_eligible(machine, each) for each in found]
     newcomers = [
         Newcomer(one, os.path.dirname(os.path.abspath(each.site.path)), each.site.project)
-        for each in found
-        for one in listed[id(each)][0]
+        for each, (programs, _) in zip(found, listed, strict=True)
+        for one in programs
     ]
     names = iter(named(machine.settings, newcomers) if newcomers else ())
     plans: list[FilePlan] = []
-    for each in found:
-        programs, left = listed[id(each)]
+    for each, (programs, left) in zip(found, listed, strict=True):
         roads: dict[Road, str] = {}
         for one in programs:
             given = next(names)
             if wanted.servers:
-                if given.name and {one.title, given.name} & set(wanted.servers):
-                    roads[one.road] = given.name
+                if not {one.title, given.name} & set(wanted.servers):
+                    continue
             elif _is_out(machine, each.site, one, given.name):
                 left.append(_opted_out(one, given.name))
-            elif given.name:
+                continue
+            if given.name:
                 roads[one.road] = given.name
             else:
                 left.append(Left(one.title, f"cannot be served: {given.why}"))
@@ -122,7 +130,7 @@ def for_client(site: Site, name: str) -> str:
     return f"{site.dialect.name}:{name}"
 
 
-def _eligible(machine: Machine, wanted: Wanted, seen: Seen) -> tuple[list[Listed], list[Left]]:
+def _eligible(machine: Machine, seen: Seen) -> tuple[list[Listed], list[Left]]:
     adopted = adopted_at(machine, seen.site)
     known: Mapping[Road, object] = adopted.entries if adopted is not None and not adopted.suspended else {}
     programs: list[Listed] = []
@@ -164,8 +172,15 @@ def _planned(
     made = FilePlan(site, mode, tuple(wishes), tuple(left), seen.text, seen.text, trouble=seen.trouble)
     if seen.trouble:
         return made
-    if adopted is not None and not adopted.suspended and SINGLE in {adopted.mode, mode} and adopted.mode != mode:
-        return evolve(made, trouble=f"{site.path}: leads here in mode {adopted.mode}; mcpgateway clients undo first")
+    if (
+        adopted is not None
+        and not adopted.suspended
+        and SINGLE in {adopted.mode, mode}
+        and adopted.mode != mode
+    ):
+        return evolve(
+            made, trouble=f"{site.path}: leads here in mode {adopted.mode}; mcpgateway clients undo first"
+        )
     adoption = Adoption(machine, site, wishes, mode, wanted.helper)
     try:
         after = adoption(seen.text, adopted).text

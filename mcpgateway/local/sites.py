@@ -91,7 +91,9 @@ def chosen(choice: Choice, environ: Mapping[str, str], records: Records | None =
     """
     for name in choice.clients:
         if name not in DIALECTS:
-            raise ConfigError(f"--client {visible(name)}: is not known; expected one of {', '.join(DIALECTS)}")
+            raise ConfigError(
+                f"--client {visible(name)}: is not known; expected one of {', '.join(DIALECTS)}"
+            )
     if choice.file:
         return [_named(choice, environ)]
     dialects = [DIALECTS[name] for name in choice.clients] if choice.clients else list(DIALECTS.values())
@@ -180,9 +182,7 @@ def _of_user(dialect: Dialect, environ: Mapping[str, str]) -> Iterator[Site]:
         yield Site(dialect, path)
 
 
-def _in_project(
-    named: str, dialects: Iterable[Dialect], environ: Mapping[str, str]
-) -> Iterator[Site]:
+def _in_project(named: str, dialects: Iterable[Dialect], environ: Mapping[str, str]) -> Iterator[Site]:
     project = os.path.realpath(paths.absolute(named, environ))
     if os.path.basename(project) == ".mcp.json" and os.path.isfile(project):
         project = os.path.dirname(project)
@@ -233,4 +233,6 @@ def _is_of_client(directory: str, environ: Mapping[str, str]) -> bool:
 
 
 def _has_table(values: Any, dialect: Dialect) -> bool:
-    return isinstance(values, dict) and any(isinstance(values.get(road[0]), dict | list) for road in dialect.tables)
+    return isinstance(values, dict) and any(
+        isinstance(values.get(road[0]), dict | list) for road in dialect.tables
+    )

@@ -26,6 +26,7 @@ candidates = st.lists(
         st.sampled_from("abc"),
         st.sampled_from(["", "/a/shop", "/b/shop", "/", "/a/my shop"]),
         yields=st.booleans(),
+        pinned=st.sampled_from(["", "", "github", "mine"]),
     ),
     max_size=12,
 )
@@ -114,17 +115,60 @@ class AssignTests:
 
     @given(candidates)
     def test_unique(self, wanted):
-        """Two entries share a name exactly when they are one server, and every name fits a URL."""
-        servers = {}
+        """A name is one definition, and one that is not pinned has one name, which fits a URL."""
+        servers, names = {}, {}
         for each, name in zip(wanted, assign(wanted), strict=True):
             assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)
-            assert servers.setdefault(name, (slug(each.title), each.definition)) == (
-                slug(each.title),
-                each.definition,
-            )
-        assert len(servers) == len(set(servers.values()))
+            assert servers.setdefault(name, each.definition) == each.definition
+            if not each.pinned:
+                identity = (slug(each.title), each.definition)
+                assert names.setdefault(identity, name) == name
+
+    @given(candidates)
+    def test_pinned_stays(self, wanted):
+        """A pinned name is given to one who wants it, whoever else is there."""
+        found = assign(wanted)
+        for pin in {each.pinned for each in wanted} - {""}:
+            assert any((each.pinned, name) == (pin, pin) for each, name in zip(wanted, found, strict=True))
+
+
+class PinTests:
+    def test_outranks_everything(self):
+        """What a client's file leads to keeps its name against a configuration of ours, which is numbered."""
+        assert assign([candidate("g", "x", rank=0), candidate("g", "y", pinned="g")]) == ("g-2", "g")
+
+    def test_shared(self):
+        """Whoever is defined the same as a pinned server is that server."""
+        found = assign([candidate("g", "x", pinned="g-shop"), candidate("g", "x", rank=2)])
+        assert found == ("g-shop", "g-shop")
+
+    def test_one_pin_for_two_titles(self):
+        """Two clients that call one program differently and lead to one name have one server."""
+        found = assign([candidate("g", "x", pinned="g"), candidate("git", "x", rank=2, pinned="g")])
+        assert found == ("g", "g")
+
+    def test_two_pins_of_one_definition(self):
+        """A server that clients know under two names is served under both."""
+        found = assign([candidate("g", "x", pinned="g"), candidate("g", "x", rank=2, pinned="g-2")])
+        assert found == ("g", "g-2")
+
+    def test_contested(self):
+        """Of two that were given one name, the first keeps it."""
+        found = assign([candidate("g", "y", rank=2, pinned="g"), candidate("g", "x", pinned="g")])
+        assert found == ("g-2", "g")
+
+    def test_others_keep_theirs(self):
+        """That one of several projects is pinned changes nothing for the others."""
+        wanted = [candidate("g", "x", "/a/shop"), candidate("g", "y", "/b/blog")]
+        before = assign(wanted)
+        assert assign([candidate("g", "x", "/a/shop", pinned="g-shop"), wanted[1]]) == before
+
+    def test_same_title_elsewhere(self):
+        """A server that is called as another is pinned makes room, too."""
+        found = assign([candidate("g-shop", "z", rank=0), candidate("g", "x", "/a/shop", pinned="g-shop")])
+        assert found == ("g-shop-2", "g-shop")
 
 
 def key(each):
     """Tell candidates apart."""
-    return (each.title, each.definition, each.project, each.yields)
+    return (each.title, each.definition, each.project, each.yields, each.pinned)

@@ -21,9 +21,10 @@ from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
-from mcpgateway.errors import BackendGone, GatewayError, LaunchFailed, NeedsAuthorization
+from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
@@ -324,6 +325,8 @@ class MemoryGateway:
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
+        self.errands: list[tuple[str, ...]] = []
+        self.answers_for_helper: Callable[..., Deferred[Any]] = _no_helper
         self.switchboard = self.hub.switchboard
         self.health = self.hub.health
         self.sessions = self.switchboard.sessions
@@ -334,7 +337,15 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(self.switchboard, self.health, 0.0, 9100, needs_token=lambda: False)
+        census = Census(
+            self.switchboard,
+            self.health,
+            0.0,
+            9100,
+            needs_token=lambda: False,
+            clients=lambda: self.settings.adopted,
+            is_disabled=lambda: self.root.is_disabled,
+        )
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
@@ -343,9 +354,18 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.switchboard, census, self.answers_for_users),
+            lambda: make_site(self.switchboard, census, self.answers_for_users, self.clients),
         )
+        self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
+
+    def ask_helper(self, *words: str) -> Deferred[Any]:
+        """Have an errand done by whoever answers for the helper program."""
+        self.errands.append(words)
+        return self.answers_for_helper(*words)
+
+    def read_own(self) -> None:
+        """There are no files."""
 
     def serve(self, *servers: ServerSpec) -> None:
         """Serve these from now on, as an edit of the configuration would have it."""
@@ -400,6 +420,10 @@ class MemoryGateway:
             for slot in self.switchboard.pool:
                 slot.expire()
             self.clock.advance(1)
+
+
+def _no_helper(*words: str) -> Deferred[Any]:
+    return fail(ClientFilesFailed("there is no helper program here"))
 
 
 def _stranger(query: Mapping[str, str]) -> Deferred[str]:

@@ -11,14 +11,16 @@ from typing import Any
 
 import msgspec
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 
-from mcpgateway.errors import GatewayError
+from mcpgateway.doors.http.statuses import control_status_of
+from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.census import Census
+from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.switchboard import Switchboard
 
 LetIn = Callable[[Mapping[str, str]], Deferred[str]]
@@ -37,10 +39,11 @@ class Control:
     app: Any = Klein()
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, census: Census, let_in: LetIn) -> None:
+    def __init__(self, switchboard: Switchboard, census: Census, let_in: LetIn, clients: Clients) -> None:
         self._switchboard = switchboard
         self._census = census
         self._let_in = let_in
+        self._clients = clients
 
     @app.route("/health", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def health(self, request: IRequest) -> bytes:
@@ -69,6 +72,60 @@ class Control:
         killed = self._switchboard.end_named(identifier.encode(errors="replace"))
         return _json(request, {"ok": True, "killed": int(killed)})
 
+    @app.route("/clients", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def clients(self, request: IRequest) -> bytes:
+        """The clients' files that lead here."""
+        return _json(request, {"clients": self._clients.listed()})
+
+    @app.route("/clients/detect", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def detect(self, request: IRequest) -> Deferred[bytes]:
+        """The clients that this machine has."""
+        return self._told(
+            request, lambda: self._clients.detect().addCallback(lambda found: {"detected": found})
+        )
+
+    @app.route("/clients/register", methods=["POST"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def register(self, request: IRequest) -> Deferred[bytes]:
+        """Lead a client's files here."""
+
+        def done() -> Deferred[Any]:
+            said = _said(request)
+            return self._clients.register(said.get("tool"), said.get("configPath"))
+
+        return self._told(request, done)
+
+    @app.route("/projects/register", methods=["POST"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def register_project(self, request: IRequest) -> Deferred[bytes]:
+        """Lead a project's file here."""
+        return self._told(request, lambda: self._clients.register_project(_said(request).get("configPath")))
+
+    @app.route("/api/gateway/disable", methods=["POST"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def disable(self, request: IRequest) -> Deferred[bytes]:
+        """Switch the gateway off softly: clients use their own servers, and it goes on running."""
+        return self._told(request, self._clients.disable)
+
+    @app.route("/api/gateway/enable", methods=["POST"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def enable(self, request: IRequest) -> Deferred[bytes]:
+        """Switch it on again."""
+        return self._told(request, self._clients.enable)
+
+    @app.route("/api/gateway/config", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
+    def config(self, request: IRequest) -> bytes:
+        """What the gateway does with clients' files."""
+        return _json(request, self._clients.config())
+
+    def _told(self, request: IRequest, ask: Callable[[], Deferred[Any]]) -> Deferred[bytes]:
+        def failed(why: Failure) -> bytes:
+            error = why.value
+            if not isinstance(error, GatewayError):
+                self.log.failure("a request to the control plane broke", why, event="control.broken")
+                error = GatewayError("Something went wrong in the gateway; its log says what.")
+            request.setResponseCode(control_status_of(error))
+            return _json(request, {"error": error.message, "hint": error.hint})
+
+        done = maybeDeferred(ask)
+        return done.addCallback(lambda found: _json(request, found)).addErrback(failed)
+
     @app.route("/oauth/callback", methods=["GET"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def let_in(self, request: IRequest) -> Deferred[bytes]:
         """A user's browser comes back from letting the gateway in at a remote server (OAuth 2.1)."""
@@ -83,10 +140,24 @@ class Control:
         )
 
 
-def make_site(switchboard: Switchboard, census: Census, let_in: LetIn) -> Site:
+def make_site(switchboard: Switchboard, census: Census, let_in: LetIn, clients: Clients) -> Site:
     """The control plane as a site for the channel; forms are never parsed before a handler asks for it."""
-    control = Control(switchboard, census, let_in)
+    control = Control(switchboard, census, let_in, clients)
     return Site(control.app.resource(), parsePOSTFormSubmission=False)
+
+
+def _said(request: IRequest) -> Mapping[str, Any]:
+    """Return what the body of a request says.
+
+    :raise InvalidParams: it is no JSON object.
+    """
+    try:
+        found = msgspec.json.decode(request.content.read())
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidParams("the body: expected a JSON object", 'such as {"configPath": "/…/.mcp.json"}')
+    return found
 
 
 def _json(request: IRequest, value: Any) -> bytes:

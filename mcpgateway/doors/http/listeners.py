@@ -52,9 +52,26 @@ class Listeners:
         hosts = (port.getHost() for port in self.ports)
         return frozenset(host.port for host in hosts if isinstance(host, IPv4Address | IPv6Address))
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Where the gateway is reached, for people and programs."""
+        return tuple(_word(port.getHost()) for port in self.ports)
+
     def close(self) -> list[Any]:
         """Stop listening; what each port returns, to be awaited."""
         return [port.stopListening() for port in self.ports]
+
+
+def _word(host: object) -> str:
+    match host:
+        case IPv6Address():
+            return f"[{host.host}]:{host.port}"
+        case IPv4Address():
+            return f"{host.host}:{host.port}"
+        case UNIXAddress():
+            return f"unix:{os.fsdecode(host.name or b'')}"
+        case _:
+            return str(host)
 
 
 def bind(reactor: Any, settings: GatewaySettings, home: str, factory: IProtocolFactory) -> Listeners:

@@ -32,6 +32,7 @@ CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-s
 MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found"}'
+DISABLED = jsonrpc.error_bytes(b"null", GatewayError("Gateway is disabled"))
 NAME_SHOWN = 100  # characters of an unknown server's name in an error
 
 
@@ -72,6 +73,7 @@ class Root:
     """The door behind the channel.
 
     :ivar look_again: looks whether the configuration names more servers by now.
+    :ivar is_disabled: whether servers are refused to everybody, because every client has its own ones back.
     """
 
     log = Logger()
@@ -86,6 +88,7 @@ class Root:
         make_site: SiteMaker,
     ) -> None:
         self.look_again: LookAgain = _nothing_new
+        self.is_disabled = False
         self._mcp = mcp
         self._guard = guard
         self._limits = limits
@@ -114,6 +117,10 @@ class Root:
         """Let bodies be so long from now on."""
         self._limits = limits
 
+    def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - it is all there is to say
+        """Refuse servers to everybody from now on, or to nobody."""
+        self.is_disabled = is_disabled
+
     def opened(self, exchange: Any) -> int:
         """Judge a request by its headers; the number of body bytes it may have."""
         way = self._ways.get(exchange.path)
@@ -133,7 +140,9 @@ class Root:
         """Serve a judged request."""
         admitted: Admitted = exchange.route
         way = admitted.way
-        if way.server is not None and way.serve is not None:
+        if self.is_disabled and way.route is RouteClass.MCP:
+            exchange.answer(503, DISABLED)
+        elif way.server is not None and way.serve is not None:
             # Its definition may have changed while the body was on its way.
             self._serve(exchange, way.serve, way.server.name, admitted.principal)
         elif way.unknown:

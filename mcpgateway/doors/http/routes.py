@@ -20,11 +20,18 @@ class Declared:
 
 READS = frozenset((b"GET", b"HEAD"))
 DELETES = frozenset((b"DELETE",))
+POSTS = frozenset((b"POST",))
 
 ROUTES = (
     Declared(READS, re.compile(rb"/health"), RouteClass.READ),
     Declared(READS, re.compile(rb"/healthz"), RouteClass.READ),
     Declared(READS, re.compile(rb"/oauth/callback"), RouteClass.READ),
+    Declared(READS, re.compile(rb"/clients"), RouteClass.READ),
+    Declared(READS, re.compile(rb"/clients/detect"), RouteClass.READ),
+    Declared(READS, re.compile(rb"/api/gateway/config"), RouteClass.READ),
+    Declared(POSTS, re.compile(rb"/clients/register"), RouteClass.MUTATE),
+    Declared(POSTS, re.compile(rb"/projects/register"), RouteClass.MUTATE),
+    Declared(POSTS, re.compile(rb"/api/gateway/(?:disable|enable)"), RouteClass.MUTATE),
     Declared(DELETES, re.compile(rb"/sessions/by-pid/[^/]+"), RouteClass.END_SESSION),
     Declared(DELETES, re.compile(rb"/sessions/[^/]+"), RouteClass.END_SESSION),
 )

@@ -29,6 +29,18 @@ def status_of(why: GatewayError) -> int:
     return STATUSES.get(type(why), 200)
 
 
+CONTROL_STATUSES: dict[type[GatewayError], int] = {
+    errors.InvalidParams: 400,
+    errors.Overloaded: 503,
+}
+"""On the control plane; whatever is not here is the gateway's own trouble."""
+
+
+def control_status_of(why: GatewayError) -> int:
+    """The HTTP status of a request to the control plane that was not carried out."""
+    return CONTROL_STATUSES.get(type(why), 500)
+
+
 def modern_status_of(why: GatewayError) -> int:
     """The same in the modern era."""
     return STATUSES.get(type(why)) or MODERN_STATUSES.get(why.code, 200)

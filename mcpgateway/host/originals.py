@@ -1,0 +1,139 @@
+"""Clients' files that lead to the gateway, read from the disk together with what the ledger knows of them.
+
+Loaded only where there is a ledger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcpgateway.config.adopted import AdoptedFile, newcomers
+from mcpgateway.config.clients import forms
+from mcpgateway.config.clients.dialect import Dialect, url_of
+from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.clients.loopback import PORTS, Base
+from mcpgateway.config.clients.rewrite import give_back
+from mcpgateway.config.edit import MISSING
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+from mcpgateway.host.ledger import Adopted, Ledger
+
+FILE_LIMIT = 64 * 1_048_576  # files of 50 MB have been seen
+OTHER = "custom"
+KEPT = "the servers that it listed when it was led to the gateway are served until it can be read"
+
+
+def adopted_files(
+    home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+) -> Iterator[AdoptedFile]:
+    """Read all clients' files that lead to a gateway of this home, or did until that was suspended.
+
+    :param approved: the digest under which the user has approved of a file, or "".
+    :param look: told of every file that is read.
+    """
+    ledger = Ledger(home)
+    try:
+        records = ledger.read()
+    except ConfigError as why:
+        problems.catch(why, home, "clients' own files are not followed", is_error=False)
+        return
+    for each in records.problems:
+        problems.warn(Where(os.path.join(home, "ledger")), each)
+    for adopted in records.files.values():
+        dialect = _dialect(adopted)
+        data = _read(look(adopted.path), problems)
+        yield AdoptedFile(
+            adopted.path,
+            dialect,
+            _value(data, adopted, dialect, problems),
+            adopted.entries,
+            adopted.mode,
+            adopted.project,
+            adopted.suspended,
+            adopted.is_watched,
+            not adopted.project or _is_approved(ledger, adopted, data, approved(adopted.path)),
+            records.opted_out,
+        )
+
+
+def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
+    """Return a file's bytes as they would be without the gateway, and the titles of the entries that lead here."""
+    ledger = Ledger(home)
+    try:
+        real = os.path.realpath(path)
+        adopted = next(
+            (each for each in ledger.read().files.values() if os.path.realpath(each.path) == real), None
+        )
+        if adopted is None:
+            return data, frozenset()
+        original = _original(ledger, adopted, forms.decoded(data, path))
+        value = forms.read(original, path, _dialect(adopted))
+    except ConfigError:
+        return data, frozenset()  # it counts as it is
+    strange = newcomers(value, _dialect(adopted), adopted.entries, _base(adopted))
+    titles = {road[-1] for road in adopted.entries}
+    return forms.encoded(original), frozenset(titles - strange)
+
+
+def _dialect(adopted: Adopted) -> Dialect:
+    return DIALECTS.get(adopted.dialect) or DIALECTS[OTHER]
+
+
+def _read(path: str, problems: Problems) -> bytes | None:
+    try:
+        return files.read_bytes(path, FILE_LIMIT)
+    except FileNotFoundError:
+        problems.warn(Where(path), "there is no such file", KEPT)
+    except ConfigError as why:
+        problems.catch(why, path, KEPT, is_error=False)
+    return None
+
+
+def _value(data: bytes | None, adopted: Adopted, dialect: Dialect, problems: Problems) -> Any:
+    if data is None:
+        return MISSING
+    path = adopted.path
+    try:
+        text = forms.decoded(data, path)
+        if text.strip(forms.BOM + " \t\r\n"):
+            return forms.read(text, path, dialect)
+        problems.warn(Where(path), "is empty", KEPT)
+    except ConfigError as why:
+        problems.catch(why, path, KEPT, is_error=False)
+    return MISSING
+
+
+def _is_approved(ledger: Ledger, adopted: Adopted, data: bytes | None, approved: str) -> bool:
+    if data is None or not approved:
+        return False
+    from mcpgateway.host.approvals import digest_of_bytes
+
+    try:
+        original = _original(ledger, adopted, forms.decoded(data, adopted.path))
+    except ConfigError:
+        return False
+    return digest_of_bytes(forms.encoded(original)) == approved
+
+
+def _original(ledger: Ledger, adopted: Adopted, text: str) -> str:
+    if adopted.suspended:
+        return text
+    exact = ledger.unwound(adopted, text)
+    if exact is not None:
+        return exact
+    replaced = [each.replaced for each in adopted.entries.values()]
+    return give_back(text, adopted.path, _dialect(adopted), _base(adopted), replaced).text
+
+
+def _base(adopted: Adopted) -> Base:
+    """Return what makes a URL ours, as it was when the entries were written."""
+    for each in adopted.entries.values():
+        ours = each.replaced.ours
+        if isinstance(ours, dict) and (url := url_of(ours)):
+            parts = urlsplit(url)
+            return Base(parts.port or PORTS.get(parts.scheme, 0), frozenset((parts.hostname or "",)))
+    return Base(0)

@@ -1,0 +1,113 @@
+"""What a running gateway tells of itself in its home, for programs that look for it: ``state.json``.
+
+The file says which process it was, not that it still runs: that is so while a process has both the pid and the start
+time that stand in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from attrs import asdict, frozen
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files, processes
+from mcpgateway.rules.secrecy import MASK, SECRET
+
+FORMAT = 1
+FILE = "state.json"
+FILE_LIMIT = 65_536
+
+
+@frozen
+class Running:
+    """A gateway that listens.
+
+    :ivar start_time: when its process began, in the kernel's ticks; with the pid it is that process and no other.
+    :ivar started_at: seconds since the epoch.
+    :ivar command: how it was started, without secrets.
+    :ivar listeners: where it is reached, in words.
+    """
+
+    pid: int
+    start_time: int
+    port: int
+    version: str
+    started_at: float
+    command: tuple[str, ...] = ()
+    listeners: tuple[str, ...] = ()
+
+
+def file_of(home: str) -> str:
+    """Where a gateway of this home says that it runs."""
+    return os.path.join(home, FILE)
+
+
+def write(home: str, running: Running) -> None:
+    """Say that a gateway of this home runs.
+
+    :raise OSError: that cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, **asdict(running)}, indent=1)
+    files.write_atomic(file_of(home), text.encode("ascii") + b"\n", lasting=False)
+
+
+def read(home: str) -> Running | None:
+    """What stands there, whether or not it is still true; None where nothing does.
+
+    :raise ConfigError: it is not as a gateway writes it, or a newer one has written it.
+    """
+    path = file_of(home)
+    try:
+        found = json.loads(files.read_text(path, FILE_LIMIT))
+        if found["format"] > FORMAT:
+            raise ConfigError(f"{path}: was written by a newer mcpgateway; use that one")
+        return Running(
+            int(found["pid"]),
+            int(found["start_time"]),
+            int(found["port"]),
+            str(found["version"]),
+            float(found["started_at"]),
+            tuple(map(str, found["command"])),
+            tuple(map(str, found["listeners"])),
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError) as why:
+        raise ConfigError(f"{path}: is not as the gateway writes it; remove it if no gateway runs") from why
+
+
+def remove(home: str, pid: int) -> None:
+    """A gateway has ended in order; what another one says stays."""
+    with suppress(OSError, ConfigError):
+        found = read(home)
+        if found is not None and found.pid == pid:
+            os.unlink(file_of(home))
+
+
+def is_alive(running: Running) -> bool:
+    """Whether that very process still runs."""
+    return processes.is_alive(running.pid) and processes.start_time(running.pid) == running.start_time
+
+
+def myself(port: int, version: str, now: float, argv: Sequence[str], listeners: Sequence[str]) -> Running:
+    """What this process says of itself."""
+    pid = os.getpid()
+    start = processes.start_time(pid)
+    return Running(pid, start, port, version, now, tuple(_without_secrets(argv)), tuple(listeners))
+
+
+def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
+    hides_next = False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if hides_next and not word.startswith("-"):
+            yield MASK
+        elif equals and value and SECRET.search(name):
+            yield f"{name}={MASK}"
+        else:
+            yield word
+        hides_next = word.startswith("-") and not equals and SECRET.search(word) is not None

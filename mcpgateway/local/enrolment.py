@@ -1,0 +1,175 @@
+"""Lead clients' files to the gateway, and give them back: what the commands, the daemon's helper and the timer call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from attrs import evolve, frozen
+
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.host.adopted import Adopted
+from mcpgateway.local.adoption import Return
+from mcpgateway.local.carrying import alone, carried_out
+from mcpgateway.local.machine import Machine
+from mcpgateway.local.planning import FilePlan, Wanted, adopted_at, plan
+from mcpgateway.local.reporting import FileReport, Left, Report
+from mcpgateway.local.returning import NOT_THERE, given_back, returned, to_be_returned
+from mcpgateway.local.sites import Choice, recorded_sites
+
+DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
+NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
+
+
+@frozen
+class Adoptable:
+    """What a start could lead here.
+
+    :ivar adopt: what the configuration says about that: ``ask``, ``always`` or ``never``.
+    :ivar servers: the titles of entries that could be led here, by the file.
+    :ivar suspended: the files that have their own entries back for now, and why.
+    """
+
+    adopt: str
+    servers: Mapping[str, tuple[str, ...]]
+    suspended: Mapping[str, str]
+
+
+def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
+    """What is known of this machine before anything is done."""
+    return Machine(home, environ)
+
+
+def apply(machine: Machine, wanted: Wanted) -> Report:
+    """Lead files here: all of them, or none.
+
+    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    """
+    with alone(machine):
+        _take_in(machine, wanted)
+        plans = plan(machine, wanted)
+        named = [each for each in plans if each.trouble and wanted.choice.is_named]
+        if named:
+            raise ConfigError(named[0].trouble)
+        report = carried_out(machine, plans, wanted)
+        machine.look_again()
+    if any(each.adopted or each.renewed for each in report.files) and machine.answer is None:
+        return evolve(report, warnings=(*report.warnings, NOBODY))
+    return report
+
+
+def undo(machine: Machine, wanted: Wanted) -> Report:
+    """Give files back and forget them; a server that is named stays its clients' own from then on.
+
+    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    """
+    with alone(machine):
+        if wanted.servers:
+            _keep_out(machine, wanted)
+        reports = [returned(machine, site, wanted) for site in to_be_returned(machine, wanted)]
+        machine.look_again()
+    return Report(tuple(each for each in reports if each is not None))
+
+
+def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
+    """Give all files back for now; the ledger remembers what led here, and how.
+
+    :param why: ``disabled``, ``stopped`` or ``away``.  What was disabled stays so when the gateway stops.
+    :raise ConfigError: the ledger cannot be used, and nothing was changed.
+    """
+    machine = machine_of(home, environ)
+    if not machine.records.files:
+        return Report()
+    with alone(machine):
+        reports = []
+        for site in recorded_sites(machine.records):
+            adopted = adopted_at(machine, site)
+            if (
+                adopted is not None
+                and adopted.suspended != why
+                and (not adopted.suspended or why == DISABLED)
+            ):
+                reports.append(given_back(machine, site, Return(machine, site, why=why)))
+        return Report(tuple(reports))
+
+
+def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
+    """Lead the files here again that were given back for now.
+
+    :param whys: for which of the reasons; what was disabled is led here again only by `enable`.
+    :raise ConfigError: what is asked for cannot be done, and nothing was changed.
+    """
+    machine = machine_of(home, environ)
+    suspended = [each for each in machine.records.files.values() if each.suspended in whys]
+    if not suspended:
+        return Report()
+    with alone(machine):
+        reports: list[FileReport] = []
+        for each in suspended:
+            wanted = Wanted(Choice(_clients(each), file=each.path), mode=each.mode)
+            if not os.path.lexists(each.path):
+                reports.append(_missing(machine, each))
+                continue
+            plans = [_as_before(one, each) for one in plan(machine, wanted)]
+            reports += carried_out(machine, plans, wanted, is_all_or_none=False).files
+            machine.look_again()
+        return Report(tuple(reports))
+
+
+def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
+    """What a start could lead here, and whether it is to ask.
+
+    :raise ConfigError: the configuration or the ledger cannot be used.
+    """
+    machine = machine_of(home, environ)
+    found = plan(machine, Wanted())
+    servers = {
+        each.site.path: tuple(one.title for one in each.wishes)
+        for each in found
+        if each.wishes and not each.trouble and adopted_at(machine, each.site) is None
+    }
+    suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
+    return Adoptable(machine.settings.clients.adopt.value, servers, suspended)
+
+
+def _take_in(machine: Machine, wanted: Wanted) -> None:
+    """A server that is named stays its client's own no more."""
+    out = machine.records.opted_out
+    now = frozenset(each for each in out if each.rpartition(":")[2] not in wanted.servers)
+    if now != out:
+        machine.ledger.opt_out(now)
+        machine.look_again()
+    listed = set(machine.settings.clients.opt_out) & set(wanted.servers)
+    if listed:
+        name = visible(min(listed))
+        raise ConfigError(f"gateway.clients.opt_out lists {name}; take it out of the configuration first")
+
+
+def _keep_out(machine: Machine, wanted: Wanted) -> None:
+    clients = wanted.choice.clients
+    names = {f"{client}:{each}" for client in clients for each in wanted.servers} or set(wanted.servers)
+    machine.ledger.opt_out(machine.records.opted_out | names)
+
+
+def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
+    """Of a project's file nothing is led here again but what was; others may have written to it."""
+    if not planned.site.project and adopted.is_watched:
+        return planned
+    known = {(each.replaced.road, each.name) for each in adopted.entries.values()}
+    formers = {each.replaced.road: each.replaced.former for each in adopted.entries.values()}
+    wishes = [
+        each
+        for each in planned.wishes
+        if (each.road, each.name) in known and each.value == formers[each.road]
+    ]
+    return evolve(planned, wishes=tuple(wishes), after=planned.after)
+
+
+def _clients(adopted: Adopted) -> tuple[str, ...]:
+    return (adopted.dialect,)
+
+
+def _missing(machine: Machine, adopted: Adopted) -> FileReport:
+    site = next(each for each in recorded_sites(machine.records) if each.path == adopted.path)
+    return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
