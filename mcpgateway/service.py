@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, processes, state
 from mcpgateway.host.catalogs import Catalogs
+from mcpgateway.host.claim import SHIM, START, Claim
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
@@ -50,6 +52,7 @@ from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.vacancy import Vacancy
 from mcpgateway.interfaces import IResolver, Launch, Whose
 from mcpgateway.rules.access import Policy
 
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from mcpgateway.host.daemonlocks import DaemonLocks
 
 TICK_S = 1.0
+PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
 
 @frozen
@@ -121,8 +125,13 @@ class GatewayService(Service):
     launcher: Launcher = field(repr=False)
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
+<<<<<<< HEAD
     enrolment: Enrolment = field(repr=False)
     origin: Origin = field(repr=False)
+=======
+    claim: Claim = field(repr=False)
+    _vacancy: Vacancy = field(init=False, repr=False)
+>>>>>>> wip-running
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -132,6 +141,7 @@ class GatewayService(Service):
 
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.adopt
+        self._vacancy = Vacancy(self.switchboard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
@@ -149,6 +159,9 @@ class GatewayService(Service):
                 file=self.reload.config_file,
             )
         self._announce()
+        self.claim.up()
+        if self.claim.started_by == START:
+            self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
         self.hub.health.begin()
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
@@ -262,6 +275,7 @@ class GatewayService(Service):
             self._reap,
             self._tidy,
             self.reload.tick,
+            self._leave,
         )
         for beat in beats:
             try:
@@ -284,6 +298,21 @@ class GatewayService(Service):
     def _tidy(self) -> None:
         if self.switchboard.sessions.now % TIDY_TICKS == 0:
             self.housekeeping.look_around()
+
+    def _leave(self) -> None:
+        # A gateway that a client's program has started is nobody's to stop.
+        limit = self.settings.gateway.limits.idle_exit_s
+        if self.claim.started_by != SHIM or not limit or self._vacancy.tick() < limit:
+            return
+        if leads_here(self.settings) or self.claim.is_wanted():
+            self._vacancy.begin()
+            return
+        self.log.info(
+            "nobody has used this gateway for {limit:g} s, and nobody has asked it to stay: it ends",
+            event="service.idle",
+            limit=limit,
+        )
+        self.reactor.stop()
 
     def stopService(self) -> Deferred[None]:
         """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
@@ -310,7 +339,11 @@ class GatewayService(Service):
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
+<<<<<<< HEAD
         state.remove(self.home, os.getpid())
+=======
+        self.claim.ended()
+>>>>>>> wip-running
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
@@ -345,7 +378,8 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
-    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    claim = Claim.of(home, os.environ)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
@@ -436,8 +470,12 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         launcher,
         Front(root, guard, callers),
         reload,
+<<<<<<< HEAD
         enrolment,
         origin,
+=======
+        claim,
+>>>>>>> wip-running
     )
 
 
@@ -455,6 +493,20 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     return Reload(
         settings, begun, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
     )
+
+
+def _afterwards(home: str, claim: Claim) -> tuple[str, ...]:
+    # What the guardian becomes when this gateway is killed; see `mcpgateway.bridge.revive_main`.
+    if claim.started_by != START:
+        return ()
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bridge", "revive_main.py")
+    return (sys.executable, "-I", "-S", program, home, *os.environ.get(PAUSES_VARIABLE, "").split())
+
+
+def leads_here(settings: Settings) -> bool:
+    """Whether a client's own file leads to this gateway, so that it is in use though nobody uses it now."""
+    adopted = getattr(settings, "adopted", ())
+    return any(each.mode != "fail-open" and not each.suspended for each in adopted)
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

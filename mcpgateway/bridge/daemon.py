@@ -1,9 +1,24 @@
-"""Start the gateway when it is away: once, however many find it so, and detached, since it is nobody's to stop.
+"""Start the gateway when it is away: once, however many find it so, and detached, since it is nobody's child.
 
 # Note [The lock that the daemon holds]
 Whoever starts a daemon first locks a file in the home, and the daemon inherits the lock for as long as it lives.  So a
 lock that can be taken says that no daemon started here is alive, not even one that does not answer yet; and a crash
 gives it back.
+
+# Note [What the lock's file says]
+``CLOCK WORD TRIES``: what became of the gateway last, when by the kernel's clock (which says nothing after a restart
+of the machine), and how often it was started in a row without having lived.
+
+word        who writes it, and when
+``tried``   whoever starts a daemon
+``up``      the daemon, once it listens
+``ended``   the daemon, when it ends in order
+
+# Note [A gateway that somebody wants]
+``mcpgateway start`` leaves the options it was told in a file, and ``mcpgateway stop`` takes that away.  Whoever starts
+the gateway in between starts it with these options, on the port that clients know, and it stays until it is stopped.
+Without that file it is a gateway that a shim wanted, which ends when nobody uses it.  A shim that was there when it was
+stopped does not start it again; it is not for the programs that are left over to undo what a person has said.
 """
 
 from __future__ import annotations
@@ -16,21 +31,82 @@ from posix import _exit
 
 LOCK = "daemon.lock"
 LOG = "gateway.log"
+WANTED, STOPPED = "wanted", "stopped"
 LOCK_DESCRIPTOR = 3  # in the daemon
 DESCRIPTORS = 65536
-# A daemon that could not start is not tried more often than this, whoever asks.
-AGAIN_S = 3.0
+TRIED, UP, ENDED = "tried", "up", "ended"
+# A daemon that fails is not tried again sooner than this, after the first failure, the second, and every other.
+PAUSES_S = (30.0, 60.0, 120.0)
+LIFE_S = 600.0  # whoever has lived for so long has not failed
+RECORD_LIMIT = 128
+WANTED_LIMIT = 65_536
+START, SHIM = "start", "shim"
+# What tells a daemon who wanted it, and where it logs.
+STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
+# What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
+CHILD_VARIABLE = "MCPGATEWAY_INSTANCE"
+LOGGER = "mcpgateway.host.logfile.observer"
 
 
-def argv(home: str | None, options: list[str]) -> list[str]:
+class Record:
+    """What the file of the lock says; see Note [What the lock's file says].
+
+    :ivar at_ms: milliseconds since the machine was started.
+    :ivar tries: starts in a row.
+    """
+
+    __slots__ = ("at_ms", "tries", "word")
+
+    def __init__(self, at_ms: int = 0, word: str = "", tries: int = 0) -> None:
+        self.at_ms = at_ms
+        self.word = word
+        self.tries = tries
+
+    def failures(self, now_ms: int) -> int:
+        """How many starts in a row have come to nothing; a gateway that lived and then was killed is the next."""
+        if self.word == TRIED:
+            return self.tries
+        if self.word != UP or now_ms - self.at_ms >= LIFE_S * 1000:
+            return 0
+        return self.tries
+
+    def pause_s(self, now_ms: int) -> float:
+        """How long nobody is to try on his own, counted from `at_ms`; a first end of what has run is no failure."""
+        failures = self.failures(now_ms) - (self.word == UP)
+        return pause_after(failures)
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until the next try, after so many failures in a row."""
+    return PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures > 0 else 0.0
+
+
+def read_record(descriptor: int) -> Record:
+    """What the file of the lock says; nothing where it cannot be understood, or is of an earlier run of the machine."""
+    words = posix.pread(descriptor, RECORD_LIMIT, 0).decode("ascii", "replace").split()
+    if len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
+        return Record()
+    at_ms = int(words[0])
+    return Record(at_ms, words[1], int(words[2])) if at_ms <= clock() else Record()
+
+
+def write_record(descriptor: int, word: str, tries: int = 0) -> None:
+    """Say what becomes of the gateway now."""
+    text = f"{clock()} {word} {tries}\n".encode()
+    posix.pwrite(descriptor, text, 0)
+    posix.ftruncate(descriptor, len(text))
+
+
+def argv(home: str | None, options: list[str], *, logger: str = "") -> list[str]:
     """How a gateway is started, with the interpreter that runs this program."""
     runner = sys.executable.rpartition("/")[0] + "/twistd"
     if posix.access(runner, posix.X_OK):
         started = [sys.executable, runner]
     else:
         started = [sys.executable, "-P", "-c", "from twisted.scripts.twistd import run; run()"]
+    log = [f"--logger={logger}"] if logger else []
     chosen = ["--home", home] if home is not None else []
-    return [*started, "-n", "--pidfile=", "mcpgateway", *chosen, *options]
+    return [*started, "-n", "--pidfile=", *log, "mcpgateway", *chosen, *options]
 
 
 class Starter:
@@ -38,45 +114,59 @@ class Starter:
 
     def __init__(self, home: str) -> None:
         self._home = home
+        self._began_ms = clock()
 
     def start(self) -> bool:
-        """Start a daemon unless one has been started and lives, or has just failed; whether this one was started.
+        """Start a daemon unless one lives, has just failed, or was stopped since we are here; whether one was started.
 
         :raise OSError: the home cannot be used.
         """
+        return self._locked(self._start_if_due)
+
+    def start_wanted(self, options: list[str] | None) -> bool:
+        """Start a daemon that is to stay: with these options, or else with those it is wanted with, if it still is.
+
+        :raise OSError: the home cannot be used.
+        """
+
+        def begin(lock: int) -> bool:
+            if options is not None:
+                write_wanted(self._home, options)
+                forget(self._home, STOPPED)
+            elif read_wanted(self._home) is None:
+                return False
+            return self._start(lock, read_record(lock))
+
+        return self._locked(begin)
+
+    def _locked(self, begin: object) -> bool:
         make_directory(self._home)
         make_directory(self._home + "/logs")
-        flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
-        lock = posix.open(f"{self._home}/{LOCK}", flags, 0o600)
+        lock = open_lock(self._home)
         try:
-            return self._start(lock)
+            if not take(lock):
+                return False
+            return begin(lock)  # type: ignore[operator,no-any-return]  # one of ours
         finally:
             posix.close(lock)
 
-    def _start(self, lock: int) -> bool:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as why:
-            if why.errno in (errno.EAGAIN, errno.EACCES):
-                return False
-            raise
-        if not self._may_try(lock):
+    def _start_if_due(self, lock: int) -> bool:
+        record, now = read_record(lock), clock()
+        if stopped_at(self._home) >= self._began_ms or now - record.at_ms < record.pause_s(now) * 1000:
             return False
-        detach(lambda: self._become(lock))
+        return self._start(lock, record)
+
+    def _start(self, lock: int, record: Record) -> bool:
+        tries = record.failures(clock()) + 1
+        write_record(lock, TRIED, tries)
+        wanted = read_wanted(self._home)
+        detach(lambda: self._become(lock, wanted))
         return True
 
-    def _may_try(self, lock: int) -> bool:
-        # The kernel's boot clock goes into the file: it never jumps, and says nothing after a restart of the machine.
-        now = clock()
-        last = posix.pread(lock, 32, 0)
-        if last.isdigit() and 0 <= now - int(last) < AGAIN_S * 1000:
-            return False
-        posix.ftruncate(lock, 0)
-        posix.pwrite(lock, b"%d" % now, 0)
-        return True
-
-    def _become(self, lock: int) -> None:
-        log = posix.open(f"{self._home}/logs/{LOG}", posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND, 0o600)
+    def _become(self, lock: int, wanted: list[str] | None) -> None:
+        path = f"{self._home}/logs/{LOG}"
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW
+        log = posix.open(path, flags, 0o600)
         null = posix.open("/dev/null", posix.O_RDONLY)
         lock = fcntl.fcntl(lock, fcntl.F_DUPFD, 10)
         log, null = fcntl.fcntl(log, fcntl.F_DUPFD, 10), fcntl.fcntl(null, fcntl.F_DUPFD, 10)
@@ -84,8 +174,99 @@ class Starter:
             posix.dup2(source, target)
         posix.closerange(LOCK_DESCRIPTOR + 1, DESCRIPTORS)
         posix.chdir("/")
-        program = argv(self._home, [])
-        posix.execve(program[0], program, posix.environ)
+        program = argv(self._home, wanted or [], logger=LOGGER)
+        environ = {**posix.environ}
+        environ.pop(CHILD_VARIABLE.encode(), None)
+        environ[STARTED_VARIABLE.encode()] = (SHIM if wanted is None else START).encode()
+        environ[LOG_VARIABLE.encode()] = path.encode(errors="surrogateescape")
+        posix.execve(program[0], program, environ)
+
+
+def open_lock(home: str) -> int:
+    """Open the file of the lock.
+
+    :raise OSError: the home cannot be used.
+    """
+    flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    return posix.open(f"{home}/{LOCK}", flags, 0o600)
+
+
+def take(lock: int) -> bool:
+    """Take the lock if nobody has it; whether that went well.
+
+    :raise OSError: the file system knows no locks.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as why:
+        if why.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def write_wanted(home: str, options: list[str]) -> None:
+    """Put down what the gateway is wanted with.
+
+    :raise OSError: it cannot be.
+    """
+    _write(home, WANTED, "".join(f"{each}\0" for each in options))
+
+
+def write_stopped(home: str) -> None:
+    """Put down that the gateway is not wanted, from now on and for as long as nobody comes anew.
+
+    :raise OSError: it cannot be.
+    """
+    forget(home, WANTED)
+    _write(home, STOPPED, str(clock()))
+
+
+def _write(home: str, name: str, content: str) -> None:
+    path, draft = f"{home}/{name}", f"{home}/.{name}.{posix.getpid()}"
+    text = content.encode(errors="surrogateescape")
+    descriptor = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW, 0o600)
+    try:
+        posix.write(descriptor, text)
+    finally:
+        posix.close(descriptor)
+    posix.replace(draft, path)
+
+
+def read_wanted(home: str) -> list[str] | None:
+    """What the gateway is wanted with; None where nobody has said so."""
+    text = _read(home, WANTED)
+    return None if text is None else text.split("\0")[:-1]
+
+
+def stopped_at(home: str) -> int:
+    """When somebody stopped the gateway, in milliseconds since the machine was started; -1 where nobody did."""
+    text = _read(home, STOPPED) or ""
+    return int(text) if text.isdigit() and int(text) <= clock() else -1
+
+
+def _read(home: str, name: str) -> str | None:
+    try:
+        descriptor = posix.open(f"{home}/{name}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return posix.read(descriptor, WANTED_LIMIT).decode(errors="surrogateescape")
+    except OSError:
+        return None
+    finally:
+        posix.close(descriptor)
+
+
+def forget(home: str, name: str) -> None:
+    """Take away what was put down.
+
+    :raise OSError: it cannot be.
+    """
+    try:
+        posix.unlink(f"{home}/{name}")
+    except FileNotFoundError:
+        return
 
 
 def clock() -> int:

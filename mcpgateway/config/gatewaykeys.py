@@ -67,6 +67,13 @@ LIMITS = Section(
             "30s",
         ),
         Key(
+            "idle_exit",
+            Duration(),
+            "A gateway that a client's ``mcpgateway connect`` has started by itself ends after so long without use;"
+            " 0: never. One with sessions, or with clients whose files lead to it, is in use.",
+            "300s",
+        ),
+        Key(
             "reap",
             Duration(least_s=1),
             "How often is looked for sessions whose owners have gone, or that were silent for too long.",

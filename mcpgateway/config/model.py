@@ -242,6 +242,7 @@ class Limits:
 
     :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
     :ivar reap_s: seconds between two looks for sessions whose owners have gone.
+    :ivar idle_exit_s: seconds without use after which a gateway ends that nobody has asked to stay; 0: never.
     """
 
     body_bytes: int = 4_194_304
@@ -250,6 +251,7 @@ class Limits:
     drain_s: float = 30.0
     handshake_s: float = 30.0  # Python servers need up to 2.5 s, npx on a cold cache much more
     reap_s: float = 60.0
+    idle_exit_s: float = 300.0
     servers: int = 100
     sessions: int = 10_000
 

@@ -255,7 +255,7 @@ def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettin
         for key in ("drain_ms", "drain"):
             if key in section:
                 limits["drain_s"] = section[key]
-    for key in ("handshake", "reap"):
+    for key in ("handshake", "idle_exit", "reap"):
         if key in said:
             limits[f"{key}_s"] = said[key]
     breaker = found.get("circuit", {})

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
+BEHIND = f"{__name__}.behind"
+
 
 class Told(NamedTuple):
     """What is known of a command before it is loaded.
@@ -61,6 +63,22 @@ class LazyGroup(click.Group):
         for heading, rows in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
+
+
+class Behind(click.Command):
+    """A command that takes words of another's behind ``--``; `behind` finds them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind the first ``--`` from being read as options of ours."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[BEHIND] = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+
+def behind(ctx: click.Context) -> list[str]:
+    """The words behind ``--``."""
+    words: list[str] = ctx.meta[BEHIND]
+    return words
 
 
 class Whole(click.Command):

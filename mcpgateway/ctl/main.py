@@ -21,6 +21,11 @@ RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
     "This program",
 )
 COMMANDS = {
+    "start": Told("running:start", "start the gateway, and lead clients to it", RUNNING),
+    "stop": Told("running:stop", "give clients their own entries back, and end the gateway", RUNNING),
+    "restart": Told("running:restart", "end the gateway and start it with the same options", RUNNING),
+    "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
+    "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),

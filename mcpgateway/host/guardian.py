@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.protocol import ProcessProtocol
@@ -36,12 +37,16 @@ class _Helper(ProcessProtocol):
 class Guardian:
     """The gateway's insurance: a helper that kills every child when the gateway itself is killed.
 
-    It is started with the first child, so a gateway that serves nobody does not pay for it.
+    It is started with the first child, so a gateway that serves nobody does not pay for it; or at once, where there is
+    something to do after the gateway's end.
+
+    :param afterwards: what it becomes when the gateway was killed and all is cleared up; empty for nothing.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, instance: str) -> None:
+    def __init__(self, reactor: Any, instance: str, afterwards: Sequence[str] = ()) -> None:
+        self._afterwards = tuple(afterwards)
         self._reactor = reactor
         self._instance = instance
         self._groups: set[int] = set()
@@ -66,9 +71,8 @@ class Guardian:
         null = os.open(os.devnull, os.O_RDWR)
         args = [sys.executable, "-I", "-S", guardian_main.__file__, f"{INSTANCE_MARKER}={self._instance}"]
         try:
-            # Its environment is empty: it must not bear the marker itself.
             self._reactor.spawnProcess(
-                _Helper(self), sys.executable, args, {}, childFDs={0: "w", 1: null, 2: null}
+                _Helper(self), sys.executable, args, self._environ(), childFDs={0: "w", 1: null, 2: null}
             )
         except OSError as why:
             self.log.error("the guardian could not be started: {why}", event="guardian.failed", why=why)
@@ -76,9 +80,17 @@ class Guardian:
         finally:
             os.close(null)
 
+    def _environ(self) -> dict[str, str]:
+        # It must not bear the marker itself, and needs nothing but for what it starts.
+        if not self._afterwards:
+            return {}
+        return {name: value for name, value in os.environ.items() if name != INSTANCE_MARKER}
+
     def running(self, helper: _Helper) -> None:
         """The helper runs: tell it what there is to guard."""
         self._helper = helper
+        if self._afterwards:
+            self._tell("=" + " ".join(os.fsencode(word).hex() for word in self._afterwards))
         for group in self._groups:
             self._tell(f"+{group}")
 

@@ -2,7 +2,8 @@
 
 Run as ``python -I -S guardian_main.py NAME=VALUE`` with a pipe from the gateway as stdin.  Lines on it: ``+PGID`` and
 ``-PGID`` say which process groups are children, ``bye`` that the gateway stops in order.  When the pipe ends without a
-``bye``, the gateway is dead: every group, and every process whose environment holds the marker, is killed.
+``bye``, the gateway is dead: every group, and every process whose environment holds the marker, is killed.  ``=WORDS``,
+each in hexadecimal digits, is the command that the guardian becomes after that.
 
 It imports builtin modules only, so that it takes about 3 MB of memory of its own.
 """
@@ -27,6 +28,7 @@ def main() -> None:
     except OSError:
         pass
     groups: set[int] = set()
+    afterwards: list[bytes] = []
     rest = b""
     while data := posix.read(0, PIECE):
         *lines, rest = (rest + data).split(b"\n")
@@ -35,9 +37,13 @@ def main() -> None:
                 return
             if line[:1] == b"+":
                 groups.add(int(line[1:]))
+            elif line[:1] == b"=":
+                afterwards = [bytes.fromhex(each.decode()) for each in line[1:].split()]
             else:
                 groups.discard(int(line[1:]))
     clear_up(groups, marker)
+    if afterwards:
+        posix.execv(afterwards[0], afterwards)
 
 
 def clear_up(groups: set[int], marker: bytes) -> None:

@@ -278,6 +278,7 @@ def written(gateway, specs):
                 "sessions": limits.sessions,
                 "drain": limits.drain_s,
                 "handshake": limits.handshake_s,
+                "idle_exit": limits.idle_exit_s,
                 "reap": limits.reap_s,
             },
         },

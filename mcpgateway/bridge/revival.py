@@ -1,0 +1,103 @@
+"""Start a gateway that was killed again, with longer and longer pauses, for as long as somebody wants it."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+import posix
+from time import gmtime, sleep, strftime
+
+from mcpgateway.bridge import daemon
+
+LOOK_S = 0.2
+START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is a matter for a person
+
+
+def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
+    """Do so; returns when a gateway runs, or when nobody wants one any more."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
+    pauses = pauses or daemon.PAUSES_S
+    while True:
+        record = _record(home)
+        failures = record.failures(daemon.clock())
+        # One that had lived long has failed for the first time.
+        pause = pauses[min(max(failures, 1), len(pauses)) - 1]
+        _say(home, f"the gateway has gone without a word; it is started again in {pause:g} s")
+        if not _is_still_away(home, record, pause):
+            return
+        try:
+            if not daemon.Starter(home).start_wanted(None):
+                return
+        except OSError as why:
+            _say(home, f"the gateway cannot be started again: {why.strerror}")
+            continue
+        _say(home, "the gateway is started again")
+        if _has_begun(home):
+            return
+
+
+def _is_still_away(home: str, found: daemon.Record, pause_s: float) -> bool:
+    # Whoever starts a gateway says so in the file of the lock.  The lock itself is not tried: he might find it taken.
+    ends = daemon.clock() + pause_s * 1000
+    while _is_wanted(home) and _record(home).at_ms == found.at_ms:
+        left = ends - daemon.clock()
+        if left <= 0:
+            return True
+        sleep(min(LOOK_S, left / 1000))
+    return False
+
+
+def _has_begun(home: str) -> bool:
+    """Whether the gateway listens, or another matter has taken its place; false where it has ended again."""
+    ends = daemon.clock() + START_LIMIT_S * 1000
+    while daemon.clock() < ends:
+        if _record(home).word != daemon.TRIED or not _is_wanted(home):
+            return True
+        if not _is_held(home):
+            # It may have said so, and ended, between the two looks.
+            return _record(home).word != daemon.TRIED
+        sleep(LOOK_S)
+    return True
+
+
+def _is_wanted(home: str) -> bool:
+    return daemon.read_wanted(home) is not None
+
+
+def _is_held(home: str) -> bool:
+    try:
+        lock = daemon.open_lock(home)
+    except OSError:
+        return False
+    try:
+        return not daemon.take(lock)
+    except OSError:
+        return False
+    finally:
+        posix.close(lock)
+
+
+def _record(home: str) -> daemon.Record:
+    try:
+        lock = daemon.open_lock(home)
+    except OSError:
+        return daemon.Record()
+    try:
+        return daemon.read_record(lock)
+    finally:
+        posix.close(lock)
+
+
+def _say(home: str, text: str) -> None:
+    """Write a line to the gateway's log, which has nobody else to write to it now."""
+    line = f"{strftime('%Y-%m-%dT%H:%M:%S+0000', gmtime())} [mcpgateway.revival] {text}\n"
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_CLOEXEC
+    try:
+        log = posix.open(f"{home}/logs/{daemon.LOG}", flags, 0o600)
+    except OSError:
+        return
+    try:
+        posix.write(log, line.encode())
+    except OSError:
+        pass
+    finally:
+        posix.close(log)

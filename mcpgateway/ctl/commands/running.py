@@ -1,0 +1,229 @@
+"""Commands that start the gateway, end it, and start it anew."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from mcpgateway.bridge import daemon
+from mcpgateway.ctl.adoption import ADOPT, give_back, lead_here
+from mcpgateway.ctl.console import answer, spinner
+from mcpgateway.ctl.context import Globals
+from mcpgateway.ctl.lazy import Behind, behind
+from mcpgateway.ctl.remote import Away, Remote
+from mcpgateway.ctl.starting import Begun, begin
+from mcpgateway.ctl.state import command_of, gateway_pid, read_state
+from mcpgateway.ctl.stopping import clear_up, end, unwanted
+
+START_S = 60.0
+STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
+HEALTH_S = 5.0
+FOUND_NOTHING = "Gateway is not running (no state file found)."
+
+
+def _of_this_machine(globals_: Globals, name: str) -> None:
+    if globals_.url or globals_.token_file:
+        raise click.UsageError(f"{name}: --url and --token-file are for the programs that talk to a gateway")
+
+
+def _options(port: int | None, config: str | None, more: list[str]) -> list[str]:
+    # The daemon runs in / and is started again there.
+    made = ["--port", str(port)] if port is not None else []
+    made += ["--config", os.path.abspath(os.path.expanduser(config))] if config is not None else []
+    return made + more
+
+
+@click.command(cls=Behind)
+@click.option("--foreground", "-f", is_flag=True, help="Stay here, and log to stdout.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="TCP port (default: 9100).")
+@click.option("--config", "-c", metavar="FILE", help="Configuration file.")
+@click.option(
+    "--adopt",
+    type=click.Choice(ADOPT),
+    help="Whether clients are led to the gateway (default: clients.adopt of the configuration).",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=START_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take.",
+)
+@click.option("--end-duplicates", is_flag=True, help="End servers that running clients need no more.")
+@click.pass_context
+def start(
+    context: click.Context,
+    *,
+    foreground: bool,
+    port: int | None,
+    config: str | None,
+    adopt: str | None,
+    wait: float,
+    end_duplicates: bool,
+) -> None:
+    """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
+
+    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is.
+    """
+    globals_: Globals = context.obj
+    _of_this_machine(globals_, "start")
+    options = _options(port, config, behind(context))
+    if foreground:
+        words = daemon.argv(globals_.home, options)
+        os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+    with spinner("starting the gateway"):
+        begun = begin(globals_, options, wait)
+    if not begun.is_new:
+        _keep(globals_.home)
+    _report(globals_, begun)
+    lead_here(globals_, adopt, ends_duplicates=end_duplicates)
+
+
+def _keep(home: str) -> None:
+    # One that a client's program has started is to stay, now that a person wants it.
+    words = command_of(gateway_pid(home))
+    if f"--logger={daemon.LOGGER}" in words and daemon.read_wanted(home) is None:
+        daemon.write_wanted(home, options_of(words))
+
+
+def options_of(words: list[str]) -> list[str]:
+    """The options that a gateway was started with, but for its home."""
+    rest = words[words.index("mcpgateway") + 1 :] if "mcpgateway" in words else []
+    options: list[str] = []
+    at = 0
+    while at < len(rest):
+        if rest[at] == "--home":
+            at += 2
+        else:
+            if not rest[at].startswith("--home="):
+                options.append(rest[at])
+            at += 1
+    return options
+
+
+def _report(globals_: Globals, begun: Begun, did: str = "started") -> None:
+    try:
+        said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
+        body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
+    except Away:
+        body = {}
+    state = read_state(globals_.home)
+    pid = body.get("pid") or gateway_pid(globals_.home)
+    port = body.get("port") or state.port
+    servers = [str(each.get("name")) for each in body.get("backends", ())]
+    value = {
+        "already_running": not begun.is_new,
+        "pid": pid,
+        "port": port,
+        "url": f"http://localhost:{port}",
+        "servers": servers,
+        "took_s": round(begun.took_s, 3),
+    }
+
+    def tell() -> None:
+        if begun.is_new:
+            click.echo(f"Gateway {did} (pid {pid}) in {begun.took_s:.2f} s: http://localhost:{port}")
+        else:
+            click.echo(f"Gateway already running (pid {pid}): http://localhost:{port}")
+            click.secho("  mcpgateway restart takes other options", dim=True)
+        click.echo(f"Servers: {', '.join(servers) or 'none'}")
+
+    answer(globals_, value, tell)
+
+
+@click.command()
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600),
+    default=STOP_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take; then it is killed.",
+)
+@click.pass_obj
+def stop(globals_: Globals, *, timeout: float) -> None:
+    """Give clients their own entries back, and end the gateway."""
+    _of_this_machine(globals_, "stop")
+    home = globals_.home
+    pid = gateway_pid(home)
+    had_state = read_state(home).exists
+    unwanted(home)
+    given = give_back(globals_, "stopped")
+    in_order = True
+    if pid:
+        with spinner("running calls may end"):
+            in_order = end(home, pid, timeout)
+    cleared = clear_up(home) if not pid or not in_order else []
+    value: dict[str, Any] = {
+        "was_running": bool(pid),
+        "pid": pid or None,
+        "killed": not in_order,
+        "cleared_up": cleared,
+        "clients": given.value,
+    }
+
+    def tell() -> None:
+        for line in given.lines:
+            click.echo(line)
+        if pid:
+            click.echo(f"Gateway stopped (pid {pid})." if in_order else f"Gateway killed (pid {pid}).")
+        elif had_state:
+            click.echo("Gateway was not running any more; cleared up.")
+        else:
+            click.echo(FOUND_NOTHING)
+        for line in cleared:
+            click.secho(f"  {line}", dim=True)
+
+    answer(globals_, value, tell)
+
+
+@click.command(cls=Behind)
+@click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
+@click.option("--config", "-c", metavar="FILE", help="Another configuration file.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=START_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the start may take.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600),
+    default=STOP_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the end may take; then it is killed.",
+)
+@click.pass_context
+def restart(
+    context: click.Context, *, port: int | None, config: str | None, wait: float, timeout: float
+) -> None:
+    """End the gateway and start it with the options it was started with; clients and sessions notice a pause only.
+
+    Options, and words behind --, replace all that it was started with.
+    """
+    globals_: Globals = context.obj
+    _of_this_machine(globals_, "restart")
+    home = globals_.home
+    pid = gateway_pid(home)
+    options = _options(port, config, behind(context)) or _former(home, pid)
+    in_order = True
+    with spinner("restarting the gateway"):
+        if pid:
+            in_order = end(home, pid, timeout)
+        if not in_order:
+            clear_up(home)
+        begun = begin(globals_, options, wait)
+    _report(globals_, begun, "restarted" if pid else "started")
+
+
+def _former(home: str, pid: int) -> list[str]:
+    # A process tells by itself what it was started with, wherever that was; the file is for one that was killed.
+    if pid and (words := command_of(pid)):
+        return options_of(words)
+    return daemon.read_wanted(home) or []

@@ -1,0 +1,233 @@
+"""Talk to a running gateway: over the Unix socket in its home, or over TCP where a URL was named."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, NamedTuple, NoReturn
+
+from mcpgateway.bridge import places
+from mcpgateway.ctl.console import UNREACHABLE, fail
+from mcpgateway.ctl.context import Globals
+
+LIMIT_S = 10.0
+BODY_LIMIT = 64 * 1_048_576  # a gateway with hundreds of servers says less than one
+TOKEN_LIMIT = 4096
+PIECE = 65_536
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Away(Exception):
+    """Nobody has answered, or nobody who is a gateway; the text says why."""
+
+
+class Answer(NamedTuple):
+    """What was answered.
+
+    :ivar value: the body, read as JSON; None where it is none.
+    """
+
+    status: int
+    value: Any
+
+
+class Remote:
+    """The gateway that the global options lead to.
+
+    :ivar where: its address, in words.
+    """
+
+    def __init__(self, globals_: Globals) -> None:
+        self._home = globals_.home
+        self._url = _parsed(globals_.url) if globals_.url else None
+        self._token_file = globals_.token_file
+        self._path = "" if self._url else places.socket_path(places.environment(), globals_.home)
+        self.where = _shown(self._url) if self._url else self._path
+
+    def ask(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Answer:
+        """Ask, and wait for the whole answer.
+
+        :raise Away: there is none in time.
+        """
+        ends = monotonic() + limit_s
+        connection = self._connection(limit_s)
+        headers = {"Accept": "application/json", **self._credentials()}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, self._prefix + path, data, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, _decoded(_whole(connection, answer, ends)))
+        except (OSError, http.client.HTTPException) as why:
+            raise Away(_reason(why)) from why
+        finally:
+            connection.close()
+
+    def get(self, path: str, *, limit_s: float = LIMIT_S) -> Any:
+        """Return what the gateway says at a path; a gateway that is away ends the command.
+
+        :raise Trouble: it is away, or refuses.
+        """
+        return self.must(path, limit_s=limit_s)
+
+    def must(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Any:
+        """Ask, and return the body of an answer that is no refusal.
+
+        :raise Trouble: there is none.
+        """
+        try:
+            answer = self.ask(path, method=method, body=body, limit_s=limit_s)
+        except Away as why:
+            self.unreachable(str(why))
+        if answer.status in (401, 403):
+            hint = "name the file that holds its token: --token-file FILE"
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
+        if answer.status >= 400:
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}")
+        if answer.value is None:
+            self.unreachable("what answers there is no gateway")
+        return answer.value
+
+    def unreachable(self, why: str) -> NoReturn:
+        """End the command, for want of a gateway.
+
+        :raise Trouble: always.
+        """
+        hint = (
+            "is the URL right? MCP_GATEWAY_URL and --url name it"
+            if self._url
+            else "start it: mcpgateway start"
+        )
+        fail(f"no gateway answers at {self.where}: {why}", hint, UNREACHABLE)
+
+    @property
+    def _prefix(self) -> str:
+        return self._url.prefix if self._url else ""
+
+    def _connection(self, limit_s: float) -> http.client.HTTPConnection:
+        if self._url is None:
+            return _UnixConnection(self._path, limit_s)
+        if self._url.scheme == "https":
+            return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
+        # The gateway listens on both families, but not where the machine has only one.
+        host = "127.0.0.1" if self._url.host == "localhost" else self._url.host
+        return http.client.HTTPConnection(host, self._url.port, timeout=limit_s)
+
+    def _credentials(self) -> Mapping[str, str]:
+        token = self._token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if self._url is not None:
+            headers["Host"] = self._url.authority
+        return headers
+
+    def _token(self) -> str:
+        if self._token_file:
+            return _read_token(self._token_file)
+        if self._url is not None and not self._is_of_this_home():
+            return ""
+        path = f"{self._home}/auth.token"
+        return _read_token(path) if os.path.exists(path) else ""
+
+    def _is_of_this_home(self) -> bool:
+        # The token is shown to nobody but the gateway whose it is: at any other port anybody may listen.
+        from mcpgateway.ctl.state import read_state
+
+        assert self._url is not None
+        return self._url.host in LOOPBACK and read_state(self._home).port == self._url.port
+
+
+class _Url(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    prefix: str
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, limit_s: float) -> None:
+        super().__init__("localhost", timeout=limit_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _parsed(url: str) -> _Url:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        port = 0
+    usable = port and parts.hostname and parts.username is None and not (parts.query or parts.fragment)
+    if not usable or not parts.netloc.isascii():
+        fail("--url: expected http://host:port or https://host:port")
+    return _Url(parts.scheme, str(parts.hostname), port, parts.netloc, parts.path.rstrip("/"))
+
+
+def _shown(url: _Url) -> str:
+    return f"{url.scheme}://{url.authority}{url.prefix}"
+
+
+def _read_token(path: str) -> str:
+    try:
+        with open(os.path.expanduser(path), encoding="ascii") as file:
+            token = file.read(TOKEN_LIMIT).strip()
+    except (OSError, UnicodeError) as why:
+        fail(f"the token cannot be read from {path}: {getattr(why, 'strerror', None) or 'it is no token'}")
+    if not token.isprintable() or " " in token:
+        fail(f"the token cannot be read from {path}: it is no token")
+    return token
+
+
+def _whole(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:
+    # The limit of a socket is for each piece; this one is for all of them.
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        left = ends - monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+        piece = answer.read1(PIECE)
+        if not piece:
+            return b"".join(pieces)
+        size += len(piece)
+        if size > BODY_LIMIT:
+            raise http.client.HTTPException("the answer is too large")
+        pieces.append(piece)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _said(answer: Answer) -> str:
+    error = answer.value.get("error") if isinstance(answer.value, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error) if error else f"HTTP {answer.status}"
+
+
+def _reason(why: Exception) -> str:
+    if isinstance(why, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(why, OSError):
+        return why.strerror or str(why)
+    return "what answers there is no gateway"
