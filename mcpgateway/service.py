@@ -365,16 +365,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     :param origin: where the settings come from; without it they stay as they are.
     :raise ConfigError: an address or the home directory cannot be used.
     """
-    try:
-        files.make_home(home)
-        tokens = Tokens.of(
-            files.read_or_create_token(f"{home}/auth.token"),
-            files.read_or_create_token(f"{home}/admin.token"),
-        )
-        files.make_home(f"{home}/sessions")
-        keys = Keys(files.read_or_create_token(f"{home}/sessions/key"))
-    except OSError as why:
-        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+    tokens, keys = _secrets_of(home)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
@@ -477,6 +468,19 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         claim,
 >>>>>>> wip-running
     )
+
+
+def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+    try:
+        files.make_home(home)
+        tokens = Tokens.of(
+            files.read_or_create_token(f"{home}/auth.token"),
+            files.read_or_create_token(f"{home}/admin.token"),
+        )
+        files.make_home(f"{home}/sessions")
+        return tokens, Keys(files.read_or_create_token(f"{home}/sessions/key"))
+    except OSError as why:
+        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:
