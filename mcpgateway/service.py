@@ -125,13 +125,10 @@ class GatewayService(Service):
     launcher: Launcher = field(repr=False)
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
-<<<<<<< HEAD
     enrolment: Enrolment = field(repr=False)
     origin: Origin = field(repr=False)
-=======
     claim: Claim = field(repr=False)
     _vacancy: Vacancy = field(init=False, repr=False)
->>>>>>> wip-running
     _heart: LoopingCall = field(init=False, repr=False)
 
     @property
@@ -339,11 +336,8 @@ class GatewayService(Service):
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
-<<<<<<< HEAD
         state.remove(self.home, os.getpid())
-=======
         self.claim.ended()
->>>>>>> wip-running
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
@@ -461,12 +455,9 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         launcher,
         Front(root, guard, callers),
         reload,
-<<<<<<< HEAD
         enrolment,
         origin,
-=======
         claim,
->>>>>>> wip-running
     )
 
 
