@@ -1,4 +1,4 @@
-"""Clients with programs in their own files: what each file holds, and how one sees where a server is reached from it."""
+"""Clients with programs in files of their own: what each file holds, and how one sees where a server is reached."""
 
 from __future__ import annotations
 

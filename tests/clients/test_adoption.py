@@ -1,4 +1,4 @@
-"""Real clients whose own files are led to the gateway: before, meanwhile and afterwards, whatever else is written there."""
+"""Real clients whose own files are led to the gateway: before, meanwhile and afterwards, whoever else writes them."""
 
 from __future__ import annotations
 
