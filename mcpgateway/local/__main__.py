@@ -12,6 +12,10 @@ def main(argv: list[str]) -> int:
             from mcpgateway.local import validate
 
             return validate.main(argv[1:])
+        case ["clients"]:
+            from mcpgateway.local import clients
+
+            return clients.main(argv[1:])
         case ["config"]:
             from mcpgateway.local.commands import run
 

@@ -140,7 +140,7 @@ def _approve(machine: Machine, site: Site) -> None:
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)
-    digest = approvals.digest_of(path)
+    digest = approvals.read_repository(path, machine.home).digest  # of what it is without us
     if approvals.read(machine.home).get(path) != digest:
         files.make_home(machine.home)
         approvals.approve(machine.home, path, digest, DISK.now())

@@ -53,7 +53,7 @@ def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
 
 def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
     """Give a file back as the ledger says."""
-    was_approved = _approved_digest(machine, site)
+    was_approved = _is_approved(machine, site)
     report = FileReport(site.path, site.dialect.name, site.dialect.title)
     try:
         changed = machine.ledger.change(site.path, back, lock=site.lock)
@@ -77,12 +77,12 @@ def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
     )
 
 
-def _approved_digest(machine: Machine, site: Site) -> bool:
+def _is_approved(machine: Machine, site: Site) -> bool:
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return False
     path = approvals.target(site.path)
     try:
-        return approvals.read(machine.home).get(path) == approvals.digest_of(path)
+        return approvals.read(machine.home).get(path) == approvals.read_repository(path, machine.home).digest
     except (FileNotFoundError, ConfigError):
         return False
 

@@ -1,0 +1,107 @@
+"""``clients`` for programs: the same verbs as on the command line, with JSON for an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import paths
+
+VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman")
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def run(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Carry out one verb; 0 where all of it was done."""
+    try:
+        said = _parser().parse_args(argv)
+        value, code = _answer(said, environ)
+    except ConfigError as why:
+        value, code = {"error": str(why), "hint": getattr(why, "hint", "")}, 1
+    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+    return code
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="mcpgateway.local clients", allow_abbrev=False, add_help=False)
+    parser.add_argument("verb", choices=VERBS)
+    parser.add_argument("--home", default="")
+    parser.add_argument("--client", action="append", default=[])
+    parser.add_argument("--server", action="append", default=[])
+    parser.add_argument("--project", default="")
+    parser.add_argument("--file", default="")
+    parser.add_argument("--mode", default="")
+    parser.add_argument("--after", type=float, default=120.0)
+    parser.add_argument("--headers-helper", action="store_true")
+    for name in ("--json", "--yes"):  # which nothing else is possible here
+        parser.add_argument(name, action="store_true")
+    return parser
+
+
+def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
+    home = paths.gateway_home(environ, said.home or None)
+    match said.verb:
+        case "detect" | "list":
+            return _looked(said.verb, home, environ), 0
+        case "deadman":
+            from attrs import asdict
+
+            from mcpgateway.local.deadman import deadman
+
+            return asdict(deadman(home, environ, said.after)), 0
+        case "plan":
+            from mcpgateway.local import listing, planning
+            from mcpgateway.local.machine import Machine
+
+            return listing.planned(planning.plan(Machine(home, environ), _wanted(said))), 0
+    report = _done(said, home, environ)
+    return report.as_json(), 4 if report.rolled_back else 0
+
+
+def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
+    from mcpgateway.local import listing
+    from mcpgateway.local.machine import Machine
+
+    machine = Machine(home, environ)
+    return {"detected": listing.detected(machine)} if verb == "detect" else listing.listed(machine)
+
+
+def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
+    from mcpgateway.local import enrolment
+    from mcpgateway.local.machine import Machine
+
+    match said.verb:
+        case "apply":
+            return enrolment.apply(Machine(home, environ), _wanted(said))
+        case "undo":
+            return enrolment.undo(Machine(home, environ), _wanted(said))
+        case "disable":
+            return enrolment.suspend(home, environ, enrolment.DISABLED)
+        case "enable":
+            return enrolment.resume(home, environ, (enrolment.DISABLED,))
+        case _:
+            from mcpgateway.local.syncing import sync
+
+            return sync(home, environ)
+
+
+def _wanted(said: Namespace) -> Any:
+    from mcpgateway.local.planning import Wanted
+    from mcpgateway.local.sites import Choice
+
+    choice = Choice(tuple(said.client), said.project, said.file)
+    return Wanted(choice, tuple(said.server), said.mode, said.headers_helper)
+
+
+def main(argv: list[str]) -> int:
+    """Carry out one verb in the environment of this program."""
+    return run(argv, os.environ)
