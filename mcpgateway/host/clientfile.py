@@ -87,7 +87,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     A symbolic link is written through; mode, owner and extended attributes stay.
 
     :param edit: from the old text to the new, with a byte order mark where there is one. It is asked again when
-        somebody else has written meanwhile, and raises ConfigError for a text that is not valid, which is then waited for.
+        somebody else has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited for.
     :param before: told the old and the new bytes before each attempt; when it raises, nothing is changed.
     :param after: told when the change is on the disk.
     :param create: make the file where there is none.
