@@ -20,7 +20,8 @@ from mcpgateway.config.edit import MISSING
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
-from mcpgateway.host.ledger import Adopted, Ledger
+from mcpgateway.host.adopted import Adopted, unwound
+from mcpgateway.host.ledger import Ledger
 
 FILE_LIMIT = 64 * 1_048_576  # files of 50 MB have been seen
 OTHER = "custom"
@@ -55,7 +56,7 @@ def adopted_files(
             adopted.project,
             adopted.suspended,
             adopted.is_watched,
-            not adopted.project or _is_approved(ledger, adopted, data, approved(adopted.path)),
+            not adopted.project or _is_approved(adopted, data, approved(adopted.path)),
             records.opted_out,
         )
 
@@ -70,7 +71,7 @@ def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]
         )
         if adopted is None:
             return data, frozenset()
-        original = _original(ledger, adopted, forms.decoded(data, path))
+        original = _original(adopted, forms.decoded(data, path))
         value = forms.read(original, path, _dialect(adopted))
     except ConfigError:
         return data, frozenset()  # it counts as it is
@@ -107,22 +108,22 @@ def _value(data: bytes | None, adopted: Adopted, dialect: Dialect, problems: Pro
     return MISSING
 
 
-def _is_approved(ledger: Ledger, adopted: Adopted, data: bytes | None, approved: str) -> bool:
+def _is_approved(adopted: Adopted, data: bytes | None, approved: str) -> bool:
     if data is None or not approved:
         return False
     from mcpgateway.host.approvals import digest_of_bytes
 
     try:
-        original = _original(ledger, adopted, forms.decoded(data, adopted.path))
+        original = _original(adopted, forms.decoded(data, adopted.path))
     except ConfigError:
         return False
     return digest_of_bytes(forms.encoded(original)) == approved
 
 
-def _original(ledger: Ledger, adopted: Adopted, text: str) -> str:
+def _original(adopted: Adopted, text: str) -> str:
     if adopted.suspended:
         return text
-    exact = ledger.unwound(adopted, text)
+    exact = unwound(adopted, text)
     if exact is not None:
         return exact
     replaced = [each.replaced for each in adopted.entries.values()]
