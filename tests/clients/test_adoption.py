@@ -61,8 +61,8 @@ class Desk:
         self.user.mcpgateway("clients", "undo", *words)
 
     def start(self) -> None:
-        """Start the gateway, and lead nothing to it that was not before."""
-        self.user.mcpgateway("start", "--adopt", "never")
+        """Start the gateway; without a terminal to ask at, nothing leads to it that did not before."""
+        self.user.mcpgateway("start")
 
     def starter(self, program: Program, client: str = "claude-code") -> int:
         """Which process has started the server that a client's call reaches."""
