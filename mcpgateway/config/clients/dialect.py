@@ -248,6 +248,8 @@ def _listed(shape: Shape, listed: Listed, base: Base) -> Listed:
         return evolve(listed, why=f"its type is '{printable(str(word))}', and it has no URL")
     if url:
         return evolve(listed, why="it has both a command and a URL")
+    if any(loopback.server_of(each, base) is not None for each in argv if "://" in each):
+        return evolve(listed, why="it is a bridge of its user's own to the gateway")
     try:
         return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words))
     except ConfigError as why:

@@ -13,7 +13,7 @@ from mcpgateway.errors import ConfigError
 
 # What only a client knows: a file that is open, an answer of its user.
 OWN = re.compile(
-    r"\$\{(?:input|command|config|workspaceFolder|file|relativeFile|selectedText)\b[^}]*\}|\{file:[^}]*\}"
+    r"\$\{(?:input|command|config|workspaceFolder|file|relativeFile|selectedText)\b[^}]*\}|\$\{\{[^}]*\}|\{file:[^}]*\}"
 )
 BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 

@@ -17,11 +17,12 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.config import edit
 from mcpgateway.config.clients import forms
-from mcpgateway.config.clients.dialect import LEAD, Base, Dialect, Kind, Road, served_by
+from mcpgateway.config.clients.dialect import LEAD, Base, Dialect, Kind, Listed, Road, served_by
 from mcpgateway.config.clients.forms import BOM
 from mcpgateway.config.clients.splices import Splice, reverse, splices
 from mcpgateway.config.document import dotted
 from mcpgateway.config.edit import MISSING, Edit, Put, Remove, changed, newline_of, same, spliced
+from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
 __all__ = ("Given", "Replaced", "Splice", "carried", "give_back", "replace", "reverse", "splices")
@@ -83,11 +84,11 @@ def give_back(text: str, file: str, dialect: Dialect, base: Base, replaced: Sequ
     verdict = _Verdict(work.values, dialect, base)
     for each in replaced:
         verdict.judge(each)
-    verdict.judge_copies()
     work.put([Wanted(road, each.former, each.written) for road, each in verdict.back.items()])
     for road, each in verdict.back.items():
         if isinstance(each.former, Mapping) and isinstance(now := verdict.now[road], Mapping):
-            work.carry_over(road, carried(each.former, each.ours, now))
+            value = carried(each.former, each.ours, now)
+            work.carry_over(road, _with_command(dialect, road, value, each.ours, now))
     titles = {each.title: None for each in verdict.back.values()}
     return Given(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
 
@@ -110,6 +111,16 @@ def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
     if isinstance(former, Mapping) and isinstance(now, Mapping):
         return carried(former, wrote, now, depth + 1)
     return now
+
+
+def _with_command(dialect: Dialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
+    """Return a value with the command that somebody wrote behind our own since, if so."""
+    words = dialect.leads(road, now)
+    original = original_of(words) if words else None
+    wrote = dialect.leads(road, ours)
+    if not original or (wrote and original == original_of(wrote)):
+        return value
+    return dialect.by_command(Listed(road[-1], road, value, Kind.PROGRAM), original)
 
 
 def _none(value: Any) -> Any:
@@ -152,16 +163,6 @@ class _Verdict:
             self.gone[replaced.title] = None
         else:
             self.kept[replaced.title] = None
-
-    def judge_copies(self) -> None:
-        """An entry of ours that the user has copied leads nowhere either, once we are gone."""
-        for road in self._ours:
-            if road not in self.back:
-                same_as = (
-                    each for each in self._judged if each.ours is not None and self._is_still(road, each)
-                )
-                if (found := next(same_as, None)) is not None:
-                    self._give(road, found)
 
     def _give(self, road: Road, replaced: Replaced) -> None:
         is_named = (
@@ -210,6 +211,8 @@ class _Work:
         self._bom = BOM if text.startswith(BOM) else ""
         self._text = text.removeprefix(BOM)
         self._form = forms.form_of(file, text)
+        self._newline = newline_of(text)
+        self._has_lines = "\n" in text
         self._roads = tuple(dict.fromkeys(roads))
         self._opened = forms.opened(self._text, file, self._form, self._roads)
         self.values = self._opened.value
@@ -262,7 +265,7 @@ class _Work:
     def _told(self, parts: Sequence[edit.Splice]) -> str:
         """The text that gives way; of an entry that stands in many places, as if it stood in one."""
         first, *rest = (self._text[each.start : each.end] for each in parts)
-        return (newline_of(self._text) * 2).join((first, *(each.strip("\r\n") for each in rest)))
+        return (self._newline * 2).join((first, *(each.strip("\r\n") for each in rest)))
 
     def _parts(self, change: Edit) -> list[edit.Splice] | None:
         found = self._opened.change(change)
@@ -286,9 +289,7 @@ class _Work:
 
     def _fitting(self, text: str) -> str:
         """A text that was kept, with the line ends of the file as it is now."""
-        if "\n" not in self._text:
-            return text
-        return text.replace("\r\n", "\n").replace("\n", newline_of(self._text))
+        return text.replace("\r\n", "\n").replace("\n", self._newline) if self._has_lines else text
 
     def _take(self, parts: Sequence[edit.Splice], changes: Sequence[Edit]) -> bool:
         """Make changes if they mean what they should, and nothing else."""

@@ -1,0 +1,439 @@
+"""What each client's file lists, and what stands there in its place."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from mcpgateway.config.clients import forms
+from mcpgateway.config.clients.dialect import Base, Kind, Listed, Program
+from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.clients.rewrite import replace
+from mcpgateway.errors import ConfigError
+from tests.support.client_files import (
+    BASE,
+    NAMES,
+    PROGRAMS,
+    dialect_of,
+    listed_in,
+    ours_for,
+    programs_in,
+    text_of,
+    wishes_for,
+)
+
+
+def listed(client, entry, table=None, base=BASE):
+    """What a client's file lists that holds one entry."""
+    dialect = DIALECTS[client]
+    value = entry
+    for step in (*(table or next(iter(dialect.tables))), "x")[::-1]:
+        value = {step: value}
+    (found,) = dialect.listed(value, base)
+    return found
+
+
+class SampleTests:
+    """Every client's file."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_its_programs(self, name):
+        """What could be adopted is found; what is remote, switched off or odd is not among it."""
+        assert [each.title for each in programs_in(name, text_of(name))] == PROGRAMS[name]
+
+    @pytest.mark.parametrize("by_command", [False, True])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_ours_is_known_again(self, name, by_command):
+        """What stands in the place of a program is listed as ours, at the same road, with the right name."""
+        text = text_of(name)
+        before = listed_in(name, text)
+        after, _ = replace(text, name, wishes_for(name, text, by_command=by_command))
+        for one, other in zip(before, listed_in(name, after), strict=True):
+            if one.kind is Kind.PROGRAM:
+                assert (other.kind, other.road) == (Kind.OURS, one.road)
+                assert other.served == "-".join(one.title.split())
+            else:
+                assert other == one
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_nothing_of_how_it_was_reached_is_left(self, name):
+        """An entry with a URL has no command, no variables and no directory."""
+        for each in programs_in(name, text_of(name)):
+            ours = ours_for(name, each)
+            if "command" not in ours and "cmd" not in ours:
+                rest = ours.get("transport", ours)
+                assert not {"args", "env", "envs", "environment", "cwd", "env_keys", "env_vars"} & rest.keys()
+
+    def test_every_client_has_a_sample(self):
+        """No client is left out."""
+        assert {each.partition("/")[0] for each in NAMES} == set(DIALECTS)
+
+    def test_projects(self):
+        """Claude Code's entries of one project say which."""
+        found = {
+            each.title: each
+            for each in listed_in("claude-code/.claude.json", text_of("claude-code/.claude.json"))
+        }
+        assert found["db"].project == "/home/ann/shop"
+        assert found["db"].road == ("projects", "/home/ann/shop", "mcpServers", "db")
+        assert not found["github"].project
+        assert (found["gone"].kind, found["gone"].served) == (Kind.OURS, "gone")
+        assert (found["ours"].kind, found["ours"].served) == (Kind.OURS, "ours")
+
+
+class KindTests:
+    """What an entry is to the gateway."""
+
+    @pytest.mark.parametrize(
+        ("entry", "kind"),
+        [
+            ({"command": "x"}, Kind.PROGRAM),
+            ({"command": "x", "disabled": True}, Kind.OFF),
+            ({"command": "x", "enabled": False}, Kind.OFF),
+            ({"url": "https://x.example/mcp"}, Kind.REMOTE),
+            ({"type": "sse", "url": "https://x.example/sse", "command": "x"}, Kind.REMOTE),
+            ({"url": "http://localhost:9100/n/mcp"}, Kind.OURS),
+            ({"url": "http://localhost:9100/n/mcp", "disabled": True}, Kind.OURS),
+            ({"command": "mcpgateway", "args": ["connect", "n", "--", "x"]}, Kind.OURS),
+            ({"command": "npx", "args": ["mcp-remote", "http://localhost:9100/n/mcp"]}, Kind.ODD),
+            ({"command": "x", "url": "https://x.example/mcp"}, Kind.ODD),
+            ({"type": "builtin"}, Kind.ODD),
+            ({}, Kind.ODD),
+            ([], Kind.ODD),
+            ({"command": "x", "args": "y"}, Kind.ODD),
+            ({"command": "x", "args": [None]}, Kind.ODD),
+            ({"command": "x", "env": []}, Kind.ODD),
+            ({"command": "x", "cwd": 1}, Kind.ODD),
+            ({"command": "x", "envFile": "f"}, Kind.ODD),
+            ({"command": "x", "env_keys": ["K"]}, Kind.ODD),
+            ({"command": "x", "args": ["${input:secret}"]}, Kind.ODD),
+        ],
+    )
+    def test_kinds(self, entry, kind):
+        """What can be adopted is told from what is left alone, and what is not understood says why."""
+        found = listed("cursor", entry)
+        assert found.kind is kind
+        assert bool(found.why) == (kind is Kind.ODD)
+
+    def test_no_value_is_shown(self):
+        """Neither the reason nor the entry shows what may be a secret."""
+        entry = {"command": "x", "args": ["sesame", {}], "env": {"A": "sesame"}}
+        assert "sesame" not in repr(listed("cursor", entry))
+        entry = {"command": "x", "args": ["sesame"], "env": {"A": "sesame"}}
+        assert "sesame" not in repr(listed("cursor", entry))
+
+    @pytest.mark.parametrize(
+        ("client", "entry", "program"),
+        [
+            (
+                "cursor",
+                {"command": "x", "args": ["a", 1, True], "env": {"A": 1}, "cwd": "/d"},
+                Program("x", ("a", "1", "true"), {"A": "1"}, "/d"),
+            ),
+            (
+                "opencode",
+                {"type": "local", "command": ["x", "y"], "environment": {"A": "b"}},
+                Program("x", ("y",), {"A": "b"}),
+            ),
+            (
+                "goose",
+                {"type": "stdio", "cmd": "x", "envs": {"A": "b"}, "env_keys": ["A"]},
+                Program("x", (), {"A": "b"}),
+            ),
+            ("gemini", {"command": "x", "env": {"A": "$B-${C}"}}, Program("x", (), {"A": "${B}-${C}"})),
+            (
+                "codex",
+                {"command": "x", "env": {"A": "1"}, "env_vars": ["A", "B"]},
+                Program("x", (), {"A": "1", "B": "${B}"}),
+            ),
+            (
+                "zed",
+                {"command": {"path": "x", "args": ["y"], "env": {"A": "b"}}},
+                Program("x", ("y",), {"A": "b"}),
+            ),
+            (
+                "cline-cli",
+                {"transport": {"type": "stdio", "command": "x", "args": ["y"]}},
+                Program("x", ("y",)),
+            ),
+        ],
+    )
+    def test_programs(self, client, entry, program):
+        """Every client's manner of writing a program comes to the same."""
+        assert listed(client, entry).program == program
+
+    @pytest.mark.parametrize(
+        "value", [None, [], "x", {"mcpServers": None}, {"mcpServers": "x"}, {"projects": [1]}]
+    )
+    def test_files_without_servers(self, value):
+        """A file that holds something else lists nothing."""
+        assert DIALECTS["claude-code"].listed(value, BASE) == ()
+
+    def test_items_of_a_list(self):
+        """Items are known by their names; those without are nobody's, and of two the first counts."""
+        value = {
+            "mcpServers": [{"name": "a", "command": "x"}, {"command": "y"}, 1, {"name": "a", "command": "z"}]
+        }
+        (found,) = DIALECTS["continue"].listed(value, BASE)
+        assert (found.road, found.program.command) == (("mcpServers", "a"), "x")
+
+
+class UrlTests:
+    """Which URLs are ours."""
+
+    @pytest.mark.parametrize(
+        ("url", "served"),
+        [
+            ("http://localhost:9100/github/mcp", "github"),
+            ("http://127.0.0.1:9100/mcp/github", "github"),
+            ("http://[::1]:9100/github/sse", "github"),
+            ("http://[::ffff:127.0.0.1]:9100/github/sse/", "github"),
+            ("HTTP://LOCALHOST.:9100/github/mcp?x=1", "github"),
+            ("http://127.0.1.1:9100/a%20b/mcp", "a b"),
+            ("http://0.0.0.0:9100/github/mcp", "github"),
+            ("http://box.lan:9100/github/mcp", "github"),
+            ("http://localhost:9100/mcp", ""),
+            ("http://localhost:9101/github/mcp", None),
+            ("http://example.com:9100/github/mcp", None),
+            ("http://localhost.example.com:9100/github/mcp", None),
+            ("ws://localhost:9100/github/mcp", None),
+            ("http://localhost:9100/github/other", None),
+            ("http://localhost:9100/", None),
+            ("http://localhost:x/github/mcp", None),
+            ("http://[::1/github/mcp", None),
+        ],
+    )
+    def test_urls(self, url, served):
+        """A URL is ours with any name of this machine and our port, and the roads that are served."""
+        found = listed("cursor", {"url": url}, base=Base(9100, frozenset(("box.lan",))))
+        assert (found.kind is Kind.OURS) == (served is not None)
+        assert found.served == (served or "")
+
+    @pytest.mark.parametrize(
+        ("argv", "served"),
+        [
+            (["mcpgateway", "connect", "n"], "n"),
+            (["/opt/bin/mcpg", "--home", "/h", "connect", "--patience=3", "n", "--", "x", "connect"], "n"),
+            (["mcp-ctl", "proxy", "--target", "n"], "n"),
+            (["mcpgateway", "stdio", "--server=n"], "n"),
+            (["mcpgateway", "stdio"], ""),
+            (["mcpgateway", "serve"], None),
+            (["npx", "connect", "n"], None),
+        ],
+    )
+    def test_programs(self, argv, served):
+        """Our own program is known by its name and what it is told to do."""
+        found = listed("cursor", {"command": argv[0], "args": argv[1:]})
+        assert (found.kind is Kind.OURS) == (served is not None)
+        assert found.served == (served or "")
+
+
+class InPlaceTests:
+    """What stands in the place of a program."""
+
+    URL = "http://localhost:9100/x/mcp"
+
+    @pytest.mark.parametrize(
+        ("client", "entry", "ours"),
+        [
+            (
+                "claude-code",
+                {"type": "stdio", "command": "x", "timeout": 5},
+                {"type": "http", "url": URL, "timeout": 5},
+            ),
+            ("cursor", {"command": "x", "args": [], "note": 1}, {"url": URL, "note": 1}),
+            ("vscode", {"command": "x"}, {"type": "http", "url": URL}),
+            (
+                "windsurf",
+                {"command": "x", "disabledTools": ["a"]},
+                {"serverUrl": URL, "disabledTools": ["a"]},
+            ),
+            ("antigravity", {"command": "x"}, {"serverUrl": URL}),
+            (
+                "cline",
+                {"command": "x", "alwaysAllow": ["a"]},
+                {"type": "streamableHttp", "url": URL, "alwaysAllow": ["a"]},
+            ),
+            (
+                "cline-cli",
+                {"transport": {"type": "stdio", "command": "x"}, "timeout": 3},
+                {"transport": {"type": "streamableHttp", "url": URL}, "timeout": 3},
+            ),
+            ("continue", {"name": "x", "command": "x"}, {"name": "x", "type": "streamable-http", "url": URL}),
+            ("zed", {"source": "custom", "command": "x"}, {"source": "custom", "url": URL}),
+            (
+                "codex",
+                {"command": "x", "env": {"A": "b"}, "tool_timeout_sec": 5},
+                {"url": URL, "tool_timeout_sec": 5},
+            ),
+            ("gemini", {"command": "x", "trust": True}, {"httpUrl": URL, "trust": True}),
+            ("qwen", {"command": "x"}, {"httpUrl": URL}),
+            (
+                "opencode",
+                {"type": "local", "command": ["x"], "enabled": True},
+                {"type": "remote", "url": URL, "enabled": True},
+            ),
+            ("kilo", {"type": "local", "command": ["x"]}, {"type": "remote", "url": URL}),
+            ("pi", {"command": "x", "lifecycle": "lazy"}, {"url": URL, "lifecycle": "lazy"}),
+            (
+                "goose",
+                {"type": "stdio", "cmd": "x", "name": "x", "enabled": True},
+                {"type": "streamable_http", "uri": URL, "name": "x", "enabled": True},
+            ),
+            ("roo", {"command": "x"}, {"type": "streamable-http", "url": URL}),
+            ("kiro", {"command": "x", "autoApprove": ["a"]}, {"url": URL, "autoApprove": ["a"]}),
+            (
+                "copilot",
+                {"type": "local", "command": "x", "tools": ["*"]},
+                {"type": "http", "url": URL, "tools": ["*"]},
+            ),
+            ("mcporter", {"command": "x"}, {"baseUrl": URL}),
+            ("custom", {"command": "x"}, {"type": "http", "url": URL}),
+        ],
+    )
+    def test_urls(self, client, entry, ours):
+        """Each client gets the keys that it reads, and keeps what does not say how a server is reached."""
+        made = DIALECTS[client].by_url(listed(client, entry), self.URL)
+        assert made == ours
+        assert list(made) == list(ours)
+
+    @pytest.mark.parametrize("client", ["claude-desktop", "junie", "amazon-q"])
+    def test_no_urls(self, client):
+        """A client that takes no URLs is said so, and what helps."""
+        with pytest.raises(ConfigError, match=f"{DIALECTS[client].title} takes no URL.*--fail-open"):
+            DIALECTS[client].by_url(listed(client, {"command": "x"}), self.URL)
+
+    @pytest.mark.parametrize(
+        ("client", "entry", "ours"),
+        [
+            (
+                "cursor",
+                {"type": "stdio", "command": "x", "args": ["y"], "env": {"A": "b"}},
+                {"type": "stdio", "command": "g", "args": ["connect"], "env": {"A": "b"}},
+            ),
+            (
+                "opencode",
+                {"type": "local", "command": ["x"], "environment": {}},
+                {"type": "local", "command": ["g", "connect"], "environment": {}},
+            ),
+            ("goose", {"type": "stdio", "cmd": "x"}, {"type": "stdio", "cmd": "g", "args": ["connect"]}),
+            (
+                "cline-cli",
+                {"transport": {"type": "stdio", "command": "x"}},
+                {"transport": {"type": "stdio", "command": "g", "args": ["connect"]}},
+            ),
+            (
+                "zed",
+                {"command": {"path": "x", "env": {"A": "b"}}},
+                {"command": "g", "args": ["connect"], "env": {"A": "b"}},
+            ),
+        ],
+    )
+    def test_commands(self, client, entry, ours):
+        """A command of ours takes the place of the other, and all that is about it stays."""
+        assert DIALECTS[client].by_command(listed(client, entry), ["g", "connect"]) == ours
+
+    @pytest.mark.parametrize("client", sorted(set(DIALECTS) - {"claude-desktop", "junie", "amazon-q"}))
+    def test_a_new_entry(self, client):
+        """One entry for all servers is ours in every client."""
+        dialect = DIALECTS[client]
+        new = dialect.fresh("mcpgateway")
+        found = listed(client, dialect.by_url(new, "http://localhost:9100/mcp"))
+        assert (found.kind, found.served) == (Kind.OURS, "")
+        found = listed(client, dialect.by_command(new, ["mcpgateway", "stdio"]))
+        assert (found.kind, found.served) == (Kind.OURS, "")
+
+    def test_goose_gets_all_it_needs(self):
+        """A new entry has what its client does not do without."""
+        dialect = DIALECTS["goose"]
+        assert dialect.by_command(dialect.fresh("g"), ["mcpgateway", "stdio"]) == {
+            "type": "stdio",
+            "cmd": "mcpgateway",
+            "args": ["stdio"],
+            "name": "g",
+            "enabled": True,
+            "timeout": 300,
+        }
+
+    def test_who_calls(self):
+        """Claude Code tells its process and its project, where that is asked for; a helper of the user's stays."""
+        dialect = DIALECTS["claude-code"]
+        found = listed("claude-code", {"command": "x"})
+        assert "headersHelper" not in dialect.by_url(found, self.URL)
+        assert "X-Client-Pid" in dialect.by_url(found, self.URL, helper=True)["headersHelper"]
+        found = listed("claude-code", {"command": "x", "headersHelper": "mine"})
+        assert dialect.by_url(found, self.URL, helper=True)["headersHelper"] == "mine"
+
+    def test_the_helper_writes_json(self):
+        """What Claude Code runs prints the headers as JSON, whatever the directory is called."""
+        helper = DIALECTS["claude-code"].tables["mcpServers",].helper["headersHelper"]
+        with tempfile.TemporaryDirectory(suffix=' "a\\b') as directory:
+            program = (
+                "import subprocess, sys; subprocess.run(['/bin/sh', '-c', sys.argv[1]], cwd='/', check=True)"
+            )
+            made = subprocess.run(
+                [sys.executable, "-c", program, helper],
+                cwd=directory,
+                capture_output=True,
+                check=True,
+                timeout=30,
+            )
+            said = json.loads(made.stdout)
+            assert said["X-Client-Cwd"] == os.path.realpath(directory)
+            assert int(said["X-Client-Pid"]) > 1
+
+    def test_a_value_that_is_no_mapping(self):
+        """What is not understood can still give way, if somebody asks for that."""
+        odd = Listed("x", ("mcpServers", "x"), None, Kind.ODD)
+        assert DIALECTS["cursor"].by_url(odd, self.URL) == {"url": self.URL}
+
+
+class FormTests:
+    """What a file is written in."""
+
+    @pytest.mark.parametrize(
+        ("file", "text", "form"),
+        [
+            ("a.json", "", "JSON"),
+            ("C:\\x\\a.JSONC", "", "JSON"),
+            ("a.toml", "", "TOML"),
+            ("a.yml", "{}", "YAML"),
+            ("a", "\ufeff{}", "JSON"),
+            ("a", "// c\n{}", "JSON"),
+            ("a", "# c\n[x]\n", "TOML"),
+            ("a.conf", "x = 1", "TOML"),
+            ("a", "x: 1", "YAML"),
+        ],
+    )
+    def test_forms(self, file, text, form):
+        """The extension says it, else the look."""
+        assert forms.form_of(file, text).name == form
+
+    def test_not_utf_8(self):
+        """A file in another encoding is refused, and the line is named."""
+        with pytest.raises(ConfigError, match=r"f\.json, line 2: is not in UTF-8"):
+            forms.decoded(b"{\n\xff}", "f.json")
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("claude-code/x.json", '{"mcpServers": {},}'),
+            ("claude-code/x.json", '{"mcpServers": '),
+            ("codex/x.toml", "[mcp_servers\n"),
+            ("goose/x.yaml", "extensions: [\n"),
+        ],
+    )
+    def test_not_of_its_form(self, name, text):
+        """A file that its client could not read is refused, by name."""
+        with pytest.raises(ConfigError, match=name):
+            listed_in(name, text)
+
+    def test_only_what_is_asked_for(self):
+        """Of a file of Claude Code's, its history is passed over."""
+        name = "claude-code/.claude.json"
+        value = forms.read(text_of(name), name, dialect_of(name))
+        assert set(value) == {"mcpServers", "projects"}
+        assert set(value["projects"]["/home/ann/shop"]) == {"mcpServers"}

@@ -1,0 +1,81 @@
+"""Files as clients and their users write them, and what each lists."""
+
+from pathlib import Path
+
+from mcpgateway.config.clients import forms
+from mcpgateway.config.clients.dialect import Base, Kind
+from mcpgateway.config.clients.dialects import DIALECTS
+
+FILES = Path(__file__).parents[1] / "config" / "clients" / "files"
+BASE = Base(9100)
+# The programs of each file, by title.
+PROGRAMS = {
+    "claude-code/.claude.json": ["github", "notes é", "db"],
+    "claude-code/.mcp.json": ["web"],
+    "claude-desktop/claude_desktop_config.json": ["filesystem", "memory"],
+    "cursor/mcp.json": ["pg", "fetch"],
+    "vscode/mcp.json": ["playwright", "plain"],
+    "windsurf/mcp_config.json": ["mem"],
+    "antigravity/mcp_config.json": ["a", "c"],
+    "cline/cline_mcp_settings.json": ["ctx", "old"],
+    "cline-cli/cline_mcp_settings.json": ["nested", "flat"],
+    "continue/config.yaml": ["Browser", "inline"],
+    "zed/settings.json": ["older", "newer"],
+    "codex/config.toml": ["context7", "with space", "dotted"],
+    "gemini/settings.json": ["gh"],
+    "qwen/settings.json": ["hub"],
+    "opencode/opencode.jsonc": ["everything", "bare"],
+    "kilo/kilo.json": ["one"],
+    "pi/mcp.json": ["chrome"],
+    "goose/config.yaml": ["fetch", "memory"],
+    "roo/mcp_settings.json": ["r"],
+    "kiro/mcp.json": ["docs"],
+    "amazon-q/mcp.json": ["q"],
+    "junie/mcp.json": ["j"],
+    "copilot/mcp-config.json": ["play"],
+    "mcporter/mcporter.json": ["m"],
+    "custom/agents.json": ["m", "s"],
+    "custom/agent.toml": ["a"],
+}
+NAMES = sorted(PROGRAMS)
+
+
+def text_of(name):
+    """The text of a sample."""
+    return forms.decoded((FILES / name).read_bytes(), name)
+
+
+def dialect_of(name):
+    """The client whose file a sample is."""
+    return DIALECTS[name.partition("/")[0]]
+
+
+def listed_in(name, text):
+    """What a text of a sample's client lists."""
+    dialect = dialect_of(name)
+    return dialect.listed(forms.read(text, name, dialect), BASE)
+
+
+def programs_in(name, text):
+    """What could be adopted."""
+    return [each for each in listed_in(name, text) if each.kind is Kind.PROGRAM]
+
+
+def url_of(each):
+    """Where the gateway serves an entry of a sample."""
+    return f"http://localhost:9100/{'-'.join(each.title.split())}/mcp"
+
+
+def ours_for(name, each, *, by_command=False):
+    """What stands in an entry's place: a URL where the client takes one."""
+    dialect = dialect_of(name)
+    if by_command or name.partition("/")[0] in ("claude-desktop", "junie", "amazon-q"):
+        original = (each.program.command, *each.program.args)
+        served = "-".join(each.title.split())
+        return dialect.by_command(each, ["/usr/bin/mcpgateway", "connect", served, "--", *original])
+    return dialect.by_url(each, url_of(each))
+
+
+def wishes_for(name, text, *, by_command=False):
+    """All that is to change in a sample."""
+    return [(each.road, ours_for(name, each, by_command=by_command)) for each in programs_in(name, text)]
