@@ -10,6 +10,11 @@ not yet taken back.  An edit that falls into it is kept (`Kept`), and it takes t
 # Note [Writers in place]
 A program that writes without replacing the file has it open meanwhile.  The system tells so (a lease is refused), and
 a file that is being written is neither read nor exchanged for good.
+
+# Note [Overwritten]
+A program that has read the file before our change may write it after, without looking.  Nothing here can hinder it.
+So where the file was written by somebody within the last seconds, it is watched for a moment, and when it was written
+again the edit is asked once more: it changes nothing where ours is still there.
 """
 
 from __future__ import annotations
@@ -33,6 +38,9 @@ FILE_LIMIT = 512 * 1_048_576
 READS = 6  # a file that is not valid may be in the middle of being written
 READ_AGAIN_S = 0.1
 CHANGES = 40  # at a writer every 20 ms one change in two or three finds a gap
+CONTESTED_S = 2.0
+ALONE_S = 0.2
+ALONE_POLL_S = 0.02
 QUIET_S = 1.0
 QUIET_POLL_S = 0.005
 SWAPS = 8
@@ -79,6 +87,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     lock: Lock | None = None,
     before: Before | None = None,
     after: After | None = None,
+    landed: After | None = None,
     create: bool = False,
     limit: int = FILE_LIMIT,
 ) -> Changed | None:
@@ -89,7 +98,8 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     :param edit: from the old text to the new, with a byte order mark where there is one. It is asked again when
         somebody else has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited for.
     :param before: told the old and the new bytes before each attempt; when it raises, nothing is changed.
-    :param after: told when the change is on the disk.
+    :param landed: told each time the file was replaced; it may be overwritten, and replaced again.
+    :param after: told when the change is on the disk, and stays.
     :param create: make the file where there is none.
     :raise FileNotFoundError: there is no such file.
     :raise ConfigError: it cannot be changed, and is as it was.
@@ -97,7 +107,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     real = os.path.realpath(path)
     with kept.locked(), lock.held() if lock else nullcontext():
         sweep(kept, real)
-        work = _Work(real, edit, kept, before, lock, is_made=create, limit=limit)
+        work = _Work(real, edit, kept, before, landed, lock, is_made=create, limit=limit)
         try:
             changed = work.carried_out()
         except FileNotFoundError as why:
@@ -140,6 +150,7 @@ class _Work:
     edit: Callable[[str], str]
     kept: Kept
     before: Before | None
+    landed: After | None
     lock: Lock | None
     is_made: bool
     limit: int
@@ -153,20 +164,46 @@ class _Work:
 
     def carried_out(self) -> Changed | None:
         """Try until nobody else writes meanwhile."""
+        changed: Changed | None = None
         for _ in range(CHANGES):
             found, made = self._worked_out()
             if made == found.data:
-                return None
+                return changed
             if self.lock:
                 self.lock.refresh()
-            if self._is_put(found, made):
-                displaced = tuple(dict.fromkeys(self.displaced))
-                return Changed(
-                    self.path, digest_of(found.data), digest_of(made), self.text, displaced, self.in_place
-                )
+            text, is_contested = self.text, self._is_contested(found)
+            if not self._is_put(found, made):
+                continue
+            displaced = tuple(dict.fromkeys(self.displaced))
+            changed = Changed(
+                self.path, digest_of(found.data), digest_of(made), text, displaced, self.in_place
+            )
+            if self.landed:
+                self.landed(changed)
+            if not is_contested or self._is_left_alone():
+                return changed
         raise ConfigError(
             f"{self.path}: another program writes it all the time; it is as that program left it. Please try again"
         )
+
+    def _is_contested(self, found: _Found) -> bool:
+        """Whether somebody else seems to be at it; see Note [Overwritten]."""
+        if found.status is None:
+            return False
+        return self.disk.now() - found.status.st_mtime < CONTESTED_S or len(self.displaced) > 0
+
+    def _is_left_alone(self) -> bool:
+        """Whether the file stays as it is for a moment."""
+        try:
+            made = _identity(self.disk.stat(self.path))
+            end = self.disk.now() + ALONE_S
+            while self.disk.now() < end:
+                self.disk.sleep(ALONE_POLL_S)
+                if _identity(self.disk.stat(self.path)) != made:
+                    return False
+        except FileNotFoundError:
+            return False
+        return True
 
     def _worked_out(self) -> tuple[_Found, bytes]:
         """What the file is, and is to be; a text that is not valid is waited for."""

@@ -141,17 +141,19 @@ class Ledger:
             try:
                 changed = clientfile.change(
                     path, work.edited, kept=self.kept, lock=lock, create=create,
-                    before=lambda old, new: self._intend(work.intent(old, new)),
+                    before=lambda old, new: self._begin(work, old, new), landed=work.landed,
                 )  # fmt: skip
             except Exception:
                 with suppress(ConfigError, OSError):
                     self._settle(real)
                 raise
-            if changed is not None:
+            if work.is_landed:
                 # The file says by itself what became of the intent, should it not be possible to write that down.
                 with suppress(ConfigError):
                     self._done(real)
-            elif work.latter != work.former:
+                return changed
+            self._settle(real)  # somebody else was faster, perhaps with the same
+            if changed is None and work.latter != self._said.files.get(real):
                 self._say(real, work.latter)
             return changed
 
@@ -221,6 +223,13 @@ class Ledger:
             self._say(path, found.adopted)
         return found
 
+    def _begin(self, work: _Change, old: bytes, new: bytes) -> None:
+        if work.is_landed:
+            # It was overwritten: what stands in the file may be of the last time, or of before.
+            work.is_landed = False
+            self._say(work.real, work.former)
+        self._intend(work.intent(old, new))
+
     def _intend(self, intent: Intent) -> None:
         self._twice.append(
             {
@@ -257,6 +266,7 @@ class _Change:
     edit: Edit
     former: Adopted | None
     latter: Adopted | None = None
+    is_landed: bool = False
 
     def edited(self, text: str) -> str:
         made = self.edit(text, self.former)
@@ -266,6 +276,13 @@ class _Change:
             chain = self.former.chain if self.former and self.latter.is_standing else ()
             self.latter = evolve(self.latter, real=self.real, chain=chain)
         return made.text
+
+    def landed(self, changed: Changed) -> None:
+        """From now on, everything of the last time and of before may stand in the file."""
+        self.is_landed = True
+        if self.latter is not None and self.latter.is_standing:
+            before = self.former.entries if self.former and self.former.is_standing else {}
+            self.former = evolve(self.latter, entries={**before, **self.latter.entries})
 
     def intent(self, old: bytes, new: bytes) -> Intent:
         if self.latter is not None:

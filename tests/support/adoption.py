@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from attrs import evolve
+from tests.support.faulty_disk import FaultyDisk
 
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.config.clients.dialects import DIALECTS
@@ -10,13 +13,12 @@ from mcpgateway.config.clients.rewrite import give_back, replace
 from mcpgateway.host.ledger import Adopted, Enrolled, Ledger, Rewritten, unwound
 
 BASE = Base(9100, frozenset(("localhost",)))
-SECRET = "hush-token"
 # A comment, odd spacing and a line end of the other kind, so that only an exact way back gives the same bytes.
 ORIGINAL = (
     '{\n  "numStartups": 3,\r\n  "mcpServers": {\n'
-    '    "git": {"command": "uvx",   "args": ["mcp-server-git"], "env": {"TOKEN": "%s"}},\n'
+    '    "git": {"command": "uvx",   "args": ["mcp-server-git"], "env": {"TOKEN": "hush-token"}},\n'
     '    "time": {\n\t"command": "uvx", "args": ["mcp-server-time"]},\n'
-    '    "files": {"command": "npx"}\n  },\n  "projects": {}\n}' % SECRET
+    '    "files": {"command": "npx"}\n  },\n  "projects": {}\n}'
 )
 
 
@@ -62,3 +64,73 @@ class Adopter:
             return Rewritten(exact, latter(former))
 
         return self.ledger.change(self.path, edit)
+
+
+class Scene:
+    """A home and a client's file in it."""
+
+    def __init__(self, folder, kind="file"):
+        self.home = str(folder / "home")
+        self.path = str(folder / "claude.json")
+        self.folder = folder
+        folder.mkdir()
+        os.mkdir(self.home)
+        with open(self.path, "w", newline="") as file:
+            file.write(ORIGINAL)
+        if kind == "linked":
+            os.link(self.path, folder / "other.json")
+
+    @classmethod
+    def found(cls, folder):
+        """One that is there already."""
+        scene = cls.__new__(cls)
+        scene.folder, scene.home, scene.path = folder, str(folder / "home"), str(folder / "claude.json")
+        return scene
+
+    def adopter(self, disk=None):
+        """Somebody who adopts it, on this disk, or on one that is quick."""
+        os.utime(self.path, (0, 0))  # nobody else is at it
+        disk = FaultyDisk() if disk is None else disk
+        return Adopter(Ledger(self.home, disk), self.path)
+
+    def prepared(self, name):
+        """The same scene when a transaction is about to begin."""
+        for each in TRANSACTIONS[name][0]:
+            each(self.adopter())
+        return self
+
+    def recover(self):
+        """Put in order what was left."""
+        return Ledger(self.home, FaultyDisk()).recover()
+
+    @property
+    def text(self):
+        """What the file holds."""
+        with open(self.path, newline="") as file:
+            return file.read()
+
+    @property
+    def said(self):
+        """What the ledger says of it, without the way there."""
+        return Ledger(self.home).read().files.get(self.path)
+
+    @property
+    def strays(self):
+        """What is beside the file that was not there before."""
+        return sorted(set(os.listdir(self.folder)) - {"home", "claude.json", "other.json"})
+
+
+# What is done before a transaction, and the transaction.
+TRANSACTIONS = {
+    "apply": ((), lambda adopter: adopter.apply("git", "time")),
+    "adopt more": ((lambda adopter: adopter.apply("git"),), lambda adopter: adopter.apply("time", "files")),
+    "suspend": ((lambda adopter: adopter.apply("git", "time"),), Adopter.suspend),
+    "resume": (
+        (lambda adopter: adopter.apply("git", "time"), Adopter.suspend),
+        lambda adopter: adopter.apply("git", "time"),
+    ),
+    "undo": (
+        (lambda adopter: adopter.apply("git"), lambda adopter: adopter.apply("time")),
+        Adopter.undo,
+    ),
+}

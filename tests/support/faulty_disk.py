@@ -27,6 +27,7 @@ class FaultyDisk(Disk):
         self.at = at
         self.count = 0
         self.log: list[str] = []
+        self._slept = 0.0
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -43,8 +44,16 @@ class FaultyDisk(Disk):
     def _done(self, name: str, operation: Any, arguments: tuple[Any, ...]) -> Any:
         return operation(*arguments)
 
+    def now(self) -> float:
+        """Time passes by sleeping."""
+        return super().now() + self._slept
+
     def sleep(self, seconds: float) -> None:
         """Nobody is waited for."""
+        self._slept += seconds
+
+    def sync(self, descriptor: int) -> None:
+        """What is killed is a program, and the system goes on."""
 
 
 _OPERATIONS = frozenset(name for name in vars(Disk) if not name.startswith("_"))

@@ -1,0 +1,130 @@
+"""A program that changes a client's file, for tests that kill it, fill its disk, or write the file at the same time.
+
+changer_of_files.py kill    FOLDER TRANSACTION         kills a copy of itself at each operation, in a folder each
+changer_of_files.py act     FOLDER TRANSACTION         does it once in a folder that is there
+changer_of_files.py full    FOLDER                     does it in a folder on a small disk that is full at first
+changer_of_files.py churn   HOME FILE SECONDS PAUSE_S  adds entries of ours
+changer_of_files.py rewrite FILE SECONDS PAUSE_S LOCK  another program: reads the file, adds an entry, replaces it
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.support.adoption import ORIGINAL, TRANSACTIONS, Adopter, Scene
+from tests.support.faulty_disk import FaultyDisk, KillingDisk
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host.clientfile import change
+from mcpgateway.host.clientlock import directory_lock
+from mcpgateway.host.kept import Kept
+from mcpgateway.host.ledger import Ledger
+
+
+def kill(folder, name):
+    """Leave a scene for each operation at which the program was killed."""
+    disk = FaultyDisk()
+    TRANSACTIONS[name][1](Scene(Path(folder) / "counted").prepared(name).adopter(disk))
+    for at in range(1, disk.count + 1):
+        scene = Scene(Path(folder) / str(at)).prepared(name)
+        if not (pid := os.fork()):
+            TRANSACTIONS[name][1](scene.adopter(KillingDisk(at)))
+            os._exit(0)
+        status = os.waitpid(pid, 0)[1]
+        assert os.WIFSIGNALED(status), at
+        assert os.WTERMSIG(status) == signal.SIGKILL, at
+    print(disk.count)
+
+
+def act(folder, name):
+    """Do it once, and say how it ended."""
+    scene = Scene.found(Path(folder))
+    print(json.dumps(_done(scene, TRANSACTIONS[name][1])))
+
+
+def full(folder):
+    """Do it with ever more room."""
+    scene = Scene(Path(folder) / "scene")
+    ballast = os.path.join(folder, "ballast")
+    with open(ballast, "wb") as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError:
+            pass
+    size = os.path.getsize(ballast)
+    for room in range(0, size + 1, 4096):
+        os.truncate(ballast, size - room)
+        found = _done(scene, TRANSACTIONS["apply"][1])
+        is_whole = found["is_changed"] or scene.text == ORIGINAL
+        print(json.dumps({**found, "is_whole": is_whole and not set(scene.strays) - {"ballast"}}), flush=True)
+        if found["is_changed"]:
+            break
+
+
+def _done(scene, action):
+    try:
+        changed = action(Adopter(Ledger(scene.home), scene.path))
+    except ConfigError as why:
+        return {"error": str(why), "is_changed": False}
+    return {"in_place": changed.in_place if changed else "", "is_changed": changed is not None}
+
+
+def churn(home, file, seconds, pause):
+    """Add entries until the time is over, and say how many that were."""
+    kept = Kept(home)
+    done, refused, slowest = 0, 0, 0.0
+    end = time.monotonic() + float(seconds)
+    while (began := time.monotonic()) < end:
+        try:
+            change(file, lambda text: _with(text, "ours", done), kept=kept, lock=directory_lock(file))
+            done += 1
+        except ConfigError:
+            refused += 1
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(float(pause))
+    print(json.dumps({"done": done, "refused": refused, "slowest": slowest}))
+
+
+def rewrite(file, seconds, pause, lock):
+    """Do what clients do, without looking whether somebody else has written meanwhile."""
+    done = 0
+    temporary = f"{file}.tmp.{os.getpid()}.abcdef"
+    print("ready", flush=True)
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        is_locked = lock == "lock" and _is_locked(f"{file}.lock")
+        text = Path(file).read_text()
+        with open(temporary, "x") as stream:
+            stream.write(_with(text, "theirs", done))
+        os.rename(temporary, file)
+        if is_locked:
+            os.rmdir(f"{file}.lock")
+        done += 1
+        time.sleep(float(pause))
+    print(json.dumps({"done": done}))
+
+
+def _with(text, key, number):
+    """The text with one entry more, which is there once however often this is done."""
+    value = json.loads(text)
+    if str(number) in value[key]:
+        return text
+    value[key][str(number)] = number
+    return json.dumps(value)
+
+
+def _is_locked(path):
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False  # it does not wait
+    return True
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
