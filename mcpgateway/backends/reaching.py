@@ -128,7 +128,7 @@ class Backends:
             case Transport.WEBSOCKET:
                 from mcpgateway.backends.websocket import WebSocket
 
-                return WebSocket(reactor, launch, remote, receiver)
+                return WebSocket(reactor, self.web.dialler, launch, remote, receiver)
             case Transport.STREAMABLE_HTTP if remote.is_guess:
                 from mcpgateway.backends.legacysse import Guessed
 

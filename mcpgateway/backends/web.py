@@ -58,11 +58,12 @@ class Web:
     """What requests are sent with.
 
     :param reactor: provides connections and time.
+    :ivar dialler: makes the connections.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._dialler = Dialler(reactor)
+        self.dialler = Dialler(reactor)
         self._places: dict[str, Place] = {}
         self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
         self._sweep: Any = None
@@ -70,11 +71,11 @@ class Web:
     @property
     def own_ports(self) -> Collection[int]:
         """The TCP ports that the gateway itself listens on; nothing is sent to them."""
-        return self._dialler.own_ports
+        return self.dialler.own_ports
 
     @own_ports.setter
     def own_ports(self, ports: Collection[int]) -> None:
-        self._dialler.own_ports = ports
+        self.dialler.own_ports = ports
 
     def open(
         self,
@@ -173,7 +174,7 @@ class Web:
             self._forget(key, connection)
 
         by = self.place(named_by) if named_by else None
-        return self._dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
+        return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
 
     def _keep(self, key: _Key, connection: HttpConnection) -> None:
         promised = connection.idle_s

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
@@ -24,13 +23,14 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 from zope.interface import implementer
 
-from mcpgateway.backends.troubles import trouble
+from mcpgateway.backends.dialling import Dialler, Trust
+from mcpgateway.backends.http1 import sentence
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BackendGone, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
-from mcpgateway.rules.urls import PORTS
+from mcpgateway.rules import urls
+from mcpgateway.rules.urls import Place
 
-DIAL_S = 3.0
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
 CLOSE_S = 2.0  # for the other side to close as well
 MESSAGE_LIMIT = 32 * 2**20  # bytes
@@ -39,19 +39,28 @@ SUBPROTOCOL = "mcp"
 REFUSED = (401, 403)
 
 
+@implementer(IHandshakeListener)
 class _Wire(Protocol):
-    """Twisted's side of the connection."""
+    """Twisted's side of the connection.
+
+    :ivar made: fires when it is connected.
+    :ivar secured: fires when TLS has proven who is at the other end; fails when it ends before that.
+    """
 
     transport: Any
 
     def __init__(self, owner: WebSocket) -> None:
+        self.made: Deferred[None] = Deferred()
+        self.secured: Deferred[None] = Deferred()
         self._owner = owner
 
     def connectionMade(self) -> None:
-        """The connection stands; now it is asked to become a WebSocket."""
-        self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(self, True)
-        self._owner.connected(self.transport)
+        """It is connected."""
+        self.made.callback(None)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands."""
+        self.secured.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes have come."""
@@ -59,6 +68,9 @@ class _Wire(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(BackendGone("it was closed"))) -> None:  # noqa: B008
         """It is over."""
+        if not self.secured.called:
+            self.secured.addErrback(lambda _: None)
+            self.secured.errback(reason)
         self._owner.lost(reason)
 
     def pauseProducing(self) -> None:
@@ -84,14 +96,15 @@ class WebSocket:
 
     pid = 0
 
-    def __init__(self, reactor: Any, launch: Launch, remote: Remote, receiver: ILineReceiver) -> None:
+    def __init__(
+        self, reactor: Any, dialler: Dialler, launch: Launch, remote: Remote, receiver: ILineReceiver
+    ) -> None:
         self.is_full = True
         self.queued = 0
         self._reactor = reactor
         self._server = launch.server
         self._remote = remote
         self._receiver = receiver
-        self._parts = urlsplit(remote.url)
         self._ws = WSConnection(ConnectionType.CLIENT)
         self._transport: Any = None
         self._is_open = False
@@ -103,22 +116,15 @@ class WebSocket:
         self._size = 0
         self._stopped: list[Deferred[None]] = []
         self._late = reactor.callLater(OPEN_S, self._too_late)
-        self._connecting: Deferred[Any] | None = self._connect()
+        self._connecting: Deferred[None] | None = Deferred.fromCoroutine(self._connect(dialler))
         self._connecting.addErrback(self._not_connected)
 
-    def _connect(self) -> Deferred[Any]:
-        host = self._parts.hostname or ""
-        port = self._parts.port or PORTS[self._parts.scheme]
-        factory: Any = Factory.forProtocol(lambda: _Wire(self))
-        factory.noisy = False
-        if self._parts.scheme == "wss":
-            from mcpgateway.backends.tls import over_tls, policy  # OpenSSL is 15 MB that few need
-
-            trust = policy(self._remote.ca_file, insecure=self._remote.insecure)
-            factory = over_tls(trust.creatorForNetloc(host.encode("idna"), port))(factory)
-        endpoint = HostnameEndpoint(self._reactor, host.encode("idna"), port, timeout=DIAL_S)
-        connecting: Deferred[Any] = endpoint.connect(factory)
-        return connecting
+    async def _connect(self, dialler: Dialler) -> None:
+        place = urls.read(self._remote.url)
+        trust = Trust(self._remote.ca_file, self._remote.insecure)
+        wire = await dialler.dial(place, lambda: _Wire(self), trust)
+        wire.transport.registerProducer(wire, True)
+        self._connected(place, wire.transport)
 
     # What the hub asks
 
@@ -168,20 +174,6 @@ class WebSocket:
 
     # What the connection tells
 
-    def connected(self, transport: Any) -> None:
-        """The connection stands."""
-        self._connecting = None
-        self._transport = transport
-        if self._is_stopping:
-            self._drop()
-            return
-        target = self._parts.path or "/"
-        if self._parts.query:
-            target += f"?{self._parts.query}"
-        headers = [(name.encode(), value.encode()) for name, value in self._remote.headers.items()]
-        request = Request(self._parts.netloc, target, subprotocols=[SUBPROTOCOL], extra_headers=headers)
-        transport.write(self._ws.send(request))
-
     def received(self, data: bytes) -> None:
         """Bytes have come."""
         try:
@@ -192,8 +184,16 @@ class WebSocket:
             self._fail(BackendError(f"it does not speak WebSocket as it should: {why}"))
 
     def lost(self, why: Failure) -> None:
-        """The connection has ended."""
-        self._ended(self._fault or trouble(why))
+        """The connection has ended; of one that never stood `_not_connected` is told more."""
+        if self._transport is not None:
+            self._ended(self._fault or _trouble(why))
+
+    def _connected(self, place: Place, transport: Any) -> None:
+        self._connecting = None
+        self._transport = transport
+        headers = [(name.encode(), value.encode()) for name, value in self._remote.headers.items()]
+        request = Request(place.authority, place.target, subprotocols=[SUBPROTOCOL], extra_headers=headers)
+        transport.write(self._ws.send(request))
 
     def _take(self, event: Event) -> None:
         match event:
@@ -248,7 +248,7 @@ class WebSocket:
 
     def _not_connected(self, why: Failure) -> None:
         self._connecting = None
-        self._ended(self._fault or trouble(why))
+        self._ended(self._fault or _trouble(why))
 
     def _too_late(self) -> None:
         self._fail(Unreachable(f"no answer within {OPEN_S:g} s"))
@@ -280,3 +280,9 @@ class WebSocket:
     def _call_off(self) -> None:
         if self._late.active():
             self._late.cancel()
+
+
+def _trouble(why: Failure) -> BackendError:
+    if isinstance(why.value, BackendError):
+        return why.value
+    return BackendError(f"the connection broke: {sentence(why.value)}")

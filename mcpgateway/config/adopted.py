@@ -31,6 +31,9 @@ SWITCHES = ("disabled", "enabled")
 DIGEST_CHARACTERS = 12  # to tell one version of an entry from another
 
 
+KEPT = "the servers that it listed when it was led to the gateway are served until it can be read"
+
+
 class Led(Protocol):
     """An entry of ours, as the ledger has it."""
 
@@ -151,7 +154,7 @@ class _Reading:
     def read(self) -> Read:
         """Read all of it."""
         file = self.file
-        is_known = file.value is not MISSING
+        is_known = file.value is not MISSING and not self._is_cut_short()
         before = file.dialect.listed(file.value, self.base) if is_known else ()
         value = self._as_without_us(file.value if is_known else {}, is_known=is_known)
         listed = file.dialect.listed(value, self.base)
@@ -169,6 +172,16 @@ class _Reading:
             tuple(self._unsettled(before)) if is_known and not file.suspended else (),
         )
         return Read(Found(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value))
+
+    def _is_cut_short(self) -> bool:
+        """Whether all entries are gone, and their place with them; nobody who removes servers does that."""
+        file = self.file
+        held = file.value if isinstance(file.value, Mapping) else {}
+        places = [held.get(table[0]) for table in file.dialect.tables]
+        if not file.entries or any(isinstance(each, Mapping | list) for each in places):
+            return False
+        self.problems.warn(Where(file.path), "has lost all its servers at once", KEPT)
+        return True
 
     # What would be there without us
 

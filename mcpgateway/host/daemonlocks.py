@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.files import locked, read_text, write_atomic
-from mcpgateway.host.processes import is_alive, start_time
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
 
 DIRECTORY = "daemons"

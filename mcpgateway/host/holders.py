@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
 
-from mcpgateway.host.processes import start_time
+from mcpgateway.host.alive import start_time
 
 SLICE_S = 0.001
 PAUSE_S = 0.01

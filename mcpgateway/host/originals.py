@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcpgateway.config.adopted import AdoptedFile, newcomers
+from mcpgateway.config.adopted import KEPT, AdoptedFile, newcomers
 from mcpgateway.config.clients import forms
 from mcpgateway.config.clients.dialect import Dialect, url_of
 from mcpgateway.config.clients.dialects import DIALECTS
@@ -25,7 +25,6 @@ from mcpgateway.host.ledger import Ledger
 
 FILE_LIMIT = 64 * 1_048_576  # files of 50 MB have been seen
 OTHER = "custom"
-KEPT = "the servers that it listed when it was led to the gateway are served until it can be read"
 
 
 def adopted_files(

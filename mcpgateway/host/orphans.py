@@ -11,7 +11,8 @@ from typing import Any
 from attrs import Factory, asdict, define, field, frozen
 from twisted.logger import Logger
 
-from mcpgateway.host.processes import is_alive, kill_bearing, signal_group, start_time
+from mcpgateway.host.alive import is_alive, start_time
+from mcpgateway.host.processes import kill_bearing, signal_group
 from mcpgateway.interfaces import INSTANCE_MARKER
 
 FORMAT = 1

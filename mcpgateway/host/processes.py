@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from zope.interface import implementer
 
+from mcpgateway.host.alive import is_alive
 from mcpgateway.interfaces import IProcessTable
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
@@ -63,32 +64,6 @@ class ProcessTable:
     def is_alive(self, pid: int) -> bool:
         """Whether that process runs (a zombie does not); true where it cannot be told."""
         return is_alive(pid)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether that process runs; a zombie does not, somebody else's does."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return _field(pid, 0) not in ("Z", "X")
-
-
-def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot, or 0 if untold; with the pid it is an identity."""
-    return int(_field(pid, 19) or 0)
-
-
-def _field(pid: int, index: int) -> str:
-    # proc(5): the fields after the command's name, which is in parentheses and may hold anything; state is the first.
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            text = stat.read()
-    except OSError:
-        return ""
-    return text[text.rindex(b")") + 2 :].split()[index].decode()
 
 
 def group_is_alive(pgid: int) -> bool:

@@ -28,8 +28,8 @@ from mcpgateway.host import approvals, files, paths
 if TYPE_CHECKING:
     from mcpgateway.config.adopted import AdoptedFile
 
-# Claude Code keeps its history in the same file; real ones reach a few MiB.
-FILE_LIMIT = 20 * 1_048_576
+# Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
+FILE_LIMIT = 64 * 1_048_576
 EXTENSIONS = ("yaml", "yml", "json")
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")

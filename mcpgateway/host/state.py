@@ -14,7 +14,7 @@ from contextlib import suppress
 from attrs import asdict, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files, processes
+from mcpgateway.host import alive, files
 from mcpgateway.rules.secrecy import MASK, SECRET
 
 FORMAT = 1
@@ -90,13 +90,13 @@ def remove(home: str, pid: int) -> None:
 
 def is_alive(running: Running) -> bool:
     """Whether that very process still runs."""
-    return processes.is_alive(running.pid) and processes.start_time(running.pid) == running.start_time
+    return alive.is_alive(running.pid) and alive.start_time(running.pid) == running.start_time
 
 
 def myself(port: int, version: str, now: float, argv: Sequence[str], listeners: Sequence[str]) -> Running:
     """What this process says of itself."""
     pid = os.getpid()
-    start = processes.start_time(pid)
+    start = alive.start_time(pid)
     return Running(pid, start, port, version, now, tuple(_without_secrets(argv)), tuple(listeners))
 
 

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 DEBOUNCE_S = 0.5  # some editors save in several steps
+QUICK_S = 0.1  # of a file for which it does no harm to be read half-written
 PATIENCE_S = 2.0  # a file that is written all the time is read all the same
 PAUSE_S = 0.05  # between two looks because of events: a home directory can be a busy place
 PATHS_LIMIT = 1000
@@ -108,6 +109,7 @@ class _Due:
 
     patience: IDelayedCall
     quiet: IDelayedCall
+    quiet_s: float
 
 
 class Watch:
@@ -124,6 +126,7 @@ class Watch:
         self._tell = changed
         self._seen: dict[str, Stamp | None] = {}
         self._told: dict[str, Stamp | None] = {}
+        self._quick: frozenset[str] = frozenset()
         self._directories: list[str] = []
         self._places: dict[str, tuple[int, int] | None] = {}
         self._end: Callable[[], None] = _nothing
@@ -131,11 +134,13 @@ class Watch:
         self._pause: IDelayedCall | None = None
         self._is_open = True
 
-    def follow(self, paths: Iterable[str], since_ns: int) -> None:
+    def follow(self, paths: Iterable[str], since_ns: int, quick: Iterable[str] = ()) -> None:
         """Watch these from now on, and no others.
 
         :param since_ns: when they began to be read (the wall clock); what has changed since then is a change.
+        :param quick: those of which a change is told sooner, since they may be read half-written.
         """
+        self._quick = frozenset(quick)
         wanted = list(dict.fromkeys(paths))
         if len(wanted) > PATHS_LIMIT:
             self.log.warn(
@@ -149,9 +154,10 @@ class Watch:
         self._told = {each: self._told.get(each, self._seen[each]) for each in self._seen}
         self._find_directories()
         self._settle()
-        fresh = (found for path, found in self._seen.items() if path not in former)
-        if any(found is not None and max(found.times) > since_ns - STAMP_NS for found in fresh):
-            self._disturbed()
+        fresh = {path: found for path, found in self._seen.items() if path not in former}
+        changed = {path for path, found in fresh.items() if found and max(found.times) > since_ns - STAMP_NS}
+        if changed:
+            self._disturbed(changed)
 
     def changes(self) -> set[str]:
         """What has changed since this was last asked; a change that is asked for here is not told any more."""
@@ -185,17 +191,18 @@ class Watch:
 
     # Looking
 
-    def _look(self) -> bool:
+    def _look(self) -> set[str]:
         found = {path: stamp(path, seen) for path, seen in self._seen.items()}
-        is_other = found != self._seen
+        changed = {path for path, seen in self._seen.items() if found[path] != seen}
         self._seen = found
-        if is_other:
+        if changed:
             self._find_directories()
-        return is_other
+        return changed
 
     def _look_around(self) -> None:
-        if self._look():
-            self._disturbed()
+        changed = self._look()
+        if changed:
+            self._disturbed(changed)
 
     def _happened(self) -> None:
         if self._pause is None and self._is_open:
@@ -207,12 +214,14 @@ class Watch:
 
     # Waiting until it is quiet
 
-    def _disturbed(self) -> None:
+    def _disturbed(self, changed: set[str]) -> None:
+        quiet_s = QUICK_S if changed <= self._quick else DEBOUNCE_S
         if self._due is None:
             patience = self._clock.callLater(PATIENCE_S, self._fire)
-            self._due = _Due(patience, self._clock.callLater(DEBOUNCE_S, self._fire))
+            self._due = _Due(patience, self._clock.callLater(quiet_s, self._fire), quiet_s)
         else:
-            self._due.quiet.reset(DEBOUNCE_S)
+            self._due.quiet_s = max(self._due.quiet_s, quiet_s)
+            self._due.quiet.reset(self._due.quiet_s)
 
     def _calm(self) -> None:
         due, self._due = self._due, None

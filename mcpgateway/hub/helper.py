@@ -79,7 +79,7 @@ def _answer(ran: Ran) -> Any:
     if ran.code == 0 and answer is not None:
         return answer
     said = answer if isinstance(answer, dict) else {}
-    why, hint = said.get("error"), said.get("hint")
+    why, hint = said.get("error") or said.get("rolled_back"), said.get("hint")
     if not isinstance(why, str) or not why:
         why = _last_line(ran)
     raise ClientFilesFailed(why, hint if isinstance(hint, str) else "")

@@ -9,7 +9,7 @@ an edit through the gateway       is written to the file that defines the server
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,11 @@ class State:
         }
 
 
+def _clients_files(settings: Settings) -> tuple[str, ...]:
+    # They are their clients' to write, and what is half-written in them counts as it was.
+    return tuple(each.path for each in settings.adopted)
+
+
 def _nobody(settings: Settings, change: Change) -> None:
     """Nothing is served yet."""
 
@@ -96,7 +101,7 @@ class Reload:
     def begin(self, watch: Watch) -> None:
         """Watch the files that were read at the start."""
         self._watch = watch
-        watch.follow(self.state.files, int(self.state.loaded_at * 1e9))
+        watch.follow(self.state.files, int(self.state.loaded_at * 1e9), _clients_files(self.settings))
 
     def tick(self) -> None:
         """A second has passed."""
@@ -156,17 +161,18 @@ class Reload:
     def _read(self) -> None:
         since = self._clock.seconds()
         examined = self._examine()
-        self._follow(examined.files, since)
+        self._follow(examined, since)
         if examined.settings is None:
             self._refuse([each for each in examined.problems if each.is_error])
         else:
             self._accept(examined.settings, examined.problems, since)
 
-    def _follow(self, files: Iterable[str], since: float) -> None:
+    def _follow(self, examined: Examined, since: float) -> None:
         # What has not been reached for an error counts as before.
-        self.state.files = tuple(dict.fromkeys((*files, *(self.state.files if not files else ()))))
+        self.state.files = tuple(dict.fromkeys(examined.files or self.state.files))
         if self._watch is not None:
-            self._watch.follow(self.state.files, int(since * 1e9))
+            quick = _clients_files(examined.settings or self.settings)
+            self._watch.follow(self.state.files, int(since * 1e9), quick)
 
     def _refuse(self, problems: list[Problem]) -> None:
         former, self.state.problems = self.state.problems, tuple(problems)

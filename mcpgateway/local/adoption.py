@@ -48,6 +48,7 @@ class Adoption:
     :param helper: whether the client is asked to say who it is.
     :ivar taken: by title, as what the entries are served that now lead here and did not before.
     :ivar renewed: by title, those that lead here in another way than before.
+    :ivar put: what stands there now.
     """
 
     machine: Machine
@@ -57,6 +58,7 @@ class Adoption:
     helper: bool = False
     taken: dict[str, str] = field(factory=dict)
     renewed: dict[str, str] = field(factory=dict)
+    put: list[Any] = field(factory=list, repr=False)
 
     def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
         """Work it out for a text and what is known of the file.
@@ -81,6 +83,7 @@ class Adoption:
             if renewed is not None:
                 wanted.append((road, renewed))
                 self.renewed[enrolled.replaced.title] = enrolled.name
+        self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
             known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
@@ -131,6 +134,7 @@ class Adoption:
         one = dialect.fresh(ONE)
         if wanted and edit.at(values, one.road) is MISSING:
             wanted.append((one.road, ours(self.machine, self.site, one, "", HTTP, helper=self.helper)))
+        self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
             known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))

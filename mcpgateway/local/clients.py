@@ -53,11 +53,9 @@ def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
         case "detect" | "list":
             return _looked(said.verb, home, environ), 0
         case "deadman":
-            from attrs import asdict
-
             from mcpgateway.local.deadman import deadman
 
-            return asdict(deadman(home, environ, said.after)), 0
+            return deadman(home, environ, said.after).as_json(), 0
         case "plan":
             from mcpgateway.local import listing, planning
             from mcpgateway.local.machine import Machine

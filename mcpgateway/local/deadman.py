@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from attrs import frozen
 
@@ -37,6 +38,11 @@ class Watch:
     is_there: bool
     away_s: float = 0.0
     report: Report | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        report = self.report.as_json() if self.report is not None else None
+        return {"is_there": self.is_there, "away_s": self.away_s, "report": report}
 
 
 def deadman(home: str, environ: Mapping[str, str], after_s: float = AFTER_S, disk: Disk = DISK) -> Watch:

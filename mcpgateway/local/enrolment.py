@@ -8,15 +8,16 @@ from collections.abc import Collection, Mapping
 from attrs import evolve, frozen
 
 from mcpgateway.config.document import visible
+from mcpgateway.config.edit import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.host.adopted import Adopted
 from mcpgateway.local.adoption import Return
 from mcpgateway.local.carrying import alone, carried_out
 from mcpgateway.local.machine import Machine
-from mcpgateway.local.planning import FilePlan, Wanted, adopted_at, plan
+from mcpgateway.local.planning import FilePlan, Wanted, adopted_at, plan, plan_of
 from mcpgateway.local.reporting import FileReport, Left, Report
 from mcpgateway.local.returning import NOT_THERE, given_back, returned, to_be_returned
-from mcpgateway.local.sites import Choice, recorded_sites
+from mcpgateway.local.sites import Site, recorded_sites, see
 
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
@@ -101,19 +102,15 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
     :raise ConfigError: what is asked for cannot be done, and nothing was changed.
     """
     machine = machine_of(home, environ)
-    suspended = [each for each in machine.records.files.values() if each.suspended in whys]
-    if not suspended:
+    if not any(each.suspended in whys for each in machine.records.files.values()):
         return Report()
     with alone(machine):
         reports: list[FileReport] = []
-        for each in suspended:
-            wanted = Wanted(Choice(_clients(each), file=each.path), mode=each.mode)
-            if not os.path.lexists(each.path):
-                reports.append(_missing(machine, each))
-                continue
-            plans = [_as_before(one, each) for one in plan(machine, wanted)]
-            reports += carried_out(machine, plans, wanted, is_all_or_none=False).files
-            machine.look_again()
+        for site in list(recorded_sites(machine.records)):
+            adopted = adopted_at(machine, site)
+            if adopted is not None and adopted.suspended in whys:
+                reports.append(_led_again(machine, site, adopted))
+                machine.look_again()
         return Report(tuple(reports))
 
 
@@ -152,24 +149,20 @@ def _keep_out(machine: Machine, wanted: Wanted) -> None:
     machine.ledger.opt_out(machine.records.opted_out | names)
 
 
+def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
+    if not os.path.lexists(site.path):
+        return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
+    wanted = Wanted(mode=adopted.mode)
+    planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], adopted)
+    return carried_out(machine, [planned], wanted, is_all_or_none=False).files[0]
+
+
 def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
     """Of a project's file nothing is led here again but what was; others may have written to it."""
     if not planned.site.project and adopted.is_watched:
         return planned
-    known = {(each.replaced.road, each.name) for each in adopted.entries.values()}
-    formers = {each.replaced.road: each.replaced.former for each in adopted.entries.values()}
+    formers = {road: each.replaced.former for road, each in adopted.entries.items()}
     wishes = [
-        each
-        for each in planned.wishes
-        if (each.road, each.name) in known and each.value == formers[each.road]
+        each for each in planned.wishes if each.road in formers and same(each.value, formers[each.road])
     ]
-    return evolve(planned, wishes=tuple(wishes), after=planned.after)
-
-
-def _clients(adopted: Adopted) -> tuple[str, ...]:
-    return (adopted.dialect,)
-
-
-def _missing(machine: Machine, adopted: Adopted) -> FileReport:
-    site = next(each for each in recorded_sites(machine.records) if each.path == adopted.path)
-    return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
+    return evolve(planned, wishes=tuple(wishes))

@@ -14,7 +14,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host.adopted import Adopted, unwound
 from mcpgateway.local.machine import Machine
 from mcpgateway.local.planning import FilePlan
-from mcpgateway.local.showing import diff, secrets_of
+from mcpgateway.local.showing import diff, vocabulary
 from mcpgateway.local.sites import detect, recorded_sites, see
 
 AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
@@ -102,7 +102,7 @@ def difference(each: FilePlan) -> list[str]:
     """The lines of a diff of a file, without secrets."""
     if not each.is_change:
         return []
-    return list(diff(each.site.path, each.before, each.after, secrets_of(each.values)))
+    return list(diff(each.site.path, each.before, each.after, vocabulary(each.values)))
 
 
 def _is_known(machine: Machine, path: str) -> bool:

@@ -13,6 +13,7 @@ from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
+from mcpgateway.host import paths
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import LoadOptions, examine, gather
 from mcpgateway.local.answering import Answer, ask, running_port
@@ -26,15 +27,11 @@ class Machine:
     """This machine, as its user's programs see it.
 
     :ivar home: the gateway's own directory.
-    :ivar is_named_home: whether it is another than a program finds by itself.
-    :ivar trouble: why there are no settings; "" where there are.
     """
 
     home: str
     environ: Mapping[str, str] = field(repr=False)
-    is_named_home: bool = False
     ledger: Ledger = field(init=False, repr=False)
-    trouble: str = field(default="", init=False)
     _settings: Settings | None = field(default=None, init=False, repr=False)
     _gateway: GatewaySettings | None = field(default=None, init=False, repr=False)
     _records: Records | None = field(default=None, init=False, repr=False)
@@ -108,5 +105,7 @@ class Machine:
         own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
         # Clients with windows do not have the PATH of a shell.
         program = own if os.access(own, os.X_OK) else PROGRAM
-        home = ["--home", self.home] if self.is_named_home else []
+        # Nor do they have a variable that names the home.
+        usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
+        home = [] if self.home == usual else ["--home", self.home]
         return [program, *home, "connect", name, "--", *original]

@@ -49,6 +49,7 @@ class FilePlan:
     :ivar after: what the file is then; the same as `before` where nothing changes.
     :ivar renewed: titles of what leads here in another way then.
     :ivar trouble: why the file cannot be used.
+    :ivar values: the entries that it lists, and that it is to list: what may be shown of it, but for their secrets.
     """
 
     site: Site
@@ -59,7 +60,6 @@ class FilePlan:
     after: str = field(default="", repr=False)
     renewed: tuple[str, ...] = ()
     trouble: str = ""
-    #: What the file lists, of which the secrets must not be shown.
     values: tuple[object, ...] = field(default=(), repr=False)
 
     @property
@@ -192,7 +192,7 @@ def _planned(
         after=seen.text if trouble else after,
         renewed=tuple(adoption.renewed),
         trouble=trouble,
-        values=tuple(each.value for each in seen.listed),
+        values=(*({each.title: each.value} for each in seen.listed), *adoption.put),
     )
 
 

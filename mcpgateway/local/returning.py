@@ -31,7 +31,7 @@ def to_be_returned(machine: Machine, wanted: Wanted) -> list[Site]:
         found = [each for each in recorded_sites(machine.records) if os.path.realpath(each.path) == real]
         if found:
             return found
-    sites = chosen(choice, machine.environ, machine.records)
+    sites = chosen(choice, machine.environ, machine.records, with_projects=True)
     recorded = {os.path.realpath(each.path): each for each in recorded_sites(machine.records)}
     # What the ledger says of a file goes before what it looks like.
     return [recorded.get(os.path.realpath(each.path), each) for each in sites]

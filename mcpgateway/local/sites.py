@@ -83,10 +83,13 @@ class Choice:
         return bool(self.clients or self.project or self.file)
 
 
-def chosen(choice: Choice, environ: Mapping[str, str], records: Records | None = None) -> list[Site]:
+def chosen(
+    choice: Choice, environ: Mapping[str, str], records: Records, *, with_projects: bool = False
+) -> list[Site]:
     """The files that are meant, each once, and those that are there.
 
     :param records: the files in them are meant, too, where nothing else is said.
+    :param with_projects: those of projects are as well.
     :raise ConfigError: a client is not known, or what is named is not there.
     """
     for name in choice.clients:
@@ -103,7 +106,7 @@ def chosen(choice: Choice, environ: Mapping[str, str], records: Records | None =
             raise ConfigError(f"{visible(choice.project)}: no client has servers of its own there")
         return _each_once(found)
     sites = [each for dialect in dialects for each in _of_user(dialect, environ)]
-    recorded = () if records is None else recorded_sites(records)
+    recorded = (each for each in recorded_sites(records) if with_projects or not each.project)
     return _each_once([*sites, *(each for each in recorded if each.dialect in dialects)])
 
 
@@ -205,15 +208,16 @@ def _named(choice: Choice, environ: Mapping[str, str]) -> Site:
     if not os.path.lexists(path):
         raise ConfigError(f"{visible(path)}: there is no such file")
     if choice.clients:
-        return Site(DIALECTS[choice.clients[0]], path)
+        dialect = DIALECTS[choice.clients[0]]
+        return Site(dialect, path, _by_its_name(path, (dialect,)).project)
     real = os.path.realpath(path)
     known = (each for dialect in DIALECTS.values() for each in _of_user(dialect, environ))
     own = next((each for each in known if os.path.realpath(each.path) == real), None)
     return own or _by_its_name(path)
 
 
-def _by_its_name(path: str) -> Site:
-    for dialect in DIALECTS.values():
+def _by_its_name(path: str, dialects: Iterable[Dialect] = tuple(DIALECTS.values())) -> Site:
+    for dialect in dialects:
         for each in dialect.project:
             if "*" not in each and path.endswith(f"/{each}"):
                 return Site(dialect, path, os.path.realpath(path[: -len(each) - 1]))

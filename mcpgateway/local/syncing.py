@@ -85,7 +85,7 @@ class _Sync:
             )
         gone = _gone(seen, adopted)
         if gone:
-            titles = tuple(adopted.entries[road].replaced.title for road in gone)
+            titles = tuple(each.replaced.title for road, each in adopted.entries.items() if road in gone)
             # A file that its user has emptied is still one that led here: what is added to it does, too.
             self.machine.ledger.put(without(adopted, gone))
             self.machine.look_again()

@@ -20,9 +20,10 @@ from twisted.internet.task import deferLater
 from mcpgateway.backends.child import LINE_LIMIT, STDIN_LIMIT, Child
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
+from mcpgateway.host.alive import is_alive
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry, reap_leftovers
-from mcpgateway.host.processes import bearing, is_alive, seal_descriptors
+from mcpgateway.host.processes import bearing, seal_descriptors
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, Launch
 

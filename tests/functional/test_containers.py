@@ -18,12 +18,13 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Container
 from mcpgateway.errors import LaunchFailed
+from mcpgateway.host.alive import is_alive
 from mcpgateway.host.daemonlocks import DaemonLocks
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing, is_alive, seal_descriptors
+from mcpgateway.host.processes import bearing, seal_descriptors
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Launch, Whose
 from tests.contracts.talk import Talk, until

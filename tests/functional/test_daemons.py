@@ -27,11 +27,12 @@ from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon
 from mcpgateway.errors import BackendGone
+from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.daemonlocks import DaemonLocks
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing, is_alive, seal_descriptors, start_time
+from mcpgateway.host.processes import bearing, seal_descriptors
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, IBackend, Launch
 

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.conversation import Conversation
+from mcpgateway.backends.dialling import Dialler
 from mcpgateway.backends.websocket import WebSocket
 from mcpgateway.config.model import Remote, Transport
 from mcpgateway.errors import BackendGone, GatewayError
@@ -66,13 +67,15 @@ def serving() -> Iterator[Callable[..., Port]]:
 class Talk:
     """A conversation with a WebSocket server, and what it says unasked."""
 
-    def __init__(self, where: str | Remote, **headers: str) -> None:
+    def __init__(self, where: str | Remote, own_ports: tuple[int, ...] = (), **headers: str) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
         self.ends: list[Gone] = []
         self.lines = Conversation("ws", self, lambda _, why: self.ends.append(why))
         remote = Remote(where, Transport.WEBSOCKET, headers) if isinstance(where, str) else where
         launch = Launch("ws", (), {}, "/", remote, Era.LEGACY)
-        self.lines.backend = self.backend = WebSocket(reactor, launch, remote, self.lines)
+        dialler = Dialler(reactor)
+        dialler.own_ports = own_ports
+        self.lines.backend = self.backend = WebSocket(reactor, dialler, launch, remote, self.lines)
 
     def noticed(self, backend: Any, method: str, message: Any) -> None:
         self.heard.append((method, json.loads(jsonrpc.encode(message))))
@@ -209,6 +212,15 @@ class TroubleTests:
         with pytest.raises(GatewayError, match="not known"):
             await talk.meet()
         assert [each.is_unreachable for each in talk.ends] == [True]
+
+    @pytest_twisted.ensureDeferred
+    async def test_ourselves(self, serving: Callable[..., Port]) -> None:
+        """A URL that leads back to the gateway is refused, since it would ask itself without end."""
+        port = serving().number
+        talk = Talk(f"ws://127.0.0.1:{port}/", own_ports=(port,))
+        with pytest.raises(GatewayError, match="this gateway itself"):
+            await talk.meet()
+        assert len(talk.ends) == 1
 
     @pytest_twisted.ensureDeferred
     async def test_no_websocket(self) -> None:

@@ -12,8 +12,8 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from zope.interface.verify import verifyObject
 
+from mcpgateway.host.alive import start_time
 from mcpgateway.host.daemonlocks import DaemonLocks
-from mcpgateway.host.processes import start_time
 from mcpgateway.interfaces import IDaemonLocks
 
 PORT = 3100

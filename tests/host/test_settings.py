@@ -350,6 +350,7 @@ class ExamineTests:
                 "more",
                 "more/x.yaml",
                 "shop/.env",
+                ".mcp-gateway/ledger/journal.jsonl",
             ),
         }
 

@@ -205,7 +205,9 @@ class NameTests:
 
 
 class MomentsTests:
-    @pytest.mark.parametrize("text", ["", "{", " \n", '{"mcpServers": {"a": {"com'])
+    @pytest.mark.parametrize(
+        "text", ["", "{", " \n", "{}", '{"numStartups": 1}', '{"mcpServers": {"a": {"com']
+    )
     def test_half_written(self, house, text):
         """A file that is being written lists what it listed before, with a warning."""
         path = house.write(".claude.json", CLAUDE)

@@ -12,6 +12,7 @@ from mcpgateway.host.watch import (
     PATHS_LIMIT,
     PATIENCE_S,
     PAUSE_S,
+    QUICK_S,
     Watch,
     no_notifier,
     stamp,
@@ -151,6 +152,26 @@ class WatchTests:
             assert world.watch.is_due()
             world.clock.advance(DEBOUNCE_S / 2)
         assert PATIENCE_S <= world.clock.seconds() - began < PATIENCE_S + DEBOUNCE_S
+
+    def test_a_quick_one(self, path):
+        """A change of a file that may be read half-written is told sooner, unless others change with it."""
+        world = World()
+        other = path.with_name("other.yaml")
+        since = time.time_ns() + LONG_AGO
+        world.watch.follow([str(path), str(other)], since, [str(path)])
+        path.write_text("longer")
+        assert world.watch.is_due()
+        world.clock.advance(QUICK_S)
+        assert world.told == 1
+        world.watch.changes()
+        path.write_text("longer still")
+        assert world.watch.is_due()
+        other.write_text("too")
+        assert world.watch.is_due()
+        world.clock.advance(QUICK_S)
+        assert world.told == 1
+        world.clock.advance(DEBOUNCE_S)
+        assert world.told == 2
 
     def test_it_is_asked_first(self, path):
         """What has been asked for is not told any more."""

@@ -633,7 +633,16 @@ class ControlTests:
             "own": "session",
         }
         _, old = self.get(gateway, "/health?shape=immorterm")
-        assert set(old) == {"status", "version", "uptime", "port", "servers", "totalChildren", "memoryMB"}
+        assert set(old) == {
+            "status",
+            "version",
+            "uptime",
+            "port",
+            "servers",
+            "totalChildren",
+            "memoryMB",
+            "clients",
+        }
         assert old["totalChildren"] == 2
         assert {server["name"]: server["mode"] for server in old["servers"]} == {
             "shared": "stateless",

@@ -182,14 +182,12 @@ def deadman(context: click.Context, after: float) -> None:
 
     Run it every minute.
     """
-    from attrs import asdict
-
     from mcpgateway.ctl.clienttables import tell_watched
     from mcpgateway.local.deadman import deadman as look
 
     globals_: Globals = context.obj
     found = _careful(lambda: look(globals_.home, os.environ, after))
-    answer(globals_, asdict(found), lambda: tell_watched(found))
+    answer(globals_, found.as_json(), lambda: tell_watched(found))
     context.exit(FAILED if found.report is not None and found.report.errors else DONE)
 
 
@@ -218,7 +216,7 @@ def enable(context: click.Context) -> None:
 def _machine(globals_: Globals) -> Machine:
     from mcpgateway.local.machine import Machine
 
-    return Machine(globals_.home, os.environ, is_named_home=bool(globals_.named_home))
+    return Machine(globals_.home, os.environ)
 
 
 def _wanted(said: dict[str, Any]) -> Wanted:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import succeed
+import json
+from typing import Any
 
-from tests.support.gateway_in_memory import MemoryGateway
+import pytest
+from attrs import evolve
+from twisted.internet.defer import fail, succeed
+
+from mcpgateway.config.model import ClientFile
+from mcpgateway.errors import ClientFilesFailed
+from tests.support.gateway_in_memory import Answer, MemoryGateway
 
 
 class CallbackTests:
@@ -32,3 +39,169 @@ class CallbackTests:
         assert answer.status == 200
         assert b"&lt;b&gt;remote&lt;/b&gt;" in answer.body
         assert asked == [{"state": "s", "code": "c d"}]
+
+
+FILE = ClientFile(
+    "claude-code",
+    "Claude Code",
+    "/home/me/.claude.json",
+    "http",
+    servers=("a", "b"),
+    remotes=2,
+    unsettled=("x",),
+)
+TOKEN = {"Authorization": "Bearer bearer-token"}
+
+
+class ClientsTests:
+    """What can be asked about clients' own files."""
+
+    def test_listed(self) -> None:
+        """The files that lead here are listed, without what is not as it was left in them."""
+        gateway = gateway_with(FILE)
+        found = said(gateway.client().ask(b"", "GET", "/clients"))
+        assert [each["path"] for each in found["clients"]] == ["/home/me/.claude.json"]
+        assert "unsettled" not in found["clients"][0]
+
+    def test_health(self) -> None:
+        """The gateway's health says which clients lead here and that there is no endpoint for all servers."""
+        health = said(gateway_with(FILE).client().ask(b"", "GET", "/health"))
+        assert health["clients"] == [
+            {
+                "name": "claude-code",
+                "path": "/home/me/.claude.json",
+                "mode": "http",
+                "servers": ["a", "b"],
+                "suspended": "",
+            }
+        ]
+        assert (health["aggregate"], health["disabled"]) == (False, False)
+
+    def test_immorterm(self) -> None:
+        """S000's body lists the clients that lead here now."""
+        gateway = gateway_with(FILE, evolve(FILE, path="/other", suspended="disabled"))
+        health = said(gateway.client().ask(b"", "GET", "/health?shape=immorterm"))
+        assert [each["configPath"] for each in health["clients"]] == ["/home/me/.claude.json"]
+
+    def test_detect(self) -> None:
+        """What this machine has is found out by the helper program."""
+        gateway = gateway_with()
+        found = [{"tool": "cursor", "configPath": "/home/me/.cursor/mcp.json"}]
+        gateway.answers_for_helper = lambda *_: succeed({"detected": found})
+        assert said(gateway.client().ask(b"", "GET", "/clients/detect")) == {"detected": found}
+        assert gateway.errands == [("detect",)]
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/projects/register", {"configPath": "/x/.mcp.json"}),
+            ("/clients/register", {"tool": "cursor"}),
+            ("/api/gateway/disable", {}),
+            ("/api/gateway/enable", {}),
+        ],
+    )
+    def test_needs_token(self, path: str, body: dict[str, str]) -> None:
+        """Nobody changes anything without the token."""
+        gateway = gateway_with()
+        assert gateway.client().ask(body, path=path).status == 401
+        assert gateway.errands == []
+
+    def test_register_project(self) -> None:
+        """A project's file is led here, and what is in it by then is told."""
+        gateway = gateway_with(evolve(FILE, path="/work/.mcp.json"))
+        gateway.answers_for_helper = lambda *_: succeed({"files": [{"error": ""}]})
+        answer = gateway.client(**TOKEN).ask({"configPath": "/work/.mcp.json"}, path="/projects/register")
+        assert answer.status == 200
+        assert said(answer) == {"registered": ["a", "b"], "passthrough": 2}
+        assert gateway.errands == [("apply", "--yes", "--file", "/work/.mcp.json")]
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/projects/register", {}),
+            ("/projects/register", {"configPath": "--home"}),
+            ("/projects/register", {"configPath": "relative.json"}),
+            ("/projects/register", {"configPath": "/a\0b"}),
+            ("/projects/register", {"configPath": ["/a"]}),
+            ("/projects/register", b"no JSON"),
+            ("/projects/register", []),
+            ("/clients/register", {}),
+            ("/clients/register", {"tool": "aider"}),
+            ("/clients/register", {"tool": "--all"}),
+            ("/clients/register", {"tool": "custom"}),
+            ("/clients/register", {"tool": "cursor", "configPath": 1}),
+        ],
+    )
+    def test_bad_requests(self, path: str, body: object) -> None:
+        """What cannot be meant is told what was expected, and reaches no command line."""
+        gateway = gateway_with()
+        answer = gateway.client(**TOKEN).ask(body, path=path)
+        assert answer.status == 400
+        assert "expected" in said(answer)["error"]
+        assert gateway.errands == []
+
+    def test_register_client(self) -> None:
+        """A client is known by its own name and by S000's."""
+        gateway = gateway_with(FILE)
+        gateway.answers_for_helper = lambda *_: succeed({})
+        answer = gateway.client(**TOKEN).ask({"tool": "claude"}, path="/clients/register")
+        found = said(answer)
+        assert found == {"tool": "claude", "registered": ["a", "b"], "configPath": "/home/me/.claude.json"}
+        assert gateway.errands == [("apply", "--yes", "--client", "claude-code")]
+
+    @pytest.mark.parametrize("report", [None, {"files": [{"error": "the file is not valid JSON"}]}])
+    def test_failure(self, report: object) -> None:
+        """What could not be done is told in the helper's words, and what to do with them."""
+        gateway = gateway_with()
+        why = ClientFilesFailed("the file is not valid JSON", "mend it")
+        gateway.answers_for_helper = lambda *_: fail(why) if report is None else succeed(report)
+        answer = gateway.client(**TOKEN).ask({"configPath": "/x"}, path="/projects/register")
+        assert answer.status == 500
+        found = said(answer)
+        assert found["error"] == "the file is not valid JSON"
+        assert found["hint"] == ("mend it" if report is None else "")
+
+
+class SwitchTests:
+    """The soft switch of the whole gateway."""
+
+    def test_off_and_on(self) -> None:
+        """While it is off, servers are refused in S000's words, and the rest is answered; then all is as before."""
+        gateway = gateway_with()
+        gateway.answers_for_helper = lambda *_: succeed({})
+        operator, client = gateway.client(**TOKEN), gateway.session()
+        found = said(operator.ask({}, path="/api/gateway/disable"))
+        assert found == {"ok": True, "status": "disabled"}
+        refused = client.ask({"jsonrpc": "2.0", "id": 5, "method": "ping"})
+        assert refused.status == 503
+        assert json.loads(refused.body)["error"] == {"code": -32603, "message": "Gateway is disabled"}
+        assert said(operator.ask(b"", "GET", "/health"))["disabled"] is True
+        assert said(operator.ask(b"", "GET", "/api/gateway/config"))["disabled"] is True
+        found = said(operator.ask({}, path="/api/gateway/enable"))
+        assert found == {"ok": True, "status": "enabled"}
+        assert client.ask({"jsonrpc": "2.0", "id": 6, "method": "ping"}).status == 200
+        assert gateway.errands == [("disable",), ("enable",)]
+
+    def test_not_done(self) -> None:
+        """If clients cannot be given their own entries back, they go on being served."""
+        gateway = gateway_with()
+        assert gateway.client(**TOKEN).ask({}, path="/api/gateway/disable").status == 500
+        assert gateway.client().initialize(protocolVersion="2025-06-18").status == 200
+
+    def test_config(self) -> None:
+        """S000's view of it."""
+        gateway = gateway_with(FILE)
+        found = said(gateway.client().ask(b"", "GET", "/api/gateway/config"))
+        assert found == {"port": 9100, "optedOut": [], "disabled": False, "managedServers": ["a", "b"]}
+
+
+def gateway_with(*files: ClientFile) -> MemoryGateway:
+    """A gateway to which these files lead."""
+    gateway = MemoryGateway()
+    gateway.settings = evolve(gateway.settings, adopted=files)
+    return gateway
+
+
+def said(answer: Answer) -> Any:
+    """What the control plane has answered; its answers are chunked."""
+    return json.loads(answer.body.split(b"\r\n")[1])

@@ -1,0 +1,128 @@
+"""A user's home with files of clients in it, for tests of what is done with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.clients.places import user_files
+from mcpgateway.local.machine import Machine
+
+PROGRAM = {"command": "/bin/echo", "args": ["one"], "env": {"TOKEN": "a-secret-value"}}
+LIMIT_S = 60.0
+# Written as a person writes them, with whatever each form allows beside the servers.
+JSON = (
+    '{{\n\t"note": "ü",  "n": 1.50,\n\t"{key}": {{\n\t\t"one": {one},\n\t\t"two": {two}\n\t}},\n'
+    '\t"last": [1,2 , 3]\n}}\n'
+)
+JSONC = '// mine\n{{ "{key}": {{\n    "one": {one}, // the first\n    "two": {two},\n  }},\n  "theme": "dark",\n}}\n'
+TOML = (
+    'model = "m" # note\r\n\r\n[mcp_servers.one]\r\ncommand = "/bin/echo"\r\nargs = [ "one" ]\r\n\r\n'
+    "[mcp_servers.one.env]\r\nTOKEN = \"a-secret-value\"\r\n\r\n[mcp_servers.two]\r\ncommand = '/bin/cat'\r\n"
+    "startup_timeout_sec = 20\r\n\r\n[tui]\r\nx = 1\r\n"
+)
+CONTINUE = (
+    "name: mine   # note\nversion: 1.0.0\nmcpServers:\n  - name: one\n    command: /bin/echo\n    args:\n      - one\n"
+    "    env: {TOKEN: a-secret-value}\n  - name: two\n    command: /bin/cat # plain\nmodels: []\n"
+)
+GOOSE = (
+    "GOOSE_MODEL: m\nextensions:\n  one:\n    type: stdio\n    cmd: /bin/echo\n    args: [one]\n    enabled: true\n"
+    "    envs:\n      TOKEN: a-secret-value\n  two:\n    type: stdio\n    name: two\n    cmd: /bin/cat\n    args: []\n"
+)
+
+
+class House:
+    """A user's home.
+
+    :ivar root: the user's.
+    :ivar home: the gateway's own directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = root / ".mcp-gateway"
+        self.environ = {"HOME": str(root), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+    @property
+    def machine(self) -> Machine:
+        """What is known of it now."""
+        return Machine(str(self.home), self.environ)
+
+    @property
+    def claude(self) -> Path:
+        """Claude Code's file."""
+        return self.root / ".claude.json"
+
+    @property
+    def cursor(self) -> Path:
+        """Cursor's file."""
+        return self.root / ".cursor" / "mcp.json"
+
+    def place(self, client: str) -> Path:
+        """Where a client has its file."""
+        return Path(user_files(DIALECTS[client], sys.platform, self.environ, str(self.root))[0])
+
+    def write(self, path: Path, servers: Mapping[str, Any], **more: Any) -> Path:
+        """Write a file in the manner of most clients."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**more, "mcpServers": servers}, indent=2))
+        return path
+
+    def write_sample(self, client: str) -> Path:
+        """Write a file of a client with the servers one and two, as a person would."""
+        path = self.place(client)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sample(client, path).encode())
+        return path
+
+    def configure(self, text: str) -> None:
+        """Write the gateway's own configuration."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        (self.home / "config.yaml").write_text(text)
+
+    def servers(self, path: Path) -> dict[str, Any]:
+        """What a file lists now."""
+        found: dict[str, Any] = json.loads(path.read_text())["mcpServers"]
+        return found
+
+    def started(self, *words: str, **more: Any) -> subprocess.Popen[str]:
+        """A command under way."""
+        argv = [sys.executable, "-c", "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"]
+        return subprocess.Popen(
+            [*argv, *words], env={**self.environ, **_here()}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+        )  # fmt: skip
+
+    def ran(self, *words: str) -> tuple[int, str, str]:
+        """A command: its exit code, and what it said."""
+        with self.started(*words) as process:
+            out, err = process.communicate(timeout=LIMIT_S)
+        return process.returncode, out, err
+
+
+def sample(client: str, path: Path) -> str:
+    """What a person has written into a client's file."""
+    if path.suffix == ".toml":
+        return TOML
+    if client == "continue":
+        return CONTINUE
+    if client == "goose":
+        return GOOSE
+    key = next(iter(DIALECTS[client].tables))[0]
+    one, two = json.dumps(PROGRAM), '{"command": "/bin/cat","args":[ ]}'
+    if key == "mcp":
+        one = '{"type": "local", "command": ["/bin/echo", "one"], "environment": {"TOKEN": "a-secret-value"}}'
+        two = '{"type":"local","command":["/bin/cat"],"enabled":true}'
+    # Clients that take comments are given some.
+    form = JSONC if client in {"vscode", "zed", "gemini", "opencode"} else JSON
+    return form.format(key=key, one=one, two=two)
+
+
+def _here() -> dict[str, str]:
+    return {"PYTHONPATH": str(Path(__file__).parents[2])}
