@@ -9,7 +9,7 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, FAILED, Trouble
+from mcpgateway.ctl.console import DONE, Trouble
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -95,25 +95,26 @@ def _without_command(context: click.Context) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
+    first, rest = _options_first(argv)
     try:
-        code: Any = program.main(_options_first(argv), "mcpgateway", standalone_mode=False)
-    except Trouble as why:
-        why.show()
-        return why.code
-    except click.ClickException as why:
-        Trouble(why.format_message()).show()
-        return FAILED
-    except places.Unusable as why:
-        Trouble(str(why)).show()
-        return FAILED
-    except click.exceptions.Abort:
-        Trouble("stopped").show()
-        return FAILED
+        code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
+    except (click.ClickException, click.exceptions.Abort, places.Unusable) as why:
+        trouble = _as_trouble(why)
+        trouble.tell(as_json="--json" in first)
+        return trouble.code
     return code if isinstance(code, int) else DONE
 
 
-def _options_first(argv: list[str]) -> list[str]:
-    """Global options may stand anywhere before a ``--``; click wants them first."""
+def _as_trouble(why: Exception) -> Trouble:
+    if isinstance(why, Trouble):
+        return why
+    if isinstance(why, click.ClickException):
+        return Trouble(why.format_message())
+    return Trouble(str(why) or "stopped")
+
+
+def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Global options may stand anywhere before a ``--``; click wants them first, and the rest behind them."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
@@ -128,4 +129,4 @@ def _options_first(argv: list[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
-    return first + rest
+    return first, rest
