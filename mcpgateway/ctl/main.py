@@ -30,8 +30,11 @@ COMMANDS = {
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
-    "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
-    "config": Told("local:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "completion": Told(
+        "completion:completion", "print what makes a shell complete commands and options", PROGRAM
+    ),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),
 }
