@@ -437,7 +437,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
-    listeners = bind(reactor, settings.gateway, home, factory)
+    listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(

@@ -31,11 +31,9 @@ class Trouble(click.ClickException):
         self.hint = hint
         self.code = code
 
-    def show(self, file: Any = None) -> None:
-        """Say it in one line on stderr, and what to do in another; a program gets an object."""
-        context = click.get_current_context(silent=True)
-        found = context.find_object(Globals) if context is not None else None
-        if found is not None and found.as_json:
+    def tell(self, *, as_json: bool) -> None:
+        """Say it in one line on stderr, and what to do in another; a program gets an object on stdout."""
+        if as_json:
             emit({"error": self.message, "hint": self.hint})
             return
         click.secho("mcpgateway: ", file=sys.stderr, nl=False, fg="red")

@@ -9,7 +9,7 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, FAILED, Trouble
+from mcpgateway.ctl.console import DONE, Trouble
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -30,11 +30,14 @@ COMMANDS = {
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
-    "validate": Told("local:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
     "enable": Told("clients:enable", "lead them here again", CLIENTS),
-    "config": Told("local:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "completion": Told(
+        "completion:completion", "print what makes a shell complete commands and options", PROGRAM
+    ),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),
 }
@@ -98,25 +101,26 @@ def _without_command(context: click.Context) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
+    first, rest = _options_first(argv)
     try:
-        code: Any = program.main(_options_first(argv), "mcpgateway", standalone_mode=False)
-    except Trouble as why:
-        why.show()
-        return why.code
-    except click.ClickException as why:
-        Trouble(why.format_message()).show()
-        return FAILED
-    except places.Unusable as why:
-        Trouble(str(why)).show()
-        return FAILED
-    except click.exceptions.Abort:
-        Trouble("stopped").show()
-        return FAILED
+        code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
+    except (click.ClickException, click.exceptions.Abort, places.Unusable) as why:
+        trouble = _as_trouble(why)
+        trouble.tell(as_json="--json" in first)
+        return trouble.code
     return code if isinstance(code, int) else DONE
 
 
-def _options_first(argv: list[str]) -> list[str]:
-    """Global options may stand anywhere before a ``--``; click wants them first."""
+def _as_trouble(why: Exception) -> Trouble:
+    if isinstance(why, Trouble):
+        return why
+    if isinstance(why, click.ClickException):
+        return Trouble(why.format_message())
+    return Trouble(str(why) or "stopped")
+
+
+def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Global options may stand anywhere before a ``--``; click wants them first, and the rest behind them."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
@@ -131,4 +135,4 @@ def _options_first(argv: list[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
-    return first + rest
+    return first, rest

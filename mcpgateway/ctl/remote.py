@@ -54,8 +54,28 @@ class Remote:
 
         :raise Away: there is none in time.
         """
+        try:
+            return self._asked(self._connection(limit_s), path, method, body, limit_s)
+        except Away:
+            port = self._port_beside_the_socket()
+            if not port:
+                raise
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+        return self._asked(connection, path, method, body, limit_s)
+
+    def _port_beside_the_socket(self) -> int:
+        # A gateway may have had to do without its socket, where the home is full for instance.
+        if self._url is not None:
+            return 0
+        from mcpgateway.ctl.state import is_it, read_state
+
+        state = read_state(self._home)
+        return state.port if is_it(state, self._home) and not os.path.exists(self._path) else 0
+
+    def _asked(
+        self, connection: http.client.HTTPConnection, path: str, method: str, body: object, limit_s: float
+    ) -> Answer:
         ends = monotonic() + limit_s
-        connection = self._connection(limit_s)
         headers = {"Accept": "application/json", **self._credentials()}
         data = None
         if body is not None:

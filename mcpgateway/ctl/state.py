@@ -90,12 +90,13 @@ def gateway_pid(home: str) -> int:
     # A socket may have been made by another program, and handed over.
     if listener and (listener == state.pid or "mcpgateway" in command_of(listener) or not PROC):
         return listener
+    return state.pid if is_it(state, home) else 0
+
+
+def is_it(state: State, home: str) -> bool:
+    """Whether the process that a state names is the gateway that left it there."""
     if not state.pid or not is_alive(state.pid) or state.pid == os.getpid():
-        return 0
-    return state.pid if _is_it(state, home) else 0
-
-
-def _is_it(state: State, home: str) -> bool:
+        return False
     began = start_time(state.pid)
     if state.start_time:
         return began == state.start_time

@@ -8,18 +8,10 @@ import sys
 def main(argv: list[str]) -> int:
     """Run a command; its exit code."""
     match argv[:1]:
-        case ["validate"]:
-            from mcpgateway.local import validate
-
-            return validate.main(argv[1:])
         case ["clients"]:
             from mcpgateway.local import clients
 
             return clients.main(argv[1:])
-        case ["config"]:
-            from mcpgateway.local.commands import run
-
-            return run(argv)
         case _:
             sys.stderr.write(f"mcpgateway: unknown command: {' '.join(argv[:1])}\n")
             return 1

@@ -27,7 +27,7 @@ class Known:
     key: Key
 
 
-def explain(asked: str) -> int:
+def explain(asked: str, *, as_json: bool = False) -> int:
     """Say what there is to say of a key; of its bare name, of all keys of that name.
 
     :raise ConfigError: there is no such key.
@@ -38,6 +38,9 @@ def explain(asked: str) -> int:
     found = found or [each for each in known if each.road[-len(steps) :] == steps]
     if not found:
         raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
+    if as_json:
+        sys.stdout.write(json.dumps([_value(each) for each in found], indent=2, ensure_ascii=False) + "\n")
+        return 0
     sys.stdout.write("\n".join(_said(each) for each in found))
     return 0
 
@@ -83,6 +86,18 @@ def _nearest(steps: tuple[str, ...], known: list[Known]) -> str:
     roads = {".".join(each.road): each for each in known} | {each.road[-1]: each for each in known}
     near = get_close_matches(".".join(steps), roads, n=1) or get_close_matches(steps[-1], roads, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _value(known: Known) -> dict[str, Any]:
+    key = known.key
+    return {
+        "key": ".".join(known.road),
+        "says": key.says,
+        "takes": key.kind.words,
+        "default": key.default,
+        "is_served": key.is_served,
+        "keys": list(key.kind.keys) if isinstance(key.kind, Section) else [],
+    }
 
 
 def _said(known: Known) -> str:

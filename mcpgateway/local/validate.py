@@ -1,21 +1,20 @@
-"""``mcpgateway validate``: try a server before it is put into a configuration."""
+"""What ``mcpgateway validate`` does: try a server before it is put into a configuration."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import secrets
-import shlex
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.backends.validating import TIMEOUT_S, Report, validate
+from mcpgateway.backends.validating import Report, validate
 from mcpgateway.config.environment import for_children
 from mcpgateway.config.model import GatewaySettings, ServerSpec
 from mcpgateway.errors import ConfigError
@@ -32,30 +31,45 @@ from mcpgateway.interfaces import Whose
 
 CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
-def main(argv: list[str]) -> int:
-    """Run the command; its exit code."""
-    options = _options(argv)
-    home = paths.gateway_home(os.environ, options.home)
-    try:
-        server = _written(options) if options.command else _configured(options, home)
-        files.make_home(home)
-    except ConfigError as why:
-        sys.stderr.write(f"mcpgateway: {why}\n")
-        return 1
+@frozen
+class Wish:
+    """Which server is to be tried, and how.
+
+    :ivar command: the command, where it is not one of a configuration.
+    :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.
+    :ivar home: the gateway's own directory where it was named, or "".
+    """
+
+    command: tuple[str, ...]
+    cwd: str | None
+    env: tuple[str, ...] = field(repr=False)
+    config: str | None
+    server: str | None
+    timeout_s: float
+    home: str
+
+
+def try_server(wish: Wish, *, as_json: bool) -> int:
+    """Try it and print a report; the exit code.
+
+    :raise ConfigError: there is no such server, or it cannot be understood.
+    """
+    home = paths.gateway_home(os.environ, wish.home or None)
+    server = _written(wish) if wish.command else _configured(wish, home)
+    files.make_home(home)
     reports: list[Report] = []
 
     def run(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(_run(reactor, home, server, options.timeout, reports))
+        return Deferred.fromCoroutine(_run(reactor, home, server, wish.timeout_s, reports))
 
     try:
         react(run)
     except SystemExit as ended:
         if not reports:
             return int(ended.code or 1)
-    sys.stdout.write(as_json(reports[0]) if options.json else as_text(reports[0]))
+    sys.stdout.write(in_json(reports[0]) if as_json else as_text(reports[0]))
     return 0 if reports[0].passed else 1
 
 
@@ -86,7 +100,7 @@ def as_text(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_json(report: Report) -> str:
+def in_json(report: Report) -> str:
     """The report for a program."""
     steps = [
         {
@@ -100,74 +114,23 @@ def as_json(report: Report) -> str:
     return json.dumps({"server": report.server, "passed": report.passed, "steps": steps}, indent=2) + "\n"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Ends as all commands do: 1 is a mistake, 2 is a gateway that cannot be reached."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong."""
-        self.print_usage(sys.stderr)
-        self.exit(1, f"{self.prog}: {message}\n")
-
-
-def _options(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog="mcpgateway validate",
-        description="Try a server: connect, list its tools, ping it, end it.",
-        epilog="A server is named by --command, by words behind --, or in a configuration.",
-    )
-    parser.add_argument("--command", help="the program, or the whole command in quotes")
-    parser.add_argument("--args", help="its arguments, with commas between them")
-    parser.add_argument("--cwd", help="the directory it runs in (default: this one)")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
-    parser.add_argument("--config", help="a configuration (default: the gateway's own)")
-    parser.add_argument("--server", help="the name of a server in it (default: the first)")
-    parser.add_argument(
-        "--timeout", type=seconds, default=TIMEOUT_S, help="for all of it, such as 30s (default)"
-    )
-    parser.add_argument("--json", action="store_true", help="print a report for programs")
-    parser.add_argument("--home", help="the gateway's own files")
-    ours, theirs = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    options = parser.parse_args(ours)
-    if theirs and (options.command or options.args):
-        parser.error("a command is given twice: by --command and behind --")
-    if (theirs or options.command) and (options.config or options.server):
-        parser.error("a server is given twice: by its command and by a configuration")
-    if options.args and not options.command:
-        parser.error("--args goes with --command")
-    words = shlex.split(options.command) if options.command else []
-    options.command = theirs or [*words, *(options.args.split(",") if options.args else [])]
-    return options
-
-
-def seconds(text: str) -> float:
-    """A time such as ``30s``, ``500ms`` or ``2m``; a bare number is of seconds."""
-    unit = next((each for each in UNITS if text.endswith(each)), "")
-    try:
-        found = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 86_400:
-        raise argparse.ArgumentTypeError(f"found {text!r}; expected a time such as 30s")
-    return found
-
-
-def _written(options: argparse.Namespace) -> ServerSpec:
+def _written(wish: Wish) -> ServerSpec:
     env = for_children(os.environ)
-    for each in options.env:
+    for each in wish.env:
         name, equals, value = each.partition("=")
         if not (name and equals):
             raise ConfigError(f"--env: found {name!r}; expected NAME=VALUE")
         env[name] = value
-    cwd = paths.absolute(options.cwd, os.environ) if options.cwd else os.getcwd()
-    name = os.path.basename(options.command[0])
-    return ServerSpec(name, tuple(options.command), env, cwd)
+    cwd = paths.absolute(wish.cwd, os.environ) if wish.cwd else os.getcwd()
+    name = os.path.basename(wish.command[0])
+    return ServerSpec(name, wish.command, env, cwd)
 
 
-def _configured(options: argparse.Namespace, home: str) -> ServerSpec:
-    sources = () if options.config else None
-    settings = load(LoadOptions(options.config, sources, home), os.environ)
+def _configured(wish: Wish, home: str) -> ServerSpec:
+    sources = () if wish.config else None
+    settings = load(LoadOptions(wish.config, sources, home), os.environ)
     for server in settings.servers:
-        if options.server in (None, server.name, server.title):
+        if wish.server in (None, server.name, server.title):
             return server
     known = ", ".join(server.name for server in settings.servers) or "none"
-    raise ConfigError(f"there is no server {options.server or ''}; those configured are: {known}")
+    raise ConfigError(f"there is no server {wish.server or ''}; those configured are: {known}")

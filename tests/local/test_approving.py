@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.ctl.main import run
 from mcpgateway.host import approvals
-from mcpgateway.local.commands import run
 
 SERVERS = {
     "db": {

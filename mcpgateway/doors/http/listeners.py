@@ -74,15 +74,18 @@ def _word(host: object) -> str:
             return str(host)
 
 
-def bind(reactor: Any, settings: GatewaySettings, home: str, factory: IProtocolFactory) -> Listeners:
+def bind(
+    reactor: Any, settings: GatewaySettings, home: str, factory: IProtocolFactory, *, is_alone: bool = False
+) -> Listeners:
     """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
 
+    :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
     :raise ConfigError: an address is taken, may not be used, or cannot be understood.
     """
     listeners = Listeners([], 0)
     try:
         _bind_main(reactor, settings, factory, listeners)
-        _bind_socket(reactor, home, factory, listeners)
+        _bind_socket(reactor, home, factory, listeners, is_alone=is_alone)
         for description in settings.listen:
             listeners.ports.append(_bind_endpoint(reactor, description, factory))
         _refuse_exposure(settings, listeners)
@@ -109,9 +112,11 @@ def _bind_main(
             raise ConfigError(_taken(f"{LOOPBACK_V6}, port {number}", why)) from why
 
 
-def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: Listeners) -> None:
+def _bind_socket(
+    reactor: Any, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
+) -> None:
     path = socket_path(home)
-    _clear_dead_socket(path, reactor.seconds())
+    _clear_dead_socket(path, reactor.seconds(), 0.0 if is_alone else LOCK_AGE_S)
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
     except (CannotListenError, OSError) as refused:
@@ -132,12 +137,12 @@ def _bind_socket(reactor: Any, home: str, factory: IProtocolFactory, listeners: 
         )
 
 
-def _clear_dead_socket(path: str, now: float) -> None:
+def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
     # A gateway that was killed leaves its socket, and a lock that names its pid; in a container, or after a restart of
     # the machine, that may be the pid of any other process, or of ourselves.  Who really has it answers.
     lock = f"{path}.lock"
     try:
-        if now - os.lstat(lock).st_mtime < LOCK_AGE_S:
+        if age_s and now - os.lstat(lock).st_mtime < age_s:
             return  # its owner may be about to listen
     except OSError:
         pass

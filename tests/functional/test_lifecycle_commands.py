@@ -1,0 +1,500 @@
+"""The gateway as its user starts it, ends it, loses it and looks for it: real processes, throw-away homes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.driver import INITIALIZE, Shim
+from tests.support.gateway import LIMIT_S, children_of, eventually, server
+from tests.support.home import Home
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+SERVERS = {"shared": server(FIXTURE)}
+# Runs on when its stdin has ended.
+STUBBORN = {"shared": server(("sh", "-c", '"$@"; exec sleep 1000', "sh", *FIXTURE))}
+QUICK = {"MCPGATEWAY_REVIVAL_PAUSES": "0.5 1 2"}
+NOBODY = 65534
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with a server in its configuration."""
+    with Home(tmp_path, SERVERS) as made:
+        yield made
+
+
+def answers(home):
+    """Whether the gateway of a home answers at its port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+class Session:
+    """A client of a server at a URL, as simple as can be: one connection for each request."""
+
+    def __init__(self, port):
+        self._url = f"http://127.0.0.1:{port}/shared/mcp"
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        answer, headers = self._ask("initialize", **INITIALIZE)
+        assert answer["result"]["serverInfo"]["name"] == "fixture"
+        self._headers["Mcp-Session-Id"] = headers["Mcp-Session-Id"]
+        self._headers["MCP-Protocol-Version"] = answer["result"]["protocolVersion"]
+
+    def echo(self, text):
+        """Have a text said again."""
+        answer, _ = self._ask("tools/call", name="echo", arguments={"text": text})
+        return answer["result"]["content"][0]["text"]
+
+    def _ask(self, method, **params):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(self._url, body, self._headers)
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            text = answer.read().decode()
+            data = next((line[5:] for line in text.splitlines() if line.startswith("data:{")), None)
+            data = data or next((line[6:] for line in text.splitlines() if line.startswith("data: {")), text)
+            return json.loads(data), answer.headers
+
+
+class StartTests:
+    """``mcpgateway start``."""
+
+    def test_it_runs_when_start_returns(self, home):
+        """It answers at once, belongs to nobody, and start says where it is and what it serves."""
+        done = home.run("start")
+        assert done.returncode == 0, done.stderr
+        assert answers(home)
+        (daemon,) = home.daemons()
+        assert re.search(
+            rf"Gateway started \(pid {daemon}\) in [\d.]+ s: http://localhost:{home.port}", done.stdout
+        )
+        assert "Servers: shared" in done.stdout
+        assert os.getsid(daemon) != os.getsid(0)
+        assert os.readlink(f"/proc/{daemon}/cwd") == "/"
+
+    def test_a_second_start_yields(self, home):
+        """One that runs is reported and left as it is."""
+        first = home.json("start")
+        second = home.json("start", "--port", "1")
+        assert (first["already_running"], second["already_running"]) == (False, True)
+        assert first["pid"] == second["pid"] == home.daemons()[0]
+        assert second["port"] == home.port
+
+    def test_two_at_once(self, tmp_path):
+        """Two at once are one gateway and two successes, ten times over."""
+        with Home(tmp_path, SERVERS) as home:
+            for _ in range(10):
+                both = [home.begin("--json", "start") for _ in range(2)]
+                said = [each.communicate(timeout=LIMIT_S) for each in both]
+                assert [each.returncode for each in both] == [0, 0], said
+                assert len({json.loads(out)["pid"] for out, _ in said}) == 1
+                assert len(home.daemons()) == 1
+                assert home.run("stop").returncode == 0
+                assert home.daemons() == []
+
+    def test_options(self, home, tmp_path):
+        """A port, a file and options of the daemon itself are passed on, wherever start is said."""
+        shutil.move(home.path / "config.json", tmp_path / "other.json")
+        more = home.directory / "more.sock"
+        port = home.port + 1 if home.port < 65535 else home.port - 1
+        done = home.json("start", "--port", port, "--config", "other.json", "--", "--listen", f"unix:{more}")
+        assert (done["port"], done["servers"]) == (port, ["shared"])
+        assert more.is_socket()
+
+    def test_a_port_that_is_taken(self, tmp_path):
+        """The program that has the port is named, with its pid, and nothing is left running."""
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            port = stranger.getsockname()[1]
+            with Home(tmp_path, SERVERS, port=port) as home:
+                done = home.run("start")
+                assert done.returncode == 1
+                assert f"port {port}: it is in use by pid {os.getpid()} (python" in done.stderr
+                assert "--port N" in done.stderr
+                assert home.daemons() == []
+
+    def test_a_port_of_another_gateway(self, home, tmp_path):
+        """A gateway of another home is said to be one."""
+        home.json("start")
+        (tmp_path / "second").mkdir()
+        with Home(tmp_path / "second", SERVERS, port=home.port) as other:
+            done = other.run("start")
+            assert done.returncode == 1
+            assert f"pid {home.daemons()[0]}, the gateway of {home.path}" in done.stderr
+            assert other.daemons() == []
+        assert answers(home)
+
+    def test_a_configuration_that_is_wrong(self, home):
+        """What is wrong is said, as the log has it."""
+        (home.path / "config.json").write_text('{"gateway": {"http_port": "no"}}')
+        done = home.run("start")
+        assert done.returncode == 1
+        assert "gateway.http_port: found 'no'" in done.stderr
+        told = home.run("--json", "start")
+        assert "gateway.http_port" in json.loads(told.stdout)["error"]
+
+    def test_a_failure_keeps_nobody_from_trying_again(self, home):
+        """A person may try again at once, and a program of a client may not."""
+        good = (home.path / "config.json").read_text()
+        (home.path / "config.json").write_text("{")
+        assert home.run("start").returncode == 1
+        (home.path / "config.json").write_text(good)
+        with Shim("--home", home.path, "connect", "shared", "--", *FIXTURE, cwd=home.directory) as shim:
+            shim.open()
+            assert home.daemons() == []
+        assert home.run("start").returncode == 0
+
+    def test_a_home_that_cannot_be_written(self, tmp_path):
+        """It is said whose fault it is; nothing is started."""
+        setpriv = shutil.which("setpriv")
+        if os.getuid() == 0 and setpriv is None:
+            pytest.skip("root may write everywhere")
+        with Home(tmp_path, SERVERS) as home:
+            home.path.chmod(0o555)
+            user = [setpriv, f"--reuid={NOBODY}", "--clear-groups"] if os.getuid() == 0 else []
+            code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
+            argv = [*user, sys.executable, "-c", code, "--home", str(home.path), "start"]
+            if user and subprocess.run([*user, sys.executable, "-c", ""], check=False).returncode:
+                pytest.skip("another user cannot run this Python")
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=LIMIT_S, env=home.environ, cwd="/", check=False
+            )
+            assert done.returncode == 1
+            assert "cannot be used as the gateway's home: Permission denied" in done.stderr
+            assert "--home" in done.stderr
+
+    def test_foreground(self, home):
+        """In the foreground it logs to stdout, and ends with the terminal's signal."""
+        with home.begin("start", "--foreground") as process:
+            eventually(lambda: answers(home), "it answers")
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=LIMIT_S)
+        assert "Main loop terminated." in out
+        assert not (home.path / "logs" / "gateway.log").exists()
+
+    def test_the_log(self, home):
+        """All is written to the log file, which is private, and nothing to where start was said."""
+        done = home.run("start")
+        assert "shared is served at" in home.log
+        assert "shared is served at" not in done.stdout + done.stderr
+        modes = [stat.S_IMODE((home.path / each).stat().st_mode) for each in ("logs", "logs/gateway.log")]
+        assert modes == [0o700, 0o600]
+
+
+class StopTests:
+    """``mcpgateway stop``."""
+
+    def test_it_ends(self, home):
+        """The gateway and its servers are gone when stop returns."""
+        home.json("start")
+        with Shim("--home", home.path, "connect", "shared", cwd=home.directory) as shim:
+            shim.open()
+            told = home.json("stop")
+        assert (told["was_running"], told["killed"]) == (True, False)
+        assert home.processes() == []
+        assert "Main loop terminated." in home.log
+
+    def test_not_running(self, home):
+        """There is nothing to stop, and that is no error."""
+        done = home.run("stop")
+        assert (done.returncode, done.stdout) == (0, "Gateway is not running (no state file found).\n")
+
+    def test_no_home(self, home):
+        """A home that does not exist is not made."""
+        nowhere = home.directory / "nowhere"
+        done = home.run("--home", nowhere, "stop")
+        assert done.returncode == 0
+        assert not nowhere.exists()
+
+    def test_one_that_hangs(self, home):
+        """A gateway that does not end in time is killed, and its guardian ends its servers."""
+        home.json("start")
+        with Shim("--home", home.path, "connect", "shared", cwd=home.directory) as shim:
+            shim.open()
+            (daemon,) = home.daemons()
+            os.kill(daemon, signal.SIGSTOP)
+            told = home.json("stop", "--timeout", "1")
+        assert (told["pid"], told["killed"]) == (daemon, True)
+        eventually(lambda: home.processes() == [], "nothing is left")
+        assert home.run("start").returncode == 0
+
+    def test_a_pid_that_is_a_strangers_by_now(self, home):
+        """Nobody is ended whose number only happens to stand in the state file."""
+        with subprocess.Popen(["sleep", "60"]) as stranger:
+            state = {"format": 1, "pid": stranger.pid, "port": home.port, "start_time": 1, "started_at": 1.0}
+            (home.path / "state.json").write_text(json.dumps(state))
+            told = home.json("stop")
+            assert stranger.poll() is None
+            stranger.kill()
+        assert (told["was_running"], told["cleared_up"]) == (False, [f"removed {home.path / 'state.json'}"])
+
+    def test_what_a_killed_one_has_left(self, tmp_path):
+        """Servers that outlived the gateway and its guardian are ended."""
+        with Home(tmp_path, STUBBORN) as home:
+            self.lose_all(home)
+            told = home.json("stop")
+            assert any(each.startswith("killed shared") for each in told["cleared_up"])
+            assert home.processes() == []
+
+    def lose_all(self, home):
+        """Kill the gateway and its guardian, so that neither can end what was started."""
+        home.json("start")
+        Session(home.port)
+        (daemon,) = home.daemons()
+        guardian = [pid for pid in children_of(daemon) if b"guardian" in cmdline(pid)]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (*guardian, daemon):
+                os.kill(pid, number)
+        eventually(lambda: home.daemons() == [], "it is dead")
+
+    def test_no_shim_starts_it_again(self, home):
+        """The programs of clients that were there leave it stopped; one that comes anew starts it."""
+        home.json("start")
+        with Shim("--home", home.path, "--patience", "2", "connect", "shared", cwd=home.directory) as shim:
+            shim.open()
+            home.json("stop")
+            answer = shim.ask("tools/call", name="echo", arguments={"text": "x"})
+            assert answer["error"]["message"] == "The gateway is away"
+            assert home.daemons() == []
+            with Shim(
+                "--home", home.path, "connect", "shared", cwd=home.directory, environ=home.environ
+            ) as new:
+                new.open()
+                assert len(home.daemons()) == 1
+            assert shim.call("echo", text="back") == "back"
+
+
+def cmdline(pid):
+    """What a process was started with."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+class RestartTests:
+    """``mcpgateway restart``."""
+
+    def test_sessions_survive(self, home):
+        """A session goes on after it, at the same address, with the options it was started with."""
+        port = home.port + 1 if home.port < 65535 else home.port - 1
+        first = home.json("start", "--port", port)
+        client = Session(port)
+        assert client.echo("before") == "before"
+        second = home.json("restart")
+        assert second["pid"] != first["pid"]
+        assert second["port"] == port
+        assert client.echo("after") == "after"
+
+    def test_other_options(self, home):
+        """Options that are said take the place of those before."""
+        home.json("start")
+        port = home.port + 1 if home.port < 65535 else home.port - 1
+        assert home.json("restart", "--port", port)["port"] == port
+        assert home.json("restart")["port"] == port
+
+    def test_none_runs(self, home):
+        """Where none runs it is started."""
+        assert home.run("restart").stdout.startswith("Gateway started (pid ")
+
+
+class CrashTests:
+    """A gateway that is killed."""
+
+    def test_it_comes_back(self, tmp_path):
+        """It is started again on its port, with its options, and sessions go on."""
+        with Home(tmp_path, SERVERS, **QUICK) as home:
+            port = home.port + 1 if home.port < 65535 else home.port - 1
+            home.json("start", "--port", port)
+            client = Session(port)
+            for nth in range(1, 4):
+                (daemon,) = home.daemons()
+                os.kill(daemon, signal.SIGKILL)
+                eventually(lambda old=daemon: home.daemons() not in ([], [old]), "another one is there")
+                eventually(lambda: home.run("health").returncode == 0, "it answers")
+                assert client.echo(f"crash {nth}") == f"crash {nth}"
+            assert home.json("status")["port"] == port
+            for pause in ("0.5", "1", "2"):
+                assert f"it is started again in {pause} s" in home.log
+            home.json("stop")
+            eventually(lambda: home.processes() == [], "nothing is left")
+
+    def test_without_servers(self, home, tmp_path):
+        """One that has started no server yet comes back as well: its guardian is there from the beginning."""
+        home.environ.update(QUICK)
+        first = home.json("start")["pid"]
+        assert len(children_of(first)) == 1
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: answers(home), "it is back")
+
+    def test_stop_wins(self, home):
+        """Whoever stops it while it is away has stopped it."""
+        home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "2"
+        first = home.json("start")["pid"]
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: "is started again in 2 s" in home.log, "it is about to come back")
+        assert home.json("stop")["was_running"] is False
+        eventually(lambda: home.processes() == [], "nobody waits any more")
+        assert not answers(home)
+
+    def test_start_wins(self, home):
+        """Whoever starts it while it is away has started it, and there is one."""
+        home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "3"
+        first = home.json("start")["pid"]
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: "is started again in 3 s" in home.log, "it is about to come back")
+        second = home.json("start")
+        assert second["already_running"] is False
+        eventually(lambda: len(home.processes()) == 2, "the gateway and its guardian, and nobody who waits")
+        assert home.daemons() == [second["pid"]]
+
+    def test_one_that_cannot_come_back(self, home):
+        """It is tried again and again, with longer pauses, until it can."""
+        home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "0.3 0.6"
+        good = (home.path / "config.json").read_text()
+        first = home.json("start")["pid"]
+        (home.path / "config.json").write_text("{")
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: home.log.count("again in 0.6 s") >= 2, "it has been tried")
+        (home.path / "config.json").write_text(good)
+        eventually(lambda: answers(home), "it is back")
+
+    def test_one_in_the_foreground_stays_away(self, home):
+        """What a person, or a supervisor, runs is theirs to start again."""
+        with home.begin("serve") as process:
+            eventually(lambda: answers(home), "it answers")
+            process.kill()
+        assert home.processes() == []
+
+
+class StatusTests:
+    """``mcpgateway status`` and ``health``."""
+
+    def test_running(self, home):
+        """PID, port, uptime and servers with their states."""
+        pid = home.json("start")["pid"]
+        lines = home.run("status").stdout
+        assert re.search(
+            rf"Status:  RUNNING\nPID:     {pid}\nPort:    {home.port}\nUptime:  \d+s\nServers: shared \(stopped\)\n",
+            lines,
+        )
+        told = home.json("status")
+        assert (told["state"], told["pid"], told["servers"]) == (
+            "running",
+            pid,
+            [{"name": "shared", "state": "stopped"}],
+        )
+
+    def test_absent(self, home):
+        """Without one that is said, and it is no error; its numbers cannot be had, which is one of its own."""
+        assert home.run("status").stdout == "Gateway is not running.\n"
+        done = home.run("health")
+        assert done.returncode == 2
+        assert "mcpgateway start" in done.stderr
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', "\x00\xff", '{"pid": -1}'])
+    def test_a_state_that_is_corrupt(self, home, text):
+        """Whatever is in the file, status says what it is, and start does not mind."""
+        (home.path / "state.json").write_text(text)
+        done = home.run("status")
+        assert done.returncode == 1
+        assert "DEAD (stale state)" in done.stdout
+        assert "State:   " in done.stdout
+        assert home.run("start").returncode == 0
+        assert home.json("status")["state"] == "running"
+
+    def test_a_state_that_is_stale(self, home):
+        """A gateway that was killed is dead, and stop clears up."""
+        state = {"format": 1, "pid": 2**22 - 1, "port": 1, "start_time": 7, "started_at": 1.0}
+        (home.path / "state.json").write_text(json.dumps(state))
+        assert "DEAD (stale state)" in home.run("status").stdout
+        assert home.json("status")["running"] is False
+        assert "cleared up" in home.run("stop").stdout
+        assert home.run("status").stdout == "Gateway is not running.\n"
+
+    def test_one_that_hangs(self, home):
+        """One that does not answer is said not to, and which it is."""
+        pid = home.json("start")["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        told = home.run("status").stdout
+        os.kill(pid, signal.SIGCONT)
+        assert "does not answer" in told
+        assert f"PID:     {pid}" in told
+
+    def test_a_url(self, home):
+        """A gateway is asked at a URL just as well."""
+        home.json("start")
+        url = f"http://localhost:{home.port}"
+        assert home.json("--url", url, "health")["port"] == home.port
+        assert home.json("status", "--url", url)["state"] == "running"
+        assert home.run("health", "--url", "http://127.0.0.1:1").returncode == 2
+
+    def test_a_token(self, home):
+        """The token of the home opens a gateway that wants one, over its socket and at its own port."""
+        document = json.loads((home.path / "config.json").read_text())
+        document["gateway"]["auth_mcp_transport"] = "bearer-required"
+        (home.path / "config.json").write_text(json.dumps(document))
+        home.json("start")
+        assert home.json("health")["auth"] == "enabled"
+
+
+class IdleTests:
+    """A gateway that a shim has started by itself."""
+
+    def test_it_ends_when_nobody_uses_it(self, tmp_path):
+        """It stays while there is a session, and ends some time after the last."""
+        with Home(tmp_path, SERVERS, limits={"idle_exit": "2s"}) as home:
+            with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
+                shim.open()
+                ticks = home.json("health")["uptime"]
+                eventually(lambda: home.json("health")["uptime"] > ticks + 3, "time passes")
+                assert shim.call("echo", text="x") == "x"
+                assert shim.end() == 0
+            eventually(lambda: home.processes() == [], "it ends")
+            assert "nobody has used this gateway for 2 s" in home.log
+            assert "Main loop terminated." in home.log
+            with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
+                shim.open()
+
+    def test_it_stays_when_somebody_wants_it(self, tmp_path):
+        """A person who starts it while it is there keeps it there."""
+        with Home(tmp_path, SERVERS, limits={"idle_exit": "2s"}) as home:
+            with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
+                shim.open()
+                assert home.json("start")["already_running"] is True
+            ticks = home.json("health")["uptime"]
+            eventually(lambda: home.json("health")["uptime"] > ticks + 4, "time passes")
+
+
+class LogTests:
+    """``logs/gateway.log``."""
+
+    def test_it_is_rotated(self, tmp_path):
+        """A log that is too large makes room, three times, privately; both the log and stderr follow."""
+        log = tmp_path / "gateway.log"
+        code = (
+            "import os, sys; from mcpgateway.host import logfile; logfile.ROTATE_BYTES = 1000\n"
+            "observe = logfile.observer()\n"
+            "for n in range(100): observe({'log_time': 0, 'log_format': 'x' * 100, 'log_namespace': 'n'})\n"
+            "os.write(2, b'a last word'); os.write(1, b'and another')\n"
+        )
+        environ = {**os.environ, "MCPGATEWAY_LOG": str(log)}
+        subprocess.run([sys.executable, "-c", code], env=environ, timeout=LIMIT_S, check=True)
+        names = sorted(each.name for each in tmp_path.iterdir())
+        assert names == ["gateway.log", "gateway.log.1", "gateway.log.2", "gateway.log.3"]
+        assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
+        assert log.read_text().endswith("a last wordand another")
+        assert max(each.stat().st_size for each in tmp_path.iterdir()) < 1300

@@ -1,0 +1,110 @@
+"""A throw-away home of a gateway, and the installed programs run in it as its user would."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
+from tests.support.storm import free_port
+
+
+class Home:
+    """A user's directory with a gateway's home in it.
+
+    :ivar path: the gateway's home.
+    :ivar port: what its configuration says.
+    """
+
+    def __init__(self, directory: Path, servers=None, *, port=0, limits=None, **environ):
+        self.directory = directory
+        self.path = directory / "home"
+        self.path.mkdir(mode=0o700)
+        self.port = port or free_port(Random())
+        self._marker = secrets.token_hex(8)
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "LANG": "C.UTF-8",
+            MARKER: self._marker,
+            **environ,
+        }
+        document = {"gateway": {"http_port": self.port, "limits": limits or {}}, "servers": servers or {}}
+        (self.path / "config.json").write_text(json.dumps(document))
+
+    def argv(self, *words):
+        """How the program is started here."""
+        return [str(BIN / "mcpgateway"), "--home", str(self.path), *map(str, words)]
+
+    def begin(self, *words, **more):
+        """Start the program."""
+        return subprocess.Popen(
+            self.argv(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ,
+            cwd=self.directory,
+            **more,
+        )
+
+    def run(self, *words, **more):
+        """Run the program to its end."""
+        process = self.begin(*words, **more)
+        try:
+            out, err = process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def json(self, *words):
+        """What a command says to programs; it must go well."""
+        done = self.run("--json", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def daemons(self):
+        """The gateways that run here."""
+        return [pid for pid in bearing(f"{MARKER}={self._marker}") if _is_daemon(pid)]
+
+    def processes(self):
+        """All that runs here."""
+        return [pid for pid in bearing(f"{MARKER}={self._marker}") if is_alive(pid)]
+
+    @property
+    def log(self):
+        """What the gateways have logged."""
+        with suppress(FileNotFoundError):
+            return (self.path / "logs" / "gateway.log").read_text()
+        return ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        for name in ("wanted", "stopped"):  # nothing is to start a gateway again
+            with suppress(OSError):
+                (self.path / name).unlink()
+        end = time.monotonic() + LIMIT_S
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            limit = time.monotonic() + LIMIT_S / 4
+            while self.processes() and time.monotonic() < min(end, limit):
+                for pid in self.daemons() or self.processes():
+                    with suppress(OSError):
+                        os.kill(pid, signal.SIGCONT)
+                        os.kill(pid, number)
+                time.sleep(0.1)
+        eventually(lambda: not self.processes(), "nothing is left running")
+
+
+def _is_daemon(pid):
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b"--pidfile=" in words and is_alive(pid)
+    return False
