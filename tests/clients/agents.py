@@ -34,7 +34,16 @@ GEMINI_CLI = {
     "general": {"enableAutoUpdate": False},
     "privacy": {"usageStatisticsEnabled": False},
 }
-OPENCODE = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+# Whatever it would fetch from elsewhere it waits for, though it is not there.
+OPENCODE = dict.fromkeys(
+    (
+        "OPENCODE_DISABLE_AUTOUPDATE",
+        "OPENCODE_DISABLE_MODELS_FETCH",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD",
+    ),
+    "1",
+)
 
 Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
 """Do the jobs as one agent: a home, where each server is, the jobs; what came of each, as the agent shows it."""
