@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.clients.job import Job
 from tests.clients.mock_model import PREFIX, MockModel
@@ -24,11 +24,26 @@ CLAUDE_CODE = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "ENABLE_TOOL_SEARCH": "false",  # else the tools are not in the first request to the model
     "ANTHROPIC_API_KEY": "none",
+    "ANTHROPIC_BASE_URL": NOWHERE,  # else it looks for more than a model there, and waits
     "MCP_CONNECTION_NONBLOCKING": "0",
     "MCP_CONNECT_TIMEOUT_MS": str(STARTUP_S * 1000),
     "MCP_TIMEOUT": str(STARTUP_S * 1000),
 }
-OPENCODE = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"}
+GEMINI_CLI = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "general": {"enableAutoUpdate": False},
+    "privacy": {"usageStatisticsEnabled": False},
+}
+# Whatever it would fetch from elsewhere it waits for, though it is not there.
+OPENCODE = dict.fromkeys(
+    (
+        "OPENCODE_DISABLE_AUTOUPDATE",
+        "OPENCODE_DISABLE_MODELS_FETCH",
+        "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD",
+    ),
+    "1",
+)
 
 Run = Callable[[Home, Mapping[str, str], Sequence[Job]], list[str]]
 """Do the jobs as one agent: a home, where each server is, the jobs; what came of each, as the agent shows it."""
@@ -41,24 +56,41 @@ class Turn(Protocol):
         """Take the turn."""
 
 
+class Ask(Protocol):
+    """The same with whatever servers the agent is configured to."""
+
+    def __call__(self, home: Home, model: MockModel, **more: str) -> str:
+        """Take the turn."""
+
+
 def claude_code(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """Claude Code: every server is connected, and an agent's turn calls a tool."""
     _configure_claude_code(home, urls)
-    listed = home.run(_claude_code(), "mcp", "list", **CLAUDE_CODE)
+    listed = run_claude_code(home, "mcp", "list")
     for name, url in urls.items():
         assert f"{name}: {url} (HTTP) - ✔ Connected" in listed, listed
     return [_done(job, claude_code_turn, home, urls) for job in jobs]
 
 
+def run_claude_code(home: Home, *words: str, **more: str) -> str:
+    """Run a command of Claude Code with whatever it is configured to; what it says."""
+    return home.run(
+        installed(NODE_MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude"),
+        *words,
+        **{**CLAUDE_CODE, **more},
+    )
+
+
 def claude_code_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
     """What Claude Code says in one turn."""
     _configure_claude_code(home, urls)
-    asked = {**CLAUDE_CODE, "ANTHROPIC_BASE_URL": model.url, **more}
-    return home.run(_claude_code(), "-p", PROMPT, "--allowedTools", f"mcp__{model.server}__*", **asked)
+    return ask_claude_code(home, model, **more)
 
 
-def _claude_code() -> str:
-    return installed(NODE_MODULES / "@anthropic-ai" / "claude-code-linux-x64" / "claude")
+def ask_claude_code(home: Home, model: MockModel, **more: str) -> str:
+    """What Claude Code says in one turn with whatever it is configured to."""
+    asked = {"ANTHROPIC_BASE_URL": model.url, **more}
+    return run_claude_code(home, "-p", PROMPT, "--allowedTools", f"mcp__{model.server}__*", **asked)
 
 
 def _configure_claude_code(home: Home, urls: Mapping[str, str]) -> None:
@@ -73,22 +105,32 @@ def codex(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]
 
 def codex_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
     """What Codex says in one turn."""
-    lines = [
+    waits = f"required = true\nstartup_timeout_sec = {STARTUP_S}"
+    servers = [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
+    home.write(".codex/config.toml", "\n".join([*codex_settings(model.url), *servers]))
+    return ask_codex(home, model, **more)
+
+
+def ask_codex(home: Home, model: MockModel, **more: str) -> str:
+    """What Codex says in one turn with whatever servers it is configured to."""
+    there = f'model_providers.mock.base_url="{model.url}/v1"'
+    return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", "-c", there, PROMPT, **more)
+
+
+def codex_settings(model: str) -> list[str]:
+    """The lines of its configuration that have it talk to a model of ours."""
+    return [
         'model = "mock"',
         'model_provider = "mock"',
         'approval_policy = "never"',
         'sandbox_mode = "danger-full-access"',
         "[model_providers.mock]",
         'name = "mock"',
-        f'base_url = "{model.url}/v1"',
+        f'base_url = "{model}/v1"',
         'wire_api = "responses"',
         "[analytics]",
         "enabled = false",
     ]
-    waits = f"required = true\nstartup_timeout_sec = {STARTUP_S}"
-    lines += [f'[mcp_servers.{name}]\nurl = "{url}"\n{waits}' for name, url in urls.items()]
-    home.write(".codex/config.toml", "\n".join(lines))
-    return home.run(npm_bin("codex"), "exec", "--skip-git-repo-check", PROMPT, **more)
 
 
 def gemini_cli(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
@@ -103,26 +145,26 @@ def gemini_cli(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list
 def gemini_cli_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
     """What Gemini CLI says in one turn."""
     _configure_gemini_cli(home, urls)
+    return ask_gemini_cli(home, model, **more)
+
+
+def ask_gemini_cli(home: Home, model: MockModel, **more: str) -> str:
+    """What Gemini CLI says in one turn with whatever it is configured to."""
     asked = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": model.url, **more}
     flags = ("--approval-mode", "yolo", "-m", "gemini-2.5-flash")
     return home.run(npm_bin("gemini"), "-p", PROMPT, *flags, **asked)
 
 
 def _configure_gemini_cli(home: Home, urls: Mapping[str, str]) -> None:
-    settings = {
-        "mcpServers": {name: {"type": "http", "url": url} for name, url in urls.items()},
-        "security": {"auth": {"selectedType": "gemini-api-key"}},
-        "general": {"enableAutoUpdate": False},
-        "privacy": {"usageStatisticsEnabled": False},
-    }
-    home.write(".gemini/settings.json", json.dumps(settings))
+    servers = {name: {"type": "http", "url": url} for name, url in urls.items()}
+    home.write(".gemini/settings.json", json.dumps({"mcpServers": servers, **GEMINI_CLI}))
     home.write(".gemini/trustedFolders.json", json.dumps({str(home.work): "TRUST_FOLDER"}))
 
 
 def opencode(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[str]:
     """opencode: every server is connected, and an agent's turn calls a tool."""
     _configure_opencode(home, urls, NOWHERE)
-    listed = home.run(_opencode(), "mcp", "list", **OPENCODE)
+    listed = run_opencode(home, "mcp", "list")
     for name in urls:
         assert f"✓ {name} connected" in " ".join(listed.split()), listed
     return [_done(job, opencode_turn, home, urls) for job in jobs]
@@ -131,14 +173,29 @@ def opencode(home: Home, urls: Mapping[str, str], jobs: Sequence[Job]) -> list[s
 def opencode_turn(home: Home, urls: Mapping[str, str], model: MockModel, **more: str) -> str:
     """What opencode says in one turn."""
     _configure_opencode(home, urls, model.url)
-    return home.run(_opencode(), "run", PROMPT, **OPENCODE, **more)
+    return run_opencode(home, "run", PROMPT, **more)
 
 
-def _opencode() -> str:
-    return installed(NODE_MODULES / "opencode-linux-x64" / "bin" / "opencode")
+def ask_opencode(home: Home, model: MockModel, **more: str) -> str:
+    """What opencode says in one turn with whatever servers it is configured to."""
+    settings = json.dumps(opencode_settings(model.url))
+    return run_opencode(home, "run", PROMPT, OPENCODE_CONFIG_CONTENT=settings, **more)
+
+
+def run_opencode(home: Home, *words: str, **more: str) -> str:
+    """Run a command of opencode with whatever it is configured to; what it says."""
+    program = installed(NODE_MODULES / "opencode-linux-x64" / "bin" / "opencode")
+    return home.run(program, *words, **{**OPENCODE, **more})
 
 
 def _configure_opencode(home: Home, urls: Mapping[str, str], model: str) -> None:
+    remote = {"type": "remote", "enabled": True, "timeout": STARTUP_S * 1000}
+    servers = {name: {**remote, "url": url} for name, url in urls.items()}
+    home.write(".config/opencode/opencode.json", json.dumps({**opencode_settings(model), "mcp": servers}))
+
+
+def opencode_settings(model: str) -> dict[str, Any]:
+    """The part of its configuration that has it talk to a model of ours."""
     limit = {"context": 100000, "output": 4000}
     provider = {
         "npm": "@ai-sdk/openai-compatible",
@@ -146,16 +203,13 @@ def _configure_opencode(home: Home, urls: Mapping[str, str], model: str) -> None
         "options": {"baseURL": f"{model}/v1", "apiKey": "none"},
         "models": {"mock": {"name": "mock", "tool_call": True, "limit": limit}},
     }
-    remote = {"type": "remote", "enabled": True, "timeout": STARTUP_S * 1000}
-    settings = {
+    return {
         "autoupdate": False,
         "share": "disabled",
         "model": "mock/mock",
         "permission": "allow",
         "provider": {"mock": provider},
-        "mcp": {name: {**remote, "url": url} for name, url in urls.items()},
     }
-    home.write(".config/opencode/opencode.json", json.dumps(settings))
 
 
 AGENTS: Mapping[str, Run] = {

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.user import User
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "docs" / "tutorial" / "first-session.sh"
+TEN_MINUTES = ROOT / "docs" / "tutorial" / "ten-minutes.sh"
+STEP = re.compile(r"^# \[(.*)\]$", re.MULTILINE)
 
 pytestmark = pytest.mark.functional
 
@@ -50,3 +54,22 @@ class TutorialTests:
         assert noted["result"]["content"][0]["text"] == "Kept as note 1."
         assert {each["name"]: len(each["pids"]) for each in health["backends"]} == {"clock": 1, "notebook": 1}
         assert ended == {"ok": True}
+
+    def test_ten_minutes(self, tmp_path):
+        """A client is led to the gateway, twenty sessions with each server share its process, and all is given back."""
+        steps = TEN_MINUTES.read_text().partition("# [servers]")[2]  # whose home it is, we say
+        script = re.sub("clients apply$", r"\g<0> --yes", steps, flags=re.MULTILINE)
+        with User(tmp_path / "h") as user:
+            done = user.ran("sh", "-euc", STEP.sub(r"echo '# [\1]'", script), URL=user.url)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said = dict(zip(STEP.findall(done.stdout), STEP.split(done.stdout)[2::2], strict=True))
+            assert "Servers: calendar, clock" in said["start"]
+            assert f'+      "url": "{user.url}/clock/mcp"' in said["plan"]
+            assert "k-123" not in said["plan"]
+            assert "calendar leads to the gateway" in said["apply"]
+            assert re.search("claude-code .* as left", said["list"])
+            assert said["twenty"].count('"isError": false') == 40
+            for name in ("clock", "calendar"):
+                assert re.search(rf"^{name} +running +global +1 +20 +20$", said["look"], re.MULTILINE)
+            assert "The file is as it was." in said["same"]
+            assert not user.answers()

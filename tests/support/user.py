@@ -1,0 +1,154 @@
+"""A user of this machine: a home that is thrown away, the commands run in it, and the gateway that they start."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+from attrs import Factory, define
+
+from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
+from tests.support.storm import free_port
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+WORK = "work"
+
+
+@define
+class User:
+    """A user who runs commands.
+
+    :ivar home: the home directory; the gateway's own files are in it where they always are.
+    :ivar port: where this user's gateway listens, as its configuration says.
+    """
+
+    home: Path
+    port: int = Factory(lambda: free_port(Random()))
+    _mark: str = Factory(lambda: secrets.token_hex(8))
+
+    @property
+    def work(self) -> Path:
+        """Where the commands are run."""
+        return self.home / WORK
+
+    @property
+    def gateway_home(self) -> Path:
+        """The gateway's own directory."""
+        return self.home / ".mcp-gateway"
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is reached, as clients' files say it."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of every command, made from nothing."""
+        usual = {"PATH": f"{BIN}:{SYSTEM_PATH}", "HOME": str(self.home), "TMPDIR": str(self.home / "tmp")}
+        return {**usual, "LANG": "C.UTF-8", MARKER: self._mark}
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file in the home."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+        return path
+
+    def ran(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that is to end by itself; what it starts in the background may go on.
+
+        Its output goes to files, since a background program may keep a pipe open for ever.
+        """
+        name = self.home / "tmp" / secrets.token_hex(4)
+        out, err = name.with_suffix(".out"), name.with_suffix(".err")
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            code = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**self.environ, **more},
+                cwd=self.work,
+                timeout=LIMIT_S,
+                check=False,
+            ).returncode
+        texts = [each.read_text(errors="replace") for each in (out, err)]
+        return subprocess.CompletedProcess(argv, code, *texts)
+
+    def mcpgateway(self, *words: str, code: int = 0) -> str:
+        """Run one of the gateway's commands; what it says on stdout.
+
+        :raise AssertionError: it ended with another exit code.
+        """
+        done = self.ran(str(BIN / "mcpgateway"), *words)
+        assert done.returncode == code, (
+            f"mcpgateway {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.log}"
+        )
+        return done.stdout
+
+    def told(self, *words: str) -> Any:
+        """What one of the gateway's commands says to programs."""
+        return json.loads(self.mcpgateway("--json", *words))
+
+    def health(self) -> dict[str, Any]:
+        """The body of ``GET /health``."""
+        with urllib.request.urlopen(f"{self.url}/health", timeout=LIMIT_S) as answer:
+            body: dict[str, Any] = json.load(answer)
+        return body
+
+    def answers(self) -> bool:
+        """Whether the gateway answers."""
+        try:
+            return bool(self.health()["status"] == "ok")
+        except OSError:
+            return False
+
+    def backend(self, name: str) -> dict[str, Any]:
+        """What ``GET /health`` says of one server."""
+        found: dict[str, Any] = next(each for each in self.health()["backends"] if each["name"] == name)
+        return found
+
+    def serves(self, name: str) -> bool:
+        """Whether the gateway has a server of that name."""
+        return any(each["name"] == name for each in self.health()["backends"])
+
+    @property
+    def gateway_pid(self) -> int:
+        """The process of the gateway."""
+        return int(json.loads((self.gateway_home / "state.json").read_text())["pid"])
+
+    def kill_gateway(self) -> None:
+        """KILL the gateway, as a lack of memory does."""
+        pid = self.gateway_pid
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid), "the gateway is gone")
+
+    @property
+    def log(self) -> str:
+        """What the gateway has logged."""
+        found = sorted((self.gateway_home / "logs").glob("*.log"))
+        return "".join(each.read_text(errors="replace")[-3000:] for each in found)
+
+    def __enter__(self) -> Self:
+        self.work.mkdir(parents=True, exist_ok=True)
+        (self.home / "tmp").mkdir(exist_ok=True)
+        if not (self.gateway_home / "config.yaml").exists():
+            self.gateway_home.mkdir(mode=0o700, exist_ok=True)
+            self.write(".mcp-gateway/config.yaml", f"gateway:\n  http_port: {self.port}\n")
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        # Those that start others go first, or they would start them again.
+        while left := bearing(f"{MARKER}={self._mark}"):
+            for pid in left:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            eventually(lambda: not any(map(is_alive, left)), "what was killed is gone")
