@@ -23,6 +23,7 @@ from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.local.sites import Site, listed_in
 
 ONE = "mcpgateway"
+NOTHING = "{}\n"  # in JSON
 
 
 @frozen
@@ -176,7 +177,10 @@ class Return:
         exact = None if rest else unwound(adopted, text)
         if exact is not None:
             titles = dict.fromkeys(each.replaced.title for each in chosen.values())
-            self.given, self.is_exact = rewrite.Given(exact, tuple(titles)), True
+            # A file that was made for our entries stays, and a client can read it.
+            is_made = not exact and self.site.path.endswith(".json")
+            self.given = rewrite.Given(NOTHING if is_made else exact, tuple(titles))
+            self.is_exact = not is_made
         else:
             replaced = [each.replaced for each in chosen.values()]
             self.given = rewrite.give_back(

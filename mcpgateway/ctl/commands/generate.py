@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 FORMS = ("shim", "proxy", "http", "single")
 
 
-@click.command("generate-config")
+EXAMPLES = """\b
+Examples:
+  mcpgateway generate-config --client cursor
+  mcpgateway generate-config --output ~/.claude/mcp.json
+"""
+
+
+@click.command("generate-config", epilog=EXAMPLES)
 @click.option(
     "--client", default="claude-code", metavar="NAME", help="The client whose file it is (claude-code)."
 )
@@ -31,14 +38,10 @@ FORMS = ("shim", "proxy", "http", "single")
 @click.option("--output", default="-", metavar="FILE", help="Where to (default: -, the terminal).")
 @click.pass_obj
 def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], form: str, output: str) -> None:
-    r"""Print a client's file that leads to every server of the gateway.
+    """Print a client's file that leads to every server of the gateway.
 
     Into a FILE that is there the entries are put beside what it holds, and what it was is copied to
     FILE.backup.MILLISECONDS.
-
-    \b
-    mcpgateway generate-config --client cursor
-    mcpgateway generate-config --output ~/.claude/mcp.json
     """
     from mcpgateway.errors import ConfigError
     from mcpgateway.local.generating import Form, Wish, dialect_of

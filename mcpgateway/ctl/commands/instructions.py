@@ -7,8 +7,16 @@ import click
 from mcpgateway.ctl.console import answer, fail
 from mcpgateway.ctl.context import Globals
 
+EXAMPLES = """\b
+Examples:
+  mcpgateway instructions                                  print it
+  mcpgateway instructions --for claude --write CLAUDE.md
+  mcpgateway instructions --remove CLAUDE.md               take it out again
+  mcpgateway instructions --setup                          have an agent set up the gateway
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--for", "reader", default="agents", metavar="NAME", help="Whose: claude, agents, cursor, copilot, …"
 )
@@ -23,14 +31,7 @@ from mcpgateway.ctl.context import Globals
 def instructions(
     globals_: Globals, reader: str, path: str | None, former: str | None, *, is_setup: bool
 ) -> None:
-    r"""Print what agents are told about the gateway, or put it into a file that they read.
-
-    \b
-    mcpgateway instructions                          print it
-    mcpgateway instructions --for claude --write CLAUDE.md
-    mcpgateway instructions --remove CLAUDE.md       take it out again
-    mcpgateway instructions --setup                  a prompt that has an agent set up the gateway
-    """
+    """Print what agents are told about the gateway, or put it into a file that they read."""
     if sum((bool(path), bool(former), is_setup)) > 1:
         raise click.UsageError("instructions: only one of --setup, --write and --remove")
     from mcpgateway.errors import ConfigError
