@@ -148,7 +148,6 @@ class ClaudeCodeTests:
         project, before = desk.read("work/.mcp.json"), json.loads(desk.read())
 
         desk.start()
-        desk.user.mcpgateway("config", "approve", ".mcp.json", "--yes")
         desk.apply("--client", "claude-code")
         desk.apply("--project", str(desk.home.work))
         listed = desk.claude("mcp", "list")
