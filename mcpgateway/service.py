@@ -1,381 +1,52 @@
-"""Where things are wired, with `assembly` for the hub: settings in, a running gateway out."""
+"""Where things are wired, with `assembly` for the hub: settings in, a gateway out, ready to run."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import LoopingCall, deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
-from mcpgateway import __version__
-from mcpgateway.assembly import Hub, Keys, Outside, ground_facts, instruments_of, make_hub, settle
+from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.diff import Change
-from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
-from mcpgateway.doors.http.listeners import Listeners, bind
+from mcpgateway.doors.http.listeners import bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files, processes, state
+from mcpgateway.host import files, processes
 from mcpgateway.host.catalogs import Catalogs
-from mcpgateway.host.claim import SHIM, START, Claim
+from mcpgateway.host.claim import START, Claim
 from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.journal import Journal
-from mcpgateway.host.orphans import Registry, instances, reap_leftovers
+from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
-from mcpgateway.host.template import write_first
 from mcpgateway.host.ward import Ward
-from mcpgateway.host.watch import Watch, inotify
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.helper import Helper
-from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.hub.vacancy import Vacancy
-from mcpgateway.interfaces import IResolver, Launch, Whose
-from mcpgateway.rules.access import Policy
+from mcpgateway.interfaces import IResolver, Whose
+from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
-    from mcpgateway.config.compose import Files
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
 
-TICK_S = 1.0
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
-
-
-@frozen
-class Origin:
-    """Where the settings come from, so that they can be read again.
-
-    :ivar examine: reads all files.
-    :ivar files: those that were read at the start.
-    :ivar read_at: when that began, in seconds since the epoch.
-    :ivar busy_files: those that their owners write all the time.
-    :ivar config_file: the one that new servers are written to; it need not be there.
-    :ivar gather: reads the files and no more.
-    :ivar adopts: all clients are led to the gateway when it starts.
-    :ivar command: how the program was started.
-    """
-
-    examine: Callable[[], Examined]
-    files: tuple[str, ...] = ()
-    read_at: float = 0.0
-    busy_files: tuple[str, ...] = ()
-    config_file: str = ""
-    gather: Callable[[], Files] | None = None
-    adopts: bool = False
-    command: tuple[str, ...] = ()
-
-
-@frozen
-class Front:
-    """What stands before the hub and follows the settings."""
-
-    root: Root
-    guard: Guard
-    callers: Callers
-
-    def adopt(self, gateway: GatewaySettings, servers: tuple[ServerSpec, ...]) -> None:
-        """Let in whom these settings let in, and lead to these servers."""
-        self.callers.adopt(trusts_others=gateway.trust_other_users)
-        self.guard.adopt(policy_of(gateway))
-        self.root.set_limits(gateway.limits)
-        self.root.serve(servers)
-
-
-@define(eq=False)
-class GatewayService(Service):
-    """The running gateway: phases up in `startService`, the same phases down in `stopService`."""
-
-    log = Logger()
-
-    settings: Settings
-    home: str
-    reactor: Any = field(repr=False)
-    manager: Notify | None = field(repr=False)
-    listeners: Listeners = field(repr=False)
-    factory: ChannelFactory = field(repr=False)
-    mcp: McpDoor = field(repr=False)
-    hub: Hub = field(repr=False)
-    owners: Owners = field(repr=False)
-    reaper: Reaper = field(repr=False)
-    housekeeping: Housekeeping = field(repr=False)
-    ward: Ward = field(repr=False)
-    launcher: Launcher = field(repr=False)
-    front: Front = field(repr=False)
-    reload: Reload = field(repr=False)
-    enrolment: Enrolment = field(repr=False)
-    origin: Origin = field(repr=False)
-    claim: Claim = field(repr=False)
-    _vacancy: Vacancy = field(init=False, repr=False)
-    _heart: LoopingCall = field(init=False, repr=False)
-
-    @property
-    def switchboard(self) -> Switchboard:
-        """What the doors of the legacy era ask."""
-        return self.hub.switchboard
-
-    def __attrs_post_init__(self) -> None:
-        self.reload.apply = self.adopt
-        self._vacancy = Vacancy(self.switchboard)
-        self._heart = LoopingCall(self._tick)
-        self._heart.clock = self.reactor
-
-    def startService(self) -> None:
-        """Clear up after a gateway that was killed, then let time pass."""
-        super().startService()
-        if self.manager is not None:
-            self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
-        for what in reap_leftovers(self.home):
-            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
-        for warning in self.settings.warnings:
-            self.log.warn("{warning}", event="config.warning", warning=warning)
-        if self.reload.config_file and write_first(self.reload.config_file):
-            self.log.info(
-                "{file} was written; it explains every setting",
-                event="config.written",
-                file=self.reload.config_file,
-            )
-        self._announce()
-        self.claim.up()
-        if self.claim.started_by == START:
-            self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
-        self.hub.health.begin()
-        self._reap_containers()
-        self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
-        self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
-        self._say_that_it_runs()
-        # When the reactor runs: what is started now would find nobody who answers.
-        self.reactor.callLater(0, self._enrol)
-
-    def adopt(self, settings: Settings, change: Change) -> None:
-        """Put other settings into force, as far as that can be done while the gateway runs."""
-        if self.manager is not None:
-            self.manager.reloading()
-        before, self.settings = self.settings, settings
-        if change or ground_facts(settings) != ground_facts(before):
-            settle(self.hub.switchboard, settings, self.home, self.reactor)
-        self.front.adopt(settings.gateway, change.servers)
-        if settings.is_disabled != before.is_disabled:
-            self.front.root.switch(settings.is_disabled)
-        self.hub.adopt(settings.gateway, change)
-        self._say_ready()
-        if change:
-            self.hub.health.begin()
-        self._say_served(change.added)
-        for server in change.removed:
-            self.log.info("{name} is not served any more", event="server.removed", name=server.name)
-        for each in change.changed:
-            self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
-        self.enrolment.look(settings)
-
-    def _enrol(self) -> None:
-        if self.switchboard.is_open:
-            self.enrolment.begin(self.settings, adopts=self.origin.adopts)
-
-    def _say_that_it_runs(self) -> None:
-        listeners = self.listeners
-        running = state.myself(
-            listeners.http_port, __version__, self.reactor.seconds(), self.origin.command, listeners.words
-        )
-        try:
-            state.write(self.home, running)
-        except OSError as why:
-            self.log.warn(
-                "{file} cannot be written: {why}; programs that look for the gateway will not find it",
-                event="state.failed",
-                file=state.file_of(self.home),
-                why=why.strerror,
-            )
-
-    @property
-    def _base(self) -> str:
-        return f"http://localhost:{self.listeners.http_port}"
-
-    def _say_served(self, servers: Iterable[ServerSpec]) -> None:
-        for server in servers:
-            self.log.info(
-                "{name} is served at {base}/{name}/mcp ({source})",
-                event="server.served",
-                name=server.name,
-                base=self._base,
-                source=server.source,
-            )
-
-    def _announce(self) -> None:
-        self._say_served(self.settings.servers)
-        if not self.settings.servers:
-            self.log.warn(
-                "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
-                event="server.none",
-                home=self.home,
-            )
-            return
-        self.log.info(
-            "try: {curl}", event="service.try", curl=_curl(self._base, self.settings.servers[0].name)
-        )
-
-    def _reap_containers(self) -> None:
-        boxed = [
-            Launch(each.name, each.command, each.env, each.cwd, each.reach)
-            for each in self.settings.servers
-            if isinstance(each.reach, Container)
-        ]
-        if not boxed:
-            return
-        from mcpgateway.backends.container import reap_containers  # few servers run in one
-
-        living = instances(self.home) | {self.ward.instance}
-        reaping = reap_containers(self.reactor, self.launcher, boxed, self.home, living)
-        reaping.addCallback(self._reaped).addErrback(self._reaping_broke)
-
-    def _reaped(self, found: list[str]) -> None:
-        for what in found:
-            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
-
-    def _reaping_broke(self, why: Failure) -> None:
-        self.log.failure("leftover containers could not be looked for", why, event="container.reap_failed")
-
-    def _heart_stopped(self, why: Failure) -> None:
-        self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
-
-    def _tick(self) -> None:
-        # One exception would end a LoopingCall for good, and every deadline with it.
-        beats = (
-            self._age,
-            self.factory.sweep,
-            self.mcp.streams.tick,
-            self._expire,
-            self.switchboard.pool.tick,
-            self.switchboard.tick,
-            self.switchboard.questions.tick,
-            self.hub.tick,
-            self.hub.health.tick,
-            self.owners.tick,
-            self.switchboard.sessions.store.settle,
-            self._reap,
-            self._tidy,
-            self.reload.tick,
-            self._say_alive,
-            self._leave,
-        )
-        for beat in beats:
-            try:
-                beat()
-            except Exception:  # noqa: BLE001 - the one catch-all of this road
-                self.log.failure("a beat of the heart failed", event="heartbeat.failed")
-
-    def _say_ready(self) -> None:
-        if self.manager is not None and self.switchboard.is_open:
-            self.manager.ready(self._status())
-
-    def _status(self) -> str:
-        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
-        if not self.switchboard.is_open:
-            return f"stopping, calls under way: {calls}"
-        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
-        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
-
-    def _say_alive(self) -> None:
-        if self.manager is not None:
-            self.manager.beat(self._status())
-
-    def _age(self) -> None:
-        self.switchboard.sessions.now += 1
-
-    def _expire(self) -> None:
-        for slot in self.switchboard.pool:
-            slot.expire()
-
-    def _reap(self) -> None:
-        if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
-            self.reaper.look_around()
-            self.owners.tidy()
-
-    def _tidy(self) -> None:
-        if self.switchboard.sessions.now % TIDY_TICKS == 0:
-            self.housekeeping.look_around()
-
-    def _leave(self) -> None:
-        # A gateway that a client's program has started is nobody's to stop.
-        limit = self.settings.gateway.limits.idle_exit_s
-        if self.claim.started_by != SHIM or not limit or self._vacancy.tick() < limit:
-            return
-        if leads_here(self.settings) or self.claim.is_wanted():
-            self._vacancy.begin()
-            return
-        self.log.info(
-            "nobody has used this gateway for {limit:g} s, and nobody has asked it to stay: it ends",
-            event="service.idle",
-            limit=limit,
-        )
-        self.reactor.stop()
-
-    def stopService(self) -> Deferred[None]:
-        """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        super().stopService()
-        self.enrolment.close()
-        self.reload.close()
-        self.switchboard.is_open = False
-        if self.manager is not None:
-            self.manager.stopping(self._status())
-        await DeferredList(self.listeners.close(), consumeErrors=True)
-        self.factory.drain()
-        self.mcp.streams.close()
-        self.hub.close()
-        await self._drained()
-        await self.switchboard.close()
-        await self.launcher.close()
-        self.ward.close()
-        await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
-        if self._heart.running:
-            self._heart.stop()
-        self.factory.abort_all()
-        self.owners.close()
-        if self.hub.snapshots is not None:
-            self.hub.snapshots.close()
-        self.switchboard.sessions.store.close()
-        state.remove(self.home, os.getpid())
-        self.claim.ended()
-
-    async def _drained(self) -> None:
-        waited, limit = 0.0, self.settings.gateway.limits.drain_s
-        if calls := self.switchboard.awaited():
-            self.log.info(
-                "{calls} calls are under way; waiting up to {limit:g} s",
-                event="service.drain",
-                calls=calls,
-                limit=limit,
-            )
-        while self.switchboard.awaited() and waited < limit:
-            await deferLater(self.reactor, 0.1)
-            waited += 0.1
 
 
 def service_manager() -> Notify | None:
@@ -532,24 +203,3 @@ def _afterwards(home: str, claim: Claim) -> tuple[str, ...]:
         return ()
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bridge", "revive_main.py")
     return (sys.executable, "-I", "-S", program, home, *os.environ.get(PAUSES_VARIABLE, "").split())
-
-
-def leads_here(settings: Settings) -> bool:
-    """Whether a client's own file leads to this gateway, so that it is in use though nobody uses it now."""
-    return any(each.mode != "fail-open" and not each.suspended for each in settings.adopted)
-
-
-def policy_of(settings: GatewaySettings) -> Policy:
-    """The access policy that the settings describe."""
-    return Policy(
-        frozenset(host.lower().encode() for host in settings.allowed_hosts),
-        frozenset(origin.encode() for origin in settings.allowed_origins),
-        settings.allow_remote,
-        settings.auth_mcp_transport == "bearer-required",
-        settings.auth_mcp_transport == "loopback-only",
-    )
-
-
-def _curl(base: str, name: str) -> str:
-    body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-    return f"curl -s {base}/{name}/mcp -H 'Content-Type: application/json' -d '{body}'"

@@ -145,7 +145,8 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from mcpgateway.service import Origin, make_gateway
+    from mcpgateway.running import Origin
+    from mcpgateway.service import make_gateway
 
     origin = Origin(
         options.examine,
