@@ -14,6 +14,7 @@ from mcpgateway.config.model import Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.listeners import bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
@@ -115,30 +116,29 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
         from mcpgateway.hub.clients import Clients
 
-        def needs_token() -> bool:
-            return reload.settings.gateway.auth_mcp_transport == "bearer-required"
-
-        census = Census(
-            switchboard,
-            hub.health,
-            started_at,
-            listeners.http_port,
-            needs_token,
-            reload.state.shown,
-            lambda: reload.settings.adopted,
-            lambda: root.is_disabled,
-        )
         clients = Clients(helper.ask, reload, root.switch, listeners.http_port)
-        return make_site(switchboard, census, backends.let_in, clients)
+        return make_site(switchboard, backends.let_in, clients)
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
 
         return LegacySse(switchboard, owners, mcp.streams)
 
-    started_at = reactor.seconds()
+    def needs_token() -> bool:
+        return reload.settings.gateway.auth_mcp_transport == "bearer-required"
+
+    census = Census(
+        switchboard,
+        hub.health,
+        reactor.seconds(),
+        lambda: listeners.http_port,
+        needs_token,
+        reload.state.shown,
+        lambda: reload.settings.adopted,
+        lambda: root.is_disabled,
+    )
     guard = Guard(policy_of(settings.gateway), tokens)
-    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site)
+    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site, HealthDoor(census))
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)

@@ -36,7 +36,7 @@ class Census:
     switchboard: Switchboard
     lives: Health
     started_at: float
-    port: int
+    port: Callable[[], int]
     needs_token: Callable[[], bool]
     config: Callable[[], dict[str, Any]] = dict
     clients: Callable[[], Sequence[ClientFile]] = tuple
@@ -61,7 +61,7 @@ class Census:
             "uptime": sessions.now,
             "uptime_seconds": sessions.now,
             "pid": os.getpid(),
-            "port": self.port,
+            "port": self.port(),
             "version": __version__,
             "memory_mb": _memory_mb(),
             "approvals": self._approvals(),
@@ -111,7 +111,7 @@ class Census:
             "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),
             "version": __version__,
             "uptime": uptime,
-            "port": self.port,
+            "port": self.port(),
             "servers": servers,
             "totalChildren": sum(server["activeChildren"] for server in servers),
             "memoryMB": _memory_mb(),

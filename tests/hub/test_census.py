@@ -13,7 +13,7 @@ from tests.support.gateway_in_memory import MemoryGateway
 
 def backend(gateway: MemoryGateway, name: str) -> dict[str, Any]:
     """What is told of one server."""
-    told = Census(gateway.switchboard, gateway.health, 0.0, 9100, needs_token=lambda: False).health()
+    told = Census(gateway.switchboard, gateway.health, 0.0, lambda: 9100, needs_token=lambda: False).health()
     found: dict[str, Any] = next(each for each in told["backends"] if each["name"] == name)
     return found
 

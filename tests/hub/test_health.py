@@ -36,7 +36,7 @@ def gateway() -> MemoryGateway:
 
 def shown(gateway: MemoryGateway, name: str = "shared") -> dict[str, Any]:
     """What ``GET /health`` says of a server."""
-    census = Census(gateway.switchboard, gateway.health, 0.0, 9100, needs_token=lambda: False)
+    census = Census(gateway.switchboard, gateway.health, 0.0, lambda: 9100, needs_token=lambda: False)
     backends = json.loads(json.dumps(census.health()))["backends"]
     found: dict[str, Any] = next(each for each in backends if each["name"] == name)
     return found

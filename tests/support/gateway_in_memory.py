@@ -18,6 +18,7 @@ from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, Se
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
 from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.legacysse import LegacySse
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
@@ -341,7 +342,7 @@ class MemoryGateway:
             self.switchboard,
             self.health,
             0.0,
-            9100,
+            lambda: 9100,
             needs_token=lambda: False,
             clients=lambda: self.settings.adopted,
             is_disabled=lambda: self.root.is_disabled,
@@ -354,7 +355,8 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.switchboard, census, self.answers_for_users, self.clients),
+            lambda: make_site(self.switchboard, self.answers_for_users, self.clients),
+            HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)

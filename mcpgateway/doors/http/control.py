@@ -1,4 +1,4 @@
-"""The control plane, on Klein: health, ending sessions, and the way back from authorization servers.
+"""The control plane, on Klein: ending sessions, clients' files, and the way back from authorization servers.
 
 Imported when it is first asked for: Klein costs 4 MB and a tenth of a second.
 """
@@ -19,7 +19,6 @@ from twisted.web.server import Site
 
 from mcpgateway.doors.http.statuses import control_status_of
 from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.switchboard import Switchboard
 
@@ -39,22 +38,10 @@ class Control:
     app: Any = Klein()
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, census: Census, let_in: LetIn, clients: Clients) -> None:
+    def __init__(self, switchboard: Switchboard, let_in: LetIn, clients: Clients) -> None:
         self._switchboard = switchboard
-        self._census = census
         self._let_in = let_in
         self._clients = clients
-
-    @app.route("/health", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
-    def health(self, request: IRequest) -> bytes:
-        """The gateway's numbers; ``?shape=immorterm`` gives them in S000's body."""
-        shape = (request.args or {}).get(b"shape", [b""])[0]
-        return _json(request, self._census.immorterm() if shape == b"immorterm" else self._census.health())
-
-    @app.route("/healthz", methods=["GET", "HEAD"])  # type: ignore[untyped-decorator]  # Klein is untyped
-    def healthz(self, request: IRequest) -> bytes:
-        """One word for a supervisor."""
-        return _json(request, {"status": "ok"})
 
     @app.route("/sessions/by-pid/<pid>", methods=["DELETE"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def end_by_pid(self, request: IRequest, pid: str) -> bytes:
@@ -140,9 +127,9 @@ class Control:
         )
 
 
-def make_site(switchboard: Switchboard, census: Census, let_in: LetIn, clients: Clients) -> Site:
+def make_site(switchboard: Switchboard, let_in: LetIn, clients: Clients) -> Site:
     """The control plane as a site for the channel; forms are never parsed before a handler asks for it."""
-    control = Control(switchboard, census, let_in, clients)
+    control = Control(switchboard, let_in, clients)
     return Site(control.app.resource(), parsePOSTFormSubmission=False)
 
 

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
@@ -86,6 +87,7 @@ class Root:
         guard: Guard,
         limits: Limits,
         make_site: SiteMaker,
+        health: HealthDoor,
     ) -> None:
         self.look_again: LookAgain = _nothing_new
         self.is_disabled = False
@@ -93,6 +95,7 @@ class Root:
         self._guard = guard
         self._limits = limits
         self._make_site = make_site
+        self._health = health
         self._site: Site | None = None
         self._make_sse = make_sse
         self._sse: LegacySse | None = None
@@ -151,6 +154,8 @@ class Root:
             looked.addErrback(self._broken, exchange)
         elif way.route is RouteClass.NOTHING:
             exchange.answer(404, NOT_FOUND)
+        elif self._health.serves(exchange.path):
+            self._health.handle(exchange)
         else:
             if self._site is None:
                 self._site = self._make_site()
