@@ -45,6 +45,8 @@ START, SHIM = "start", "shim"
 STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
 # What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
 CHILD_VARIABLE = "MCPGATEWAY_INSTANCE"
+# What other programs were told by whoever started them: a gateway is none of theirs.
+FOREIGN = (CHILD_VARIABLE.encode(), b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID")
 LOGGER = "mcpgateway.host.logfile.observer"
 
 
@@ -176,7 +178,8 @@ class Starter:
         posix.chdir("/")
         program = argv(self._home, wanted or [], logger=LOGGER)
         environ = {**posix.environ}
-        environ.pop(CHILD_VARIABLE.encode(), None)
+        for name in FOREIGN:
+            environ.pop(name, None)
         environ[STARTED_VARIABLE.encode()] = (SHIM if wanted is None else START).encode()
         environ[LOG_VARIABLE.encode()] = path.encode(errors="surrogateescape")
         posix.execve(program[0], program, environ)
