@@ -36,7 +36,7 @@ class ConfigurationTests:
 
     def test_doubtful(self, tmp_path: Path) -> None:
         """An unknown key is worth a note."""
-        looked_at = configured(tmp_path, x={"command": "sh", "comand": "x"})
+        looked_at = configured(tmp_path, x={"command": "sh", "commandd": "x"})
         assert ids("configuration", looked_at) == ["configuration.warning", "configuration"]
 
 
