@@ -22,6 +22,7 @@ from mcpgateway.ctl.main import COMMANDS
 from tests.support import engines
 from tests.support.engines import Engine
 from tests.support.gateway import eventually
+from twisted import plugins
 
 pytestmark = pytest.mark.functional
 
@@ -101,6 +102,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lister = [str(Path(sys.executable).parent / "twist"), "--help"]
     environ = {**os.environ, "PYTHONPATH": str(made)}
     subprocess.run(lister, env=environ, capture_output=True, timeout=60, check=True)
+    for place in (made / "twisted" / "plugins", *map(Path, plugins.__path__)):
+        for each in place.glob("dropin.cache"):
+            each.chmod(0o644)  # a gateway in the background writes for its own user only
     return made
 
 

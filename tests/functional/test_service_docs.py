@@ -125,8 +125,8 @@ class CommandsTests:
 
     @pytest.mark.skipif("start" not in COMMANDS, reason="there is no command that starts it")
     def test_by_hand(self, port: int, tmp_path: Path) -> None:
-        """It starts, tells how it is, and stops."""
-        assert [each.split()[1] for each in BY_HAND] == ["start", "status", "stop"]
+        """It starts, tells how it is, starts anew, and stops."""
+        assert [each.split()[1] for each in BY_HAND] == ["start", "status", "restart", "stop"]
         try:
             for command in BY_HAND[:-1]:
                 done = ran(command, tmp_path)
