@@ -15,7 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from mcpgateway.config.client import LEFT_OUT, Found
 from mcpgateway.config.clients.dialect import Dialect, Kind, Listed, Road
-from mcpgateway.config.clients.loopback import Base
+from mcpgateway.config.clients.loopback import Base, port_of
 from mcpgateway.config.clients.program import Program
 from mcpgateway.config.clients.rewrite import Replaced, carried
 from mcpgateway.config.document import Document, Place, dotted
@@ -84,7 +84,14 @@ class Read:
 
 def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -> Read:
     """Read the servers of a client's file that leads to the gateway."""
-    return _Reading(file, base, rank, problems).read()
+    return _Reading(file, also_former(base, file.dialect, file.entries), rank, problems).read()
+
+
+def also_former(base: Base, dialect: Dialect, entries: Mapping[Road, Led]) -> Base:
+    """Return what makes a URL ours, so that entries count that were written when the gateway had another port."""
+    leads = (dialect.leads(road, each.replaced.ours) for road, each in entries.items())
+    ports = {port_of(each[0]) for each in leads if len(each) == 1 and "://" in each[0]}
+    return evolve(base, former=base.former | {each for each in ports if each is not None})
 
 
 def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base) -> dict[Road, Led]:
@@ -290,12 +297,19 @@ class _Reading:
             ids = {each.title, f"{self.file.dialect.name}:{each.title}"}
             if each.kind is Kind.PROGRAM and self.file.is_trusted and not ids & out:
                 yield f"{dotted(each.road)} is no entry of ours: {_digest(each.value)}"
-            elif each.kind is not Kind.OURS and each.road in self._ours:
+            elif each.road in self._ours and self._leads_elsewhere(each):
                 yield f"{dotted(each.road)} leads elsewhere"
         there = {id(each) for each in self._ours.values()}
         for road, led in self.file.entries.items():
             if led.replaced.ours is not None and id(led) not in there:
                 yield f"{dotted(road)} is not there"
+
+    def _leads_elsewhere(self, listed: Listed) -> bool:
+        if listed.kind is not Kind.OURS:
+            return True
+        leads = self.file.dialect.leads(listed.road, listed.value)
+        port = port_of(leads[0]) if len(leads) == 1 and "://" in leads[0] else None
+        return port is not None and self.base.port not in (port, 0)
 
     def _projects(self, value: Any) -> tuple[str, ...]:
         listed = value.get("projects") if isinstance(value, Mapping) else None

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
 STOPPED = "stopped"
 ASKED = "asked.json"
 ASKED_LIMIT = 1_048_576
+PATIENCE_S, AGAIN_S = 5.0, 0.5
 LEDGER = "ledger"
 HINT = "mcpgateway clients plan shows how, and apply leads them here"
 
@@ -28,10 +30,23 @@ HINT = "mcpgateway clients plan shows how, and apply leads them here"
 def give_back(globals_: Globals) -> Report | None:
     """Put the clients' own entries back, until the gateway is started again; None where nothing leads here.
 
-    The gateway is to end whatever comes of it, so that what goes wrong stands in the report.
+    A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
+    What goes wrong in the end stands in the report.
     """
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return None
+    from attrs import evolve
+
+    given = _given_back(globals_)
+    ends = monotonic() + PATIENCE_S
+    while given.errors and monotonic() < ends:
+        sleep(AGAIN_S)
+        again = _given_back(globals_)
+        given = evolve(again, files=(*(each for each in given.files if not each.error), *again.files))
+    return given
+
+
+def _given_back(globals_: Globals) -> Report:
     from mcpgateway.errors import ConfigError
     from mcpgateway.local import enrolment
     from mcpgateway.local.reporting import FileReport, Report
@@ -72,12 +87,32 @@ def environment_of(options: list[str]) -> Mapping[str, str]:
     return os.environ
 
 
+def follow(globals_: Globals, options: list[str]) -> Report | None:
+    """Lead entries to the port that the gateway has now; None where nothing leads here.
+
+    :raise Trouble: the configuration or the ledger cannot be used.
+    """
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+        return None
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.local import syncing
+
+    try:
+        return syncing.sync(globals_.home, environment_of(options))
+    except ConfigError as why:
+        fail(f"the gateway runs, but clients' files could not be gone through: {why}")
+
+
 def _resumed(globals_: Globals, environ: Mapping[str, str]) -> Report | None:
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return None
-    from mcpgateway.local import enrolment
+    from attrs import evolve
 
-    return enrolment.resume(globals_.home, environ)
+    from mcpgateway.local import enrolment, syncing
+
+    resumed = enrolment.resume(globals_.home, environ)
+    followed = syncing.sync(globals_.home, environ)
+    return evolve(resumed, files=(*resumed.files, *(each for each in followed.files if each.renewed)))
 
 
 def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> Report | None:

@@ -102,9 +102,18 @@ class Ledger:
         :raise ConfigError: it was written by a newer release, or cannot be read.
         """
         said = _folded(self._twice.read())
+        for path, adopted in moved(said.files):
+            said.say(path, adopted)
         for path, intents in list(said.pending.items()):
             said.say(path, judged(self.disk, said.files.get(path), intents).adopted)
         return said.records(self._twice.problems)
+
+    def is_lost(self) -> bool:
+        """Whether there is a place for it and nothing is written there, not even that there was nothing.
+
+        :raise ConfigError: it cannot be read.
+        """
+        return os.path.isdir(self.kept.ledger) and not self._twice.read()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -207,6 +216,8 @@ class Ledger:
             snapshot = self._said.snapshot()
             if len(snapshot) * 2 < len(records):
                 self._twice.replace(snapshot)
+        for path, adopted in moved(self._said.files):
+            self._say(path, adopted)
         self._need()
         self._is_loaded = True
 
@@ -256,6 +267,24 @@ class Ledger:
     def _need(self) -> None:
         pending = [each for intents in self._said.pending.values() for each in intents]
         self.kept.needed = frozenset(digest for each in pending for digest in (each.before, each.after))
+
+
+def moved(files: Mapping[str, Adopted]) -> list[tuple[str, Adopted | None]]:
+    """What is to be said, by path, of files that are somewhere else by now: a link was put there, or taken away.
+
+    What was at the former place stays on record where it is still a file of its own.
+    """
+    found: list[tuple[str, Adopted | None]] = []
+    for former, adopted in files.items():
+        latter = os.path.realpath(adopted.path or former)
+        if latter in files or not os.path.isfile(latter):
+            continue
+        is_own = os.path.realpath(former) == former and os.path.isfile(former)
+        found += [
+            (latter, evolve(adopted, real=latter)),
+            (former, evolve(adopted, path=former) if is_own else None),
+        ]
+    return found
 
 
 @define(eq=False)

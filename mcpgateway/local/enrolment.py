@@ -16,8 +16,8 @@ from mcpgateway.local.carrying import alone, carried_out
 from mcpgateway.local.machine import Machine
 from mcpgateway.local.planning import FilePlan, Wanted, adopted_at, plan, plan_of
 from mcpgateway.local.reporting import FileReport, Left, Report
-from mcpgateway.local.returning import NOT_THERE, given_back, returned, to_be_returned
-from mcpgateway.local.sites import Site, recorded_sites, see
+from mcpgateway.local.returning import NOT_THERE, given_back, rebuilt, returned, to_be_returned
+from mcpgateway.local.sites import Choice, Site, chosen, recorded_sites, see
 
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
@@ -81,7 +81,7 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
     """
     machine = machine_of(home, environ)
     if not machine.records.files:
-        return Report()
+        return Report(tuple(_found_again(machine)))
     with alone(machine):
         reports = []
         for site in recorded_sites(machine.records):
@@ -102,6 +102,10 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
     :raise ConfigError: what is asked for cannot be done, and nothing was changed.
     """
     machine = machine_of(home, environ)
+    if machine.ledger.is_lost():
+        found = _found_again(machine)
+        led = [apply(machine, Wanted(Choice(file=each.path))) for each in found if each.changed]
+        return Report((*found, *(each for one in led for each in one.files)))
     if not any(each.suspended in whys for each in machine.records.files.values()):
         return Report()
     with alone(machine):
@@ -128,6 +132,17 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
     }
     suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
     return Adoptable(machine.settings.clients.adopt.value, servers, suspended)
+
+
+def _found_again(machine: Machine) -> list[FileReport]:
+    """Put back what stood in clients' files, where the ledger that knew it is lost."""
+    if not machine.ledger.is_lost():
+        return []
+    with alone(machine):
+        sites = chosen(Choice(), machine.environ, machine.records)
+        reports = [rebuilt(machine, each, Wanted()) for each in sites]
+        machine.look_again()
+    return [each for each in reports if each is not None]
 
 
 def _take_in(machine: Machine, wanted: Wanted) -> None:

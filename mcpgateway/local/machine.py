@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from attrs import define, field
 
+from mcpgateway.config.adopted import also_former
 from mcpgateway.config.clients.dialect import Base
+from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
@@ -20,6 +23,7 @@ from mcpgateway.local.answering import Answer, ask, running_gateway
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
+CUSTOM = "custom"
 
 
 @define(eq=False)
@@ -107,8 +111,12 @@ class Machine:
 
     @property
     def base(self) -> Base:
-        """What makes a URL ours."""
-        return Base(self.port, frozenset((self.gateway.bind_address,)))
+        """What makes a URL ours, now or when it was written."""
+        base = Base(self.port, frozenset((self.gateway.bind_address,)))
+        with suppress(ConfigError):  # a ledger that cannot be read is told of where it is needed
+            for each in self.records.files.values():
+                base = also_former(base, DIALECTS.get(each.dialect, DIALECTS[CUSTOM]), each.entries)
+        return base
 
     @property
     def answer(self) -> Answer | None:

@@ -41,11 +41,11 @@ def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
     """Give a file back for ever; None where nothing of ours is in it."""
     adopted = adopted_at(machine, site)
     if adopted is None:
-        return _rebuilt(machine, site, wanted)
+        return rebuilt(machine, site, wanted)
     if wanted.servers and adopted.suspended:
         return None
     report = given_back(machine, site, Return(machine, site, wanted.servers))
-    rest = None if report.error else _rebuilt(machine, site, wanted)
+    rest = None if report.error else rebuilt(machine, site, wanted)
     if rest is None:
         return report
     return evolve(report, changed=report.changed or rest.changed, rebuilt=rest.rebuilt, left=rest.left)
@@ -87,7 +87,7 @@ def _is_approved(machine: Machine, site: Site) -> bool:
         return False
 
 
-def _rebuilt(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
+def rebuilt(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
     """Give back what leads here without being in the ledger, as far as what stood there before can be known."""
     work = Rebuilding(machine, site, wanted.servers)
     report = FileReport(site.path, site.dialect.name, site.dialect.title)

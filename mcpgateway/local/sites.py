@@ -21,8 +21,8 @@ from mcpgateway.host import files, paths
 from mcpgateway.host.clientfile import FILE_LIMIT
 from mcpgateway.host.clientlock import Lock, directory_lock
 from mcpgateway.host.ledger import Records
+from mcpgateway.local.machine import CUSTOM
 
-CUSTOM = "custom"
 # Its file is written by itself all the time, and it has a lock for that.
 LOCKING = "claude-code"
 

@@ -4,6 +4,7 @@ what is seen in a watched file                     what becomes of it
 a program that is new                              it is led here, unless it is to stay its client's own
 an entry of ours has become what it was            it is ours again; the third time within ten minutes it is left
 an entry of ours has become another program        it is the user's, and led here as what it is now
+an entry of ours leads to another port             it is led to the one that the gateway has now
 an entry of ours is not there any more             the user has removed it, and it is forgotten
 all entries are gone, and their place with them    the file was cut short; it is left, and looked at once more
 the file cannot be read                            it is being written; whoever writes it makes it whole
@@ -91,7 +92,7 @@ class _Sync:
             self.machine.look_again()
             report = evolve(report, gone=titles)
         planned = self._planned(seen, adopted)
-        if not planned.wishes:
+        if not planned.wishes and not planned.renewed:
             return evolve(report, left=planned.left)
         done = carried_out(self.machine, [planned], Wanted(mode=adopted.mode), is_all_or_none=False).files[0]
         return evolve(done, gone=report.gone)

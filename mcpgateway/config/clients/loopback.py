@@ -17,10 +17,12 @@ class Base:
 
     :ivar port: of the gateway.
     :ivar hosts: its names besides those that every machine has for itself.
+    :ivar former: the ports that it had when entries of ours were written.
     """
 
     port: int
     hosts: frozenset[str] = frozenset()
+    former: frozenset[int] = frozenset()
 
 
 def server_of(url: str, base: Base) -> str | None:
@@ -32,7 +34,7 @@ def server_of(url: str, base: Base) -> str | None:
         return None
     host = (parts.hostname or "").removesuffix(".")
     if (
-        port != base.port
+        (port != base.port and port not in base.former)
         or parts.scheme.lower() not in PORTS
         or not (host in base.hosts or is_loopback(host))
     ):
@@ -44,6 +46,16 @@ def server_of(url: str, base: Base) -> str | None:
             return name
         case _:
             return None
+
+
+def port_of(url: str) -> int | None:
+    """Return the port of a URL that leads to this machine; None of others."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    return port if is_loopback((parts.hostname or "").removesuffix(".")) else None
 
 
 def is_loopback(host: str) -> bool:

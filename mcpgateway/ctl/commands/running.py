@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, give_back, lead_here, tell
-from mcpgateway.ctl.console import DONE, FAILED, answer, emit, spinner
+from mcpgateway.ctl.adoption import ADOPT, follow, give_back, lead_here, tell
+from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
 from mcpgateway.ctl.remote import Away, Remote
@@ -154,15 +154,22 @@ def _tell(value: dict[str, Any], did: str = "started") -> None:
     metavar="SECONDS",
     help="How long it may take; then it is killed.",
 )
+@click.option("--force", is_flag=True, help="End it even where a client's file cannot be given back.")
 @click.pass_obj
-def stop(globals_: Globals, *, timeout: float) -> int:
+def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     """Give clients their own entries back, and end the gateway."""
     _of_this_machine(globals_, "stop")
     home = globals_.home
     pid = gateway_pid(home)
     had_state = read_state(home).exists
-    unwanted(home)
     given = give_back(globals_)
+    if pid and given is not None and given.errors and not force:
+        tell([given])
+        fail(
+            "the gateway runs on, because a client's file that leads to it cannot be given back",
+            "mend that and `mcpgateway stop` again; `mcpgateway stop --force` ends it all the same",
+        )
+    unwanted(home)
     in_order = True
     if pid:
         with spinner("running calls may end"):
@@ -231,8 +238,15 @@ def restart(
         if not in_order:
             clear_up(home)
         begun = begin(globals_, options, wait)
+    # With other options it may be at another port.
+    led = follow(globals_, options) if port is not None or config is not None or not pid else None
     value = _told(globals_, begun)
-    answer(globals_, value, lambda: _tell(value, "restarted" if pid else "started"))
+
+    def say() -> None:
+        _tell(value, "restarted" if pid else "started")
+        tell([led] if led is not None else [])
+
+    answer(globals_, value, say)
 
 
 def _former(home: str, pid: int) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from urllib.parse import unquote
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.errors import ConfigError, GatewayError
@@ -102,7 +102,7 @@ class World:
     @cached_property
     def base(self) -> Base:
         """What makes a URL the gateway's."""
-        return Base(self.port, self.machine.base.hosts)
+        return evolve(self.machine.base, port=self.port)
 
     @cached_property
     def seen(self) -> tuple[Seen, ...]:
