@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.driver import INITIALIZE, Shim
+from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
 
@@ -548,6 +550,45 @@ class AdoptionTests:
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not is_alive(pid), "it is dead")
         assert home.json("stop")["was_running"] is False
+        assert path.read_text() == original
+
+    def test_a_file_in_the_making(self, home):
+        """A stop waits for a client that is writing its file."""
+        path, original = client_file(home)
+        home.json("start", "--adopt", "always")
+        led = path.read_text()
+        path.write_text(led[: len(led) // 2])
+        writer = threading.Timer(2.0, path.write_text, (led,))
+        writer.start()
+        assert home.run("stop").returncode == 0
+        writer.join()
+        assert path.read_text() == original
+
+    def test_a_file_that_cannot_be_given_back(self, home):
+        """The gateway runs on while a file leads to it that is not valid; it can be forced to end."""
+        path, original = client_file(home)
+        pid = home.json("start", "--adopt", "always")["pid"]
+        led = path.read_text()
+        path.write_text(led[: len(led) // 2])
+        refused = home.run("stop")
+        assert refused.returncode == 1
+        assert "runs on" in refused.stderr
+        assert "--force" in refused.stderr
+        assert is_alive(pid)
+        path.write_text(led)
+        assert home.run("stop").returncode == 0
+        assert path.read_text() == original
+
+    def test_another_port(self, home):
+        """Entries follow a gateway that is started anew at another port."""
+        path, original = client_file(home)
+        home.json("start", "--adopt", "always")
+        port = free_port()
+        assert home.run("restart", "--port", str(port)).returncode == 0
+        assert (
+            json.loads(path.read_text())["mcpServers"]["mine"]["url"] == f"http://localhost:{port}/mine/mcp"
+        )
+        assert home.run("stop").returncode == 0
         assert path.read_text() == original
 
     def test_it_is_not_idle(self, tmp_path):
