@@ -150,7 +150,7 @@ class InertTests:
         house.approvals.projects = (str(project), "/no/such")
         house.begin("db", seen)
         health = house.gateway.client().ask(b"", "GET", "/health")
-        body = json.loads(health.body.split(b"\r\n")[1])
+        body = health.json
         assert body["approvals"] == [
             {"path": f"{root}/.mcp.json", "servers": ["db", "web"]} for root in (seen, project)
         ]
