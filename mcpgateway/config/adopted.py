@@ -97,22 +97,24 @@ def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Bas
     return found
 
 
-def newcomers(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base) -> frozenset[str]:
+def newcomers(
+    value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base, project: str = ""
+) -> frozenset[str]:
     """Return the titles of the programs in a file without entries of ours that were not there when it was led here."""
-    listed = [each for each in dialect.listed(value, base) if each.kind is Kind.PROGRAM]
+    listed = [each for each in dialect.listed(value, base, project) if each.kind is Kind.PROGRAM]
     return frozenset(
         each.title
         for each in listed
-        if each.road not in entries or _former(entries[each.road], dialect, base) != each.program
+        if each.road not in entries or _former(entries[each.road], dialect, base, project) != each.program
     )
 
 
-def _former(led: Led, dialect: Dialect, base: Base) -> Program | None:
+def _former(led: Led, dialect: Dialect, base: Base, project: str) -> Program | None:
     """Return the program that stood in the place of an entry of ours."""
     road, former = led.replaced.road, led.replaced.former
     if former is None:
         return None
-    listed = dialect.listed(changed({}, Put(road, former), ""), base)
+    listed = dialect.listed(changed({}, Put(road, former), ""), base, project)
     return listed[0].program if listed else None
 
 
@@ -155,9 +157,9 @@ class _Reading:
         """Read all of it."""
         file = self.file
         is_known = file.value is not MISSING and not self._is_cut_short()
-        before = file.dialect.listed(file.value, self.base) if is_known else ()
+        before = file.dialect.listed(file.value, self.base, file.project) if is_known else ()
         value = self._as_without_us(file.value if is_known else {}, is_known=is_known)
-        listed = file.dialect.listed(value, self.base)
+        listed = file.dialect.listed(value, self.base, file.project)
         for each in listed:
             self._take(each)
         shown = ClientFile(
@@ -267,7 +269,11 @@ class _Reading:
         if led is not None and not self.file.project:
             return led
         led = led or self.file.entries.get(listed.road)
-        return led if led is not None and _former(led, self.file.dialect, self.base) == program else None
+        return (
+            led
+            if led is not None and _former(led, self.file.dialect, self.base, self.file.project) == program
+            else None
+        )
 
     def _origin(self, listed: Listed) -> Origin:
         file, project = self.file, listed.project or self.file.project
