@@ -232,9 +232,13 @@ class _Reading:
             case Kind.PROGRAM if listed.program is not None:
                 self._take_program(listed, listed.program, own)
             case Kind.OURS:
-                original = self._original(listed)
-                if original:
-                    self._take_program(listed, original, own)
+                try:
+                    original = self._original(listed)
+                except ConfigError as why:
+                    own.warn(self._where(listed), str(why))
+                else:
+                    if original:
+                        self._take_program(listed, original, own)
             case Kind.REMOTE if listed.road not in self._off:
                 self._remotes.append(url_of(listed.value))
             case Kind.ODD:
@@ -261,7 +265,7 @@ class _Reading:
             return None
         original = original_of(tuple(words)) if words else None
         env = value.get("env") or value.get("environment") or {}
-        return Program(original[0], original[1:], env) if original else None
+        return self.file.dialect.behind(listed, original, env) if original else None
 
     def _led(self, listed: Listed, program: Program) -> Led | None:
         """Return the entry of ours that this one is, unless somebody else may have changed what it runs."""

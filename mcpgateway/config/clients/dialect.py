@@ -190,6 +190,14 @@ class Dialect:
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
 
+    def behind(self, listed: Listed, argv: Sequence[str], env: Any) -> Program:
+        """Return the program that a relay of ours starts where it cannot reach the gateway.
+
+        :raise ConfigError: it has something that only its client can fill in.
+        """
+        words = self._shape(listed.road).words
+        return read_program({words.command: list(argv), words.env: env}, words)
+
     def _shape(self, road: Road) -> Shape:
         fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
