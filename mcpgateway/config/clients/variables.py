@@ -26,7 +26,8 @@ _FOREIGN = r"\$env:\w+|\{(?:env|file):[^}]*\}"
 # What an editor knows of itself; "${env:NAME}" stands before it and has a name.
 _EDITORS = (
     r"\$\{(?:/|(?:env|config|command|input|extensionInstallFolder)\b[^}]*"
-    r"|(?:user|workspace|file|relativeFile|exec|selected|lineNumber|columnNumber|cwd|pathSeparator|default)\w*(?::[^}]*)?)\}"
+    r"|(?:user|workspace|file|relativeFile|exec|selected|lineNumber|columnNumber|cwd|pathSeparator|default)\w*"
+    r"(?::[^}]*)?)\}"
 )
 # In the environment of a client these are about itself; the first two are its shell's.  The others mean something to
 # the gateway.
