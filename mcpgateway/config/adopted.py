@@ -104,22 +104,24 @@ def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Bas
     return found
 
 
-def newcomers(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base) -> frozenset[str]:
+def newcomers(
+    value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base, project: str = ""
+) -> frozenset[str]:
     """Return the titles of the programs in a file without entries of ours that were not there when it was led here."""
-    listed = [each for each in dialect.listed(value, base) if each.kind is Kind.PROGRAM]
+    listed = [each for each in dialect.listed(value, base, project) if each.kind is Kind.PROGRAM]
     return frozenset(
         each.title
         for each in listed
-        if each.road not in entries or _former(entries[each.road], dialect, base) != each.program
+        if each.road not in entries or _former(entries[each.road], dialect, base, project) != each.program
     )
 
 
-def _former(led: Led, dialect: Dialect, base: Base) -> Program | None:
+def _former(led: Led, dialect: Dialect, base: Base, project: str) -> Program | None:
     """Return the program that stood in the place of an entry of ours."""
     road, former = led.replaced.road, led.replaced.former
     if former is None:
         return None
-    listed = dialect.listed(changed({}, Put(road, former), ""), base)
+    listed = dialect.listed(changed({}, Put(road, former), ""), base, project)
     return listed[0].program if listed else None
 
 
@@ -162,9 +164,9 @@ class _Reading:
         """Read all of it."""
         file = self.file
         is_known = file.value is not MISSING and not self._is_cut_short()
-        before = file.dialect.listed(file.value, self.base) if is_known else ()
+        before = file.dialect.listed(file.value, self.base, file.project) if is_known else ()
         value = self._as_without_us(file.value if is_known else {}, is_known=is_known)
-        listed = file.dialect.listed(value, self.base)
+        listed = file.dialect.listed(value, self.base, file.project)
         for each in listed:
             self._take(each)
         shown = ClientFile(
@@ -237,9 +239,13 @@ class _Reading:
             case Kind.PROGRAM if listed.program is not None:
                 self._take_program(listed, listed.program, own)
             case Kind.OURS:
-                original = self._original(listed)
-                if original:
-                    self._take_program(listed, original, own)
+                try:
+                    original = self._original(listed)
+                except ConfigError as why:
+                    own.warn(self._where(listed), str(why))
+                else:
+                    if original:
+                        self._take_program(listed, original, own)
             case Kind.REMOTE if listed.road not in self._off:
                 self._remotes.append(url_of(listed.value))
             case Kind.ODD:
@@ -266,7 +272,7 @@ class _Reading:
             return None
         original = original_of(tuple(words)) if words else None
         env = value.get("env") or value.get("environment") or {}
-        return Program(original[0], original[1:], env) if original else None
+        return self.file.dialect.behind(listed, original, env) if original else None
 
     def _led(self, listed: Listed, program: Program) -> Led | None:
         """Return the entry of ours that this one is, unless somebody else may have changed what it runs."""
@@ -274,7 +280,11 @@ class _Reading:
         if led is not None and not self.file.project:
             return led
         led = led or self.file.entries.get(listed.road)
-        return led if led is not None and _former(led, self.file.dialect, self.base) == program else None
+        return (
+            led
+            if led is not None and _former(led, self.file.dialect, self.base, self.file.project) == program
+            else None
+        )
 
     def _origin(self, listed: Listed) -> Origin:
         file, project = self.file, listed.project or self.file.project

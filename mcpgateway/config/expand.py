@@ -1,7 +1,7 @@
 """Variables in configuration text: ``${VAR}``, ``${VAR:-default}``, ``${VAR:?message}`` and ``{env:VAR}``.
 
 ``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
-again, so a value cannot name another.
+again, so a value cannot name another.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is no variable, but reads so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ VARIABLE = re.compile(
     r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<how>[-?])(?P<rest>[^}]*))?\}"
     r"|\$?\{env:(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}"
 )
+
+# A default that belongs to no variable is a text that is never expanded.
+ALL = re.compile(rf"{VARIABLE.pattern}|\$\{{:-(?P<text>[^}}]*)\}}")
+# What makes a text mean more than it says.
+OPENING = re.compile(r"\$(?=\{)|\{(?=env:)")
 
 # They would end a line of an environment file or of a header, or the value itself.
 FORBIDDEN = re.compile(r"[\r\n\0]")
@@ -52,6 +57,8 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
     used: dict[str, str] = {}
 
     def replace(found: re.Match[str]) -> str:
+        if found["text"] is not None:
+            return found["text"]
         name = found["name"] or found["env"]
         value = values.get(name)
         how = found["how"]
@@ -69,5 +76,15 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
             unset.append(name)
         return found[0] if keep_unset else ""
 
-    expanded = VARIABLE.sub(replace, text)
+    expanded = ALL.sub(replace, text)
     return Expanded(expanded, tuple(unset), tuple(broken), tuple(demanded), used)
+
+
+def escaped(text: str) -> str:
+    """Return what becomes a text when it is expanded."""
+    return OPENING.sub(r"${:-\g<0>}", text) if "{" in text else text
+
+
+def unescaped(text: str) -> str:
+    """Return a text as it was before it was escaped; its variables stay."""
+    return expand(text, {}, keep_unset=True).text if "${:-" in text else text

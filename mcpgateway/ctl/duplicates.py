@@ -210,6 +210,7 @@ def _commands(home: str) -> dict[str, tuple[str, ...]]:
         return {}
     from mcpgateway.config.clients.dialects import DIALECTS
     from mcpgateway.config.clients.loopback import Base
+    from mcpgateway.config.expand import unescaped
     from mcpgateway.errors import ConfigError
     from mcpgateway.host.ledger import Ledger
 
@@ -226,8 +227,8 @@ def _commands(home: str) -> dict[str, tuple[str, ...]]:
             value = enrolled.replaced.former
             for step in reversed(road):
                 value = {step: value}
-            for each in dialect.listed(value, Base(0, frozenset())):
+            for each in dialect.listed(value, Base(0, frozenset()), file.project):
                 if each.program is not None:
                     words = (each.program.command, *each.program.args)
-                    found[each.title] = tuple(os.path.expandvars(word) for word in words)
+                    found[each.title] = tuple(os.path.expandvars(unescaped(word)) for word in words)
     return found

@@ -76,7 +76,7 @@ def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]
         value = forms.read(original, path, _dialect(adopted))
     except ConfigError:
         return data, frozenset()  # it counts as it is
-    strange = newcomers(value, _dialect(adopted), adopted.entries, _base(adopted))
+    strange = newcomers(value, _dialect(adopted), adopted.entries, _base(adopted), adopted.project)
     titles = {road[-1] for road in adopted.entries}
     return forms.encoded(original), frozenset(titles - strange)
 

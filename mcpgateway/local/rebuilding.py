@@ -26,6 +26,7 @@ from mcpgateway.config.clients.dialect import EACH, Dialect, Kind, Listed, Progr
 from mcpgateway.config.clients.program import Words
 from mcpgateway.config.edit import MISSING
 from mcpgateway.config.entry import Scope
+from mcpgateway.config.expand import unescaped
 from mcpgateway.config.names import slug
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
@@ -125,12 +126,13 @@ class Rebuilding:
     def _as_written(self, listed: Listed, program: Program) -> dict[str, Any]:
         """A program in the words of this file's client."""
         dialect = self.site.dialect
-        value = dict(dialect.by_command(listed, (program.command, *program.args)))
+        argv = tuple(map(unescaped, (program.command, *program.args)))
+        value = dict(dialect.by_command(listed, argv))
         words = _words(dialect, listed.road)
         if program.env and not value.get(words.env):
-            value[words.env] = dict(program.env)
+            value[words.env] = {name: unescaped(each) for name, each in program.env.items()}
         if program.cwd:
-            value.setdefault("cwd", program.cwd)
+            value.setdefault("cwd", unescaped(program.cwd))
         return value
 
     # Where it is looked for

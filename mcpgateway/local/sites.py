@@ -132,7 +132,7 @@ def see(site: Site, base: Base) -> Seen:
 
 def listed_in(site: Site, values: Any, base: Base) -> tuple[Listed, ...]:
     """What a file lists; entries of a project's file are that project's."""
-    listed = site.dialect.listed(values, base)
+    listed = site.dialect.listed(values, base, site.project)
     if not site.project:
         return listed
     return tuple(each if each.project else evolve(each, project=site.project) for each in listed)

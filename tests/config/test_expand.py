@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.expand import expand
+from mcpgateway.config.expand import escaped, expand, unescaped
 
 VALUES = {"NAME": "value", "EMPTY": "", "BROKEN": "a\nb", "NESTED": "${NAME}"}
 
@@ -54,6 +54,19 @@ class ExpandTests:
         """A dollar without braces, an odd name and an open brace are no variables."""
         for text in ("$NAME", "${}", "${1A}", "${NAME", "{NAME}", "${a b}", "$${"):
             assert expand(text, VALUES).text == text
+
+    def test_text(self):
+        """A default of no variable is that text, and nothing in it is expanded."""
+        assert expand("<${:-$}{NAME}|${:-{}env:NAME}|${:-}>", VALUES).text == "<${NAME}|{env:NAME}|>"
+        assert escaped("${NAME}") == "${:-$}{NAME}"
+        assert escaped("a$b{c}") == "a$b{c}"
+
+    @given(texts)
+    def test_escaped(self, text):
+        """What was escaped comes out as it went in, and uses no variable."""
+        found = expand(escaped(text), VALUES)
+        assert (found.text, found.used, found.unset) == (text, {}, ())
+        assert unescaped(escaped(text)) == text
 
     def test_value_not_in_repr(self):
         """The expanded text is not shown when the result is printed."""

@@ -41,7 +41,7 @@ class House:
 
         def edit(text, former):
             value = forms.read(text, str(path), dialect)
-            listed = [each for each in dialect.listed(value, BASE) if each.kind is Kind.PROGRAM]
+            listed = [each for each in dialect.listed(value, BASE, project) if each.kind is Kind.PROGRAM]
             wishes = []
             for each in listed:
                 name = names.get(each.title, each.title)
@@ -133,6 +133,77 @@ class OriginalsTests:
         house.adopt(path, client)
         assert path.read_text() != text
         assert house.served() == {"a": ("x", "-y")}
+
+    def test_variables_of_codex(self, house):
+        """What Codex hands on is handed on, what is not set is left out, and what it does not expand stays."""
+        text = (
+            '[mcp_servers.a]\ncommand = "x"\nargs = ["${HOME}", "{env:HOME}"]\n'
+            'env_vars = ["HOME", "NOT"]\nenv = { K = "${env:HOME}" }\n'
+        )
+        path = house.write(".codex/config.toml", text)
+        house.adopt(path, "codex")
+        (found,) = house.settings().servers
+        assert found.command == ("x", "${HOME}", "{env:HOME}")
+        assert (found.env["K"], found.env["HOME"]) == ("${env:HOME}", str(house.path))
+        assert "NOT" not in found.env
+
+    def test_variables_of_claude(self, house):
+        """Claude Code's own forms are expanded, others' are text, and one that is not set stays as it is written."""
+        args = ["${HOME}", "${NOT:-d}", "${NOT}", "{env:HOME}", "${env:HOME}"]
+        path = house.write(".claude.json", {"mcpServers": {"a": {"command": "x", "args": args}}})
+        house.adopt(path)
+        assert house.served() == {"a": ("x", str(house.path), "d", "${NOT}", "{env:HOME}", "${env:HOME}")}
+
+    def test_unset_of_gemini(self, house):
+        """Gemini makes a variable that is not set empty."""
+        entry = {"command": "x", "args": ["$NOT", "<${NOT}>"], "env": {"K": "$HOME"}}
+        path = house.write(".gemini/settings.json", {"mcpServers": {"a": entry}})
+        house.adopt(path, "gemini")
+        (found,) = house.settings().servers
+        assert (found.command, found.env["K"]) == (("x", "", "<>"), str(house.path))
+
+    def test_left_alone(self, house):
+        """What only a client knows is served to nobody, and the warning says what that is."""
+        servers = {
+            "a": {"command": "x"},
+            "b": {"command": "x", "args": ["${workspaceFolder}/y"]},
+            "c": {"command": "x", "cwd": "w"},
+        }
+        path = house.write(".cursor/mcp.json", {"mcpServers": servers})
+        house.adopt(path, "cursor")
+        found = house.settings()
+        assert [each.name for each in found.servers] == ["a"]
+        assert ["only its client can fill in" in each for each in found.warnings] == [True, False]
+        assert "its cwd is relative" in found.warnings[1]
+
+    def test_relative_directory_of_a_project(self, house):
+        """A directory in a project's file is relative to the project."""
+        path = house.write(
+            "shop/.gemini/settings.json", {"mcpServers": {"a": {"command": "x", "cwd": "./w"}}}
+        )
+        house.adopt(path, "gemini", project=str(house.path / "shop"))
+        assert [each.cwd for each in house.settings().servers] == [str(house.path / "shop" / "w")]
+
+    def test_behind_a_relay(self, house):
+        """What stands behind a relay that somebody has put there reads like the client's other entries."""
+        relay = {"command": "mcpgateway", "args": ["connect", "a", "--", "x", "{env:HOME}", "${HOME}"]}
+        path = house.write(".claude.json", {"mcpServers": {"b": {"command": "y"}}})
+        house.adopt(path)
+        found = json.loads(path.read_text())
+        found["mcpServers"]["a"] = relay
+        path.write_text(json.dumps(found))
+        assert house.served()["a"] == ("x", "{env:HOME}", str(house.path))
+        relay["args"][-1] = "${CLAUDE_PROJECT_DIR}"
+        path.write_text(json.dumps(found))
+        assert set(house.served()) == {"b"}
+
+    def test_one_definition_in_two_places(self, house):
+        """The user's server and that of a project with the same definition each run where they did."""
+        same = {"mcpServers": {"a": {"command": "x"}}}
+        path = house.write(".claude.json", {**same, "projects": {"/work/shop": same}})
+        house.adopt(path)
+        found = {each.name: each.cwd for each in house.settings().servers}
+        assert found == {"a": str(house.path), "a-shop": "/work/shop"}
 
     def test_projects_of_claude(self, house):
         """The servers of a project in Claude Code's file are that project's."""

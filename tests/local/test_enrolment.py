@@ -101,6 +101,28 @@ class ApplyTests:
         assert [each.adopted["a"] for each in files] == ["a", "a", "a-2"]
         assert house.servers(house.place("windsurf"))["a"] == {"serverUrl": url("a-2")}
 
+    def test_one_definition_in_two_places(self, house: House) -> None:
+        """The user's entry and a project's lead to two servers, since each runs in a directory of its own."""
+        path = house.write(house.claude, {"a": PROGRAM})
+        same = {"mcpServers": {"a": PROGRAM}}
+        path.write_text(json.dumps({**same, "projects": {"/p/shop": same, "/p/till": same}}))
+        apply(house.machine, of(path))
+        found = json.loads(path.read_text())
+        assert found["mcpServers"]["a"]["url"] == url("a")
+        for project in ("shop", "till"):
+            assert found["projects"][f"/p/{project}"]["mcpServers"]["a"]["url"] == url(f"a-{project}")
+
+    def test_only_their_clients_know(self, house: House) -> None:
+        """An entry with a variable or a directory that only its client knows stays, and it is said why."""
+        servers = {"a": {"command": "x", "args": ["${cwd}"]}, "b": {"command": "x", "cwd": "w"}}
+        house.write(house.cursor, servers)
+        left = apply(house.machine, Wanted()).files[0].left
+        assert ["only its client can fill in" in left[0].why, "its cwd is relative" in left[1].why] == [
+            True,
+            True,
+        ]
+        assert house.servers(house.cursor) == servers
+
     def test_names_stay(self, house: House) -> None:
         """A URL never comes to mean another server because another file is led here, or given back."""
         house.write(house.cursor, {"a": PROGRAM})

@@ -126,16 +126,17 @@ class Dialect:
     project: tuple[str, ...] = ()
     is_strict: bool = False
 
-    def listed(self, document_value: Any, base: Base) -> tuple[Listed, ...]:
+    def listed(self, document_value: Any, base: Base, project: str = "") -> tuple[Listed, ...]:
         """Tell what a file lists, in its order.
 
         :param document_value: what the file holds; see `mcpgateway.config.clients.forms.read`.
         :param base: what makes a URL ours.
+        :param project: the directory of the project that the file lies in, or "".
         """
         return tuple(
-            _listed(shape, Listed(title, (*road, title), value, Kind.ODD, project), base)
+            _listed(shape, Listed(title, (*road, title), value, Kind.ODD, inside), base, inside or project)
             for table, shape in self.tables.items()
-            for road, project, held in _walk(document_value, table, ())
+            for road, inside, held in _walk(document_value, table, ())
             for title, value in members(held)
         )
 
@@ -189,6 +190,14 @@ class Dialect:
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
 
+    def behind(self, listed: Listed, argv: Sequence[str], env: Any) -> Program:
+        """Return the program that a relay of ours starts where it cannot reach the gateway.
+
+        :raise ConfigError: it has something that only its client can fill in.
+        """
+        words = self._shape(listed.road).words
+        return read_program({words.command: list(argv), words.env: env}, words)
+
     def _shape(self, road: Road) -> Shape:
         fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
@@ -231,7 +240,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 # What an entry is
 
 
-def _listed(shape: Shape, listed: Listed, base: Base) -> Listed:
+def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
     if not isinstance(listed.value, Mapping):
         return evolve(listed, why="it is no mapping")
     value = reached(listed.value, shape)
@@ -254,7 +263,7 @@ def _listed(shape: Shape, listed: Listed, base: Base) -> Listed:
     if not _is_plain(listed.value):
         return evolve(listed, why="it holds a date, or a number that is none")
     try:
-        return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words))
+        return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words, project))
     except ConfigError as why:
         return evolve(listed, why=str(why))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mcpgateway.config.clients import variables
 from mcpgateway.config.clients.dialect import EACH, NAME, URL, Dialect, Shape
 from mcpgateway.config.clients.places import ANY, DARWIN, LINUX, WINDOWS
 from mcpgateway.config.clients.program import Words
 
 MCP_SERVERS = ("mcpServers",)
-STDIO = Words(type="stdio")
 # Claude Code runs it with /bin/sh once for each connection, and its parent there is Claude Code itself.  Its own
 # directory is not that of the project.
 WHO_CALLS = (
@@ -25,20 +25,31 @@ def _cwd(written: str) -> dict[str, Any]:
 
 
 # A URL without a type is passed over by Claude Code; every other client that reads the same file takes the type, too.
-CLAUDE = Shape(url=(("type", "http"), ("url", URL)), helper={"headersHelper": WHO_CALLS})
-TYPED = Shape(url=(("type", "http"), ("url", URL)))
-VSCODE = Shape(url=(("type", "http"), ("url", URL)), words=STDIO)
+CLAUDE = Shape(
+    url=(("type", "http"), ("url", URL)),
+    words=Words(variables=variables.CLAUDE),
+    helper={"headersHelper": WHO_CALLS},
+)
+TYPED = Shape(url=(("type", "http"), ("url", URL)), words=Words(variables=variables.CUSTOM))
+VSCODE = Shape(url=(("type", "http"), ("url", URL)), words=Words(type="stdio", variables=variables.VSCODE))
 PLAIN = Shape()
-SERVER_URL = Shape(url=(("serverUrl", URL),))
+CURSOR = Shape(words=Words(variables=variables.CURSOR))
+WINDSURF = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.WINDSURF))
+ANTIGRAVITY = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.UNKNOWN))
 PROGRAMS_ONLY = Shape(url=())
+UNKNOWN = Shape(url=(), words=Words(variables=variables.UNKNOWN))
 CLINE = Shape(url=(("type", "streamableHttp"), ("url", URL)), nests="transport")
-ROO = Shape(url=(("type", "streamable-http"), ("url", URL)))
-CONTINUE = Shape(url=(("type", "streamable-http"), ("url", URL)), fresh={"name": NAME})
+ROO = Shape(url=(("type", "streamable-http"), ("url", URL)), words=Words(variables=variables.ROO))
+CONTINUE = Shape(
+    url=(("type", "streamable-http"), ("url", URL)),
+    words=Words(variables=variables.CONTINUE),
+    fresh={"name": NAME},
+)
 CODEX = Shape(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}})
-GEMINI = Shape(url=(("httpUrl", URL),), words=Words(is_bare=True), helper=_cwd("$PWD"))
+GEMINI = Shape(url=(("httpUrl", URL),), words=Words(variables=variables.GEMINI), helper=_cwd("$PWD"))
 OPENCODE = Shape(
     url=(("type", "remote"), ("url", URL)),
-    words=Words(args="", env="environment", type="local"),
+    words=Words(args="", env="environment", type="local", variables=variables.OPENCODE),
     fresh={"enabled": True},
     helper=_cwd("{env:PWD}"),
 )
@@ -49,12 +60,13 @@ GOOSE = Shape(
 )
 COPILOT = Shape(
     url=(("type", "http"), ("url", URL)),
-    words=Words(type="local"),
+    words=Words(type="local", variables=variables.BRACED),
     fresh={"tools": ["*"]},
     helper=_cwd("${PWD}"),
 )
-BRACED = Shape(helper=_cwd("${PWD}"))
-MCPORTER = Shape(url=(("baseUrl", URL),), helper=_cwd("${PWD}"))
+PI = Shape(words=Words(variables=variables.BRACED), helper=_cwd("${PWD}"))
+KIRO = Shape(words=Words(variables=variables.BRACED))
+MCPORTER = Shape(url=(("baseUrl", URL),), words=Words(variables=variables.DEFAULTED), helper=_cwd("${PWD}"))
 
 
 def _code(path: str) -> tuple[str, ...]:
@@ -80,7 +92,7 @@ _ALL = (
     Dialect(
         "cursor",
         "Cursor",
-        {MCP_SERVERS: PLAIN},
+        {MCP_SERVERS: CURSOR},
         user={ANY: ("{home}/.cursor/mcp.json",)},
         project=(".cursor/mcp.json",),
     ),
@@ -94,13 +106,13 @@ _ALL = (
     Dialect(
         "windsurf",
         "Windsurf",
-        {MCP_SERVERS: SERVER_URL},
+        {MCP_SERVERS: WINDSURF},
         user={ANY: ("{home}/.codeium/windsurf/mcp_config.json",)},
     ),
     Dialect(
         "antigravity",
         "Antigravity",
-        {MCP_SERVERS: SERVER_URL},
+        {MCP_SERVERS: ANTIGRAVITY},
         user={ANY: ("{home}/.gemini/config/mcp_config.json",)},
     ),
     Dialect(
@@ -170,7 +182,7 @@ _ALL = (
     Dialect(
         "pi",
         "pi",
-        {MCP_SERVERS: BRACED},
+        {MCP_SERVERS: PI},
         user={ANY: ("{home}/.pi/agent/mcp.json", "{config}/mcp/mcp.json", "{home}/.agents/mcp.json")},
         project=(".pi/mcp.json",),
     ),
@@ -193,21 +205,21 @@ _ALL = (
     Dialect(
         "kiro",
         "Kiro",
-        {MCP_SERVERS: PLAIN},
+        {MCP_SERVERS: KIRO},
         user={ANY: ("{home}/.kiro/settings/mcp.json",)},
         project=(".kiro/settings/mcp.json",),
     ),
     Dialect(
         "amazon-q",
         "Amazon Q CLI",
-        {MCP_SERVERS: PROGRAMS_ONLY},
+        {MCP_SERVERS: UNKNOWN},
         user={ANY: ("{home}/.aws/amazonq/mcp.json", "{home}/.aws/amazonq/cli-agents/*.json")},
         project=(".amazonq/mcp.json",),
     ),
     Dialect(
         "junie",
         "Junie",
-        {MCP_SERVERS: PROGRAMS_ONLY},
+        {MCP_SERVERS: UNKNOWN},
         user={ANY: ("{home}/.junie/mcp/mcp.json",)},
         project=(".junie/mcp/mcp.json",),
     ),

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.clients.variables import LITERAL, Variables
 from mcpgateway.config.document import kind, printable
 from mcpgateway.errors import ConfigError
-
-# What only a client knows: a file that is open, an answer of its user.
-OWN = re.compile(
-    r"\$\{(?:input|command|config|workspaceFolder|file|relativeFile|selectedText)\b[^}]*\}|\$\{\{[^}]*\}|\{file:[^}]*\}"
-)
-BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
 @frozen
 class Program:
-    """What a client starts for an entry.
+    """What a client starts for an entry, with variables as the gateway writes them.
 
     :ivar command: the program, with `args` behind it.
     :ivar cwd: "" where the entry names none.
@@ -38,14 +32,14 @@ class Words:
 
     :ivar args: "" where the command is a list that holds them.
     :ivar type: what a new entry says it is, where it has to.
-    :ivar is_bare: variables may be written without braces.
+    :ivar variables: which of them its client expands.
     """
 
     command: str = "command"
     args: str = "args"
     env: str = "env"
     type: str = ""
-    is_bare: bool = False
+    variables: Variables = LITERAL
 
     def command_of(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the keys that hold a command."""
@@ -62,17 +56,18 @@ def argv_of(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
         return ()
 
 
-def read_program(value: Mapping[str, Any], words: Words) -> Program:
+def read_program(value: Mapping[str, Any], words: Words, project: str = "") -> Program:
     """Read the program of an entry.
 
+    :param project: the directory of the project it is for, or "".
     :raise ConfigError: it cannot be run by anybody but its client; the text says why and shows no value.
     """
     argv = _argv(value, words)
     held: Any = value.get(words.command)
     inner: Mapping[str, Any] = held if isinstance(held, Mapping) else value
     env = _env(inner.get(words.env), words.env)
-    for name in _texts(value.get("env_vars") or (), "env_vars"):
-        env.setdefault(name, f"${{{name}}}")
+    # What it takes from its client's environment, a server has from the login environment.
+    _texts(value.get("env_vars") or (), "env_vars")
     missing = [each for each in _texts(value.get("env_keys") or (), "env_keys") if each not in env]
     if missing:
         raise ConfigError(f"its client keeps the value of {printable(missing[0])} in a store of its own")
@@ -81,16 +76,17 @@ def read_program(value: Mapping[str, Any], words: Words) -> Program:
     cwd = value.get("cwd") or ""
     if not isinstance(cwd, str):
         raise ConfigError(f"its cwd is {kind(cwd)}, not text")
-    for text in (*argv, *env.values(), cwd):
-        if found := OWN.search(text):
-            raise ConfigError(
-                f"it has {printable(found[0].partition(':')[0])}…, which only its client can fill in"
-            )
-    if words.is_bare:
-        argv = tuple(map(_braced, argv))
-        env = {key: _braced(each) for key, each in env.items()}
-        cwd = _braced(cwd)
-    return Program(argv[0], argv[1:], env, cwd)
+    said = words.variables.translated
+    command, *args = map(said, argv)
+    cwd = said(cwd)
+    if not project and _is_relative(cwd):
+        raise ConfigError("its cwd is relative to the directory that its client happens to run in")
+    return Program(command, tuple(args), {key: said(each) for key, each in env.items()}, cwd)
+
+
+def _is_relative(path: str) -> bool:
+    # What begins with a variable is taken to hold a whole path; an escaped text is none.
+    return bool(path) and (not path.startswith(("/", "~", "$", "{env:")) or path.startswith("${:-"))
 
 
 def _argv(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
@@ -129,7 +125,3 @@ def _env(value: Any, key: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"its {key} is {kind(value)}, not a mapping")
     return {name: _text(each, key) for name, each in value.items() if each is not None}
-
-
-def _braced(text: str) -> str:
-    return BARE.sub(r"${\1}", text)

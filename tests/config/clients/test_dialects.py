@@ -6,13 +6,17 @@ import subprocess
 import sys
 import tempfile
 from datetime import date
+from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcpgateway.config.clients import forms
 from mcpgateway.config.clients.dialect import Base, Kind, Listed, Program
 from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.config.clients.rewrite import replace
+from mcpgateway.config.expand import expand
 from mcpgateway.errors import ConfigError
 from tests.support.client_files import (
     BASE,
@@ -27,13 +31,13 @@ from tests.support.client_files import (
 )
 
 
-def listed(client, entry, table=None, base=BASE):
+def listed(client, entry, table=None, base=BASE, project=""):
     """What a client's file lists that holds one entry."""
     dialect = DIALECTS[client]
     value = entry
     for step in (*(table or next(iter(dialect.tables))), "x")[::-1]:
         value = {step: value}
-    (found,) = dialect.listed(value, base)
+    (found,) = dialect.listed(value, base, project)
     return found
 
 
@@ -146,11 +150,11 @@ class KindTests:
                 {"type": "stdio", "cmd": "x", "envs": {"A": "b"}, "env_keys": ["A"]},
                 Program("x", (), {"A": "b"}),
             ),
-            ("gemini", {"command": "x", "env": {"A": "$B-${C}"}}, Program("x", (), {"A": "${B}-${C}"})),
+            ("gemini", {"command": "x", "env": {"A": "$B-${C}"}}, Program("x", (), {"A": "${B:-}-${C:-}"})),
             (
                 "codex",
                 {"command": "x", "env": {"A": "1"}, "env_vars": ["A", "B"]},
-                Program("x", (), {"A": "1", "B": "${B}"}),
+                Program("x", (), {"A": "1"}),
             ),
             (
                 "zed",
@@ -182,6 +186,148 @@ class KindTests:
         }
         (found,) = DIALECTS["continue"].listed(value, BASE)
         assert (found.road, found.program.command) == (("mcpServers", "a"), "x")
+
+
+class VariableTests:
+    """What reaches a server of the variables in an entry."""
+
+    VALUES = MappingProxyType({"HOME": "/u", "TOKEN": "t", "EMPTY": ""})
+
+    def run(self, client, text):
+        """What a text becomes, as an argument, a variable and a command; None where the entry is left alone."""
+        words = DIALECTS[client].tables[next(iter(DIALECTS[client].tables))].words
+        entry = {**words.command_of([text, text]), words.env: {"A": text}}
+        found = listed(client, entry)
+        if found.program is None:
+            assert found.kind is Kind.ODD
+            assert "which only its client can fill in" in found.why
+            return None
+        said = {found.program.command, *found.program.args, *found.program.env.values()}
+        (became,) = {expand(each, self.VALUES, keep_unset=True).text for each in said}
+        return became
+
+    @pytest.mark.parametrize(
+        ("client", "text", "became"),
+        [
+            ("claude-code", "<${TOKEN}>", "<t>"),
+            ("claude-code", "${NOT:-d}", "d"),
+            ("claude-code", "${NOT}", "${NOT}"),
+            ("claude-code", "$${TOKEN}", "$t"),
+            ("cursor", "${env:TOKEN}", "t"),
+            ("cursor", "${env:NOT}", "${env:NOT}"),
+            ("cursor", "${userHome}${/}x${pathSeparator}", "/u/x/"),
+            ("vscode", "${userHome}/x", "/u/x"),
+            ("vscode", "${env:NOT}", ""),
+            ("windsurf", "${env:TOKEN}", "t"),
+            ("roo", "${env:TOKEN}", "t"),
+            ("gemini", "$TOKEN-${TOKEN}", "t-t"),
+            ("gemini", "<$NOT${NOT}>", "<>"),
+            ("qwen", "<$NOT${NOT}>", "<>"),
+            ("opencode", "{env:TOKEN}{env:NOT}", "t"),
+            ("kilo", "{env:TOKEN}", "t"),
+            ("pi", "${TOKEN}", "t"),
+            ("kiro", "${TOKEN}", "t"),
+            ("copilot", "${TOKEN}", "t"),
+            ("mcporter", "${NOT:-d}", "d"),
+            ("custom", "${TOKEN}", "t"),
+        ],
+    )
+    def test_its_own(self, client, text, became):
+        """A client's own forms stand for what it would have filled in."""
+        assert self.run(client, text) == became
+
+    @pytest.mark.parametrize(
+        ("client", "text"),
+        [
+            *(
+                (client, text)
+                for client in ("codex", "claude-desktop", "cline", "cline-cli", "zed", "goose")
+                for text in (
+                    "${TOKEN}",
+                    "${TOKEN:-d}",
+                    "$TOKEN",
+                    "{env:TOKEN}",
+                    "${env:TOKEN}",
+                    "${/}",
+                    "{file:a}",
+                )
+            ),
+            *(
+                ("claude-code", each)
+                for each in ("{env:HOME}", "${env:HOME}", "$TOKEN", "${TOKEN:?m}", "${:-x}")
+            ),
+            *((each, "${TOKEN}") for each in ("cursor", "vscode", "windsurf", "roo", "continue", "opencode")),
+            *((each, "{env:TOKEN}") for each in ("cursor", "vscode", "windsurf", "gemini")),
+            ("opencode", "${TOKEN:-d}"),
+            ("copilot", "$TOKEN"),
+        ],
+    )
+    def test_of_others(self, client, text):
+        """The forms of other clients are text like any other."""
+        assert self.run(client, text) == text
+
+    @pytest.mark.parametrize(
+        ("client", "text"),
+        [
+            *(
+                (client, f"a${{{name}}}")
+                for client in ("cursor", "vscode", "roo")
+                for name in (
+                    *("workspaceFolder", "workspaceFolder:a", "workspaceFolderBasename", "cwd", "file"),
+                    *("fileBasename", "input:a", "command:a.b", "config:c", "env:PWD", "execPath", "env:A B"),
+                )
+            ),
+            *(
+                ("claude-code", each)
+                for each in (
+                    *("${PWD}", "${PWD:-x}", "${CLAUDE_PROJECT_DIR}", "${CLAUDE_PLUGIN_ROOT}/x"),
+                    "${workspaceFolder}",
+                )
+            ),
+            *((each, "${PWD}") for each in ("gemini", "copilot", "pi", "mcporter", "kiro", "custom")),
+            ("gemini", "$PWD"),
+            ("gemini", "${TOKEN:-d}"),
+            ("opencode", "{env:PWD}"),
+            ("opencode", "{file:~/.secret}"),
+            ("windsurf", "${file:/x}"),
+            ("continue", "${{ secrets.KEY }}"),
+            ("antigravity", "${TOKEN}"),
+            ("junie", "${TOKEN}"),
+            ("custom", "${input:a}"),
+            ("custom", "{env:TOKEN}"),
+        ],
+    )
+    def test_only_the_client_knows(self, client, text):
+        """An entry with something that only its client knows, or may know, is left alone."""
+        assert self.run(client, text) is None
+
+    @given(st.text("${}:-envAB/?", max_size=20))
+    def test_nothing_is_lost(self, text):
+        """Where a client expands nothing every text arrives as it is written."""
+        assert self.run("claude-desktop", f"x{text}") == f"x{text}"
+
+
+class DirectoryTests:
+    """Where a program runs."""
+
+    @pytest.mark.parametrize("cwd", ["w", "./w", "..", "${NOT}/w"])
+    def test_relative(self, cwd):
+        """What is relative is so to a project, and is not known where there is none."""
+        entry = {"command": "x", "cwd": cwd}
+        found = listed("codex", entry)
+        assert (found.kind, found.program) == (Kind.ODD, None)
+        assert "its cwd is relative" in found.why
+        assert listed("codex", entry, project="/p").kind is Kind.PROGRAM
+
+    def test_of_a_project_of_claude(self):
+        """A project in Claude Code's file is one."""
+        found = listed("claude-code", {"command": "x", "cwd": "w"}, ("projects", "/p", "mcpServers"))
+        assert found.program == Program("x", cwd="w")
+
+    @pytest.mark.parametrize("cwd", ["/w", "~/w", "$HOME/w", "${HOME}"])
+    def test_absolute(self, cwd):
+        """What is the same everywhere is taken."""
+        assert listed("gemini", {"command": "x", "cwd": cwd}).kind is Kind.PROGRAM
 
 
 class UrlTests:
