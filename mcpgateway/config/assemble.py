@@ -121,9 +121,8 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _definition(entry: Entry, world: World) -> str:
-    # What one project means by a relative path is not what another means by it, and a program that is told no
-    # directory runs in its project.
-    place = entry.origin.directory if depends_on_place(entry) else "" if entry.cwd else entry.origin.project
+    # What one project means by a relative path is not what another means by it.
+    place = entry.origin.directory if depends_on_place(entry) else ""
     # Not its repr, which hides what is secret.
     reach = (type(entry.reach).__name__, astuple(entry.reach)) if entry.reach else ()
     # A profile may give its servers values of its own.

@@ -164,7 +164,7 @@ class MergeTests:
     def test_scopes(self):
         """One definition in several scopes is one server; ours goes first, and says how it is shared."""
         entries = (
-            *client({"x": {"command": "y"}, "x ": {"type": "stdio", "command": ["y"]}}),
+            *client({"x": {"command": "y"}}, {"/p/a": {"x": {"type": "stdio", "command": ["y"]}}}),
             *native({"x": {"command": "y", "share": "session"}}),
         )
         found = served(entries)
@@ -202,17 +202,6 @@ class MergeTests:
             "x-a",
             "x-b",
         }
-
-    def test_where_they_run(self):
-        """One definition that runs in another directory in each project is as many servers, and the user's another."""
-        same = {"x": {"command": "y"}}
-        found = served(client(same, {"/p/a": same, "/p/b": same}))
-        assert {name: each.cwd for name, each in found.items()} == {"x": "/u", "x-a": "/p/a", "x-b": "/p/b"}
-
-    def test_one_project_in_two_files(self):
-        """What two files say of one project is one server."""
-        entries = client(projects={"/p/a": {"x": {"command": "y"}}})
-        assert served((*entries, *entries)).keys() == {"x"}
 
     def test_absolute_directory(self):
         """A directory that is the same everywhere does not tell projects apart."""

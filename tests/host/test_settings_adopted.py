@@ -197,14 +197,6 @@ class OriginalsTests:
         path.write_text(json.dumps(found))
         assert set(house.served()) == {"b"}
 
-    def test_one_definition_in_two_places(self, house):
-        """The user's server and that of a project with the same definition each run where they did."""
-        same = {"mcpServers": {"a": {"command": "x"}}}
-        path = house.write(".claude.json", {**same, "projects": {"/work/shop": same}})
-        house.adopt(path)
-        found = {each.name: each.cwd for each in house.settings().servers}
-        assert found == {"a": str(house.path), "a-shop": "/work/shop"}
-
     def test_projects_of_claude(self, house):
         """The servers of a project in Claude Code's file are that project's."""
         projects = {"/work/shop": {"mcpServers": {"p": {"command": "./run"}}}}

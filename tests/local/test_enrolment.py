@@ -101,17 +101,6 @@ class ApplyTests:
         assert [each.adopted["a"] for each in files] == ["a", "a", "a-2"]
         assert house.servers(house.place("windsurf"))["a"] == {"serverUrl": url("a-2")}
 
-    def test_one_definition_in_two_places(self, house: House) -> None:
-        """The user's entry and a project's lead to two servers, since each runs in a directory of its own."""
-        path = house.write(house.claude, {"a": PROGRAM})
-        same = {"mcpServers": {"a": PROGRAM}}
-        path.write_text(json.dumps({**same, "projects": {"/p/shop": same, "/p/till": same}}))
-        apply(house.machine, of(path))
-        found = json.loads(path.read_text())
-        assert found["mcpServers"]["a"]["url"] == url("a")
-        for project in ("shop", "till"):
-            assert found["projects"][f"/p/{project}"]["mcpServers"]["a"]["url"] == url(f"a-{project}")
-
     def test_only_their_clients_know(self, house: House) -> None:
         """An entry with a variable or a directory that only its client knows stays, and it is said why."""
         servers = {"a": {"command": "x", "args": ["${cwd}"]}, "b": {"command": "x", "cwd": "w"}}
