@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
+CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
 
 
 @define(eq=False)
@@ -548,6 +549,10 @@ class Switchboard:
         """How many of them have a client that waits for the answer."""
         return sum(not call.sink.is_gone for holder in self._holders() for call in holder.calls())
 
+    def under_way(self) -> set[Call]:
+        """The calls that have a client that waits for the answer."""
+        return {call for holder in self._holders() for call in holder.calls() if not call.sink.is_gone}
+
     def tick(self) -> None:
         """A second has passed: now and then take back the calls that nobody has come back for."""
         if self.sessions.now % LONELY_STEP_TICKS:
@@ -561,9 +566,18 @@ class Switchboard:
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
+        self._cut_off()
         for bridge in self._bridges():
             bridge.close()
         return self.pool.close()
+
+    def _cut_off(self) -> None:
+        # Here, since whoever ends because we say so has nothing to tell of it.
+        for holder in self._holders():
+            for call in holder.calls():
+                if holder.cancel(call, "the gateway is stopping"):
+                    name = call.session.server.name
+                    call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=name)))
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:
