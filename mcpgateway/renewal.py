@@ -25,10 +25,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.doors.http.listeners import unusable
 from mcpgateway.host.anew import Command
 
 POLL_S = 0.02
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
+PAUSE_S = 10.0  # what has begun meanwhile has so long at least, and new clients wait
 LOGGED_LIMIT = 20  # problems
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
@@ -93,7 +95,9 @@ class Renewal:
             return ["the gateway's program is not where it was"]
         examined = self._service.origin.examine()
         if examined.settings is not None:
-            return []
+            gateway = examined.settings.gateway
+            is_new = gateway.http_port not in (0, self._service.listeners.http_port)
+            return unusable(gateway.bind_address, gateway.http_port) if is_new else []
         return [str(each) for each in examined.problems if each.is_error] or ["there are no settings"]
 
     async def _prepare(self) -> None:
@@ -107,6 +111,7 @@ class Renewal:
             calls=len(before),
             limit=limit,
         )
+        ends = self.reactor.seconds() + limit
         await self._until(lambda: not before & switchboard.under_way(), limit)
         if self._phase != WAITING or not switchboard.is_open:
             return
@@ -117,8 +122,12 @@ class Renewal:
         service.mcp.streams.close()
         service.hub.close()
         service.factory.drain()
-        await self._until(lambda: not service.factory.is_busy, min(limit, READING_S))
-        await self._until(lambda: not (service.factory.is_answering or switchboard.awaited()), limit)
+        switchboard.cut_off(
+            before & switchboard.under_way()
+        )  # they have had their time, and nobody waits for them
+        rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
+        await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
+        await self._until(lambda: not (service.factory.is_answering or switchboard.awaited()), rest)
         if self._phase != PAUSING or not switchboard.is_open:
             return
         self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -566,18 +566,17 @@ class Switchboard:
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
-        self._cut_off()
+        self.cut_off(call for holder in self._holders() for call in holder.calls())
         for bridge in self._bridges():
             bridge.close()
         return self.pool.close()
 
-    def _cut_off(self) -> None:
-        # Here, since whoever ends because we say so has nothing to tell of it.
-        for holder in self._holders():
-            for call in holder.calls():
-                if holder.cancel(call, "the gateway is stopping"):
-                    name = call.session.server.name
-                    call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=name)))
+    def cut_off(self, calls: Iterable[Call]) -> None:
+        """Take back calls that have had their time; their clients are told what that may mean."""
+        # Not left to the end of the servers: whoever ends because we say so has nothing to tell of it.
+        for call in list(calls):
+            if any(holder.cancel(call, "the gateway is stopping") for holder in self._holders()):
+                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=call.session.server.name)))
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:

@@ -30,6 +30,7 @@ class Heir:
         """Listen on a TCP port; any number that is inherited does for 0."""
         found = self._take_tcp(port, interface)
         if found is None:
+            self._make_way(port, interface)
             made: IListeningPort = self._reactor.listenTCP(port, factory, backlog, interface)
             return made
         with found:
@@ -82,6 +83,14 @@ class Heir:
                     self.sockets.remove(each)
                     return each
         return None
+
+    def _make_way(self, port: int, interface: str) -> None:
+        # The same port of another address would be in the way of, or behind, one of all addresses.
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        for each in list(self.sockets):
+            if port and each.family == family and each.getsockname()[1] == port:
+                self.sockets.remove(each)
+                each.close()
 
     def take_unix(self, address: str) -> socket.socket | None:
         """The socket of that path, if it is inherited and still the one that is found there."""

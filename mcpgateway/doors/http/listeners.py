@@ -272,3 +272,15 @@ def is_near(host: object) -> bool:
     if isinstance(host, IPv6Address):
         return host.host == LOOPBACK_V6
     return isinstance(host, UNIXAddress)
+
+
+def unusable(address: str, number: int) -> list[str]:
+    """Why a port could not be listened on now; nothing where it could."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address, number))
+        except OSError as why:
+            return [f"cannot listen on {address}, port {number}: {why.strerror}"]
+    return []
