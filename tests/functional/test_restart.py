@@ -5,16 +5,20 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.bridge.driver import INITIALIZE
-from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
+from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
+from tests.support.service_manager import Manager
+from tests.support.storm import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -308,3 +312,74 @@ class CommandTests:
         path.write_text(json.dumps({**before, "renews": False}))
         assert home.json("restart")["pid"] != before["pid"]
         assert not is_alive(before["pid"])
+
+
+class EndpointsTests:
+    """What else it listens on."""
+
+    def test_further_endpoints(self, tmp_path):
+        """They are the same sockets afterwards, and nobody is refused meanwhile."""
+        with Home(tmp_path, SERVERS) as home:
+            more, other = tmp_path / "more.sock", free_port(Random())
+            listen = ["--listen", f"unix:{more}:mode=600", "--listen", f"tcp:{other}:interface=127.0.0.1"]
+            home.json("start", "--adopt", "never", "--", *listen)
+            before = more.stat()
+            posts = posting(Client(other))
+            renewed(home, hung_up(home))
+            posts.result()
+            assert Client(other).said("echo", text="tcp") == "tcp"
+            after = more.stat()
+            assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+            assert state(home)["listeners"][-1].endswith(str(other))
+
+    def test_another_port_that_is_taken(self, home):
+        """It goes on where it is, and says which is taken."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            config = home.path / "config.json"
+            document = json.loads(config.read_text())
+            document["gateway"]["http_port"] = port
+            config.write_text(json.dumps(document))
+            hung_up(home)
+            eventually(lambda: "goes on as it is" in home.log, "it says so")
+            assert f"cannot listen on 127.0.0.1, port {port}" in home.log
+        assert Client(home.port).said("echo", text="still") == "still"
+
+    def test_another_port(self, home):
+        """One that the configuration names since then is listened on, and the former one is not."""
+        port = free_port(Random())
+        config = home.path / "config.json"
+        document = json.loads(config.read_text())
+        document["gateway"]["http_port"] = port
+        config.write_text(json.dumps(document))
+        home.json("restart")
+        assert Client(port).said("echo", text="there") == "there"
+        with pytest.raises(ConnectionRefusedError):
+            asked(home.port, "GET", "/healthz")
+
+
+class ManagedTests:
+    """A gateway that a service manager has started."""
+
+    def test_it_is_told(self, tmp_path):
+        """It hears that the gateway begins anew and that it is ready, from the same process on the same port."""
+        manager = Manager(str(tmp_path / "notify"))
+        with Home(tmp_path, SERVERS, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="2000000") as home:
+            argv = [str(BIN / "twist"), "mcpgateway", "--home", str(home.path), "--port", "0"]
+            with subprocess.Popen(
+                argv, env=home.environ, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
+            ) as process:
+                try:
+                    manager.until(lambda message: message.get("READY") == "1")
+                    before = state(home)
+                    client = Client(before["port"])
+                    done = home.json("restart")
+                    found = manager.until(lambda message: message.get("READY") == "1")
+                    assert any(each.get("RELOADING") == "1" for each in found)
+                    assert not any("STOPPING" in each for each in found)
+                    manager.until(lambda message: message.get("WATCHDOG") == "1")
+                    assert (done["pid"], done["port"]) == (process.pid, before["port"])
+                    assert client.said("echo", text="on") == "on"
+                finally:
+                    process.terminate()
+        manager.close()
