@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
@@ -40,6 +40,7 @@ from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
 from mcpgateway.interfaces import Launch
+from mcpgateway.renewal import Renewal
 from mcpgateway.rules.access import Policy
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class GatewayService(Service):
     enrolment: Enrolment = field(repr=False)
     origin: Origin = field(repr=False)
     claim: Claim = field(repr=False)
+    renewal: Renewal = field(repr=False)
+    _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
 
@@ -130,6 +133,7 @@ class GatewayService(Service):
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
         super().startService()
+        self._started_at = self.reactor.seconds()
         if self.manager is not None:
             self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
         for what in reap_leftovers(self.home):
@@ -150,7 +154,8 @@ class GatewayService(Service):
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
-        self._say_that_it_runs()
+        self.renewal.offer(self)
+        self.say_that_it_runs()
         # When the reactor runs: what is started now would find nobody who answers.
         self.reactor.callLater(0, self._enrol)
 
@@ -179,11 +184,13 @@ class GatewayService(Service):
         if self.switchboard.is_open:
             self.enrolment.begin(self.settings, adopts=self.origin.adopts)
 
-    def _say_that_it_runs(self) -> None:
-        listeners = self.listeners
+    def say_that_it_runs(self) -> None:
+        """Leave word in the home."""
+        listeners, renewal = self.listeners, self.renewal
         running = state.myself(
-            listeners.http_port, __version__, self.reactor.seconds(), self.origin.command, listeners.words
+            listeners.http_port, __version__, self._started_at, self.origin.command, listeners.words
         )
+        running = evolve(running, renews=renewal.is_offered, refused=renewal.refused)
         try:
             state.write(self.home, running)
         except OSError as why:
@@ -326,13 +333,8 @@ class GatewayService(Service):
         self.enrolment.close()
         self.reload.close()
         self.switchboard.is_open = False
-        if self.manager is not None:
-            self.manager.stopping(self._status())
-        await DeferredList(self.listeners.close(), consumeErrors=True)
-        self.factory.drain()
-        self.mcp.streams.close()
-        self.hub.close()
-        await self._drained()
+        if not self.renewal.is_due:
+            await self._refuse()
         await self.switchboard.close()
         await self.launcher.close()
         self.ward.close()
@@ -344,8 +346,23 @@ class GatewayService(Service):
         if self.hub.snapshots is not None:
             self.hub.snapshots.close()
         self.switchboard.sessions.store.close()
+        if not self.renewal.is_due:
+            self.forget()
+
+    def forget(self) -> None:
+        """Take away what was said of us: we have ended in order."""
         state.remove(self.home, os.getpid())
+        self.listeners.close_now()  # those that were to be kept, if any
         self.claim.ended()
+
+    async def _refuse(self) -> None:
+        if self.manager is not None:
+            self.manager.stopping(self._status())
+        await DeferredList(self.listeners.close(), consumeErrors=True)
+        self.factory.drain()
+        self.mcp.streams.close()
+        self.hub.close()
+        await self._drained()
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s

@@ -19,7 +19,7 @@ from mcpgateway.doors.http.listeners import bind
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files, processes
+from mcpgateway.host import anew, files, processes
 from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.claim import START, Claim
 from mcpgateway.host.exits import ExitWatch
@@ -40,10 +40,12 @@ from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.interfaces import IResolver, Whose
+from mcpgateway.renewal import Renewal
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.legacysse import LegacySse
+    from mcpgateway.host.anew import Command
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
 
@@ -59,12 +61,20 @@ def service_manager() -> Notify | None:
     return Notify.taken(os.environ, os.getpid())
 
 
-def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | None = None) -> GatewayService:
+def make_gateway(
+    settings: Settings,
+    home: str,
+    reactor: Any,
+    origin: Origin | None = None,
+    command: Command | None = None,
+) -> GatewayService:
     """Build the whole house and bind its addresses.
 
     :param origin: where the settings come from; without it they stay as they are.
+    :param command: how this process was started, where it may begin anew by itself.
     :raise ConfigError: an address or the home directory cannot be used.
     """
+    sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     tokens, keys = _secrets_of(home)
     processes.raise_nofile()
@@ -143,7 +153,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
-    listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held)
+    listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
@@ -165,6 +175,7 @@ def make_gateway(settings: Settings, home: str, reactor: Any, origin: Origin | N
         enrolment,
         origin,
         claim,
+        Renewal(reactor, command),
     )
 
 

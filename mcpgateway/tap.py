@@ -145,9 +145,11 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    from mcpgateway.host.anew import Command
     from mcpgateway.running import Origin
     from mcpgateway.service import make_gateway
 
+    command = Command.of_this_process(os.environ)
     origin = Origin(
         options.examine,
         options.files,
@@ -159,6 +161,6 @@ def makeService(options: Options) -> IService:
         tuple(sys.argv),
     )
     try:
-        return make_gateway(options.settings, options.home, reactor, origin)
+        return make_gateway(options.settings, options.home, reactor, origin, command)
     except ConfigError as why:
         raise SystemExit(f"mcpgateway: {why}") from None

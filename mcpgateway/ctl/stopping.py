@@ -21,17 +21,21 @@ def end(home: str, pid: int, timeout_s: float) -> bool:
     :raise Trouble: it cannot be ended.
     """
     began = start_time(pid)
-    _signal(home, pid, signal.SIGTERM)
+    send(home, pid, signal.SIGTERM)
     if _is_over(pid, began, timeout_s):
         return True
     # Its guardian ends what it leaves.
-    _signal(home, pid, signal.SIGKILL)
+    send(home, pid, signal.SIGKILL)
     if not _is_over(pid, began, KILLED_S):
         fail(f"the gateway (pid {pid}) cannot be ended", "it waits for the kernel; look at its disk")
     return False
 
 
-def _signal(home: str, pid: int, number: signal.Signals) -> None:
+def send(home: str, pid: int, number: signal.Signals) -> None:
+    """Send a signal to the gateway of a home, and to nobody else.
+
+    :raise Trouble: it is another user's.
+    """
     try:
         if not hasattr(os, "pidfd_open"):
             os.kill(pid, number)

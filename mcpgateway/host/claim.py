@@ -48,6 +48,11 @@ class Claim:
         """Whether this is the one gateway of the home."""
         return self._lock >= 0
 
+    @property
+    def lock(self) -> int:
+        """The lock's descriptor; negative where it is not held."""
+        return self._lock
+
     def is_wanted(self) -> bool:
         """Whether a person has asked for a gateway here, be it this one or, when it was there already, any."""
         return os.path.exists(os.path.join(self._home, WANTED))

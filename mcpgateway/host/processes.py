@@ -32,6 +32,13 @@ def raise_nofile() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def restore_nofile() -> None:
+    """Put our own limit of open files back, for a program that takes our place and raises it again."""
+    if _original is not None:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, _original)
+
+
 def seal_descriptors() -> None:
     """Keep what we inherited ourselves from our children: Python's own descriptors are never passed on, those are."""
     for directory in ("/proc/self/fd", "/dev/fd"):

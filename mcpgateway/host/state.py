@@ -30,6 +30,8 @@ class Running:
     :ivar started_at: seconds since the epoch.
     :ivar command: how it was started, without secrets.
     :ivar listeners: where it is reached, in words.
+    :ivar renews: it begins anew on SIGHUP.
+    :ivar refused: how often it was to and did not, because its configuration could not be used.
     """
 
     pid: int
@@ -39,6 +41,8 @@ class Running:
     started_at: float
     command: tuple[str, ...] = ()
     listeners: tuple[str, ...] = ()
+    renews: bool = False
+    refused: int = 0
 
 
 def file_of(home: str) -> str:
@@ -73,6 +77,8 @@ def read(home: str) -> Running | None:
             float(found["started_at"]),
             tuple(map(str, found["command"])),
             tuple(map(str, found["listeners"])),
+            found.get("renews") is True,
+            int(found.get("refused", 0)),
         )
     except FileNotFoundError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
+CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
 
 
 @define(eq=False)
@@ -548,6 +549,10 @@ class Switchboard:
         """How many of them have a client that waits for the answer."""
         return sum(not call.sink.is_gone for holder in self._holders() for call in holder.calls())
 
+    def under_way(self) -> set[Call]:
+        """The calls that have a client that waits for the answer."""
+        return {call for holder in self._holders() for call in holder.calls() if not call.sink.is_gone}
+
     def tick(self) -> None:
         """A second has passed: now and then take back the calls that nobody has come back for."""
         if self.sessions.now % LONELY_STEP_TICKS:
@@ -561,9 +566,17 @@ class Switchboard:
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
+        self.cut_off(call for holder in self._holders() for call in holder.calls())
         for bridge in self._bridges():
             bridge.close()
         return self.pool.close()
+
+    def cut_off(self, calls: Iterable[Call]) -> None:
+        """Take back calls that have had their time; their clients are told what that may mean."""
+        # Not left to the end of the servers: whoever ends because we say so has nothing to tell of it.
+        for call in list(calls):
+            if any(holder.cancel(call, "the gateway is stopping") for holder in self._holders()):
+                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=call.session.server.name)))
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:

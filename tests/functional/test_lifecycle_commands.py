@@ -299,7 +299,7 @@ class RestartTests:
         client = Session(port)
         assert client.echo("before") == "before"
         second = home.json("restart")
-        assert second["pid"] != first["pid"]
+        assert second["pid"] == first["pid"]
         assert second["port"] == port
         assert client.echo("after") == "after"
 

@@ -13,6 +13,7 @@ from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
 from mcpgateway.ctl.remote import Away, Remote
+from mcpgateway.ctl.renewing import renew
 from mcpgateway.ctl.starting import Begun, begin
 from mcpgateway.ctl.state import command_of, gateway_pid, read_state
 from mcpgateway.ctl.stopping import clear_up, end, unwanted
@@ -222,7 +223,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
 def restart(
     context: click.Context, *, port: int | None, config: str | None, wait: float, timeout: float
 ) -> None:
-    """End the gateway and start it with the options it was started with; clients and sessions notice a pause only.
+    """Have the gateway begin anew, with the options it was started with; clients and sessions notice a pause at most.
 
     Options, and words behind --, replace all that it was started with.
     """
@@ -230,16 +231,14 @@ def restart(
     _of_this_machine(globals_, "restart")
     home = globals_.home
     pid = gateway_pid(home)
-    options = _options(port, config, behind(context)) or _former(home, pid)
-    in_order = True
+    chosen = _options(port, config, behind(context))
+    options = chosen or _former(home, pid)
     with spinner("restarting the gateway"):
-        if pid:
-            in_order = end(home, pid, timeout)
-        if not in_order:
-            clear_up(home)
-        begun = begin(globals_, options, wait)
+        begun = renew(globals_, pid, wait + timeout) if pid and not chosen else None
+        if begun is None:
+            begun = _begun_again(globals_, options, wait, timeout)
     # With other options it may be at another port.
-    led = follow(globals_, options) if port is not None or config is not None or not pid else None
+    led = follow(globals_, options) if chosen or not pid else None
     value = _told(globals_, begun)
 
     def say() -> None:
@@ -247,6 +246,14 @@ def restart(
         tell([led] if led is not None else [])
 
     answer(globals_, value, say)
+
+
+def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: float) -> Begun:
+    home = globals_.home
+    pid = gateway_pid(home)
+    if pid and not end(home, pid, timeout):
+        clear_up(home)
+    return begin(globals_, options, wait)
 
 
 def _former(home: str, pid: int) -> list[str]:

@@ -21,6 +21,7 @@ import contextlib
 import secrets
 from datetime import UTC, datetime
 from math import inf
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, ISSLTransport
@@ -395,8 +396,18 @@ class Channel:
     def close_when_idle(self) -> None:
         """Take no further request."""
         self.is_last = True
-        if self.phase == IDLE:
+        if self.phase == IDLE and not self._has_unread():
             self._close()
+
+    def _has_unread(self) -> bool:
+        # A request that has arrived already is answered.
+        connection = getattr(self.transport, "socket", None)
+        if connection is None:
+            return False
+        try:
+            return bool(connection.recv(1, MSG_PEEK | MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def _close(self, *, is_read: bool = True) -> None:
         self.age = 0
@@ -493,6 +504,16 @@ class ChannelFactory:
         self._tell_date()
         for channel in list(self.connections):
             channel.tick()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request waits for its answer."""
+        return any(channel.phase == BUSY for channel in self.connections)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being read, answered, or about to be."""
+        return any(channel.phase < CLOSING for channel in self.connections)
 
     def drain(self) -> None:
         """Close the idle connections now, and each other one after its answer."""

@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -26,9 +26,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import GatewaySettings
+from mcpgateway.doors.http.heir import Heir
 from mcpgateway.errors import ConfigError
 
 BACKLOG = 512
+PAUSED_BACKLOG = 4096  # while nobody is accepted
 LOCK_AGE_S = 2.0
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT))
@@ -57,6 +59,29 @@ class Listeners:
         """Where the gateway is reached, for people and programs."""
         return tuple(_word(port.getHost()) for port in self.ports)
 
+    def pause(self) -> None:
+        """Accept nobody for now; who connects waits in the kernel's queue."""
+        for port in self._sockets:
+            with suppress(OSError):
+                port.socket.listen(PAUSED_BACKLOG)
+            port.stopReading()
+
+    def close_now(self) -> None:
+        """Close what still listens; for when the reactor has ended."""
+        for port in self._sockets:
+            if port.connected:
+                port.connectionLost(None)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The sockets that listen."""
+        return [port.fileno() for port in self._sockets]
+
+    @property
+    def _sockets(self) -> list[Any]:
+        # A port of some other kind, as of an endpoint that a plugin brings, is bound anew.
+        return [port for port in self.ports if hasattr(port, "stopReading") and hasattr(port, "socket")]
+
     def close(self) -> list[Any]:
         """Stop listening; what each port returns, to be awaited."""
         return [port.stopListening() for port in self.ports]
@@ -75,28 +100,38 @@ def _word(host: object) -> str:
 
 
 def bind(
-    reactor: Any, settings: GatewaySettings, home: str, factory: IProtocolFactory, *, is_alone: bool = False
+    reactor: Any,
+    settings: GatewaySettings,
+    home: str,
+    factory: IProtocolFactory,
+    *,
+    is_alone: bool = False,
+    inherited: Iterable[socket.socket] = (),
 ) -> Listeners:
     """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
 
     :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
+    :param inherited: sockets that listen already; those that nobody wants are closed.
     :raise ConfigError: an address is taken, may not be used, or cannot be understood.
     """
     listeners = Listeners([], 0)
+    heir = Heir(reactor, list(inherited))
     try:
-        _bind_main(reactor, settings, factory, listeners)
-        _bind_socket(reactor, home, factory, listeners, is_alone=is_alone)
+        _bind_main(heir, settings, factory, listeners)
+        _bind_socket(heir, home, factory, listeners, is_alone=is_alone)
         for description in settings.listen:
-            listeners.ports.append(_bind_endpoint(reactor, description, factory))
+            listeners.ports.append(_bind_endpoint(heir, description, factory))
         _refuse_exposure(settings, listeners)
     except ConfigError:
         listeners.close()
         raise
+    finally:
+        heir.close()
     return listeners
 
 
 def _bind_main(
-    reactor: Any, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
 ) -> None:
     address, number = settings.bind_address, settings.http_port
     first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, port {number}")
@@ -113,10 +148,11 @@ def _bind_main(
 
 
 def _bind_socket(
-    reactor: Any, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
+    reactor: Heir, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
 ) -> None:
     path = socket_path(home)
-    _clear_dead_socket(path, reactor.seconds(), 0.0 if is_alone else LOCK_AGE_S)
+    if not reactor.has_unix(path):
+        _clear_dead_socket(path, reactor.seconds(), 0.0 if is_alone else LOCK_AGE_S)
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
     except (CannotListenError, OSError) as refused:
@@ -177,7 +213,7 @@ def socket_path(home: str) -> str:
     return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
 
 
-def _bind_endpoint(reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:
+def _bind_endpoint(reactor: Heir, description: str, factory: IProtocolFactory) -> IListeningPort:
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise
@@ -236,3 +272,15 @@ def is_near(host: object) -> bool:
     if isinstance(host, IPv6Address):
         return host.host == LOOPBACK_V6
     return isinstance(host, UNIXAddress)
+
+
+def unusable(address: str, number: int) -> list[str]:
+    """Why a port could not be listened on now; nothing where it could."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address, number))
+        except OSError as why:
+            return [f"cannot listen on {address}, port {number}: {why.strerror}"]
+    return []

@@ -1,0 +1,136 @@
+"""Listen on sockets that the program before us has left open; for all else the reactor is asked."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+
+@define(eq=False)
+class Heir:
+    """A reactor to those who bind addresses: where one is inherited already, that is adopted.
+
+    :ivar sockets: what is left of the inheritance.
+    """
+
+    _reactor: Any
+    sockets: list[socket.socket] = field(repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        """Listen on a TCP port; any number that is inherited does for 0."""
+        found = self._take_tcp(port, interface)
+        if found is None:
+            self._make_way(port, interface)
+            made: IListeningPort = self._reactor.listenTCP(port, factory, backlog, interface)
+            return made
+        with found:
+            found.listen(backlog)
+            adopted: IListeningPort = self._reactor.adoptStreamPort(found.fileno(), found.family, factory)
+            return adopted
+
+    def listenSSL(
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> IListeningPort:
+        """Listen on a TCP port for TLS."""
+        from twisted.protocols.tls import TLSMemoryBIOFactory  # who says ssl: has OpenSSL
+
+        return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
+
+    def listenUNIX(
+        self,
+        address: str,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,  # noqa: FBT001, FBT002 - Twisted's signature
+    ) -> IListeningPort:
+        """Listen on a Unix socket."""
+        found = self.take_unix(address)
+        if found is None:
+            made: IListeningPort = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+            return made
+        from twisted.internet import unix
+
+        if wantPID:
+            _forget_own_lock(f"{address}.lock")
+        # adoptStreamPort would make the socket everybody's, and its queue short.
+        port = unix.Port(os.fsencode(address), factory, backlog, mode, self._reactor, wantPID)
+        port._preexistingSocket = found  # noqa: SLF001 - as adoptStreamPort does it
+        port.startListening()
+        return port
+
+    def _take_tcp(self, port: int, interface: str) -> socket.socket | None:
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        for each in self.sockets:
+            if each.family == family:
+                host, number = each.getsockname()[:2]
+                if port in (0, number) and host == _numeric(interface):
+                    self.sockets.remove(each)
+                    return each
+        return None
+
+    def _make_way(self, port: int, interface: str) -> None:
+        # The same port of another address would be in the way of, or behind, one of all addresses.
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        for each in list(self.sockets):
+            if port and each.family == family and each.getsockname()[1] == port:
+                self.sockets.remove(each)
+                each.close()
+
+    def take_unix(self, address: str) -> socket.socket | None:
+        """The socket of that path, if it is inherited and still the one that is found there."""
+        for each in self.sockets:
+            if each.family == socket.AF_UNIX and os.fsencode(each.getsockname()) == os.fsencode(address):
+                self.sockets.remove(each)
+                if os.path.exists(address):
+                    return each
+                each.close()
+                return None
+        return None
+
+    def has_unix(self, address: str) -> bool:
+        """Whether the socket of that path is inherited."""
+        return any(
+            each.family == socket.AF_UNIX and os.fsencode(each.getsockname()) == os.fsencode(address)
+            for each in self.sockets
+        )
+
+    def close(self) -> None:
+        """Close what nobody wants any more."""
+        for each in self.sockets:
+            if each.family == socket.AF_UNIX:
+                with suppress(OSError):
+                    os.unlink(each.getsockname())
+            each.close()
+        self.sockets.clear()
+
+
+def _numeric(interface: str) -> str:
+    if ":" in interface:
+        return interface
+    try:
+        return socket.gethostbyname(interface) if interface else "0.0.0.0"  # noqa: S104 - as it is bound already
+    except OSError:
+        return interface
+
+
+def _forget_own_lock(path: str) -> None:
+    # Twisted's lock is a link that names a process; it would find the one that runs, which is ourselves.
+    with suppress(OSError):
+        if os.readlink(path) == str(os.getpid()):
+            os.unlink(path)

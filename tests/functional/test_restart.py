@@ -1,0 +1,385 @@
+"""A gateway that begins anew in its own process: what its clients notice of it, which is nothing."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.bridge.driver import INITIALIZE
+from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
+from tests.support.home import Home
+from tests.support.service_manager import Manager
+from tests.support.storm import free_port
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+SERVERS = {"shared": server(FIXTURE)}
+JSON = "application/json"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with a gateway that runs detached."""
+    with Home(tmp_path, SERVERS) as made:
+        made.json("start", "--adopt", "never")
+        yield made
+
+
+def state(home):
+    """What the gateway says of itself."""
+    return json.loads((home.path / "state.json").read_text())
+
+
+def renewed(home, before):
+    """Wait until the gateway has begun anew and answers; what it says of itself then."""
+    eventually(lambda: state(home)["started_at"] > before["started_at"], "it has begun anew")
+    eventually(lambda: asked(home.port, "GET", "/healthz")[0] == 200, "it answers")
+    return state(home)
+
+
+def hung_up(home):
+    """Tell it to begin anew."""
+    before = state(home)
+    os.kill(before["pid"], signal.SIGHUP)
+    return before
+
+
+def asked(port, method, path, body=None, **headers):
+    """One request on a connection of its own; status, headers and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+    try:
+        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    finally:
+        connection.close()
+
+
+class Client:
+    """A client with a session and a connection for each request."""
+
+    def __init__(self, port):
+        self.port = port
+        self.headers = {"Content_Type": JSON, "Accept": f"{JSON}, text/event-stream"}
+        status, headers, _ = self.post("initialize", **INITIALIZE)
+        assert status == 200
+        self.headers |= {"Mcp_Session_Id": headers["Mcp-Session-Id"], "MCP_Protocol_Version": "2025-11-25"}
+
+    def post(self, method, **params):
+        """Send a request."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return asked(self.port, "POST", "/shared/mcp", body, **self.headers)
+
+    def call(self, name, **arguments):
+        """Call a tool; the answer."""
+        status, _, text = self.post("tools/call", name=name, arguments=arguments)
+        assert status == 200, text
+        data = next(
+            (line[5:] for line in text.splitlines() if line.startswith("data:") and "{" in line), text
+        )
+        return json.loads(data)
+
+    def said(self, name, **arguments):
+        """The text that a tool answers with."""
+        answer = self.call(name, **arguments)
+        return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]
+
+    def stream(self, **more):
+        """Open the session's stream."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        wanted = {**self.headers, "Accept": "text/event-stream", **more}
+        connection.request("GET", "/shared/mcp", None, {k.replace("_", "-"): v for k, v in wanted.items()})
+        return connection.getresponse()
+
+
+class InBackground:
+    """Something that is done beside the test; its outcome, or what went wrong, is told at its end."""
+
+    def __init__(self, work):
+        self.outcome = []
+        self.is_wanted = True
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    def _run(self, work):
+        try:
+            self.outcome.append(work(self))
+        except Exception as why:  # noqa: BLE001 - told by result
+            self.outcome.append(why)
+
+    def result(self):
+        """How it ended."""
+        self.is_wanted = False
+        self._thread.join(LIMIT_S)
+        (outcome,) = self.outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def posting(client):
+    """Post every 50 ms until nobody wants it any more; how often, and the longest that one took."""
+
+    def work(background):
+        count, longest = 0, 0.0
+        while background.is_wanted:
+            began = time.monotonic()
+            assert client.said("echo", text=str(count)) == str(count)
+            longest = max(longest, time.monotonic() - began)
+            count += 1
+            time.sleep(0.05)
+        return count, longest
+
+    return InBackground(work)
+
+
+class UnnoticedTests:
+    """SIGHUP to a gateway that is used."""
+
+    def test_clients_notice_nothing(self, home):
+        """A long call is answered, others go on meanwhile; the process is the same, its servers are new."""
+        slow, busy = Client(home.port), Client(home.port)
+        busy.said("echo", text="warm")
+        servers = set(children_of(state(home)["pid"]))
+        call = InBackground(lambda _: slow.said("sleep", ms=5000, text="slept"))
+        eventually(
+            lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "the call is under way"
+        )
+        posts = posting(busy)
+        before = hung_up(home)
+        after = renewed(home, before)
+        assert call.result() == "slept"
+        assert busy.said("echo", text="after") == "after"
+        count, _ = posts.result()
+        assert count > 20
+        assert (after["pid"], after["port"]) == (before["pid"], before["port"])
+        eventually(lambda: not any(map(is_alive, servers)), "the servers of before have ended")
+        assert "Traceback" not in home.log, home.log
+
+    def test_five_times(self, home):
+        """Under load, again and again: nothing is refused, and nothing is left over."""
+        client = Client(home.port)
+        client.said("echo", text="warm")
+        posts = posting(client)
+        for _ in range(5):
+            after = renewed(home, hung_up(home))
+            client.said("echo", text="again")
+        posts.result()
+        pid = after["pid"]
+        eventually(lambda: len(children_of(pid)) == 2, "a guardian, a server, and no zombies")
+        (ours,) = [
+            each for each in children_of(pid) if b"fixture.py" in Path(f"/proc/{each}/cmdline").read_bytes()
+        ]
+        assert _nofile(Path(f"/proc/{ours}/limits").read_text()) == _nofile(
+            Path("/proc/self/limits").read_text()
+        )
+
+    def test_descriptors_do_not_grow(self, home):
+        """After five times as many files are open as after one."""
+        open_files, pid = [], state(home)["pid"]
+        for _ in range(5):
+            renewed(home, hung_up(home))
+            eventually(lambda: len(children_of(pid)) == 1, "nothing but the guardian is there")
+            time.sleep(0.5)
+            open_files.append(len(os.listdir(f"/proc/{pid}/fd")))
+        assert open_files[-1] <= open_files[0], open_files
+
+    def test_a_stream_is_resumed(self, home):
+        """A stream ends in order; one that resumes where it ended is served."""
+        client = Client(home.port)
+        stream = client.stream()
+        before = hung_up(home)
+        text = stream.read().decode()
+        renewed(home, before)
+        last = [line[3:].strip() for line in text.splitlines() if line.startswith("id:")]
+        more = {"Last_Event_ID": last[-1]} if last else {}
+        again = client.stream(**more)
+        assert again.status == 200
+        again.close()
+
+    def test_the_socket_survives(self, home):
+        """The Unix socket is the same one, as private as before, and goes when the gateway stops."""
+        path = home.path / "gateway.sock"
+        before = path.stat()
+        renewed(home, hung_up(home))
+        after = path.stat()
+        assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.settimeout(LIMIT_S)
+            caller.connect(str(path))
+            caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert caller.recv(100).startswith(b"HTTP/1.1 200")
+        assert home.run("stop").returncode == 0
+        assert not path.exists()
+        assert home.daemons() == []
+
+
+def _nofile(text):
+    return next(line for line in text.splitlines() if line.startswith("Max open files"))
+
+
+class RefusedTests:
+    """SIGHUP when there is something against it."""
+
+    def test_a_broken_configuration(self, home):
+        """It goes on as it is, and says why; the command fails and has ended nothing."""
+        config = home.path / "config.json"
+        good = config.read_text()
+        config.write_text("{")
+        before = hung_up(home)
+        eventually(lambda: "goes on as it is" in home.log, "it says so")
+        done = home.run("restart")
+        assert done.returncode != 0
+        assert "goes on as it was" in done.stderr
+        assert state(home)["started_at"] == before["started_at"]
+        assert Client(home.port).said("echo", text="still") == "still"
+        config.write_text(good)
+        assert home.json("restart")["pid"] == before["pid"]
+        assert state(home)["started_at"] > before["started_at"]
+
+    def test_twice(self, home):
+        """A second signal while it is under way changes nothing."""
+        client = Client(home.port)
+        call = InBackground(lambda _: client.said("sleep", ms=1500, text="slept"))
+        eventually(
+            lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "the call is under way"
+        )
+        before = hung_up(home)
+        for _ in range(30):
+            os.kill(before["pid"], signal.SIGHUP)
+            time.sleep(0.1)
+        after = renewed(home, before)
+        assert call.result() == "slept"
+        assert after["pid"] == before["pid"]
+        assert client.said("echo", text="on") == "on"
+
+    @pytest.mark.parametrize("pause_s", [0, 0.02, 0.05, 0.1, 0.2, 0.3])
+    def test_a_stop_wins(self, home, pause_s):
+        """SIGTERM ends it, whatever it is about."""
+        Client(home.port).said("echo", text="warm")
+        before = hung_up(home)
+        time.sleep(pause_s)
+        os.kill(before["pid"], signal.SIGTERM)
+        eventually(lambda: not is_alive(before["pid"]), "it has ended")
+        assert "Traceback" not in home.log, home.log
+
+
+class CutOffTests:
+    """A call that takes longer than it may."""
+
+    def test_it_is_told_the_truth(self, tmp_path):
+        """Its client is told that the gateway was restarted, and that it may have had effects."""
+        with Home(tmp_path, SERVERS, limits={"drain_ms": 1000}) as home:
+            home.json("start", "--adopt", "never")
+            client = Client(home.port)
+            call = InBackground(lambda _: client.said("sleep", ms=60_000, text="never"))
+            eventually(
+                lambda: json.loads(asked(home.port, "GET", "/health")[2])["calls"], "the call is under way"
+            )
+            renewed(home, hung_up(home))
+            told = call.result()["message"]
+            assert "stopped or restarted before shared answered" in told
+            assert "may have had effects" in told
+
+
+class CommandTests:
+    """``mcpgateway restart``."""
+
+    def test_in_place(self, home):
+        """The process stays, it is reported, and clients go on."""
+        client = Client(home.port)
+        posts = posting(client)
+        before = state(home)
+        done = home.json("restart")
+        posts.result()
+        assert done["pid"] == before["pid"]
+        assert state(home)["started_at"] > before["started_at"]
+
+    def test_one_that_does_not_know_how(self, home):
+        """A gateway that does not offer it is ended and started."""
+        path = home.path / "state.json"
+        before = state(home)
+        path.write_text(json.dumps({**before, "renews": False}))
+        assert home.json("restart")["pid"] != before["pid"]
+        assert not is_alive(before["pid"])
+
+
+class EndpointsTests:
+    """What else it listens on."""
+
+    def test_further_endpoints(self, tmp_path):
+        """They are the same sockets afterwards, and nobody is refused meanwhile."""
+        with Home(tmp_path, SERVERS) as home:
+            more, other = tmp_path / "more.sock", free_port(Random())
+            listen = ["--listen", f"unix:{more}:mode=600", "--listen", f"tcp:{other}:interface=127.0.0.1"]
+            home.json("start", "--adopt", "never", "--", *listen)
+            before = more.stat()
+            posts = posting(Client(other))
+            renewed(home, hung_up(home))
+            posts.result()
+            assert Client(other).said("echo", text="tcp") == "tcp"
+            after = more.stat()
+            assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+            assert state(home)["listeners"][-1].endswith(str(other))
+
+    def test_another_port_that_is_taken(self, home):
+        """It goes on where it is, and says which is taken."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            config = home.path / "config.json"
+            document = json.loads(config.read_text())
+            document["gateway"]["http_port"] = port
+            config.write_text(json.dumps(document))
+            hung_up(home)
+            eventually(lambda: "goes on as it is" in home.log, "it says so")
+            assert f"cannot listen on 127.0.0.1, port {port}" in home.log
+        assert Client(home.port).said("echo", text="still") == "still"
+
+    def test_another_port(self, home):
+        """One that the configuration names since then is listened on, and the former one is not."""
+        port = free_port(Random())
+        config = home.path / "config.json"
+        document = json.loads(config.read_text())
+        document["gateway"]["http_port"] = port
+        config.write_text(json.dumps(document))
+        home.json("restart")
+        assert Client(port).said("echo", text="there") == "there"
+        with pytest.raises(ConnectionRefusedError):
+            asked(home.port, "GET", "/healthz")
+
+
+class ManagedTests:
+    """A gateway that a service manager has started."""
+
+    def test_it_is_told(self, tmp_path):
+        """It hears that the gateway begins anew and that it is ready, from the same process on the same port."""
+        manager = Manager(str(tmp_path / "notify"))
+        with Home(tmp_path, SERVERS, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="2000000") as home:
+            argv = [str(BIN / "twist"), "mcpgateway", "--home", str(home.path), "--port", "0"]
+            with subprocess.Popen(
+                argv, env=home.environ, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL
+            ) as process:
+                try:
+                    manager.until(lambda message: message.get("READY") == "1")
+                    before = state(home)
+                    client = Client(before["port"])
+                    done = home.json("restart")
+                    found = manager.until(lambda message: message.get("READY") == "1")
+                    assert any(each.get("RELOADING") == "1" for each in found)
+                    assert not any("STOPPING" in each for each in found)
+                    manager.until(lambda message: message.get("WATCHDOG") == "1")
+                    assert (done["pid"], done["port"]) == (process.pid, before["port"])
+                    assert client.said("echo", text="on") == "on"
+                finally:
+                    process.terminate()
+        manager.close()
