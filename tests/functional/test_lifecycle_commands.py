@@ -187,6 +187,32 @@ class StartTests:
         assert "Main loop terminated." in out
         assert not (home.path / "logs" / "gateway.log").exists()
 
+    def test_foreground_and_clients(self, home):
+        """Clients are led to it where that is said; what cannot be done in the foreground is said."""
+        path, original = client_file(home)
+        with home.begin(
+            "start", "--foreground", "--adopt", "always", "--wait", "5", "--end-duplicates"
+        ) as process:
+            eventually(lambda: path.read_text() != original, "the client is led here")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=LIMIT_S)
+        assert "--wait has no meaning with --foreground" in said
+        assert "--end-duplicates has no meaning with --foreground" in said
+        with home.begin("start", "--foreground", "--adopt", "never") as process:
+            eventually(lambda: answers(home), "it answers")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=LIMIT_S)
+        assert "--adopt never has no meaning with --foreground" in said
+
+    def test_foreground_beside_another(self, home):
+        """One that runs already is named and left alone."""
+        pid = home.json("start")["pid"]
+        for words in (("start", "--foreground"), ("serve",), ("serve", "--port", "0")):
+            done = home.run(*words)
+            assert done.returncode == 1
+            assert f"already running (pid {pid})" in done.stdout + done.stderr
+        assert home.json("status")["pid"] == pid
+
     def test_the_log(self, home):
         """All is written to the log file, which is private, and nothing to where start was said."""
         done = home.run("start")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, give_back, lead_here, tell
+from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, give_back, lead_here, tell
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
@@ -72,8 +73,8 @@ def start(
     _of_this_machine(globals_, "start")
     options = _options(port, config, behind(context))
     if foreground:
-        words = daemon.argv(globals_.home, options)
-        os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+        has_wait = context.get_parameter_source("wait") is ParameterSource.COMMANDLINE
+        _stay(globals_, options, adopt, {"--wait": has_wait, "--end-duplicates": end_duplicates})
     with spinner("starting the gateway"):
         begun = begin(globals_, options, wait)
     if not begun.is_new:
@@ -90,6 +91,23 @@ def start(
     if globals_.as_json:
         emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
     return FAILED if any(each.errors or each.rolled_back for each in reports) else DONE
+
+
+def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
+    """Become the gateway; what this program does with one that runs elsewhere cannot be done then."""
+    for name, is_said in others.items():
+        if is_said:
+            _remark(f"{name} has no meaning with --foreground")
+    if adopt in (ASK, NEVER):
+        _remark(
+            f"--adopt {adopt} has no meaning with --foreground: clients.adopt of the configuration counts"
+        )
+    words = daemon.argv(globals_.home, ["--adopt", *options] if adopt == ALWAYS else options)
+    os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+
+
+def _remark(text: str) -> None:
+    click.secho(f"mcpgateway: {text}", err=True, fg="yellow")
 
 
 def _keep(home: str) -> None:
