@@ -13,12 +13,14 @@ import sys
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.bridge.driver import INITIALIZE, Shim
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
+from tests.support.storm import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -212,6 +214,19 @@ class StartTests:
             assert done.returncode == 1
             assert f"already running (pid {pid})" in done.stdout + done.stderr
         assert home.json("status")["pid"] == pid
+
+    def test_again_after_a_crash(self, home):
+        """Without options it is started as the one that crashed, until it is stopped."""
+        port = free_port(Random())
+        pid = home.json("start", "--port", port)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid), "it is dead")
+        done = home.run("start")
+        assert f"as it was started before: --port {port}; mcpgateway stop forgets that" in done.stderr
+        assert home.json("status")["port"] == port
+        assert "before" not in home.run("start").stderr
+        home.run("stop")
+        assert home.json("start")["port"] == home.port
 
     def test_the_log(self, home):
         """All is written to the log file, which is private, and nothing to where start was said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any, NoReturn
 
 import click
@@ -67,11 +68,17 @@ def start(
 ) -> int:
     """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
 
-    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is.
+    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is, and
+    one that crashed and has not been stopped gets the options it had, unless others are given.
     """
     globals_: Globals = context.obj
     _of_this_machine(globals_, "start")
     options = _options(port, config, behind(context))
+    # One that has crashed is wanted as it was: clients' files lead to its port.
+    former = [] if options or gateway_pid(globals_.home) else daemon.read_wanted(globals_.home) or []
+    if former:
+        _remark(f"as it was started before: {shlex.join(former)}; mcpgateway stop forgets that")
+        options = former
     if foreground:
         has_wait = context.get_parameter_source("wait") is ParameterSource.COMMANDLINE
         _stay(globals_, options, adopt, {"--wait": has_wait, "--end-duplicates": end_duplicates})
