@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from mcpgateway.bridge import places
+from mcpgateway.bridge.daemon import LOG
 from mcpgateway.ctl.console import UNREACHABLE, fail
 from mcpgateway.ctl.context import Globals
 
@@ -18,12 +19,21 @@ LIMIT_S = 10.0
 BODY_LIMIT = 64 * 1_048_576  # a gateway with hundreds of servers says less than one
 TOKEN_LIMIT = 4096
 PIECE = 65_536
+BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Away(Exception):
     """Nobody has answered, or nobody who is a gateway; the text says why."""
+
+
+class Late(Away):
+    """Somebody is there who has not answered in time."""
+
+
+class Shut(Away):
+    """The way to the gateway is closed to this user."""
 
 
 class Answer(NamedTuple):
@@ -86,7 +96,7 @@ class Remote:
             answer = connection.getresponse()
             return Answer(answer.status, _decoded(_whole(connection, answer, ends)))
         except (OSError, http.client.HTTPException) as why:
-            raise Away(_reason(why)) from why
+            raise _away(why) from why
         finally:
             connection.close()
 
@@ -105,7 +115,7 @@ class Remote:
         try:
             answer = self.ask(path, method=method, body=body, limit_s=limit_s)
         except Away as why:
-            self.unreachable(str(why))
+            self.unreachable(why)
         if answer.status in (401, 403):
             hint = "name the file that holds its token: --token-file FILE"
             fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
@@ -115,17 +125,23 @@ class Remote:
             self.unreachable("what answers there is no gateway")
         return answer.value
 
-    def unreachable(self, why: str) -> NoReturn:
+    def unreachable(self, why: Away | str) -> NoReturn:
         """End the command, for want of a gateway.
 
         :raise Trouble: always.
         """
-        hint = (
-            "is the URL right? MCP_GATEWAY_URL and --url name it"
-            if self._url
-            else "start it: mcpgateway start"
-        )
-        fail(f"no gateway answers at {self.where}: {why}", hint, UNREACHABLE)
+        fail(f"no gateway answers at {self.where}: {why}", self._hint(why), UNREACHABLE)
+
+    def _hint(self, why: Away | str) -> str:
+        if isinstance(why, Late) and self._url is None:
+            return f"{BUSY}; its log is {self._home}/logs/{LOG}"
+        if isinstance(why, Late):
+            return "it is busy, or hangs"
+        if self._url is not None:
+            return "is the URL right? MCP_GATEWAY_URL and --url name it"
+        if isinstance(why, Shut):
+            return f"is {self._home} yours? --home names another"
+        return "start it: mcpgateway start"
 
     @property
     def _prefix(self) -> str:
@@ -245,9 +261,13 @@ def _said(answer: Answer) -> str:
     return str(error) if error else f"HTTP {answer.status}"
 
 
-def _reason(why: Exception) -> str:
-    if isinstance(why, TimeoutError):
-        return "it does not answer in time"
+def _away(why: Exception) -> Away:
+    if isinstance(
+        why, TimeoutError | BlockingIOError
+    ):  # the latter where even the queue before the socket is full
+        return Late("it does not answer in time")
+    if isinstance(why, PermissionError):
+        return Shut(why.strerror or str(why))
     if isinstance(why, OSError):
-        return why.strerror or str(why)
-    return "what answers there is no gateway"
+        return Away(why.strerror or str(why))
+    return Away("what answers there is no gateway")

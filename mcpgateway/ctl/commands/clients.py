@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 T = TypeVar("T")
+HEALTH_S = 10.0
 WORKING = "going through the clients' files"
 
 
@@ -205,10 +206,19 @@ def disable(context: click.Context) -> None:
 @click.command()
 @click.pass_context
 def enable(context: click.Context) -> None:
-    """Lead all clients to the gateway again that `disable` gave back."""
+    """Lead all clients to the gateway again that `disable` gave back.
+
+    Exit code 2 where no gateway answers that they could be led to; nothing is changed then.
+    """
+    from mcpgateway.ctl.remote import Away, Remote
     from mcpgateway.local import enrolment
 
     globals_: Globals = context.obj
+    remote = Remote(globals_)
+    try:
+        remote.ask("/healthz", limit_s=HEALTH_S)
+    except Away as why:
+        remote.unreachable(why)
     report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     context.exit(_told(globals_, report))
 
