@@ -228,6 +228,13 @@ class StartTests:
         home.run("stop")
         assert home.json("start")["port"] == home.port
 
+    def test_without_a_wait(self, home):
+        """It is started, though nobody waits for it, and it is said how to look after it."""
+        done = home.run("start", "--wait", "0")
+        assert done.returncode == 1
+        assert "mcpgateway status" in done.stderr
+        eventually(lambda: answers(home), "it answers")
+
     def test_the_log(self, home):
         """All is written to the log file, which is private, and nothing to where start was said."""
         done = home.run("start")
@@ -476,6 +483,17 @@ class StatusTests:
         os.kill(pid, signal.SIGCONT)
         assert "does not answer" in told
         assert f"PID:     {pid}" in told
+        assert "Next:    it is busy, or hangs: mcpgateway restart" in told
+        assert "Servers:" not in told
+
+    def test_a_home_that_cannot_be_read(self, home):
+        """Whether a gateway runs there cannot be told, which is not that one is dead."""
+        loop = home.directory / "loop"
+        loop.symlink_to(loop)
+        done = home.run("--home", loop, "status")
+        assert done.returncode == 1
+        assert "cannot be told" in done.stdout
+        assert "DEAD" not in done.stdout
 
     def test_a_url(self, home):
         """A gateway is asked at a URL just as well."""
