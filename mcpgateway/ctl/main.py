@@ -9,7 +9,7 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, Trouble
+from mcpgateway.ctl.console import DONE, Trouble, colour
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -89,6 +89,7 @@ def program(
 
     The program is also called mcp-ctl and mcpg.
     """
+    context.color = colour()
     environ = places.environment()
     named = home or environ.get(places.HOME_VARIABLE, "")
     context.obj = Globals(

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -75,6 +77,44 @@ class StateTests:
     def test_lifetimes(self, seconds, words):
         """Seconds, minutes and seconds, hours and minutes."""
         assert lifetime(seconds) == words
+
+
+def on_a_terminal(environ, *words):
+    """What a command writes to a terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
+        os.execve(sys.executable, [sys.executable, "-c", code, *words], environ)
+    said = b""
+    with suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            said += piece
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    return said
+
+
+class ColourTests:
+    """What a person sees."""
+
+    @pytest.mark.parametrize(
+        ("more", "is_coloured"),
+        [
+            ({}, True),
+            ({"NO_COLOR": "1"}, False),
+            ({"NO_COLOR": ""}, True),
+            ({"TERM": "dumb"}, False),
+            ({"MCPGATEWAY_PLAIN": "1"}, False),
+        ],
+    )
+    @pytest.mark.parametrize("words", [("status",), ("konnect",), ("--url", "http://127.0.0.1:1", "health")])
+    def test_colours(self, tmp_path, more, is_coloured, words):
+        """A terminal gets colours, unless its user wants none or it has none."""
+        (tmp_path / "state.json").write_text("{}")
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", **more}
+        said = on_a_terminal(environ, "--home", str(tmp_path), *words)
+        assert said
+        assert (b"\x1b[" in said) is is_coloured
 
 
 class OptionTests:
