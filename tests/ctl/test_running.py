@@ -3,14 +3,17 @@
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpgateway.bridge.places import socket_path
 from mcpgateway.ctl.commands.completion import NAMES, SHELLS, script
 from mcpgateway.ctl.commands.running import options_of
 from mcpgateway.ctl.commands.status import clients
@@ -187,6 +190,31 @@ class PortTests:
             process.kill()
 
 
+@contextmanager
+def gateway_of(home, body):
+    """Something listens at the socket of a home, and gives everybody the same answer."""
+    text = json.dumps(body).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_path(dict(os.environ), home))
+        listener.listen()
+
+        def answer():
+            with suppress(OSError):
+                while True:
+                    caller, _ = listener.accept()
+                    with caller:
+                        caller.recv(65536)
+                        caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(60)
+
+
 class CompletionTests:
     """``mcpgateway completion``."""
 
@@ -209,21 +237,40 @@ class CompletionTests:
             ("mcpgateway --home /h config s", {"show", "schema"}),
             ("mcpgateway start --adopt a", {"ask", "always"}),
             ("mcpgateway config import --d", {"--dry-run"}),
+            ("mcpgateway doctor --client cur", {"cursor"}),
+            ("mcpgateway snippet claude-c", {"claude-code"}),
+            ("mcpgateway start --config x", {"x"}),
+            ("mcpgateway connect s", {"shared"}),
+            ("mcpgateway stdio --server s", {"shared"}),
+            ("mcpgateway generate-config --server s", {"shared"}),
+            ("mcpgateway connect shared s", set()),
         ],
     )
-    def test_words(self, words, told):
-        """Commands, verbs, options and their values."""
+    def test_words(self, tmp_path, words, told):
+        """Commands, verbs, options and their values, files, clients, and servers of the gateway that runs."""
+        with gateway_of(str(tmp_path), {"backends": [{"name": "shared"}, {"name": "other"}]}):
+            done = self.completed(words, tmp_path)
+        assert {line.partition(",")[2] for line in done.stdout.split()} == told
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize("words", ["mcpgateway konnect x", "mcpgateway clients nothing x"])
+    def test_a_mistake(self, tmp_path, words):
+        """Nobody is disturbed while he types."""
+        assert self.completed(words, tmp_path).stderr == ""
+
+    def completed(self, words, home):
+        """What a shell is told."""
         environ = {
             **os.environ,
+            "MCPGATEWAY_HOME": str(home),
             "_MCPGATEWAY_COMPLETE": "bash_complete",
             "COMP_WORDS": words,
             "COMP_CWORD": str(len(words.split()) - 1),
         }
         code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
         )
-        assert {line.partition(",")[2] for line in done.stdout.split()} == told
 
 
 class LightTests:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mcpgateway.ctl.completing import client_names
 from mcpgateway.ctl.console import DONE, FAILED, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 
@@ -27,7 +28,12 @@ TIPS = (
 @click.option("--fix", is_flag=True, help="Put right what can be put right safely, and look again.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
 @click.option(
-    "--client", "clients", multiple=True, metavar="NAME", help="Look at the files of this client only."
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=client_names,
+    help="Look at the files of this client only.",
 )
 @click.pass_context
 def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[str, ...]) -> None:

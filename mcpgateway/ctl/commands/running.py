@@ -40,7 +40,7 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
 @click.command(cls=Behind)
 @click.option("--foreground", "-f", is_flag=True, help="Stay here, and log to stdout.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="TCP port (default: 9100).")
-@click.option("--config", "-c", metavar="FILE", help="Configuration file.")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Configuration file.")
 @click.option(
     "--adopt",
     type=click.Choice(ADOPT),
@@ -219,7 +219,7 @@ def stop(globals_: Globals, *, timeout: float) -> int:
 
 @click.command(cls=Behind)
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
-@click.option("--config", "-c", metavar="FILE", help="Another configuration file.")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Another configuration file.")
 @click.option(
     "--wait",
     type=click.FloatRange(0, 3600),
