@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mcpgateway.bridge import places
 from mcpgateway.bridge.daemon import LOG
 from mcpgateway.ctl.console import UNREACHABLE, fail
 from mcpgateway.ctl.context import Globals
 
+if TYPE_CHECKING:
+    import http.client
+
 LIMIT_S = 10.0
-BODY_LIMIT = 64 * 1_048_576  # a gateway with hundreds of servers says less than one
 TOKEN_LIMIT = 4096
-PIECE = 65_536
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -65,13 +64,24 @@ class Remote:
         :raise Away: there is none in time.
         """
         try:
+            self._find()
             return self._asked(self._connection(limit_s), path, method, body, limit_s)
         except Away:
             port = self._port_beside_the_socket()
             if not port:
                 raise
+        import http.client
+
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
         return self._asked(connection, path, method, body, limit_s)
+
+    def _find(self) -> None:
+        # Where there is no socket, nothing is loaded that could speak to one.
+        if self._url is None:
+            try:
+                os.stat(self._path)
+            except OSError as why:
+                raise _away(why) from why
 
     def _port_beside_the_socket(self) -> int:
         # A gateway may have had to do without its socket, where the home is full for instance.
@@ -85,6 +95,10 @@ class Remote:
     def _asked(
         self, connection: http.client.HTTPConnection, path: str, method: str, body: object, limit_s: float
     ) -> Answer:
+        import http.client
+
+        from mcpgateway.ctl.talking import whole
+
         ends = monotonic() + limit_s
         headers = {"Accept": "application/json", **self._credentials()}
         data = None
@@ -94,7 +108,7 @@ class Remote:
         try:
             connection.request(method, self._prefix + path, data, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, _decoded(_whole(connection, answer, ends)))
+            return Answer(answer.status, _decoded(whole(connection, answer, ends)))
         except (OSError, http.client.HTTPException) as why:
             raise _away(why) from why
         finally:
@@ -148,8 +162,12 @@ class Remote:
         return self._url.prefix if self._url else ""
 
     def _connection(self, limit_s: float) -> http.client.HTTPConnection:
+        import http.client
+
         if self._url is None:
-            return _UnixConnection(self._path, limit_s)
+            from mcpgateway.ctl.talking import UnixConnection
+
+            return UnixConnection(self._path, limit_s)
         if self._url.scheme == "https":
             return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
         # The gateway listens on both families, but not where the machine has only one.
@@ -187,18 +205,6 @@ class _Url(NamedTuple):
     prefix: str
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, limit_s: float) -> None:
-        super().__init__("localhost", timeout=limit_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _parsed(url: str) -> _Url:
     from urllib.parse import urlsplit
 
@@ -226,25 +232,6 @@ def _read_token(path: str) -> str:
     if not token.isprintable() or " " in token:
         fail(f"the token cannot be read from {path}: it is no token")
     return token
-
-
-def _whole(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:
-    # The limit of a socket is for each piece; this one is for all of them.
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        left = ends - monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer takes too long")
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-        piece = answer.read1(PIECE)
-        if not piece:
-            return b"".join(pieces)
-        size += len(piece)
-        if size > BODY_LIMIT:
-            raise http.client.HTTPException("the answer is too large")
-        pieces.append(piece)
 
 
 def _decoded(body: bytes) -> Any:

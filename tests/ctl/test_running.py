@@ -290,6 +290,18 @@ class LightTests:
         )
         assert done.stderr.splitlines()[-1] == "[]"
 
+    @pytest.mark.parametrize("words", ["version", "status", "stop", "start --help"])
+    def test_loads_no_http(self, tmp_path, words):
+        """Where no gateway runs, nothing is loaded that could speak to one."""
+        code = (
+            f"import sys; from mcpgateway.ctl.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
+            " print(sorted({'http.client', 'ssl', 'email'} & set(sys.modules)), file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]"
+
 
 class JsonTests:
     """Results for programs."""
