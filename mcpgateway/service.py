@@ -15,7 +15,7 @@ from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.health import HealthDoor
-from mcpgateway.doors.http.listeners import bind
+from mcpgateway.doors.http.listeners import bind, socket_path
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
@@ -76,11 +76,11 @@ def make_gateway(
     """
     sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
+    claim = _claim_of(home)
     tokens, keys = _secrets_of(home)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
-    claim = Claim.of(home, os.environ)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
     limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
@@ -179,9 +179,20 @@ def make_gateway(
     )
 
 
-def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+def _claim_of(home: str) -> Claim:
+    """Be the one gateway of the home, before anything is written there.
+
+    :raise ConfigError: there is another one, or the home cannot be used.
+    """
     try:
         files.make_home(home)
+    except OSError as why:
+        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+    return Claim.of(home, os.environ, socket_path(home))
+
+
+def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+    try:
         tokens = Tokens.of(
             files.read_or_create_token(f"{home}/auth.token"),
             files.read_or_create_token(f"{home}/admin.token"),

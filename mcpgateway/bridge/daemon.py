@@ -40,6 +40,8 @@ PAUSES_S = (30.0, 60.0, 120.0)
 LIFE_S = 600.0  # whoever has lived for so long has not failed
 RECORD_LIMIT = 128
 WANTED_LIMIT = 65_536
+TAIL_BYTES = 4096
+SAYS = "mcpgateway: "  # how a gateway that ends at its start begins the line that tells why
 START, SHIM = "start", "shim"
 # What tells a daemon who wanted it, and where it logs.
 STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
@@ -183,6 +185,23 @@ class Starter:
         environ[STARTED_VARIABLE.encode()] = (SHIM if wanted is None else START).encode()
         environ[LOG_VARIABLE.encode()] = path.encode(errors="surrogateescape")
         posix.execve(program[0], program, environ)
+
+
+def last_words(home: str) -> str:
+    """Why the last gateway could not be started, as its log has it; empty where it ends with anything else."""
+    try:
+        log = posix.open(f"{home}/logs/{LOG}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+    except OSError:
+        return ""
+    try:
+        size = posix.fstat(log).st_size
+        text = posix.pread(log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        posix.close(log)
+    line = text.rstrip().rpartition("\n")[2]
+    return line.removeprefix(SAYS) if line.startswith(SAYS) else ""
 
 
 def open_lock(home: str) -> int:

@@ -125,9 +125,10 @@ def text_of(value: object, *names: str) -> str:
     return value if isinstance(value, str) and not isinstance(value, Number) else ""
 
 
-def error(identifier: str, message: str, code: int = INTERNAL_ERROR) -> bytes:
-    """An error answer, as one line without its end."""
-    body = f'{{"code":{code},"message":{dumps(message)}}}'
+def error(identifier: str, message: str, code: int = INTERNAL_ERROR, *, detail: str = "") -> bytes:
+    """An error answer, as one line without its end; what the message has no room for is its data."""
+    data = f',"data":{dumps(detail)}' if detail else ""
+    body = f'{{"code":{code},"message":{dumps(message)}{data}}}'
     return answer(identifier, "error", body)
 
 

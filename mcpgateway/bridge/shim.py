@@ -7,11 +7,12 @@ import posix
 
 from mcpgateway.bridge import jsontext, places
 from mcpgateway.bridge.arguments import Arguments, Mistake, read
-from mcpgateway.bridge.daemon import Starter
+from mcpgateway.bridge.daemon import LOG, Starter, last_words
 from mcpgateway.bridge.headers import Headers, token_of
 from mcpgateway.bridge.http1 import AnswerReader
 from mcpgateway.bridge.link import Link
 from mcpgateway.bridge.loop import Loop, Timer
+from mcpgateway.bridge.messages import Line
 from mcpgateway.bridge.pool import Pool
 from mcpgateway.bridge.relay import Relay
 from mcpgateway.bridge.stdio import Input, Output, Remarks
@@ -21,6 +22,7 @@ START_S = 15.0  # where there is none
 GOODBYE_S = 1.0
 PENDING_S = 30.0  # for what is under way when the client has closed our stdin
 FLUSH_S = 5.0
+ASKED_S = 1.0  # a client that has waited for us has asked long ago
 
 # By this a gateway marks the environment of its children.
 CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
@@ -50,25 +52,53 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
     return go_without(original, complaint, remarks, ignores_interrupts=ignores_interrupts)
 
 
-def go_without(original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool) -> int:
+def go_without(
+    original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool, reason: str = ""
+) -> int:
     """Run the original in our place, for which nothing has been read yet, or tell the client why there is no server.
 
+    :param reason: what is known beyond the complaint.
     :return: the exit code, where there is no original that can be run.
     """
     code = 1
+    whole = f"{complaint}: {reason}" if reason else complaint
     if original:
         from mcpgateway.bridge.fallback import become
 
-        remarks.say(f"{complaint}; running the original command instead")
+        remarks.say(f"{whole}; running the original command instead")
         code = become(original, ignores_interrupts=ignores_interrupts)
         remarks.say(f"the original command cannot be run: {original[0]}")
-        complaint = f"Cannot run {original[0]}"
+        complaint = whole = f"Cannot run {original[0]}"
     else:
-        remarks.say(complaint)
-    output = Output(Loop(), _nothing, _nothing)
-    output.say(jsontext.error(jsontext.NULL, complaint))
-    output.flush(FLUSH_S)
+        remarks.say(whole)
+    _refuse(complaint, whole)
     return code
+
+
+def _refuse(complaint: str, whole: str) -> None:
+    """Say once that there is no server, and to each who asks for something right now."""
+    loop = Loop()
+    output = Output(loop, _nothing, loop.stop)
+    output.say(jsontext.error(jsontext.NULL, complaint, detail="" if whole == complaint else whole))
+
+    def line(text: bytes) -> None:
+        try:
+            asked = Line(text).ids
+        except jsontext.Unreadable:
+            return
+        for each in asked:
+            output.say(jsontext.error(each, whole))
+            loop.stop()
+
+    asking = Input(loop, line, loop.stop, loop.stop)
+    loop.later(ASKED_S, loop.stop)
+    try:
+        asking.resume()
+        loop.run()
+    except OSError:
+        return  # stdin is nothing that can be waited for
+    finally:
+        output.flush(FLUSH_S)
 
 
 def _nothing() -> None:
@@ -98,6 +128,8 @@ class Shim:
         self._fate = UNDECIDED
         self._is_signalled = False
         self._complaint = f"Failed to start {self._server} daemon"
+        self._reason = ""
+        self._home = home if address.is_own else ""
         self._deadline: Timer | None = None
         self._is_circle = CHILD_OF_A_GATEWAY in environ
 
@@ -135,6 +167,7 @@ class Shim:
                 self._complaint,
                 self._remarks,
                 ignores_interrupts=self._ignores_interrupts,
+                reason=self._reason,
             )
         if self._client.understudy is not None:
             return self._as_the_understudy_ended()
@@ -155,6 +188,9 @@ class Shim:
         self._decide(ORIGINAL if self._original else FAILED)
 
     def _decide_without(self) -> None:
+        if self._home:
+            hint = f"see {self._home}/logs/{LOG}, or run: mcpgateway doctor"
+            self._reason = "; ".join(filter(None, (last_words(self._home), hint)))
         self._decide(ORIGINAL if self._original else FAILED)
 
     def _decide(self, fate: int) -> None:
@@ -250,7 +286,6 @@ class Goodbye:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcpgateway.bridge.fallback import Understudy
-    from mcpgateway.bridge.messages import Line
 
 
 class ClientSide:

@@ -36,10 +36,10 @@ class Trouble(click.ClickException):
         if as_json:
             emit({"error": self.message, "hint": self.hint})
             return
-        click.secho("mcpgateway: ", file=sys.stderr, nl=False, fg="red")
+        click.secho("mcpgateway: ", file=sys.stderr, nl=False, fg="red", color=colour())
         click.echo(self.message, file=sys.stderr)
         if self.hint:
-            click.secho(f"  {self.hint}", file=sys.stderr, dim=True)
+            click.secho(f"  {self.hint}", file=sys.stderr, dim=True, color=colour())
 
 
 def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
@@ -53,6 +53,17 @@ def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
 def is_terminal() -> bool:
     """Whether a person reads what is written."""
     return sys.stdout.isatty() and not os.environ.get("MCPGATEWAY_PLAIN")
+
+
+def is_dumb() -> bool:
+    """Whether the terminal shows letters and nothing else."""
+    return os.environ.get("TERM") == "dumb"
+
+
+def colour() -> bool | None:
+    """False where nothing is to be written in colour; None where that depends on who reads it."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("MCPGATEWAY_PLAIN") or is_dumb()
+    return False if is_plain else None
 
 
 def emit(value: Any) -> None:
@@ -70,7 +81,7 @@ def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe."""
-    if is_terminal():
+    if is_terminal() and colour() is None:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -91,7 +102,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
     """Show a person that something slow is going on; nothing is written to a pipe."""
-    if not (sys.stderr.isatty() and is_terminal()):
+    if is_dumb() or not (sys.stderr.isatty() and is_terminal()):
         yield
         return
     import threading

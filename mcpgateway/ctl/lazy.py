@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is meant; one that does not exist is told with the nearest that does."""
         name = args[0]
-        if name not in self.table and not name.startswith("-"):
+        if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(name, self.table, 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists them"
             raise click.UsageError(f"unknown command: {name}; {hint}", ctx)

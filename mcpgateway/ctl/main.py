@@ -9,7 +9,7 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, Trouble
+from mcpgateway.ctl.console import DONE, Trouble, colour
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -67,6 +67,7 @@ ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also st
 @click.version_option(__version__, "-V", "--version", message="mcpgateway %(version)s")
 @click.option(
     "--home",
+    type=click.Path(),
     metavar="DIRECTORY",
     help="The gateway's own files (default: $MCPGATEWAY_HOME, or ~/.mcp-gateway).",
 )
@@ -78,7 +79,10 @@ ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also st
     " (default: $MCP_GATEWAY_URL, or the Unix socket in the home).",
 )
 @click.option(
-    "--token-file", metavar="FILE", help="The file that holds the token, for a gateway that wants one."
+    "--token-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="The file that holds the token, for a gateway that wants one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Results for programs.")
 @click.pass_context
@@ -89,6 +93,7 @@ def program(
 
     The program is also called mcp-ctl and mcpg.
     """
+    context.color = colour()
     environ = places.environment()
     named = home or environ.get(places.HOME_VARIABLE, "")
     context.obj = Globals(

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mcpgateway.bridge import places
+from mcpgateway.bridge.daemon import LOG
 from mcpgateway.ctl.console import UNREACHABLE, fail
 from mcpgateway.ctl.context import Globals
 
+if TYPE_CHECKING:
+    import http.client
+
 LIMIT_S = 10.0
-BODY_LIMIT = 64 * 1_048_576  # a gateway with hundreds of servers says less than one
 TOKEN_LIMIT = 4096
-PIECE = 65_536
+BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Away(Exception):
     """Nobody has answered, or nobody who is a gateway; the text says why."""
+
+
+class Late(Away):
+    """Somebody is there who has not answered in time."""
+
+
+class Shut(Away):
+    """The way to the gateway is closed to this user."""
 
 
 class Answer(NamedTuple):
@@ -55,13 +64,24 @@ class Remote:
         :raise Away: there is none in time.
         """
         try:
+            self._find()
             return self._asked(self._connection(limit_s), path, method, body, limit_s)
         except Away:
             port = self._port_beside_the_socket()
             if not port:
                 raise
+        import http.client
+
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
         return self._asked(connection, path, method, body, limit_s)
+
+    def _find(self) -> None:
+        # Where there is no socket, nothing is loaded that could speak to one.
+        if self._url is None:
+            try:
+                os.stat(self._path)
+            except OSError as why:
+                raise _away(why) from why
 
     def _port_beside_the_socket(self) -> int:
         # A gateway may have had to do without its socket, where the home is full for instance.
@@ -75,6 +95,10 @@ class Remote:
     def _asked(
         self, connection: http.client.HTTPConnection, path: str, method: str, body: object, limit_s: float
     ) -> Answer:
+        import http.client
+
+        from mcpgateway.ctl.talking import whole
+
         ends = monotonic() + limit_s
         headers = {"Accept": "application/json", **self._credentials()}
         data = None
@@ -84,9 +108,9 @@ class Remote:
         try:
             connection.request(method, self._prefix + path, data, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, _decoded(_whole(connection, answer, ends)))
+            return Answer(answer.status, _decoded(whole(connection, answer, ends)))
         except (OSError, http.client.HTTPException) as why:
-            raise Away(_reason(why)) from why
+            raise _away(why) from why
         finally:
             connection.close()
 
@@ -105,7 +129,7 @@ class Remote:
         try:
             answer = self.ask(path, method=method, body=body, limit_s=limit_s)
         except Away as why:
-            self.unreachable(str(why))
+            self.unreachable(why)
         if answer.status in (401, 403):
             hint = "name the file that holds its token: --token-file FILE"
             fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
@@ -115,25 +139,35 @@ class Remote:
             self.unreachable("what answers there is no gateway")
         return answer.value
 
-    def unreachable(self, why: str) -> NoReturn:
+    def unreachable(self, why: Away | str) -> NoReturn:
         """End the command, for want of a gateway.
 
         :raise Trouble: always.
         """
-        hint = (
-            "is the URL right? MCP_GATEWAY_URL and --url name it"
-            if self._url
-            else "start it: mcpgateway start"
-        )
-        fail(f"no gateway answers at {self.where}: {why}", hint, UNREACHABLE)
+        fail(f"no gateway answers at {self.where}: {why}", self._hint(why), UNREACHABLE)
+
+    def _hint(self, why: Away | str) -> str:
+        if isinstance(why, Late) and self._url is None:
+            return f"{BUSY}; its log is {self._home}/logs/{LOG}"
+        if isinstance(why, Late):
+            return "it is busy, or hangs"
+        if self._url is not None:
+            return "is the URL right? MCP_GATEWAY_URL and --url name it"
+        if isinstance(why, Shut):
+            return f"is {self._home} yours? --home names another"
+        return "start it: mcpgateway start"
 
     @property
     def _prefix(self) -> str:
         return self._url.prefix if self._url else ""
 
     def _connection(self, limit_s: float) -> http.client.HTTPConnection:
+        import http.client
+
         if self._url is None:
-            return _UnixConnection(self._path, limit_s)
+            from mcpgateway.ctl.talking import UnixConnection
+
+            return UnixConnection(self._path, limit_s)
         if self._url.scheme == "https":
             return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
         # The gateway listens on both families, but not where the machine has only one.
@@ -171,18 +205,6 @@ class _Url(NamedTuple):
     prefix: str
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, limit_s: float) -> None:
-        super().__init__("localhost", timeout=limit_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _parsed(url: str) -> _Url:
     from urllib.parse import urlsplit
 
@@ -212,25 +234,6 @@ def _read_token(path: str) -> str:
     return token
 
 
-def _whole(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:
-    # The limit of a socket is for each piece; this one is for all of them.
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        left = ends - monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer takes too long")
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-        piece = answer.read1(PIECE)
-        if not piece:
-            return b"".join(pieces)
-        size += len(piece)
-        if size > BODY_LIMIT:
-            raise http.client.HTTPException("the answer is too large")
-        pieces.append(piece)
-
-
 def _decoded(body: bytes) -> Any:
     try:
         return json.loads(body)
@@ -245,9 +248,13 @@ def _said(answer: Answer) -> str:
     return str(error) if error else f"HTTP {answer.status}"
 
 
-def _reason(why: Exception) -> str:
-    if isinstance(why, TimeoutError):
-        return "it does not answer in time"
+def _away(why: Exception) -> Away:
+    if isinstance(
+        why, TimeoutError | BlockingIOError
+    ):  # the latter where even the queue before the socket is full
+        return Late("it does not answer in time")
+    if isinstance(why, PermissionError):
+        return Shut(why.strerror or str(why))
     if isinstance(why, OSError):
-        return why.strerror or str(why)
-    return "what answers there is no gateway"
+        return Away(why.strerror or str(why))
+    return Away("what answers there is no gateway")

@@ -51,7 +51,7 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
     next_look = began
     while not answers(remote):
         now = monotonic()
-        if now - began > wait_s:
+        if now - began > wait_s and next_look > began:
             _give_up(globals_, wait_s)
         if now >= next_look:
             next_look = now + LOOK_S
@@ -94,7 +94,7 @@ def _give_up(globals_: Globals, wait_s: float) -> NoReturn:
     who = f"the gateway (pid {pid})" if pid else "the gateway"
     fail(
         f"{who} does not answer after {wait_s:g} s",
-        f"mcpgateway stop ends it; its log is {Log(globals_.home).path}",
+        f"mcpgateway status says whether it does by now, stop ends it; its log is {Log(globals_.home).path}",
     )
 
 

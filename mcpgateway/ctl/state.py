@@ -25,6 +25,7 @@ class State(NamedTuple):
     :ivar pid: 0 where nothing is said.
     :ivar started_at: in seconds since the epoch; 0 where nothing is said.
     :ivar trouble: why it cannot be used; empty where it can, or where there is none.
+    :ivar is_hidden: it cannot be told whether there is one.
     """
 
     pid: int = 0
@@ -34,6 +35,7 @@ class State(NamedTuple):
     start_time: int = 0
     trouble: str = ""
     exists: bool = True
+    is_hidden: bool = False
     value: dict[str, Any] = {}
 
 
@@ -47,7 +49,7 @@ def read_state(home: str) -> State:
     except NotADirectoryError:
         return State(exists=False)
     except OSError as why:
-        return State(trouble=why.strerror or str(why))
+        return State(trouble=why.strerror or str(why), is_hidden=True)
     except (ValueError, RecursionError):
         return State(trouble="it is not JSON")
     if not isinstance(value, dict) or not _number(value.get("pid")):

@@ -1,18 +1,23 @@
 """The claim to be the gateway of a home: a lock that lasts as long as the process, and what is said about it.
 
 `mcpgateway.bridge.daemon` starts gateways with the lock in their hands, and tells what its file says; one that was
-started otherwise takes it when it is free.
+started otherwise takes it, and waits for it while another gateway of the home ends.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import MutableMapping
+import socket
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from threading import Event
 from time import monotonic
 
 from attrs import define
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import state
 
 LOCK = "daemon.lock"
 WANTED = "wanted"
@@ -21,6 +26,8 @@ STARTED_VARIABLE = "MCPGATEWAY_STARTED"
 START, SHIM = "start", "shim"
 UP, ENDED = "up", "ended"
 RECORD_LIMIT = 128
+END_S = 45.0  # a gateway that ends lets calls run for 30 s, and then stops its servers
+LOOK_S, ANSWER_S = 0.1, 1.0
 
 
 @define(eq=False)
@@ -36,12 +43,32 @@ class Claim:
     _lock: int = -1
 
     @classmethod
-    def of(cls, home: str, environ: MutableMapping[str, str]) -> Claim:
-        """Take over the lock that we were given, or take one that is free."""
+    def of(
+        cls,
+        home: str,
+        environ: MutableMapping[str, str],
+        socket_path: str = "",
+        pause: Callable[[float], object] | None = None,
+    ) -> Claim:
+        """Take over the lock that we were given, or take one when it is free; without locks there is no claim.
+
+        :param socket_path: where a gateway of the home listens until it ends.
+        :param pause: waits for seconds.
+        :raise ConfigError: another gateway of the home runs, and does not end.
+        """
         started_by = environ.pop(STARTED_VARIABLE, "")
         path = os.path.join(home, LOCK)
-        lock = DESCRIPTOR if _is_open(DESCRIPTOR, path) else _taken(path)
-        return cls(home, started_by if lock == DESCRIPTOR else "", lock)
+        if _is_open(DESCRIPTOR, path):
+            return cls(home, started_by, DESCRIPTOR)
+        ends, pause = monotonic() + END_S, pause or Event().wait
+        while True:
+            try:
+                return cls(home, "", _taken(path))
+            except BlockingIOError:
+                # Others hold it for a moment, to see whether it is free.
+                if _listens(home, socket_path) or monotonic() > ends:
+                    raise ConfigError(_told(home)) from None
+            pause(LOOK_S)
 
     @property
     def is_held(self) -> bool:
@@ -89,6 +116,10 @@ def _is_open(descriptor: int, path: str) -> bool:
 
 
 def _taken(path: str) -> int:
+    """Take the lock; -1 where there can be none.
+
+    :raise BlockingIOError: another process has it.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         lock = os.open(path, flags, 0o600)
@@ -96,7 +127,39 @@ def _taken(path: str) -> int:
         return -1
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise
     except OSError:
         os.close(lock)
         return -1
     return lock
+
+
+def _listens(home: str, socket_path: str) -> bool:
+    """Whether another gateway runs here, rather than beginning or ending."""
+    if not _pid(home):
+        return False
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(ANSWER_S)
+        try:
+            caller.connect(socket_path)
+        except TimeoutError:
+            return True  # it hangs
+        except OSError:
+            return False
+    return True
+
+
+def _pid(home: str) -> int:
+    with suppress(ConfigError):
+        found = state.read(home)
+        if found is not None and found.pid != os.getpid() and state.is_alive(found):
+            return found.pid
+    return 0
+
+
+def _told(home: str) -> str:
+    pid = _pid(home)
+    who = f"already running (pid {pid})" if pid else "already running"
+    return f"the gateway of {home} is {who}; mcpgateway stop ends it"

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile, Settings
 from mcpgateway.errors import ClientFilesFailed, InvalidParams
 from mcpgateway.hub.enrolment import APPLY, Asker
@@ -62,10 +63,16 @@ class Clients:
     def register_project(self, path: object) -> Deferred[dict[str, Any]]:
         """Lead the file of a project here.
 
-        :raise InvalidParams: that is no path.
+        :raise InvalidParams: that is no path, or not that of a file.
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
         file = _path(path, "configPath")
+        if not os.path.isfile(file):
+            found = "found a directory" if os.path.isdir(file) else "there is none"
+            raise InvalidParams(
+                f"configPath: {visible(file)}: expected a file, and {found}",
+                "name the file that lists the project's servers, such as /…/.mcp.json",
+            )
         return self._apply(("--file", file)).addCallback(lambda _: self._registered(file))
 
     def register(self, tool: object, path: object) -> Deferred[dict[str, Any]]:

@@ -15,11 +15,13 @@ from attrs import define, evolve, field, frozen
 from mcpgateway.config.clients import forms, rewrite
 from mcpgateway.config.clients.dialect import Dialect, Kind, Listed, Road
 from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.edit import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.ledger import Adopted, Enrolled, Rewritten
 from mcpgateway.local.generating import ALL, argv, refuse_aggregate, served
 from mcpgateway.local.machine import HTTP, Machine
+from mcpgateway.local.planning import adopted_at
 from mcpgateway.local.sites import Site, listed_in
 
 CLAUDE = "claude-code"
@@ -156,12 +158,22 @@ def _drift(machine: Machine, where: Target, entries: Sequence[Entry], text: str)
     there = {
         each.served for each in listed.values() if each.kind is Kind.OURS and each.road[:-1] == where.table
     }
+    adopted = adopted_at(machine, where.site)
+    written = adopted.entries if adopted is not None else {}
     sorted_: dict[str, list[Entry]] = {"missing": [], "different": [], "foreign": []}
     for each in entries:
-        verdict = _verdict(where.site.dialect, each, listed.get(each.road), is_there=each.name in there)
+        now = listed.get(each.road)
+        if now is not None and _is_as_written(each, now, written.get(each.road)):
+            now = evolve(now, kind=Kind.OURS, served=each.name)
+        verdict = _verdict(where.site.dialect, each, now, is_there=each.name in there)
         if verdict:
             sorted_[verdict].append(each)
     return Drift(**{name: tuple(found) for name, found in sorted_.items()})
+
+
+def _is_as_written(entry: Entry, now: Listed, written: Enrolled | None) -> bool:
+    """Whether it is what we have put there, which may lead to the port that the gateway had then."""
+    return written is not None and written.name == entry.name and same(now.value, written.replaced.ours)
 
 
 def _verdict(dialect: Dialect, entry: Entry, now: Listed | None, *, is_there: bool) -> str:

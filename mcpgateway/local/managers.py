@@ -19,6 +19,7 @@ from mcpgateway.local.units import DEADMAN, SERVICE, Place, Unit, launchd_agents
 ANSWER_S = 15.0  # a question
 START_S = 120.0  # until the gateway has said that it is ready: the manager itself gives up after 90 s
 STOP_S = 90.0  # the gateway drains its calls for 30 s and stops its servers
+UNKNOWN = "unknown"
 ELSEWHERE = (
     "`mcpgateway start` runs the gateway without a service manager;"
     " yours, if it is another, can run `twist mcpgateway`"
@@ -31,7 +32,7 @@ class Standing:
 
     :ivar is_enabled: it starts when its user logs in.
     :ivar is_active: it runs.
-    :ivar state: the manager's word.
+    :ivar state: the manager's word, or `UNKNOWN` where it does not answer.
     :ivar pid: its process, or 0.
     :ivar says: what it has told of itself.
     :ivar has_deadman: something looks each minute whether it is there.
@@ -71,14 +72,17 @@ class Manager(Protocol):
         """How the service is."""
 
 
-def find(environ: Mapping[str, str], platform: str) -> Manager:
+def find(environ: Mapping[str, str], platform: str, *, is_told: bool = True) -> Manager:
     """The service manager of this user.
 
     :param platform: as `sys.platform` says.
+    :param is_told: it will be told to do something, and has to be there.
     :raise ConfigError: there is none that works here; the hint says what to do.
     """
     if platform == "darwin":
         return Launchd(environ)
+    if not is_told:
+        return Systemd(environ)
     if shutil.which("systemctl", path=environ.get("PATH", os.defpath)) is None:
         raise ConfigError("there is neither systemd nor launchd here", ELSEWHERE)
     systemd = Systemd(environ)

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from mcpgateway.bridge import places
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
-from mcpgateway.local.managers import Manager, Standing, find
+from mcpgateway.local.managers import UNKNOWN, Manager, Standing, find
 from mcpgateway.local.units import Place, Unit, is_ours, serves
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Service:
         :param starts: whether it is started now, and not only when its user logs in.
         :raise ConfigError: it cannot be done, and nothing was written; or it was written, and does not start.
         """
-        manager, units = self._units()
+        manager, units = self._units(is_told=not is_dry)
         if is_dry:
             return Installed(manager.name, units)
         written = [unit for unit in units if self._is_to_write(unit)]
@@ -128,7 +128,7 @@ class Service:
         :param anyway: even where a client's file goes on naming the gateway, since it cannot be changed.
         :raise ConfigError: it cannot be done.
         """
-        manager, units = self._units()
+        manager, units = self._units(is_told=not is_dry)
         found = {unit.path: text for unit in units if (text := _text(unit.path)) is not None}
         for path, text in found.items():
             self._refuse_other_home(path, text)
@@ -150,17 +150,14 @@ class Service:
             )
 
     def status(self) -> Status:
-        """How the service is.
-
-        :raise ConfigError: there is no service manager to ask.
-        """
-        manager, units = self._units()
+        """How the service is, as far as that can be told: a manager that does not answer is named in the note."""
+        manager, units = self._units(is_told=False)
         found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
-        return Status(manager.name, found, manager.standing() if is_there else None)
+        return Status(manager.name, found, _standing(manager) if is_there else None)
 
-    def _units(self) -> tuple[Manager, tuple[Unit, ...]]:
-        manager = find(self.environ, self.platform)
+    def _units(self, *, is_told: bool) -> tuple[Manager, tuple[Unit, ...]]:
+        manager = find(self.environ, self.platform, is_told=is_told)
         return manager, manager.units(Place.here(self.home, self.environ))
 
     def _is_to_write(self, unit: Unit) -> bool:
@@ -200,6 +197,13 @@ class Service:
         from mcpgateway.host.settings import keep_login
 
         return tuple(keep_login(self.home, self.environ))
+
+
+def _standing(manager: Manager) -> Standing:
+    try:
+        return manager.standing()
+    except ConfigError as why:
+        return Standing(is_enabled=False, is_active=False, state=UNKNOWN, note=str(why))
 
 
 def _errors(report: Report) -> tuple[str, ...]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcpgateway.bridge.places import socket_path
 from mcpgateway.ctl.main import run
 from mcpgateway.local import sites
 from tests.support.clients import PROGRAM, House
@@ -31,6 +37,33 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 def said(capsys: pytest.CaptureFixture[str]) -> Any:
     """What a program was told."""
     return json.loads(capsys.readouterr().out)
+
+
+@contextmanager
+def gateway_of(home: str, answer: bytes) -> Iterator[None]:
+    """Something listens at the socket of a home, which gives everybody an answer, or never ends with it."""
+    path = socket_path(dict(os.environ), home)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=answer_one, args=(listener, answer))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join(60)
+
+
+def answer_one(listener: socket.socket, answer: bytes) -> None:
+    """Read one request, answer it, and wait until the caller has gone."""
+    caller, _ = listener.accept()
+    with caller:
+        caller.recv(65536)
+        caller.sendall(answer)
+        caller.settimeout(60)
+        while caller.recv(65536):
+            pass
 
 
 class Terminal(io.StringIO):
@@ -184,9 +217,25 @@ class ApplyTests:
         run(["clients", "apply", "--yes"])
         led = house.cursor.read_bytes()
         assert run(["disable"]) == 0
+        given_back = house.cursor.read_bytes()
         assert house.servers(house.cursor)["a"] == PROGRAM
-        assert run(["enable"]) == 0
+        assert run(["enable"]) == 2
+        assert "mcpgateway start" in capsys.readouterr().err
+        assert house.cursor.read_bytes() == given_back
+        with gateway_of(house.machine.home, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"):
+            assert run(["enable"]) == 0
         assert house.cursor.read_bytes() == led
+
+    def test_enable_while_the_gateway_hangs(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One that does not answer is not one that has to be started."""
+        monkeypatch.setattr("mcpgateway.ctl.commands.clients.HEALTH_S", 0.2)
+        with gateway_of(house.machine.home, b""):
+            assert run(["enable"]) == 2
+        said = capsys.readouterr().err
+        assert "mcpgateway restart" in said
+        assert "mcpgateway start" not in said
 
     def test_sync(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         """What the gateway runs by itself answers in JSON, and is in no help."""

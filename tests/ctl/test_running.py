@@ -2,13 +2,18 @@
 
 import json
 import os
+import pty
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpgateway.bridge.places import socket_path
 from mcpgateway.ctl.commands.completion import NAMES, SHELLS, script
 from mcpgateway.ctl.commands.running import options_of
 from mcpgateway.ctl.commands.status import clients
@@ -75,6 +80,44 @@ class StateTests:
     def test_lifetimes(self, seconds, words):
         """Seconds, minutes and seconds, hours and minutes."""
         assert lifetime(seconds) == words
+
+
+def on_a_terminal(environ, *words):
+    """What a command writes to a terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
+        os.execve(sys.executable, [sys.executable, "-c", code, *words], environ)
+    said = b""
+    with suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            said += piece
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    return said
+
+
+class ColourTests:
+    """What a person sees."""
+
+    @pytest.mark.parametrize(
+        ("more", "is_coloured"),
+        [
+            ({}, True),
+            ({"NO_COLOR": "1"}, False),
+            ({"NO_COLOR": ""}, True),
+            ({"TERM": "dumb"}, False),
+            ({"MCPGATEWAY_PLAIN": "1"}, False),
+        ],
+    )
+    @pytest.mark.parametrize("words", [("status",), ("konnect",), ("--url", "http://127.0.0.1:1", "health")])
+    def test_colours(self, tmp_path, more, is_coloured, words):
+        """A terminal gets colours, unless its user wants none or it has none."""
+        (tmp_path / "state.json").write_text("{}")
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", **more}
+        said = on_a_terminal(environ, "--home", str(tmp_path), *words)
+        assert said
+        assert (b"\x1b[" in said) is is_coloured
 
 
 class OptionTests:
@@ -147,6 +190,31 @@ class PortTests:
             process.kill()
 
 
+@contextmanager
+def gateway_of(home, body):
+    """Something listens at the socket of a home, and gives everybody the same answer."""
+    text = json.dumps(body).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_path(dict(os.environ), home))
+        listener.listen()
+
+        def answer():
+            with suppress(OSError):
+                while True:
+                    caller, _ = listener.accept()
+                    with caller:
+                        caller.recv(65536)
+                        caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(60)
+
+
 class CompletionTests:
     """``mcpgateway completion``."""
 
@@ -169,21 +237,40 @@ class CompletionTests:
             ("mcpgateway --home /h config s", {"show", "schema"}),
             ("mcpgateway start --adopt a", {"ask", "always"}),
             ("mcpgateway config import --d", {"--dry-run"}),
+            ("mcpgateway doctor --client cur", {"cursor"}),
+            ("mcpgateway snippet claude-c", {"claude-code"}),
+            ("mcpgateway start --config x", {"x"}),
+            ("mcpgateway connect s", {"shared"}),
+            ("mcpgateway stdio --server s", {"shared"}),
+            ("mcpgateway generate-config --server s", {"shared"}),
+            ("mcpgateway connect shared s", set()),
         ],
     )
-    def test_words(self, words, told):
-        """Commands, verbs, options and their values."""
+    def test_words(self, tmp_path, words, told):
+        """Commands, verbs, options and their values, files, clients, and servers of the gateway that runs."""
+        with gateway_of(str(tmp_path), {"backends": [{"name": "shared"}, {"name": "other"}]}):
+            done = self.completed(words, tmp_path)
+        assert {line.partition(",")[2] for line in done.stdout.split()} == told
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize("words", ["mcpgateway konnect x", "mcpgateway clients nothing x"])
+    def test_a_mistake(self, tmp_path, words):
+        """Nobody is disturbed while he types."""
+        assert self.completed(words, tmp_path).stderr == ""
+
+    def completed(self, words, home):
+        """What a shell is told."""
         environ = {
             **os.environ,
+            "MCPGATEWAY_HOME": str(home),
             "_MCPGATEWAY_COMPLETE": "bash_complete",
             "COMP_WORDS": words,
             "COMP_CWORD": str(len(words.split()) - 1),
         }
         code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
         )
-        assert {line.partition(",")[2] for line in done.stdout.split()} == told
 
 
 class LightTests:
@@ -197,6 +284,18 @@ class LightTests:
         code = (
             f"import sys; from mcpgateway.ctl.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
             f" print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]"
+
+    @pytest.mark.parametrize("words", ["version", "status", "stop", "start --help"])
+    def test_loads_no_http(self, tmp_path, words):
+        """Where no gateway runs, nothing is loaded that could speak to one."""
+        code = (
+            f"import sys; from mcpgateway.ctl.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
+            " print(sorted({'http.client', 'ssl', 'email'} & set(sys.modules)), file=sys.stderr)"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True

@@ -148,7 +148,7 @@ class RegisterTests:
         """What cannot be done is told in words."""
         with gateway:
             status, said = gateway.ask("/projects/register", {"configPath": "/no/such/.mcp.json"})
-        assert status == 500
+        assert status == 400
         assert "/no/such/.mcp.json" in said["error"]
 
 

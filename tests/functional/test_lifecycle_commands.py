@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.bridge.driver import INITIALIZE, Shim
 from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
+from tests.support.storm import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -188,6 +190,52 @@ class StartTests:
             out, _ = process.communicate(timeout=LIMIT_S)
         assert "Main loop terminated." in out
         assert not (home.path / "logs" / "gateway.log").exists()
+
+    def test_foreground_and_clients(self, home):
+        """Clients are led to it where that is said; what cannot be done in the foreground is said."""
+        path, original = client_file(home)
+        with home.begin(
+            "start", "--foreground", "--adopt", "always", "--wait", "5", "--end-duplicates"
+        ) as process:
+            eventually(lambda: path.read_text() != original, "the client is led here")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=LIMIT_S)
+        assert "--wait has no meaning with --foreground" in said
+        assert "--end-duplicates has no meaning with --foreground" in said
+        with home.begin("start", "--foreground", "--adopt", "never") as process:
+            eventually(lambda: answers(home), "it answers")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=LIMIT_S)
+        assert "--adopt never has no meaning with --foreground" in said
+
+    def test_foreground_beside_another(self, home):
+        """One that runs already is named and left alone."""
+        pid = home.json("start")["pid"]
+        for words in (("start", "--foreground"), ("serve",), ("serve", "--port", "0")):
+            done = home.run(*words)
+            assert done.returncode == 1
+            assert f"already running (pid {pid})" in done.stdout + done.stderr
+        assert home.json("status")["pid"] == pid
+
+    def test_again_after_a_crash(self, home):
+        """Without options it is started as the one that crashed, until it is stopped."""
+        port = free_port(Random())
+        pid = home.json("start", "--port", port)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid), "it is dead")
+        done = home.run("start")
+        assert f"as it was started before: --port {port}; mcpgateway stop forgets that" in done.stderr
+        assert home.json("status")["port"] == port
+        assert "before" not in home.run("start").stderr
+        home.run("stop")
+        assert home.json("start")["port"] == home.port
+
+    def test_without_a_wait(self, home):
+        """It is started, though nobody waits for it, and it is said how to look after it."""
+        done = home.run("start", "--wait", "0")
+        assert done.returncode == 1
+        assert "mcpgateway status" in done.stderr
+        eventually(lambda: answers(home), "it answers")
 
     def test_the_log(self, home):
         """All is written to the log file, which is private, and nothing to where start was said."""
@@ -437,6 +485,17 @@ class StatusTests:
         os.kill(pid, signal.SIGCONT)
         assert "does not answer" in told
         assert f"PID:     {pid}" in told
+        assert "Next:    it is busy, or hangs: mcpgateway restart" in told
+        assert "Servers:" not in told
+
+    def test_a_home_that_cannot_be_read(self, home):
+        """Whether a gateway runs there cannot be told, which is not that one is dead."""
+        loop = home.directory / "loop"
+        loop.symlink_to(loop)
+        done = home.run("--home", loop, "status")
+        assert done.returncode == 1
+        assert "cannot be told" in done.stdout
+        assert "DEAD" not in done.stdout
 
     def test_a_url(self, home):
         """A gateway is asked at a URL just as well."""

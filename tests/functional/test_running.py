@@ -1,17 +1,18 @@
 """Starting and stopping the gateway, as its user does it."""
 
 import asyncio
+import fcntl
 import json
 import os
-import signal
 import socket
 import subprocess
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import RUNNERS, Gateway, eventually, ran, server
+from tests.support.gateway import LIMIT_S, RUNNERS, Gateway, eventually, ran, server
 from tests.support.http_client import Client, Connection, tool_call
 from tests.support.real_servers import fixture
 
@@ -215,19 +216,32 @@ class ListenTests:
             assert not has_tls(gateway.pid)
 
     def test_a_second_gateway_of_one_home(self, tmp_path):
-        """It serves on its own port, and leaves the socket to the first."""
+        """It says that the first runs, and leaves alone all that is the first's."""
         with Gateway(tmp_path, {"fix": server(fixture())}) as first:
-            argv, port = first.argv, free_port()
-            argv[argv.index("--port") + 1] = str(port)
-            with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as second:
-                try:
-                    assert any(b"belongs to another running gateway" in line for line in second.stdout)
-                    assert asyncio.run(echoed(f"http://127.0.0.1:{port}", "fix")) == "through"
-                finally:
-                    second.terminate()
-            assert second.returncode in {0, -signal.SIGTERM}
+            argv = first.argv
+            argv[argv.index("--port") + 1] = str(free_port())
+            state = (first.home / "state.json").read_bytes()
+            second = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False
+            )
+            assert second.returncode == 1
+            assert b"already running (pid %d)" % first.pid in second.stdout
+            assert (first.home / "state.json").read_bytes() == state
             (path,) = [each for each in unix_sockets(first.pid) if each.endswith(".sock")]
             assert asyncio.run(echoed(f"unix:{path}", "fix")) == "through"
+
+    def test_a_second_gateway_while_the_first_ends(self, tmp_path):
+        """It waits until the first is gone, and then runs."""
+        with Gateway(tmp_path, {"fix": server(fixture())}) as first:
+            lock = os.open(first.home / "daemon.lock", os.O_RDWR)
+            first.terminate()
+            # A lock that is held, and nobody who listens: that is a gateway on its way out.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            timer = threading.Timer(1.0, os.close, (lock,))
+            timer.start()
+            first.start()
+            timer.join()
+            assert asyncio.run(echoed(first.url, "fix")) == "through"
 
 
 class SourceTests:

@@ -582,10 +582,16 @@ class AbsentTests:
                 assert shim.call("echo", text="mine") == "mine"
 
     def test_nothing_can_be_done(self, tmp_path):
-        """Without an original, a gateway that cannot be had in fifteen seconds is an error."""
+        """Without an original, a gateway that cannot be had in fifteen seconds is an error, under every id as well."""
         with Home(tmp_path, taken_port()) as home, home.shim("connect", "shared") as shim:
-            error = {"code": -32603, "message": "Failed to start shared daemon"}
-            assert shim.hear() == {"jsonrpc": "2.0", "id": None, "error": error}
+            shim.say({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": INITIALIZE})
+            said, answered = shim.hear(), shim.hear()
+            assert (said["id"], said["error"]["code"]) == (None, -32603)
+            assert said["error"]["message"] == "Failed to start shared daemon"
+            for text in (said["error"]["data"], answered["error"]["message"], shim.stderr):
+                assert "Failed to start shared daemon: cannot listen on" in text
+                assert "gateway.log, or run: mcpgateway doctor" in text
+            assert answered["id"] == "hello"
             assert shim.process.wait(LIMIT_S) == 1
             assert "[Proxy:shared] " in shim.stderr
 

@@ -2,11 +2,25 @@
 
 import fcntl
 import os
+import socket
+import subprocess
 
 import pytest
 
 from mcpgateway.bridge import daemon
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import alive, state
 from mcpgateway.host.claim import Claim
+
+
+@pytest.fixture
+def listener(tmp_path):
+    """A socket at which somebody listens."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+        made.listen()
+        yield path
 
 
 class ClaimTests:
@@ -24,15 +38,33 @@ class ClaimTests:
         finally:
             os.close(claim._lock)
 
-    def test_one_that_another_has(self, tmp_path):
-        """The second of a home has no claim, and says nothing in the name of the first."""
+    def test_one_that_another_has(self, tmp_path, listener):
+        """The second of a home is refused while the first listens, and told which process that is."""
+        first = Claim.of(str(tmp_path), {})
+        with subprocess.Popen(["sleep", "60"]) as other:
+            try:
+                began = alive.start_time(other.pid)
+                state.write(str(tmp_path), state.Running(other.pid, began, 9100, "1", 1.0))
+                with pytest.raises(ConfigError, match=rf"already running \(pid {other.pid}\)"):
+                    Claim.of(str(tmp_path), {}, listener, pytest.fail)
+            finally:
+                os.close(first._lock)
+                other.kill()
+
+    def test_one_that_another_gives_up(self, tmp_path):
+        """The second of a home waits while the first ends."""
+        first = Claim.of(str(tmp_path), {})
+        second = Claim.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: os.close(first._lock))
+        assert second.is_held
+        os.close(second._lock)
+
+    def test_one_that_another_keeps(self, tmp_path, monkeypatch):
+        """The second of a home does not wait for ever."""
+        monkeypatch.setattr("mcpgateway.host.claim.END_S", 0.0)
         first = Claim.of(str(tmp_path), {})
         try:
-            first.up()
-            second = Claim.of(str(tmp_path), {})
-            assert not second.is_held
-            second.ended()
-            assert daemon.read_record(first._lock).word == daemon.UP
+            with pytest.raises(ConfigError, match="is already running; mcpgateway stop"):
+                Claim.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: None)
         finally:
             os.close(first._lock)
 

@@ -86,6 +86,20 @@ class InstallTests:
         place.install()
         assert place.file.stat().st_ino == before
 
+    def test_another_port(self, place: Place) -> None:
+        """What we have written for the port that the gateway had is not the user's, and is written anew."""
+        place.install()
+        text = place.file.read_text()
+        place.machine = Machine(str(place.home), place.machine.environ)
+        config = json.loads((place.home / "config.json").read_text())
+        config["gateway"]["http_port"] = 9200
+        (place.home / "config.json").write_text(json.dumps(config))
+        assert place.left() == ([], ["x", "y"], [])
+        place.install()
+        assert place.file.read_text() == text.replace("9100", "9200")
+        place.file.write_text(text.replace("9100", "9300"))
+        assert place.left() == ([], [], ["x", "y"])  # this was written by somebody else
+
     def test_local(self, place: Place) -> None:
         """Local entries are filed under the root of the repository."""
         (place.directory / ".git").mkdir()

@@ -153,6 +153,14 @@ class InstallTests:
         assert linux.manager.asked() == []
         assert not linux.home.exists()
 
+    def test_dry_without_a_session(self, linux: House) -> None:
+        """What is only told needs no systemd that answers, nor one at all."""
+        linux.manager.breaks("show", "Failed to connect to bus: No medium found")
+        assert len(linux.service().install(is_dry=True).units) == 3
+        (linux.manager.directory / "systemctl").unlink()
+        assert len(linux.service().install(is_dry=True).units) == 3
+        assert linux.service().uninstall(is_dry=True).removed == ()
+
     def test_the_login_environment_is_kept(self, linux: House) -> None:
         """The service has no shell, so its servers get the environment of the one that installed it."""
         linux.service().install()
@@ -281,6 +289,16 @@ class StatusTests:
         """Without files nothing is asked."""
         report = linux.service().status()
         assert (report.is_installed, report.standing) == (False, None)
+
+    def test_no_session(self, linux: House) -> None:
+        """The files are told of where systemd does not answer, and that it does not."""
+        linux.service().install()
+        linux.manager.breaks("show", "Failed to connect to bus")
+        report = linux.service().status()
+        assert report.is_installed
+        assert report.standing is not None
+        assert (report.standing.state, report.standing.is_active) == ("unknown", False)
+        assert "Failed to connect to bus" in report.standing.note
 
     def test_it_runs(self, linux: House) -> None:
         """Installed, enabled, active, what it says of itself, and the dead man."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mcpgateway.ctl.completing import client_names, server_names
 from mcpgateway.ctl.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 T = TypeVar("T")
+HEALTH_S = 10.0
 WORKING = "going through the clients' files"
 
 
@@ -34,13 +36,31 @@ def clients() -> None:
 def chooses(command: Command) -> Command:
     """Options that say which files and servers are meant."""
     for option in (
-        click.option("--file", metavar="PATH", default="", help="One file, wherever it is."),
-        click.option("--project", metavar="PATH", default="", help="The clients' files in a project."),
         click.option(
-            "--server", "servers", metavar="NAME", multiple=True, help="One server; may be given again."
+            "--file", type=click.Path(), metavar="PATH", default="", help="One file, wherever it is."
         ),
         click.option(
-            "--client", "names", metavar="NAME", multiple=True, help="One client; may be given again."
+            "--project",
+            type=click.Path(file_okay=False),
+            metavar="PATH",
+            default="",
+            help="The clients' files in a project.",
+        ),
+        click.option(
+            "--server",
+            "servers",
+            metavar="NAME",
+            multiple=True,
+            shell_complete=server_names,
+            help="One server; may be given again.",
+        ),
+        click.option(
+            "--client",
+            "names",
+            metavar="NAME",
+            multiple=True,
+            shell_complete=client_names,
+            help="One client; may be given again.",
         ),
     ):
         command = option(command)
@@ -135,7 +155,7 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
 
 
 @clients.command()
-@click.argument("path", metavar="PATH")
+@click.argument("path", type=click.Path(), metavar="PATH")
 @click.pass_context
 def register(context: click.Context, path: str) -> None:
     """Lead the clients' files of a project here; the same as `apply --project PATH --yes`."""
@@ -205,10 +225,19 @@ def disable(context: click.Context) -> None:
 @click.command()
 @click.pass_context
 def enable(context: click.Context) -> None:
-    """Lead all clients to the gateway again that `disable` gave back."""
+    """Lead all clients to the gateway again that `disable` gave back.
+
+    Exit code 2 where no gateway answers that they could be led to; nothing is changed then.
+    """
+    from mcpgateway.ctl.remote import Away, Remote
     from mcpgateway.local import enrolment
 
     globals_: Globals = context.obj
+    remote = Remote(globals_)
+    try:
+        remote.ask("/healthz", limit_s=HEALTH_S)
+    except Away as why:
+        remote.unreachable(why)
     report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     context.exit(_told(globals_, report))
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpgateway.ctl.console import DONE, FAILED, emit, fail, is_terminal, spinner
+from mcpgateway.ctl.completing import client_names
+from mcpgateway.ctl.console import DONE, FAILED, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ TIPS = (
 @click.option("--fix", is_flag=True, help="Put right what can be put right safely, and look again.")
 @click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
 @click.option(
-    "--client", "clients", multiple=True, metavar="NAME", help="Look at the files of this client only."
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=client_names,
+    help="Look at the files of this client only.",
 )
 @click.pass_context
 def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[str, ...]) -> None:
@@ -112,13 +118,13 @@ def _tell(findings: list[Finding]) -> None:
     click.echo("mcpgateway doctor\n")
     for each in findings:
         mark, colour = marks[each.level]
-        click.echo(f"  {click.style(mark, fg=colour)} {each.text}", color=is_terminal())
+        click.echo(f"  {click.style(mark, fg=colour)} {each.text}")
         for line in each.more:
             click.echo(f"    {line}")
         if each.level is not Level.OK and each.advice:
-            click.echo(click.style(f"      → {each.advice}", dim=True), color=is_terminal())
+            click.echo(click.style(f"      → {each.advice}", dim=True))
     passed, issues = verdict(findings)
-    click.secho(f"\n{passed} passed, {issues} issue(s)", fg="red" if issues else "green", color=is_terminal())
+    click.secho(f"\n{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
     if any(each.repair is not None for each in findings):
         click.echo("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
     click.echo("\nTips:")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mcpgateway.ctl.completing import client_names, server_names
 from mcpgateway.ctl.console import answer, fail
 from mcpgateway.ctl.context import Globals
 
@@ -25,9 +26,20 @@ Examples:
 
 @click.command("generate-config", epilog=EXAMPLES)
 @click.option(
-    "--client", default="claude-code", metavar="NAME", help="The client whose file it is (claude-code)."
+    "--client",
+    default="claude-code",
+    metavar="NAME",
+    shell_complete=client_names,
+    help="The client whose file it is (claude-code).",
 )
-@click.option("--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated.")
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=server_names,
+    help="Only this server; may be repeated.",
+)
 @click.option(
     "--form",
     type=click.Choice(FORMS),
@@ -35,7 +47,9 @@ Examples:
     help="shim: mcpgateway connect NAME; proxy: the same as proxy --target NAME; http: a URL;"
     " single: one URL for all servers.",
 )
-@click.option("--output", default="-", metavar="FILE", help="Where to (default: -, the terminal).")
+@click.option(
+    "--output", type=click.Path(), default="-", metavar="FILE", help="Where to (default: -, the terminal)."
+)
 @click.pass_obj
 def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], form: str, output: str) -> None:
     """Print a client's file that leads to every server of the gateway.
@@ -79,8 +93,15 @@ def _generate(globals_: Globals, wish: Wish, output: str) -> None:
 
 
 @click.command()
-@click.argument("client", metavar="CLIENT")
-@click.option("--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated.")
+@click.argument("client", metavar="CLIENT", shell_complete=client_names)
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=server_names,
+    help="Only this server; may be repeated.",
+)
 @click.option(
     "--form", type=click.Choice(FORMS), help="How it leads to the gateway (default: what suits the client)."
 )

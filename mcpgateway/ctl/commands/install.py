@@ -81,7 +81,7 @@ def _tell(path: str, found: Drift, verb: str) -> None:
     for each in found.foreign:
         click.secho(f"{each.road[-1]}: is there already and leads elsewhere; left as it is", fg="yellow")
     if not found.changes:
-        click.echo(f"{path} is as it should be")
+        click.echo(f"{path} is as it should be" + (" but for that" if found.foreign else ""))
     elif verb == "written":
         click.echo(
             f"{path} is written; sessions that begin now use it, and mcpgateway clients undo takes it back"

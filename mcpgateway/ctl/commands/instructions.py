@@ -24,9 +24,15 @@ Examples:
     "--setup", "is_setup", is_flag=True, help="Print what to paste to an agent that is to set up the gateway."
 )
 @click.option(
-    "--write", "path", metavar="PATH", help="Put it between marks into this file, or bring it up to date."
+    "--write",
+    "path",
+    type=click.Path(),
+    metavar="PATH",
+    help="Put it between marks into this file, or bring it up to date.",
 )
-@click.option("--remove", "former", metavar="PATH", help="Take it out of this file, byte for byte.")
+@click.option(
+    "--remove", "former", type=click.Path(), metavar="PATH", help="Take it out of this file, byte for byte."
+)
 @click.pass_obj
 def instructions(
     globals_: Globals, reader: str, path: str | None, former: str | None, *, is_setup: bool

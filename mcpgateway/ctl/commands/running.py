@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import shlex
+from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, follow, give_back, lead_here, tell
+from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, follow, give_back, lead_here, tell
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
@@ -39,7 +41,7 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
 @click.command(cls=Behind)
 @click.option("--foreground", "-f", is_flag=True, help="Stay here, and log to stdout.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="TCP port (default: 9100).")
-@click.option("--config", "-c", metavar="FILE", help="Configuration file.")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Configuration file.")
 @click.option(
     "--adopt",
     type=click.Choice(ADOPT),
@@ -67,14 +69,20 @@ def start(
 ) -> int:
     """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
 
-    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is.
+    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is, and
+    one that crashed and has not been stopped gets the options it had, unless others are given.
     """
     globals_: Globals = context.obj
     _of_this_machine(globals_, "start")
     options = _options(port, config, behind(context))
+    # One that has crashed is wanted as it was: clients' files lead to its port.
+    former = [] if options or gateway_pid(globals_.home) else daemon.read_wanted(globals_.home) or []
+    if former:
+        _remark(f"as it was started before: {shlex.join(former)}; mcpgateway stop forgets that")
+        options = former
     if foreground:
-        words = daemon.argv(globals_.home, options)
-        os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+        has_wait = context.get_parameter_source("wait") is ParameterSource.COMMANDLINE
+        _stay(globals_, options, adopt, {"--wait": has_wait, "--end-duplicates": end_duplicates})
     with spinner("starting the gateway"):
         begun = begin(globals_, options, wait)
     if not begun.is_new:
@@ -91,6 +99,23 @@ def start(
     if globals_.as_json:
         emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
     return FAILED if any(each.errors or each.rolled_back for each in reports) else DONE
+
+
+def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
+    """Become the gateway; what this program does with one that runs elsewhere cannot be done then."""
+    for name, is_said in others.items():
+        if is_said:
+            _remark(f"{name} has no meaning with --foreground")
+    if adopt in (ASK, NEVER):
+        _remark(
+            f"--adopt {adopt} has no meaning with --foreground: clients.adopt of the configuration counts"
+        )
+    words = daemon.argv(globals_.home, ["--adopt", *options] if adopt == ALWAYS else options)
+    os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+
+
+def _remark(text: str) -> None:
+    click.secho(f"mcpgateway: {text}", err=True, fg="yellow")
 
 
 def _keep(home: str) -> None:
@@ -202,7 +227,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
 
 @click.command(cls=Behind)
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
-@click.option("--config", "-c", metavar="FILE", help="Another configuration file.")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Another configuration file.")
 @click.option(
     "--wait",
     type=click.FloatRange(0, 3600),

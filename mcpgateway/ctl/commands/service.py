@@ -11,6 +11,7 @@ from mcpgateway.ctl.console import DONE, FAILED, answer, fail, spinner, table
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
+    from mcpgateway.local.managers import Standing
     from mcpgateway.local.service import Installed, Removed, Service, Status
 
 
@@ -129,18 +130,25 @@ def _tell_report(report: Status) -> None:
     if standing is None:
         click.echo("no service is installed; `mcpgateway service install` installs one")
         return
-    rows = [
-        ("installed", _yes(report.is_installed), f"by {report.manager}"),
-        ("enabled", _yes(standing.is_enabled), "starts when you log in" if standing.is_enabled else ""),
-        ("active", _yes(standing.is_active), _active(report)),
-        ("dead man", _yes(standing.has_deadman), "looks each minute whether the gateway is there"),
-    ]
+    from mcpgateway.local.managers import UNKNOWN
+
+    rows = [("installed", _yes(report.is_installed), f"by {report.manager}")]
+    if standing.state != UNKNOWN:
+        rows += _lives(report, standing)
     table(("service", "", ""), rows)
     for path, word in report.files.items():
         if word != "current":
             click.echo(f"{path}: {word}; `mcpgateway service install` writes it")
     if standing.note:
         click.echo(standing.note)
+
+
+def _lives(report: Status, standing: Standing) -> list[tuple[str, str, str]]:
+    return [
+        ("enabled", _yes(standing.is_enabled), "starts when you log in" if standing.is_enabled else ""),
+        ("active", _yes(standing.is_active), _active(report)),
+        ("dead man", _yes(standing.has_deadman), "looks each minute whether the gateway is there"),
+    ]
 
 
 def _active(report: Status) -> str:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from mcpgateway.bridge.arguments import Mistake, read
+from mcpgateway.ctl.completing import server_names
 from mcpgateway.ctl.lazy import Whole
+
+NAMING = ("--target", "--server")
+
+
+class _OfServer(Whole):
+    """A command whose first word is a server, or stands behind the option that names one."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The servers there are, where one is to be named."""
+        words = ctx.args
+        if "--" in words or (words and words[-1] not in NAMING):
+            return []
+        return server_names(ctx, None, incomplete)
 
 
 def _command(name: str, says: str) -> click.Command:
-    @click.command(name, cls=Whole, help=says)
+    @click.command(name, cls=_OfServer, help=says)
     @click.pass_context
     def told(context: click.Context) -> None:
         try:

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from mcpgateway.bridge.daemon import LOG
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, table
 from mcpgateway.ctl.context import Globals
-from mcpgateway.ctl.remote import Away, Remote
-from mcpgateway.ctl.state import State, age, gateway_pid, is_alive, lifetime, read_state
+from mcpgateway.ctl.remote import BUSY, Away, Remote
+from mcpgateway.ctl.state import STATE, State, age, gateway_pid, is_alive, lifetime, read_state
 
 HEALTH_S = 5.0
-DEAD, RUNNING, SILENT, ABSENT = "dead", "running", "silent", "not running"
+DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
 COLOURS = {"running": "green", "idle": "cyan", "stopped": "cyan", "degraded": "yellow", "error": "red"}
 
 
@@ -103,6 +104,8 @@ def look(globals_: Globals) -> _Found:
         return _Found(RUNNING, pid, left, body)
     if pid:
         return _Found(SILENT, pid, left, body)
+    if left.is_hidden:
+        return _Found(HIDDEN, 0, left, body)
     return _Found(DEAD if left.exists else ABSENT, 0, left, body)
 
 
@@ -110,8 +113,8 @@ def _told(globals_: Globals, found: _Found) -> int:
     if globals_.as_json:
         emit(_value(found))
     else:
-        _tell(found)
-    return FAILED if found.left.trouble and found.state == DEAD else DONE
+        _tell(found, globals_.home)
+    return FAILED if found.left.trouble and found.state in (DEAD, HIDDEN) else DONE
 
 
 def _value(found: _Found) -> dict[str, Any]:
@@ -148,18 +151,25 @@ def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def _tell(found: _Found) -> None:
-    if found.state == ABSENT:
+def _tell(found: _Found, home: str) -> None:
+    if found.state in (RUNNING, SILENT):
+        _tell_running(found, home)
+    elif found.state == ABSENT:
         click.echo("Gateway is not running.")
-        return
-    if found.state == DEAD:
+    elif found.state == HIDDEN:
+        click.echo("Status:  " + click.style("cannot be told", fg="yellow"))
+        click.echo(f"State:   {home}/{STATE}: {found.left.trouble}")
+        click.echo("Next:    look whose it is; --home names another home")
+    else:
         click.echo("Status:  " + click.style("DEAD (stale state)", fg="red"))
         if found.left.trouble:
             click.echo(f"State:   {found.left.trouble}")
         else:
             click.echo(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
         click.echo("Next:    mcpgateway start, or mcpgateway stop to clear up")
-        return
+
+
+def _tell_running(found: _Found, home: str) -> None:
     if found.state == SILENT:
         click.echo("Status:  " + click.style("RUNNING, but it does not answer", fg="yellow"))
     else:
@@ -168,12 +178,15 @@ def _tell(found: _Found) -> None:
     if found.port:
         click.echo(f"Port:    {found.port}")
     click.echo(f"Uptime:  {lifetime(found.uptime)}")
-    servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
-    click.echo(f"Servers: {', '.join(servers) or 'none'}")
+    if found.body:
+        servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
+        click.echo(f"Servers: {', '.join(servers) or 'none'}")
     for each in clients(found.body):
         click.echo(f"Client:  {each['name']} ({each['servers']} servers)")
     if found.left.trouble:
         click.echo(f"State:   {found.left.trouble}")
+    if found.state == SILENT:
+        click.echo(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
 
 
 def _fate(pid: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mcpgateway.ctl.completing import server_names
 from mcpgateway.ctl.console import fail, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
@@ -41,10 +42,19 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
 )
 @click.option("--command", help="The program, or the whole command in quotes.")
 @click.option("--args", help="Its arguments, with commas between them.")
-@click.option("--cwd", metavar="DIRECTORY", help="The directory it runs in (default: this one).")
+@click.option(
+    "--cwd", type=click.Path(), metavar="DIRECTORY", help="The directory it runs in (default: this one)."
+)
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
-@click.option("--config", metavar="FILE", help="A configuration (default: the gateway's own).")
-@click.option("--server", metavar="NAME", help="The name of a server in it (default: the first).")
+@click.option(
+    "--config", type=click.Path(), metavar="FILE", help="A configuration (default: the gateway's own)."
+)
+@click.option(
+    "--server",
+    metavar="NAME",
+    shell_complete=server_names,
+    help="The name of a server in it (default: the first).",
+)
 @click.option(
     "--timeout",
     type=Seconds(),

@@ -11,10 +11,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from mcpgateway.bridge.daemon import LOCK, STOPPED, WANTED
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES
-from mcpgateway.host.files import read_text
+from mcpgateway.host.files import TOKEN_CHARACTERS, read_text
 from mcpgateway.host.launchcache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.host.launchcache import FILE as CACHE
 from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
@@ -27,7 +28,7 @@ OTHERS = 0o077
 LOGS_MB = 50
 ABANDONED_S = 3600.0
 WEEK_S = 7 * 24 * 3600
-TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.[0-9a-f]{12}")
+TEMPORARY = re.compile(rf"\.(?:.+\.(?P<pid>\d+)\.[0-9a-f]{{12}}|(?:{WANTED}|{STOPPED})\.(?P<starter>\d+))")
 
 
 MISSING = note("home.missing", "The gateway was never started from this home.", "mcpgateway start")
@@ -71,6 +72,7 @@ LOOSE = note(
     "mcpgateway doctor --fix makes them the user's alone",
     fixable=True,
 )
+TOKENS = ("auth.token", "admin.token")
 SECRETS = frozenset((".env", "environment.json", "auth.token", "admin.token", "ledger", "sessions", "grants"))
 
 
@@ -123,6 +125,31 @@ def _close(loose: Iterable[tuple[str, int]]) -> None:
         mode = _mode(path)
         if mode is not None:
             os.chmod(path, mode & ~OTHERS)
+
+
+NO_TOKEN = problem(
+    "token.missing",
+    "A token is missing or empty: nobody can use a gateway that wants it.",
+    "mcpgateway restart writes a new one; whoever has the former is to be told",
+)
+
+
+def token(world: World) -> Iterator[Finding]:
+    """Whether the tokens are there that a gateway makes at its first start."""
+    if not os.path.exists(world.in_home(LOCK)):
+        return
+    bad = [name for name in TOKENS if not _has_token(world.in_home(name))]
+    for name in bad:
+        yield NO_TOKEN.found(f"{world.in_home(name)} is missing, or holds no token")
+    if not bad:
+        yield fine("token", "the tokens are there")
+
+
+def _has_token(path: str) -> bool:
+    try:
+        return len(read_text(path, LOCK_BYTES).strip()) >= TOKEN_CHARACTERS
+    except (ConfigError, OSError):
+        return os.path.exists(path) and not os.access(path, os.R_OK)  # another check says so
 
 
 STALE = problem(
@@ -186,7 +213,7 @@ def leftovers(world: World) -> Iterator[Finding]:
 
 def _is_left(path: str, now: float) -> bool:
     match = TEMPORARY.fullmatch(os.path.basename(path))
-    if match is None or is_alive(int(match["pid"])):
+    if match is None or is_alive(int(match["pid"] or match["starter"])):
         return False
     try:
         found = os.lstat(path)
@@ -326,6 +353,7 @@ FIRST = (
 CHECKS = (
     Check("home", "the gateway's home", home, (MISSING, FOREIGN, READ_ONLY)),
     Check("permissions", "who can read it", permissions, (OPEN, LOOSE)),
+    Check("token", "the tokens", token, (NO_TOKEN,)),
     Check("locks", "locks of servers", locks, (STALE,)),
     Check("leftovers", "half-written files", leftovers, (LEFT,)),
     Check("catalogs", "what servers offer", catalogs, (OLD, DAMAGED, NEWER)),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import state as running_state
-from mcpgateway.local.doctor.finding import Check, Finding, counted, fine, note, problem
+from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem
 from mcpgateway.local.doctor.world import World
 
 START = "mcpgateway start"
@@ -64,9 +66,13 @@ STALE = problem(
     "state.stale",
     "state.json is of a gateway that ended without clearing up.",
     "mcpgateway start takes up where it left off; mcpgateway stop gives the clients their own entries back",
+    fixable=True,
 )
 DAMAGED = problem(
-    "state.damaged", "state.json is no state that a gateway has written.", "mcpgateway start writes it anew"
+    "state.damaged",
+    "state.json is no state that a gateway has written.",
+    "mcpgateway start writes it anew; mcpgateway doctor --fix removes it",
+    fixable=True,
 )
 
 
@@ -75,16 +81,39 @@ def state(world: World) -> Iterator[Finding]:
     try:
         found = running_state.read(world.home)
     except ConfigError as why:
-        yield DAMAGED.found(str(why))
+        yield DAMAGED.found(str(why), repair=_removal(world))
         return
     if found is not None and running_state.is_alive(found):
         yield fine("state", f"the gateway runs (pid {found.pid}, port {found.port})")
     elif found is not None:
-        yield STALE.found(f"state.json is stale: pid {found.pid} is dead")
+        yield STALE.found(f"state.json is stale: pid {found.pid} is dead", repair=_removal(world))
     elif world.pid:
         yield fine("state", f"the gateway runs (pid {world.pid}, port {world.port})")
     else:
         yield NONE.found("no state.json: the gateway does not run")
+
+
+def _removal(world: World) -> Repair | None:
+    if _has_holder(world):
+        return None
+    path = running_state.file_of(world.home)
+    return Repair(f"remove {path}", partial(_remove_state, world))
+
+
+def _has_holder(world: World) -> bool:
+    try:
+        return _is_held(world.in_home(LOCK))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # nobody knows
+
+
+def _remove_state(world: World) -> None:
+    # A gateway may have been started since it was looked at.
+    if not _has_holder(world):
+        with suppress(FileNotFoundError):
+            os.unlink(running_state.file_of(world.home))
 
 
 AWAY = note("health.away", "No gateway answers at the port.", START)
@@ -97,6 +126,11 @@ SICK = problem(
     "health.server",
     "A server is not well: it fails, is given up or cannot be reached.",
     "mcpgateway validate -- its command tries it alone; its log is in logs/",
+)
+OTHER = problem(
+    "health.other",
+    "The gateway that answers at the port is not the one of this home.",
+    "mcpgateway --home HOME stop ends the other one; or choose another port: mcpgateway start --port N",
 )
 STOPPING = note("health.stopping", "The gateway is about to end.")
 WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
@@ -111,6 +145,10 @@ def health(world: World) -> Iterator[Finding]:
     if told.status != 200 or "status" not in told.body:
         yield REFUSED.found(f"GET /health at port {world.port} was answered with status {told.status}")
         return
+    if other := _stranger(world):
+        yield OTHER.found(f"port {world.port} is that of another gateway (pid {other})")
+        if not world.socket.status:
+            return
     body = told.body
     if not world.health.status:
         yield MUTE_PORT.found(
@@ -125,6 +163,20 @@ def health(world: World) -> Iterator[Finding]:
     for each in servers:
         if each.get("status") not in WELL | {"disabled"} or each.get("last_error"):
             yield from _sick(each)
+
+
+def _stranger(world: World) -> int:
+    """The process of a gateway that answers at the port and is none of this home; 0 where it is the right one."""
+    told = world.health.body.get("pid")
+    pid = told if isinstance(told, int) else 0
+    if world.pid:
+        return pid if pid != world.pid else 0
+    with suppress(ConfigError):
+        found = running_state.read(world.home)
+        if found is not None and found.pid == pid:
+            return 0
+    # One that could write neither its state nor its socket has the lock all the same.
+    return 0 if _has_holder(world) else pid
 
 
 def _sick(server: dict[str, Any]) -> Iterator[Finding]:
@@ -179,6 +231,6 @@ def ports(world: World) -> Iterator[Finding]:
 FIRST = (
     Check("lock", "the lock", lock, (FREE, UNREADABLE, MUTE)),
     Check("state", "the state on disk", state, (NONE, STALE, DAMAGED)),
-    Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, SICK, STOPPING)),
+    Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, OTHER, SICK, STOPPING)),
 )
 CHECKS = (Check("ports", "the port", ports, (CLOSED, FOREIGN)),)

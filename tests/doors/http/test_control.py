@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,14 +107,26 @@ class ClientsTests:
         assert gateway.client().ask(body, path=path).status == 401
         assert gateway.errands == []
 
-    def test_register_project(self) -> None:
+    def test_register_project(self, tmp_path: Path) -> None:
         """A project's file is led here, and what is in it by then is told."""
-        gateway = gateway_with(evolve(FILE, path="/work/.mcp.json"))
+        file = tmp_path / ".mcp.json"
+        file.write_text("{}")
+        gateway = gateway_with(evolve(FILE, path=str(file)))
         gateway.answers_for_helper = lambda *_: succeed({"files": [{"error": ""}]})
-        answer = gateway.client(**TOKEN).ask({"configPath": "/work/.mcp.json"}, path="/projects/register")
+        answer = gateway.client(**TOKEN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 200
         assert said(answer) == {"registered": ["a", "b"], "passthrough": 2}
-        assert gateway.errands == [("apply", "--yes", "--file", "/work/.mcp.json")]
+        assert gateway.errands == [("apply", "--yes", "--file", str(file))]
+
+    def test_no_file_of_a_project(self, tmp_path: Path) -> None:
+        """A file that is not there, and a directory, are mistakes of the caller's, and it is said what to name."""
+        gateway = gateway_with()
+        for path in (tmp_path / ".mcp.json", tmp_path):
+            answer = gateway.client(**TOKEN).ask({"configPath": str(path)}, path="/projects/register")
+            assert answer.status == 400
+            assert str(path) in said(answer)["error"]
+            assert ".mcp.json" in said(answer)["hint"]
+        assert gateway.errands == []
 
     @pytest.mark.parametrize(
         ("path", "body"),
@@ -150,12 +163,14 @@ class ClientsTests:
         assert gateway.errands == [("apply", "--yes", "--client", "claude-code")]
 
     @pytest.mark.parametrize("report", [None, {"files": [{"error": "the file is not valid JSON"}]}])
-    def test_failure(self, report: object) -> None:
+    def test_failure(self, tmp_path: Path, report: object) -> None:
         """What could not be done is told in the helper's words, and what to do with them."""
         gateway = gateway_with()
         why = ClientFilesFailed("the file is not valid JSON", "mend it")
         gateway.answers_for_helper = lambda *_: fail(why) if report is None else succeed(report)
-        answer = gateway.client(**TOKEN).ask({"configPath": "/x"}, path="/projects/register")
+        file = tmp_path / ".mcp.json"
+        file.write_text("{")
+        answer = gateway.client(**TOKEN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 500
         found = said(answer)
         assert found["error"] == "the file is not valid JSON"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.host.daemonlocks import _written as lock_text
+from mcpgateway.host.files import read_or_create_token
 from mcpgateway.local.doctor.finding import Finding
 from mcpgateway.rules.snapshots import Answer, Catalog, Key
 from mcpgateway.wire.jsonrpc import raw
@@ -126,6 +127,23 @@ class LockTests:
         assert path.exists()
 
 
+class TokenTests:
+    """The tokens of the gateway."""
+
+    def test_tokens(self, tmp_path: Path) -> None:
+        """They are looked for once a gateway has run here; one that is away or empty is a problem."""
+        looked_at = world(tmp_path)
+        assert ids("token", looked_at) == []
+        written(looked_at, "daemon.lock", "")
+        assert ids("token", looked_at) == ["token.missing", "token.missing"]
+        for name in ("auth.token", "admin.token"):
+            read_or_create_token(looked_at.in_home(name))
+        assert is_fine("token", looked_at)
+        written(looked_at, "auth.token", "")
+        (only,) = found("token", looked_at)
+        assert (only.id, "auth.token" in only.text) == ("token.missing", True)
+
+
 class LeftoverTests:
     """Half-written files."""
 
@@ -138,10 +156,13 @@ class LeftoverTests:
         aged(written(looked_at, f".x.{os.getpid()}.0123456789ab", ""), 7200)
         aged(written(looked_at, f".y.{child.pid}.0123456789ab", ""), 10)
         aged(written(looked_at, f".y.{child.pid}.tmp", ""), 7200)
+        starters = [
+            aged(written(looked_at, f".{each}.{child.pid}", ""), 7200) for each in ("wanted", "stopped")
+        ]
         (only,) = found("leftovers", looked_at)
         assert only.id == "leftovers.temporary"
         mend(only)
-        assert not left.exists()
+        assert not any(each.exists() for each in (left, *starters))
         assert len(os.listdir(looked_at.home)) == 3
         assert is_fine("leftovers", looked_at)
 

@@ -17,6 +17,7 @@ from attrs import asdict, evolve
 from mcpgateway.host import state
 from mcpgateway.local.doctor.asking import Answer, ask_port, ask_socket
 from mcpgateway.local.doctor.listening import Holder
+from mcpgateway.local.doctor.world import World
 from tests.support.doctoring import answers, found, ids, is_fine, world, written
 
 
@@ -83,6 +84,20 @@ class StateTests:
         )
         (only,) = found("state", looked_at)
         assert (only.id, str(dead) in only.text) == ("state.stale", True)
+        self.repaired(looked_at)
+
+    def repaired(self, looked_at: World) -> None:
+        """It is removed, but not while a gateway holds the lock."""
+        path = Path(looked_at.in_home("state.json"))
+        (before,) = found("state", looked_at)
+        with written(looked_at, "daemon.lock", "").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert found("state", looked_at)[0].repair is None
+            assert before.repair is not None
+            before.repair.do()
+            assert path.exists()
+        before.repair.do()
+        assert not path.exists()
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": "x"}', '{"pid": true}', "{"])
     def test_damaged(self, tmp_path: Path, text: str) -> None:
@@ -90,6 +105,7 @@ class StateTests:
         looked_at = world(tmp_path)
         written(looked_at, "state.json", text)
         assert ids("state", looked_at) == ["state.damaged"]
+        self.repaired(looked_at)
 
 
 def backend(**more: object) -> dict[str, object]:
@@ -103,6 +119,21 @@ class HealthTests:
     def test_away(self, tmp_path: Path) -> None:
         """Nobody answers, which is no fault."""
         assert ids("health", world(tmp_path)) == ["health.away"]
+
+    def test_of_another_home(self, tmp_path: Path, dead: int) -> None:
+        """A gateway that answers at the port is not ours because it answers."""
+        assert ids("health", world(tmp_path, health=answers())) == ["health.other"]
+        both = world(tmp_path, health=answers(pid=dead), socket=answers())
+        assert ids("health", both) == ["health.other", "health"]
+
+    def test_without_its_socket(self, tmp_path: Path) -> None:
+        """One that has no socket is ours by its state, or by the lock."""
+        looked_at = world(tmp_path, health=answers())
+        with written(looked_at, "daemon.lock", "").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert is_fine("health", looked_at)
+        state.write(looked_at.home, state.myself(9100, "1", 0.0, (), ()))
+        assert is_fine("health", looked_at)
 
     def test_a_line_for_each_server(self, tmp_path: Path) -> None:
         """Each server has a line with its mark, its children and its requests."""
