@@ -121,7 +121,7 @@ class Renewal:
         service.listeners.pause()
         service.mcp.streams.close()
         service.hub.close()
-        service.factory.drain()
+        service.factory.park()
         switchboard.cut_off(
             before & switchboard.under_way()
         )  # they have had their time, and nobody waits for them
@@ -161,7 +161,8 @@ class Renewal:
             return
         assert self.command is not None
         try:
-            self.command.execute(service.listeners.descriptors, service.claim.lock)
+            kept = [*service.listeners.descriptors, *service.factory.parked()]
+            self.command.execute(kept, service.claim.lock)
         except OSError as why:
             self.log.critical(
                 "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror

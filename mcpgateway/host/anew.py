@@ -2,8 +2,9 @@
 
 # Note [What is handed over]
 The process keeps its number, so whoever has started it and waits for it notices nothing.  The listening sockets stay
-open: who connects meanwhile waits in the kernel's queue.  A variable names their descriptors; what each of them is, the
-kernel knows.  The lock of the home goes along as descriptor 3, where `mcpgateway.bridge.daemon` puts it.
+open: who connects meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A
+variable names the descriptors; what each of them is, the kernel knows.  The lock of the home goes along as descriptor
+3, where `mcpgateway.bridge.daemon` puts it.
 
 What the first program took out of its environment, because it was for itself and not for its children, is put back.
 """
@@ -25,9 +26,9 @@ from mcpgateway.host import processes
 from mcpgateway.host.claim import DESCRIPTOR, STARTED_VARIABLE
 from mcpgateway.host.notify import SOCKET_VARIABLE, WATCHDOG_PID_VARIABLE, WATCHDOG_VARIABLE
 
-VARIABLE = "MCPGATEWAY_LISTENERS"
+VARIABLE = "MCPGATEWAY_SOCKETS"
 TAKEN = (STARTED_VARIABLE, SOCKET_VARIABLE, WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE)
-LIMIT = 256  # descriptors
+LIMIT = 1000  # descriptors
 FIRST = 10  # below are those that have a meaning
 REAP_S = 2.0
 
@@ -66,15 +67,15 @@ class Command:
         is_file = script.startswith("/")
         return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
 
-    def execute(self, listeners: Iterable[int], lock: int) -> None:
+    def execute(self, sockets: Iterable[int], lock: int) -> None:
         """Become that program again; does not return.
 
-        :param listeners: the descriptors of sockets that listen.
+        :param sockets: the descriptors of those that listen, and of connections.
         :param lock: that of the home's lock; negative where there is none.
         :raise OSError: it cannot be executed.
         """
         _reap(REAP_S)
-        kept = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in listeners]
+        kept = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
         for each in kept:
             os.set_inheritable(each, True)
         if lock == DESCRIPTOR:
@@ -109,22 +110,22 @@ def _reap(limit_s: float) -> None:
                 sleep(0.01)
 
 
-def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """The listening sockets that the program before has left us; their variable is taken away."""
+def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], list[socket.socket]]:
+    """The sockets that the program before has left us: those that listen, and connections; the variable goes."""
     words = environ.pop(VARIABLE, "").split()[:LIMIT]
-    found = []
+    listening: list[socket.socket] = []
+    connected: list[socket.socket] = []
     for word in words:
         if word.isascii() and word.isdigit() and int(word) >= FIRST:
             with suppress(OSError):
-                found.append(_listening(int(word)))
-    return found
+                made = _taken_over(int(word))
+                listens = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                (listening if listens else connected).append(made)
+    return listening, connected
 
 
-def _listening(descriptor: int) -> socket.socket:
+def _taken_over(descriptor: int) -> socket.socket:
     os.set_inheritable(descriptor, False)
     made = socket.socket(fileno=descriptor)
-    if not made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        made.detach()
-        raise OSError("it does not listen")
     made.setblocking(False)
     return made

@@ -166,6 +166,30 @@ class UnnoticedTests:
         eventually(lambda: not any(map(is_alive, servers)), "the servers of before have ended")
         assert "Traceback" not in home.log, home.log
 
+    def test_connections_stay(self, home):
+        """A client that keeps its connection open, and never opens another, is answered on it each time."""
+        client = Client(home.port)
+        client.said("echo", text="warm")
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+        headers = {name.replace("_", "-"): value for name, value in client.headers.items()}
+
+        def work(background):
+            connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=LIMIT_S)
+            connection.connect()
+            connection.auto_open = 0
+            while background.is_wanted:
+                connection.request("POST", "/shared/mcp", body, headers)
+                answer = connection.getresponse()
+                assert (answer.status, json.loads(answer.read())["id"]) == (200, 1)
+                time.sleep(0.01)
+            connection.close()
+
+        posts = [InBackground(work) for _ in range(4)]
+        for _ in range(3):
+            renewed(home, hung_up(home))
+        for each in posts:
+            each.result()
+
     def test_five_times(self, home):
         """Under load, again and again: nothing is refused, and nothing is left over."""
         client = Client(home.port)

@@ -37,6 +37,7 @@ from mcpgateway.doors.http.outlet import Backlogs, Outlet
 from mcpgateway.interfaces import IDoor
 
 CONNECTIONS_LIMIT = 10_000
+PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
 KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, given back when nobody is served
 KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
@@ -195,6 +196,8 @@ class Channel:
             self._hold(data)
         elif self.phase < CLOSING:
             self._resume()
+            if self.factory.is_parking and self.phase == IDLE:
+                self.park()
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -371,6 +374,8 @@ class Channel:
         if self._held and not self._is_turning:
             data, self._held = self._held, b""
             self._turn(data)
+        elif self.factory.is_parking and not self._is_turning:
+            self.park()
 
     def _refuse(self, status: int, why: str, extra: bytes = b"") -> bytes:
         """Answer in the door's place, and take nothing more from this client."""
@@ -393,9 +398,24 @@ class Channel:
             self.phase = CLOSING
             self.transport.abortConnection()
 
+    def park(self) -> None:
+        """Read no further request, and stay as it is; a request that comes is read by whoever gets the connection."""
+        if self.secure:  # what has been agreed on with the client cannot be passed on
+            self.close_when_idle()
+        elif self.is_parked and not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether nothing is under way, and nothing is read."""
+        return self.phase == IDLE and self.factory.is_parking and not (self.is_last or self._held)
+
     def close_when_idle(self) -> None:
         """Take no further request."""
         self.is_last = True
+        if self.phase == IDLE:
+            self._resume()
         if self.phase == IDLE and not self._has_unread():
             self._close()
 
@@ -465,6 +485,7 @@ class ChannelFactory:
     :ivar backlogs: how far the readers of all connections are behind.
     :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
+    :ivar is_parking: none reads another one, but stays.
     :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
     """
 
@@ -477,6 +498,7 @@ class ChannelFactory:
         self.backlogs = Backlogs()
         self.heads: dict[bytes, Head] = {}
         self.is_draining = False
+        self.is_parking = False
         self.date = b""
         self._clock = clock
         self._tell_date()
@@ -513,18 +535,33 @@ class ChannelFactory:
     @property
     def is_busy(self) -> bool:
         """Whether a request is being read, answered, or about to be."""
-        return any(channel.phase < CLOSING for channel in self.connections)
+        return any(channel.phase < CLOSING and not channel.is_parked for channel in self.connections)
+
+    def park(self) -> None:
+        """Answer what is under way, and read nothing more; the connections are for whoever takes our place."""
+        self.is_parking = True
+        for count, channel in enumerate(list(self.connections)):
+            if count < PARKED_LIMIT:
+                channel.park()
+            else:
+                channel.close_when_idle()
+
+    def parked(self) -> list[int]:
+        """The descriptors of the connections that are kept."""
+        return [each.transport.fileno() for each in self.connections if each.is_parked]
 
     def drain(self) -> None:
         """Close the idle connections now, and each other one after its answer."""
+        self.is_parking = False
         self.is_draining = True
         for channel in list(self.connections):
             channel.close_when_idle()
 
     def abort_all(self) -> None:
-        """Cut every connection."""
+        """Cut every connection, but for those that are kept for somebody else."""
         for channel in list(self.connections):
-            channel.abort()
+            if not channel.is_parked:
+                channel.abort()
 
     def _tell_date(self) -> None:
         if self._clock is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -118,6 +119,13 @@ class Heir:
                     os.unlink(each.getsockname())
             each.close()
         self.sockets.clear()
+
+
+def adopt_connections(reactor: Any, connections: Iterable[socket.socket], factory: IProtocolFactory) -> None:
+    """Serve connections that the program before us has served."""
+    for each in connections:
+        with each, suppress(OSError):  # its client may have gone meanwhile
+            reactor.adoptStreamConnection(each.fileno(), each.family, factory)
 
 
 def _numeric(interface: str) -> str:

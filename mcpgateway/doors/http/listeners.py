@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -26,11 +26,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import GatewaySettings
-from mcpgateway.doors.http.heir import Heir
+from mcpgateway.doors.http.heir import Heir, adopt_connections
 from mcpgateway.errors import ConfigError
 
 BACKLOG = 512
 PAUSED_BACKLOG = 4096  # while nobody is accepted
+Inheritance = tuple[list[socket.socket], list[socket.socket]]
+NOTHING: Inheritance = ([], [])
 LOCK_AGE_S = 2.0
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT))
@@ -106,22 +108,23 @@ def bind(
     factory: IProtocolFactory,
     *,
     is_alone: bool = False,
-    inherited: Iterable[socket.socket] = (),
+    inherited: Inheritance = NOTHING,
 ) -> Listeners:
     """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
 
     :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
-    :param inherited: sockets that listen already; those that nobody wants are closed.
+    :param inherited: sockets that listen already, of which those that nobody wants are closed, and connections.
     :raise ConfigError: an address is taken, may not be used, or cannot be understood.
     """
     listeners = Listeners([], 0)
-    heir = Heir(reactor, list(inherited))
+    heir = Heir(reactor, list(inherited[0]))
     try:
         _bind_main(heir, settings, factory, listeners)
         _bind_socket(heir, home, factory, listeners, is_alone=is_alone)
         for description in settings.listen:
             listeners.ports.append(_bind_endpoint(heir, description, factory))
         _refuse_exposure(settings, listeners)
+        adopt_connections(reactor, inherited[1], factory)
     except ConfigError:
         listeners.close()
         raise
