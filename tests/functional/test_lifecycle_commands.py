@@ -19,7 +19,6 @@ from random import Random
 import pytest
 
 from tests.bridge.driver import INITIALIZE, Shim
-from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
 from tests.support.storm import free_port
@@ -642,7 +641,7 @@ class AdoptionTests:
         """Entries follow a gateway that is started anew at another port."""
         path, original = client_file(home)
         home.json("start", "--adopt", "always")
-        port = free_port()
+        port = free_port(Random())
         assert home.run("restart", "--port", str(port)).returncode == 0
         assert (
             json.loads(path.read_text())["mcpServers"]["mine"]["url"] == f"http://localhost:{port}/mine/mcp"
