@@ -104,7 +104,9 @@ class Renewal:
         service = self._service
         limit = service.settings.gateway.limits.drain_s
         switchboard = service.switchboard
-        await deferLater(self.reactor, POLL_S)  # a SIGTERM that came together with the SIGHUP has been heard by then
+        await deferLater(
+            self.reactor, POLL_S
+        )  # a SIGTERM that came together with the SIGHUP has been heard by then
         if self._phase != WAITING or not switchboard.is_open:
             return
         before = switchboard.under_way()
