@@ -9,7 +9,8 @@ phase            what happens                                                   
                                                                                      not come back
 then             the program is executed again, with the listening sockets
 
-What can be examined is examined first; where the program could not start, this one goes on.
+What can be examined is examined first, and the program is tried: it may be another release by now.  Where it could not
+start, this one goes on.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.doors.http.listeners import unusable
+from mcpgateway.errors import LaunchFailed
 from mcpgateway.host.anew import Command
+from mcpgateway.interfaces import Launch
 
 POLL_S = 0.02
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
 PAUSE_S = 10.0  # what has begun meanwhile has so long at least, and new clients wait
 LOGGED_LIMIT = 20  # problems
+TRIAL_S = 20.0
+PLUGIN = "mcpgateway"
+TRIAL = (
+    "import sys, mcpgateway.service; from mcpgateway.tap import Options; Options().parseOptions(sys.argv[1:])"
+)
 NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 
@@ -75,20 +83,26 @@ class Renewal:
         if self._phase != NOT_ASKED or not service.switchboard.is_open:
             return
         if why := self._obstacles():
-            self.refused += 1
-            for each in why[:LOGGED_LIMIT]:
-                self.log.error("{problem}", event="renewal.problem", problem=each)
-            self.log.error(
-                "the gateway was to begin anew and goes on as it is: it could not start again ({count} problems)",
-                event="renewal.refused",
-                count=len(why),
-            )
-            service.say_that_it_runs()
+            self._refuse(why)
             return
         self._phase = WAITING
         for number in (signal.SIGTERM, signal.SIGINT):
             self._former[number] = signal.signal(number, self._stopped)
         Deferred.fromCoroutine(self._prepare()).addErrback(self._broken)
+
+    def _refuse(self, why: list[str]) -> None:
+        self._phase = NOT_ASKED
+        for number, former in self._former.items():
+            signal.signal(number, former)
+        self.refused += 1
+        for each in why[:LOGGED_LIMIT]:
+            self.log.error("{problem}", event="renewal.problem", problem=each)
+        self.log.error(
+            "the gateway was to begin anew and goes on as it is: it could not start again ({count} problems)",
+            event="renewal.refused",
+            count=len(why),
+        )
+        self._service.say_that_it_runs()
 
     def _obstacles(self) -> list[str]:
         if self.command is None or not self.command.is_there():
@@ -100,14 +114,35 @@ class Renewal:
             return unusable(gateway.bind_address, gateway.http_port) if is_new else []
         return [str(each) for each in examined.problems if each.is_error] or ["there are no settings"]
 
+    async def _tried(self) -> list[str]:
+        """Load the program as it is now, and have it read its options; what it says against that."""
+        assert self.command is not None
+        words = self.command.argv
+        at = words.index(PLUGIN) + 1 if PLUGIN in words else len(words)
+        argv = (self.command.program, "-P", "-c", TRIAL, *words[at:])
+        launch = Launch("renewal", argv, dict(os.environ), "/", is_heard=False)
+        try:
+            ran = await self._service.launcher.run(launch, is_idle=False, limit_s=TRIAL_S)
+        except LaunchFailed as why:
+            return [str(why)]
+        if ran.code == 0:
+            return []
+        lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
+        return [lines[-1] if lines else "the program does not load"]
+
     async def _prepare(self) -> None:
         service = self._service
         limit = service.settings.gateway.limits.drain_s
         switchboard = service.switchboard
-        await deferLater(
-            self.reactor, POLL_S
-        )  # a SIGTERM that came together with the SIGHUP has been heard by then
+        # A SIGTERM that came together with the SIGHUP has been heard by then.
+        await deferLater(self.reactor, POLL_S)
         if self._phase != WAITING or not switchboard.is_open:
+            return
+        why = await self._tried()
+        if self._phase != WAITING or not switchboard.is_open:
+            return
+        if why:
+            self._refuse(why)
             return
         before = switchboard.under_way()
         self.log.info(

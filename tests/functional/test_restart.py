@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tests.bridge.driver import INITIALIZE
 from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
+from tests.support.real_servers import ROOT
 from tests.support.service_manager import Manager
 from tests.support.storm import free_port
 
@@ -270,6 +272,25 @@ class RefusedTests:
         config.write_text(good)
         assert home.json("restart")["pid"] == before["pid"]
         assert state(home)["started_at"] > before["started_at"]
+
+    def test_a_broken_release(self, tmp_path):
+        """An upgrade that does not load is not begun; when it is mended, it is."""
+        package = tmp_path / "release"
+        shutil.copytree(
+            ROOT / "mcpgateway", package / "mcpgateway", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        module = package / "mcpgateway" / "service.py"
+        good = module.read_text()
+        with Home(tmp_path, SERVERS, PYTHONPATH=str(package)) as home:
+            home.json("start", "--adopt", "never")
+            module.write_text("import no_such_module\n")
+            before = hung_up(home)
+            eventually(lambda: "goes on as it is" in home.log, "it says so")
+            assert "No module named 'no_such_module'" in home.log
+            assert Client(home.port).said("echo", text="still") == "still"
+            module.write_text(good)
+            hung_up(home)
+            assert renewed(home, before)["pid"] == before["pid"]
 
     def test_twice(self, home):
         """A second signal while it is under way changes nothing."""
