@@ -89,7 +89,9 @@ class Command:
 
 
 def _stays(words: tuple[str, ...]) -> bool:
-    is_twist = any(os.path.basename(each) == "twist" for each in words[:4])
+    # `python -m twisted` is twist, which stays where it is.
+    is_module = "-m" in words[:3] and words[words.index("-m") + 1 : words.index("-m") + 2] == ("twisted",)
+    is_twist = is_module or any(os.path.basename(each) == "twist" for each in words[:4])
     return is_twist or ("--pidfile=" in words and ("-n" in words or "--nodaemon" in words))
 
 

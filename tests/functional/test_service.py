@@ -170,6 +170,20 @@ class InstalledTests:
         assert "as they should be" in systemd.run("mcpgateway", "service", "install")
         assert health(port)["pid"] == before
 
+    def test_reloaded(self, systemd: UserSystemd, port: int) -> None:
+        """It begins anew in the same process, under the same unit, and is ready again by its own word."""
+        before = json.loads((systemd.user / ".mcp-gateway" / "state.json").read_text())
+        systemd.run("systemctl", "--user", "reload", SERVICE)
+
+        def is_anew() -> bool:
+            now = json.loads((systemd.user / ".mcp-gateway" / "state.json").read_text())
+            return bool(now["started_at"] > before["started_at"]) and answers(port)
+
+        eventually(is_anew, "it has begun anew")
+        assert health(port)["pid"] == before["pid"] == int(systemd.property(SERVICE, "MainPID"))
+        eventually(lambda: systemd.property(SERVICE, "ActiveState") == "active", "systemd knows")
+        assert systemd.property(SERVICE, "NRestarts") == "0"
+
     def test_a_gateway_that_hangs(self, systemd: UserSystemd, port: int) -> None:
         """The watchdog ends it, and systemd starts another; no server of the first is left."""
         self.hasten(systemd)
