@@ -1157,5 +1157,5 @@ class EndTests:
         client = session(gateway)
         want(gateway.child, call(gateway, client), "s", a=FORM)
         gateway.switchboard.close()
-        assert "stopping" in reply(client)["error"]["message"]
+        assert "was stopped or restarted" in reply(client)["error"]["message"]
         assert gateway.switchboard.calls() == 0

@@ -171,14 +171,17 @@ class InstallTests:
     def test_a_gateway_that_runs_already(self, linux: House) -> None:
         """One that was started by hand is not fought with."""
         linux.home.mkdir()
+        place = Path(places.socket_path(linux.environ, str(linux.home)))
+        place.parent.mkdir(mode=0o700, exist_ok=True)  # it is elsewhere where the path is too long
         with socket.socket(socket.AF_UNIX) as other:
-            other.bind(places.socket_path(linux.environ, str(linux.home)))
+            other.bind(str(place))
             other.listen()
             with pytest.raises(ConfigError, match="is running, and is not this service") as refused:
                 linux.service().install()
             assert "mcpgateway stop" in refused.value.hint
             assert linux.files == {}
             linux.service().install(starts=False)
+        place.unlink()
         assert len(linux.files) == 3
 
     def test_a_file_of_somebody_else(self, linux: House) -> None:
