@@ -538,7 +538,7 @@ class EndOfStreamTests:
 
             for last in asyncio.run(work()):
                 assert last["id"] == "p"
-                assert "ended before it answered" in last["error"]["message"]
+                assert "was stopped or restarted before" in last["error"]["message"]
             assert gateway.children() == []
 
     def test_putting_aside(self, tmp_path):
