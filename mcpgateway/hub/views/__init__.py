@@ -1,0 +1,1 @@
+"""One endpoint for several servers: what a client of a view is told, and where its requests go."""

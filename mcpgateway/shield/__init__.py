@@ -1,0 +1,1 @@
+"""Shorten large results, and page through the originals; values in, values out."""
