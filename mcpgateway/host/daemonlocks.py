@@ -20,11 +20,11 @@ from zope.interface import implementer
 
 from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.files import locked, read_text, write_atomic
+from mcpgateway.host.listening import listening
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
 
 DIRECTORY = "daemons"
 LOCK_BYTES = 65_536
-LISTENING = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
 
 
 @implementer(IDaemonLocks)
@@ -88,19 +88,10 @@ class DaemonLocks:
 
     def holder(self, port: int) -> Deferred[str]:
         """Fires with the program that listens at a port, in words; empty where it cannot be told."""
-        inodes = set(self._listeners(port))
+        inodes = {inode for inode, _ in listening(port, self._proc)}
         if not inodes:
             return succeed("")
         return self._holders(inodes).addCallback(_in_words, self._proc)
-
-    def _listeners(self, port: int) -> Iterator[int]:
-        wanted = f":{port:04X}"
-        for name in ("tcp", "tcp6"):
-            with suppress(OSError, ValueError, IndexError), open(f"{self._proc}/net/{name}") as table:
-                for row in table:
-                    fields = row.split()
-                    if fields[3] == LISTENING and fields[1].endswith(wanted):
-                        yield int(fields[9])
 
     def _read(self, path: str, server: str, *, is_own: bool) -> DaemonLock | None:
         try:
