@@ -8,7 +8,7 @@ from typing import Any
 from mcpgateway.config.model import Project, ServerSpec
 from mcpgateway.hub.builtin.builtin import Builtin
 from mcpgateway.hub.builtin.status import ListAllServers, ListServers, Sight, Status
-from tests.hub.builtin.scripted import ScriptedAccess, ask, spec
+from tests.support.gateway_tools import ScriptedAccess, ask, spec
 
 CONFIG = {"files": ["/home/u/config.yaml"], "loaded_at": "2026-11-01T00:00:00+00:00", "problems": []}
 
