@@ -1,6 +1,6 @@
 """The registry's ``server.json`` (https://static.modelcontextprotocol.io/schemas) as a recipe.
 
-Whoever has written one is a stranger: no text of it names a variable of the environment here, but for those it declares.
+Whoever has written one is a stranger: no text of it names a variable of the environment, but for those it declares.
 
 Of several ways to run a server the first that can be run here is taken: npm, PyPI, a container, a remote.  Members are
 understood in the spelling of today and in that of the first schema (``registry_type``).
