@@ -45,5 +45,7 @@ def seconds_of(value: Any, default_s: float, most_s: float) -> float:
     if value is None:
         return default_s
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise InvalidParams('"timeoutMs" must be a number of milliseconds', f"such as {round(default_s * 1000)}")
+        raise InvalidParams(
+            '"timeoutMs" must be a number of milliseconds', f"such as {round(default_s * 1000)}"
+        )
     return min(value / 1000, most_s)

@@ -5,7 +5,7 @@ Nothing is started for that where the server's list is known, from a former run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import define
@@ -18,18 +18,17 @@ from mcpgateway.errors import CallerError
 from mcpgateway.hub.builtin.builtin import Access
 
 SUGGESTED = 3
+SEPARATOR = "\0"
 
 
 class Librarian(Protocol):
     """What is known of the servers' lists (`mcpgateway.hub.librarian.Librarian`)."""
 
-    on_change: list[Callable[[str, Kind], None]]
+    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+        """A server's list, from memory or from a former run; None where nobody has ever asked for it.
 
-    def known(self, server: ServerSpec, kind: Kind) -> tuple[Item, ...] | None:
-        """A server's list, from memory or from a former run; None where nobody has ever asked for it."""
-
-    def everything(self) -> Iterable[Item]:
-        """All that is known of all servers."""
+        :param told: names what its child is told of its client; empty for one that clients share.
+        """
 
 
 class UnknownTool(CallerError):
@@ -49,6 +48,22 @@ class Directory:
         listed: str | None = access.view.name_of(item) if access.view is not None else None
         return listed or shown(item.server, item.own)
 
+    def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
+        """The tools of a server, as far as they are known without asking it."""
+        told = _told(spec, access)
+        found = self.librarian.known(spec, Kind.TOOL, told)
+        return self.librarian.known(spec, Kind.TOOL) if found is None and told else found
+
+    def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
+        """The tools that are known of each of the caller's servers, by its name and what else makes its list."""
+        found = {}
+        for spec in access.specs():
+            items = self.known(spec, access)
+            if items:
+                more = spec.workspace + _told(spec, access)
+                found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
+        return found
+
     def find(self, identifier: str, access: Access) -> Deferred[Item]:
         """The tool of an id, in any spelling.
 
@@ -60,7 +75,7 @@ class Directory:
             return succeed(found)
         pairs = [(server, tool) for server, tool in read_id(identifier) if server in specs]
         for server, tool in pairs:
-            item = _named(self.librarian.known(specs[server], Kind.TOOL) or (), tool)
+            item = _named(self.known(specs[server], access) or (), tool)
             if item is not None:
                 return succeed(item)
         return Deferred.fromCoroutine(self._ask(identifier, pairs, access))
@@ -71,7 +86,7 @@ class Directory:
         :raise UnknownTool: (through the Deferred) there is no such server, or it has none of that name.
         """
         spec = self._specs(access).get(server)
-        item = _named((self.librarian.known(spec, Kind.TOOL) or ()) if spec is not None else (), tool)
+        item = _named((self.known(spec, access) or ()) if spec is not None else (), tool)
         if item is not None:
             return succeed(item)
         pairs = [(server, tool)] if spec is not None else []
@@ -81,7 +96,7 @@ class Directory:
         # A server that was never listed is asked now; one that was, has said that it has no such tool.
         specs = self._specs(access)
         for server, tool in pairs:
-            if self.librarian.known(specs[server], Kind.TOOL) is None:
+            if self.known(specs[server], access) is None:
                 item = _named(await access.list(server, Kind.TOOL), tool)
                 if item is not None:
                     return item
@@ -107,12 +122,17 @@ class Directory:
             item
             for spec in access.specs()
             if not server or spec.name == server
-            for item in self.librarian.known(spec, Kind.TOOL) or ()
+            for item in self.known(spec, access) or ()
         ]
 
     @staticmethod
     def _specs(access: Access) -> Mapping[str, ServerSpec]:
         return {each.name: each for each in access.specs()}
+
+
+def _told(spec: ServerSpec, access: Access) -> str:
+    told: str = access.view.told.get(spec.name, "") if access.view is not None else ""
+    return told
 
 
 def _named(items: Iterable[Item], own: str) -> Item | None:
