@@ -94,9 +94,14 @@ class ScriptedAccess:
     cancelled: list[tuple[Call, str]] = field(factory=list)
     refusal: GatewayError | None = None
     lists: dict[str, Any] = field(factory=dict)
+    elsewhere: str = ""
 
     def specs(self) -> tuple[ServerSpec, ...]:
         return self.servers
+
+    def within(self, cwd: str) -> ScriptedAccess:
+        self.elsewhere = cwd
+        return self
 
     def redirect(
         self,
