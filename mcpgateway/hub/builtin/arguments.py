@@ -78,7 +78,7 @@ def given(arguments: Envelope, *names: str) -> Raw:
     raw = next((arguments[name] for name in names if name in arguments), None)
     if raw is None or raw == jsonrpc.NULL:
         return jsonrpc.EMPTY
-    if bytes(raw[:1]) == b'"':
+    if bytes(raw).startswith(b'"'):
         said = value({"args": raw}, "args")
         raw = Raw(said.strip().encode("utf-8", "surrogatepass") or b"{}")
     try:

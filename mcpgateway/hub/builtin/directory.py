@@ -45,8 +45,7 @@ class Directory:
 
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool: the name that it is listed under."""
-        listed: str | None = access.view.name_of(item) if access.view is not None else None
-        return listed or shown(item.server, item.own)
+        return access.view.name_of(item) or shown(item.server, item.own)
 
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
         """The tools of a server, as far as they are known without asking it."""
@@ -69,7 +68,7 @@ class Directory:
 
         :raise UnknownTool: (through the Deferred) there is none.
         """
-        found = access.view.find(identifier) if access.view is not None else None
+        found = access.view.find(identifier)
         specs = self._specs(access)
         if isinstance(found, Item) and found.kind is Kind.TOOL and found.server in specs:
             return succeed(found)
@@ -131,8 +130,7 @@ class Directory:
 
 
 def _told(spec: ServerSpec, access: Access) -> str:
-    told: str = access.view.told.get(spec.name, "") if access.view is not None else ""
-    return told
+    return access.view.told.get(spec.name, "")
 
 
 def _named(items: Iterable[Item], own: str) -> Item | None:
