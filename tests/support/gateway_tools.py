@@ -82,21 +82,44 @@ class Sent:
 
 
 @define(eq=False)
+class ScriptedView:
+    """A view that lists some tools under names of its own.
+
+    :ivar names: those tools, by name.
+    """
+
+    kind: str = "search"
+    told: dict[str, str] = field(factory=dict)
+    names: dict[str, Any] = field(factory=dict)
+
+    def find(self, name: str) -> Any:
+        return self.names.get(name)
+
+    def name_of(self, item: Any) -> str | None:
+        return next((name for name, each in self.names.items() if each is item), None)
+
+
+@define(eq=False)
 class ScriptedAccess:
     """What a tool gets to know of a caller; calls to servers are kept until the test answers them."""
 
     servers: tuple[ServerSpec, ...] = ()
     principal: str = "local"
-    view: Any = None
+    view: ScriptedView = field(factory=ScriptedView)
     session: Any = None
     message: Message = field(factory=lambda: Message(Kind.REQUEST, {}, "tools/call", b"7", {}))
     sent: list[Sent] = field(factory=list)
     cancelled: list[tuple[Call, str]] = field(factory=list)
     refusal: GatewayError | None = None
     lists: dict[str, Any] = field(factory=dict)
+    elsewhere: str = ""
 
     def specs(self) -> tuple[ServerSpec, ...]:
         return self.servers
+
+    def within(self, cwd: str) -> ScriptedAccess:
+        self.elsewhere = cwd
+        return self
 
     def redirect(
         self,

@@ -8,7 +8,7 @@ import msgspec
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 
@@ -35,3 +35,19 @@ def _reply(value: Any, is_error: bool = False) -> Envelope:  # noqa: FBT001, FBT
     if is_error:
         result["isError"] = True
     return jsonrpc.result(jsonrpc.NULL, result)
+
+
+def is_failed(reply: Envelope) -> bool:
+    """Whether a response holds a result that says that its tool has failed."""
+    return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
+
+
+def with_note(reply: Envelope, note: str) -> Envelope:
+    """The response with one text more behind what its result holds, which stays as it is."""
+    result = peek.members(reply, "result")
+    try:
+        content = jsonrpc.read_list(result["content"], "content")
+    except (KeyError, GatewayError):
+        return reply
+    result["content"] = jsonrpc.raw([*content, {"type": "text", "text": note}])
+    return {**reply, "result": jsonrpc.raw(result)}

@@ -6,7 +6,7 @@ says so, by its bare name.  All views find all of them: a view only chooses what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
+from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
@@ -69,6 +70,25 @@ class Tool(Protocol):
         """
 
 
+class View(Protocol):
+    """What a tool gets to know of the view that it is called on (`mcpgateway.hub.views.view.View`).
+
+    :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
+    :ivar told: what a client's own child is told of it, by server.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - told above
+    @property
+    def told(self) -> Mapping[str, str]: ...  # noqa: D102
+
+    def find(self, name: str) -> Any:
+        """What is called by a name: the `Item` of a server's tool, a `Tool`, or None."""
+
+    def name_of(self, item: Item) -> str | None:
+        """The name that a server's tool is called by here, listed or not; None where it is not to be called here."""
+
+
 class Access(Protocol):
     """What a tool gets to know of who calls it, made for each call.
 
@@ -81,7 +101,7 @@ class Access(Protocol):
     @property
     def principal(self) -> str: ...  # noqa: D102 - told above
     @property
-    def view(self) -> Any: ...  # noqa: D102
+    def view(self) -> View: ...  # noqa: D102
     @property
     def session(self) -> Any: ...  # noqa: D102
     @property
@@ -89,6 +109,12 @@ class Access(Protocol):
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
+
+    def within(self, cwd: str) -> Access:
+        """The same caller, as if it worked in that directory.
+
+        :raise GatewayError: nobody may work there.
+        """
 
     def redirect(
         self,
@@ -103,7 +129,7 @@ class Access(Protocol):
         """Let a call become that of a server's tool: its sink hears what becomes of it.
 
         :param target: the server and the tool's own name.
-        :param limit_s: when it ends unanswered, whatever progress it makes.
+        :param limit_s: when it ends unanswered, whatever progress it makes; 0: never.
         :param level: how its result is shielded; None for what the view says.
         :raise GatewayError: it goes nowhere.
         """
@@ -115,9 +141,9 @@ class Access(Protocol):
         """
 
     def cancel(self, call: Call, why: str) -> None:
-        """Take a call back that was redirected or begun; nothing where it has been answered."""
+        """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
 
-    def list(self, server: str, kind: Any) -> Deferred[tuple[Any, ...]]:
+    def list(self, server: str, kind: Kind) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be."""
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
@@ -148,18 +174,22 @@ def _without_name(members: Envelope) -> Envelope:
     return {name: value for name, value in members.items() if name != "name"}
 
 
+def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
+    return {each.name: each for each in tools}
+
+
 @define(eq=False)
 class Builtin:
     """All of the gateway's own tools, in the order they are listed in."""
 
-    _tools: dict[str, Tool] = field(converter=lambda tools: {each.name: each for each in tools})
+    _tools: dict[str, Tool] = field(converter=_by_name)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
 
     def add(self, tools: Iterable[Tool]) -> None:
         """Have more of them."""
-        self._tools.update({each.name: each for each in tools})
+        self._tools.update(_by_name(tools))
 
     def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[Listed, ...]:
         """What a view lists: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; any other, as a profile, as full.
