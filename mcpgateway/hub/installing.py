@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -63,7 +63,7 @@ ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
 TryOut = Callable[[ServerSpec], Deferred[Report]]
 """Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validating`)."""
 
-ListTools = Callable[[str], Deferred[Sequence[str]]]
+ListTools = Callable[[str], Awaitable[Sequence[str]]]
 """Has a server's tools listed on the road that calls take; fires with what they are called there."""
 
 
