@@ -28,7 +28,8 @@ from mcpgateway.errors import CallerError, GatewayError, InvalidParams, Refused,
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.builtin import Access, Tool
 from mcpgateway.hub.builtin.status import Sight
-from mcpgateway.hub.installing import Installing, Workspaces
+from mcpgateway.hub.installing import Installing
+from mcpgateway.hub.installplans import Plans, Workspaces
 from mcpgateway.interfaces import Call
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -68,7 +69,11 @@ class Management:
 
     sight: Sight
     installing: Installing
-    workspaces: Workspaces
+
+    @property
+    def plans(self) -> Plans:
+        """What finds out what would be written where."""
+        return self.installing.plans
 
 
 @frozen

@@ -97,12 +97,12 @@ def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]
     :raise InvalidParams: there is none.
     """
     cwd = arguments.text(said, "cwd")
-    root = made.workspaces.root_of(cwd) if cwd else ""
+    root = made.plans.workspaces.root_of(cwd) if cwd else ""
     name = arguments.needed(said, "server", "list_servers says which there are")
     own = next((each for each in access.specs() if each.name == name), None)
     root = root or (own.workspace if own is not None else "")
-    found = made.installing.definition_of(name, root) if root else None
-    found = made.installing.definition_of(name) if found is None else found
+    found = made.plans.definition_of(name, root) if root else None
+    found = made.plans.definition_of(name) if found is None else found
     spec = next((each for each in made.sight.servers() if each.name == name), own)
     if found is None and spec is None:
         known_name(said, made)
@@ -174,12 +174,12 @@ class ManageConfig:
         action = _action(said)
         if action == "get":
             return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made)
-        place = where(said, made.workspaces)
+        place = where(said, made.plans.workspaces)
         name = known_name(said, made, place)
-        entry = made.installing.definition_of(name, place.root)
+        entry = made.plans.definition_of(name, place.root)
         change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
         if not place.root:
-            made.installing.home_of(name)  # before anybody is asked
+            made.plans.home_of(name)  # before anybody is asked
         if change.words:
             await agreed(call, access, _question(change, place, made), retry_of(self.name, said))
         files = [made.installing.change(each, place.root) for each in change.edits]
@@ -208,7 +208,7 @@ def _whole(made: Management) -> dict[str, Any]:
     config = made.sight.config()
     return {
         "files": list(config.get("files") or ()),
-        "home": made.installing.home,
+        "home": made.plans.home,
         "problems": list(config.get("problems") or ()),
         "restart_needed": list(config.get("restart_needed") or ()),
         "servers": [

@@ -41,7 +41,7 @@ from mcpgateway.hub.builtin.managing import (
     where,
 )
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name, runs_a_shell
-from mcpgateway.hub.installing import Plan, words_of
+from mcpgateway.hub.installplans import Plan, words_of
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import urls
 from mcpgateway.wire.jsonrpc import Envelope
@@ -97,9 +97,9 @@ class InstallServer:
 
     async def _install(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
-        place = where(said, made.workspaces)
+        place = where(said, made.plans.workspaces)
         recipe, definition = self._definition(call, said, made, place)
-        plan = made.installing.plan(recipe.name, definition, place.root)
+        plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
             await agreed(call, access, _question(plan, recipe), retry_of(self.name, said))
         installed = await made.installing.install(plan, lambda name: _tools(access, name))
@@ -123,11 +123,11 @@ class InstallServer:
         recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
         recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
         check_name(recipe.name)
-        filling = Filling(_values(said), texts(said, "env"), made.installing.knows(place.root))
+        filling = Filling(_values(said), texts(said, "env"), made.plans.knows(place.root))
         try:
             definition = recipe.entry(filling)
         except MissingVariables as why:
-            file = f"{place.root}/.env" if place.root else f"{made.installing.home}/.env"
+            file = f"{place.root}/.env" if place.root else f"{made.plans.home}/.env"
             lines = ", ".join(f"{each.name}=…" for each in why.needs)
             why.hint = f"let its user put this into {file}, and install it again then: {lines}"
             raise
@@ -162,7 +162,7 @@ class RemoveServer:
         answer_later(call, self._remove(said, made))
 
     async def _remove(self, said: Envelope, made: Management) -> dict[str, Any]:
-        place = where(said, made.workspaces)
+        place = where(said, made.plans.workspaces)
         name = known_name(said, made, place)
         file = made.installing.change(Remove((name,)), place.root)
         return {"removed": True, "server": name, "scope": str(place), "file": file}
