@@ -176,7 +176,7 @@ class Road:
         if name is not None and (item := inners.view.prompt(name)) is not None:
             params["ref"] = jsonrpc.raw(ref | {"name": jsonrpc.raw(item.own)})
             self.go(call, message, item.server)
-        elif uri is not None and (owner := inners.view.resource(uri)) is not None:
+        elif uri is not None and (owner := inners.view.template(uri) or inners.view.resource(uri)) is not None:
             server, own = owner
             params["ref"] = jsonrpc.raw(ref | {"uri": jsonrpc.raw(own)})
             self.go(call, message, server)
