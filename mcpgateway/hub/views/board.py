@@ -1,11 +1,11 @@
 """The endpoints that give a client all servers at once: their sessions, and who serves what these ask for.
 
-    what                          is done by
-    which servers a view shows    `mcpgateway.hub.views.specs`
-    what it lists, under names    `mcpgateway.hub.views.view`, of what the librarian knows
-    lists that are not known      `mcpgateway.hub.views.lists`
-    requests                      `mcpgateway.hub.views.road`, which brings most to an inner session
-    what servers say              inner sessions hear it (`mcpgateway.hub.views.inners`)
+what                          is done by
+which servers a view shows    `mcpgateway.hub.views.specs`
+what it lists, under names    `mcpgateway.hub.views.view`, of what the librarian knows
+lists that are not known      `mcpgateway.hub.views.lists`
+requests                      `mcpgateway.hub.views.road`, which brings most to an inner session
+what servers say              inner sessions hear it (`mcpgateway.hub.views.inners`)
 """
 
 from __future__ import annotations
