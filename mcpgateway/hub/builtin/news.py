@@ -19,6 +19,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 KEPT = 200  # tools that were added, and not all have heard of
 NAMED = 5
 PRINCIPALS_LIMIT = 1000
+LISTS_LIMIT = 2000
 
 
 @frozen
@@ -62,6 +63,10 @@ class News:
 
     def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
         lists = self._directory.lists(access)
+        if len(self._lists) > LISTS_LIMIT:
+            self._lists.clear()  # and nobody has heard of anything, so that nothing old is news
+            self._of_sessions.clear()
+            self._of_principals.clear()
         for key, items in lists.items():
             former = self._lists.get(key)
             if former is not items:

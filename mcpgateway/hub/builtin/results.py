@@ -79,5 +79,8 @@ def table(data: Raw) -> dict[str, Any]:
     if not columns:
         return {}
     return {
-        "data": {"columns": columns, "rows": [[row.get(name, jsonrpc.NULL) for name in columns] for row in rows]}
+        "data": {
+            "columns": columns,
+            "rows": [[row.get(name, jsonrpc.NULL) for name in columns] for row in rows],
+        }
     }
