@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-KEPT = ("name", "title", "description", "inputSchema")
+KEPT = ("name", "title", "description", "inputSchema")  # what is searched
 PATIENCE_S = 90.0
 
 
@@ -28,8 +28,26 @@ def main():
             continue
         about = {name: recipe[name] for name in ("server", "package", "version", "license", "source")}
         kept = [{name: tool[name] for name in KEPT if tool.get(name)} for tool in tools]
+        for tool in kept:
+            tool["inputSchema"] = schema(tool.get("inputSchema", {}))
         (folder / f"{recipe['server']}.json").write_text(written(about, kept))
         print(f"{recipe['server']}: {len(kept)}")
+
+
+def schema(full):
+    """What a JSON Schema says of names and meanings; its limits and defaults are left out, which keeps it compact."""
+    if isinstance(full, list):
+        return [schema(each) for each in full]
+    if not isinstance(full, dict):
+        return full
+    kept = {name: full[name] for name in ("type", "description", "required", "enum") if name in full}
+    for name in ("items", "anyOf", "oneOf", "allOf"):
+        if name in full:
+            kept[name] = schema(full[name])
+    for name in ("properties", "$defs"):
+        if isinstance(full.get(name), dict):
+            kept[name] = {each: schema(inner) for each, inner in full[name].items()}
+    return kept
 
 
 def written(about, tools):

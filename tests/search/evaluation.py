@@ -49,7 +49,7 @@ def files() -> list[Path]:
 def questions() -> list[Question]:
     """All of them, in the order of the file."""
     return msgspec.convert(
-        [Question(line["q"], tuple(line["right"])) for line in json.loads((HERE / "questions.json").read_text())],
+        [Question(line["question"], tuple(line["right"])) for line in json.loads((HERE / "questions.json").read_text())],
         list[Question],
     )
 
