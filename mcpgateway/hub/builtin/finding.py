@@ -316,7 +316,7 @@ class ListTools:
     definition: ClassVar[bytes] = define_tool(
         "list_tools",
         "The tools of a server, or of all.",
-        {"server": {"type": "string"}, "format": {"enum": ["json", "table"]}},
+        {"server": {"type": "string"}, "format": {"type": "string", "enum": ["json", "table"]}},
         readOnlyHint=True,
     )
 

@@ -25,6 +25,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
@@ -327,8 +328,11 @@ class Board:
 
     def give_back(self, call: Call) -> bool:
         """One of the gateway's own tools gives a call on; false when it was taken back."""
-        if isinstance(call.sink, Held):
-            call.sink = call.sink.sink
+        sink = call.sink
+        while isinstance(sink, Between):
+            if isinstance(sink, Held):
+                sink.is_given_on = True  # the tool may have put something over it, and still waits for the answer
+            sink = sink.sink
         return self.release(call)
 
     def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:

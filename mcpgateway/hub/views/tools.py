@@ -25,10 +25,11 @@ class Held(Between):
     """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back."""
 
     board: Board
+    is_given_on: bool = False
 
     def answered(self, call: Call, reply: Envelope) -> None:
-        """The tool's answer."""
-        if self.board.release(call):
+        """The tool's answer, or that of the tool which the call has become one of."""
+        if self.is_given_on or self.board.release(call):
             self.sink.answered(call, reply)
 
     def failed(self, call: Call, why: GatewayError) -> None:
