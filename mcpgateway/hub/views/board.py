@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
@@ -29,14 +30,13 @@ from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.road import Road
-from mcpgateway.hub.views.tools import Held
 from mcpgateway.hub.views.specs import Ways
+from mcpgateway.hub.views.tools import Held
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
-from mcpgateway import __version__
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
@@ -202,7 +202,8 @@ class Board:
         """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
         self._outer.pop(session, None)
         inner = list(session.inners.sessions.values()) if session.inners is not None else []
-        return any([self.switchboard.end_inner(each, why) for each in inner])
+        killed = [self.switchboard.end_inner(each, why) for each in inner]
+        return any(killed)
 
     def meet(self, session: Session, server: str) -> Session | Deferred[Session]:
         """The session of a session's client at one server; later, where it is to be found out how that is shared.
@@ -256,9 +257,9 @@ class Board:
         # Whoever is just waiting for that list need not hear that there is another.
         for session in self._outer:
             view = self.inners(session).view
-            if server in view.servers and view.told.get(server, "") == told and view.shows(kind):
-                if not self.lister.waits(session, server, kind):
-                    self._announce(session, kind)
+            is_its = server in view.servers and view.told.get(server, "") == told
+            if is_its and view.shows(kind) and not self.lister.waits(session, server, kind):
+                self._announce(session, kind)
 
     def _announce(self, session: Session, kind: Kind) -> None:
         # Many servers may have news in one turn, as when all of them begin.

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from zope.interface import implementer
 
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
-from mcpgateway.hub.sinks import reason
+from mcpgateway.errors import Cancelled, GatewayError, QuestionRefused, UnknownServer
 from mcpgateway.hub.views.sinks import Limited, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.questions import refusal
