@@ -126,4 +126,11 @@ def _forms(word: str) -> tuple[str, ...]:
     return (word,)
 
 
-_ENDINGS = (("ies", ("y", "ie")), ("ied", ("y", "ie")), ("es", ("e", "")), ("s", ("",)), ("ing", ("", "e")), ("ed", ("", "e")))
+_ENDINGS = (
+    ("ies", ("y", "ie")),
+    ("ied", ("y", "ie")),
+    ("es", ("e", "")),
+    ("s", ("",)),
+    ("ing", ("", "e")),
+    ("ed", ("", "e")),
+)
