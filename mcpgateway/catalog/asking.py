@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from attrs import frozen
+
 from mcpgateway.catalog.everyday import SAYS_NOTHING
 from mcpgateway.catalog.words import Word, words
 

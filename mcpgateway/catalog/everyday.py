@@ -126,11 +126,4 @@ def _forms(word: str) -> tuple[str, ...]:
     return (word,)
 
 
-_ENDINGS = (
-    ("ies", ("y", "ie")),
-    ("ied", ("y", "ie")),
-    ("es", ("e", "")),
-    ("s", ("",)),
-    ("ing", ("", "e")),
-    ("ed", ("", "e")),
-)
+_ENDINGS = (("ies", ("y", "ie")), ("ied", ("y", "ie")), ("es", ("e", "")), ("s", ("",)), ("ing", ("", "e")), ("ed", ("", "e")))

@@ -14,9 +14,9 @@ entries do not change.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from mcpgateway.catalog.asking import asked
 from mcpgateway.catalog.columns import COLUMNS, columns
@@ -94,7 +94,7 @@ class Index:
         else:
             scores = {row: s for row, s in self._scores(asked(query)).items() if row in wanted}
         best = sorted(scores, key=lambda row: (-scores[row], *_place(self._items[row])))
-        return [Hit(self._items[row], scores[row]) for row in best[: max(1, min(limit, MOST))]]
+        return [Hit(self._items[row], scores[row]) for row in best[:max(1, min(limit, MOST))]]
 
     def _wanted(self, server):
         return set(self._rows.get(server, ())) if server else self._items.keys()
@@ -111,7 +111,7 @@ class Index:
         for one, other in zip(words, words[1:]):
             if K.pair:
                 for row, score in self._matches(f'"{one.whole} {other.whole}"').items():
-                    scores[row] = scores.get(row, 0) + K.pair * score
+                    scores[row] = scores.get(row,0) + K.pair * score
         return scores
 
     def _word(self, word: Word) -> dict[int, float]:
@@ -132,11 +132,7 @@ class Index:
         return best
 
     def _matches(self, expression: str) -> dict[int, float]:
-        return dict(
-            self._file.execute(
-                f"SELECT rowid, -bm25(entries, {K.weights}) FROM entries WHERE entries MATCH ?", (expression,)
-            )
-        )
+        return dict(self._file.execute(f"SELECT rowid, -bm25(entries, {K.weights}) FROM entries WHERE entries MATCH ?", (expression,)))
 
 
 class K:
