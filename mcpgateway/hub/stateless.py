@@ -150,6 +150,8 @@ class Stateless:
             self.to_legacy.refuse(server)
         for each in change.changed:
             self.to_legacy.adopt(each.after)
+        if change and self._views is not None:
+            self._views.adopt()
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
         """Bring a request on its way; the call's sink hears what becomes of it.
@@ -357,8 +359,6 @@ class Stateless:
             slot.forget_mirrored()
         kind = method.removeprefix("notifications/").partition("/")[0]
         self._cache.invalidate(slot, kind, what)
-        if self._views is not None:
-            self._views.changed(slot, method)
 
     def lost(self, slot: Slot) -> None:
         """A child has ended; its successor may be another."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, frozen
+from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -45,7 +46,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.modern_errands import Errands
-from mcpgateway.hub.views.modern_extensions import extensions
+from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
 from mcpgateway.hub.views.modern_lists import Lists
 from mcpgateway.hub.views.view import ADMIN, KINDS, View
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from mcpgateway.wire.requeststates import RequestStates
 
 CALL_TOOL = "tools/call"
+LOOK_S = 1.0  # the values of workspaces are looked at so often
+SEEN_LIMIT = 1000  # places
 DISCOVERY_MS = 10_000  # what a view shows changes with the configuration, and whoever listens hears of that
 Look = Callable[[ServerSpec], View]
 Shield = Callable[[Call, View, str, str, Any], None]
@@ -123,6 +126,16 @@ class Around:
     snapshots: Snapshots | None = None
 
 
+@frozen
+class _Seen:
+    """A view as it was when somebody looked."""
+
+    spec: ServerSpec
+    view: View
+    moves: int
+    at: float
+
+
 class ViewDoor:
     """What `Stateless` hands requests over to that are for a view.
 
@@ -138,12 +151,19 @@ class ViewDoor:
         self.librarian = around.librarian
         self.shield: Shield = _as_it_is
         self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
-        self.lists = Lists(
-            around.librarian, stateless.submit, stateless.cancel, self._is_running, around.clock
-        )
-        self._look = around.look
-        self._pool = around.pool
         self._snapshots = around.snapshots
+        self._pool = around.pool
+        self.lists = Lists(
+            around.librarian,
+            stateless.submit,
+            stateless.cancel,
+            self._is_running,
+            self._hello,
+            around.clock,
+        )
+        self._look_at = around.look
+        self._clock = around.clock
+        self._seen: dict[str, _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
         self._here: dict[str, Callable[[Call, Message, Asker, View], None]] = {
             modern.DISCOVER: self._discover,
@@ -167,7 +187,22 @@ class ViewDoor:
         here = self._here.get(call.method)
         if here is None:
             raise UnknownMethod(f"Method not found: {call.method}")
-        here(call, message, asker, self._look(asker.server))
+        here(call, message, asker, self.look(asker.server))
+
+    def look(self, spec: ServerSpec) -> View:
+        """What a view shows; with many servers that takes a while, and is the same for many requests."""
+        key, now, moves = f"{spec.name}\0{spec.workspace}", self._clock.seconds(), self._pool.moves
+        seen = self._seen.get(key)
+        if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
+            if len(self._seen) >= SEEN_LIMIT:
+                self._seen.clear()
+            seen = self._seen[key] = _Seen(spec, self._look_at(spec), moves, now)
+        return seen.view
+
+    def adopt(self) -> None:
+        """The servers are others now, or about to be: look anew, and say so to whoever listens."""
+        self._ears.all_changed()
+        self._seen.clear()
 
     def send(self, call: Call, message: Message, asker: Asker) -> None:
         """Bring a request to one server, in the server's own words.
@@ -191,6 +226,9 @@ class ViewDoor:
 
     def _is_running(self, server: ServerSpec) -> bool:
         return any(self._pool.is_running(server, era) for era in Era)
+
+    def _hello(self, server: ServerSpec) -> Envelope | None:
+        return met(server, self._pool, self._snapshots)
 
     # What the view itself answers
 
@@ -219,15 +257,18 @@ class ViewDoor:
         if "cursor" in (message.params or {}):
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
         kind = KINDS[call.method]
-        self._find(call, (kind,), asker, view, lambda view: self._listed(call, kind, view))
+        if view.shows(kind):
+            self._find(call, (kind,), asker, view, lambda view: self._listed(call, kind, view))
+        else:
+            self._listed(call, kind, view)
 
     def _listed(self, call: Call, kind: Kind, view: View) -> None:
-        result: Envelope = {
-            "resultType": jsonrpc.raw(COMPLETE),
-            kind.member: jsonrpc.raw(list(view.listed(kind))),
-            **self.lists.terms(view.servers.values(), kind).written(),
-        }
-        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
+        servers = view.servers.values() if view.shows(kind) else ()
+        terms = self.lists.terms(servers, kind).written()
+        # The list may be long: it is not read again.
+        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
+        whole = Raw(result + bytes(view.listed(kind))[1:])
+        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # What goes to one server
 
@@ -259,7 +300,7 @@ class ViewDoor:
         if asked is None:
             then(view)
         else:
-            self._later(asked, call, lambda: then(self._look(asker.server)))
+            self._later(asked, call, lambda: then(self.look(asker.server)))
 
     def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
         if item.kind is Kind.TOOL:
@@ -359,19 +400,16 @@ class ViewDoor:
             if server is not None:
                 wishes[server.name] = wishes.get(server.name, Filter()) | Filter(tasks=frozenset((task,)))
 
-        def has(server: str) -> bool:
-            return server in self._look(asker.server).servers
+        def has(server: str, kind: Kind) -> bool:
+            view = self.look(asker.server)
+            return view.shows(kind) and (not server or server in view.servers)
 
         asked = (Wish(view.servers[server], filter_) for server, filter_ in wishes.items())
         self._ears.listen(call, message, asker, wanted, asked, view, has)
 
     def _changed(self, server: str, kind: Kind) -> None:
-        self._ears.changed(server, (kind.news,))
-
-    def changed(self, slot: Slot, method: str) -> None:
-        """A child of the modern era says that a list has changed."""
-        if slot.shared:
-            self.librarian.changed(slot.server, method)
+        if self.lists.learning != (server, kind):
+            self._ears.changed(server, kind)
 
     def warmed(self, slot: Slot) -> None:
         """A child of the modern era runs: hear of its lists, and see whether they are what views have shown."""

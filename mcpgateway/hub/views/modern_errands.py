@@ -73,10 +73,7 @@ class Errand:
         """The tool has answered, or the server whose tool it has become."""
         client = self._over()
         if client is not None:
-            if not self.is_elsewhere and "result" in reply:
-                result = translate.modern_result(client.method, reply["result"], None)
-                reply = reply | {"result": result}
-            client.sink.answered(client, reply)
+            client.sink.answered(client, _typed(reply))
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """The gateway has to answer in the place of either."""
@@ -257,6 +254,13 @@ class Errands:
             self._give_up(errand, "the gateway is stopping")
         for errand in [each for each in self._under_way.values() if not each.is_elsewhere]:
             errand.failed(errand.call, ShuttingDown("the gateway is stopping"))
+
+
+def _typed(reply: Envelope) -> Envelope:
+    # The gateway's own tools answer as both eras understand, but for what each result of this one has to say.
+    if "result" not in reply or "resultType" in peek.members(reply, "result"):
+        return reply
+    return reply | {"result": translate.modern_result("tools/call", reply["result"], None)}
 
 
 def _answer(params: Envelope) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from msgspec import Raw
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.asker import Asker
@@ -76,7 +77,7 @@ class Ear:
 
     :ivar listener: tells it.
     :ivar view: what it listens to.
-    :ivar has: whether a server is one of the view's.
+    :ivar has: whether what a server lists of a kind is shown there; any of them where it is empty.
     :ivar open: what is asked of servers, and not answered yet.
     :ivar honoured: what it will hear.
     :ivar parts: where it listens.
@@ -85,7 +86,7 @@ class Ear:
     owner: ViewEars
     listener: ClientListener
     view: Shown
-    has: Callable[[str], bool]
+    has: Callable[[str, Kind], bool]
     honoured: Filter
     parts: dict[Call, Part] = field(factory=dict)
     open: set[Call] = field(factory=set)
@@ -220,14 +221,14 @@ class ViewEars:
         wanted: Filter,
         wishes: Iterable[Wish],
         view: Shown,
-        has: Callable[[str], bool],
+        has: Callable[[str, Kind], bool],
     ) -> None:
         """Let a client listen to a view.
 
         :param asker: who that is.
         :param wanted: all that it wants to hear of.
         :param wishes: what of that has to be asked of servers.
-        :param has: whether a server is one of the view's.
+        :param has: whether what a server lists of a kind is shown there; any of them where it is empty.
         :raise Overloaded: too many listen.
         """
         if len(self._ears) >= LISTENERS_LIMIT:
@@ -269,16 +270,20 @@ class ViewEars:
 
     # What changes
 
-    def changed(self, server: str, methods: Iterable[str]) -> None:
-        """Lists of a server's have changed: whoever listens to a view of it is told, once for many."""
-        for ear in self._ears.values():
-            if ear.has(server):
-                self._note(ear, methods)
+    def changed(self, server: str, kind: Kind) -> None:
+        """A list of a server's has changed: whoever listens to a view that shows it is told, once for many.
 
-    def _note(self, ear: Ear, methods: Iterable[str]) -> None:
-        ear.news |= dict.fromkeys(each for each in methods if KINDS.get(each) in ear.honoured.lists)
-        if ear.news:
-            self.hurry()
+        :param server: empty where the servers themselves are others.
+        """
+        for ear in self._ears.values():
+            if KINDS[kind.news] in ear.honoured.lists and ear.has(server, kind):
+                ear.news[kind.news] = None
+                self.hurry()
+
+    def all_changed(self) -> None:
+        """The servers are others now."""
+        for kind in Kind:
+            self.changed("", kind)
 
     def hurry(self) -> None:
         """There is something to be told."""

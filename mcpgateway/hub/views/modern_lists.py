@@ -32,7 +32,7 @@ from mcpgateway.hub.librarian import Librarian
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
-from mcpgateway.wire import jsonrpc, modern, peek
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -118,6 +118,8 @@ class Lists:
     :param submit: brings a request to its server (`mcpgateway.hub.stateless.Stateless.submit`).
     :param cancel: takes it back.
     :param is_running: whether a child of a server runs, in either era.
+    :param hello: the first words of a server; None where they are not known.
+    :ivar learning: what is being learnt that nobody has been shown otherwise.
     """
 
     log = Logger()
@@ -128,19 +130,20 @@ class Lists:
         submit: Submit,
         cancel: Callable[[Call], None],
         is_running: Callable[[ServerSpec], bool],
+        hello: Callable[[ServerSpec], Envelope | None],
         clock: IReactorTime,
     ) -> None:
+        self.learning: tuple[str, Kind] | None = None
         self._librarian = librarian
         self._submit = submit
         self._cancel = cancel
         self._is_running = is_running
+        self._hello = hello
         self._clock = clock
         self._asking: dict[tuple[Variant, Kind], _Asking] = {}
         self._terms: dict[tuple[Variant, Kind], Terms] = {}
 
-    def look_for(
-        self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker
-    ) -> Deferred[None] | None:
+    def look_for(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> Deferred[None] | None:
         """Have servers asked for lists, where they have to be; fires when they have answered, or are late.
 
         :return: None where nobody has to be asked.
@@ -164,7 +167,25 @@ class Lists:
         librarian = self._librarian
         if librarian.is_fresh(server, kind):
             return False
-        return librarian.known(server, kind) is None or self._is_running(server)
+        if librarian.known(server, kind) is not None:
+            return self._is_running(server)
+        if not self._lacks(server, kind):
+            return True
+        self._learn(server, kind, (), is_missed=False)
+        return False
+
+    def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
+        # Many servers have tools only, and need not be started to say so once more.
+        hello = self._hello(server)
+        return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
+
+    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], *, is_missed: bool) -> None:
+        # Whoever waits for it is shown it, and need not be told that it has changed.
+        self.learning = None if is_missed else (server.name, kind)
+        try:
+            self._librarian.learn(server, kind, pages)
+        finally:
+            self.learning = None
 
     def _late(self, asked: list[Asked], done: Deferred[None]) -> None:
         for each in asked:
@@ -183,8 +204,9 @@ class Lists:
             asking.waiting.append(wait)
             return Asked(asking, wait)
         asking = self._asking[key] = _Asking([wait])
-        found = Deferred.fromCoroutine(self._ask(server, kind, asker)).addTimeout(ASKING_S, self._clock)
-        found.addErrback(self._not_asked, server, kind, asking).addBoth(self._over, server, kind, asking)
+        found = Deferred.fromCoroutine(self._ask(server, kind, asker, asking))
+        found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
+        found.addBoth(self._over, (variant_of(server), kind), asking)
         return Asked(asking, wait)
 
     def _not_asked(self, why: Failure, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
@@ -200,20 +222,15 @@ class Lists:
             why=str(why.value) or f"it did not answer within {ASKING_S:g} s",
         )
 
-    def _over(self, is_news: object, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
-        self._asking.pop((variant_of(server), kind), None)
+    def _over(self, _: object, key: tuple[Variant, Kind], asking: _Asking) -> None:
+        self._asking.pop(key, None)
         waiting, asking.waiting = asking.waiting, []
         for each in waiting:
             each.callback(None)
-        if is_news is True and asking.is_missed:
-            self._tell(server, kind)
 
-    def _tell(self, server: ServerSpec, kind: Kind) -> None:
-        for told in list(self._librarian.on_change):
-            told(server.name, kind)
-
-    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> bool:
-        # True where the list is another than was known.
+    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+        librarian = self._librarian
+        changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
         cursor: str | None = None
         while len(pages) < PAGES_LIMIT and sum(len(bytes(each)) for each in pages) <= ANSWER_LIMIT:
@@ -227,7 +244,9 @@ class Lists:
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
         self._terms[variant_of(server), kind] = _terms(pages, self._clock.seconds())
-        return self._librarian.learn(server, kind, pages)
+        self._learn(server, kind, pages, is_missed=asking.is_missed)
+        if librarian.changes.get(server.name) != changes:
+            librarian.outdate(server, kind.news)  # what it has said may be from before that
 
     async def _page(self, kind: Kind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
         params: Envelope = {"_meta": jsonrpc.raw(_META)}
@@ -263,6 +282,13 @@ class Lists:
             self._terms.get((variant_of(server), kind), NOT_AT_ALL).left(now) for server in servers
         )
 
+
+_DECLARED = {
+    Kind.TOOL: "tools",
+    Kind.PROMPT: "prompts",
+    Kind.RESOURCE: "resources",
+    Kind.TEMPLATE: "resources",
+}
 
 _NO_SUCH_LIST = (-32601, -32602)
 """How servers answer that have no list of a kind; some say that the parameters are wrong."""
