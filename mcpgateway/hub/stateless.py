@@ -150,7 +150,7 @@ class Stateless:
             self.to_legacy.refuse(server)
         for each in change.changed:
             self.to_legacy.adopt(each.after)
-        if change and self._views is not None:
+        if self._views is not None:
             self._views.adopt()
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:

@@ -90,7 +90,7 @@ class Stage:
 
     def answer(self, *but: str) -> None:
         """Let all servers but those answer what they have been asked for their lists, until they are asked no more."""
-        while any([self._answer(each) for each in self.gateway.launcher.children if _name(each) not in but]):
+        while sum(self._answer(each) for each in self.gateway.launcher.children if _name(each) not in but):
             pass
 
     def _answer(self, child: MemoryChild) -> bool:

@@ -36,6 +36,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.revisions import LATEST_MODERN, Era
 from mcpgateway import __version__
 
 if TYPE_CHECKING:
@@ -140,6 +141,10 @@ class Board:
         if found is None:
             found = self._views[key] = View(spec, servers, told, self.librarian, self.builtin)
         return found
+
+    def seen(self, view: ServerSpec) -> View:
+        """What a view shows to those who have no session."""
+        return self.view(Session(b"", view, "", LATEST_MODERN, era=Era.MODERN))
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
+from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
@@ -44,12 +45,14 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.snapshots import Snapshots
+from mcpgateway.hub.views import hello
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
 from mcpgateway.hub.views.modern_lists import Lists
-from mcpgateway.hub.views.view import ADMIN, KINDS, View
+from mcpgateway.hub.views.specs import ADMIN
+from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -190,7 +193,11 @@ class ViewDoor:
         here(call, message, asker, self.look(asker.server))
 
     def look(self, spec: ServerSpec) -> View:
-        """What a view shows; with many servers that takes a while, and is the same for many requests."""
+        """What a view shows; with many servers that takes a while, and is the same for many requests.
+
+        :raise UnknownServer: there is no such view any more.
+        """
+        spec = self.stateless.current(spec)
         key, now, moves = f"{spec.name}\0{spec.workspace}", self._clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
@@ -200,7 +207,7 @@ class ViewDoor:
         return seen.view
 
     def adopt(self) -> None:
-        """The servers are others now, or about to be: look anew, and say so to whoever listens."""
+        """The servers, or what is to be shown of them, will be others in a moment: say so to whoever listens."""
         self._ears.all_changed()
         self._seen.clear()
 
@@ -233,20 +240,15 @@ class ViewDoor:
     # What the view itself answers
 
     def _discover(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        changes = {"listChanged": True}
-        capabilities: dict[str, Any] = {"tools": changes, "logging": {}}
+        capabilities = {name: each for name, each in hello.CAPABILITIES.items() if name != "tasks"}
         if view.kind != ADMIN:
-            capabilities |= {
-                "prompts": changes,
-                "resources": changes | {"subscribe": True},
-                "completions": {},
-                "extensions": extensions(view.servers.values(), self._pool, self._snapshots),
-            }
+            capabilities["extensions"] = extensions(view.servers.values(), self._pool, self._snapshots)
         version = f"{__version__}+{view.topology()}"
         result = {
             "resultType": COMPLETE,
             "supportedVersions": list(MODERN),
             "capabilities": capabilities,
+            "instructions": hello.instructions(view, self.librarian),
             "ttlMs": DISCOVERY_MS,
             "cacheScope": "private",
             "_meta": {modern.SERVER_INFO_KEY: {"name": "mcpgateway", "version": version}},
@@ -273,23 +275,28 @@ class ViewDoor:
     # What goes to one server
 
     def _call(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        name = _text(message, "name")
-        found = view.find(name)
-        if isinstance(found, Item):
-            self._forward(call, message, asker, view, found)
-        elif found is not None:
-            self._run(call, message, asker, view, found)
+        found = view.find(_text(message, "name"))
+        if found is not None:
+            self._to(call, message, asker, view, found)
         else:
-            self._find(
-                call, (Kind.TOOL,), asker, view, lambda again: self._call_now(call, message, asker, again)
-            )
+            self._find(call, (Kind.TOOL,), asker, view, lambda again: self._call_now(call, message, asker, again))
 
     def _call_now(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         name = _text(message, "name")
         found = view.find(name)
-        if not isinstance(found, Item):
-            raise InvalidParams(f"Unknown tool: {name}", "tools/list says which ones there are")
-        self._forward(call, message, asker, view, found)
+        if found is None:
+            raise InvalidParams(f"Unknown tool: {name}", _near(view, name, Kind.TOOL))
+        self._to(call, message, asker, view, found)
+
+    def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
+        if isinstance(found, Item):
+            self._forward(call, message, asker, view, found)
+        elif isinstance(found, More):
+            params = message.params or {}
+            item, params["arguments"] = found.choose(peek.members(params, "arguments"))
+            self._forward(call, message, evolve(asker, headers=None), view, item)
+        else:
+            self._run(call, message, asker, view, found)
 
     def _find(
         self, call: Call, kinds: Iterable[Kind], asker: Asker, view: View, then: Callable[[View], None]
@@ -327,7 +334,7 @@ class ViewDoor:
         def forward(view: View) -> None:
             found = view.prompt(name)
             if found is None:
-                raise InvalidParams(f"Unknown prompt: {name}", "prompts/list says which ones there are")
+                raise InvalidParams(f"Unknown prompt: {name}", _near(view, name, Kind.PROMPT))
             self._forward(call, message, asker, view, found)
 
         if view.prompt(name) is not None:
@@ -400,12 +407,8 @@ class ViewDoor:
             if server is not None:
                 wishes[server.name] = wishes.get(server.name, Filter()) | Filter(tasks=frozenset((task,)))
 
-        def has(server: str, kind: Kind) -> bool:
-            view = self.look(asker.server)
-            return view.shows(kind) and (not server or server in view.servers)
-
         asked = (Wish(view.servers[server], filter_) for server, filter_ in wishes.items())
-        self._ears.listen(call, message, asker, wanted, asked, view, has)
+        self._ears.listen(call, message, asker, wanted, asked, lambda: self.look(asker.server))
 
     def _changed(self, server: str, kind: Kind) -> None:
         if self.lists.learning != (server, kind):
@@ -439,6 +442,11 @@ def _text(message: Message, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str
     if found is None:
         raise InvalidParams(f'Invalid params: "{name}" must be a string')
     return found
+
+
+def _near(view: View, wrong: str, kind: Kind) -> str:
+    near = view.near(wrong, kind)
+    return f"did you mean {', '.join(near)}?" if near else f"{kind.method} names those there are"
 
 
 def _put(message: Message, name: str, value: str) -> None:

@@ -34,6 +34,7 @@ from mcpgateway.hub.listening import (
     read_filter,
 )
 from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -50,13 +51,6 @@ class Stateless(Protocol):
 
     def cancel(self, call: Call) -> None:
         """Take it back."""
-
-
-class Shown(Protocol):
-    """What a view knows of the names it shows (`mcpgateway.hub.views.view.View`)."""
-
-    def shown_uri(self, server: str, uri: str) -> str:
-        """A server's resource as the view calls it."""
 
 
 @frozen
@@ -76,8 +70,7 @@ class Ear:
     """One client that listens to a view.
 
     :ivar listener: tells it.
-    :ivar view: what it listens to.
-    :ivar has: whether what a server lists of a kind is shown there; any of them where it is empty.
+    :ivar view: what it listens to, as it is now.
     :ivar open: what is asked of servers, and not answered yet.
     :ivar honoured: what it will hear.
     :ivar parts: where it listens.
@@ -85,8 +78,7 @@ class Ear:
 
     owner: ViewEars
     listener: ClientListener
-    view: Shown
-    has: Callable[[str, Kind], bool]
+    view: Callable[[], View]
     honoured: Filter
     parts: dict[Call, Part] = field(factory=dict)
     open: set[Call] = field(factory=set)
@@ -144,7 +136,7 @@ class Part:
         elif call in ear.open:
             ear.open.discard(call)
             honoured = read_filter(peek.members(said, "params"))
-            shown = (ear.view.shown_uri(self.wish.server.name, uri) for uri in honoured.uris)
+            shown = (ear.view().shown_uri(self.wish.server.name, uri) for uri in honoured.uris)
             ear.honoured |= Filter(uris=frozenset(shown), tasks=honoured.tasks)
             ear.look()
         return True
@@ -156,7 +148,7 @@ class Part:
             params = peek.members(said, "params")
             uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
             if uri is not None:
-                params["uri"] = jsonrpc.raw(self.ear.view.shown_uri(self.wish.server.name, uri))
+                params["uri"] = jsonrpc.raw(self.ear.view().shown_uri(self.wish.server.name, uri))
                 said["params"] = jsonrpc.raw(params)
         self.ear.listener.told(method, said)
 
@@ -220,21 +212,20 @@ class ViewEars:
         asker: Asker,
         wanted: Filter,
         wishes: Iterable[Wish],
-        view: Shown,
-        has: Callable[[str, Kind], bool],
+        view: Callable[[], View],
     ) -> None:
         """Let a client listen to a view.
 
         :param asker: who that is.
         :param wanted: all that it wants to hear of.
         :param wishes: what of that has to be asked of servers.
-        :param has: whether what a server lists of a kind is shown there; any of them where it is empty.
+        :param view: what is listened to, as it is at any time.
         :raise Overloaded: too many listen.
         """
         if len(self._ears) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
         listener = ClientListener(call, wanted, self.cancel)
-        ear = self._ears[call] = Ear(self, listener, view, has, Filter(wanted.lists))
+        ear = self._ears[call] = Ear(self, listener, view, Filter(wanted.lists))
         for wish in wishes:
             inner = Call(None, modern.LISTEN, call.id, None, None)
             inner.sink = ear.parts[inner] = Part(ear, wish)
@@ -271,19 +262,30 @@ class ViewEars:
     # What changes
 
     def changed(self, server: str, kind: Kind) -> None:
-        """A list of a server's has changed: whoever listens to a view that shows it is told, once for many.
-
-        :param server: empty where the servers themselves are others.
-        """
-        for ear in self._ears.values():
-            if KINDS[kind.news] in ear.honoured.lists and ear.has(server, kind):
-                ear.news[kind.news] = None
-                self.hurry()
+        """A list of a server's has changed: whoever listens to a view that shows it is told, once for many."""
+        for ear in [each for each in self._ears.values() if KINDS[kind.news] in each.honoured.lists]:
+            view = self._view(ear)
+            if view is not None and server in view.servers and view.shows(kind):
+                self._note(ear, kind)
 
     def all_changed(self) -> None:
-        """The servers are others now."""
-        for kind in Kind:
-            self.changed("", kind)
+        """The servers are others now, and so may the views be."""
+        for ear in list(self._ears.values()):
+            if self._view(ear) is not None:
+                for kind in Kind:
+                    self._note(ear, kind)
+
+    def _view(self, ear: Ear) -> View | None:
+        try:
+            return ear.view()
+        except GatewayError:
+            ear.listener.over({})  # there is no such view any more
+            return None
+
+    def _note(self, ear: Ear, kind: Kind) -> None:
+        if KINDS[kind.news] in ear.honoured.lists:
+            ear.news[kind.news] = None
+            self.hurry()
 
     def hurry(self) -> None:
         """There is something to be told."""
