@@ -1,11 +1,11 @@
 """The endpoints that give a client all servers at once: their sessions, and who serves what these ask for.
 
-    what                          is done by
-    which servers a view shows    `mcpgateway.hub.views.specs`
-    what it lists, under names    `mcpgateway.hub.views.view`, of what the librarian knows
-    lists that are not known      `mcpgateway.hub.views.lists`
-    requests                      `mcpgateway.hub.views.road`, which brings most to an inner session
-    what servers say              inner sessions hear it (`mcpgateway.hub.views.inners`)
+what                          is done by
+which servers a view shows    `mcpgateway.hub.views.specs`
+what it lists, under names    `mcpgateway.hub.views.view`, of what the librarian knows
+lists that are not known      `mcpgateway.hub.views.lists`
+requests                      `mcpgateway.hub.views.road`, which brings most to an inner session
+what servers say              inner sessions hear it (`mcpgateway.hub.views.inners`)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.road import Road
 from mcpgateway.hub.views.tools import Held
 from mcpgateway.hub.views.specs import Ways
-from mcpgateway.hub.views.view import View
+from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
@@ -74,17 +74,20 @@ class Board:
         self._outer: dict[Session, None] = {}
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
+        self._due: dict[Session, dict[str, None]] = {}
+        self.ways = ways
         self.settle(ways)
         librarian.on_news = self._news
-        self._due: dict[Session, dict[str, None]] = {}
 
     # The configuration
 
     def settle(self, ways: Ways) -> None:
         """From now on go by these settings."""
+        self._is_resettled = ways.gateway.views != self.ways.gateway.views
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
+        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, dict)
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that a view shows, as their entries define them."""
@@ -112,7 +115,9 @@ class Board:
                 self.switchboard.end(session, "its view was taken out of the configuration")
                 continue
             self._look_again(session)
-        if change:
+        self.lister.forget()
+        if change or self._is_resettled:
+            self._is_resettled = False
             for session in list(self._outer):
                 self._announce_all(session)
 
@@ -139,7 +144,7 @@ class Board:
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = View(spec, servers, told, self.librarian, self.builtin)
+            found = self._views[key] = View(spec, servers, told, self._sources)
         return found
 
     def seen(self, view: ServerSpec) -> View:

@@ -34,7 +34,12 @@ ANSWER_S = 120.0  # a server that has not answered by then is asked again by the
 RESPITE_S = 30.0  # how long one is left alone that could not be asked
 RESPITES_LIMIT = 1000
 _UNKNOWN_METHOD = -32601
-_DECLARED = {Kind.TOOL: "tools", Kind.PROMPT: "prompts", Kind.RESOURCE: "resources", Kind.TEMPLATE: "resources"}
+_DECLARED = {
+    Kind.TOOL: "tools",
+    Kind.PROMPT: "prompts",
+    Kind.RESOURCE: "resources",
+    Kind.TEMPLATE: "resources",
+}
 
 Key = tuple[str, str, Kind, str]
 
@@ -64,7 +69,9 @@ class Lister:
             if key[0] == server and key[2] is kind
         )
 
-    def wait(self, session: Session, servers: Iterable[ServerSpec], kind: Kind, then: Callable[[], None]) -> None:
+    def wait(
+        self, session: Session, servers: Iterable[ServerSpec], kind: Kind, then: Callable[[], None]
+    ) -> None:
         """Go on once all these servers' lists are known, or `PATIENCE_S` have passed."""
         asked = [self.ask(session, each, kind) for each in servers]
         for each in asked:

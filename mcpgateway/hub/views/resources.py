@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import define
 from msgspec import Raw
 
 from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.uris import Owned
 from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.views.inners import Inners
-from mcpgateway.hub.views.sinks import Rewriter
+from mcpgateway.hub.views.sinks import Rewriter, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
-from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.jsonrpc import Envelope, Message
 
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
@@ -63,14 +67,49 @@ class Resources:
         )
 
     def _to(self, call: Call, message: Message, uri: str) -> None:
-        found = self._board.inners(call.session).view.resource(uri)
-        if found is None:
+        owners = self._board.inners(call.session).view.owners(uri)
+        if not owners:
             raise UnknownResource(f"Resource not found: {uri}", data={"uri": uri})
-        server, own = found
-        if own != uri:
-            (message.params or {})["uri"] = jsonrpc.raw(own)
-            call.sink = Rewriter(call.sink, lambda result: _shown(result, own, uri))
-        self._road.go(call, message, server)
+        if len(owners) > 1 and call.method == "resources/read":
+            call.sink = _Next(call.sink, self, call.session, message, uri, list(owners[1:]))
+        self.bring(call, message, uri, owners[0])
+
+    def bring(self, call: Call, message: Message, uri: str, owner: Owned) -> None:
+        """Bring a request to the server that a resource may be of.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if owner.uri != uri:
+            (message.params or {})["uri"] = jsonrpc.raw(owner.uri)
+            call.sink = Rewriter(call.sink, lambda result: _shown(result, owner.uri, uri))
+        self._road.go(call, message, owner.server)
+
+
+@define(eq=False)
+class _Next(Between):
+    """Asks the next server where one says that it has no such resource."""
+
+    resources: Resources
+    session: Session
+    message: Message
+    uri: str
+    owners: list[Owned]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        is_last = "error" not in reply or not self.owners
+        call.sink = self.sink if is_last else self
+        if is_last:
+            self.sink.answered(call, reply)
+            return
+        params = {**(self.message.params or {}), "uri": jsonrpc.raw(self.uri)}
+        again = own_message(call.method, params)
+        again.meta = self.message.meta
+        call.session = self.session
+        try:
+            self.resources.bring(call, again, self.uri, self.owners.pop(0))
+        except GatewayError as why:
+            call.sink.failed(call, why)
 
 
 def _shown(result: Raw, own: str, uri: str) -> Raw:

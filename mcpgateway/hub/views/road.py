@@ -176,12 +176,16 @@ class Road:
         if name is not None and (item := inners.view.prompt(name)) is not None:
             params["ref"] = jsonrpc.raw(ref | {"name": jsonrpc.raw(item.own)})
             self.go(call, message, item.server)
-        elif uri is not None and (owner := inners.view.resource(uri)) is not None:
+        elif (
+            uri is not None and (owner := inners.view.template(uri) or inners.view.resource(uri)) is not None
+        ):
             server, own = owner
             params["ref"] = jsonrpc.raw(ref | {"uri": jsonrpc.raw(own)})
             self.go(call, message, server)
         else:
-            raise InvalidParams(f"Invalid params: there is no prompt or resource template {name or uri or ''}")
+            raise InvalidParams(
+                f"Invalid params: there is no prompt or resource template {name or uri or ''}"
+            )
 
     # The log level
 
@@ -226,7 +230,11 @@ class Road:
         # It may have begun it before it was put aside.
         for slot in self._board.switchboard.pool:
             name = slot.server.name
-            if slot.shared and slot.tasks.owner(task) == inner_id(session, name) and name in inners.view.servers:
+            if (
+                slot.shared
+                and slot.tasks.owner(task) == inner_id(session, name)
+                and name in inners.view.servers
+            ):
                 return name
         return None
 

@@ -86,7 +86,11 @@ class Tools:
             found, params = view.find(name), message.params or {}
             if found is None:
                 near = view.near(name, Kind.TOOL)
-                hint = f"did you mean {', '.join(near)}?" if near else "tools/list and gateway_search name those there are"
+                hint = (
+                    f"did you mean {', '.join(near)}?"
+                    if near
+                    else "tools/list and gateway_search name those there are"
+                )
                 raise InvalidParams(f"Unknown tool: {name}", hint)
             self._to(call, message, params, found, inners)
 
