@@ -10,8 +10,8 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.views.modern import ViewDoor
 from mcpgateway.wire.revisions import Era
 from tests.support import modern_client
-from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
-from tests.support.modern_client import done, meta, post, request
+from tests.support.gateway_in_memory import DISCOVERED, HELLO, Client, MemoryChild, MemoryGateway
+from tests.support.modern_client import done, meta, post, refuse, request
 
 FULL = "/mcp/full"
 LISTS = {
@@ -19,6 +19,14 @@ LISTS = {
     "prompts/list": "prompts",
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
+}
+GREETINGS = {"initialize": Era.LEGACY, "server/discover": Era.MODERN}
+ANSWERED = {**LISTS, **GREETINGS}
+EVERYTHING: dict[str, Any] = {
+    "tools": {"listChanged": True},
+    "prompts": {"listChanged": True},
+    "resources": {"listChanged": True, "subscribe": True},
+    "logging": {},
 }
 OFFERS = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 CAN_BE_ASKED = meta(**{modern_client.PREFIX + "clientCapabilities": OFFERS})
@@ -46,6 +54,7 @@ class Stage:
     """A gateway, what its servers list, and who they are.
 
     :ivar offers: what each server lists, by its name and by the method of the list; every other list is empty.
+    :ivar hellos: what servers declare, by their names; where one is not named, everything.
     :ivar extra: what else stands in the results of lists, by the server's name.
     """
 
@@ -55,10 +64,8 @@ class Stage:
         }
         self.extra: dict[str, dict[str, Any]] = {}
         self.gateway = MemoryGateway()
-        launcher = self.gateway.launcher
-        everything = {"tools": {}, "prompts": {}, "resources": {"subscribe": True}, "logging": {}}
-        changing = {kind: {**has, "listChanged": True} for kind, has in everything.items()}
-        launcher.hello = HELLO | {"capabilities": changing}
+        self.gateway.launcher.hello = None
+        self.hellos: dict[str, dict[str, Any]] = {}
         self._answered: set[tuple[int, Any]] = set()
         self.serve(*servers)
 
@@ -88,6 +95,14 @@ class Stage:
         found = self.gateway.launcher.children
         return [each for each in found if each.launched is not None and each.launched.server == name]
 
+    def greet(self) -> None:
+        """Let all servers introduce themselves, and answer nothing else."""
+        for child in self.gateway.launcher.children:
+            for asked in [each for each in child.received if each.get("method") in GREETINGS]:
+                if (id(child), asked["id"]) not in self._answered:
+                    self._answered.add((id(child), asked["id"]))
+                    self._greet(child, _name(child), asked)
+
     def answer(self, *but: str) -> None:
         """Let all servers but those answer what they have been asked for their lists, until they are asked no more."""
         while sum(self._answer(each) for each in self.gateway.launcher.children if _name(each) not in but):
@@ -95,14 +110,25 @@ class Stage:
 
     def _answer(self, child: MemoryChild) -> bool:
         name, was_asked = _name(child), False
-        for asked in [each for each in child.received if each.get("method") in LISTS]:
+        for asked in [each for each in child.received if each.get("method") in ANSWERED]:
             if (id(child), asked["id"]) in self._answered or child.is_stopping:
                 continue
             self._answered.add((id(child), asked["id"]))
             was_asked = True
+            if asked["method"] in GREETINGS:
+                self._greet(child, name, asked)
+                continue
             found = self.offers.get(name, {}).get(asked["method"], [])
             done(child, asked, **{LISTS[asked["method"]]: found}, **self.extra.get(name, {}))
         return was_asked
+
+    def _greet(self, child: MemoryChild, name: str, asked: dict[str, Any]) -> None:
+        era = GREETINGS[asked["method"]]
+        if era not in self.gateway.launcher.eras[name]:
+            refuse(child, asked, -32601 if era is Era.MODERN else -32022)
+            return
+        hello = DISCOVERED if era is Era.MODERN else HELLO
+        child.answer(asked, hello | {"capabilities": self.hellos.get(name, EVERYTHING)})
 
     def ask(self, method: str, client: Client | None = None, **params: Any) -> Any:
         """What a client is answered by the view; servers answer for their lists meanwhile."""

@@ -279,7 +279,9 @@ class ViewDoor:
         if found is not None:
             self._to(call, message, asker, view, found)
         else:
-            self._find(call, (Kind.TOOL,), asker, view, lambda again: self._call_now(call, message, asker, again))
+            self._find(
+                call, (Kind.TOOL,), asker, view, lambda again: self._call_now(call, message, asker, again)
+            )
 
     def _call_now(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         name = _text(message, "name")
