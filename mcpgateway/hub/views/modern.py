@@ -467,7 +467,7 @@ def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str]:
         if prompt is None:
             raise InvalidParams(f"Unknown prompt: {name}")
         return prompt.server, prompt.own
-    found = view.resource(uri or "")
+    found = view.template(uri or "") or view.resource(uri or "")
     if found is None:
         raise InvalidParams(f"Resource not found: {uri}")
     return found
