@@ -36,16 +36,6 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
-    def within(self, view: View, cwd: str) -> View:
-        """The same view, as it looks to those who work in a directory."""
-        scopes = self.switchboard.scopes
-        known = self._specs.get(view.spec.name, view.spec)
-        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
-
-    def seen(self, spec: ServerSpec) -> View:
-        """What a view shows to those who have no session with it."""
-        return self._view(spec, lambda _: "")
-
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
@@ -157,22 +147,15 @@ class Board:
             found = self._views[key] = View(spec, servers, told, self._sources)
         return found
 
-<<<<<<< HEAD
     def within(self, view: View, cwd: str) -> View:
         """The same view, as it looks to those who work in a directory."""
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
-        spec = scopes.variant(known, scopes.place_of(cwd))
-        return self.look(spec)
+        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
 
-    def look(self, spec: ServerSpec) -> View:
+    def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
         return self._view(spec, lambda _: "")
-=======
-    def seen(self, view: ServerSpec) -> View:
-        """What a view shows to those who have no session."""
-        return self.view(Session(b"", view, "", LATEST_MODERN, era=Era.MODERN))
->>>>>>> wip7-modern
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
