@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -15,7 +15,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -132,7 +132,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.board import Board
 
         librarian = Librarian(snapshots)
-        librarian.servers = lambda: switchboard.servers.values()
+        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
         notices.lists = made = Board(switchboard, librarian, clock, hub.ways, make_builtin)
         return made
 
@@ -140,7 +140,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         return None
 
     switchboard.make_board = make_board
-    scopes.members = lambda view: switchboard.board.members(view)
+    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
@@ -241,10 +241,16 @@ class Hub:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
 
-    def adopt(self, ways: Ways, change: Change) -> None:
-        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
-        switchboard, gateway, self.ways = self.switchboard, ways.gateway, ways
-        switchboard.settle_views(ways)
+    def adopt(
+        self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
+    ) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing.
+
+        :param profiles: None where they are the same.
+        """
+        switchboard = self.switchboard
+        self.ways = Ways(gateway, self.ways.profiles if profiles is None else profiles)
+        switchboard.settle_views(self.ways)
         switchboard.sessions.set_limit(gateway.limits.sessions)
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)

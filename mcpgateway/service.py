@@ -83,7 +83,6 @@ def make_gateway(
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
 
@@ -149,8 +148,8 @@ def make_gateway(
         lambda: root.is_disabled,
     )
     guard = Guard(policy_of(settings.gateway), tokens)
-    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site, HealthDoor(census))
-    root.serve(settings.servers, view_specs(hub.ways))
+    served = (*settings.servers, *view_specs(hub.ways))
+    root = Root(served, mcp, make_sse, guard, settings.gateway.limits, make_site, HealthDoor(census))
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
