@@ -31,6 +31,10 @@ COMMANDS = {
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
+    "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
+    "discover": Told(
+        "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
+    ),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
@@ -50,6 +54,7 @@ COMMANDS = {
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),
 }
+S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
 
 
@@ -106,6 +111,8 @@ def program(
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
     first, rest = _options_first(argv)
+    if rest[:1] == [S004_DISCOVER]:
+        rest[0] = S004_DISCOVER.strip("-")
     try:
         code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
     except (click.ClickException, click.exceptions.Abort, places.Unusable) as why:
