@@ -34,12 +34,15 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.views.specs import Ways
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Builtin
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.views.board import Board
     from mcpgateway.wire.requeststates import RequestStates
 
 CHECK_S = 5.0  # until a service has said how it is
@@ -121,6 +124,22 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
     switchboard.scopes = scopes
+
+    def make_board() -> Board:
+        # Whoever has clients of single servers only does without.
+        from mcpgateway.hub.librarian import Librarian
+        from mcpgateway.hub.views.board import Board
+
+        librarian = Librarian(snapshots)
+        librarian.servers = lambda: switchboard.servers.values()
+        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, make_builtin)
+        return made
+
+    def make_builtin() -> Builtin | None:
+        return None
+
+    switchboard.make_board = make_board
+    scopes.members = lambda view: switchboard.board.members(view)
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
@@ -139,7 +158,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         to_legacy.current = switchboard.current
         return made
 
-    return Hub(switchboard, health, make_stateless, snapshots)
+    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
+    return hub
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -191,12 +211,14 @@ class Hub:
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar ways: what the settings say of views.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
     health: Health
     _make_stateless: Callable[[], Stateless]
+    ways: Ways
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     _stateless: Stateless | None = None
@@ -210,9 +232,10 @@ class Hub:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
 
-    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
+    def adopt(self, ways: Ways, change: Change) -> None:
         """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
-        switchboard = self.switchboard
+        switchboard, gateway, self.ways = self.switchboard, ways.gateway, ways
+        switchboard.settle_views(ways)
         switchboard.sessions.set_limit(gateway.limits.sessions)
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)

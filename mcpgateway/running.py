@@ -39,6 +39,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
+from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import Launch
 from mcpgateway.renewal import Renewal
 from mcpgateway.rules.access import Policy
@@ -82,12 +83,13 @@ class Front:
     guard: Guard
     callers: Callers
 
-    def adopt(self, gateway: GatewaySettings, servers: tuple[ServerSpec, ...]) -> None:
+    def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
+        gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.guard.adopt(policy_of(gateway))
         self.root.set_limits(gateway.limits)
-        self.root.serve(servers)
+        self.root.serve(servers, view_specs(ways))
 
 
 @define(eq=False)
@@ -166,10 +168,10 @@ class GatewayService(Service):
         before, self.settings = self.settings, settings
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
-        self.front.adopt(settings.gateway, change.servers)
+        self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)
-        self.hub.adopt(settings.gateway, change)
+        self.hub.adopt(Ways(settings.gateway, settings.profiles), change)
         self._say_ready()
         if change:
             self.hub.health.begin()

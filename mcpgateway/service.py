@@ -39,6 +39,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.renewal import Renewal
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
@@ -149,6 +150,7 @@ def make_gateway(
     )
     guard = Guard(policy_of(settings.gateway), tokens)
     root = Root(settings.servers, mcp, make_sse, guard, limits, make_site, HealthDoor(census))
+    root.serve(settings.servers, view_specs(hub.ways))
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)

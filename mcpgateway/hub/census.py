@@ -67,7 +67,7 @@ class Census:
             "approvals": self._approvals(),
             "config": self.config(),
             "clients": [_client(each) for each in self.clients()],
-            "aggregate": False,
+            "aggregate": True,
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 

@@ -21,17 +21,19 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.rules.snapshots import Answer, Key, place_of, told_at_handshake
-from mcpgateway.wire import legacy
+from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake
+from mcpgateway.wire import legacy, peek
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.snapshots import Snapshots
 
 PLACES_LIMIT = 1000  # ways of launching servers whose lists are held
+INSTRUCTIONS_LIMIT = 100_000  # characters
 TOLD_LIMIT = 64  # kinds of clients of one of them
 
 OnChange = Callable[[str, Kind], None]
+OnNews = Callable[[str, Kind, str], None]
 _KINDS = {kind.method: kind for kind in Kind}
 
 
@@ -56,12 +58,16 @@ class Librarian:
 
     :ivar generation: changes with whatever is known.
     :ivar on_change: told of every server whose list is another than it was, by its name.
+    :ivar on_news: told where those who have seen that list have to hear of it, and whose list it is.
+    :ivar changes: how often each server has said that a list has changed.
     :ivar servers: the servers there are, as their entries define them.
     """
 
     def __init__(self, snapshots: Snapshots | None = None) -> None:
         self.generation = 0
         self.on_change: list[OnChange] = []
+        self.on_news: OnNews = _unheard
+        self.changes: dict[str, int] = {}
         self.servers: Callable[[], Iterable[ServerSpec]] = tuple
         self._snapshots = snapshots
         self._shelves: dict[tuple[str, str], Shelf] = {}
@@ -89,6 +95,14 @@ class Librarian:
         for server in self.servers():
             for kind in Kind:
                 yield from self.known(server, kind) or ()
+
+    def instructions(self, server: ServerSpec) -> str:
+        """What a server has said of itself when it was last met; empty where that is not on record."""
+        if self._snapshots is None:
+            return ""
+        found = self._snapshots.newest(server.name, self._place(server), HELLO)
+        hello = peek.members({"hello": found.pages[0]}, "hello") if found is not None else {}
+        return peek.text(hello, "instructions", INSTRUCTIONS_LIMIT) or ""
 
     def _list(self, server: ServerSpec, kind: Kind, told: str) -> _List:
         shelf = self._shelf(server)
@@ -136,47 +150,74 @@ class Librarian:
 
     # What is learnt
 
-    def learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str = "") -> bool:
-        """A server has answered a request for a list; true where it is another than was known."""
-        pages = tuple(pages)
-        return self._put(self._shelf(server), server.name, kind, told, pages)
+    def learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str = "") -> None:
+        """A server has answered a request for a list."""
+        self._put(self._shelf(server), server.name, kind, told, tuple(pages))
 
-    def _put(self, shelf: Shelf, name: str, kind: Kind, told: str, pages: tuple[Raw, ...]) -> bool:
+    def _put(self, shelf: Shelf, name: str, kind: Kind, told: str, pages: tuple[Raw, ...]) -> None:
         digest = Answer(pages).digest(kind.method)
         known = shelf.get((kind, told))
         if known is not None and known.items is not None and known.digest == digest:
             known.is_fresh = True
-            return False
+            return
         shelf[kind, told] = _List(read_items(name, kind, pages), digest)
         self.generation += 1
-        return True
+        for heard in list(self.on_change):
+            heard(name, kind)
+        if known is None or known.is_fresh:  # else it was said when it changed
+            self.on_news(name, kind, told)
 
     def _kept(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
         # Whoever asked for it: it is what those are shown who share the child.
         kind, shelf = _KINDS.get(method), self._shelves.get((name, key.place))
         if kind is None or shelf is None or key.told != self._shared or key.era is not Era.LEGACY:
             return
-        known = shelf.get((kind, ""))
-        was_known = known is not None and known.items is not None
-        if self._put(shelf, name, kind, "", pages) and was_known:
-            self._tell(name, kind)
+        self._put(shelf, name, kind, "", pages)
 
-    def changed(self, server: ServerSpec, news: str, told: str = "") -> None:
+    def changed(self, server: ServerSpec, news: str) -> None:
         """A server says that a list has changed; what was known of it holds until somebody asks."""
-        for kind in Kind:
-            if kind.news != news:
-                continue
+        for kind in self.outdate(server, news):
+            for heard in list(self.on_change):
+                heard(server.name, kind)
+            self.on_news(server.name, kind, "")
+
+    def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[Kind]:
+        """A list is to be asked for again; returns what it is a list of."""
+        kinds = [kind for kind in Kind if kind.news == news]
+        self.changes[server.name] = self.changes.get(server.name, 0) + 1
+        for kind in kinds:
             known = self._shelf(server).get((kind, told))
             if known is not None:
                 known.is_fresh = False
-            self._tell(server.name, kind)
+        return kinds
+
+    def lost(self, server: ServerSpec) -> None:
+        """The child that clients share has ended; the next one may list something else."""
+        for (kind, told), known in self._shelf(server).items():
+            if told or known.items is None:
+                continue
+            if self._snapshots is None:
+                known.is_fresh = False
+            else:
+                # It is asked once it is there, and whoever was shown something else is told.
+                key = Key(self._place(server), Era.LEGACY, self._shared)
+                self._snapshots.shown.add((server.name, key, kind.method))
+
+    def lend(self, server: ServerSpec, former: str, told: str) -> None:
+        """One client's own child lists something else from now on; what it had is known until it is asked."""
+        shelf = self._shelf(server)
+        for kind in Kind:
+            known = shelf.get((kind, former))
+            if known is not None and (kind, told) not in shelf:
+                shelf[kind, told] = _List(known.items, known.digest, known.is_fresh)
 
     def forget(self, name: str) -> None:
         """A server of that name is defined otherwise now, or not at all."""
         for at in [each for each in self._shelves if each[0] == name]:
             del self._shelves[at]
+        self.changes.pop(name, None)
         self.generation += 1
 
-    def _tell(self, name: str, kind: Kind) -> None:
-        for told in list(self.on_change):
-            told(name, kind)
+
+def _unheard(name: str, kind: Kind, told: str) -> None:
+    """Nobody sees anything."""

@@ -95,8 +95,8 @@ class ScriptedView:
     def find(self, name: str) -> Any:
         return self.names.get(name)
 
-    def name_of(self, item: Any) -> str | None:
-        return next((name for name, each in self.names.items() if each is item), None)
+    def name_of(self, item: Any) -> str:
+        return {id(each): name for name, each in self.names.items()}[id(item)]
 
 
 @define(eq=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call
@@ -12,17 +14,18 @@ from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 
-def text(call: Call, value: Any) -> None:
-    """Answer with a value as JSON."""
-    call.sink.answered(call, _reply(value))
+def text(call: Call, value: Any, *more: Raw) -> None:
+    """Answer with a value as JSON, and more content behind it."""
+    call.sink.answered(call, _reply(value, more))
 
 
 def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
     """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
-    body = {"error": message}
+    body: dict[str, Any] = {"error": message}
     if hint:
         body["hint"] = hint
-    call.sink.answered(call, _reply({**body, **{key: value for key, value in more.items() if value}}, True))
+    body |= {key: value for key, value in more.items() if value}
+    call.sink.answered(call, _reply(body, is_error=True))
 
 
 def failed_by(call: Call, why: GatewayError) -> None:
@@ -30,8 +33,9 @@ def failed_by(call: Call, why: GatewayError) -> None:
     failed(call, why.message, why.hint, **(why.data or {}))
 
 
-def _reply(value: Any, is_error: bool = False) -> Envelope:  # noqa: FBT001, FBT002 - for this module only
-    result: dict[str, Any] = {"content": [{"type": "text", "text": msgspec.json.encode(value).decode()}]}
+def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> Envelope:
+    said = {"type": "text", "text": msgspec.json.encode(value).decode()}
+    result: dict[str, Any] = {"content": [said, *more]}
     if is_error:
         result["isError"] = True
     return jsonrpc.result(jsonrpc.NULL, result)

@@ -85,8 +85,11 @@ class View(Protocol):
     def find(self, name: str) -> Any:
         """What is called by a name: the `Item` of a server's tool, a `Tool`, or None."""
 
-    def name_of(self, item: Item) -> str | None:
-        """The name that a server's tool is called by here, listed or not; None where it is not to be called here."""
+    def name_of(self, item: Item) -> str:
+        """The name that a server's tool is called by here, listed or not.
+
+        :raise KeyError: it has none.
+        """
 
 
 class Access(Protocol):

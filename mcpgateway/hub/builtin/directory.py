@@ -45,7 +45,10 @@ class Directory:
 
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool: the name that it is listed under."""
-        return access.view.name_of(item) or shown(item.server, item.own)
+        try:
+            return access.view.name_of(item)
+        except KeyError:
+            return shown(item.server, item.own)  # the view is about to learn of it
 
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
         """The tools of a server, as far as they are known without asking it."""
@@ -56,7 +59,7 @@ class Directory:
     def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
         """The tools that are known of each of the caller's servers, by its name and what else makes its list."""
         found = {}
-        for spec in access.specs():
+        for spec in self._specs(access).values():
             items = self.known(spec, access)
             if items:
                 more = spec.workspace + _told(spec, access)
@@ -119,14 +122,14 @@ class Directory:
         """The tools that are known of the caller's servers, or of one of them, in order."""
         return [
             item
-            for spec in access.specs()
+            for spec in self._specs(access).values()
             if not server or spec.name == server
             for item in self.known(spec, access) or ()
         ]
 
     @staticmethod
     def _specs(access: Access) -> Mapping[str, ServerSpec]:
-        return {each.name: each for each in access.specs()}
+        return {each.name: each for each in access.specs() if each.expose_tools}
 
 
 def _told(spec: ServerSpec, access: Access) -> str:

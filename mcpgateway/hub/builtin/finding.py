@@ -16,6 +16,7 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.builtin import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
 from mcpgateway.hub.builtin.directory import SEPARATOR, Directory
+from mcpgateway.hub.builtin.news import News
 from mcpgateway.hub.builtin.status import Sight
 from mcpgateway.hub.sinks import reason
 from mcpgateway.interfaces import Call
@@ -49,8 +50,6 @@ class Index(Protocol):
 
     def search(self, query: str, limit: int = FOUND, server: str = "") -> list[Any]:
         """The best that is found, best first."""
-
-    def __len__(self) -> int: ...
 
 
 def make_index() -> Index:
@@ -92,13 +91,16 @@ class Finder:
         keys = {OWN_NAME} | {self._indexed(index, key, items) for key, items in lists.items()}
         if server:
             keys = {each for each in keys if each.partition(SEPARATOR)[0] == server}
-            hits = [hit for key in keys for hit in index.search(query, limit, key)]
-            return sorted(hits, key=lambda hit: -hit.score)[:limit]
-        # Where others may use more than this caller, theirs are found too, and left out.
-        everything = len(keys) == len(self._lists) + 1
-        hits = index.search(query, limit if everything else len(index))
+            return _best(index, query, limit, keys)
+        if len(keys) == len(self._lists) + 1:
+            return index.search(query, limit)
+        # Others may use more than this caller: theirs are found too, and left out.
+        hits = index.search(query, FOUND_MOST)
         mine = {id(item) for key in keys for item in self._lists.get(key, ())}
-        return [each for each in hits if each.item.server == OWN_NAME or id(each.item) in mine][:limit]
+        found = [each for each in hits if each.item.server == OWN_NAME or id(each.item) in mine]
+        if len(found) < limit and len(hits) >= FOUND_MOST:
+            return _best(index, query, limit, keys)  # theirs have left no room for this caller's
+        return found[:limit]
 
     def _ready(self) -> Index:
         if self._timer is None:
@@ -135,6 +137,11 @@ class Finder:
         self._lists = {}
 
 
+def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit]:
+    hits = [hit for key in keys for hit in index.search(query, limit, key)]
+    return sorted(hits, key=lambda hit: -hit.score)[:limit]
+
+
 def own_item(tool: Tool) -> Item:
     """One of the gateway's own tools as an entry of a list."""
     return Item(OWN_NAME, Kind.TOOL, tool.name, jsonrpc.decode(tool.definition))
@@ -155,6 +162,7 @@ class Means:
     finder: Finder
     sight: Sight
     own: Builtin
+    news: News
 
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool of a server's, or of the gateway's own."""
@@ -187,11 +195,12 @@ class Search:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments_: Envelope, access: Access) -> None:
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with the best hits; with all tools, unranked, where nothing is asked for."""
-        query = arguments.text(arguments_, "query")
-        limit = arguments.whole(arguments_, "limit", FOUND, 1, FOUND_MOST)
-        server = arguments.text(arguments_, "server", "backend")
+        self.means.news.tell(call, access)
+        query = arguments.text(given, "query")
+        limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
+        server = arguments.text(given, "server", "backend")
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
@@ -242,9 +251,10 @@ class Describe:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments_: Envelope, access: Access) -> None:
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with the tool of an id."""
-        identifier = arguments.needed(arguments_, "id", "gateway_search finds the ids of tools")
+        self.means.news.tell(call, access)
+        identifier = arguments.needed(given, "id", "gateway_search finds the ids of tools")
         found = self.means.find(identifier, access)
         found.addCallback(self._show, call, access).addErrback(not_found, call)
 
@@ -284,10 +294,11 @@ class DescribeTool:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments_: Envelope, access: Access) -> None:
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with a server's tool."""
-        server = arguments.needed(arguments_, "server", "list_servers shows them")
-        tool = arguments.needed(arguments_, "tool", "list_tools shows them")
+        self.means.news.tell(call, access)
+        server = arguments.needed(given, "server", "list_servers shows them")
+        tool = arguments.needed(given, "tool", "list_tools shows them")
         found = self.means.directory.find_own(server, tool, access)
         found.addCallback(self._show, call, access).addErrback(not_found, call)
 
@@ -309,10 +320,11 @@ class ListTools:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments_: Envelope, access: Access) -> None:
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with the tools by server; those of a server that was never asked are asked for."""
-        server = arguments.text(arguments_, "server", "backend")
-        style = arguments.text(arguments_, "format") or "json"
+        server = arguments.text(given, "server", "backend")
+        self.means.news.tell(call, access)
+        style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):
             raise InvalidParams('"format" must be json or table')
         names = [each.name for each in access.specs()]

@@ -7,6 +7,7 @@ outer one.  What it is told outside of calls is the outer session's to hear.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -18,7 +19,6 @@ from mcpgateway.interfaces import IMessageStream
 from mcpgateway.wire import jsonrpc, peek
 
 if TYPE_CHECKING:
-    from mcpgateway.catalog.records import Kind
     from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.views.view import View
 
@@ -37,14 +37,12 @@ class Inners:
     :ivar sessions: by the names of their servers.
     :ivar tasks: the servers of the tasks that it has begun, by their ids.
     :ivar private: servers whose lists its own children have changed for it alone.
-    :ivar listed: the lists it has been given.
     """
 
     view: View
     sessions: dict[str, Session] = field(factory=dict)
     tasks: dict[str, str] = field(factory=dict)
     private: set[str] = field(factory=set)
-    listed: set[Kind] = field(factory=set)
 
     def drop(self, session: Session) -> None:
         """An inner session has ended."""
@@ -90,10 +88,14 @@ def note(outer: Session, server: str, uri: str, is_on: bool) -> None:  # noqa: F
 @implementer(IMessageStream)
 @define(eq=False)
 class Forward:
-    """Tells an outer session what an inner one is told."""
+    """Tells an outer session what an inner one is told.
+
+    :ivar changed: told of every list that a child of the client's own has changed.
+    """
 
     outer: Session
     inner: Session
+    changed: Callable[[Session, str], None]
 
     def say(self, message: bytes) -> bool:
         """Pass one message on, as the view has it."""
@@ -111,11 +113,11 @@ class Forward:
         # What a shared server says of its lists is told to all views at once; this is one that is the client's own.
         method = _method(message)
         slot = self.inner.slot
-        if method.endswith("/list_changed"):
-            if slot is None or not slot.shared:
-                self.outer.mailbox.put(message, method)
-            return True
-        self.outer.mailbox.put(message)
+        if not method.endswith("/list_changed"):
+            self.outer.mailbox.put(message)
+        elif slot is None or not slot.shared:
+            self.changed(self.inner, method)
+            self.outer.mailbox.put(message, method)
         return True
 
     def _keyed(self, message: bytes, inners: Inners) -> bool:

@@ -48,9 +48,7 @@ class Own:
 def own_message(method: str, params: Envelope) -> Message:
     """A request of the gateway's own, as if a client had sent it."""
     envelope = {"jsonrpc": jsonrpc.VERSION, "id": Raw(b"0"), "method": jsonrpc.raw(method)}
-    return Message(
-        Kind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None
-    )
+    return Message(Kind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None)
 
 
 @define(eq=False)
@@ -96,7 +94,9 @@ class Limited(Between):
     def _expired(self, call: Call, limit_s: float) -> None:
         self._late = None
         if self.cancel(call, "timed out"):
-            call.sink.failed(call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s"))
+            call.sink.failed(
+                call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s")
+            )
 
     def _stop(self) -> None:
         late, self._late = self._late, None

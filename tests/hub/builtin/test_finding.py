@@ -17,6 +17,7 @@ from mcpgateway.hub.builtin import finding
 from mcpgateway.hub.builtin.builtin import Builtin
 from mcpgateway.hub.builtin.directory import Directory
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
+from mcpgateway.hub.builtin.news import News
 from mcpgateway.hub.builtin.status import Sight, Status
 from mcpgateway.wire import jsonrpc
 from tests.support.gateway_tools import ScriptedAccess, ask, spec
@@ -71,9 +72,6 @@ class WordIndex:
         ]
         return hits[:limit]
 
-    def __len__(self) -> int:
-        return sum(map(len, self.lists.values()))
-
 
 @define(eq=False)
 class ScriptedLibrarian:
@@ -103,7 +101,8 @@ class World:
         )
         self.own = Builtin([Status(sight)])
         self.finder = Finder(self.own, self.clock, self.make)
-        self.means = Means(Directory(self.librarian), self.finder, sight, self.own)
+        directory = Directory(self.librarian)
+        self.means = Means(directory, self.finder, sight, self.own, News(directory))
 
     def make(self) -> WordIndex:
         self.made.append(WordIndex())
@@ -170,6 +169,23 @@ class SearchTests:
         ]
         with pytest.raises(InvalidParams, match="Unknown server: files"):
             world.search("a", narrow, server="files")
+
+    def test_others_leave_room(self) -> None:
+        """However many tools of others are better hits, a caller finds its own."""
+        world = World()
+        many = [{"name": f"f{number}", "description": "a file", "inputSchema": {}} for number in range(60)]
+        world.librarian.lists["db", ""] = items("db", *many)
+        world.access.servers = (world.db, world.files)
+        assert world.search("file", limit=50)["found"] == 50
+        narrow = ScriptedAccess((world.files,))
+        assert [each["id"] for each in world.search("file", narrow)["results"]] == ["files__read_file"]
+
+    def test_hidden_tools_are_not_found(self) -> None:
+        """A server whose tools are not offered on views is no answer, and neither are they by their ids."""
+        world = World()
+        world.access.servers = (world.files, spec("db", expose_tools=False))
+        assert world.search("table")["found"] == 0
+        assert "error" in ask(Describe(world.means), world.access, {"id": "db__drop"}).value
 
     def test_one_server_can_be_searched(self) -> None:
         """A search may be for one server's tools."""

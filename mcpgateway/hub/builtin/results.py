@@ -1,0 +1,86 @@
+"""The tool that gets at what was cut from a result."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from attrs import define
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.builtin import answers, arguments
+from mcpgateway.hub.builtin.builtin import READ, Access, define_tool
+from mcpgateway.interfaces import Call
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
+
+
+class Vault(Protocol):
+    """Where the originals of results are (`mcpgateway.hub.vault.Vault`)."""
+
+    def find(self, ref: str, principal: str) -> bytes:
+        """The original of a result.
+
+        :raise InvalidParams: there is none, or it is somebody else's.
+        """
+
+
+@define(eq=False)
+class GetResult:
+    """Shows a page of a result that was cut, or what it is made of."""
+
+    vault: Vault
+    name: ClassVar[str] = "get_result"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "get_result",
+        "Page, search or summarize a cut result; path is a JSONPath.",
+        {
+            "ref": {"type": "string"},
+            "offset": {"type": "integer"},
+            "limit": {"type": "integer"},
+            "fields": {"type": "array"},
+            "search": {"type": "string"},
+            "path": {"type": "string"},
+            "grep": {"type": "string"},
+            "context": {"type": "integer"},
+            "head": {"type": "integer"},
+            "tail": {"type": "integer"},
+            "shape": {"type": "boolean"},
+            "aggregate": {"type": "string"},
+        },
+        ["ref"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the page; as a table where that is asked for."""
+        from mcpgateway.shield.paging import page  # whoever never pages does without
+        from mcpgateway.shield.queries import read_query
+
+        ref = arguments.needed(given, "ref", "a result that was cut names it")
+        style = arguments.text(given, "format") or "json"
+        if style not in ("json", "table"):
+            raise InvalidParams('"format" must be json or table')
+        query = read_query({name: value for name, value in given.items() if name not in ("ref", "format")})
+        shown = {"ref": ref, **page(self.vault.find(ref, access.principal), query)}
+        if style == "table":
+            shown |= table(jsonrpc.raw(shown["data"])) if "data" in shown else {}
+        answers.text(call, shown)
+
+
+def table(data: Raw) -> dict[str, Any]:
+    """A list of objects with each name said once; what is no such list stays as it is."""
+    try:
+        rows = [jsonrpc.read_object(each, "item") for each in jsonrpc.read_list(data, "data")]
+    except GatewayError:
+        return {}
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if not columns:
+        return {}
+    return {
+        "data": {
+            "columns": columns,
+            "rows": [[row.get(name, jsonrpc.NULL) for name in columns] for row in rows],
+        }
+    }
