@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIMIT_S = 10.0
 TOKEN_LIMIT = 4096
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
-WITH_A_TOKEN = "name the file that holds its token: --token-file FILE"
+ANOTHER_WAY = "name the file that holds its token: --token-file FILE"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -132,7 +132,7 @@ class Remote:
         except Away as why:
             self.unreachable(why)
         if answer.status in (401, 403):
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", WITH_A_TOKEN)
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
         if answer.status >= 400:
             fail(f"the gateway at {self.where} refuses: {_said(answer)}")
         if answer.value is None:
@@ -149,7 +149,7 @@ class Remote:
         except Away as why:
             self.unreachable(why)
         if answer.status in (401, 403):
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", WITH_A_TOKEN)
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
         if answer.status >= 400:
             value = answer.value if isinstance(answer.value, dict) else {}
             fail(_said(answer), str(value.get("hint") or ""))
