@@ -43,7 +43,7 @@ WAITING_LIMIT = 20  # installations one behind the other
 TryOut = Callable[[ServerSpec], Deferred[Report]]
 """Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validating`)."""
 
-ListTools = Callable[[str], Awaitable[Sequence[str]]]
+ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
 """Has a server's tools listed on the road that calls take; fires with what they are called there."""
 
 
@@ -105,13 +105,13 @@ class Installing:
         # Others may have been installed since it was planned.
         plan = self.plans.plan(plan.name, plan.definition, plan.root)
         if plan.is_there:
-            return Installed(plan, tuple(await list_tools(plan.name)), was_there=True)
+            return Installed(plan, tuple(await list_tools(plan.spec)), was_there=True)
         report = await self._try_out(plan.spec)
         if not report.passed:
             raise _failed(plan, report)
         written = self._write(self.plans.plan(plan.name, plan.definition, plan.root))
         try:
-            tools = tuple(await list_tools(plan.name))
+            tools = tuple(await list_tools(self.plans.served(plan)))
         except Exception as why:
             self._take_back(written, plan)
             if isinstance(why, GatewayError):

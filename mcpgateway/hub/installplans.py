@@ -140,6 +140,15 @@ class Plans:
             raise _taken(name)
         return Plan(name, definition, file, "", self._draft(name, definition))
 
+    def served(self, plan: Plan) -> ServerSpec:
+        """The server of a plan that has been carried out, as it is served.
+
+        :raise GatewayError: it is not.
+        """
+        if plan.root:
+            return self.workspaces.own(plan.name, plan.root)
+        return self._server(plan.name)
+
     def _existing(self, name: str) -> Any:
         blueprint = self._reload.settings.blueprints.get(name)
         if blueprint is None or self._reload.gather is None or not blueprint.entry.origin.is_ours:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.validating import Report
 from mcpgateway.config.edit import Put, Remove
-from mcpgateway.config.model import Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     BackendError,
     BackendGone,
@@ -59,7 +59,7 @@ def install(
 ) -> Outcome:
     """Plan and install a server, whose tools are these or cannot be listed."""
 
-    async def listed(_: str) -> Sequence[str]:
+    async def listed(_: ServerSpec) -> Sequence[str]:
         if isinstance(tools, Exception):
             raise tools
         return tools
@@ -113,7 +113,7 @@ class GlobalTests:
     def test_somebody_else_writes_meanwhile(self, managed: Managed) -> None:
         """What another has written stays when ours is taken back."""
 
-        async def listed(_: str) -> Sequence[str]:
+        async def listed(_: ServerSpec) -> Sequence[str]:
             managed.file.write_text(managed.text.replace("# mine", "# theirs"))
             raise BackendGone("it has ended")
 

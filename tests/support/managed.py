@@ -31,7 +31,7 @@ from mcpgateway.hub.scopes import Ground
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from tests.support.gateway_in_memory import MemoryGateway
-from tests.support.gateway_tools import RecordingSink, ScriptedAccess
+from tests.support.gateway_tools import RecordingSink, ScriptedAccess, spec
 
 CONFIG = """\
 # mine
@@ -44,6 +44,14 @@ servers:
 
 class NamingView:
     """A view in which every tool has the usual name."""
+
+    @property
+    def listing(self) -> NamingView:
+        return self
+
+    @property
+    def names(self) -> NamingView:
+        return self
 
     def name_of(self, item: Item) -> str:
         return f"{item.server}__{item.own}"
@@ -62,6 +70,9 @@ class Asked(ScriptedAccess):
         self.answer: dict[str, Any] | None = None
         self.questions: list[str] = []
 
+    def anew(self) -> Asked:
+        return self
+
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         if self.answer is None:
             return fail(QuestionRefused(-32601, "nobody to ask"))
@@ -73,7 +84,8 @@ class Asked(ScriptedAccess):
         self.answer = {"action": "accept", "content": {"confirm": True}}
 
     def tools(self, server: str, *names: str) -> None:
-        """A server lists these tools."""
+        """A server that the view shows lists these tools."""
+        self.servers = (*self.servers, spec(server))
         self.lists[server] = tuple(Item(server, Kind.TOOL, name, {}) for name in names)
 
 
@@ -82,6 +94,7 @@ class Managed:
 
     :ivar reports: what trying a server comes to, by its name; all others work.
     :ivar tried: the servers that were tried.
+    :ivar visited: those whose tools were listed though no view shows them.
     """
 
     def __init__(self, home: Path, config: str = CONFIG, sources: tuple[str, ...] = ()) -> None:
@@ -90,6 +103,7 @@ class Managed:
         self.file.write_text(config)
         self.reports: dict[str, Report | Deferred[Report]] = {}
         self.tried: list[ServerSpec] = []
+        self.visited: list[ServerSpec] = []
         self.access = Asked()
         self._clock = Clock()
         self._clock.advance(time.time() + 3600)
@@ -112,7 +126,7 @@ class Managed:
         sight = Sight(
             lambda: self.reload.settings.servers, lambda _: {}, lambda _: 1, self.reload.state.shown
         )
-        self.builtin = Builtin(management(lambda: Management(sight, self.installing)))
+        self.builtin = Builtin(management(lambda: Management(sight, self.installing, self._visit)))
 
     def _scopes(self) -> Any:
         scopes = MemoryGateway().switchboard.scopes
@@ -128,6 +142,10 @@ class Managed:
         self.tried.append(server)
         found = self.reports.get(server.name, worked(server.name))
         return found if isinstance(found, Deferred) else succeed(found)
+
+    async def _visit(self, server: ServerSpec, principal: str) -> list[str]:
+        self.visited.append(server)
+        return ["own"]
 
     @property
     def text(self) -> str:

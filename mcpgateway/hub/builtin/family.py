@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.builtin.builtin import Builtin
+from mcpgateway.hub.builtin.builtin import Builtin, Tool
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
 from mcpgateway.hub.builtin.invoking import CallTool, Invoke, Invoking
@@ -59,8 +59,11 @@ def sight_of(
     return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
-def make_builtin(around: Around) -> Builtin:
-    """All of them but those that manage servers, in the order they are listed in."""
+def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
+    """All of them, in the order they are listed in.
+
+    :param more: those that manage servers.
+    """
     own = Builtin(())
     directory = Directory(around.librarian)
     means = Means(directory, Finder(own, around.clock), around.sight, own, News(directory))
@@ -79,6 +82,7 @@ def make_builtin(around: Around) -> Builtin:
             CallTool(invoking),
             ListAllServers(around.sight),
             Status(around.sight),
+            *more,
         ]
     )
     return own

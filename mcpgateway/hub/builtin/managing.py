@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from attrs import frozen
@@ -24,6 +25,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import CallerError, GatewayError, InvalidParams, Refused, UserDeclined
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.builtin import Access, Tool
@@ -59,16 +62,20 @@ FORM: dict[str, Any] = {
 QUESTION_CHARACTERS = 20_000  # nobody reads more, and what is cut is not agreed to
 _log = Logger()
 
+Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
+
 
 @frozen
 class Management:
     """What the management tools work with.
 
     :ivar sight: how the gateway and its servers are seen.
+    :ivar visit: lists the tools of a server that views may not show, for this principal.
     """
 
     sight: Sight
     installing: Installing
+    visit: Visits
 
     @property
     def plans(self) -> Plans:
@@ -92,6 +99,7 @@ def management(make: Callable[[], Management]) -> tuple[Tool, ...]:
     from mcpgateway.hub.builtin.managing_config import GetServerConfig, ManageConfig
     from mcpgateway.hub.builtin.managing_install import InstallServer, RemoveServer
 
+    make = cache(make)
     return (
         GetServerConfig(make),
         GetHealth(make),
@@ -166,11 +174,9 @@ async def agreed(call: Call, access: Access, question: str, retry: str) -> None:
 
 def retry_of(tool: str, said: Envelope) -> str:
     """The command with which a human makes the same call."""
-    words = ["mcpgateway", "tools", "call", f"gateway_{tool}"]
-    for name, raw in said.items():
-        value = json.loads(bytes(raw))
-        words += ["--arg", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(words)
+    given = {name: json.loads(bytes(raw)) for name, raw in said.items()}
+    words = ["mcpgateway", "tools", "call", f"gateway_{tool}", "--json-args", json.dumps(given)]
+    return visible(shlex.join(words))
 
 
 def mapping(said: Envelope, name: str) -> dict[str, Any]:

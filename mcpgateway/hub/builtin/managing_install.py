@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from attrs import define, evolve
 from msgspec import Raw
 
 from mcpgateway.catalog.naming import did_you_mean, shown
-from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import Remove
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.recipes import (
     Filling,
     MissingVariables,
@@ -102,7 +103,7 @@ class InstallServer:
         plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
             await agreed(call, access, _question(plan, recipe), retry_of(self.name, said))
-        installed = await made.installing.install(plan, lambda name: _tools(access, name))
+        installed = await made.installing.install(plan, lambda spec: _tools(made, access, spec))
         result = {
             "installed": True,
             "server": plan.name,
@@ -111,6 +112,10 @@ class InstallServer:
             "tools": list(installed.tools),
             "hint": "its tools can be called now",
         }
+        if plan.name not in [each.name for each in access.anew().specs()]:
+            result["hint"] = f"its tools can be called at /{plan.name}/mcp" + (
+                f" by clients that work in {place.root}" if place.root else "; this endpoint does not show it"
+            )
         if installed.was_there:
             result["hint"] = "it was installed like this already; nothing was changed"
         if recipe.quirks:
@@ -289,6 +294,17 @@ def _question(plan: Plan, recipe: Recipe) -> str:
     return "\n".join(said)
 
 
-async def _tools(access: Access, server: str) -> list[str]:
-    items = await access.list(server, Kind.TOOL)
-    return [access.view.name_of(each) or shown(each.server, each.own) for each in items]
+async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence[str]:
+    access = access.anew()
+    if spec.name not in [each.name for each in access.specs()]:
+        return await made.visit(spec, access.principal)
+    items = await access.list(spec.name, Kind.TOOL)
+    names = access.anew().view.listing.names
+
+    def listed(item: Item) -> str:
+        try:
+            return names.name_of(item)
+        except KeyError:
+            return shown(item.server, item.own)  # the view is about to learn of it
+
+    return [listed(each) for each in items]

@@ -90,6 +90,10 @@ class ModernAccess:
         """The servers this caller may use."""
         return tuple(self.view.servers.values())
 
+    def anew(self) -> ModernAccess:
+        """The same caller, after the configuration has changed."""
+        return evolve(self, view=self.door.look(self.asker.server))
+
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
         if found is None:

@@ -81,7 +81,7 @@ class ConsentTests:
         """Where nobody can be asked nothing happens, and the hint is a command that a human can type."""
         found = refused(managed.ask(tool, **arguments, **GLOBAL))
         assert "cannot ask" in found["error"]
-        assert f"mcpgateway tools call gateway_{tool} --arg" in found["hint"]
+        assert f"mcpgateway tools call gateway_{tool} --json-args" in found["hint"]
         assert managed.text == CONFIG
         assert managed.tried == []
 
