@@ -213,6 +213,7 @@ class ViewDoor:
     def adopt(self) -> None:
         """The servers, or what is to be shown of them, will be others in a moment: say so to whoever listens."""
         self._ears.all_changed()
+        self.lists.forget()
         self._seen.clear()
 
     def send(self, call: Call, message: Message, asker: Asker) -> None:
