@@ -31,6 +31,7 @@ from mcpgateway.hub.tasks import OWNED
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
+from mcpgateway.hub.views.specs import FULL
 from mcpgateway.hub.views.tools import Tools
 from mcpgateway.hub.views.view import KINDS
 from mcpgateway.interfaces import Call
@@ -147,7 +148,10 @@ class Road:
         board.lister.wait(call.session, missing, kind, go_on)
 
     def _give(self, call: Call, kind: Kind) -> None:
-        listed = self._board.inners(call.session).view.listed(kind)
+        board, view = self._board, self._board.inners(call.session).view
+        listed = view.listed(kind)
+        if kind is Kind.TOOL and view.kind == FULL and board.builtin is not None:
+            board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     # Prompts, and what completes arguments
