@@ -106,6 +106,8 @@ class Board:
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
         self._views.clear()
+        for spec in self._specs.values():
+            self.switchboard.sessions.forget_anonymous(spec)
         for session in list(self._outer):
             try:
                 session.server = self.current(session.server)
@@ -151,10 +153,9 @@ class Board:
         """The same view, as it looks to those who work in a directory."""
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
-        spec = scopes.variant(known, scopes.place_of(cwd))
-        return self.look(spec)
+        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
 
-    def look(self, spec: ServerSpec) -> View:
+    def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
         return self._view(spec, lambda _: "")
 
@@ -177,9 +178,13 @@ class Board:
 
     def inners(self, session: Session) -> Inners:
         """What a session has at single servers."""
-        if session.inners is None:
-            session.inners = Inners(self.view(session))
-        return session.inners
+        now, inners = self.switchboard.sessions.now, session.inners
+        if inners is None:
+            inners = session.inners = Inners(self.view(session), now)
+        elif not session.id and inners.seen_at != now:
+            # It stands for all requests without an id, for as long as there are any.
+            inners.view, inners.seen_at = self.view(session), now
+        return inners
 
     # Sessions
 
@@ -191,7 +196,7 @@ class Board:
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
         self._outer[session] = None
-        self.inners(session)
+        self.inners(session).listed.update(Kind)
         session.is_stale = False
         self._announce_all(session)
         self._restore(session)
@@ -268,9 +273,10 @@ class Board:
     def _news(self, server: str, kind: Kind, told: str) -> None:
         # Whoever is just waiting for that list need not hear that there is another.
         for session in self._outer:
-            view = self.inners(session).view
+            inners = self.inners(session)
+            view = inners.view
             is_its = server in view.servers and view.told.get(server, "") == told
-            if is_its and view.shows(kind) and not self.lister.waits(session, server, kind):
+            if is_its and kind in inners.listed and view.shows(kind) and not self.lister.waits(session, server, kind):
                 self._announce(session, kind)
 
     def _announce(self, session: Session, kind: Kind) -> None:
