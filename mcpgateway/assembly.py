@@ -40,6 +40,8 @@ from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
+    from mcpgateway.hub.jobs import Jobs, JobStore
+    from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.views.board import Board
@@ -71,6 +73,7 @@ class Outside:
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
+    :ivar jobs: where jobs outlive the gateway; None where they do not.
     """
 
     launcher: ILauncher
@@ -80,6 +83,7 @@ class Outside:
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
+    jobs: JobStore | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -133,11 +137,16 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         librarian = Librarian(snapshots)
         librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, make_builtin)
+        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
         return made
 
-    def make_builtin() -> Builtin | None:
-        return None
+    def make_builtin(librarian: Librarian) -> Builtin:
+        from mcpgateway.hub.builtin import family
+        from mcpgateway.hub.jobs import Jobs, Nowhere
+
+        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
+        sight = family.sight_of(switchboard, health, librarian, hub.config)
+        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock))
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -164,7 +173,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
         board, states = switchboard.board, keys.request_states()
-        around = Around(board.seen, board.librarian, pool, clock, states, clock.seconds, snapshots)
+        around = Around(
+            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
+        )
         return ViewDoor(stateless, around)
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
@@ -221,6 +232,8 @@ class Hub:
     :ivar health: watches over the servers.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar config: what is to be said of the configuration.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
@@ -230,6 +243,8 @@ class Hub:
     ways: Ways
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
+    jobs: Jobs | None = None
+    config: Callable[[], Mapping[str, Any]] = dict
     _stateless: Stateless | None = None
 
     @property
@@ -269,6 +284,8 @@ class Hub:
 
     def close(self) -> None:
         """End whatever stands open, in order."""
+        if self.jobs is not None:
+            self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
 

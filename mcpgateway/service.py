@@ -26,6 +26,7 @@ from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
+from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
@@ -108,7 +109,9 @@ def make_gateway(
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
-    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots)
+    outside = Outside(
+        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
+    )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()

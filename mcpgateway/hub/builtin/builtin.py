@@ -6,7 +6,7 @@ says so, by its bare name.  All views find all of them: a view only chooses what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
+from mcpgateway.catalog.exposure import Exposure, Listing
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.interfaces import Call
@@ -75,21 +76,21 @@ class View(Protocol):
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
     :ivar told: what a client's own child is told of it, by server.
+    :ivar listing: what it offers, under which names.
+    :ivar exposure: what decides that.
     """
 
     @property
     def kind(self) -> str: ...  # noqa: D102 - told above
     @property
     def told(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def listing(self) -> Listing: ...  # noqa: D102
+    @property
+    def exposure(self) -> Exposure: ...  # noqa: D102
 
     def find(self, name: str) -> Any:
-        """What is called by a name: the `Item` of a server's tool, a `Tool`, or None."""
-
-    def name_of(self, item: Item) -> str:
-        """The name that a server's tool is called by here, listed or not.
-
-        :raise KeyError: it has none.
-        """
+        """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""
 
 
 class Access(Protocol):
@@ -181,11 +182,19 @@ def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
     return {each.name: each for each in tools}
 
 
+def _nobody(session: Any) -> None:
+    """There is nobody to be told."""
+
+
 @define(eq=False)
 class Builtin:
-    """All of the gateway's own tools, in the order they are listed in."""
+    """All of the gateway's own tools, in the order they are listed in.
+
+    :ivar heard: to be told of a session that has just been given a list with all tools of its servers.
+    """
 
     _tools: dict[str, Tool] = field(converter=_by_name)
+    heard: Callable[[Any], None] = field(default=_nobody)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
