@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Builtin, Tool
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
@@ -31,6 +32,7 @@ class Around:
 
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
+    :ivar shield: cuts what is large.
     :ivar more: further tools, such as those that manage servers.
     """
 
@@ -39,6 +41,7 @@ class Around:
     jobs: Jobs
     sight: Sight
     clock: Any
+    shield: Shield = unshielded
     more: tuple[Tool, ...] = ()
 
 
@@ -67,7 +70,7 @@ def make_builtin(around: Around) -> Builtin:
     directory = Directory(around.librarian)
     news = News(directory)
     own.heard = news.heard
-    means = Means(directory, Finder(own, around.clock), around.sight, own, news)
+    means = Means(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
     invoking = Invoking(means, around.clock)
     own.add(
         [
