@@ -11,7 +11,16 @@ import msgspec
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.words import indexed
 
-COLUMNS = ("name", "title", "lead", "description", "server", "parameters", "notes")
+COLUMNS = {
+    "name": 8,
+    "title": 4,
+    "lead": 2,  # the first sentence of the description
+    "description": 1,  # the rest of it
+    "server": 4,
+    "parameters": 1,  # their names
+    "notes": 0.3,  # what is said of them
+}
+"""What a word counts in each column."""
 
 TEXT_LIMIT = 4000  # characters of one text; what a description says after that finds nothing but itself
 DEPTH_LIMIT = 6  # of schemas in schemas

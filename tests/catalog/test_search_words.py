@@ -3,10 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.catalog.asking import LONGEST_QUERY, MOST_WORDS, asked
 from mcpgateway.catalog.everyday import RELATED, SAYS_NOTHING, related
 from mcpgateway.catalog.vocabulary import Vocabulary, slips_between
-from mcpgateway.catalog.words import Word, indexed, words
+from mcpgateway.catalog.words import LONGEST_QUERY, MOST_WORDS, Word, asked, indexed, words
 
 
 class WordTests:
