@@ -60,6 +60,11 @@ class Item:
     raw: Envelope = field(repr=False, hash=False)
 
     @property
+    def id(self) -> str:
+        """What it is counted under: the server's name and its own."""
+        return f"{self.server}__{self.own}"
+
+    @property
     def title(self) -> str:
         """Its name for people; empty where it has none."""
         return _text(self.raw.get("title")) or _text(self._annotations.get("title"))
