@@ -1,16 +1,17 @@
 """Everyday words of people who ask for a tool: those that say nothing of it, and those that stand for one another.
 
-The tables know no server and no tool.  A pair belongs here when a developer would use one word for the other without
-thinking of any product.
+The tables know no tool.  A pair belongs here when a developer would use one word for the other whatever the server is,
+and when a file is called by the ending of its name.
 """
 
 from __future__ import annotations
 
 SAYS_NOTHING = frozenset(
     """
-    a about am an and any are as at be been but by can could did do does for from had has have how i if in into is it
-    its just let like lets me my need of on or our please shall should so some something such than that the their them
-    then there these they this those thing things to us use using via want was we were while why will with would you your
+    a about am an and any are as at be been but by can could did do does for from had has have how i if
+    in into is it its just let like lets me my need of on or our please shall should so some something
+    such than that the their them then there these they this those thing things to us use using via want
+    was we were while why will with would you your
     """.split()
 )
 """Words that a question is made of; they count only in a question that has no others."""
@@ -148,4 +149,11 @@ def forms(word: str) -> tuple[str, ...]:
     return (word,)
 
 
-_ENDINGS = (("ies", ("y", "ie")), ("ied", ("y", "ie")), ("es", ("e", "")), ("s", ("",)), ("ing", ("", "e")), ("ed", ("", "e")))
+_ENDINGS = (
+    ("ies", ("y", "ie")),
+    ("ied", ("y", "ie")),
+    ("es", ("e", "")),
+    ("s", ("",)),
+    ("ing", ("", "e")),
+    ("ed", ("", "e")),
+)

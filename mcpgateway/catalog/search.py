@@ -18,13 +18,13 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mcpgateway.catalog.columns import COLUMNS, columns
 from mcpgateway.catalog.everyday import forms, related
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.vocabulary import Vocabulary
-from mcpgateway.catalog.words import Word, asked
+from mcpgateway.catalog.words import Word, asked, indexed
 from mcpgateway.errors import GatewayFault
 
 MOST = 50  # hits of one search; more is a list, not an answer
@@ -32,12 +32,16 @@ MOST = 50  # hits of one search; more is a list, not an answer
 # The knobs were set with one half of the questions in tests/search; docs/explanation/search.rst has the figures.
 BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
 RELATED = 0.35  # an everyday word for the same
-RARE = 16  # a word that is in no more than one of so many entries may have been meant as the beginning of another
-COMMON = 8  # an everyday word that is in one of so many entries tells none from the others
 SLIP = 0.6  # a word that was typed with a slip
-SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
 SHARE_ASKED = 0.4  # the exponent of the share of the question's words that an entry answers to
 SHARE_NAMED = 0.5  # how much an entry gains whose name has no word that was not asked for
+AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
+
+SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
+# What many entries have tells none from the others, and takes the time: one part of them is many, above a few.
+RARE = 16  # a word of fewer entries may be the beginning of the one that was meant
+COMMON = 8  # an everyday word of more entries is not looked for
+FEW = 16
 
 
 class SearchUnavailable(GatewayFault):
@@ -53,15 +57,6 @@ class Hit:
 
     item: Item
     score: float
-
-
-@frozen
-class _Row:
-    """What is known of an entry beside its words."""
-
-    item: Item
-    name: tuple[str, ...]
-    place: tuple[str, str, str] = field(repr=False)
 
 
 class Index:
@@ -80,13 +75,13 @@ class Index:
                 f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
                 hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
             ) from None
-        self._rows: dict[int, _Row] = {}
+        self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
         self._vocabulary = Vocabulary()
         self._next = 1
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._items)
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
         """Index the entries of a server in place of those it had."""
@@ -95,8 +90,8 @@ class Index:
         self._next = added.stop
         texts = [columns(item) for item in items]
         self._write(_INSERT, added, texts)
-        for row, item, text in zip(added, items, texts, strict=True):
-            self._rows[row] = _Row(item, tuple(text[0].split()), (item.server, item.kind.method, item.own))
+        self._items.update(zip(added, items, strict=True))
+        for text in texts:
             self._vocabulary.add(_different(text))
         if items:
             self._servers[server] = added
@@ -104,7 +99,7 @@ class Index:
     def remove(self, server: str) -> None:
         """Forget the entries of a server; nothing happens where it has none."""
         removed = self._servers.pop(server, range(0))
-        texts = [columns(self._rows.pop(row).item) for row in removed]
+        texts = [columns(self._items.pop(row)) for row in removed]
         self._write(_DELETE, removed, texts)
         for text in texts:
             self._vocabulary.remove(_different(text))
@@ -120,8 +115,8 @@ class Index:
             scores = self._scores(asked(query), limit, server)
         else:
             scores = dict.fromkeys(self._rows_of(server), 0.0)
-        best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], self._rows[row].place))
-        return [Hit(self._rows[row].item, scores[row]) for row in best]
+        best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], *_place(self._items[row])))
+        return [Hit(self._items[row], scores[row]) for row in best]
 
     def _scores(self, words: Sequence[Word], limit: int, server: str) -> dict[int, float]:
         sums: dict[int, float] = defaultdict(float)
@@ -132,18 +127,18 @@ class Index:
                 sums[row] += score
                 answered[row] += 1
         mine = self._rows_of(server)
-        shares = [(count / len(words)) ** SHARE_ASKED for count in range(len(words) + 1)]
+        shares = {count: (count / len(words)) ** SHARE_ASKED for count in set(answered.values())}
         scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
         # Names are looked at only where that can bring an entry among the best.
         enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
         return {
-            row: score * (1 + SHARE_NAMED * _share(self._rows[row].name, meant))
+            row: score * (1 + SHARE_NAMED * _share(self._items[row].own, meant))
             for row, score in scores.items()
             if score >= enough
         }
 
     def _rows_of(self, server: str) -> Collection[int]:
-        return self._servers.get(server, range(0)) if server else self._rows
+        return self._servers.get(server, range(0)) if server else self._items
 
     def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
         """The rows that answer to one word; what may stand for it is added to ``meant``."""
@@ -156,13 +151,16 @@ class Index:
             near = self._vocabulary.near(whole)
             _raise(found, self._matching(near), SLIP)
             meant.update(near)
-        if len(whole) >= SHORTEST_BEGINNING and len(found) * RARE <= len(self._rows):
+        if len(whole) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
             _raise(found, self._matching([whole], "*"), BEGINNING)
         others = related(whole)
-        rare = [other for other in others if self._vocabulary.count(other) * COMMON <= len(self._rows)]
+        rare = [other for other in others if self._are_few(self._vocabulary.count(other), COMMON)]
         _raise(found, self._matching(rare), RELATED)
         meant.update(others)
         return found
+
+    def _are_few(self, count: int, share: int) -> bool:
+        return count <= max(FEW, len(self._items) // share)
 
     def _matching(self, phrases: Iterable[str], mark: str = "") -> dict[int, float]:
         # Only letters, digits and spaces are in a phrase (see `words`), and quoted they are nothing but text.
@@ -175,8 +173,14 @@ class Index:
         self._file.execute("COMMIT")
 
 
-def _share(name: Collection[str], meant: set[str]) -> float:
-    return sum(part in meant for part in name) / len(name) if name else 0.0
+def _place(item: Item) -> tuple[str, str, str]:
+    return item.server, item.kind.method, item.own
+
+
+def _share(name: str, meant: set[str]) -> float:
+    """How much of a name is meant."""
+    parts = indexed(name).split()
+    return sum(part in meant for part in parts) / len(parts) if parts else 0.0
 
 
 def _different(text: Sequence[str]) -> set[str]:
@@ -190,12 +194,14 @@ def _raise(best: dict[int, float], found: dict[int, float], share: float) -> Non
             best[row] = score * share
 
 
-_WEIGHTS = ", ".join(str(weight) for weight in COLUMNS.values())
 _NAMES = ", ".join(COLUMNS)
 _VALUES = ", ".join("?" * len(COLUMNS))
+_WEIGHTS = ", ".join(map(str, COLUMNS.values()))
 _CREATE = (
-    f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES}, content='', tokenize='porter unicode61 remove_diacritics 2')"
+    f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
+    " content='', tokenize='porter unicode61 remove_diacritics 2')"
 )
-_INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"
-_DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"
-_SEARCH = f"SELECT rowid, -bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"
+# Names and numbers of ours alone are put into the statements; what others say is bound.
+_INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
+_DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
+_SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

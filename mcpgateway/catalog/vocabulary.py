@@ -59,7 +59,8 @@ class Vocabulary:
             for length in range(len(word) - reach, len(word) + reach + 1)
             for known, others in self._letters.get(length, {}).items()
             # A slip changes at most two of the letters that occur.
-            if (letters ^ others).bit_count() <= 2 * reach and (slips := slips_between(word, known, reach)) <= reach
+            if (letters ^ others).bit_count() <= 2 * reach
+            and (slips := slips_between(word, known, reach)) <= reach
         ]
         found.sort()
         return [known for slips, _, known in found if slips == found[0][0]][:most]

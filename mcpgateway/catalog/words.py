@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from attrs import frozen
 
 from mcpgateway.catalog.everyday import SAYS_NOTHING
