@@ -33,8 +33,8 @@ MOST = 50  # hits of one search; more is a list, not an answer
 BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
 RELATED = 0.35  # an everyday word for the same
 SLIP = 0.6  # a word that was typed with a slip
-SHARE_ASKED = 0.4  # the exponent of the share of the question's words that an entry answers to
-SHARE_NAMED = 0.5  # how much an entry gains whose name has no word that was not asked for
+SHARE_ASKED = 0.3  # the exponent of the share of the question's words that an entry answers to
+SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not asked for
 AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
 
 SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
