@@ -62,7 +62,7 @@ class Stage:
         """Let the servers answer whatever they are asked to list."""
         is_over = False
         while not is_over:
-            is_over = not any([self._answer(each) for each in list(self.gateway.launcher.children)])
+            is_over = not any(self._answer(each) for each in list(self.gateway.launcher.children))
         self.gateway.clock.advance(0)
 
     def _answer(self, child: MemoryChild) -> bool:

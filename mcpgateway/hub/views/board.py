@@ -36,6 +36,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
@@ -206,7 +207,9 @@ class Board:
         for server in subscribed(session):
             if server in inners.view.servers and server not in inners.sessions:
                 try:
-                    self.open_now(session, server)
+                    slot = self.open_now(session, server).slot
+                    if slot is not None and slot.era is Era.LEGACY:
+                        slot.want()
                 except GatewayError as why:
                     self.log.info(
                         "the subscriptions of a session at {server} are not taken again: {why}",
@@ -276,7 +279,12 @@ class Board:
             inners = self.inners(session)
             view = inners.view
             is_its = server in view.servers and view.told.get(server, "") == told
-            if is_its and kind in inners.listed and view.shows(kind) and not self.lister.waits(session, server, kind):
+            if (
+                is_its
+                and kind in inners.listed
+                and view.shows(kind)
+                and not self.lister.waits(session, server, kind)
+            ):
                 self._announce(session, kind)
 
     def _announce(self, session: Session, kind: Kind) -> None:

@@ -187,7 +187,9 @@ class ListTests:
 
     def test_broken(self, stage: Stage) -> None:
         """A server that cannot be started does not keep the others from being listed, and has a respite."""
-        stage.gateway.serve(*stage.gateway.settings.servers, ServerSpec("bad", ("run",), {}, "/", Share.GLOBAL))
+        stage.gateway.serve(
+            *stage.gateway.settings.servers, ServerSpec("bad", ("run",), {}, "/", Share.GLOBAL)
+        )
         stage.offers["bad"] = Offer(tools=None)
         client = stage.view()
         client.call(1, "tools/list")
@@ -259,7 +261,9 @@ class NewsTests:
         assert ears[1].heard.events == []
         child.answer(child.asked("tools/call")[0], {"content": []})
         assert "own__secret" in stage.names(one)
-        others = next(each for each in stage.gateway.launcher.children if each is not child and each.asked("tools/call"))
+        others = next(
+            each for each in stage.gateway.launcher.children if each is not child and each.asked("tools/call")
+        )
         others.answer(others.asked("tools/call")[0], {"content": []})
         assert "own__secret" not in stage.names(other)
 
@@ -278,7 +282,9 @@ class NewsTests:
         client = stage.view()
         stage.list(client)
         ears = stage.gateway.listen(client)
-        stage.gateway.serve(*stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.GLOBAL))
+        stage.gateway.serve(
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+        )
         stage.offers["more"] = Offer(tools=[tool("extra")])
         stage.gateway.clock.advance(0)
         assert ears.heard is not None
