@@ -33,7 +33,6 @@ class Around:
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
     :ivar shield: cuts what is large.
-    :ivar more: further tools, such as those that manage servers.
     """
 
     librarian: Librarian
@@ -42,7 +41,6 @@ class Around:
     sight: Sight
     clock: Any
     shield: Shield = unshielded
-    more: tuple[Tool, ...] = ()
 
 
 def sight_of(
@@ -64,8 +62,11 @@ def sight_of(
     return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
-def make_builtin(around: Around) -> Builtin:
-    """All of them, in the order they are listed in."""
+def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
+    """All of them, in the order they are listed in.
+
+    :param more: those that manage servers.
+    """
     own = Builtin(())
     directory = Directory(around.librarian)
     news = News(directory)
@@ -86,7 +87,7 @@ def make_builtin(around: Around) -> Builtin:
             CallTool(invoking),
             ListAllServers(around.sight),
             Status(around.sight),
-            *around.more,
+            *more,
         ]
     )
     return own
