@@ -315,3 +315,15 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
 def note_block(said: dict[str, Any]) -> Raw:
     """A text block that says where the rest is."""
     return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(said))})
+
+
+def with_note(result: Raw, masked: int) -> Raw:
+    """A result of which nothing is cut, with a word about what is masked in it."""
+    members = values.members(result) or {}
+    said = {"_note": notes.note([], "", masked=masked)}
+    content = values.items(members.get("content", jsonrpc.NULL)) or []
+    return jsonrpc.raw(
+        members
+        | {"content": jsonrpc.raw([*content, note_block(said)])}
+        | {name: jsonrpc.raw(value) for name, value in said.items()}
+    )
