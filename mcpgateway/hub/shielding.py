@@ -96,10 +96,11 @@ class Shielding:
 
     async def _shielded(self, call: Call, result: Raw, item: Item | None, level: Level) -> Raw:
         masked = 0
+        size = len(bytes(result))
         if self._limits.mask_secrets:
-            result, masked = self._mask().masked(result)
+            result, masked = await self.vault.do(size, self._mask().masked, result)
         schema = item.output_schema if item is not None else None
-        found = shorten(result, evolve(self._limits, level=level), schema)
+        found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
         if found is not None:
             shown = await self._kept(call, result, item, found, masked)
             if shown is not None:
