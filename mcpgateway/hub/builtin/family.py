@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Builtin, Tool
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
@@ -31,6 +32,7 @@ class Around:
 
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
+    :ivar shield: cuts what is large.
     """
 
     librarian: Librarian
@@ -38,6 +40,7 @@ class Around:
     jobs: Jobs
     sight: Sight
     clock: Any
+    shield: Shield = unshielded
 
 
 def sight_of(
@@ -66,7 +69,9 @@ def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
     """
     own = Builtin(())
     directory = Directory(around.librarian)
-    means = Means(directory, Finder(own, around.clock), around.sight, own, News(directory))
+    news = News(directory)
+    own.heard = news.heard
+    means = Means(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
     invoking = Invoking(means, around.clock)
     own.add(
         [

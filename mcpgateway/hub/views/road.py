@@ -31,6 +31,7 @@ from mcpgateway.hub.tasks import OWNED
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
+from mcpgateway.hub.views.specs import FULL
 from mcpgateway.hub.views.tools import Tools
 from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
@@ -79,7 +80,9 @@ class Road:
             raise UnknownMethod(f"Method not found: {call.method}")
         if not board.switchboard.is_open:
             raise ShuttingDown("the gateway is stopping")
-        here(call, message, call.session.inners or board.inners(call.session))
+        session: Session = call.session
+        inners = session.inners if session.id else None
+        here(call, message, inners or board.inners(session))
 
     # To a server
 
@@ -147,7 +150,11 @@ class Road:
         board.lister.wait(call.session, missing, kind, go_on)
 
     def _give(self, call: Call, kind: Kind) -> None:
-        listed = self._board.inners(call.session).view.listed(kind)
+        inners = self._board.inners(call.session)
+        inners.listed.add(kind)
+        listed = inners.view.listed(kind)
+        if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
+            self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     # Prompts, and what completes arguments
