@@ -281,9 +281,11 @@ def _part(said: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _json(request: IRequest, value: Any) -> bytes:
+    body = msgspec.json.encode(value)
     request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
     request.setHeader(b"cache-control", b"no-store")
-    return msgspec.json.encode(value)
+    return body
 
 
 def _refused(request: IRequest, why: GatewayError) -> bytes:
