@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -15,7 +15,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -40,6 +40,8 @@ from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
+    from mcpgateway.hub.jobs import Jobs, JobStore
+    from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.views.board import Board
@@ -70,6 +72,7 @@ class Outside:
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
+    :ivar jobs: where jobs outlive the gateway; None where they do not.
     """
 
     launcher: ILauncher
@@ -79,6 +82,7 @@ class Outside:
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
+    jobs: JobStore | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -131,15 +135,20 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.board import Board
 
         librarian = Librarian(snapshots)
-        librarian.servers = lambda: switchboard.servers.values()
-        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, make_builtin)
+        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
         return made
 
-    def make_builtin() -> Builtin | None:
-        return None
+    def make_builtin(librarian: Librarian) -> Builtin:
+        from mcpgateway.hub.builtin import family
+        from mcpgateway.hub.jobs import Jobs, Nowhere
+
+        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
+        sight = family.sight_of(switchboard, health, librarian, hub.config)
+        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock))
 
     switchboard.make_board = make_board
-    scopes.members = lambda view: switchboard.board.members(view)
+    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
@@ -212,6 +221,8 @@ class Hub:
     :ivar health: watches over the servers.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar config: what is to be said of the configuration.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
@@ -221,6 +232,8 @@ class Hub:
     ways: Ways
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
+    jobs: Jobs | None = None
+    config: Callable[[], Mapping[str, Any]] = dict
     _stateless: Stateless | None = None
 
     @property
@@ -232,10 +245,16 @@ class Hub:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
 
-    def adopt(self, ways: Ways, change: Change) -> None:
-        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
-        switchboard, gateway, self.ways = self.switchboard, ways.gateway, ways
-        switchboard.settle_views(ways)
+    def adopt(
+        self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
+    ) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing.
+
+        :param profiles: None where they are the same.
+        """
+        switchboard = self.switchboard
+        self.ways = Ways(gateway, self.ways.profiles if profiles is None else profiles)
+        switchboard.settle_views(self.ways)
         switchboard.sessions.set_limit(gateway.limits.sessions)
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)
@@ -254,6 +273,8 @@ class Hub:
 
     def close(self) -> None:
         """End whatever stands open, in order."""
+        if self.jobs is not None:
+            self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
 

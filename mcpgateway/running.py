@@ -89,7 +89,7 @@ class Front:
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.guard.adopt(policy_of(gateway))
         self.root.set_limits(gateway.limits)
-        self.root.serve(servers, view_specs(ways))
+        self.root.serve((*servers, *view_specs(ways)))
 
 
 @define(eq=False)
@@ -128,6 +128,7 @@ class GatewayService(Service):
 
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.adopt
+        self.hub.config = self.reload.state.shown
         self._vacancy = Vacancy(self.switchboard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
@@ -171,7 +172,7 @@ class GatewayService(Service):
         self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)
-        self.hub.adopt(Ways(settings.gateway, settings.profiles), change)
+        self.hub.adopt(settings.gateway, change, settings.profiles)
         self._say_ready()
         if change:
             self.hub.health.begin()

@@ -26,6 +26,7 @@ from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
+from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
@@ -83,7 +84,6 @@ def make_gateway(
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
 
@@ -109,7 +109,9 @@ def make_gateway(
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
-    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots)
+    outside = Outside(
+        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
+    )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
@@ -149,8 +151,8 @@ def make_gateway(
         lambda: root.is_disabled,
     )
     guard = Guard(policy_of(settings.gateway), tokens)
-    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site, HealthDoor(census))
-    root.serve(settings.servers, view_specs(hub.ways))
+    served = (*settings.servers, *view_specs(hub.ways))
+    root = Root(served, mcp, make_sse, guard, settings.gateway.limits, make_site, HealthDoor(census))
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)

@@ -171,6 +171,10 @@ class Scopes:
             return None
         return self._places.of_process(pid) if pid else NOWHERE
 
+    def place_of(self, cwd: str) -> Place:
+        """The place that a directory is in; nowhere where it is none that we may look into."""
+        return self._places.find(cwd)
+
     def _named(self, path: str) -> Place:
         # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
         found = self._places.find(path)

@@ -351,7 +351,7 @@ class MemoryGateway:
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
-            servers,
+            (*servers, *view_specs(self.hub.ways)),
             self.door,
             lambda: sse,
             guard,
@@ -361,7 +361,6 @@ class MemoryGateway:
             ),
             HealthDoor(census),
         )
-        root.serve(servers, view_specs(self.hub.ways))
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
 
@@ -378,8 +377,8 @@ class MemoryGateway:
         change = compare(self.settings.servers, servers)
         self.settings = evolve(self.settings, servers=change.servers)
         ways = Ways(self.settings.gateway, self.settings.profiles)
-        self.root.serve(change.servers, view_specs(ways))
-        self.hub.adopt(ways, change)
+        self.root.serve((*change.servers, *view_specs(ways)))
+        self.hub.adopt(ways.gateway, change, ways.profiles)
 
     def edit(self, name: str, **fields: Any) -> None:
         """Let one server be defined otherwise from now on."""

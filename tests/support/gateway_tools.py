@@ -9,6 +9,9 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 
+from mcpgateway.catalog.exposure import Exposure, Listing
+from mcpgateway.catalog.naming import Names
+from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.interfaces import Call
@@ -91,12 +94,15 @@ class ScriptedView:
     kind: str = "search"
     told: dict[str, str] = field(factory=dict)
     names: dict[str, Any] = field(factory=dict)
+    exposure: Exposure = field(factory=Exposure)
 
     def find(self, name: str) -> Any:
         return self.names.get(name)
 
-    def name_of(self, item: Any) -> str:
-        return {id(each): name for name, each in self.names.items()}[id(item)]
+    @property
+    def listing(self) -> Listing:
+        items = {name: each for name, each in self.names.items() if isinstance(each, Item)}
+        return Listing({}, Names(items))
 
 
 @define(eq=False)

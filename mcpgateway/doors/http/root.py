@@ -105,8 +105,10 @@ class Root:
         self._ways: dict[bytes, Way] = {}
         self.serve(servers)
 
-    def serve(self, servers: tuple[ServerSpec, ...], views: tuple[ServerSpec, ...] = ()) -> None:
-        """Lead to these servers from now on, and to no others, and to these views of all of them."""
+    def serve(self, everything: tuple[ServerSpec, ...]) -> None:
+        """Lead to these servers, and views of all of them, from now on, and to no others."""
+        servers = [each for each in everything if not each.view]
+        views = [each for each in everything if each.view]
         ways: dict[bytes, Way] = {}
         for server in servers:
             ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)

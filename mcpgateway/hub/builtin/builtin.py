@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
+from mcpgateway.catalog.exposure import Exposure, Listing
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.interfaces import Call
@@ -75,21 +76,21 @@ class View(Protocol):
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
     :ivar told: what a client's own child is told of it, by server.
+    :ivar listing: what it offers, under which names.
+    :ivar exposure: what decides that.
     """
 
     @property
     def kind(self) -> str: ...  # noqa: D102 - told above
     @property
     def told(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def listing(self) -> Listing: ...  # noqa: D102
+    @property
+    def exposure(self) -> Exposure: ...  # noqa: D102
 
     def find(self, name: str) -> Any:
-        """What is called by a name: the `Item` of a server's tool, a `Tool`, or None."""
-
-    def name_of(self, item: Item) -> str:
-        """The name that a server's tool is called by here, listed or not.
-
-        :raise KeyError: it has none.
-        """
+        """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""
 
 
 class Access(Protocol):

@@ -46,7 +46,7 @@ class Directory:
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool: the name that it is listed under."""
         try:
-            return access.view.name_of(item)
+            return access.view.listing.names.name_of(item)
         except KeyError:
             return shown(item.server, item.own)  # the view is about to learn of it
 
@@ -129,7 +129,8 @@ class Directory:
 
     @staticmethod
     def _specs(access: Access) -> Mapping[str, ServerSpec]:
-        return {each.name: each for each in access.specs() if each.expose_tools}
+        hidden = access.view.exposure.hidden
+        return {each.name: each for each in access.specs() if each.name not in hidden}
 
 
 def _told(spec: ServerSpec, access: Access) -> str:

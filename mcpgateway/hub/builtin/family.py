@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mcpgateway.catalog.records import Kind
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.builtin.builtin import Builtin
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
@@ -14,21 +17,46 @@ from mcpgateway.hub.builtin.later import InvokeAsync, InvokeStatus
 from mcpgateway.hub.builtin.news import News
 from mcpgateway.hub.builtin.results import GetResult, Vault
 from mcpgateway.hub.builtin.status import ListAllServers, ListServers, Sight, Status
+from mcpgateway.hub.census import transport
 from mcpgateway.hub.jobs import Jobs
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.health import Health
+    from mcpgateway.hub.switchboard import Switchboard
 
 
 @frozen
 class Around:
     """What the gateway's own tools work with.
 
+    :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
     """
 
     librarian: Librarian
-    vault: Vault
+    vault: Vault | None
     jobs: Jobs
     sight: Sight
     clock: Any
+
+
+def sight_of(
+    switchboard: Switchboard, health: Health, librarian: Librarian, config: Callable[[], Mapping[str, Any]]
+) -> Sight:
+    """How the gateway and its servers are seen from here."""
+
+    def look(server: ServerSpec) -> Mapping[str, Any]:
+        slots = [each for each in switchboard.pool if each.server.name == server.name]
+        return {"transport": transport(server.reach), **health.shown(server, slots)}
+
+    def count(server: ServerSpec) -> int | None:
+        known = librarian.known(server, Kind.TOOL)
+        return len(known) if known is not None else None
+
+    def servers() -> Iterable[ServerSpec]:
+        return switchboard.servers.values()
+
+    return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
 def make_builtin(around: Around) -> Builtin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from attrs import define
@@ -42,7 +42,7 @@ class Hit(Protocol):
 class Index(Protocol):
     """What is searched (`mcpgateway.catalog.search.Index`)."""
 
-    def replace(self, server: str, items: Iterable[Item]) -> None:
+    def replace(self, server: str, items: Sequence[Item]) -> None:
         """Let these be all of a server's."""
 
     def remove(self, server: str) -> None:
@@ -316,7 +316,7 @@ class ListTools:
     definition: ClassVar[bytes] = define_tool(
         "list_tools",
         "The tools of a server, or of all.",
-        {"server": {"type": "string"}, "format": {"enum": ["json", "table"]}},
+        {"server": {"type": "string"}, "format": {"type": "string", "enum": ["json", "table"]}},
         readOnlyHint=True,
     )
 

@@ -8,6 +8,7 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, succeed
 
+from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item
 from mcpgateway.errors import (
     Cancelled,
@@ -169,6 +170,10 @@ class Invoking:
                 )
             return succeed(own)
         directory = self.means.directory
+        more = access.view.find(identifier)
+        if isinstance(more, More):
+            item, inner = more.choose(jsonrpc.read_object(inner, "args"))
+            return succeed(Target(self.means.id_of(item, access), item, inner))
         found = (
             directory.find_own(server, name, access)
             if is_pair
@@ -213,7 +218,6 @@ class Invoke:
         "Call a tool by id. A cut result names a ref for gateway_get_result.",
         {"id": {"type": "string"}, "args": {"type": "object"}, "timeoutMs": {"type": "integer"}},
         ["id"],
-        openWorldHint=True,
     )
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:

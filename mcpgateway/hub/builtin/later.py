@@ -35,7 +35,6 @@ class InvokeAsync:
         "Call a tool in the background.",
         {"id": {"type": "string"}, "args": {"type": "object"}, "priority": {"type": "integer"}},
         ["id"],
-        openWorldHint=True,
     )
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:

@@ -27,9 +27,12 @@ class Vault(Protocol):
 
 @define(eq=False)
 class GetResult:
-    """Shows a page of a result that was cut, or what it is made of."""
+    """Shows a page of a result that was cut, or what it is made of.
 
-    vault: Vault
+    :ivar vault: where the originals are; None where none are kept.
+    """
+
+    vault: Vault | None
     name: ClassVar[str] = "get_result"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -39,7 +42,7 @@ class GetResult:
             "ref": {"type": "string"},
             "offset": {"type": "integer"},
             "limit": {"type": "integer"},
-            "fields": {"type": "array"},
+            "fields": {"type": "array", "items": {"type": "string"}},
             "search": {"type": "string"},
             "path": {"type": "string"},
             "grep": {"type": "string"},
@@ -63,6 +66,8 @@ class GetResult:
         if style not in ("json", "table"):
             raise InvalidParams('"format" must be json or table')
         query = read_query({name: value for name, value in given.items() if name not in ("ref", "format")})
+        if self.vault is None:
+            raise InvalidParams(f"Result {ref} not found or expired", "no originals are kept here")
         shown = {"ref": ref, **page(self.vault.find(ref, access.principal), query)}
         if style == "table":
             shown |= table(jsonrpc.raw(shown["data"])) if "data" in shown else {}

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
@@ -29,14 +30,12 @@ from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.road import Road
-from mcpgateway.hub.views.tools import Held
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
-from mcpgateway import __version__
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
@@ -129,7 +128,9 @@ class Board:
 
     def view(self, session: Session) -> View:
         """What a session is shown."""
-        spec = session.server
+        return self._view(session.server, lambda server: self._told(session, server))
+
+    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str]) -> View:
         servers, told = {}, {}
         for each in self.members(spec):
             try:
@@ -138,13 +139,24 @@ class Board:
                 self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
                 continue
             servers[each.name] = shown
-            if name := self._told(session, shown):
+            if name := told_of(shown):
                 told[each.name] = name
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
             found = self._views[key] = View(spec, servers, told, self._sources)
         return found
+
+    def within(self, view: View, cwd: str) -> View:
+        """The same view, as it looks to those who work in a directory."""
+        scopes = self.switchboard.scopes
+        known = self._specs.get(view.spec.name, view.spec)
+        spec = scopes.variant(known, scopes.place_of(cwd))
+        return self.look(spec)
+
+    def look(self, spec: ServerSpec) -> View:
+        """What a view shows to those who have no session with it."""
+        return self._view(spec, lambda _: "")
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
@@ -202,7 +214,8 @@ class Board:
         """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
         self._outer.pop(session, None)
         inner = list(session.inners.sessions.values()) if session.inners is not None else []
-        return any([self.switchboard.end_inner(each, why) for each in inner])
+        killed = [self.switchboard.end_inner(each, why) for each in inner]
+        return any(killed)
 
     def meet(self, session: Session, server: str) -> Session | Deferred[Session]:
         """The session of a session's client at one server; later, where it is to be found out how that is shared.
@@ -256,9 +269,9 @@ class Board:
         # Whoever is just waiting for that list need not hear that there is another.
         for session in self._outer:
             view = self.inners(session).view
-            if server in view.servers and view.told.get(server, "") == told and view.shows(kind):
-                if not self.lister.waits(session, server, kind):
-                    self._announce(session, kind)
+            is_its = server in view.servers and view.told.get(server, "") == told
+            if is_its and view.shows(kind) and not self.lister.waits(session, server, kind):
+                self._announce(session, kind)
 
     def _announce(self, session: Session, kind: Kind) -> None:
         # Many servers may have news in one turn, as when all of them begin.
@@ -327,8 +340,6 @@ class Board:
 
     def give_back(self, call: Call) -> bool:
         """One of the gateway's own tools gives a call on; false when it was taken back."""
-        if isinstance(call.sink, Held):
-            call.sink = call.sink.sink
         return self.release(call)
 
     def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:

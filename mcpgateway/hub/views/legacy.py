@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from zope.interface import implementer
 
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
-from mcpgateway.hub.sinks import reason
+from mcpgateway.errors import Cancelled, GatewayError, QuestionRefused, UnknownServer
 from mcpgateway.hub.views.sinks import Limited, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.questions import refusal
@@ -24,23 +22,32 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.view import View
 
+TOKEN = b"0"
 ELICIT = "elicitation/create"
 OURS = "mcpgateway"
 
 
 @frozen
 class LegacyAccess:
-    """An `mcpgateway.hub.views.access.Access`, made for one call."""
+    """An `mcpgateway.hub.views.access.Access`, made for one call.
+
+    :ivar is_elsewhere: it is to be as if the caller worked in another directory, where it has no session.
+    """
 
     principal: str
     view: View
     session: Session
     message: Message
     _board: Board
+    is_elsewhere: bool = False
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
         return tuple(self.view.servers.values())
+
+    def within(self, cwd: str) -> LegacyAccess:
+        """The same caller, as if it worked in that directory."""
+        return evolve(self, view=self._board.within(self.view, cwd), is_elsewhere=True)
 
     def redirect(
         self,
@@ -64,22 +71,33 @@ class LegacyAccess:
         if limit_s:
             call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
             limited.begin(call, limit_s)
+        if self.is_elsewhere:
+            call.session = self._anonymous(server)
         self._board.bring(call, changed, server, tool, level)
+
+    def _anonymous(self, server: str) -> Session:
+        board = self._board.switchboard
+        return board.session(None, self.view.servers[server], self.principal)
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
         """Make a call of its own, which no client waits for."""
         if server not in self.view.servers:
             raise UnknownServer(f"Unknown server: {server}")
-        call = Call(self.session, "tools/call", b"", None, sink)
-        message = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments})
-        board = self._board.switchboard
-        spec = self.view.servers[server]
-        if board.pool.scope(spec) is Share.SESSION:
-            self._board.go(call, message, server)
-        else:
+        # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
+        call = Call(self.session, "tools/call", b"", TOKEN, sink)
+        meta = {"progressToken": Raw(TOKEN)}
+        message = own_message(
+            "tools/call",
+            {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
+        )
+        message.meta = meta
+        if (
+            self.is_elsewhere
+            or self._board.switchboard.pool.scope(self.view.servers[server]) is not Share.SESSION
+        ):
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
-            call.session = board.session(None, spec, self.principal)
-            board.submit(call, message)
+            call.session = self._anonymous(server)
+        self._board.go(call, message, server)
         return call
 
     def cancel(self, call: Call, why: str) -> None:

@@ -177,7 +177,11 @@ class Lister:
     def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
         board = self._board
         call = Call(asked, method, b"", None, None)
-        done: Deferred[Envelope] = Deferred(lambda _: board.take_back(call, "it takes too long") and None)
+
+        def give_up(_: Deferred[Envelope]) -> None:
+            board.take_back(call, "it takes too long")
+
+        done: Deferred[Envelope] = Deferred(give_up)
         call.sink = Own(done)
         try:
             board.switchboard.submit(call, own_message(method, params))

@@ -89,6 +89,9 @@ class Road:
         :raise GatewayError: it goes nowhere.
         """
         outer: Session = call.session
+        if not outer.server.view:
+            self._met(call, message, outer)  # it is there already
+            return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
         if inner is None:

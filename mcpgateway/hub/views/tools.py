@@ -22,19 +22,37 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Held(Between):
-    """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back."""
+    """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back.
+
+    :ivar is_over: nobody waits for what the tool will answer.
+    """
 
     board: Board
+    is_over: bool = False
+    is_answered: bool = False
+
+    def take_back(self, reason: str) -> None:
+        """Whoever takes the call back says so to the client."""
+        self.is_over = True
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.is_over or bool(self.sink.is_gone)
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The tool's answer."""
-        if self.board.release(call):
+        self.board.release(call)
+        if not self.is_over and not self.is_answered:
+            self.is_answered = True
             self.sink.answered(call, reply)
 
     def failed(self, call: Call, why: GatewayError) -> None:
-        """The tool cannot be called."""
+        """There is no answer."""
         self.board.release(call)
-        self.sink.failed(call, why)
+        if not self.is_answered:
+            self.is_answered = True
+            self.sink.failed(call, why)
 
 
 class Tools:
@@ -101,9 +119,9 @@ class Tools:
         from mcpgateway.hub.views.legacy import LegacyAccess
 
         access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
-        self._board.hold(call)
-        call.sink = Held(call.sink, self._board)
+        call.sink = held = Held(call.sink, self._board)
+        self._board.hold(call, held.take_back)
         try:
             tool.call(call, peek.members(message.params, "arguments"), access)
         except GatewayError as why:
-            answers.failed(call, why.message, why.hint)
+            answers.failed_by(call, why)

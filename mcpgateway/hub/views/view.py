@@ -139,6 +139,13 @@ class View:
         """The names that may have been meant."""
         return (self._prompts if kind is Kind.PROMPT else self.listing.names).near(wrong)
 
+    def name_of(self, item: Item) -> str:
+        """The name that a server's tool or prompt is called by here, listed or not.
+
+        :raise KeyError: it has none.
+        """
+        return (self._prompts if item.kind is Kind.PROMPT else self.listing.names).name_of(item)
+
     def items(self, kind: Kind) -> list[Item]:
         """All entries of a list, as far as they are known."""
         known, told = self._librarian.known, self.told

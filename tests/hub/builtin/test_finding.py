@@ -10,6 +10,7 @@ import pytest
 from attrs import define, field
 from twisted.internet.task import Clock
 
+from mcpgateway.catalog.exposure import Exposure
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import InvalidParams, LaunchFailed
@@ -183,7 +184,7 @@ class SearchTests:
     def test_hidden_tools_are_not_found(self) -> None:
         """A server whose tools are not offered on views is no answer, and neither are they by their ids."""
         world = World()
-        world.access.servers = (world.files, spec("db", expose_tools=False))
+        world.access.view.exposure = Exposure(hidden=frozenset(["db"]))
         assert world.search("table")["found"] == 0
         assert "error" in ask(Describe(world.means), world.access, {"id": "db__drop"}).value
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.surface import Level
 from mcpgateway.errors import BackendGone, Cancelled, InvalidParams, SwitchedOff
@@ -183,6 +184,13 @@ class InvokeTests:
         world.access.view.names["files__query_1a2b3c"] = item
         _, sent = world.invoke(id="files__query_1a2b3c")
         assert (sent.server, sent.tool) == ("db", "query")
+
+    def test_consolidated_tools_are_called(self) -> None:
+        """The one tool that stands for many of a server's is called by its id as by its name."""
+        world = Invoked()
+        world.access.view.names["db__more_tools"] = More("db", world.librarian.lists["db", ""])
+        _, sent = world.invoke(id="db__more_tools", args={"tool_name": "query", "arguments": {"sql": "x"}})
+        assert (sent.tool, sent.arguments) == ("query", {"sql": "x"})
 
     def test_own_tools_can_be_invoked(self) -> None:
         """The gateway's own tools are called by their ids too, but for those that call others."""
