@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.views.board import Board
+    from mcpgateway.hub.views.modern import ViewDoor
     from mcpgateway.wire.requeststates import RequestStates
 
 CHECK_S = 5.0  # until a service has said how it is
@@ -165,7 +166,15 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         )
         made.is_open = switchboard.is_open
         to_legacy.current = switchboard.current
+        made.make_views = make_views
         return made
+
+    def make_views(stateless: Stateless) -> ViewDoor:
+        from mcpgateway.hub.views.modern import Around, ViewDoor
+
+        board, states = switchboard.board, keys.request_states()
+        around = Around(board.seen, board.librarian, pool, clock, states, clock.seconds, snapshots)
+        return ViewDoor(stateless, around)
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub

@@ -48,6 +48,9 @@ class ModernListener(Protocol):
     def lost(self, slot: Slot) -> None:
         """A child has ended."""
 
+    def warmed(self, slot: Slot) -> None:
+        """A child is there."""
+
 
 class ListListener(Protocol):
     """Who keeps what servers list."""
@@ -257,6 +260,8 @@ class Notices:
 
     def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
         """Tell sessions that lists may have changed: the child is another than the one they knew, or there is none."""
+        if self.modern is not None and slot.era is Era.MODERN:
+            self.modern.warmed(slot)
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
             session.is_stale = False

@@ -151,10 +151,9 @@ class Board:
         """The same view, as it looks to those who work in a directory."""
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
-        spec = scopes.variant(known, scopes.place_of(cwd))
-        return self.look(spec)
+        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
 
-    def look(self, spec: ServerSpec) -> View:
+    def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
         return self._view(spec, lambda _: "")
 

@@ -32,7 +32,7 @@ from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
 from mcpgateway.hub.views.tools import Tools
-from mcpgateway.hub.views.view import KINDS
+from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, peek
@@ -176,19 +176,20 @@ class Road:
         params = message.params or {}
         ref = peek.members(params, "ref")
         name, uri = peek.text(ref, "name"), peek.text(ref, "uri", jsonrpc.URI_LIMIT)
-        if name is not None and (item := inners.view.prompt(name)) is not None:
-            params["ref"] = jsonrpc.raw(ref | {"name": jsonrpc.raw(item.own)})
-            self.go(call, message, item.server)
-        elif (
-            uri is not None and (owner := inners.view.template(uri) or inners.view.resource(uri)) is not None
-        ):
-            server, own = owner
-            params["ref"] = jsonrpc.raw(ref | {"uri": jsonrpc.raw(own)})
+
+        def go_on() -> None:
+            found = _referred(self._board.inners(call.session).view, name, uri)
+            if found is None:
+                what = name or uri or ""
+                raise InvalidParams(f"Invalid params: there is no prompt or resource template {what}")
+            server, own = found
+            params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
             self.go(call, message, server)
+
+        if _referred(inners.view, name, uri) is not None:
+            go_on()
         else:
-            raise InvalidParams(
-                f"Invalid params: there is no prompt or resource template {name or uri or ''}"
-            )
+            self.with_known(call, inners, Kind.PROMPT if name is not None else Kind.TEMPLATE, go_on)
 
     # The log level
 
@@ -261,6 +262,14 @@ class Road:
     def learn_task(self, call: Call, inners: Inners, server: str) -> None:
         """Remember which server begins a task."""
         call.sink = TaskLearner(call.sink, inners, server)
+
+
+def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str] | None:
+    # The server of what is to be completed, and its own name there.
+    if name is not None:
+        item = view.prompt(name)
+        return (item.server, item.own) if item is not None else None
+    return (view.template(uri) or view.resource(uri)) if uri is not None else None
 
 
 def _named(message: Message) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
+from tests.support.gateway_in_memory import MemoryGateway
 
 
 def tool(name: str, **more: Any) -> dict[str, Any]:
