@@ -60,9 +60,12 @@ def captured(argv, env):
     """All the tools that a server lists."""
     child = subprocess.Popen(
         ["unshare", "--net", *argv],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env={"PATH": os.environ["PATH"], "HOME": "/tmp/search-scratch/home", **env},
-        cwd="/tmp/search-scratch/home", start_new_session=True,
+        cwd="/tmp/search-scratch/home",
+        start_new_session=True,
     )
     try:
         return list(listed(child))
@@ -73,7 +76,11 @@ def captured(argv, env):
 
 
 def listed(child):
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "capture", "version": "1"}}
+    hello = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "capture", "version": "1"},
+    }
     answers = Answers(child.stdout.fileno())
     send(child, id=1, method="initialize", params=hello)
     answers.to(1)
