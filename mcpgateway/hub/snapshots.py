@@ -343,6 +343,10 @@ class Snapshot:
             self._start_over()
             self.snapshots.drop(self.slot.server.name, self._key().place, self.slot.era, lists)
 
+    def compared(self, told: str, method: str) -> None:
+        """A list was asked for again: what was shown of it is known to be true, or not to be."""
+        self.snapshots.shown.discard((self.slot.server.name, self._key(told), method))
+
     def _start_over(self) -> None:
         self._seen.clear()
         self._chains.clear()
@@ -360,10 +364,8 @@ class Snapshot:
         """The lists that have to be asked for: those that sessions were given from here, and those that are old."""
         found = {asked: None for lists in self.given.values() for asked in lists}
         here = self._key()
-        for each in [each for each in self.snapshots.shown if each[0] == self.slot.server.name]:
-            _, key, method = each
-            if (key.place, key.era, key.told) == (here.place, here.era, here.told):
-                self.snapshots.shown.discard(each)
+        for name, key, method in self.snapshots.shown:
+            if name == self.slot.server.name and key == here:
                 found[key.told, method] = None
         if self.slot.era is Era.LEGACY:
             told, now = self._key().told, self.snapshots.now

@@ -36,6 +36,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Builtin
@@ -106,6 +107,8 @@ class Board:
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
         self._views.clear()
+        for spec in self._specs.values():
+            self.switchboard.sessions.forget_anonymous(spec)
         for session in list(self._outer):
             try:
                 session.server = self.current(session.server)
@@ -176,9 +179,13 @@ class Board:
 
     def inners(self, session: Session) -> Inners:
         """What a session has at single servers."""
-        if session.inners is None:
-            session.inners = Inners(self.view(session))
-        return session.inners
+        now, inners = self.switchboard.sessions.now, session.inners
+        if inners is None:
+            inners = session.inners = Inners(self.view(session), now)
+        elif not session.id and inners.seen_at != now:
+            # It stands for all requests without an id, for as long as there are any.
+            inners.view, inners.seen_at = self.view(session), now
+        return inners
 
     # Sessions
 
@@ -190,7 +197,7 @@ class Board:
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
         self._outer[session] = None
-        self.inners(session)
+        self.inners(session).listed.update(Kind)
         session.is_stale = False
         self._announce_all(session)
         self._restore(session)
@@ -200,7 +207,9 @@ class Board:
         for server in subscribed(session):
             if server in inners.view.servers and server not in inners.sessions:
                 try:
-                    self.open_now(session, server)
+                    slot = self.open_now(session, server).slot
+                    if slot is not None and slot.era is Era.LEGACY:
+                        slot.want()
                 except GatewayError as why:
                     self.log.info(
                         "the subscriptions of a session at {server} are not taken again: {why}",
@@ -267,9 +276,15 @@ class Board:
     def _news(self, server: str, kind: Kind, told: str) -> None:
         # Whoever is just waiting for that list need not hear that there is another.
         for session in self._outer:
-            view = self.inners(session).view
+            inners = self.inners(session)
+            view = inners.view
             is_its = server in view.servers and view.told.get(server, "") == told
-            if is_its and view.shows(kind) and not self.lister.waits(session, server, kind):
+            if (
+                is_its
+                and kind in inners.listed
+                and view.shows(kind)
+                and not self.lister.waits(session, server, kind)
+            ):
                 self._announce(session, kind)
 
     def _announce(self, session: Session, kind: Kind) -> None:

@@ -19,6 +19,7 @@ from mcpgateway.interfaces import IMessageStream
 from mcpgateway.wire import jsonrpc, peek
 
 if TYPE_CHECKING:
+    from mcpgateway.catalog.records import Kind
     from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.views.view import View
 
@@ -34,14 +35,18 @@ class Inners:
     """The inner sessions of one session, and what is known of them.
 
     :ivar view: what the session is shown.
+    :ivar seen_at: the tick that was found out in.
     :ivar sessions: by the names of their servers.
     :ivar tasks: the servers of the tasks that it has begun, by their ids.
+    :ivar listed: the lists it has been given, so that it hears of it when they change.
     :ivar private: servers whose lists its own children have changed for it alone.
     """
 
     view: View
+    seen_at: int = 0
     sessions: dict[str, Session] = field(factory=dict)
     tasks: dict[str, str] = field(factory=dict)
+    listed: set[Kind] = field(factory=set)
     private: set[str] = field(factory=set)
 
     def drop(self, session: Session) -> None:

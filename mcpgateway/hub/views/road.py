@@ -79,7 +79,9 @@ class Road:
             raise UnknownMethod(f"Method not found: {call.method}")
         if not board.switchboard.is_open:
             raise ShuttingDown("the gateway is stopping")
-        here(call, message, call.session.inners or board.inners(call.session))
+        session: Session = call.session
+        inners = session.inners if session.id else None
+        here(call, message, inners or board.inners(session))
 
     # To a server
 
@@ -147,7 +149,9 @@ class Road:
         board.lister.wait(call.session, missing, kind, go_on)
 
     def _give(self, call: Call, kind: Kind) -> None:
-        listed = self._board.inners(call.session).view.listed(kind)
+        inners = self._board.inners(call.session)
+        inners.listed.add(kind)
+        listed = inners.view.listed(kind)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     # Prompts, and what completes arguments
