@@ -6,7 +6,7 @@ says so, by its bare name.  All views find all of them: a view only chooses what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -182,11 +182,19 @@ def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
     return {each.name: each for each in tools}
 
 
+def _nobody(session: Any) -> None:
+    """There is nobody to be told."""
+
+
 @define(eq=False)
 class Builtin:
-    """All of the gateway's own tools, in the order they are listed in."""
+    """All of the gateway's own tools, in the order they are listed in.
+
+    :ivar heard: to be told of a session that has just been given a list with all tools of its servers.
+    """
 
     _tools: dict[str, Tool] = field(converter=_by_name)
+    heard: Callable[[Any], None] = field(default=_nobody)
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.builtin.builtin import Builtin
+from mcpgateway.hub.builtin.builtin import Builtin, Tool
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
 from mcpgateway.hub.builtin.invoking import CallTool, Invoke, Invoking
@@ -31,6 +31,7 @@ class Around:
 
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
+    :ivar more: further tools, such as those that manage servers.
     """
 
     librarian: Librarian
@@ -38,6 +39,7 @@ class Around:
     jobs: Jobs
     sight: Sight
     clock: Any
+    more: tuple[Tool, ...] = ()
 
 
 def sight_of(
@@ -60,10 +62,12 @@ def sight_of(
 
 
 def make_builtin(around: Around) -> Builtin:
-    """All of them but those that manage servers, in the order they are listed in."""
+    """All of them, in the order they are listed in."""
     own = Builtin(())
     directory = Directory(around.librarian)
-    means = Means(directory, Finder(own, around.clock), around.sight, own, News(directory))
+    news = News(directory)
+    own.heard = news.heard
+    means = Means(directory, Finder(own, around.clock), around.sight, own, news)
     invoking = Invoking(means, around.clock)
     own.add(
         [
@@ -79,6 +83,7 @@ def make_builtin(around: Around) -> Builtin:
             CallTool(invoking),
             ListAllServers(around.sight),
             Status(around.sight),
+            *around.more,
         ]
     )
     return own

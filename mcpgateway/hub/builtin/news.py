@@ -44,10 +44,9 @@ class News:
         self._of_sessions: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._of_principals: dict[str, int] = {}
 
-    def heard(self, access: Access) -> None:
-        """The caller has been given the list of tools, and so knows all there are."""
-        self._look(access)
-        self._mark(access)
+    def heard(self, session: Any) -> None:
+        """A session has been given the list of tools, and knows all there are."""
+        self._of_sessions.pop(session, None)
 
     def tell(self, call: Call, access: Access) -> None:
         """Have the call's answer say what the caller has not heard yet."""
@@ -55,7 +54,7 @@ class News:
         since = self._seen(access)
         self._mark(access)
         if since is None or since == self._number:
-            return
+            return  # it is seen for the first time, or has just listed them, or there is nothing new
         added = [each.item for each in self._added if each.number > since and each.key in lists]
         if added:
             names = [self._directory.id_of(item, access) for item in added]

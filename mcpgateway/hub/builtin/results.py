@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Protocol
 
 from attrs import define
 from msgspec import Raw
+from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.builtin import READ, Access, define_tool
+from mcpgateway.hub.builtin.finding import not_found
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
@@ -18,10 +20,10 @@ from mcpgateway.wire.jsonrpc import Envelope
 class Vault(Protocol):
     """Where the originals of results are (`mcpgateway.hub.vault.Vault`)."""
 
-    def find(self, ref: str, principal: str) -> bytes:
-        """The original of a result.
+    def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
+        """Fires with a page of a result, its reference first.
 
-        :raise InvalidParams: there is none, or it is somebody else's.
+        :raise InvalidParams: (through the Deferred) there is none, it is somebody else's, or cannot be asked for that.
         """
 
 
@@ -58,8 +60,7 @@ class GetResult:
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with the page; as a table where that is asked for."""
-        from mcpgateway.shield.paging import page  # whoever never pages does without
-        from mcpgateway.shield.queries import read_query
+        from mcpgateway.shield.queries import read_query  # whoever never pages does without
 
         ref = arguments.needed(given, "ref", "a result that was cut names it")
         style = arguments.text(given, "format") or "json"
@@ -68,10 +69,12 @@ class GetResult:
         query = read_query({name: value for name, value in given.items() if name not in ("ref", "format")})
         if self.vault is None:
             raise InvalidParams(f"Result {ref} not found or expired", "no originals are kept here")
-        shown = {"ref": ref, **page(self.vault.find(ref, access.principal), query)}
-        if style == "table":
-            shown |= table(jsonrpc.raw(shown["data"])) if "data" in shown else {}
-        answers.text(call, shown)
+
+        def show(found: dict[str, Any]) -> None:
+            is_table = style == "table" and "data" in found
+            answers.text(call, found | table(jsonrpc.raw(found["data"])) if is_table else found)
+
+        self.vault.page(ref, access.principal, query).addCallback(show).addErrback(not_found, call)
 
 
 def table(data: Raw) -> dict[str, Any]:

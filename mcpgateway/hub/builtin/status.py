@@ -10,6 +10,7 @@ from attrs import define, frozen
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.builtin import answers
+from mcpgateway.hub.builtin.arguments import text
 from mcpgateway.hub.builtin.builtin import READ, Access, define_tool
 from mcpgateway.interfaces import Call
 from mcpgateway.wire.jsonrpc import Envelope
@@ -110,12 +111,17 @@ class ListServers:
     name: ClassVar[str] = "list_servers"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
-        "list_servers", "The servers you may use, and how they are.", {}, readOnlyHint=True
+        "list_servers",
+        "The servers you may use, and how they are; cwd: as from that directory.",
+        {"cwd": {"type": "string"}},
+        readOnlyHint=True,
     )
 
     def call(self, call: Call, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each."""
-        answers.text(call, [self.sight.shown(each) for each in access.specs()])
+        cwd = text(arguments, "cwd")
+        seen_by = access.within(cwd) if cwd else access
+        answers.text(call, [self.sight.shown(each) for each in seen_by.specs()])
 
 
 @define(eq=False)

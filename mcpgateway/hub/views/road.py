@@ -31,6 +31,7 @@ from mcpgateway.hub.tasks import OWNED
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
+from mcpgateway.hub.views.specs import FULL
 from mcpgateway.hub.views.tools import Tools
 from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
@@ -152,6 +153,8 @@ class Road:
         inners = self._board.inners(call.session)
         inners.listed.add(kind)
         listed = inners.view.listed(kind)
+        if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
+            self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     # Prompts, and what completes arguments

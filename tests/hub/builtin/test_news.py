@@ -61,7 +61,7 @@ class NewsTests:
         access = ScriptedAccess((world.files,), session=Client())
         self.search(world, access)
         access.servers = (world.files, world.db)
-        world.means.news.heard(access)
+        world.means.news.heard(access.session)
         assert self.search(world, access) == []
 
     def test_without_sessions_a_name_counts(self) -> None:

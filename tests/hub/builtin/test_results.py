@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.builtin.results import GetResult
+from mcpgateway.shield.paging import page
+from mcpgateway.shield.queries import PageQuery
 from tests.support.gateway_tools import ScriptedAccess, ask
 
 ROWS = [{"id": number, "name": f"row {number}", "note": "x" * 10} for number in range(120)]
@@ -21,11 +24,11 @@ class MemoryVault:
 
     kept: dict[tuple[str, str], bytes] = field(factory=dict)
 
-    def find(self, ref: str, principal: str) -> bytes:
-        try:
-            return self.kept[ref, principal]
-        except KeyError:
-            raise InvalidParams(f"Result {ref} not found or expired") from None
+    def page(self, ref: str, principal: str, query: PageQuery) -> Deferred[dict[str, Any]]:
+        original = self.kept.get((ref, principal))
+        if original is None:
+            return fail(InvalidParams(f"Result {ref} not found or expired", "call the tool again"))
+        return succeed({"ref": ref, **page(original, query)})
 
 
 def shown(**arguments: Any) -> Any:
@@ -66,9 +69,13 @@ class GetResultTests:
 
     def test_what_is_unknown_is_said(self) -> None:
         """A reference that is not known, or somebody else's, and an argument that is none, are told in words."""
-        with pytest.raises(InvalidParams, match="r2 not found or expired"):
-            shown(ref="r2")
+        assert shown(ref="r2") == {"error": "Result r2 not found or expired", "hint": "call the tool again"}
         with pytest.raises(InvalidParams, match='"ref" is missing'):
             shown(ref="")
         with pytest.raises(InvalidParams, match="colour"):
             shown(colour="red")
+
+    def test_nothing_may_be_kept(self) -> None:
+        """Where no originals are kept, no reference is good."""
+        with pytest.raises(InvalidParams, match="not found"):
+            ask(GetResult(None), ScriptedAccess(), {"ref": "r1"})
