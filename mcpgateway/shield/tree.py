@@ -6,7 +6,7 @@ bytes it came as.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import define, frozen
@@ -215,18 +215,33 @@ def cuts(node: Node, path: str) -> Iterator[Cut]:
     if isinstance(node, Text):
         yield from _text_cuts(node, path)
     elif isinstance(node, Array):
-        if node.total > len(node.items):
-            yield Cut(path, f"{len(node.items)} of {node.total} items")
-        if isinstance(node, Table) and node.omitted:
-            yield Cut(path, _without(node.omitted))
-        for index, each in enumerate(node.items):
-            row = paths.of_item(path, index)
-            yield from _row_cuts(node, each, row) if isinstance(node, Table) else cuts(each, row)
+        yield from _array_cuts(node, path)
     elif isinstance(node, Object):
         if node.omitted:
             yield Cut(path, _without(node.omitted))
-        for name, each in node.members.items():
-            yield from cuts(each, paths.of_member(path, name))
+        yield from _member_cuts(node, path)
+
+
+def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
+    if node.total > len(node.items):
+        yield Cut(path, f"{len(node.items)} of {node.total} items")
+    # What many objects are without is said once.
+    omitted = {name: None for each in node.items if isinstance(each, Object) for name in each.omitted}
+    if isinstance(node, Table):
+        omitted = dict.fromkeys(node.omitted)
+    if omitted:
+        yield Cut(f"{path}[*]", _without(omitted))
+    for index, each in enumerate(node.items):
+        item = paths.of_item(path, index)
+        if isinstance(node, Table):
+            yield from _row_cuts(node, each, item)
+        else:
+            yield from _member_cuts(each, item) if isinstance(each, Object) else cuts(each, item)
+
+
+def _member_cuts(node: Object, path: str) -> Iterator[Cut]:
+    for name, each in node.members.items():
+        yield from cuts(each, paths.of_member(path, name))
 
 
 def _text_cuts(node: Text, path: str) -> Iterator[Cut]:
@@ -236,7 +251,7 @@ def _text_cuts(node: Text, path: str) -> Iterator[Cut]:
         yield Cut(path, "shortened JSON")
 
 
-def _without(names: list[str]) -> str:
+def _without(names: Iterable[str]) -> str:
     return f"without {', '.join(each[:60] for each in names)}"
 
 

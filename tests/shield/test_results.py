@@ -227,7 +227,11 @@ class StructuredTests:
         assert found["either"] == [1] * 600
         said = result["_meta"]["mcpgateway/shield"]
         assert said["ref"] == REF
-        assert {"path": "$.names", "shown": "50 of 300 items"} in said["cuts"]
+        assert said["cuts"] == [
+            {"path": "$.rows", "shown": "60 of 80 items"},
+            {"path": "$.rows[*]", "shown": "without body"},
+            {"path": "$.names", "shown": "50 of 300 items"},
+        ]
 
     def test_it_is_never_left_out(self) -> None:
         """Where nothing may be cut, a value with a schema stays whole, because clients refuse a result without it."""
@@ -257,11 +261,13 @@ class LeanTests:
 
     def test_tables(self) -> None:
         """Alike objects are written as a table, which loses nothing."""
-        rows = [{"identifier": each, "repository": "r", "is_open": True} for each in range(15)]
+        names = [f"column {each}" for each in range(10)]
+        rows = [{name: [each, "r"] for name in names} for each in range(15)]
         found = document(shown(of_json([*rows, {**rows[0], "more": 1}]), LEAN))
         assert set(found) == {"_columns", "_rows"}
-        assert found["_columns"] == ["identifier", "repository", "is_open"]
-        assert found["_rows"][3] == [3, "r", True]
+        assert found["_columns"] == names
+        assert found["_rows"][3] == [[3, "r"]] * 10
+        assert found["_rows"][15] == [*[[0, "r"]] * 10, {"more": 1}]
 
     def test_fewer(self) -> None:
         """Less is shown of each list and text."""
