@@ -140,7 +140,7 @@ class Toolbox:
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
             except Failed as why:
-                is_unknown = "not found" in why.message or "nknown result" in why.message
+                is_unknown = "not found" in why.message
                 error = NotThere if is_unknown else InvalidParams
                 raise error(why.message, why.hint) from None
 

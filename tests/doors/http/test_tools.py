@@ -189,6 +189,55 @@ class CallTests:
         assert heard(clients[0]).status == 200
 
 
+class ViewTests:
+    """What is asked of the view of all servers."""
+
+    def test_listed(self, gateway: MemoryGateway, client: Client) -> None:
+        """Servers that were never asked for their tools are asked, and all tools are listed by their names."""
+        client.send(b"", "GET", "/api/v1/tools")
+        for child in gateway.launcher.children:
+            lists(child, "echo")
+        found = heard(client).json
+        assert [(each["name"], each["server"]) for each in found] == [
+            ("shared__echo", "shared"),
+            ("own__echo", "own"),
+        ]
+
+    def test_one_server(self, gateway: MemoryGateway, client: Client) -> None:
+        """Those of one server start no other."""
+        client.send(b"", "GET", "/api/v1/tools?server=shared")
+        lists(gateway.child, "echo")
+        assert [each["name"] for each in heard(client).json] == ["shared__echo"]
+        assert len(gateway.launcher.children) == 1
+        assert client.ask(b"", "GET", "/api/v1/tools?server=shard").status == 404
+
+    def test_described(self, gateway: MemoryGateway, client: Client) -> None:
+        """One tool is shown; what is none is 404."""
+        client.send(b"", "GET", "/api/v1/tools/shared::echo")
+        lists(gateway.child, "echo")
+        assert heard(client).json["id"] == "shared__echo"
+        assert client.ask(b"", "GET", "/api/v1/tools/nothing").status == 404
+
+    def test_called_by_id(self, gateway: MemoryGateway, client: Client) -> None:
+        """A tool is called by its id at its server, so that its result is whole."""
+        post(client, "/api/v1/tools/shared__echo/call", arguments={"text": "x"})
+        lists(gateway.child, "echo")
+        asked = tool_call(gateway.child)
+        assert asked["params"] == {"name": "echo", "arguments": {"text": "x"}}
+        gateway.child.answer(asked, DONE)
+        assert heard(client).json == DONE
+        assert len(gateway.sessions) == 0
+
+    @pytest.mark.parametrize(
+        ("query", "status"), [("", 404), ("?offset=0&fields=a,b&shape=1", 404), ("?offset=x", 400)]
+    )
+    def test_results(self, client: Client, query: str, status: int) -> None:
+        """A result that is not kept is 404, and a parameter that is no number 400."""
+        answer = client.ask(b"", "GET", f"/api/v1/results/abc{query}")
+        assert answer.status == status, answer.body
+        assert answer.json["error"]
+
+
 class AccessTests:
     """Who may do what."""
 
