@@ -8,6 +8,7 @@ SHIM = frozenset(("connect", "proxy", "stdio"))
 ALL = "stdio"  # all servers together
 PIPES = (0o010000, 0o140000)  # types of files: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
+COMPLETION = b"_MCPGATEWAY_COMPLETE"  # by this a shell asks how a word goes on
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
 
 
@@ -23,7 +24,9 @@ def command(argv: list[str]) -> str:
 
 
 def is_piped() -> bool:
-    """Whether a program has started us to talk with us, and no person: stdin is a pipe."""
+    """Whether a program has started us to talk with us, and neither a person nor a shell: stdin is a pipe."""
+    if COMPLETION in posix.environ:
+        return False
     try:
         return posix.fstat(0).st_mode & TYPE in PIPES
     except OSError:

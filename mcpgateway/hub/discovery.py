@@ -19,6 +19,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Refusal, Visit
+from mcpgateway.wire.revisions import Era
 
 AT_ONCE = 4  # servers that are started at the same time
 LIMIT_S = 60.0  # for one server; a package that has to be fetched first takes most of it
@@ -115,9 +116,9 @@ class Discovery:
     async def _ask(self, server: ServerSpec, found: Found) -> None:
         if not server.enabled:
             raise GatewayError("it is switched off")
+        was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
         visit = await Visit.begin(self._switchboard, server, OURSELVES)
         slot: Slot | None = visit.session.slot
-        was_up = slot is None or slot.is_up
         try:
             if slot is not None:
                 await slot.greet()  # what is on record is what is to be seen anew

@@ -35,6 +35,7 @@ FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
 OWN = "gateway"
 """The server that the gateway's own tools are shown to be of."""
 
+FOUND_MOST = 50  # by one search
 LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
 
 
@@ -96,25 +97,25 @@ class Toolbox:
             for each in tools
         ]
 
-    async def search(
-        self, caller: Caller, query: str, limit: int | None = None, server: str = ""
-    ) -> list[dict[str, Any]]:
+    async def search(self, caller: Caller, query: str, limit: int, server: str = "") -> list[dict[str, Any]]:
         """The tools that fit best to what somebody wants to do, best first, each with its score.
 
         :raise GatewayError: there is no such server, or the search failed.
         """
         if server:
             self.server(server)
-        asked: dict[str, Any] = {"query": query}
-        if limit is not None:
-            asked["limit"] = limit
-        if server:
-            asked["server"] = server
+        # The gateway's own tools are found too, and are not what is asked for here.
+        asked: dict[str, Any] = {
+            "query": query,
+            "limit": FOUND_MOST,
+            **({"server": server} if server else {}),
+        }
 
         async def found(visit: Visit) -> list[dict[str, Any]]:
             hits = (await self._own(visit, "search", asked))["results"]
             known = {each["name"]: each for each in await self._listed(visit, "")}
-            return [{**known[hit["id"]], "score": hit["score"]} for hit in hits if hit["id"] in known]
+            fitting = [hit for hit in hits if hit["id"] in known][:limit]
+            return [{**known[hit["id"]], "score": hit["score"]} for hit in fitting]
 
         return await self._visit(FULL, caller, LISTING_S, found)
 
@@ -142,7 +143,7 @@ class Toolbox:
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
             except Failed as why:
-                is_unknown = "not found" in why.message or "nknown result" in why.message
+                is_unknown = "not found" in why.message
                 error = NotThere if is_unknown else InvalidParams
                 raise error(why.message, why.hint) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.driver import MODERN, Shim
-from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, server
+from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
 
 pytestmark = pytest.mark.functional
 
@@ -151,6 +151,11 @@ class SingleTests:
         assert json.loads(file.read_text()) == {
             "mcpServers": {"mcpgateway": {"url": f"http://localhost:{gateway.port}/mcp"}}
         }
+        served = lambda: {each["name"] for each in gateway.health()["backends"]}  # noqa: E731
+        eventually(lambda: {"mine", "other"} <= served(), "the client's own servers are served")
+        with everything(gateway, "stdio") as shim:
+            shim.open()
+            assert shim.call("mine__echo", text="x") == "x"
         clients(gateway, "undo")
         assert file.read_bytes() == before
 

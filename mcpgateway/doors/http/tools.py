@@ -13,7 +13,7 @@ import msgspec
 from attrs import field, frozen
 from klein import Klein
 from msgspec import Raw
-from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
@@ -31,7 +31,7 @@ from mcpgateway.wire import jsonrpc
 
 CALL_S = 600.0  # the most that a call may take; clients hang up earlier
 RUNNING, WAITING, WAIT_S = 100, 200, 30.0  # calls at once, calls that wait for their turn, and for how long
-FOUND_MOST = 50
+FOUND, FOUND_MOST = 10, 50
 WHOLE_NUMBERS = frozenset(("offset", "limit", "head", "tail", "context"))
 FLAGS = frozenset(("shape", "raw"))
 LISTS = frozenset(("fields",))
@@ -186,6 +186,8 @@ class Tools:
         async def answered() -> bytes:
             try:
                 return _json(request, await work())
+            except CancelledError:
+                raise  # the client has gone, and nobody is there to be told
             except GatewayError as why:
                 return _refused(request, why)
             except Exception:  # noqa: BLE001 - whatever it was, its traceback is not the client's
@@ -255,10 +257,8 @@ def _query(request: Any) -> dict[str, str]:
     }
 
 
-def _limit(said: Mapping[str, str]) -> int | None:
-    if "limit" not in said:
-        return None
-    return min(_number("limit", said["limit"]), FOUND_MOST)
+def _limit(said: Mapping[str, str]) -> int:
+    return max(1, min(_number("limit", said.get("limit", str(FOUND))), FOUND_MOST))
 
 
 def _number(name: str, text: str) -> int:
@@ -283,9 +283,11 @@ def _part(said: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _json(request: IRequest, value: Any) -> bytes:
+    body = msgspec.json.encode(value)
     request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
     request.setHeader(b"cache-control", b"no-store")
-    return msgspec.json.encode(value)
+    return body
 
 
 def _refused(request: IRequest, why: GatewayError) -> bytes:
