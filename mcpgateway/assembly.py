@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -15,7 +15,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -34,12 +34,19 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.views.specs import Ways
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+    from mcpgateway.hub.builtin.status import Sight
+    from mcpgateway.hub.jobs import Jobs, JobStore
+    from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.views.board import Board
+    from mcpgateway.hub.views.modern import ViewDoor
     from mcpgateway.wire.requeststates import RequestStates
 
 CHECK_S = 5.0  # until a service has said how it is
@@ -67,6 +74,7 @@ class Outside:
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
+    :ivar jobs: where jobs outlive the gateway; None where they do not.
     """
 
     launcher: ILauncher
@@ -76,6 +84,7 @@ class Outside:
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
+    jobs: JobStore | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -121,6 +130,28 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
     switchboard.scopes = scopes
+
+    def make_board() -> Board:
+        # Whoever has clients of single servers only does without.
+        from mcpgateway.hub.librarian import Librarian
+        from mcpgateway.hub.views.board import Board
+
+        librarian = Librarian(snapshots)
+        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
+        return made
+
+    def make_builtin(librarian: Librarian) -> Builtin:
+        from mcpgateway.hub.builtin import family
+        from mcpgateway.hub.jobs import Jobs, Nowhere
+
+        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
+        sight = family.sight_of(switchboard, health, librarian, hub.config)
+        around = family.Around(librarian, None, hub.jobs, sight, clock)
+        return family.make_builtin(around, hub.manage(sight, launcher, clock))
+
+    switchboard.make_board = make_board
+    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
@@ -137,9 +168,20 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         )
         made.is_open = switchboard.is_open
         to_legacy.current = switchboard.current
+        made.make_views = make_views
         return made
 
-    return Hub(switchboard, health, make_stateless, snapshots)
+    def make_views(stateless: Stateless) -> ViewDoor:
+        from mcpgateway.hub.views.modern import Around, ViewDoor
+
+        board, states = switchboard.board, keys.request_states()
+        around = Around(
+            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
+        )
+        return ViewDoor(stateless, around)
+
+    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
+    return hub
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -184,6 +226,10 @@ def _world(settings: Settings) -> World:
     return settings.world or World(environment.for_children(os.environ), {}, home)
 
 
+def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
+    return ()
+
+
 @define(eq=False)
 class Hub:
     """What lives between the doors and the children.
@@ -191,14 +237,22 @@ class Hub:
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar ways: what the settings say of views.
+    :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar config: what is to be said of the configuration.
+    :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
     health: Health
     _make_stateless: Callable[[], Stateless]
+    ways: Ways
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
+    jobs: Jobs | None = None
+    config: Callable[[], Mapping[str, Any]] = dict
+    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     _stateless: Stateless | None = None
 
     @property
@@ -210,9 +264,16 @@ class Hub:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
 
-    def adopt(self, gateway: GatewaySettings, change: Change) -> None:
-        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing."""
+    def adopt(
+        self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
+    ) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing.
+
+        :param profiles: None where they are the same.
+        """
         switchboard = self.switchboard
+        self.ways = Ways(gateway, self.ways.profiles if profiles is None else profiles)
+        switchboard.settle_views(self.ways)
         switchboard.sessions.set_limit(gateway.limits.sessions)
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)
@@ -231,6 +292,8 @@ class Hub:
 
     def close(self) -> None:
         """End whatever stands open, in order."""
+        if self.jobs is not None:
+            self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
 

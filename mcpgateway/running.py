@@ -39,13 +39,16 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
-from mcpgateway.interfaces import Launch
+from mcpgateway.hub.views.specs import Ways, view_specs
+from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.renewal import Renewal
 from mcpgateway.rules.access import Policy
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.host.notify import Notify
+    from mcpgateway.hub.builtin.builtin import Tool
+    from mcpgateway.hub.builtin.status import Sight
 
 TICK_S = 1.0
 
@@ -82,12 +85,13 @@ class Front:
     guard: Guard
     callers: Callers
 
-    def adopt(self, gateway: GatewaySettings, servers: tuple[ServerSpec, ...]) -> None:
+    def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
+        gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.guard.adopt(policy_of(gateway))
         self.root.set_limits(gateway.limits)
-        self.root.serve(servers)
+        self.root.serve((*servers, *view_specs(ways)))
 
 
 @define(eq=False)
@@ -126,9 +130,16 @@ class GatewayService(Service):
 
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.adopt
+        self.hub.config = self.reload.state.shown
+        self.hub.manage = self._manage
         self._vacancy = Vacancy(self.switchboard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
+
+    def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
+        from mcpgateway.hub.builtin.managed import Parts, managed  # few let a model manage their servers
+
+        return managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
 
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
@@ -166,10 +177,10 @@ class GatewayService(Service):
         before, self.settings = self.settings, settings
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
-        self.front.adopt(settings.gateway, change.servers)
+        self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)
-        self.hub.adopt(settings.gateway, change)
+        self.hub.adopt(settings.gateway, change, settings.profiles)
         self._say_ready()
         if change:
             self.hub.health.begin()

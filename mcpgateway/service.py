@@ -26,6 +26,7 @@ from mcpgateway.host.exits import ExitWatch
 from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
+from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
@@ -39,6 +40,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.renewal import Renewal
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
@@ -82,7 +84,6 @@ def make_gateway(
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    limits = settings.gateway.limits
     store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
 
@@ -108,7 +109,9 @@ def make_gateway(
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
-    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots)
+    outside = Outside(
+        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
+    )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
@@ -127,7 +130,7 @@ def make_gateway(
         from mcpgateway.hub.clients import Clients
 
         clients = Clients(helper.ask, reload, root.switch, listeners.http_port)
-        return make_site(switchboard, backends.let_in, clients)
+        return make_site(switchboard, backends.let_in, clients, owners, reactor)
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
@@ -148,7 +151,8 @@ def make_gateway(
         lambda: root.is_disabled,
     )
     guard = Guard(policy_of(settings.gateway), tokens)
-    root = Root(settings.servers, mcp, make_sse, guard, limits, make_site, HealthDoor(census))
+    served = (*settings.servers, *view_specs(hub.ways))
+    root = Root(served, mcp, make_sse, guard, settings.gateway.limits, make_site, HealthDoor(census))
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)

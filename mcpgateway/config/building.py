@@ -142,6 +142,11 @@ class Building:
             health_url=self._health(rest_url),
             workspace=self._workspace.path,
             credential=self._credential(),
+            prefix=entry.prefix,
+            expose_tools=entry.expose_tools,
+            pinned=entry.first_tools,
+            shield=entry.shield,
+            shield_tools=entry.shield_tools,
         )
 
     def _sources(self, variables: Mapping[str, str]) -> dict[str, str]:

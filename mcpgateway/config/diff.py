@@ -10,10 +10,12 @@ from mcpgateway.config.model import GatewaySettings, ServerSpec
 
 # What a server is called and where that is written says nothing of how it runs.
 NOTES = ("source", "title")
+# Only views ask for them.
+SHOWN = ("prefix", "expose_tools", "pinned", "shield", "shield_tools")
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
-LIVE = (*NOTES, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")
+LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")
 # Of them those in which nothing stands for a value of a workspace.
-SLIGHT = (*NOTES, "timeout_s", "bridge", "lazy")
+SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
 # Sockets are bound once.

@@ -14,6 +14,7 @@ from mcpgateway.config.model import Bridge, Lazy, Project, Reach, Share, Transpo
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_reach
 from mcpgateway.config.section import Section
+from mcpgateway.config.surface import Level
 from mcpgateway.wire.revisions import Era
 
 # What a client's own file says that is used: the program, and whether it is switched on.
@@ -67,6 +68,7 @@ class Entry:
     """A server as one file defines it; what is None there is left to other files and to defaults.
 
     :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
+    :ivar first_tools: names of its tools that come before others on views.
     :ivar pinned: the name that a client's file leads to already, or "".
     """
 
@@ -93,6 +95,11 @@ class Entry:
     default_project: str = ""
     rest_url: str = field(default="", repr=False)
     health: str = ""
+    prefix: str | None = None
+    expose_tools: bool = True
+    first_tools: tuple[str, ...] = ()
+    shield: Level | None = None
+    shield_tools: Mapping[str, Level] = field(factory=dict)
     pinned: str = ""
 
     def where(self, *path: str) -> Where:
@@ -175,6 +182,10 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         inject={**projects.get("inject", {}), **found.get("inject_args", {})},
         rest_url=found.get("rest_url", ""),
         health=found.get("health_endpoint", ""),
+        prefix=found.get("prefix"),
+        expose_tools=found.get("expose_tools", True),
+        first_tools=found.get("pinned", ()),
+        **_shield(found.get("shield")),
     )
 
 
@@ -204,6 +215,12 @@ def _lazy(found: Any, *, is_flat: bool) -> Lazy:
         uptime_s=said.get("maxUptimeMs", usual.uptime_s),
         prewarm=said.get("prewarm", False),
     )
+
+
+def _shield(found: Any) -> dict[str, Any]:
+    """Return how much of its answers is shown, as fields of an `Entry`."""
+    said: Mapping[str, Any] = found if isinstance(found, dict) else {"level": found}
+    return {"shield": said.get("level"), "shield_tools": said.get("tools", {})}
 
 
 def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:

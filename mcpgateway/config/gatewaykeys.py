@@ -11,6 +11,7 @@ from mcpgateway.config.document import Place
 from mcpgateway.config.kinds import (
     BRIDGES,
     FILLED,
+    LEVELS,
     POLICY,
     PORT_LIMIT,
     Choice,
@@ -24,6 +25,7 @@ from mcpgateway.config.kinds import (
 )
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
+from mcpgateway.config.surface import Expose, FilterMode, Order
 
 GIB = 2**30
 
@@ -107,25 +109,36 @@ CIRCUIT = Section(
 TOOL_FILTER = Section(
     "The filter of tools",
     [
-        Key("mode", Choice.of("", "allowlist", "blocklist"), "How servers are chosen.", "", is_served=False),
-        Key("include_servers", Texts(), "Servers whose tools are listed.", [], is_served=False),
-        Key("exclude_servers", Texts(), "Servers whose tools are not listed.", [], is_served=False),
-        Key("tool_budget", Whole(0, 1_000_000), "Tools in all; 0: all of them.", 0, is_served=False),
-        Key("per_server_budget", Whole(0, 1_000_000), "Tools of one server; 0: all.", 0, is_served=False),
+        Key(
+            "mode",
+            Choice({each.value: each for each in FilterMode}),
+            "Which servers' tools views offer. ``allowlist``: only those of ``include_servers``. ``blocklist``: all "
+            "but those of ``exclude_servers``.",
+            "",
+        ),
+        Key("include_servers", Texts(), "Servers whose tools are offered.", []),
+        Key("exclude_servers", Texts(), "Servers whose tools are not offered, in either mode.", []),
+        Key(
+            "tool_budget",
+            Whole(0, 1_000_000),
+            "How many tools are listed in all; 0: all of them. The others can be called all the same.",
+            0,
+        ),
+        Key("per_server_budget", Whole(0, 1_000_000), "How many tools of one server are listed; 0: all.", 0),
         Key(
             "consolidate_excess",
             Flag(),
-            "Whether what is over a server's budget is one tool.",
+            "Whether what is over a server's budget is listed as one tool, ``<server>__more_tools``.",
             default=False,
-            is_served=False,
         ),
         Key(
             "budget_order",
-            Choice.of("usage", "config", "name"),
-            "Which tools come first.",
+            Choice({**{each.value: each for each in Order}, "config": Order.BACKEND}),
+            "Which tools come first. ``usage``: the pinned ones, then those called most. ``backend`` (``config``): the "
+            "order of the servers and of their own lists. ``name``: the alphabet.",
             "usage",
-            is_served=False,
         ),
+        Key("pinned", Texts(), "Tools that come before all others, as ``<server>__<tool>``.", []),
     ],
 )
 
@@ -133,13 +146,26 @@ SHIELD = Section(
     "The shield against large answers",
     [
         Key(
-            "level", Choice.of("off", "bounded", "full"), "How much is shortened.", "bounded", is_served=False
+            "level",
+            LEVELS,
+            "How much of an answer is shown on views. ``off``: all of it. ``bounded``: what is within the limits. "
+            "``lean`` (``full``): as little as tells what there is. What is left out can be asked for.",
+            "bounded",
         ),
-        Key("array_items", Whole(1, GIB), "Items of a list that are shown.", 50, is_served=False),
-        Key("string_chars", Whole(1, GIB), "Characters of a text that are shown.", 8192, is_served=False),
-        Key("field_bytes", Whole(1, GIB), "Mean size of a field that is shown.", 256, is_served=False),
-        Key("total_bytes", Whole(1, GIB), "Bytes of a whole answer.", 65_536, is_served=False),
-        Key("keep", Whole(0, 1_000_000), "Whole answers that are kept.", 100, is_served=False),
+        Key("array_items", Whole(1, GIB), "Items of a list that are shown.", 50),
+        Key("string_chars", Whole(1, GIB), "Characters of a text that are shown.", 8192),
+        Key(
+            "field_bytes", Whole(1, GIB), "Mean size of a field that is shown of each object in a list.", 256
+        ),
+        Key("total_bytes", Whole(1024, GIB), "Bytes of a whole answer.", 65_536),
+        Key("keep", Whole(0, 1_000_000), "Whole answers that are kept.", 100),
+        Key("keep_bytes", Whole(0, 1024 * GIB), "Bytes of all whole answers that are kept.", 67_108_864),
+        Key(
+            "mask_secrets",
+            Flag(),
+            "Whether what looks like a token or a password is masked.",
+            default=False,
+        ),
     ],
 )
 
@@ -212,17 +238,16 @@ GATEWAY = Section(
         Key("transports", Texts(), "Read for the sake of older files; all transports are served."),
         Key(
             "expose",
-            Choice.of("full", "search", "hybrid", "meta"),
-            "What the aggregate endpoint lists.",
+            Choice({each.value: each for each in Expose}),
+            "What ``/mcp`` lists. ``full``: every tool. ``search``: tools that find, describe and call all others. "
+            "``hybrid``: these, and a few that are pinned or called most. ``meta``: the tools of Klipide's gateway.",
             "hybrid",
-            is_served=False,
         ),
         Key(
             "compress_schemas",
             Flag(),
-            "Whether descriptions of tools are shortened.",
+            "Whether views list each tool with the first sentence of its description only, and without examples.",
             default=False,
-            is_served=False,
         ),
         Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
         Key("shield", SHIELD, "How large answers are shortened."),

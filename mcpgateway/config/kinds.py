@@ -11,6 +11,7 @@ from mcpgateway.config import values
 from mcpgateway.config.document import Place
 from mcpgateway.config.model import Bridge
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.surface import Level
 from mcpgateway.errors import ConfigError
 
 
@@ -379,6 +380,8 @@ FILLED = Text(least=1)
 PORT_LIMIT = 65535
 BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
 POLICY = Choice({"allow-list": False, "full": True})
+# "full" is what some files call the most that is shortened.
+LEVELS = Switch({**{each.value: each for each in Level}, "full": Level.LEAN}, {False: Level.OFF})
 
 
 def tried(kind: Kind, place: Place, problems: Problems) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -194,6 +195,12 @@ class ServerSpec:
     :ivar health_url: what its own health is asked at; empty where it is not.
     :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
     :ivar credential: digest of the values its entry takes from the environment.
+    :ivar prefix: what its names begin with on views; empty: nothing; None: its own name.
+    :ivar expose_tools: its tools are offered on views.
+    :ivar pinned: names of its tools that come before others on views.
+    :ivar shield: how much of its answers is shown; None: what the gateway's settings say.
+    :ivar shield_tools: the same for single tools, by their names.
+    :ivar view: it is no server but a view of all of them, with this name; empty for servers.
     """
 
     name: str
@@ -219,6 +226,12 @@ class ServerSpec:
     health_url: str = ""
     workspace: str = ""
     credential: str = field(default="", repr=False)
+    prefix: str | None = None
+    expose_tools: bool = True
+    pinned: tuple[str, ...] = ()
+    shield: Level | None = None
+    shield_tools: Mapping[str, Level] = field(factory=dict)
+    view: str = ""
 
 
 @frozen
@@ -272,6 +285,8 @@ class GatewaySettings:
     limits: Limits = Limits()
     circuit: Circuit = Circuit()
     ping_s: float = 30.0
+    views: ViewSettings = field(factory=ViewSettings)
+    shield: ShieldLimits = field(factory=ShieldLimits)
 
 
 class Adopt(Enum):

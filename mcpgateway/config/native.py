@@ -14,6 +14,7 @@ from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
+from mcpgateway.config.surface import ViewSettings
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
 CLIENT_KEYS = ("mcpServers", "mcp")
@@ -262,5 +263,17 @@ def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettin
     circuit = {key: breaker[key] for key in ("restarts", "auto_reset") if key in breaker}
     circuit |= {f"{key}_s": breaker[key] for key in ("window", "open") if key in breaker}
     return evolve(
-        before, **fields, limits=evolve(before.limits, **limits), circuit=evolve(before.circuit, **circuit)
+        before,
+        **fields,
+        limits=evolve(before.limits, **limits),
+        circuit=evolve(before.circuit, **circuit),
+        views=_views(before.views, found),
+        shield=evolve(before.shield, **found.get("shield", {})),
     )
+
+
+def _views(before: ViewSettings, found: Mapping[str, Any]) -> ViewSettings:
+    fields = {key: found[key] for key in ("expose", "compress_schemas") if key in found}
+    said: Mapping[str, Any] = found.get("tool_filter", {})
+    fields |= {key.removesuffix("_servers"): said[key] for key in said}
+    return evolve(before, **fields)

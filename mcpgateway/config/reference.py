@@ -22,6 +22,7 @@ SECTIONS = {
     "OAuth 2.1": ("servers.<name>.oauth", serverkeys.OAUTH),
     "A profile": ("profiles.<name>", schema.PROFILE),
     "A workspace": ("workspaces.<name>", schema.WORKSPACE),
+    "The shield of a server": ("servers.<name>.shield", serverkeys.SHIELD),
     "The filter of tools": ("gateway.tool_filter", gatewaykeys.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
     "Authentication": ("settings.security.auth", gatewaykeys.AUTHENTICATION),

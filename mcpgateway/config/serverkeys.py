@@ -5,6 +5,7 @@ from __future__ import annotations
 from mcpgateway.config.kinds import (
     BRIDGES,
     FILLED,
+    LEVELS,
     POLICY,
     PORT_LIMIT,
     Anything,
@@ -125,6 +126,14 @@ AUTH = Section(
         Key("token", Text(is_secret=True), "The token; better a variable such as ``${TOKEN}``."),
     ],
     is_secret=True,
+)
+
+SHIELD = Section(
+    "The shield of a server",
+    [
+        Key("level", LEVELS, "How much of its answers is shown; without it, what ``gateway.shield`` says."),
+        Key("tools", MapOf(LEVELS), "The same for single tools, by their names.", {}),
+    ],
 )
 
 PROGRAM = Either({str: FILLED, list: Words(least=1)}, "a program, or a list of a program and its arguments")
@@ -272,13 +281,24 @@ SERVER = Section(
             "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
         ),
         Key("defaultProject", Text(), "The project that is given where the workspace is not known."),
-        Key("prefix", Text(), "Its prefix on aggregate endpoints.", is_served=False, is_ours=True),
+        Key(
+            "prefix",
+            Text(),
+            'What its names begin with on views, where its own name is used otherwise; ``""``: they stay as they are.',
+            is_ours=True,
+        ),
         Key(
             "expose_tools",
             Flag(),
-            "Whether its tools are listed on aggregate endpoints.",
+            "Whether its tools are offered on views.",
             default=True,
-            is_served=False,
+            is_ours=True,
+        ),
+        Key("pinned", Texts(), "Names of its tools that come before others on views.", [], is_ours=True),
+        Key(
+            "shield",
+            Either({str: LEVELS, bool: LEVELS, dict: SHIELD}, "a level, or a mapping of a level and tools"),
+            "How much of its answers is shown on views, where it is not what ``gateway.shield`` says.",
             is_ours=True,
         ),
         Key("name", Text(), "Its name, where servers are a list."),

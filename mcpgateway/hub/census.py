@@ -67,7 +67,7 @@ class Census:
             "approvals": self._approvals(),
             "config": self.config(),
             "clients": [_client(each) for each in self.clients()],
-            "aggregate": False,
+            "aggregate": True,
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 
@@ -81,7 +81,7 @@ class Census:
         return {
             "name": server.name,
             "title": server.title,
-            "transport": _transport(server.reach),
+            "transport": transport(server.reach),
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
             "speaks": self._speaks(server),
@@ -138,7 +138,8 @@ class Census:
         return slots
 
 
-def _transport(reach: Reach | None) -> str:
+def transport(reach: Reach | None) -> str:
+    """How a server is spoken with, in a word."""
     match reach:
         case Remote() | Daemon():
             return reach.transport.value

@@ -218,9 +218,17 @@ class Listening:
         self._was_open = False
         self._hurried = 0
         self._is_careful = False  # those that are fresh are asked for one by one
+        self._quiet: set[Listener] = set()  # those that do not count
 
     def __len__(self) -> int:
-        return len(self._listeners)
+        return len(self._listeners) - len(self._quiet)
+
+    def overhear(self, listener: Listener) -> None:
+        """Let somebody listen for as long as this child runs: it is neither started nor kept running for that."""
+        if self._conversation is None or listener in self._listeners:
+            return
+        self._quiet.add(listener)
+        self.add(listener)
 
     def add(self, listener: Listener) -> None:
         """Let somebody listen.
@@ -238,10 +246,14 @@ class Listening:
 
     def remove(self, listener: Listener) -> None:
         """Somebody has stopped listening."""
-        self._no_longer_fresh(listener)
-        if self._listeners.pop(listener, None) is not None:
-            self._file(listener, None)
+        if self._drop(listener):
             self._settle()
+
+    def _drop(self, listener: Listener) -> bool:
+        self._no_longer_fresh(listener)
+        self._file(listener, None)
+        self._quiet.discard(listener)
+        return self._listeners.pop(listener, None) is not None
 
     def refilter(self, listener: Listener) -> None:
         """The filter of somebody who listens has changed."""
@@ -274,6 +286,8 @@ class Listening:
         """The child has gone; its successor will be asked."""
         self._conversation = self._open = self._coming = None
         self._is_careful = False
+        for listener in list(self._quiet):
+            self._drop(listener)
 
     def close(self) -> None:
         """There will be no child any more: everybody's listening is over."""
@@ -421,9 +435,7 @@ class Listening:
 
     def _end(self, listeners: list[Listener], reply: Envelope) -> None:
         for listener in listeners:
-            self._no_longer_fresh(listener)
-            self._file(listener, None)
-            del self._listeners[listener]
+            self._drop(listener)
         for listener in listeners:
             if "error" in reply:
                 listener.refused(reply["error"])
@@ -439,11 +451,9 @@ class Listening:
 
     def refuse(self, why: GatewayError) -> None:
         """There is no child, and will be none for now: those that have not begun to listen are told."""
-        fresh, self._fresh = list(self._fresh), {}
-        self._is_careful = False
+        fresh, self._is_careful = list(self._fresh), False
         for listener in fresh:
-            self._file(listener, None)
-            del self._listeners[listener]
+            self._drop(listener)
         for listener in fresh:
             listener.refused(why)
 

@@ -48,6 +48,19 @@ class ModernListener(Protocol):
     def lost(self, slot: Slot) -> None:
         """A child has ended."""
 
+    def warmed(self, slot: Slot) -> None:
+        """A child is there."""
+
+
+class ListListener(Protocol):
+    """Who keeps what servers list."""
+
+    def lists_changed(self, slot: Slot, news: str) -> None:
+        """A list is not what it was."""
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+
 
 Move = Callable[[Slot, str], None]
 
@@ -58,6 +71,7 @@ class Notices:
 
     :ivar unheard: how many notices nobody could be told.
     :ivar modern: told of what modern children say has changed.
+    :ivar lists: told of the lists that have changed; None while nobody keeps any.
     :ivar moved: told of every shared server that asked something, with what it asked.
     """
 
@@ -66,6 +80,7 @@ class Notices:
     def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
         self.unheard = 0
         self.modern: ModernListener | None = None
+        self.lists: ListListener | None = None
         self._sessions = sessions
         self._questions = questions
         self._moved = moved
@@ -126,6 +141,8 @@ class Notices:
         if method == TOOLS_CHANGED:
             slot.forget_mirrored()
         if slot.replicas is None or slot.replicas.is_news(slot, method):
+            if self.lists is not None:
+                self.lists.lists_changed(slot, method)
             self._post(slot, slot.sessions, message, method)
 
     def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:
@@ -243,6 +260,8 @@ class Notices:
 
     def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
         """Tell sessions that lists may have changed: the child is another than the one they knew, or there is none."""
+        if self.modern is not None and slot.era is Era.MODERN:
+            self.modern.warmed(slot)
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
             session.is_stale = False
@@ -251,6 +270,8 @@ class Notices:
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """What was kept of a modern child's answers may not be true any more."""
+        if self.lists is not None:
+            self.lists.lists_changed(slot, method)
         if self.modern is not None:
             self.modern.changed(slot, method, what)
 
@@ -259,6 +280,8 @@ class Notices:
         self._questions.backend_ended(slot)
         if self.modern is not None and slot.era is Era.MODERN:
             self.modern.lost(slot)
+        if self.lists is not None:
+            self.lists.lost(slot)
         slot.tasks.child_ended()
         slot.elicitations.clear()
 

@@ -342,4 +342,5 @@ class Pool:
 
 def _is_used(slot: Slot) -> bool:
     others = slot.replicas or ()
-    return bool(slot.sessions or slot.load or slot.listening or any(each.load for each in others))
+    # Not by its load: what is overheard of it is no use of it.
+    return bool(slot.sessions or slot.calls() or slot.listening or any(each.load for each in others))

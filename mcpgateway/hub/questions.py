@@ -34,6 +34,8 @@ class Question:
     :ivar slot: whose child asks.
     :ivar backend: the conversation it is asked in; a later child of the slot knows nothing of it.
     :ivar child_id: the question's id on the child's wire.
+    :ivar session: whose client is asked.
+    :ivar at: that client's session at the server itself; another where it uses a view of all servers.
     :ivar call: the call it belongs to, where that is known; it is asked on that call's stream, and outlives the child.
     """
 
@@ -42,6 +44,7 @@ class Question:
     backend: Any
     child_id: Raw
     session: Session
+    at: Session
     method: str
     call: Call | None = None
     is_heard: bool = False
@@ -81,10 +84,11 @@ class Questions:
         :raise Overloaded: it has too many questions before it.
         :raise ClientGone: nobody can be asked now, or later.
         """
+        at, session = session, session.outer or session
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
             raise Overloaded(f"the client already has {LIMIT} questions to answer")
         number = next(self._numbers)
-        question = Question(number, slot, backend, message["id"], session, method, call)
+        question = Question(number, slot, backend, message["id"], session, at, method, call)
         self._asked[number] = question
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
         # A session of the gateway's own can only be asked about its calls: nobody will ever listen for it.
@@ -95,7 +99,7 @@ class Questions:
     def _say(self, question: Question, message: bytes) -> bool:
         # On the stream of the call it belongs to, or most likely does; else on the session's own.
         session = question.session
-        call = question.call or question.slot.newest_calls().get(session)
+        call = question.call or question.slot.newest_calls().get(question.at)
         if call is not None and call.sink.noticed(call, message):
             return True
         session.mailbox.put(message, question.key, lambda: self._lost(question))
@@ -142,11 +146,11 @@ class Questions:
 
     def owns_token(self, session: Session) -> bool:
         """Whether a session has a question before it, so that it may report progress."""
-        return any(each.session is session for each in self._asked.values())
+        return any(session in (each.session, each.at) for each in self._asked.values())
 
     def session_ended(self, session: Session) -> None:
         """Answer in the place of a client that has gone."""
-        for question in [each for each in self._asked.values() if each.session is session]:
+        for question in [each for each in self._asked.values() if session in (each.session, each.at)]:
             self._stand_in(question)
 
     def give_up(self, session: Session, number: int) -> None:

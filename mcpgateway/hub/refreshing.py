@@ -79,6 +79,7 @@ class Refreshing:
 
     def _compare(self, told: str, method: str, digest: bytes) -> None:
         slot, misled = self.snapshot.slot, []
+        self.snapshot.compared(told, method)
         for session, lists in list(self.snapshot.given.items()):
             given = lists.pop((told, method), digest)
             if not lists:

@@ -113,10 +113,12 @@ class Scopes:
     """Finds the variant of a server that a client is served with.
 
     :ivar repositories: the servers that workspaces define themselves; None where there are none.
+    :ivar members: the servers that a view shows, as their entries define them.
     """
 
     def __init__(self, pool: Pool, neighbours: Neighbours, ground: Ground) -> None:
         self.repositories: Repositories | None = None
+        self.members: Callable[[ServerSpec], Iterable[ServerSpec]] = _none
         self._pool = pool
         self._neighbours = neighbours
         self.settle_on(ground)
@@ -136,14 +138,19 @@ class Scopes:
         return self._known(server).is_placed
 
     def _known(self, server: ServerSpec) -> _Placed:
-        known = self._placed.get(server.name)
+        known = self._placed.get(_key(server))
         if known is None or known.server is not server or known.moves != self._pool.moves:
-            is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
-            is_placed = is_built or tells_place(server)
-            known = self._placed[server.name] = _Placed(server, self._pool.moves, is_placed, is_built)
+            known = self._placed[_key(server)] = self._look_at(server)
             if len(self._placed) > VARIANTS_LIMIT:
                 del self._placed[next(iter(self._placed))]
         return known
+
+    def _look_at(self, server: ServerSpec) -> _Placed:
+        if server.view:
+            is_placed = any(self.is_placed(each) for each in self.members(server))
+            return _Placed(server, self._pool.moves, is_placed, is_built=False)
+        is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
+        return _Placed(server, self._pool.moves, is_built or tells_place(server), is_built)
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
@@ -163,6 +170,10 @@ class Scopes:
         if pid is None:
             return None
         return self._places.of_process(pid) if pid else NOWHERE
+
+    def place_of(self, cwd: str) -> Place:
+        """The place that a directory is in; nowhere where it is none that we may look into."""
+        return self._places.find(cwd)
 
     def _named(self, path: str) -> Place:
         # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
@@ -200,10 +211,10 @@ class Scopes:
         if not place.root:
             return self._nowhere(server)
         # Where each directory has a child of its own, that is its place.
-        path = place.directory if scope_of(server) is Share.ISOLATED else place.root
+        path = place.directory if self._is_of_directory(server) else place.root
         is_built = self._known(server).is_built
         workspace = self.workspace(place.root) if is_built else None
-        built = self._built.get((server.name, path))
+        built = self._built.get((_key(server), path))
         if built is not None and built.of is server and built.workspace is workspace:
             return built.server
         found = evolve(server, workspace=path) if workspace is None else self._variants(server, workspace)
@@ -211,8 +222,23 @@ class Scopes:
             found = _within(found, path)
         if len(self._built) >= VARIANTS_LIMIT:
             self._built.clear()
-        self._built[server.name, path] = _Built(found, server, workspace)
+        self._built[_key(server), path] = _Built(found, server, workspace)
         return found
+
+    def _is_of_directory(self, server: ServerSpec) -> bool:
+        if server.view:
+            return any(scope_of(each) is Share.ISOLATED for each in self.members(server))
+        return scope_of(server) is Share.ISOLATED
+
+    def shown_by(self, view: ServerSpec, server: ServerSpec) -> ServerSpec:
+        """A server as it is run for those who use a view, itself as it is for them.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if not view.workspace:
+            return self.variant(server, NOWHERE)
+        place = self._places.find(view.workspace)
+        return self.variant(server, place if place.root else Place(view.workspace, view.workspace))
 
     def _nowhere(self, server: ServerSpec) -> ServerSpec:
         # As its entry says; but where that demands a value of a workspace, it is now known that there is none.
@@ -239,9 +265,18 @@ class Scopes:
         :raise ConfigError: the values of the workspace cannot be used.
         """
         place = self._places.find(path) if path else NOWHERE
-        if scope_of(server) is not Share.ISOLATED and path:
+        if not self._is_of_directory(server) and path:
             place = Place(path, path)  # whatever became of it, or of what lies above
         return self.variant(server, place)
+
+
+def _key(server: ServerSpec) -> str:
+    # A server may have the name of a view.
+    return f"{server.name}/" if server.view else server.name
+
+
+def _none(view: ServerSpec) -> Iterable[ServerSpec]:
+    return ()
 
 
 def _within(server: ServerSpec, directory: str) -> ServerSpec:

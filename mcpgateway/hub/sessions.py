@@ -29,6 +29,7 @@ from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.views.inners import Inners
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
@@ -52,6 +53,8 @@ class Session:
     :ivar level: from which log level on its client hears messages; empty where it hears none.
     :ivar uris: the resources it is subscribed to.
     :ivar is_stale: what its client knows of the server may be out of date.
+    :ivar inners: the sessions it has at single servers, where its own is a view of all of them; None elsewhere.
+    :ivar outer: the session that this is one of; None for all others.
     """
 
     id: bytes = field(repr=False)
@@ -71,6 +74,8 @@ class Session:
     is_stale: bool = False
     slot: Slot | None = field(default=None, repr=False)
     uris: set[str] | None = field(default=None, repr=False)
+    inners: Inners | None = field(default=None, repr=False)
+    outer: Session | None = field(default=None, repr=False)
     _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
     _replay: Replay | None = field(default=None, init=False, repr=False)
 
@@ -138,6 +143,7 @@ class Sessions:
         self._boot = secrets.token_hex(6)
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
+        self._inner: dict[bytes, Session] = {}  # they live and die with others, which count for them
         self._ended: dict[bytes, None] = {}
         self._anonymous: dict[tuple[Variant, str, str, str, Era], Session] = {}
 
@@ -178,7 +184,7 @@ class Sessions:
         It may use another variant of the server than the one that is named here.
         """
         session = self._by_id.get(identifier)
-        if session is None or session.server.name != server.name or session.principal != principal:
+        if session is None or not _is_of(session, server) or session.principal != principal:
             return None
         session.seen = self.now
         return session
@@ -247,13 +253,13 @@ class Sessions:
             del self._anonymous[key]
 
     def of(self, server: ServerSpec) -> list[Session]:
-        """The sessions of a server that are in use, the anonymous among them."""
-        everyone = (*self._by_id.values(), *self._anonymous.values())
-        return [each for each in everyone if each.server.name == server.name]
+        """The sessions of a server that are in use, the anonymous and the inner ones among them."""
+        everyone = (*self._by_id.values(), *self._inner.values(), *self._anonymous.values())
+        return [each for each in everyone if _is_of(each, server)]
 
     def forget_anonymous(self, server: ServerSpec) -> None:
         """Drop what stands for the requests to a server that name no session."""
-        mine = [key for key, each in self._anonymous.items() if each.server.name == server.name]
+        mine = [key for key, each in self._anonymous.items() if _is_of(each, server)]
         for key in mine:
             del self._anonymous[key]
 
@@ -271,9 +277,18 @@ class Sessions:
         self._by_id[identifier] = session
         return session
 
+    def open_inner(self, outer: Session, server: ServerSpec, identifier: bytes) -> Session:
+        """Begin a session of a view session's client at one server; it ends with the outer one."""
+        session = Session(identifier, server, outer.principal, outer.version, None, self._new_epoch())
+        session.params = self.params_of(outer)
+        session.outer, session.seen = outer, self.now
+        session.level, session.has_level = outer.level, outer.has_level
+        self._inner[identifier] = session
+        return session
+
     def named(self, identifier: bytes) -> Session | None:
         """The session of that id, whoever's it is, if it is in use."""
-        return self._by_id.get(identifier)
+        return self._by_id.get(identifier) or self._inner.get(identifier)
 
     def owned_by(self, pid: int) -> list[Session]:
         """The sessions in use whose owner is that process."""
@@ -285,6 +300,8 @@ class Sessions:
 
     def params_of(self, session: Session) -> Envelope | None:
         """What a session's client said at ``initialize``; None where that is not known."""
+        if session.params is None and session.outer is not None:
+            return self.params_of(session.outer)
         if session.params is not None or session.issued is None:
             return session.params
         record = self.store.find(session.issued.serial)
@@ -310,6 +327,11 @@ class Sessions:
 
     def subscribed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
         """A session has gained or lost a resource."""
+        if session.outer is not None:
+            from mcpgateway.hub.views import inners  # it has one only where there are views
+
+            inners.note(session.outer, session.server.name, uri, is_on)
+            uri, session = inners.written(session.server.name, uri), session.outer
         if session.issued is None:
             return
         note = self.store.subscribe if is_on else self.store.unsubscribe
@@ -324,7 +346,8 @@ class Sessions:
         """Drop the session for good; false when it was dropped before."""
         if session.issued is not None:
             self._end(session.issued)
-        return self._by_id.pop(session.id, None) is not None
+        known = self._inner if session.outer is not None else self._by_id
+        return known.pop(session.id, None) is not None
 
     def forget_parked(self, identifier: bytes) -> None:
         """Drop a session that is not in use for good, if the id is one of ours."""
@@ -337,6 +360,11 @@ class Sessions:
         if len(self._ended) > ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
+
+
+def _is_of(session: Session, server: ServerSpec) -> bool:
+    # A server may have the name of a view.
+    return session.server.name == server.name and session.server.view == server.view
 
 
 def _is_outlived(session: Session) -> bool:

@@ -574,6 +574,8 @@ class Slot:
         if self.conversation is not None:
             listening.resume(self.conversation)
         self._send(lambda _: True)
+        if not self._is_replica:
+            self._around.listener.warmed(self, ())
 
     def _send(self, is_next: Callable[[_Waiting], bool]) -> None:
         waiting = self._waiting

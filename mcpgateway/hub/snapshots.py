@@ -73,6 +73,9 @@ class Store(Protocol):
         """Forget it."""
 
 
+Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
+
+
 @define(eq=False)
 class _Held:
     """A catalog in memory.
@@ -91,12 +94,16 @@ class _Held:
 class Snapshots:
     """What is known of all servers, on disk and for a moment in memory; see Note [What is held].
 
+    :ivar kept: told of every list that is another than the one on record.
+    :ivar shown: the lists on record that somebody was shown without asking for them, to be asked for again.
     :param seconds: the wall clock.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
         self._store = store
         self._seconds = seconds
+        self.kept: Kept = _unheard
+        self.shown: set[tuple[str, Key, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # where each server is known
 
@@ -141,6 +148,14 @@ class Snapshots:
             return
         held.catalog.put(key, method, Answer(pages, now))
         self._changed(name, held)
+        if known is None or known.pages != pages:
+            self.kept(name, key, method, pages)
+
+    def newest(self, name: str, place: str, method: str) -> Answer | None:
+        """What a server has answered last of all, to whomever."""
+        variants = self._hold(name).catalog.variants.items()
+        found = [answers[method] for key, answers in variants if key.place == place and method in answers]
+        return max(found, key=lambda answer: answer.at, default=None)
 
     def drop(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:
         """Forget lists that are not true any more."""
@@ -328,6 +343,10 @@ class Snapshot:
             self._start_over()
             self.snapshots.drop(self.slot.server.name, self._key().place, self.slot.era, lists)
 
+    def compared(self, told: str, method: str) -> None:
+        """A list was asked for again: what was shown of it is known to be true, or not to be."""
+        self.snapshots.shown.discard((self.slot.server.name, self._key(told), method))
+
     def _start_over(self) -> None:
         self._seen.clear()
         self._chains.clear()
@@ -344,6 +363,10 @@ class Snapshot:
     def outdated(self) -> list[tuple[str, str]]:
         """The lists that have to be asked for: those that sessions were given from here, and those that are old."""
         found = {asked: None for lists in self.given.values() for asked in lists}
+        here = self._key()
+        for name, key, method in self.snapshots.shown:
+            if name == self.slot.server.name and key == here:
+                found[key.told, method] = None
         if self.slot.era is Era.LEGACY:
             told, now = self._key().told, self.snapshots.now
             for method in LISTS:
@@ -351,6 +374,10 @@ class Snapshot:
                 if known is not None and now - known.at > OLD_S:
                     found[told, method] = None
         return list(found)
+
+
+def _unheard(name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+    """Nobody wants to know."""
 
 
 def _raw(members: dict[str, Any]) -> Envelope:

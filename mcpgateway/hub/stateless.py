@@ -6,6 +6,7 @@
     tasks/*               the server, for the principal whose task it is
     lists, resources/read what the server let be kept, else the server
     anything else         the server
+    anything to a view    `mcpgateway.hub.views.modern`
 
 One child serves everybody; where a server keeps state for each client there is one for each process that calls.  A
 server that speaks only the other era is reached through `mcpgateway.hub.to_legacy`.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -30,6 +32,7 @@ from mcpgateway.errors import (
     InvalidParams,
     ShuttingDown,
     UnknownMethod,
+    UnknownServer,
     UnsupportedVersion,
 )
 from mcpgateway.hub import mirrors
@@ -52,6 +55,9 @@ from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
 from mcpgateway.wire.translate import CACHEABLE
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.views.modern import ViewDoor
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 SWITCHERS_LIMIT = 1000
@@ -105,6 +111,7 @@ class Stateless:
     :ivar is_open: false once the gateway is stopping.
     :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    :ivar make_views: makes what serves those endpoints that stand for all servers.
     """
 
     log = Logger()
@@ -122,6 +129,8 @@ class Stateless:
         self.current = current
         self.is_open = True
         self.claim: Claim = unclaimed
+        self.make_views: Callable[[Stateless], ViewDoor] | None = None
+        self._views: ViewDoor | None = None  # until the first of their requests
         self._pool = pool
         self._sessions = sessions
         self._eras = eras
@@ -141,6 +150,8 @@ class Stateless:
             self.to_legacy.refuse(server)
         for each in change.changed:
             self.to_legacy.adopt(each.after)
+        if self._views is not None:
+            self._views.adopt()
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
         """Bring a request on its way; the call's sink hears what becomes of it.
@@ -151,6 +162,9 @@ class Stateless:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        if asker.server.view:
+            self._on_view(call, message, asker)
+            return
         asker.server = self.current(asker.server)  # it may have been a while since it was looked up
         road = self._eras.road(asker.server, Era.MODERN)
         if road is None:
@@ -163,6 +177,13 @@ class Stateless:
             raise UnsupportedVersion(UNSUPPORTED)
         else:
             self._go(road, call, message, asker)
+
+    def _on_view(self, call: Call, message: Message, asker: Asker) -> None:
+        if self._views is None:
+            if self.make_views is None:
+                raise UnknownServer(f"Unknown server: {asker.server.name}")
+            self._views = self.make_views(self)
+        self._views.submit(call, message, asker)
 
     def again(self, call: Call, message: Message, asker: Asker) -> None:
         """A server does not speak the era that it was found to speak: find out once more, and go there."""
@@ -323,6 +344,8 @@ class Stateless:
 
     def cancel(self, call: Call) -> None:
         """Take a request back: its client does not wait for the answer any more."""
+        if self._views is not None and self._views.cancel(call):
+            return
         if self._forget(call) or self.to_legacy.cancel(call) or call.session is None:
             return
         slot = call.session.slot
@@ -341,9 +364,16 @@ class Stateless:
         """A child has ended; its successor may be another."""
         self._cache.forget(slot)
 
+    def warmed(self, slot: Slot) -> None:
+        """A child is there."""
+        if self._views is not None:
+            self._views.warmed(slot)
+
     def close(self) -> None:
         """End whatever stands open, in order."""
         self.is_open = False
+        if self._views is not None:
+            self._views.close()
         for call, (_, listener) in list(self._listeners.items()):
             self._forget(call)
             listener.over({})

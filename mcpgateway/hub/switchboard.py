@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 from msgspec import Raw
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -47,6 +47,8 @@ from mcpgateway.wire.revisions import LATEST_LEGACY, Era, negotiated
 
 if TYPE_CHECKING:
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.views.board import Board
+    from mcpgateway.hub.views.specs import Ways
 
 SESSION_CALLS_LIMIT = 1000
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
@@ -77,10 +79,12 @@ class Switchboard:
 
     :ivar is_open: false once the gateway is stopping.
     :ivar scopes: knows which variant that is; set before the first request.
+    :ivar make_board: builds what serves the views of all servers; set before the first request.
     """
 
     log = Logger()
     scopes: Scopes
+    make_board: Callable[[], Board]
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class Switchboard:
         self.eras = eras
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
+        self._board: Board | None = None  # likewise
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
@@ -126,6 +131,8 @@ class Switchboard:
         :raise UnknownServer: there is none any more.
         :raise ConfigError: the values of the workspace cannot be used.
         """
+        if server.view:
+            return self.board.current(server)
         known = self.servers.get(server.name)
         if known is server:
             return server
@@ -134,6 +141,11 @@ class Switchboard:
         if server.workspace:
             return server  # a repository's own
         raise UnknownServer(f"Unknown server: {server.name}")
+
+    def settle_views(self, ways: Ways) -> None:
+        """From now on show what these settings say."""
+        if self._board is not None:
+            self._board.settle(ways)
 
     def adopt(self, change: Change) -> None:
         """Serve other servers from now on; who uses those that have not changed notices nothing."""
@@ -144,6 +156,8 @@ class Switchboard:
             self._remove(server)
         for each in change.changed:
             self._change(each)
+        if self._board is not None:
+            self._board.adopt(change)
 
     def _remove(self, server: ServerSpec) -> None:
         self._forget(server)
@@ -194,6 +208,8 @@ class Switchboard:
 
     def _era(self, server: ServerSpec, requested: str | None = None) -> Era:
         # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
+        if server.view:
+            return Era.LEGACY
         match self.eras.road(server, Era.LEGACY):
             case Road.BRIDGED:
                 return Era.MODERN
@@ -209,14 +225,19 @@ class Switchboard:
             raise UnknownSession("Session not found")
         self._make_room()
         # It keeps the workspace that it was begun in, wherever its client says that it works now.
-        server = self.scopes.again(self.servers.get(server.name, server), recalled.record.workspace)
+        known = server if server.view else self.servers.get(server.name, server)
+        server = self.scopes.again(known, recalled.record.workspace)
         era = self._era(server)
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
-        self._slot_for(session)
+        if server.view:
+            self.board.revived(session)
+        else:
+            self.slot_for(session)
         return session
 
-    def _slot_for(self, session: Session) -> Slot:
+    def slot_for(self, session: Session) -> Slot:
+        """The slot that a session uses, made on first use."""
         if session.slot is not None:
             return session.slot
         slot = self.pool.slot_for(session)
@@ -235,6 +256,13 @@ class Switchboard:
             self._to_modern = self._make_to_modern()
         return self._to_modern
 
+    @property
+    def board(self) -> Board:
+        """What serves the views of all servers, built for the first request to one."""
+        if self._board is None:
+            self._board = self.make_board()
+        return self._board
+
     def tick_bridge(self) -> None:
         """A second has passed for the calls that wait for answers to questions."""
         for bridge in self._bridges():
@@ -249,11 +277,16 @@ class Switchboard:
 
     def busy(self) -> set[Session]:
         """The sessions that have calls under way."""
-        return {call.session for holder in self._holders() for call in holder.calls()}
+        sessions = {call.session for holder in self.holders() for call in holder.calls()}
+        return sessions | {each.outer for each in sessions if each.outer is not None}
 
-    def _holders(self) -> list[Slot | ToModern]:
+    def holders(self) -> list[Slot | ToModern | Board]:
+        """Everything that a call can be with."""
         # A call of a bridged session is with its slot, or between two requests to it.
-        return [*self.pool, *self._bridges()]
+        return [*self.pool, *self._bridges(), *self._boards()]
+
+    def _boards(self) -> list[Board]:
+        return [self._board] if self._board is not None else []
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -264,14 +297,22 @@ class Switchboard:
         """
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        if (
-            self._era(server) is Era.LEGACY
-            and self.pool.is_open_question(server)
-            and offers_something(peek.mapping(message.params, "capabilities"))
-        ):
+        if not server.view and self.has_to_find_out(server, message.params):
             found = self._siblings.find_out(server)
             return found.addCallback(lambda _: self._begin(server, principal, message, owner))
         return maybeDeferred(self._begin, server, principal, message, owner)
+
+    def has_to_find_out(self, server: ServerSpec, params: Envelope | None) -> bool:
+        """Whether it is to be found out, for a client that begins a session, if it can share the server's child."""
+        return (
+            self._era(server) is Era.LEGACY
+            and self.pool.is_open_question(server)
+            and offers_something(peek.mapping(params, "capabilities"))
+        )
+
+    def find_out(self, server: ServerSpec) -> Deferred[None]:
+        """Fires when that is known."""
+        return self._siblings.find_out(server)
 
     def _begin(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
@@ -284,8 +325,10 @@ class Switchboard:
         era, version = self._era(server, requested), negotiated(requested)
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
+        if server.view:
+            return succeed((session, self.board.begin(session)))
         try:
-            slot = self._slot_for(session)
+            slot = self.slot_for(session)
         except GatewayError:
             self.end(session, "its server is used by too many others")
             raise
@@ -345,6 +388,8 @@ class Switchboard:
     def put_on_record(self, session: Session, message: Message) -> None:
         """Keep what a client has said at ``initialize``; best just after its answer has left."""
         self.sessions.remember(session, self._recorded(session, message))
+        if session.inners is not None:
+            session.params = None  # it is on record
 
     def _recorded(self, session: Session, message: Message) -> bytes:
         if message.params is None:
@@ -371,6 +416,26 @@ class Switchboard:
             "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
         )
         return self._let_go(session, UnknownSession("Session has ended"))
+
+    def begin_inner(self, outer: Session, server: ServerSpec, identifier: bytes, uris: set[str]) -> Session:
+        """Begin the session of a view session's client at one server.
+
+        :raise GatewayError: too many others use the server.
+        """
+        era = self._era(server)
+        session = self.sessions.open_inner(outer, server, identifier)
+        session.era, session.uris = era, uris or None
+        try:
+            self.slot_for(session)
+        except GatewayError:
+            self.end_inner(session, UnknownSession("Session has ended"))
+            raise
+        return session
+
+    def end_inner(self, session: Session, why: GatewayError) -> bool:
+        """End such a session, as with its outer one; true when a child is stopped."""
+        self.sessions.forget(session)
+        return self._let_go(session, why)
 
     def end_named(self, identifier: bytes) -> bool:
         """End the session of that id, in use or not; true when a child is stopped."""
@@ -405,6 +470,11 @@ class Switchboard:
         return self._let_go(session, ShuttingDown(f"the session was put aside: {why}"))
 
     def _let_go(self, session: Session, why: GatewayError) -> bool:
+        killed = False
+        if session.inners is not None:
+            killed = self.board.leave(session, why)
+        if session.outer is not None and session.outer.inners is not None:
+            session.outer.inners.drop(session)
         for holder in self._holders_of(session):
             for call in holder.calls():
                 if call.session is session and holder.cancel(call, "the session has ended"):
@@ -412,11 +482,14 @@ class Switchboard:
         for bridge in self._bridges():
             bridge.leave(session)
         self.questions.session_ended(session)
-        killed = self.pool.release(session)
+        killed = self.pool.release(session) or killed
         session.clear()
         return killed
 
-    def _holders_of(self, session: Session) -> list[Slot | ToModern]:
+    def _holders_of(self, session: Session) -> list[Slot | ToModern | Board]:
+        if session.inners is not None:
+            inner = (self._holders_of(each) for each in session.inners.sessions.values())
+            return list(dict.fromkeys([*self._boards(), *(holder for each in inner for holder in each)]))
         slot = session.slot
         return [slot, *(slot.replicas or ()), *self._bridges()] if slot is not None else []
 
@@ -430,6 +503,9 @@ class Switchboard:
         if call.session.era is Era.MODERN:
             self._bridge(call, message)
             return
+        if call.session.server.view:
+            self.board.submit(call, message)
+            return
         here = self._here.get(call.method)
         if here is not None:
             here(call, message)
@@ -441,7 +517,7 @@ class Switchboard:
     def _bridge(self, call: Call, message: Message) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        slot = self._slot_for(call.session)
+        slot = self.slot_for(call.session)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self._check_load(call.session)
         self.to_modern.submit(call, message)
@@ -469,7 +545,7 @@ class Switchboard:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
         session: Session = call.session
         level = audience.asked_level(message.params)
-        slot = self._slot_for(session)
+        slot = self.slot_for(session)
         if not slot.has_levels:
             self._forward(call, message)  # it will say itself that it has none
             return
@@ -517,7 +593,10 @@ class Switchboard:
             self._cancelled(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             return  # the gateway said it itself, once per child
-        else:
+        elif session.inners is not None:
+            for each in list(session.inners.sessions.values()):
+                self.heard(each, message)
+        elif not session.server.view:
             slot = self.pool.slot_for(session)
             is_for_it = not slot.shared and (
                 message.method != "notifications/progress" or self.questions.owns_token(session)
@@ -536,28 +615,29 @@ class Switchboard:
             return  # without a session, ids are those of several clients
         for holder in self._holders_of(session):
             for call in reversed(holder.calls()):
-                if call.session is session and jsonrpc.same_identifier(call.id, identifier):
+                is_its = session in (call.session, call.session.outer)
+                if is_its and jsonrpc.same_identifier(call.id, identifier):
                     if holder.cancel(call, _reason(message)):
                         call.sink.failed(call, Cancelled("Request cancelled"))
                     return
 
     def calls(self) -> int:
         """How many calls are under way or waiting."""
-        return sum(len(holder.calls()) for holder in self._holders())
+        return sum(len(holder.calls()) for holder in self.holders())
 
     def awaited(self) -> int:
         """How many of them have a client that waits for the answer."""
-        return sum(not call.sink.is_gone for holder in self._holders() for call in holder.calls())
+        return sum(not call.sink.is_gone for holder in self.holders() for call in holder.calls())
 
     def under_way(self) -> set[Call]:
         """The calls that have a client that waits for the answer."""
-        return {call for holder in self._holders() for call in holder.calls() if not call.sink.is_gone}
+        return {call for holder in self.holders() for call in holder.calls() if not call.sink.is_gone}
 
     def tick(self) -> None:
         """A second has passed: now and then take back the calls that nobody has come back for."""
         if self.sessions.now % LONELY_STEP_TICKS:
             return
-        for holder in self._holders():
+        for holder in self.holders():
             for call in holder.calls():
                 call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
                 if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
@@ -566,7 +646,7 @@ class Switchboard:
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
-        self.cut_off(call for holder in self._holders() for call in holder.calls())
+        self.cut_off(call for holder in self.holders() for call in holder.calls())
         for bridge in self._bridges():
             bridge.close()
         return self.pool.close()
@@ -575,7 +655,7 @@ class Switchboard:
         """Take back calls that have had their time; their clients are told what that may mean."""
         # Not left to the end of the servers: whoever ends because we say so has nothing to tell of it.
         for call in list(calls):
-            if any(holder.cancel(call, "the gateway is stopping") for holder in self._holders()):
+            if any(holder.cancel(call, "the gateway is stopping") for holder in self.holders()):
                 call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=call.session.server.name)))
 
 

@@ -100,6 +100,11 @@ class Tasks:
         owner = self._by_id.get(identifier) if identifier is not None else None
         return owner is not None and (owner.session, owner.principal) == (session.id, session.principal)
 
+    def has(self, identifier: str, principal: str) -> bool:
+        """Whether a task was begun here for a principal, in whichever of its sessions."""
+        owner = self._by_id.get(identifier)
+        return owner is not None and owner.principal == principal
+
 
 def _task_id(task: Raw) -> str | None:
     return peek.text(peek.members({"task": task}, "task"), "taskId")

@@ -5,6 +5,7 @@ from attrs import evolve
 
 from mcpgateway.config.diff import Change, Changed, at_start, compare, settings_changed
 from mcpgateway.config.model import GatewaySettings, Lazy, Limits, ServerSpec, Share
+from mcpgateway.config.surface import Level, ViewSettings
 from mcpgateway.wire.revisions import Era
 
 
@@ -44,6 +45,10 @@ class CompareTests:
             ({"timeout_s": 3.0}, False, False),
             ({"lazy": Lazy(idle_s=3.0)}, False, False),
             ({"source": "elsewhere", "title": "T"}, False, False),
+            ({"prefix": ""}, False, False),
+            ({"expose_tools": False}, False, False),
+            ({"pinned": ("x",)}, False, False),
+            ({"shield": Level.OFF, "shield_tools": {"x": Level.LEAN}}, False, False),
         ],
     )
     def test_changed(self, fields, restarts, regroups):
@@ -58,8 +63,8 @@ class CompareTests:
         """A slight change comes to a server as it is run for a workspace, which stays the workspace's."""
         before = spec("a")
         own = evolve(before, workspace="/w", env={"A": "w"})
-        changed = Changed(before, evolve(before, timeout_s=3.0), is_slight=True)
-        assert changed.of(own) == evolve(own, timeout_s=3.0)
+        changed = Changed(before, evolve(before, timeout_s=3.0, prefix="p"), is_slight=True)
+        assert changed.of(own) == evolve(own, timeout_s=3.0, prefix="p")
         assert changed.of(before) is changed.after
 
     def test_not_slight(self):
@@ -75,6 +80,9 @@ class SettingsTests:
 
     def test_names(self):
         """Those that are different are named, and those of them that only count at the start."""
-        after = evolve(GatewaySettings(), http_port=1, listen=("tcp:1",), limits=Limits(spawns=1))
-        assert set(settings_changed(GatewaySettings(), after)) == {"http_port", "listen", "limits"}
+        views = ViewSettings(tool_budget=1)
+        after = evolve(
+            GatewaySettings(), http_port=1, listen=("tcp:1",), limits=Limits(spawns=1), views=views
+        )
+        assert set(settings_changed(GatewaySettings(), after)) == {"http_port", "listen", "limits", "views"}
         assert set(at_start(GatewaySettings(), after)) == {"http_port", "listen"}

@@ -117,12 +117,12 @@ class GatewayTests:
         """Keys of the schema that are not served yet are no mistakes, and are only told where they say something."""
         warnings = []
         entries(
-            "gateway: {expose: hybrid, ping_interval: 30s, shield: {level: bounded}, tool_filter: {mode: ''}}\n"
-            "clients: {adopt: ask}\nprofiles: {}\nworkspaces: {}\ncompat: {ports: []}\n"
-            "servers: {x: {command: y, protocol: auto, prefix: p, lazy: {enabled: true}}}\n",
+            "gateway: {ping_interval: 30s, tls_key_path: ''}\n"
+            "clients: {adopt: ask}\nprofiles: {}\nworkspaces: {}\ncompat: {ports: [], errors: harshal}\n"
+            "servers: {x: {command: y, protocol: auto, lazy: {enabled: true}}}\n",
             warnings=warnings,
         )
-        assert warnings == ["/g/0.yaml, line 6: servers.x.prefix: has no effect in this release"]
+        assert warnings == ["/g/0.yaml, line 5: compat.errors: has no effect in this release"]
 
     def test_relied_upon(self):
         """A key whose absence makes less safe is not passed over in silence."""

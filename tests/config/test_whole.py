@@ -38,7 +38,10 @@ def without_digest(servers):
 
 def rest(server):
     """Return the plain fields of a server."""
-    plain = "share timeout_s interactive protocol bridge enabled lazy replicas inject rest_url health_url workspace"
+    plain = (
+        "share timeout_s interactive protocol bridge enabled lazy replicas inject rest_url health_url workspace"
+        " prefix expose_tools pinned shield shield_tools view"
+    )
     return [getattr(server, name) for name in plain.split()]
 
 

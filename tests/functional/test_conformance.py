@@ -9,6 +9,7 @@ number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,17 +50,31 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         yield running
 
 
-class ConformanceTests:
-    """What the suite says of a server that is reached through the gateway."""
+@pytest.fixture
+def endpoints(gateway: Gateway, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The endpoint of one server, and that of all servers at a gateway that has this one, under its own names."""
+    directory = tmp_path / "full"
+    directory.mkdir()
+    servers = {"own": server(conformance.server(), interactive=True, prefix="")}
+    with Gateway(directory, servers, settings={"bridge": "always"}) as full:
+        yield {"own": f"{gateway.url}/own/mcp", "full": f"{full.url}/mcp/full"}
 
-    def test_the_active_suite(self, gateway: Gateway, tmp_path: Path) -> None:
+
+class ConformanceTests:
+    """What the suite says of a server that is reached through the gateway, at its own endpoint and at that of all."""
+
+    def test_the_active_suite(self, endpoints: dict[str, str], tmp_path: Path) -> None:
         """Every scenario of the released suite passes."""
-        expect_all(conformance.judged(f"{gateway.url}/own/mcp", tmp_path / "results", suite="0-1"), 30)
+        for report in judged(endpoints, tmp_path, suite="0-1"):
+            expect_all(report, 30)
 
     @pytest.mark.parametrize("revision", [LEGACY, MODERN])
-    def test_the_requirements_of_a_revision(self, gateway: Gateway, tmp_path: Path, revision: str) -> None:
+    def test_the_requirements_of_a_revision(
+        self, endpoints: dict[str, str], tmp_path: Path, revision: str
+    ) -> None:
         """Every scenario passes that the coming suite requires of a server, and those that do not count yet."""
-        expect_required(requirements(f"{gateway.url}/own/mcp", tmp_path, revision), revision)
+        for report in judged(endpoints, tmp_path, "--requirements", revision, suite="0-2"):
+            expect_required(report, revision)
 
     def test_a_shared_child(self, gateway: Gateway, tmp_path: Path) -> None:
         """A child that all sessions share passes whatever asks its client nothing."""
@@ -96,6 +111,17 @@ class BridgeTests:
         """What cannot be bridged stands in the documentation."""
         said = DOCUMENTED.read_text()
         assert [name for name in UNBRIDGED if f"``{name}``" not in said] == []
+
+
+def judged(endpoints: dict[str, str], directory: Path, *options: str, suite: str) -> list[conformance.Report]:
+    """What the suite says of several endpoints, which it mostly waits for: so it is asked of all at the same time."""
+
+    def of(name: str) -> conformance.Report:
+        results = directory / f"results-{name}"
+        return conformance.judged(endpoints[name], results, *options, suite=suite)
+
+    with ThreadPoolExecutor(len(endpoints)) as pool:
+        return list(pool.map(of, endpoints))
 
 
 def expect_all(report: conformance.Report, least: int) -> None:

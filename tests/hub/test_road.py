@@ -384,7 +384,7 @@ class RefusalTests:
 
     @pytest.mark.parametrize(
         "path",
-        ["/.well-known/oauth-protected-resource", "/shared/mcp/.well-known/x", "/register", "/", "/nothing"],
+        ["/.well-known/oauth-protected-resource", "/shared/mcp/.well-known/x", "/register", "/nothing"],
     )
     def test_nothing_there(self, gateway: MemoryGateway, path: str) -> None:
         """What is not declared is 404, in JSON."""

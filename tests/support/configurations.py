@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import asdict
 from hypothesis import strategies as st
 
 from mcpgateway.config.building import World
@@ -24,6 +25,7 @@ from mcpgateway.config.model import (
 )
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
+from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
 from mcpgateway.errors import ConfigError
 from mcpgateway.wire.revisions import Era
 
@@ -48,8 +50,10 @@ gateway:
   allowed_origins: ["http://gateway.test"]
   compress_schemas: false
   tls_cert_path: ""
-  tool_filter: {mode: allowlist, include_servers: [github], tool_budget: 10, consolidate_excess: false}
-  shield: {level: bounded, array_items: 50, keep: 100}
+  tool_filter:
+    {mode: allowlist, include_servers: [github], exclude_servers: [], tool_budget: 10, per_server_budget: 5,
+    consolidate_excess: false, budget_order: usage, pinned: [github__search]}
+  shield: {level: bounded, array_items: 50, keep: 100, keep_bytes: 1000, mask_secrets: false}
   circuit: {restarts: 3, window: 1m, open: 2m, auto_reset: true}
   limits: {body_bytes: 2048, spawns: 2, servers: 90, drain: 5s, handshake: 10s, reap: 60s}
 settings:
@@ -73,6 +77,10 @@ servers:
     lazy: {enabled: true, idleTimeoutMs: 1000, connectTimeoutMs: 5000, maxRamMb: 100, maxUptimeMs: 0, prewarm: false}
     rest_url: http://localhost:7000
     health_endpoint: /health
+    prefix: gh
+    expose_tools: true
+    pinned: [search]
+    shield: {level: lean, tools: {search: off}}
   listed:
     command: [uvx, some-server]
     env: [A=hunter2-list, B=c]
@@ -214,9 +222,33 @@ def servers(draw, name):
         lazy=draw(lazies),
         replicas=draw(st.integers(1, 64)),
         inject=draw(st.dictionaries(names, filled, max_size=2)),
+        prefix=draw(st.sampled_from([None, "", name, "p"])),
+        expose_tools=draw(st.booleans()),
+        pinned=draw(st.lists(names, max_size=2).map(tuple)),
+        shield=draw(st.sampled_from([None, *Level])),
+        shield_tools=draw(st.dictionaries(names, st.sampled_from(Level), max_size=2)),
     )
 
 
+views = st.builds(
+    ViewSettings,
+    st.sampled_from(Expose),
+    st.booleans(),
+    st.sampled_from(FilterMode),
+    *(st.lists(names, max_size=2).map(tuple),) * 2,
+    *(st.integers(0, 9),) * 2,
+    st.booleans(),
+    st.sampled_from(Order),
+    st.lists(names, max_size=2).map(tuple),
+)
+shields = st.builds(
+    ShieldLimits,
+    st.sampled_from(Level),
+    *(st.integers(1, 9),) * 3,
+    st.integers(1024, 9000),
+    *(st.integers(0, 9),) * 2,
+    st.booleans(),
+)
 gateways = st.builds(
     GatewaySettings,
     st.integers(0, 65535),
@@ -239,6 +271,8 @@ gateways = st.builds(
     ),
     st.builds(Circuit, st.integers(0, 9), seconds, seconds, st.booleans()),
     seconds,
+    views,
+    shields,
 )
 
 
@@ -264,6 +298,19 @@ def written(gateway, specs):
             "allowed_origins": list(gateway.allowed_origins),
             "bridge": gateway.bridge.value,
             "ping_interval": f"{gateway.ping_s:g}s",
+            "expose": gateway.views.expose.value,
+            "compress_schemas": gateway.views.compress_schemas,
+            "tool_filter": {
+                "mode": gateway.views.mode.value,
+                "include_servers": list(gateway.views.include),
+                "exclude_servers": list(gateway.views.exclude),
+                "tool_budget": gateway.views.tool_budget,
+                "per_server_budget": gateway.views.per_server_budget,
+                "consolidate_excess": gateway.views.consolidate_excess,
+                "budget_order": gateway.views.budget_order.value,
+                "pinned": list(gateway.views.pinned),
+            },
+            "shield": {**asdict(gateway.shield), "level": gateway.shield.level.value},
             "circuit": {
                 "restarts": circuit.restarts,
                 "window": circuit.window_s,
@@ -317,7 +364,14 @@ def _entry(server):
             "maxUptimeMs": f"{lazy.uptime_s:g}s",
             "prewarm": lazy.prewarm,
         },
+        "expose_tools": server.expose_tools,
+        "pinned": list(server.pinned),
         **({"bridge": server.bridge.value} if server.bridge else {}),
+        **({} if server.prefix is None else {"prefix": server.prefix}),
+        "shield": {
+            **({"level": server.shield.value} if server.shield else {}),
+            "tools": {name: level.value for name, level in server.shield_tools.items()},
+        },
     }
     return found | _reach(server)
 

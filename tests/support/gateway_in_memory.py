@@ -31,6 +31,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.revisions import Era
@@ -350,12 +351,14 @@ class MemoryGateway:
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
-            servers,
+            (*servers, *view_specs(self.hub.ways)),
             self.door,
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.switchboard, self.answers_for_users, self.clients),
+            lambda: make_site(
+                self.switchboard, self.answers_for_users, self.clients, self.owners, self.clock
+            ),
             HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
@@ -373,8 +376,9 @@ class MemoryGateway:
         """Serve these from now on, as an edit of the configuration would have it."""
         change = compare(self.settings.servers, servers)
         self.settings = evolve(self.settings, servers=change.servers)
-        self.root.serve(change.servers)
-        self.hub.adopt(self.settings.gateway, change)
+        ways = Ways(self.settings.gateway, self.settings.profiles)
+        self.root.serve((*change.servers, *view_specs(ways)))
+        self.hub.adopt(ways.gateway, change, ways.profiles)
 
     def edit(self, name: str, **fields: Any) -> None:
         """Let one server be defined otherwise from now on."""
@@ -388,6 +392,12 @@ class MemoryGateway:
     def client(self, server: str = "shared", **headers: str) -> Client:
         """A new connection to a server's endpoint."""
         return Client(self.factory.buildProtocol(None), f"/{server}/mcp", dict(headers))
+
+    def view(self, path: str = "/mcp/full", **capabilities: Any) -> Client:
+        """A new connection with a session of all servers."""
+        client = Client(self.factory.buildProtocol(None), path, {})
+        client.initialize(protocolVersion="2025-06-18", capabilities=capabilities)
+        return client
 
     def session(self, server: str = "shared") -> Client:
         """A new connection with a session."""

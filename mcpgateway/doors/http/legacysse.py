@@ -25,7 +25,7 @@ from zope.interface import implementer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Unreadable, read_batch
 from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
-from mcpgateway.doors.http.placing import Placing, known_id, said_pid
+from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,
@@ -99,7 +99,9 @@ class Link:
     def open(self) -> None:
         """Send the head, and where to post."""
         self._exchange.begin_stream()
-        address = b"/%b/messages?sessionId=%b" % (quote(self.server.name, safe="").encode(), self.id)
+        # The one of all servers is at the top.
+        base = b"" if self.server.view else b"/%b" % quote(self.server.name, safe="").encode()
+        address = b"%b/messages?sessionId=%b" % (base, self.id)
         self._exchange.send(b"event: endpoint\ndata: " + address + b"\n\n")
 
     # What is under way
@@ -241,8 +243,8 @@ class LegacySse:
         link = self._links.get(_named(exchange.query) or b"")
         return link is not None and link.endpoint.name == server
 
-    def post(self, exchange: Any, server: str, principal: str) -> None:
-        """Serve one request to the ``/messages`` of a server of that name."""
+    def post(self, exchange: Any, server: str, principal: str, *, is_view: bool = False) -> None:
+        """Serve one request to the ``/messages`` of a server of that name, or of a view."""
         if exchange.method != b"POST":
             refuse(exchange, 405, "Method not allowed.", ALLOW_POST)
             return
@@ -254,7 +256,8 @@ class LegacySse:
             refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
             return
         link = self._links.get(identifier)
-        if link is None or link.endpoint.name != server or link.principal != principal:
+        is_its = link is not None and (link.endpoint.name, bool(link.endpoint.view)) == (server, is_view)
+        if link is None or not is_its or link.principal != principal:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:
@@ -282,7 +285,7 @@ class LegacySse:
         elif message.method == INITIALIZE:
             self._initialize(link, message, exchange)
         else:
-            self._submit(link, message)
+            self._submit(link, message, exchange)
 
     def _hear(self, link: Link, message: Message) -> None:
         try:
@@ -294,8 +297,8 @@ class LegacySse:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _submit(self, link: Link, message: Message) -> None:
-        call = Call(None, message.method, message.id, None, link)
+    def _submit(self, link: Link, message: Message, exchange: Any) -> None:
+        call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
         link.began(call)
         try:
             call.session = self._session(link)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
+from mcpgateway.config.names import RESERVED_AFTER_MCP
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.mcp import McpDoor, refuse
@@ -63,10 +64,11 @@ class Way:
 
 @frozen
 class Admitted:
-    """A judged request: where it goes, and as whom."""
+    """A judged request: where it goes, as whom, and whether that is an administrator."""
 
     way: Way
     principal: str
+    is_admin: bool = False
 
 
 @implementer(IDoor)
@@ -100,11 +102,14 @@ class Root:
         self._make_sse = make_sse
         self._sse: LegacySse | None = None
         self._servers: dict[str, ServerSpec] = {}
+        self._views: dict[str, ServerSpec] = {}
         self._ways: dict[bytes, Way] = {}
         self.serve(servers)
 
-    def serve(self, servers: tuple[ServerSpec, ...]) -> None:
-        """Lead to these servers from now on, and to no others."""
+    def serve(self, everything: tuple[ServerSpec, ...]) -> None:
+        """Lead to these servers, and views of all of them, from now on, and to no others."""
+        servers = [each for each in everything if not each.view]
+        views = [each for each in everything if each.view]
         ways: dict[bytes, Way] = {}
         for server in servers:
             ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
@@ -112,8 +117,15 @@ class Root:
         for server in servers:  # last: /mcp/sse is the server of that name
             way = Way(RouteClass.MCP, server, self._mcp.handle)
             ways[f"/{server.name}/mcp".encode()] = way
-            ways[f"/mcp/{server.name}".encode()] = way
+            if server.name not in RESERVED_AFTER_MCP:
+                ways[f"/mcp/{server.name}".encode()] = way
+        for view in views:
+            ways[f"/{view.name}".encode()] = Way(RouteClass.MCP, view, self._mcp.handle)
+        if views:
+            ways[b"/sse"] = Way(RouteClass.MCP, views[0], self._listen)
+            ways[b"/messages"] = Way(RouteClass.MCP, views[0], self._say)
         self._servers = {server.name: server for server in servers}
+        self._views = {view.name: view for view in views}
         self._ways = ways
 
     def set_limits(self, limits: Limits) -> None:
@@ -136,7 +148,7 @@ class Root:
         if exchange.method not in METHODS:
             refuse(exchange, 405, "Method not allowed.")
             return 0
-        exchange.route = Admitted(way, verdict.principal)
+        exchange.route = Admitted(way, verdict.principal, verdict.is_admin)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def handle(self, exchange: Any) -> None:
@@ -147,7 +159,7 @@ class Root:
             exchange.answer(503, DISABLED)
         elif way.server is not None and way.serve is not None:
             # Its definition may have changed while the body was on its way.
-            self._serve(exchange, way.serve, way.server.name, admitted.principal)
+            self._serve(exchange, way.serve, way.server, admitted.principal)
         elif way.unknown:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
@@ -161,10 +173,10 @@ class Root:
                 self._site = self._make_site()
             exchange.to_web(self._site)
 
-    def _serve(self, exchange: Any, serve: Serve, name: str, principal: str) -> None:
-        server = self._servers.get(name)
+    def _serve(self, exchange: Any, serve: Serve, meant: ServerSpec, principal: str) -> None:
+        server = (self._views if meant.view else self._servers).get(meant.name)
         if server is None:
-            _unknown(exchange, name)
+            _unknown(exchange, meant.name)
         else:
             serve(exchange, server, principal)
 
@@ -189,7 +201,7 @@ class Root:
 
     def _say(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         self._sse = self._sse or self._make_sse()
-        self._sse.post(exchange, server.name, principal)
+        self._sse.post(exchange, server.name, principal, is_view=bool(server.view))
 
     def _serve_own(self, exchange: Any, name: str, principal: str) -> None:
         part = exchange.path.rpartition(b"/")[2]
@@ -201,6 +213,8 @@ class Root:
 
     def _find(self, exchange: Any) -> Way:
         path: bytes = exchange.path
+        if path == b"/" and _is_message(exchange):
+            return self._ways.get(b"/mcp", Way(RouteClass.NOTHING))
         if b"%" in path:
             known = self._ways.get(unquote_to_bytes(path))
             if known is not None:
@@ -213,6 +227,13 @@ class Root:
             name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
             return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
         return Way(RouteClass.NOTHING)
+
+
+def _is_message(exchange: Any) -> bool:
+    # Whoever has been given the bare address speaks MCP there too; a browser asks for a page.
+    return exchange.method in (b"POST", b"DELETE") or (
+        exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
+    )
 
 
 def _nothing_new() -> Deferred[None]:

@@ -1,1 +1,1 @@
-"""One endpoint for several servers: what a client of a view is told, and where its requests go."""
+"""The endpoints that give a client all servers at once."""

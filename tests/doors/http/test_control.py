@@ -76,7 +76,7 @@ class ClientsTests:
                 "suspended": "",
             }
         ]
-        assert (health["aggregate"], health["disabled"]) == (False, False)
+        assert (health["aggregate"], health["disabled"]) == (True, False)
 
     def test_immorterm(self) -> None:
         """S000's body lists the clients that lead here now."""

@@ -1,0 +1,77 @@
+"""What has become of jobs, on disk: one file for each, which only the user may read.
+
+Everything here blocks for as long as a small file takes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+
+from twisted.logger import Logger
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+
+FILE_LIMIT = 262_144
+_NAME = re.compile(
+    r"job_[0-9]{1,16}_[A-Za-z0-9_-]{16,64}\Z"
+)  # callers name jobs, and must not name other files
+_SUFFIX = ".json"
+
+
+class JobFiles:
+    """The files of one home; what cannot be kept is as good as lost, and the log says so once."""
+
+    log = Logger()
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._has_complained = False
+
+    def names(self) -> list[str]:
+        """The ids of all jobs on record."""
+        try:
+            found = os.listdir(self._directory)
+        except OSError:
+            return []
+        return [name for each in found if _NAME.match(name := each.removesuffix(_SUFFIX)) and name != each]
+
+    def read(self, name: str) -> bytes | None:
+        """What is on record of a job; None where there is nothing, or it cannot be read."""
+        if not _NAME.match(name):
+            return None
+        try:
+            return files.read_text(self._path(name), FILE_LIMIT).encode()
+        except (FileNotFoundError, ConfigError):
+            return None
+
+    def write(self, name: str, data: bytes) -> bool:
+        """Put a job on record; false where it cannot be."""
+        if not _NAME.match(name):
+            return False
+        try:
+            files.make_home(self._directory)
+            files.write_atomic(self._path(name), data, lasting=False)
+        except (ConfigError, OSError) as why:
+            if not self._has_complained:
+                self.log.warn(
+                    "what became of jobs cannot be kept in {directory}: {why}",
+                    event="jobs.unwritable",
+                    directory=self._directory,
+                    why=str(why),
+                )
+            self._has_complained = True
+            return False
+        self._has_complained = False
+        return True
+
+    def remove(self, name: str) -> None:
+        """Forget a job."""
+        if _NAME.match(name):
+            with suppress(OSError):
+                os.unlink(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, name + _SUFFIX)

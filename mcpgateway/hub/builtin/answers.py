@@ -1,0 +1,66 @@
+"""How the gateway's own tools answer: the text of a result is JSON, and one that failed says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from mcpgateway.catalog.records import Item
+from mcpgateway.errors import GatewayError
+from mcpgateway.interfaces import Call
+from mcpgateway.wire import jsonrpc, peek
+from mcpgateway.wire.jsonrpc import Envelope
+
+
+def text(call: Call, value: Any, *more: Raw) -> None:
+    """Answer with a value as JSON, and more content behind it."""
+    call.sink.answered(call, _reply(value, more))
+
+
+def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
+    """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
+    body: dict[str, Any] = {"error": message}
+    if hint:
+        body["hint"] = hint
+    body |= {key: value for key, value in more.items() if value}
+    call.sink.answered(call, _reply(body, is_error=True))
+
+
+def failed_by(call: Call, why: GatewayError) -> None:
+    """Answer that the tool has failed for a reason that was found elsewhere."""
+    failed(call, why.message, why.hint, **(why.data or {}))
+
+
+def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> Envelope:
+    said = {"type": "text", "text": msgspec.json.encode(value).decode()}
+    result: dict[str, Any] = {"content": [said, *more]}
+    if is_error:
+        result["isError"] = True
+    return jsonrpc.result(jsonrpc.NULL, result)
+
+
+def is_failed(reply: Envelope) -> bool:
+    """Whether a response holds a result that says that its tool has failed."""
+    return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
+
+
+def with_note(reply: Envelope, note: str) -> Envelope:
+    """The response with one text more behind what its result holds, which stays as it is."""
+    result = peek.members(reply, "result")
+    try:
+        content = jsonrpc.read_list(result["content"], "content")
+    except (KeyError, GatewayError):
+        return reply
+    result["content"] = jsonrpc.raw([*content, {"type": "text", "text": note}])
+    return {**reply, "result": jsonrpc.raw(result)}
+
+
+Shield = Callable[[Call, "Item | None", Any], None]
+"""Has the answer of a call cut to a size that a model can afford: of a tool's, at a level; None for what is usual."""
+
+
+def unshielded(call: Call, item: Item | None, level: Any) -> None:
+    """Let answers be as large as they are."""

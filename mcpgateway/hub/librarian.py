@@ -1,0 +1,223 @@
+"""What all servers offer, parsed: the lists as they pass by, and those on record of servers that do not run.
+
+# Note [Whose list it is]
+Most servers list the same to everybody.  What a child of a client's own lists may depend on what it was told of that
+client, and changes with what the client does.  So a list is known for a server as it is launched in one place, and for
+whoever was told about alike: ``told`` is empty for children that clients share.
+
+# Note [What is known without asking]
+A list on disk is good enough to show without starting its server.  It is asked for again once the server runs, and if
+it is another then, whoever was shown the former is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway import __version__
+from mcpgateway.catalog.records import Item, Kind, read_items
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake
+from mcpgateway.wire import legacy, peek
+from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.snapshots import Snapshots
+
+PLACES_LIMIT = 1000  # ways of launching servers whose lists are held
+INSTRUCTIONS_LIMIT = 100_000  # characters
+TOLD_LIMIT = 64  # kinds of clients of one of them
+
+OnChange = Callable[[str, Kind], None]
+OnNews = Callable[[str, Kind, str], None]
+_KINDS = {kind.method: kind for kind in Kind}
+
+
+@define(eq=False)
+class _List:
+    """One list in memory.
+
+    :ivar items: None where nothing is known, on disk either.
+    :ivar is_fresh: its server has not said since that it has changed.
+    """
+
+    items: tuple[Item, ...] | None
+    digest: bytes = field(default=b"", repr=False)
+    is_fresh: bool = True
+
+
+Shelf = dict[tuple[Kind, str], _List]
+
+
+class Librarian:
+    """Knows the lists of all servers.
+
+    :ivar generation: changes with whatever is known.
+    :ivar on_change: told of every server whose list is another than it was, by its name.
+    :ivar on_news: told where those who have seen that list have to hear of it, and whose list it is.
+    :ivar changes: how often each server has said that a list has changed.
+    :ivar servers: the servers there are, as their entries define them.
+    """
+
+    def __init__(self, snapshots: Snapshots | None = None) -> None:
+        self.generation = 0
+        self.on_change: list[OnChange] = []
+        self.on_news: OnNews = _unheard
+        self.changes: dict[str, int] = {}
+        self.servers: Callable[[], Iterable[ServerSpec]] = tuple
+        self._snapshots = snapshots
+        self._shelves: dict[tuple[str, str], Shelf] = {}
+        self._places: dict[str, tuple[ServerSpec, str]] = {}  # asked for often, and made of a digest
+        self._shared = told_at_handshake(legacy.shared_params(__version__))
+        if snapshots is not None:
+            snapshots.kept = self._kept
+
+    # What is known
+
+    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+        """What a server lists, as it was last heard or is on record; None where that is not known.
+
+        :param told: names what its child is told of its client; empty for one that clients share.
+        """
+        return self._list(server, kind, told).items
+
+    def is_fresh(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
+        """Whether a list is known, and its server has not said since that it has changed."""
+        found = self._list(server, kind, told)
+        return found.is_fresh and found.items is not None
+
+    def everything(self) -> Iterator[Item]:
+        """Whatever the servers there are offer, as far as it is known."""
+        for server in self.servers():
+            for kind in Kind:
+                yield from self.known(server, kind) or ()
+
+    def instructions(self, server: ServerSpec) -> str:
+        """What a server has said of itself when it was last met; empty where that is not on record."""
+        if self._snapshots is None:
+            return ""
+        found = self._snapshots.newest(server.name, self._place(server), HELLO)
+        hello = peek.members({"hello": found.pages[0]}, "hello") if found is not None else {}
+        return peek.text(hello, "instructions", INSTRUCTIONS_LIMIT) or ""
+
+    def _list(self, server: ServerSpec, kind: Kind, told: str) -> _List:
+        shelf = self._shelf(server)
+        found = shelf.get((kind, told))
+        if found is None:
+            found = shelf[kind, told] = self._on_record(server, kind, told)
+            while len(shelf) > TOLD_LIMIT * len(Kind):
+                del shelf[next(iter(shelf))]
+        return found
+
+    def _on_record(self, server: ServerSpec, kind: Kind, told: str) -> _List:
+        snapshots = self._snapshots
+        if snapshots is None:
+            return _List(None)
+        place = self._place(server)
+        key, answer = Key(place, Era.LEGACY, told or self._shared), None
+        answer = snapshots.find(server.name, key, kind.method)
+        if answer is not None:
+            # Once the server runs it is seen whether this is still true.
+            snapshots.shown.add((server.name, key, kind.method))
+            return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method))
+        answer = snapshots.newest(server.name, place, kind.method) if not told else None
+        if answer is None:
+            return _List(None)
+        # Good to be found, and to be shown until the server has been asked in its own name.
+        return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method), is_fresh=False)
+
+    def _shelf(self, server: ServerSpec) -> Shelf:
+        at = (server.name, self._place(server))
+        shelf = self._shelves.get(at)
+        if shelf is None:
+            if len(self._shelves) >= PLACES_LIMIT:
+                del self._shelves[next(iter(self._shelves))]
+            shelf = self._shelves[at] = {}
+        return shelf
+
+    def _place(self, server: ServerSpec) -> str:
+        key = f"{server.name}\0{server.workspace}"
+        known = self._places.get(key)
+        if known is None or known[0] is not server:
+            if len(self._places) >= PLACES_LIMIT:
+                self._places.clear()
+            known = self._places[key] = (server, place_of(server))
+        return known[1]
+
+    # What is learnt
+
+    def learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str = "") -> None:
+        """A server has answered a request for a list."""
+        self._put(self._shelf(server), server.name, kind, told, tuple(pages))
+
+    def _put(self, shelf: Shelf, name: str, kind: Kind, told: str, pages: tuple[Raw, ...]) -> None:
+        digest = Answer(pages).digest(kind.method)
+        known = shelf.get((kind, told))
+        if known is not None and known.items is not None and known.digest == digest:
+            known.is_fresh = True
+            return
+        shelf[kind, told] = _List(read_items(name, kind, pages), digest)
+        self.generation += 1
+        for heard in list(self.on_change):
+            heard(name, kind)
+        if known is None or known.is_fresh:  # else it was said when it changed
+            self.on_news(name, kind, told)
+
+    def _kept(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+        # Whoever asked for it: it is what those are shown who share the child.
+        kind, shelf = _KINDS.get(method), self._shelves.get((name, key.place))
+        if kind is None or shelf is None or key.told != self._shared or key.era is not Era.LEGACY:
+            return
+        self._put(shelf, name, kind, "", pages)
+
+    def changed(self, server: ServerSpec, news: str) -> None:
+        """A server says that a list has changed; what was known of it holds until somebody asks."""
+        for kind in self.outdate(server, news):
+            for heard in list(self.on_change):
+                heard(server.name, kind)
+            self.on_news(server.name, kind, "")
+
+    def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[Kind]:
+        """A list is to be asked for again; returns what it is a list of."""
+        kinds = [kind for kind in Kind if kind.news == news]
+        self.changes[server.name] = self.changes.get(server.name, 0) + 1
+        for kind in kinds:
+            known = self._shelf(server).get((kind, told))
+            if known is not None:
+                known.is_fresh = False
+        return kinds
+
+    def lost(self, server: ServerSpec) -> None:
+        """The child that clients share has ended; the next one may list something else."""
+        for (kind, told), known in self._shelf(server).items():
+            if told or known.items is None:
+                continue
+            if self._snapshots is None:
+                known.is_fresh = False
+            else:
+                # It is asked once it is there, and whoever was shown something else is told.
+                key = Key(self._place(server), Era.LEGACY, self._shared)
+                self._snapshots.shown.add((server.name, key, kind.method))
+
+    def lend(self, server: ServerSpec, former: str, told: str) -> None:
+        """One client's own child lists something else from now on; what it had is known until it is asked."""
+        shelf = self._shelf(server)
+        for kind in Kind:
+            known = shelf.get((kind, former))
+            if known is not None and (kind, told) not in shelf:
+                shelf[kind, told] = _List(known.items, known.digest, known.is_fresh)
+
+    def forget(self, name: str) -> None:
+        """A server of that name is defined otherwise now, or not at all."""
+        for at in [each for each in self._shelves if each[0] == name]:
+            del self._shelves[at]
+        self.changes.pop(name, None)
+        self.generation += 1
+
+
+def _unheard(name: str, kind: Kind, told: str) -> None:
+    """Nobody sees anything."""

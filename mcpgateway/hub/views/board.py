@@ -1,0 +1,386 @@
+"""The endpoints that give a client all servers at once: their sessions, and who serves what these ask for.
+
+what                          is done by
+which servers a view shows    `mcpgateway.hub.views.specs`
+what it lists, under names    `mcpgateway.hub.views.view`, of what the librarian knows
+lists that are not known      `mcpgateway.hub.views.lists`
+requests                      `mcpgateway.hub.views.road`, which brings most to an inner session
+what servers say              inner sessions hear it (`mcpgateway.hub.views.inners`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mcpgateway import __version__
+from mcpgateway.catalog.records import Kind
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.views import hello, specs
+from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
+from mcpgateway.hub.views.lists import Lister
+from mcpgateway.hub.views.road import Road
+from mcpgateway.hub.views.specs import Ways
+from mcpgateway.hub.views.view import Sources, View
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.snapshots import told_at_handshake
+from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.wire.revisions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Builtin
+    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.switchboard import Switchboard
+
+
+class Board:
+    """What the switchboard hands over to where a session is one of all servers.
+
+    :ivar librarian: knows the lists of all servers.
+    :ivar clock: what waits are measured with.
+    :ivar lister: asks for the lists that are not known.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        librarian: Librarian,
+        clock: IReactorTime,
+        ways: Ways,
+        builtin: Callable[[], Builtin | None],
+    ) -> None:
+        self.switchboard = switchboard
+        self.librarian = librarian
+        self.clock = clock
+        self.lister = Lister(self)
+        self._road = Road(self)
+        self._make_builtin = builtin
+        self._builtin: Builtin | None = None
+        self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
+        self._outer: dict[Session, None] = {}
+        # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
+        self._held: dict[Call, Callable[[str], None] | None] = {}
+        self._due: dict[Session, dict[str, None]] = {}
+        self.ways = ways
+        self.settle(ways)
+        librarian.on_news = self._news
+
+    # The configuration
+
+    def settle(self, ways: Ways) -> None:
+        """From now on go by these settings."""
+        self._is_resettled = ways.gateway.views != self.ways.gateway.views
+        self.ways = ways
+        self._specs = {each.name: each for each in specs.view_specs(ways)}
+        self._views.clear()
+        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, dict)
+
+    def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that a view shows, as their entries define them."""
+        return specs.members(view, self.switchboard.servers.values(), self.ways)
+
+    def current(self, view: ServerSpec) -> ServerSpec:
+        """A view as it is today, for the same workspace.
+
+        :raise UnknownServer: there is none any more.
+        """
+        known = self._specs.get(view.name)
+        if known is None:
+            raise UnknownServer(f"Unknown server: {view.name}")
+        return self.switchboard.scopes.again(known, view.workspace) if view.workspace else known
+
+    def adopt(self, change: Change) -> None:
+        """The servers are others now: look anew, and say so to whoever is there."""
+        for each in (*change.removed, *(changed.before for changed in change.changed)):
+            self.librarian.forget(each.name)
+        self._views.clear()
+        for spec in self._specs.values():
+            self.switchboard.sessions.forget_anonymous(spec)
+        for session in list(self._outer):
+            try:
+                session.server = self.current(session.server)
+            except GatewayError:
+                self.switchboard.end(session, "its view was taken out of the configuration")
+                continue
+            self._look_again(session)
+        self.lister.forget()
+        if change or self._is_resettled:
+            self._is_resettled = False
+            for session in list(self._outer):
+                self._announce_all(session)
+
+    def _look_again(self, session: Session) -> None:
+        if session.inners is not None:
+            session.inners.view = self.view(session)
+            self._restore(session)
+
+    # What sessions see
+
+    def view(self, session: Session) -> View:
+        """What a session is shown."""
+        return self._view(session.server, lambda server: self._told(session, server))
+
+    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str]) -> View:
+        servers, told = {}, {}
+        for each in self.members(spec):
+            try:
+                shown = self.switchboard.scopes.shown_by(spec, each)
+            except GatewayError as why:
+                self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
+                continue
+            servers[each.name] = shown
+            if name := told_of(shown):
+                told[each.name] = name
+        key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
+        found = self._views.get(key)
+        if found is None:
+            found = self._views[key] = View(spec, servers, told, self._sources)
+        return found
+
+    def within(self, view: View, cwd: str) -> View:
+        """The same view, as it looks to those who work in a directory."""
+        scopes = self.switchboard.scopes
+        known = self._specs.get(view.spec.name, view.spec)
+        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
+
+    def seen(self, spec: ServerSpec) -> View:
+        """What a view shows to those who have no session with it."""
+        return self._view(spec, lambda _: "")
+
+    def _told(self, session: Session, server: ServerSpec) -> str:
+        board = self.switchboard
+        if not session.id or board.pool.scope(server) is not Share.SESSION:
+            return ""
+        if session.inners is not None and server.name in session.inners.private:
+            return inner_id(session, server.name).decode()
+        may_ask = server.interactive is not False
+        params = legacy.session_params(board.sessions.params_of(session), __version__, may_ask=may_ask)
+        return told_at_handshake(params)
+
+    @property
+    def builtin(self) -> Builtin | None:
+        """The gateway's own tools, built for the first who sees them."""
+        if self._builtin is None:
+            self._builtin = self._make_builtin()
+        return self._builtin
+
+    def inners(self, session: Session) -> Inners:
+        """What a session has at single servers."""
+        now, inners = self.switchboard.sessions.now, session.inners
+        if inners is None:
+            inners = session.inners = Inners(self.view(session), now)
+        elif not session.id and inners.seen_at != now:
+            # It stands for all requests without an id, for as long as there are any.
+            inners.view, inners.seen_at = self.view(session), now
+        return inners
+
+    # Sessions
+
+    def begin(self, session: Session) -> Raw:
+        """A session has begun; what its client is told first."""
+        self._outer[session] = None
+        return hello.written(self.inners(session).view, self.librarian, session.version)
+
+    def revived(self, session: Session) -> None:
+        """A session is back, and its client may know what is not true any more."""
+        self._outer[session] = None
+        self.inners(session).listed.update(Kind)
+        session.is_stale = False
+        self._announce_all(session)
+        self._restore(session)
+
+    def _restore(self, session: Session) -> None:
+        inners = self.inners(session)
+        for server in subscribed(session):
+            if server in inners.view.servers and server not in inners.sessions:
+                try:
+                    slot = self.open_now(session, server).slot
+                    if slot is not None and slot.era is Era.LEGACY:
+                        slot.want()
+                except GatewayError as why:
+                    self.log.info(
+                        "the subscriptions of a session at {server} are not taken again: {why}",
+                        event="view.not_restored",
+                        server=server,
+                        why=why,
+                    )
+
+    def leave(self, session: Session, why: GatewayError) -> bool:
+        """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
+        self._outer.pop(session, None)
+        inner = list(session.inners.sessions.values()) if session.inners is not None else []
+        killed = [self.switchboard.end_inner(each, why) for each in inner]
+        return any(killed)
+
+    def meet(self, session: Session, server: str) -> Session | Deferred[Session]:
+        """The session of a session's client at one server; later, where it is to be found out how that is shared.
+
+        :raise GatewayError: there is none.
+        """
+        inners = self.inners(session)
+        known = inners.sessions.get(server)
+        if known is not None:
+            return known
+        spec = self._spec(inners.view, server)
+        board = self.switchboard
+        if not session.id:
+            return board.session(None, spec, session.principal)
+        if board.has_to_find_out(spec, board.sessions.params_of(session)):
+            return board.find_out(spec).addCallback(lambda _: self._open_later(session, server))
+        return self.open_now(session, server)
+
+    def _open_later(self, session: Session, server: str) -> Session:
+        if session not in self._outer:
+            raise UnknownSession("Session has ended")
+        return self.open_now(session, server)
+
+    def open_now(self, session: Session, server: str) -> Session:
+        """The session of a session's client at one server.
+
+        :raise GatewayError: there is none.
+        """
+        inners = self.inners(session)
+        known = inners.sessions.get(server)
+        if known is not None:
+            return known
+        if not self.switchboard.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        spec = self._spec(inners.view, server)
+        uris = subscribed(session).get(server, set())
+        inner = self.switchboard.begin_inner(session, spec, inner_id(session, server), uris)
+        inner.mailbox.attach(Forward(session, inner, self.privately_changed))
+        inners.sessions[server] = inner
+        return inner
+
+    def _spec(self, view: View, server: str) -> ServerSpec:
+        try:
+            return view.servers[server]
+        except KeyError:
+            raise UnknownServer(f"Unknown server: {server}") from None
+
+    # News
+
+    def _news(self, server: str, kind: Kind, told: str) -> None:
+        # Whoever is just waiting for that list need not hear that there is another.
+        for session in self._outer:
+            inners = self.inners(session)
+            view = inners.view
+            is_its = server in view.servers and view.told.get(server, "") == told
+            if (
+                is_its
+                and kind in inners.listed
+                and view.shows(kind)
+                and not self.lister.waits(session, server, kind)
+            ):
+                self._announce(session, kind)
+
+    def _announce(self, session: Session, kind: Kind) -> None:
+        # Many servers may have news in one turn, as when all of them begin.
+        if not self._due:
+            self.clock.callLater(0, self._tell)
+        self._due.setdefault(session, {})[kind.news] = None
+
+    def _tell(self) -> None:
+        due, self._due = self._due, {}
+        for session, news in due.items():
+            if session in self._outer:
+                for each in news:
+                    session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
+
+    def _announce_all(self, session: Session) -> None:
+        for kind in Kind:
+            if self.inners(session).view.shows(kind):
+                self._announce(session, kind)
+
+    def lists_changed(self, slot: Slot, news: str) -> None:
+        """A server says that a list has changed, to all who share its child."""
+        if slot.shared:
+            self.librarian.changed(slot.server, news)
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+        if slot.shared:
+            self.librarian.lost(slot.server)
+
+    def privately_changed(self, session: Session, news: str) -> None:
+        """A child of one client's own says that a list has changed."""
+        outer = session.outer
+        if outer is None or outer.inners is None:
+            return
+        name, inners = session.server.name, outer.inners
+        own = inner_id(outer, name).decode()
+        if name not in inners.private:
+            self.librarian.lend(session.server, inners.view.told.get(name, ""), own)
+            inners.private.add(name)
+            inners.view = self.view(outer)
+        self.librarian.outdate(session.server, news, own)
+
+    # Requests
+
+    def submit(self, call: Call, message: Message) -> None:
+        """Bring a request on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        self._road.submit(call, message)
+
+    def go(self, call: Call, message: Message, server: str) -> None:
+        """Bring a request to one server.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        self._road.go(call, message, server)
+
+    def bring(self, call: Call, message: Message, server: str, tool: str, level: object = None) -> None:
+        """Bring a call to a server's tool.
+
+        :param level: how its result is shielded; None for what the view says.
+        :raise GatewayError: it goes nowhere.
+        """
+        self._road.tools.bring(call, message, server, tool, level)
+
+    def give_back(self, call: Call) -> bool:
+        """One of the gateway's own tools gives a call on; false when it was taken back."""
+        return self.release(call)
+
+    def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:
+        """A call waits here."""
+        self._held[call] = on_cancel
+
+    def release(self, call: Call) -> bool:
+        """A call goes on; false when it was taken back."""
+        return self._held.pop(call, _gone) is not _gone
+
+    def calls(self) -> list[Call]:
+        """The calls that wait here."""
+        return list(self._held)
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+        if call not in self._held:
+            return False
+        on_cancel = self._held.pop(call)
+        if on_cancel is not None:
+            on_cancel(reason)
+        return True
+
+    def take_back(self, call: Call, reason: str) -> bool:
+        """Take a call back, wherever it is; false when it has been answered."""
+        return any(holder.cancel(call, reason) for holder in self.switchboard.holders())
+
+
+def _gone(reason: str) -> None:
+    """Stands for a call that is not here."""

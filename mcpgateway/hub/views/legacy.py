@@ -1,0 +1,170 @@
+"""What the gateway's own tools may do in the name of a legacy client: all of it in that client's own sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+
+from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import Cancelled, GatewayError, QuestionRefused, UnknownServer
+from mcpgateway.hub.views.sinks import Limited, own_message
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.questions import refusal
+from mcpgateway.wire import jsonrpc, legacy, peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.sessions import Session
+    from mcpgateway.hub.views.board import Board
+    from mcpgateway.hub.views.view import View
+
+TOKEN = b"0"
+ELICIT = "elicitation/create"
+OURS = "mcpgateway"
+
+
+@frozen
+class LegacyAccess:
+    """An `mcpgateway.hub.views.access.Access`, made for one call.
+
+    :ivar is_elsewhere: it is to be as if the caller worked in another directory, where it has no session.
+    """
+
+    principal: str
+    view: View
+    session: Session
+    message: Message
+    _board: Board
+    is_elsewhere: bool = False
+
+    def specs(self) -> tuple[ServerSpec, ...]:
+        """The servers this caller may use."""
+        return tuple(self.view.servers.values())
+
+    def anew(self) -> LegacyAccess:
+        """The same caller, after the configuration has changed."""
+        return evolve(self, view=self._board.view(self.session))
+
+    def within(self, cwd: str) -> LegacyAccess:
+        """The same caller, as if it worked in that directory."""
+        return evolve(self, view=self._board.within(self.view, cwd), is_elsewhere=True)
+
+    def redirect(
+        self,
+        call: Call,
+        message: Message,
+        target: tuple[str, str],
+        arguments: Raw,
+        *,
+        limit_s: float,
+        level: Any,
+    ) -> None:
+        """Let a call become that of a server's tool."""
+        server, tool = target
+        if server not in self.view.servers:
+            raise UnknownServer(f"Unknown server: {server}")
+        meta = {"_meta": jsonrpc.raw(message.meta)} if message.meta is not None else {}
+        changed = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments, **meta})
+        changed.id, changed.meta = message.id, message.meta
+        if not self._board.give_back(call):
+            return  # it was taken back meanwhile
+        if limit_s:
+            call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
+            limited.begin(call, limit_s)
+        if self.is_elsewhere:
+            call.session = self._anonymous(server)
+        self._board.bring(call, changed, server, tool, level)
+
+    def _anonymous(self, server: str) -> Session:
+        board = self._board.switchboard
+        return board.session(None, self.view.servers[server], self.principal)
+
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+        """Make a call of its own, which no client waits for."""
+        if server not in self.view.servers:
+            raise UnknownServer(f"Unknown server: {server}")
+        # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
+        call = Call(self.session, "tools/call", b"", TOKEN, sink)
+        meta = {"progressToken": Raw(TOKEN)}
+        message = own_message(
+            "tools/call",
+            {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
+        )
+        message.meta = meta
+        if (
+            self.is_elsewhere
+            or self._board.switchboard.pool.scope(self.view.servers[server]) is not Share.SESSION
+        ):
+            # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
+            call.session = self._anonymous(server)
+        self._board.go(call, message, server)
+        return call
+
+    def cancel(self, call: Call, why: str) -> None:
+        """Take a call back that was redirected or begun."""
+        if self._board.take_back(call, why):
+            call.sink.failed(call, Cancelled(why))
+
+    def list(self, server: str, kind: Kind) -> Deferred[tuple[Item, ...]]:
+        """What a server has of a kind, asked for if it must be."""
+        spec = self.view.servers.get(server)
+        if spec is None:
+            return maybeDeferred(_unknown, server)
+        told, librarian = self.view.told.get(server, ""), self._board.librarian
+        is_known = librarian.is_fresh(spec, kind, told)
+        asked = succeed(None) if is_known else self._board.lister.ask(self.session, spec, kind)
+        return asked.addCallback(lambda _: librarian.known(spec, kind, told) or ())
+
+    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask the human at the caller's client."""
+        return maybeDeferred(self._elicit, call, params)
+
+    def _elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        board = self._board.switchboard
+        if not self.session.id:
+            raise QuestionRefused(-32601, f"Method not found: {ELICIT} (there is no session)")
+        no = refusal(ELICIT, params, board.sessions.capabilities_of(self.session))
+        if no is not None:
+            raise QuestionRefused(*no)
+        asker = _Asker(Deferred())
+        question = jsonrpc.request(0, ELICIT, params)
+        board.questions.ask(_Nobody(), asker, self.session, ELICIT, question, call)
+        return asker.done
+
+
+@frozen
+class _Named:
+    name: str = OURS
+
+
+@frozen(eq=False)
+class _Nobody:
+    """Stands where a server would be that asks."""
+
+    server: _Named = _Named()
+
+    def newest_calls(self) -> dict[Session, Call]:
+        """None of its own."""
+        return {}
+
+
+@frozen(eq=False)
+class _Asker:
+    """Takes the answer where a server's conversation would."""
+
+    done: Deferred[dict[str, Any]]
+
+    def notify(self, reply: Envelope) -> None:
+        """The client has answered, or cannot."""
+        if "error" in reply:
+            self.done.errback(QuestionRefused(GatewayError.code, legacy.error_text(reply["error"])))
+        else:
+            self.done.callback(peek.mapping(reply, "result"))
+
+
+def _unknown(server: str) -> Deferred[Any]:
+    raise UnknownServer(f"Unknown server: {server}")

@@ -1,0 +1,208 @@
+"""Ask servers for the lists that are not known, as a client would, several at once.
+
+A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
+own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.catalog.records import Kind
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendTimeout, GatewayError
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.views.sinks import Own, own_message
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT, cursor_of
+from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.views.board import Board
+
+PATIENCE_S = 10.0  # a client waits no longer for servers that nobody has ever listed
+ANSWER_S = 120.0  # a server that has not answered by then is asked again by the next who wants to know
+RESPITE_S = 30.0  # how long one is left alone that could not be asked
+RESPITES_LIMIT = 1000
+_UNKNOWN_METHOD = -32601
+_DECLARED = {
+    Kind.TOOL: "tools",
+    Kind.PROMPT: "prompts",
+    Kind.RESOURCE: "resources",
+    Kind.TEMPLATE: "resources",
+}
+
+Key = tuple[str, str, Kind, str]
+
+
+@define(eq=False)
+class _Asking:
+    """A list that is being asked for, and who waits for it."""
+
+    waiting: dict[Deferred[None], Session] = field(factory=dict)
+
+
+class Lister:
+    """Asks for lists, each once however many want to know."""
+
+    log = Logger()
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._asking: dict[Key, _Asking] = {}
+        self._respites: dict[Key, float] = {}
+
+    def waits(self, session: Session, server: str, kind: Kind) -> bool:
+        """Whether a session waits for a list that is being asked for."""
+        return any(
+            session in asking.waiting.values()
+            for key, asking in self._asking.items()
+            if key[0] == server and key[2] is kind
+        )
+
+    def wait(
+        self, session: Session, servers: Iterable[ServerSpec], kind: Kind, then: Callable[[], None]
+    ) -> None:
+        """Go on once all these servers' lists are known, or `PATIENCE_S` have passed."""
+        asked = [self.ask(session, each, kind) for each in servers]
+        for each in asked:
+            each.addErrback(_let_go)
+        late = self._board.clock.callLater(PATIENCE_S, self._impatient, asked)
+
+        def done(_: object) -> None:
+            if late.active():
+                late.cancel()
+            then()
+
+        defer.DeferredList(asked).addCallback(done)
+
+    def _impatient(self, asked: list[Deferred[None]]) -> None:
+        for each in asked:
+            each.cancel()
+
+    def ask(self, session: Session, server: ServerSpec, kind: Kind) -> Deferred[None]:
+        """Fires when a list is known; it may be cancelled, which stops nobody but whoever waits.
+
+        :raise GatewayError: (through the Deferred) the server cannot be asked.
+        """
+        board = self._board
+        told = board.inners(session).view.told.get(server.name, "")
+        key = (server.name, server.workspace, kind, told)
+        if self._respites.get(key, 0.0) > board.clock.seconds():
+            return fail(GatewayError(f"{server.name} could not be asked for its {kind.member} a moment ago"))
+        asking, is_first = self._asking.get(key), False
+        if asking is None:
+            asking, is_first = _Asking(), True
+            self._asking[key] = asking
+        done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
+        asking.waiting[done] = session
+        if is_first:
+            learnt = Deferred.fromCoroutine(self._learn(session, server, kind, told))
+            learnt.addTimeout(ANSWER_S, board.clock).addBoth(self._learnt, key)
+        return done
+
+    def _give_up(self, key: Key, done: Deferred[None]) -> None:
+        asking = self._asking.get(key)
+        if asking is not None:
+            asking.waiting.pop(done, None)
+        done.errback(BackendTimeout("it takes too long"))
+
+    def _learnt(self, why: Any, key: Key) -> None:
+        asking = self._asking.pop(key)
+        self._respites.pop(key, None)
+        if isinstance(why, Failure):
+            error = self._not_learnt(why, key)
+            for done in asking.waiting:
+                done.errback(error)
+        else:
+            for done in asking.waiting:
+                done.callback(None)
+
+    def _not_learnt(self, why: Failure, key: Key) -> GatewayError:
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a list could not be read", why, event="view.list_broken")
+        else:
+            self.log.info(
+                "{server} cannot be asked for its {what}: {why}",
+                event="view.not_listed",
+                server=key[0],
+                what=key[2].member,
+                why=str(why.value),
+            )
+        if len(self._respites) >= RESPITES_LIMIT:
+            self._respites.clear()
+        self._respites[key] = self._board.clock.seconds() + RESPITE_S
+        return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+
+    def forget(self) -> None:
+        """The servers are others now."""
+        self._respites.clear()
+
+    async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
+        board, librarian = self._board, self._board.librarian
+        # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
+        if told:
+            asked = board.open_now(session, server.name)
+        else:
+            asked = board.switchboard.session(None, server, session.principal)
+        changes = librarian.changes.get(server.name)
+        pages = await self._pages(asked, kind)
+        librarian.learn(server, kind, pages, told)
+        if librarian.changes.get(server.name) != changes:
+            librarian.outdate(server, kind.news, told)
+
+    async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+        pages: list[Raw] = []
+        params: Envelope = {}
+        while len(pages) < PAGES_LIMIT and not _lacks(asked, kind):
+            reply = await self._request(asked, kind.method, params)
+            if "error" in reply:
+                return _refused(reply["error"], asked, kind)
+            pages.append(reply["result"])
+            cursor = cursor_of(pages[-1])
+            if cursor is None or sum(len(bytes(each)) for each in pages) > ANSWER_LIMIT:
+                break
+            params = {"cursor": jsonrpc.raw(cursor)}
+        return tuple(pages)
+
+    def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
+        board = self._board
+        call = Call(asked, method, b"", None, None)
+
+        def give_up(_: Deferred[Envelope]) -> None:
+            board.take_back(call, "it takes too long")
+
+        done: Deferred[Envelope] = Deferred(give_up)
+        call.sink = Own(done)
+        try:
+            board.switchboard.submit(call, own_message(method, params))
+        except GatewayError as why:
+            done.errback(why)
+        return done
+
+
+def _lacks(session: Session, kind: Kind) -> bool:
+    # Many servers list tools only, and need not be started to say so once more.
+    slot = session.slot
+    hello = slot.introduction if slot is not None else None
+    return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
+
+
+def _refused(error: Raw, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+    body = jsonrpc.value(error, dict)
+    if body.get("code") == _UNKNOWN_METHOD or _lacks(asked, kind):
+        return ()  # it has no such list
+    raise GatewayError(f"{asked.server.name}: {legacy.error_text(error)}")
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # it is in the log, and the others are there

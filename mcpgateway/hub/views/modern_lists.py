@@ -1,0 +1,332 @@
+"""The lists of servers, asked for in the gateway's own name when a modern client wants to see a view.
+
+# Note [Who is asked]
+A server is asked whose list nobody knows, and one that runs and has said that its list has changed.  All of them are
+asked at once, and nobody waits longer than `PATIENCE_S`: the list of a server that is later is announced when it comes.
+A server that does not run and whose list is on record is not started for it.
+
+# Note [How long a list of a view may be kept]
+For as long as the list of any of its servers may be, and by all only if each of them says so.  A server of the legacy
+era says nothing of it, so nothing it is in is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway import __version__
+from mcpgateway.catalog.records import Kind
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.hub.asker import Asker
+from mcpgateway.hub.librarian import Librarian
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.rules.sharing import Variant, variant_of
+from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
+from mcpgateway.wire import jsonrpc as rpc
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+PATIENCE_S = 10.0
+ASKING_S = (
+    60.0  # a server that has not said what it lists by then is asked again by the next who wants to know
+)
+RESPITE_S = 30.0  # how long a server is left alone that could not be asked
+TERMS_LIMIT = 10_000
+_META = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
+
+Submit = Callable[[Call, Message, Asker], None]
+
+
+@frozen
+class Terms:
+    """For how long a result may be kept, and by whom."""
+
+    ttl_ms: int = 0
+    is_public: bool = False
+    since: float = 0.0
+
+    def left(self, now: float) -> Terms:
+        """What is left of it."""
+        return Terms(max(0, self.ttl_ms - int((now - self.since) * 1000)), self.is_public, now)
+
+    def written(self) -> Envelope:
+        """The members of a result that say so."""
+        scope = "public" if self.is_public else "private"
+        return {"ttlMs": jsonrpc.raw(self.ttl_ms), "cacheScope": jsonrpc.raw(scope)}
+
+
+NOT_AT_ALL = Terms()
+
+
+def most_careful(found: Iterable[Terms]) -> Terms:
+    """The terms that all agree to; see Note [How long a list of a view may be kept]."""
+    each = list(found)
+    if not each:
+        return NOT_AT_ALL
+    return Terms(min(one.ttl_ms for one in each), all(one.is_public for one in each))
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Page:
+    """Turns the answer to a request of the gateway's own into a Deferred."""
+
+    done: Deferred[Envelope] = field(factory=Deferred)
+    is_gone: bool = False
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server has answered."""
+        self.done.callback(reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """It cannot be asked."""
+        self.done.errback(why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Nobody waits for progress of it."""
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nobody listens here."""
+        return False
+
+
+@define(eq=False)
+class _Asking:
+    """A server is being asked for a list, once for however many wait.
+
+    :ivar is_missed: somebody has been shown something without it.
+    :ivar why: why it could not be asked.
+    """
+
+    waiting: list[Deferred[None]] = field(factory=list)
+    is_missed: bool = False
+    why: GatewayError | None = None
+
+
+class Lists:
+    """Asks servers for their lists on behalf of views.
+
+    :param submit: brings a request to its server (`mcpgateway.hub.stateless.Stateless.submit`).
+    :param cancel: takes it back.
+    :param is_running: whether a child of a server runs, in either era.
+    :param hello: the first words of a server; None where they are not known.
+    :ivar learning: what is being learnt that nobody has been shown otherwise.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        librarian: Librarian,
+        submit: Submit,
+        cancel: Callable[[Call], None],
+        is_running: Callable[[ServerSpec], bool],
+        hello: Callable[[ServerSpec], Envelope | None],
+        clock: IReactorTime,
+    ) -> None:
+        self.learning: tuple[str, Kind] | None = None
+        self._librarian = librarian
+        self._submit = submit
+        self._cancel = cancel
+        self._is_running = is_running
+        self._hello = hello
+        self._clock = clock
+        self._asking: dict[tuple[Variant, Kind], _Asking] = {}
+        self._terms: dict[tuple[Variant, Kind], Terms] = {}
+        self._respites: dict[tuple[Variant, Kind], float] = {}
+
+    def look_for(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> Deferred[None] | None:
+        """Have servers asked for lists, where they have to be; fires when they have answered, or are late.
+
+        :return: None where nobody has to be asked.
+        """
+        asked = [self.ask(*each, asker) for each in wanted if self.has_to_be_asked(*each)]
+        # Somebody has waited for those before, in vain.
+        asked = [each for each in asked if not each.asking.is_missed and not each.wait.called]
+        if not asked:
+            return None
+        done: Deferred[None] = Deferred()
+        late = self._clock.callLater(PATIENCE_S, self._late, asked, done)
+
+        def told(_: object) -> None:
+            if late.active():
+                late.cancel()
+                done.callback(None)
+
+        DeferredList([each.wait for each in asked], consumeErrors=True).addCallback(told)
+        return done
+
+    def has_to_be_asked(self, server: ServerSpec, kind: Kind) -> bool:
+        """Whether a server has to be asked for a list; see Note [Who is asked]."""
+        librarian = self._librarian
+        if librarian.is_fresh(server, kind) or self._rests(server, kind):
+            return False
+        if librarian.known(server, kind) is not None:
+            return self._is_running(server)
+        if not self._lacks(server, kind):
+            return True
+        self._learn(server, kind, (), is_missed=False)
+        return False
+
+    def _rests(self, server: ServerSpec, kind: Kind) -> bool:
+        return self._respites.get((variant_of(server), kind), 0.0) > self._clock.seconds()
+
+    def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
+        # Many servers have tools only, and need not be started to say so once more.
+        hello = self._hello(server)
+        return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
+
+    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], *, is_missed: bool) -> None:
+        # Whoever waits for it is shown it, and need not be told that it has changed.
+        self.learning = None if is_missed else (server.name, kind)
+        try:
+            self._librarian.learn(server, kind, pages)
+        finally:
+            self.learning = None
+
+    def _late(self, asked: list[Asked], done: Deferred[None]) -> None:
+        for each in asked:
+            each.asking.is_missed = True
+        done.callback(None)
+
+    def ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> Asked:
+        """Ask a server for a list, unless it is being asked; what it answers is learnt.
+
+        :param asker: on whose behalf.
+        """
+        key = (variant_of(server), kind)
+        asking = self._asking.get(key)
+        wait: Deferred[None] = Deferred()
+        if asking is not None:
+            asking.waiting.append(wait)
+            return Asked(asking, wait)
+        asking = self._asking[key] = _Asking([wait])
+        found = Deferred.fromCoroutine(self._ask(server, kind, asker, asking))
+        found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
+        found.addBoth(self._over, (variant_of(server), kind), asking)
+        return Asked(asking, wait)
+
+    def _not_asked(self, why: Failure, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
+        asking.why = why.value if isinstance(why.value, GatewayError) else None
+        if len(self._respites) >= TERMS_LIMIT:
+            self._respites.clear()
+        self._respites[variant_of(server), kind] = self._clock.seconds() + RESPITE_S
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a list could not be read", why, event="list.broken", server=server.name)
+            return
+        self.log.info(
+            "{server} could not be asked for {method}: {why}",
+            event="list.not_asked",
+            server=server.name,
+            method=kind.method,
+            why=str(why.value) or f"it did not answer within {ASKING_S:g} s",
+        )
+
+    def _over(self, _: object, key: tuple[Variant, Kind], asking: _Asking) -> None:
+        self._asking.pop(key, None)
+        waiting, asking.waiting = asking.waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+        librarian = self._librarian
+        changes = librarian.changes.get(server.name)
+        pages: list[Raw] = []
+        cursor: str | None = None
+        while len(pages) < PAGES_LIMIT and sum(len(bytes(each)) for each in pages) <= ANSWER_LIMIT:
+            page = await self._page(kind, cursor, server, asker)
+            if page is None:
+                break
+            pages.append(page)
+            cursor = peek.text(peek.members({"page": page}, "page"), "nextCursor", jsonrpc.URI_LIMIT)
+            if cursor is None:
+                break
+        if len(self._terms) >= TERMS_LIMIT:
+            self._terms.clear()
+        self._terms[variant_of(server), kind] = _terms(pages, self._clock.seconds())
+        self._learn(server, kind, pages, is_missed=asking.is_missed)
+        if librarian.changes.get(server.name) != changes:
+            librarian.outdate(server, kind.news)  # what it has said may be from before that
+
+    async def _page(self, kind: Kind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
+        params: Envelope = {"_meta": jsonrpc.raw(_META)}
+        if cursor is not None:
+            params["cursor"] = jsonrpc.raw(cursor)
+        envelope = jsonrpc.request(0, kind.method, params)
+        message = Message(rpc.Kind.REQUEST, envelope, kind.method, b"0", params, dict(_META))
+        sink = _Page()
+        call = Call(None, kind.method, b"0", None, sink)
+        self._submit(call, message, Asker(server, asker.principal, asker.caller, asker.pid))
+        try:
+            reply = await sink.done
+        except defer.CancelledError:
+            self._cancel(call)
+            raise
+        if "result" in reply:
+            return reply["result"]
+        code = jsonrpc.integer(peek.members(reply, "error").get("code"))
+        if code in _NO_SUCH_LIST:
+            return None
+        raise MalformedMessage(f"it answered with error {code}")
+
+    def forget(self) -> None:
+        """The servers are others now."""
+        self._respites.clear()
+        self._terms.clear()
+
+    def refresh(self, server: ServerSpec, asker: Asker) -> None:
+        """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
+        for kind in Kind:
+            if self._librarian.known(server, kind) is not None:
+                self.ask(server, kind, asker).asking.is_missed = True
+
+    def terms(self, servers: Iterable[ServerSpec], kind: Kind) -> Terms:
+        """For how long what these servers list may be kept by whoever asks for all of it."""
+        now = self._clock.seconds()
+        return most_careful(
+            self._terms.get((variant_of(server), kind), NOT_AT_ALL).left(now) for server in servers
+        )
+
+
+_DECLARED = {
+    Kind.TOOL: "tools",
+    Kind.PROMPT: "prompts",
+    Kind.RESOURCE: "resources",
+    Kind.TEMPLATE: "resources",
+}
+
+_NO_SUCH_LIST = (-32601, -32602)
+"""How servers answer that have no list of a kind; some say that the parameters are wrong."""
+
+
+@frozen
+class Asked:
+    """A server is being asked; ``wait`` fires when that is over, whatever has come of it."""
+
+    asking: _Asking
+    wait: Deferred[None]
+
+    @property
+    def why(self) -> GatewayError | None:
+        """Why it could not be asked."""
+        return self.asking.why
+
+
+def _terms(pages: Iterable[Raw], now: float) -> Terms:
+    found = []
+    for page in pages:
+        members = peek.members({"page": page}, "page")
+        ttl = jsonrpc.integer(members.get("ttlMs")) or 0
+        found.append(Terms(max(0, ttl), peek.text(members, "cacheScope") == "public"))
+    terms = most_careful(found)
+    return Terms(terms.ttl_ms, terms.is_public, now)

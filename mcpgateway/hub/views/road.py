@@ -1,0 +1,298 @@
+"""Where each request on a view goes.
+
+    request                       goes to
+    tools/call, prompts/get       the server that the name is of, under its own name
+    completion/complete           the server of the prompt or the template
+    resources/*                   the server of the URI
+    lists                         nobody, where all are known
+    logging/setLevel              all inner sessions, and those that are made later
+    tasks/*                       the server that has begun the task
+    ping, the gateway's own tools nobody
+
+Only the name is replaced, all else of the message stays as its client wrote it.  The call becomes the inner session's
+and keeps its client's sink, so the answer, and all that is said before it, takes no second hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
+from mcpgateway.hub.levels import SET_LEVEL
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.sinks import reason
+from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.tasks import OWNED
+from mcpgateway.hub.views.inners import Inners, inner_id
+from mcpgateway.hub.views.resources import Resources
+from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
+from mcpgateway.hub.views.specs import FULL
+from mcpgateway.hub.views.tools import Tools
+from mcpgateway.hub.views.view import KINDS, View
+from mcpgateway.interfaces import Call
+from mcpgateway.rules import audience
+from mcpgateway.wire import jsonrpc, peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.views.board import Board
+
+LIST_TASKS = "tasks/list"
+
+
+class Road:
+    """Serves the requests of all views' sessions.
+
+    :ivar tools: serves calls of tools.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.tools = Tools(board, self)
+        resources = Resources(board, self)
+        self._here: dict[str, Callable[[Call, Message, Inners], None]] = {
+            "tools/call": self.tools.call,
+            **dict.fromkeys(KINDS, self._list),
+            "prompts/get": self._prompt,
+            "completion/complete": self._complete,
+            "resources/read": resources.read,
+            SUBSCRIBE: resources.subscribe,
+            UNSUBSCRIBE: resources.subscribe,
+            SET_LEVEL: self._set_level,
+            "ping": _pong,
+            LIST_TASKS: self._tasks,
+            **dict.fromkeys(OWNED, self._task),
+        }
+
+    def submit(self, call: Call, message: Message) -> None:
+        """Bring a request on its way.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        board = self._board
+        here = self._here.get(call.method)
+        if here is None:
+            raise UnknownMethod(f"Method not found: {call.method}")
+        if not board.switchboard.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        session: Session = call.session
+        inners = session.inners if session.id else None
+        here(call, message, inners or board.inners(session))
+
+    # To a server
+
+    def go(self, call: Call, message: Message, server: str) -> None:
+        """Bring a request to a server, in its client's inner session there.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        outer: Session = call.session
+        if not outer.server.view:
+            self._met(call, message, outer)  # it is there already
+            return
+        inners = outer.inners
+        inner = inners.sessions.get(server) if inners is not None else None
+        if inner is None:
+            found = self._board.meet(outer, server)
+            if isinstance(found, Deferred):
+                self.later(found, call, lambda met: self._met(call, message, met))
+                return
+            inner = found
+        self._met(call, message, inner)
+
+    def _met(self, call: Call, message: Message, inner: Session) -> None:
+        call.session = inner
+        self._board.switchboard.submit(call, message)
+
+    def later(self, known: Deferred[Session], call: Call, then: Callable[[Session], None]) -> None:
+        """Go on with a call when something is known, unless it was taken back until then."""
+        board = self._board
+        board.hold(call)
+
+        def go_on(found: Session) -> None:
+            if board.release(call):
+                then(found)
+
+        def broken(why: Failure) -> None:
+            board.release(call)
+            call.sink.failed(call, reason(why))
+
+        known.addCallback(go_on).addErrback(broken)
+
+    # Lists
+
+    def _list(self, call: Call, message: Message, inners: Inners) -> None:
+        if message.params is not None and "cursor" in message.params:
+            raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
+        self.with_known(call, inners, KINDS[call.method], lambda: self._give(call, KINDS[call.method]))
+
+    def with_known(self, call: Call, inners: Inners, kind: Kind, then: Callable[[], None]) -> None:
+        """Go on with a call once the lists of all servers are known, or it has waited for long enough."""
+        missing = inners.view.to_ask(kind)
+        if not missing:
+            then()
+            return
+        board = self._board
+        board.hold(call)
+
+        def go_on() -> None:
+            if board.release(call):
+                try:
+                    then()
+                except GatewayError as why:
+                    call.sink.failed(call, why)
+
+        board.lister.wait(call.session, missing, kind, go_on)
+
+    def _give(self, call: Call, kind: Kind) -> None:
+        inners = self._board.inners(call.session)
+        inners.listed.add(kind)
+        listed = inners.view.listed(kind)
+        if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
+            self._board.builtin.heard(call.session)
+        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
+
+    # Prompts, and what completes arguments
+
+    def _prompt(self, call: Call, message: Message, inners: Inners) -> None:
+        name, params = _named(message), message.params or {}
+        found = inners.view.prompt(name)
+        if found is not None:
+            self._under_its_own(call, message, params, "name", found)
+            return
+
+        def again() -> None:
+            item = self._board.inners(call.session).view.prompt(name)
+            if item is None:
+                near = inners.view.near(name, Kind.PROMPT)
+                raise InvalidParams(f"Unknown prompt: {name}", _hint(near))
+            self._under_its_own(call, message, params, "name", item)
+
+        self.with_known(call, inners, Kind.PROMPT, again)
+
+    def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
+        params[key] = jsonrpc.raw(item.own)
+        self.go(call, message, item.server)
+
+    def _complete(self, call: Call, message: Message, inners: Inners) -> None:
+        params = message.params or {}
+        ref = peek.members(params, "ref")
+        name, uri = peek.text(ref, "name"), peek.text(ref, "uri", jsonrpc.URI_LIMIT)
+
+        def go_on() -> None:
+            found = _referred(self._board.inners(call.session).view, name, uri)
+            if found is None:
+                what = name or uri or ""
+                raise InvalidParams(f"Invalid params: there is no prompt or resource template {what}")
+            server, own = found
+            params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
+            self.go(call, message, server)
+
+        if _referred(inners.view, name, uri) is not None:
+            go_on()
+        else:
+            self.with_known(call, inners, Kind.PROMPT if name is not None else Kind.TEMPLATE, go_on)
+
+    # The log level
+
+    def _set_level(self, call: Call, message: Message, inners: Inners) -> None:
+        session: Session = call.session
+        level = audience.asked_level(message.params)
+        if session.id:
+            session.level, session.has_level = level, True
+            self._board.switchboard.sessions.remember(session)
+        for inner in list(inners.sessions.values()):
+            slot = inner.slot
+            if slot is not None and slot.has_levels:
+                self.ask(inner, SET_LEVEL, {"level": jsonrpc.raw(level)}).addErrback(_let_go)
+        call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+    def ask(self, inner: Session, method: str, params: Envelope) -> Deferred[Envelope]:
+        """Ask a server something in an inner session; fires with its response, which may be an error.
+
+        :raise GatewayError: (through the Deferred) it goes nowhere.
+        """
+        done: Deferred[Envelope] = Deferred()
+        call = Call(inner, method, b"", None, Own(done))
+        try:
+            self._board.switchboard.submit(call, own_message(method, params))
+        except GatewayError as why:
+            call.sink.failed(call, why)
+        return done
+
+    # Tasks
+
+    def _task(self, call: Call, message: Message, inners: Inners) -> None:
+        task = peek.text(message.params, "taskId")
+        server = self._owner(call.session, inners, task) if task is not None else None
+        if server is None:
+            raise InvalidParams("Task not found")
+        self.go(call, message, server)
+
+    def _owner(self, session: Session, inners: Inners, task: str) -> str | None:
+        found = inners.tasks.get(task)
+        if found is not None or not session.id:
+            return found
+        # It may have begun it before it was put aside.
+        for slot in self._board.switchboard.pool:
+            name = slot.server.name
+            if (
+                slot.shared
+                and slot.tasks.owner(task) == inner_id(session, name)
+                and name in inners.view.servers
+            ):
+                return name
+        return None
+
+    def _tasks(self, call: Call, message: Message, inners: Inners) -> None:
+        asked = [
+            self.ask(inner, LIST_TASKS, {})
+            for inner in inners.sessions.values()
+            if inner.server.name in inners.tasks.values()
+        ]
+        self._board.hold(call)
+        DeferredList(asked, consumeErrors=True).addCallback(self._all_tasks, call)
+
+    def _all_tasks(self, found: list[tuple[bool, Envelope]], call: Call) -> None:
+        tasks = []
+        for is_there, reply in found:
+            listed = peek.members(reply, "result").get("tasks") if is_there else None
+            tasks += jsonrpc.read_list(listed, "tasks") if listed is not None else []
+        if self._board.release(call):
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {"tasks": tasks}))
+
+    def learn_task(self, call: Call, inners: Inners, server: str) -> None:
+        """Remember which server begins a task."""
+        call.sink = TaskLearner(call.sink, inners, server)
+
+
+def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str] | None:
+    # The server of what is to be completed, and its own name there.
+    if name is not None:
+        item = view.prompt(name)
+        return (item.server, item.own) if item is not None else None
+    return (view.template(uri) or view.resource(uri)) if uri is not None else None
+
+
+def _named(message: Message) -> str:
+    name = peek.text(message.params, "name")
+    if name is None:
+        raise InvalidParams('Invalid params: "name" must be a string')
+    return name
+
+
+def _hint(near: list[str]) -> str:
+    return f"did you mean {', '.join(near)}?" if near else ""
+
+
+def _pong(call: Call, message: Message, inners: Inners) -> None:
+    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # a server that has gone is told when it is back

@@ -1,0 +1,127 @@
+"""Calls of tools on a view: the servers' own, and those of the gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from mcpgateway.catalog.exposure import More
+from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.views.inners import Inners
+from mcpgateway.interfaces import Call
+from mcpgateway.wire import jsonrpc, peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.views.board import Board
+    from mcpgateway.hub.views.road import Road
+
+
+@define(eq=False)
+class Held(Between):
+    """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back.
+
+    :ivar is_over: nobody waits for what the tool will answer.
+    """
+
+    board: Board
+    is_over: bool = False
+    is_answered: bool = False
+
+    def take_back(self, reason: str) -> None:
+        """Whoever takes the call back says so to the client."""
+        self.is_over = True
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.is_over or bool(self.sink.is_gone)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The tool's answer."""
+        self.board.release(call)
+        if not self.is_over and not self.is_answered:
+            self.is_answered = True
+            self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer."""
+        self.board.release(call)
+        if not self.is_answered:
+            self.is_answered = True
+            self.sink.failed(call, why)
+
+
+class Tools:
+    """Brings calls to tools."""
+
+    def __init__(self, board: Board, road: Road) -> None:
+        self._board = board
+        self._road = road
+
+    def call(self, call: Call, message: Message, inners: Inners) -> None:
+        """Bring a call to the tool of that name."""
+        params = message.params
+        name = peek.text(params, "name")
+        if name is None or params is None:
+            raise InvalidParams('Invalid params: "name" must be a string')
+        found = inners.view.find(name)
+        if found is None:
+            self._unknown(call, message, name, inners)
+        else:
+            self._to(call, message, params, found, inners)
+
+    def _to(self, call: Call, message: Message, params: Envelope, found: Any, inners: Inners) -> None:
+        if found.__class__ is Item:
+            self._of_server(call, message, params, found, inners)
+        elif isinstance(found, More):
+            item, params["arguments"] = found.choose(peek.members(params, "arguments"))
+            self._of_server(call, message, params, item, inners)
+        else:
+            self._own(call, message, found, inners)
+
+    def _of_server(self, call: Call, message: Message, params: Envelope, tool: Item, inners: Inners) -> None:
+        params["name"] = jsonrpc.raw(tool.own)
+        if "task" in params:
+            self._road.learn_task(call, inners, tool.server)
+        self._road.go(call, message, tool.server)
+
+    def bring(self, call: Call, message: Message, server: str, tool: str, level: object) -> None:
+        """Bring a call to a server's tool.
+
+        :param level: how its result is shielded; None for what the view says.
+        :raise GatewayError: it goes nowhere.
+        """
+        self._road.go(call, message, server)
+
+    def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
+        # It may be new, or of a server that nobody has ever listed.
+        def again() -> None:
+            view = self._board.inners(call.session).view
+            found, params = view.find(name), message.params or {}
+            if found is None:
+                near = view.near(name, Kind.TOOL)
+                hint = (
+                    f"did you mean {', '.join(near)}?"
+                    if near
+                    else "tools/list and gateway_search name those there are"
+                )
+                raise InvalidParams(f"Unknown tool: {name}", hint)
+            self._to(call, message, params, found, inners)
+
+        self._road.with_known(call, inners, Kind.TOOL, again)
+
+    def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:
+        from mcpgateway.hub.builtin import answers  # what only views need
+        from mcpgateway.hub.views.legacy import LegacyAccess
+
+        access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
+        call.sink = held = Held(call.sink, self._board)
+        self._board.hold(call, held.take_back)
+        try:
+            tool.call(call, peek.members(message.params, "arguments"), access)
+        except GatewayError as why:
+            answers.failed_by(call, why)

@@ -1,0 +1,228 @@
+"""What an endpoint for all servers shows to those who work in one place, and what stands behind each name.
+
+A view is shared by all sessions that it looks the same to.  It holds no processes and no sessions: it is a look at what
+the librarian knows, taken anew when that has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from msgspec import Raw
+
+from mcpgateway.catalog.exposure import Exposure, Listing, More, definition, listing
+from mcpgateway.catalog.naming import Names, named
+from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.catalog.topology import topology
+from mcpgateway.catalog.uris import Owned, Routes
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Expose, ViewSettings
+from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.views.specs import ADMIN, FULL, HYBRID
+from mcpgateway.wire import jsonrpc
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+
+KINDS = {kind.method: kind for kind in Kind}
+
+
+@frozen
+class Sources:
+    """What all views are looks at.
+
+    :ivar builtin: the gateway's own tools; None where there are none.
+    :ivar usage: how often each tool was called, by `Item.id`.
+    """
+
+    librarian: Librarian
+    settings: ViewSettings
+    builtin: Builtin | None
+    usage: Callable[[], Mapping[str, int]]
+
+
+@define(eq=False)
+class _Look:
+    """What was seen when the librarian's knowledge was of one generation.
+
+    :ivar calls: the tools of servers by the names that clients know them under; the hot road's one look.
+    :ivar listing: None until a tool is asked for.
+    :ivar results: those of lists, as they have been asked for.
+    """
+
+    generation: int
+    calls: dict[str, Item | More] = field(factory=dict)
+    listing: Listing | None = None
+    prompts: Names | None = None
+    routes: Routes | None = None
+    results: dict[Kind, Raw] = field(factory=dict)
+
+
+class View:
+    """One endpoint, as it looks from one place.
+
+    :ivar spec: the view's own entry; `ServerSpec.view` says of which kind it is.
+    :ivar servers: the servers it shows, by name, as they are run for that place.
+    :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.librarian`.
+    :ivar exposure: what decides what it lists.
+    """
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        servers: Mapping[str, ServerSpec],
+        told: Mapping[str, str],
+        sources: Sources,
+    ) -> None:
+        self.spec = spec
+        self.servers = servers
+        self.told = told
+        self._sources = sources
+        self._librarian = sources.librarian
+        self._own = sources.builtin.tools(spec.view) if sources.builtin is not None else ()
+        kind = Expose.SEARCH if spec.view == ADMIN else Expose(spec.view)
+        names = (each.name for each in self._own)
+        self.exposure = Exposure.of(
+            sources.settings, servers.values(), kind, reserved=names, beside=len(self._own)
+        )
+        self._seen = _Look(-1)
+
+    @property
+    def kind(self) -> str:
+        """``full``, ``search``, ``hybrid``, ``meta`` or ``admin``."""
+        return self.spec.view
+
+    # What stands behind a name
+
+    def find(self, name: str) -> Item | More | Tool | None:
+        """What is called by a name: a server's tool, one of the gateway's own, or None."""
+        look = self._seen
+        if look.generation != self._librarian.generation or look.listing is None:
+            look = self._look_at_tools()
+        found: Item | More | Tool | None = look.calls.get(name)
+        if found is None and self._sources.builtin is not None:
+            found = self._sources.builtin.find(name, self.kind)
+        return found or self.listing.find(name)
+
+    @property
+    def listing(self) -> Listing:
+        """What is listed of the servers' tools, and what is not."""
+        look = self._look()
+        return look.listing or self._look_at_tools().listing  # type: ignore[return-value]  # it is there then
+
+    def _look(self) -> _Look:
+        if self._seen.generation != self._librarian.generation:
+            self._seen = _Look(self._librarian.generation)
+        return self._seen
+
+    def _look_at_tools(self) -> _Look:
+        look = self._look()
+        look.listing = found = listing(self.items(Kind.TOOL), self.exposure, self._sources.usage())
+        look.calls = {**found.names.items, **found.tools}
+        return look
+
+    def prompt(self, name: str) -> Item | None:
+        """The prompt of a name."""
+        return self._prompts.find(name)
+
+    @property
+    def _prompts(self) -> Names:
+        look = self._look()
+        if look.prompts is None:
+            prefixes = self.exposure.prefixes
+            look.prompts = Names(named(self.items(Kind.PROMPT), prefixes), prefixes)
+        return look.prompts
+
+    def near(self, wrong: str, kind: Kind) -> list[str]:
+        """The names that may have been meant."""
+        return (self._prompts if kind is Kind.PROMPT else self.listing.names).near(wrong)
+
+    def name_of(self, item: Item) -> str:
+        """The name that a server's tool or prompt is called by here, listed or not.
+
+        :raise KeyError: it has none.
+        """
+        return (self._prompts if item.kind is Kind.PROMPT else self.listing.names).name_of(item)
+
+    def items(self, kind: Kind) -> list[Item]:
+        """All entries of a list, as far as they are known."""
+        known, told = self._librarian.known, self.told
+        shown = self.servers.values()
+        return [item for each in shown for item in known(each, kind, told.get(each.name, "")) or ()]
+
+    # What is listed
+
+    def to_ask(self, kind: Kind) -> list[ServerSpec]:
+        """The servers whose list is not known, or not true any more."""
+        is_fresh, told = self._librarian.is_fresh, self.told
+        hidden = self.exposure.hidden if kind is Kind.TOOL else ()
+        return [
+            each
+            for each in self.servers.values()
+            if each.name not in hidden and not is_fresh(each, kind, told.get(each.name, ""))
+        ]
+
+    def shows(self, kind: Kind) -> bool:
+        """Whether what is listed depends on what servers list."""
+        if kind is Kind.TOOL:
+            return self.kind in (FULL, HYBRID)
+        return self.kind != ADMIN
+
+    def listed(self, kind: Kind) -> Raw:
+        """The result of a list."""
+        results = self._look().results
+        found = results.get(kind)
+        if found is None:
+            found = results[kind] = jsonrpc.raw({kind.member: list(self._entries(kind))})
+        return found
+
+    def _entries(self, kind: Kind) -> Iterator[Raw]:
+        if kind is Kind.TOOL:
+            yield from (Raw(each.definition) for each in self._own)
+            named = self.listing.tools.items()
+        elif self.kind == ADMIN:
+            return
+        elif kind is Kind.PROMPT:
+            named = self._prompts.items.items()
+        else:
+            yield from self._resources(kind)
+            return
+        yield from (Raw(definition(name, item, self.exposure)) for name, item in named)
+
+    def topology(self) -> str:
+        """Eight digits that change with what is listed."""
+        return topology(bytes(each) for each in self._entries(Kind.TOOL))
+
+    # Resources keep their URIs
+
+    @property
+    def routes(self) -> Routes:
+        """Whose each resource is."""
+        look = self._look()
+        if look.routes is None:
+            look.routes = Routes.over([*self.items(Kind.RESOURCE), *self.items(Kind.TEMPLATE)])
+        return look.routes
+
+    def _resources(self, kind: Kind) -> Iterator[Raw]:
+        roof = self.routes.resources if kind is Kind.RESOURCE else self.routes.templates
+        for uri, item in roof.items.items():
+            is_its = uri == item.own
+            yield jsonrpc.raw(item.raw if is_its else item.raw | {kind.key: jsonrpc.raw(uri)})
+
+    def owners(self, uri: str) -> tuple[Owned, ...]:
+        """The servers that a resource may be of, the likeliest first, and what it is called there."""
+        return tuple(each for each in self.routes.owners(uri, self.servers) if each.server in self.servers)
+
+    def resource(self, uri: str) -> tuple[str, str] | None:
+        """The server that a resource is most likely of, and its own URI there."""
+        return next(((each.server, each.uri) for each in self.owners(uri)), None)
+
+    def template(self, uri: str) -> tuple[str, str] | None:
+        """The server that a template is of, and its own there."""
+        return next(((each.server, each.uri) for each in self.routes.template_owners(uri)), None)
+
+    def shown_uri(self, server: str, uri: str) -> str:
+        """How the view writes a URI of a server's."""
+        return self.routes.resources.shown(server, uri)

@@ -1,0 +1,158 @@
+"""Tools and discovery at the command line, with a gateway and without one."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, server
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+SERVERS = {
+    "fx": server(FIXTURE),
+    "modern": server((*FIXTURE, "--era=modern")),
+    "clock": server((sys.executable, "-m", "mcpgateway.demo.clock")),
+}
+
+
+def ran(home, *words, stdin="", **environ):
+    """Run a command; its code, and what it said."""
+    done = subprocess.run(
+        [str(BIN / "mcpgateway"), "--home", str(home), *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env={"PATH": os.environ["PATH"], "HOME": str(Path(home).parent), "LANG": "C.UTF-8", **environ},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The home of a gateway that runs."""
+    with Gateway(tmp_path_factory.mktemp("cli"), SERVERS) as running:
+        yield running.home
+
+
+class ToolsTests:
+    """``mcpgateway tools``."""
+
+    def test_list(self, home):
+        """Tools are listed as a table, and for programs as JSON."""
+        code, out, _ = ran(home, "tools", "list", "--server", "clock")
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == ["TOOL", "clock__now", "clock__convert"]
+        found = json.loads(ran(home, "tools", "list", "--json")[1])
+        assert {"fx__echo", "modern__echo", "clock__now"} <= {each["name"] for each in found}
+
+    def test_search(self, home):
+        """The words of what somebody wants find tools."""
+        ran(home, "tools", "list")
+        code, out, _ = ran(home, "tools", "search", "current", "time", "--limit", "1")
+        assert code == 0
+        assert "clock__" in out.splitlines()[1]
+
+    def test_describe(self, home):
+        """A tool is shown with its arguments."""
+        code, out, _ = ran(home, "tools", "describe", "clock/convert")
+        assert code == 0
+        assert out.startswith("clock__convert\n")
+        assert "to_timezone" in out
+        assert "needed" in out
+
+    def test_call(self, home):
+        """What a tool answers is printed, and nothing else; arguments come one by one, or all together."""
+        assert ran(home, "tools", "call", "fx__echo", "--arg", "text=süß = 1")[:2] == (0, "süß = 1\n")
+        assert ran(home, "tools", "call", "fx__echo", "--json-args", '{"text": "x"}')[1] == "x\n"
+        assert ran(home, "tools", "call", "fx__echo", "--json-args", "-", stdin='{"text": "y"}')[1] == "y\n"
+        code, out, _ = ran(home, "tools", "call", "fx__echo", "--arg", "text=z", "--json")
+        assert (code, json.loads(out)["content"][0]["text"]) == (0, "z")
+
+    def test_types(self, home):
+        """An argument is text, unless the tool takes a number there."""
+        assert len(ran(home, "tools", "call", "fx__big", "--arg", "bytes=3000")[1]) == 3001
+
+    def test_a_failure(self, home):
+        """A tool that does not end in time, or is not there, is an error that says what to do."""
+        code, _, err = ran(home, "tools", "call", "fx__mute", "--timeout", "300ms")
+        assert (code, "0.3 s" in err) == (1, True)
+        code, _, err = ran(home, "tools", "call", "clock__noww")
+        assert (code, "clock__now" in err) == (1, True)
+
+    def test_completion(self, home):
+        """A shell completes the ids of tools."""
+        ran(home, "tools", "list")
+        words = {"COMP_WORDS": f"mcpgateway --home {home} tools describe clock__c", "COMP_CWORD": "5"}
+        code, out, err = ran(home, _MCPGATEWAY_COMPLETE="bash_complete", **words)
+        assert "clock__convert" in out, (code, err)
+
+    def test_status(self, home):
+        """The one address for all servers is shown."""
+        assert "/mcp" in ran(home, "status")[1]
+        assert "all tools" in ran(home, "health")[1]
+
+    def test_discover(self, home):
+        """The gateway that runs asks its servers."""
+        code, out, _ = ran(home, "discover", "--server", "clock")
+        assert code == 0
+        assert out.splitlines()[1].split()[:2] == ["clock", "2"]
+        assert out.splitlines()[-1] == "2 tools of 1 servers"
+
+
+class AloneTests:
+    """Without a gateway."""
+
+    @pytest.fixture
+    def home(self, tmp_path):
+        """A home with servers, one of which cannot be started; whatever is started here ends."""
+        mark = secrets.token_hex(8)
+        path = tmp_path / "home"
+        path.mkdir(mode=0o700)
+        servers = {**SERVERS, "broken": server(("/nonexistent/program",))}
+        marked = {name: {**each, "env": {MARKER: mark}} for name, each in servers.items()}
+        (path / "config.json").write_text(json.dumps({"gateway": {"http_port": 0}, "servers": marked}))
+        yield path
+        assert bearing(f"{MARKER}={mark}") == []
+
+    def test_tools_need_one(self, home):
+        """Tools are asked of a gateway; where none runs, the exit code is 2 and it is said how one is started."""
+        code, _, err = ran(home, "tools", "list")
+        assert (code, "mcpgateway start" in err) == (2, True)
+
+    def test_discover(self, home):
+        """Servers are asked by the program itself; one that fails makes the exit code 1."""
+        code, out, err = ran(home, "discover")
+        assert code == 1, (out, err)
+        rows = {line.split()[0]: line for line in out.splitlines()[1:-1]}
+        assert rows["clock"].split()[1] == "2"
+        assert "/nonexistent/program" in rows["broken"]
+        assert {each.name for each in (home / "catalogs").iterdir()} >= {
+            "clock.json",
+            "fx.json",
+            "modern.json",
+        }
+
+    def test_search_with_nothing_running(self, home):
+        """What was discovered is found by a gateway that has started nothing."""
+        assert ran(home, "--discover", "--server", "clock", "--server", "fx")[0] == 0
+        started = ran(home, "start", "--port", "0", "--adopt", "never")
+        assert started[0] == 0, started
+        try:
+            assert "clock__now" in ran(home, "tools", "search", "current time", "--server", "clock")[1]
+            backends = json.loads(ran(home, "health", "--json")[1])["backends"]
+            assert {each["name"]: each["pids"] for each in backends}["clock"] == []
+        finally:
+            assert ran(home, "stop")[0] == 0
+
+    def test_no_such_server(self, home):
+        """A name that is not there is an error that names the nearest."""
+        code, _, err = ran(home, "discover", "--server", "clok")
+        assert (code, "did you mean clock?" in err) == (1, True)

@@ -1,0 +1,184 @@
+"""Tools over plain HTTP, with real servers: found, described, called, and their long results read in parts."""
+
+import http.client
+import json
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import LIMIT_S, Gateway, eventually, server
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+SERVERS = {
+    "fx": server(FIXTURE),
+    "own": server(FIXTURE, share="session"),
+    "modern": server((*FIXTURE, "--era=modern")),
+    "clock": server((sys.executable, "-m", "mcpgateway.demo.clock")),
+    "broken": server(("/nonexistent/program",)),
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """A gateway with servers of both eras, and one that cannot be started."""
+    with Gateway(tmp_path_factory.mktemp("rest"), SERVERS) as running:
+        yield running
+
+
+def ask(gateway, path, body=None, *, token=True):
+    """Ask the control plane; the status and what it says."""
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {(gateway.home / 'auth.token').read_text().strip()}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{gateway.url}{path}", data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, json.load(refusal)
+
+
+class ReadingTests:
+    """What there is; nobody needs a token for that."""
+
+    def test_all_tools(self, gateway):
+        """Every tool of every server is listed with its schema, also of those that never ran before."""
+        status, found = ask(gateway, "/api/v1/tools", token=False)
+        assert status == 200
+        known = {each["name"]: each for each in found}
+        assert {"fx__echo", "own__echo", "modern__echo", "clock__now"} <= set(known)
+        assert known["clock__convert"]["server"] == "clock"
+        assert known["clock__convert"]["input_schema"]["required"] == ["time", "to_timezone"]
+        assert "time zone" in known["clock__convert"]["description"]
+
+    def test_one_server(self, gateway):
+        """Those of one server can be asked for; one that is not there is 404."""
+        _, found = ask(gateway, "/api/v1/tools?server=clock")
+        assert [each["name"] for each in found] == ["clock__now", "clock__convert"]
+        status, refusal = ask(gateway, "/api/v1/tools?server=clok")
+        assert (status, refusal["hint"]) == (404, "did you mean clock?")
+
+    def test_search(self, gateway):
+        """What somebody wants to do finds the tools that do it, best first."""
+        ask(gateway, "/api/v1/tools")
+        query = urllib.parse.urlencode({"q": "what time is it in Tokyo", "limit": 1})
+        status, found = ask(gateway, f"/api/v1/tools?{query}", token=False)
+        assert status == 200
+        assert [each["server"] for each in found] == ["clock"]
+        assert found[0]["score"] > 0
+        assert "input_schema" in found[0]
+
+    @pytest.mark.parametrize(
+        "identifier", ["clock__convert", "clock::convert", "clock/convert", "clock%2Fconvert"]
+    )
+    def test_describe(self, gateway, identifier):
+        """One tool is shown whole, in whatever way it is named."""
+        status, found = ask(gateway, f"/api/v1/tools/{identifier}", token=False)
+        assert status == 200
+        assert (found["id"], found["server"], found["name"]) == ("clock__convert", "clock", "convert")
+
+    def test_describe_nothing(self, gateway):
+        """One that is not there is 404, with those that may be meant."""
+        status, refusal = ask(gateway, "/api/v1/tools/clock__convrt")
+        assert status == 404
+        assert "clock__convert" in refusal["hint"]
+
+    def test_without_the_version(self, gateway):
+        """What is asked for without its version is found all the same."""
+        status, found = ask(gateway, "/api/tools?server=clock")
+        assert (status, len(found)) == (200, 2)
+
+
+class CallingTests:
+    """Calls."""
+
+    @pytest.mark.parametrize("name", ["fx", "own", "modern"])
+    def test_a_call(self, gateway, name):
+        """A tool of a server of any kind is called by its own name."""
+        status, result = ask(
+            gateway, f"/api/v1/servers/{name}/call", {"tool": "echo", "arguments": {"text": "süß"}}
+        )
+        assert status == 200
+        assert result["content"] == [{"type": "text", "text": "süß"}]
+
+    @pytest.mark.parametrize("identifier", ["fx__echo", "own::echo", "modern/echo"])
+    def test_by_id(self, gateway, identifier):
+        """The same by its id."""
+        status, result = ask(gateway, f"/api/v1/tools/{identifier}/call", {"arguments": {"text": "x"}})
+        assert (status, result["content"][0]["text"]) == (200, "x")
+
+    def test_a_tool_of_the_gateway(self, gateway):
+        """The gateway's own tools are called like others."""
+        status, result = ask(gateway, "/api/v1/tools/gateway_list_servers/call", {})
+        assert status == 200
+        assert "clock" in result["content"][0]["text"]
+
+    def test_nothing_is_cut(self, gateway):
+        """A result is as the server gave it, however long: a script has no use for a part."""
+        status, result = ask(gateway, "/api/v1/tools/fx__big/call", {"arguments": {"bytes": 1_000_000}})
+        assert status == 200
+        assert len(result["content"][0]["text"]) == 1_000_000
+
+    def test_refusals(self, gateway):
+        """What is not there is 404, what cannot be started 502, and without a token nothing is called."""
+        assert ask(gateway, "/api/v1/servers/fx/call", {"tool": "echoo"})[0] == 404
+        assert ask(gateway, "/api/v1/servers/nope/call", {"tool": "echo"})[0] == 404
+        assert ask(gateway, "/api/v1/tools/fx__ecko/call", {})[0] == 404
+        assert ask(gateway, "/api/v1/servers/broken/call", {"tool": "echo"})[0] == 502
+        assert ask(gateway, "/api/v1/servers/fx/call", {"tool": "die"})[0] == 502
+        assert ask(gateway, "/api/v1/servers/fx/call", {"tool": 1})[0] == 400
+        assert ask(gateway, "/api/v1/servers/fx/call", {"tool": "echo"}, token=False)[0] == 401
+        large = {"tool": "echo", "arguments": {"text": "x" * 1_100_000}}
+        assert ask(gateway, "/api/v1/servers/fx/call", large)[0] == 413
+
+    def test_in_time(self, gateway):
+        """A call ends when its caller has said so."""
+        began = time.monotonic()
+        status, refusal = ask(gateway, "/api/v1/servers/fx/call", {"tool": "mute", "timeout_ms": 300})
+        assert status == 504
+        assert "0.3 s" in refusal["error"]
+        assert time.monotonic() - began < LIMIT_S
+
+    def test_hanging_up(self, gateway):
+        """A caller that hangs up takes its call back, and the child of its own ends."""
+        before = gateway.health()["calls"]
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=LIMIT_S)
+        token = (gateway.home / "auth.token").read_text().strip()
+        connection.request(
+            "POST",
+            "/api/v1/servers/own/call",
+            json.dumps({"tool": "mute"}),
+            {"Authorization": f"Bearer {token}"},
+        )
+        eventually(lambda: gateway.health()["calls"] == before + 1, "the call is under way")
+        connection.close()
+        eventually(lambda: gateway.health()["calls"] == before, "the call is taken back")
+        eventually(lambda: gateway.backend("own")["pids"] == [], "the child ends")
+
+
+class DiscoverTests:
+    """Every server is asked."""
+
+    def test_discover(self, gateway):
+        """What it comes to is told of each server; what did not run before does not run afterwards."""
+        running = {each["name"] for each in gateway.health()["backends"] if each["pids"]}
+        status, _ = ask(gateway, "/api/v1/discover", {})
+        assert status == 202
+        eventually(lambda: not ask(gateway, "/api/v1/discover")[1]["running"], "all have been asked")
+        found = {each["name"]: each for each in ask(gateway, "/api/v1/discover")[1]["servers"]}
+        assert found["clock"]["tools"] == 2
+        assert found["modern"]["tools"] > 20
+        assert found["broken"]["state"] == "failed"
+        assert "/nonexistent/program" in found["broken"]["error"]
+        eventually(
+            lambda: {each["name"] for each in gateway.health()["backends"] if each["pids"]} <= running,
+            "they have ended again",
+        )

@@ -1,0 +1,341 @@
+"""What views list: the tools, prompts and resources of all servers, asked for once and known from then on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.hub.views.lists import PATIENCE_S, RESPITE_S
+from mcpgateway.rules.snapshots import Catalog
+from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.views import Offer, Stage, tool
+
+TOOLS = "notifications/tools/list_changed"
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Two servers."""
+    return Stage()
+
+
+class HelloTests:
+    """How a session of a view begins."""
+
+    def test_at_once(self, stage: Stage) -> None:
+        """No server is started for the handshake, and all lists may change."""
+        client = stage.view()
+        assert client.heard is not None
+        hello = client.heard.json["result"]
+        assert stage.gateway.launcher.children == []
+        assert hello["protocolVersion"] == "2025-06-18"
+        assert hello["serverInfo"]["name"] == "mcpgateway"
+        assert {"tools", "resources", "prompts", "logging", "completions"} <= hello["capabilities"].keys()
+        assert hello["capabilities"]["resources"] == {"listChanged": True, "subscribe": True}
+
+    def test_topology(self, stage: Stage) -> None:
+        """The version names what is listed, in eight digits that change with it."""
+        versions = []
+        for _ in range(2):
+            client = stage.view()
+            assert client.heard is not None
+            versions.append(client.heard.json["result"]["serverInfo"]["version"])
+            stage.list(client)
+        assert versions[0] != versions[1]
+        assert all(len(each.partition("+")[2]) == 8 for each in versions)
+
+    def test_instructions(self) -> None:
+        """What the servers have said of themselves stands there by their names, as far as it is on record."""
+        stage = Stage(Recorded())
+        hello = stage.gateway.launcher.hello
+        assert hello is not None
+        hello["instructions"] = "Count slowly." + "x" * 5000
+        stage.list(stage.view())
+        client = stage.view()
+        assert client.heard is not None
+        said = client.heard.json["result"]["instructions"]
+        assert "## shared\nCount slowly." in said
+        assert len(said) < 5000
+
+
+class Recorded(MemoryGateway):
+    """A gateway that keeps what servers have answered."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.catalogs = Files()
+        super().__init__(**fields)
+
+
+class Files:
+    """Catalogs that outlive a gateway, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Catalog] = {}
+
+    def read(self, name: str) -> Catalog:
+        return self.kept.get(name, Catalog())
+
+    def write(self, name: str, catalog: Catalog) -> bool:
+        self.kept[name] = catalog
+        return True
+
+    def erase(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+
+class ListTests:
+    """Lists of all servers."""
+
+    def test_tools(self, stage: Stage) -> None:
+        """Every tool is listed with its server in its name and its description, all else as it is written."""
+        stage.offers["shared"] = Offer(tools=[tool("echo", annotations={"readOnlyHint": True}, x=1.0)])
+        found = {each["name"]: each for each in stage.list(stage.view())["tools"]}
+        assert found["shared__echo"] == {
+            "name": "shared__echo",
+            "description": "[shared] Does echo",
+            "inputSchema": {"type": "object"},
+            "annotations": {"readOnlyHint": True},
+            "x": 1.0,
+        }
+        assert "own__count" in found
+
+    def test_once(self, stage: Stage) -> None:
+        """What is known is asked for no second time, whoever wants it."""
+        stage.list(stage.view())
+        asked = sum(len(each.asked("tools/list")) for each in stage.gateway.launcher.children)
+        other = stage.view()
+        other.call(1, "tools/list")
+        assert other.heard is not None
+        assert len(other.heard.json["result"]["tools"]) >= 2
+        assert sum(len(each.asked("tools/list")) for each in stage.gateway.launcher.children) == asked
+
+    def test_pages(self, stage: Stage) -> None:
+        """A server's list is read to its end; a view's is one page."""
+        client = stage.view()
+        client.call(1, "tools/list")
+        child = stage.child("shared")
+        child.answer(child.asked("tools/list")[0], {"tools": [tool("a")], "nextCursor": "2"})
+        second = child.asked("tools/list")[1]
+        assert second["params"] == {"cursor": "2"}
+        child.answer(second, {"tools": [tool("b")]})
+        stage.play()
+        assert client.heard is not None
+        names = [each["name"] for each in client.heard.json["result"]["tools"]]
+        assert {"shared__a", "shared__b", "own__count"} <= set(names)
+        client.call(2, "tools/list", cursor="2")
+        assert client.heard.json["error"]["code"] == -32602
+
+    def test_prompts(self, stage: Stage) -> None:
+        """Prompts are named like tools."""
+        stage.offers["shared"] = Offer(tools=[], prompts=[{"name": "greet", "description": "Hi"}])
+        assert stage.names(stage.view(), "prompts/list") == ["shared__greet"]
+
+    def test_resources(self, stage: Stage) -> None:
+        """Resources keep their URIs; of two with the same one the second is listed under another."""
+        stage.offers["shared"] = Offer(tools=[], resources=[{"uri": "a://x", "name": "x"}])
+        stage.offers["own"] = Offer(
+            tools=[], resources=[{"uri": "a://x", "name": "y"}, {"uri": "b://z", "name": "z"}]
+        )
+        found = stage.list(stage.view(), "resources/list")["resources"]
+        assert [(each["uri"], each["name"]) for each in found] == [
+            ("a://x", "x"),
+            ("mcpgateway:own/a://x", "y"),
+            ("b://z", "z"),
+        ]
+
+    def test_nothing_declared(self, stage: Stage) -> None:
+        """A server that says it has no prompts is not asked for them."""
+        hello = stage.gateway.launcher.hello
+        assert hello is not None
+        hello["capabilities"] = {"tools": {}}
+        client = stage.view()
+        stage.list(client)
+        assert stage.list(client, "prompts/list") == {"prompts": []}
+        assert not any(each.asked("prompts/list") for each in stage.gateway.launcher.children)
+
+    def test_no_such_list(self, stage: Stage) -> None:
+        """A server that does not know the method has nothing of the kind."""
+        client = stage.view()
+        client.call(1, "prompts/list")
+        for child in stage.gateway.launcher.children:
+            request = child.asked("prompts/list")[0]
+            error = {"code": -32601, "message": "Method not found"}
+            child.say({"jsonrpc": "2.0", "id": request["id"], "error": error})
+        assert client.heard is not None
+        assert client.heard.json["result"] == {"prompts": []}
+
+    def test_late(self, stage: Stage) -> None:
+        """Nobody waits for a slow server for long; what it lists is announced when it comes."""
+        stage.offers["own"] = Offer(tools=None)
+        client = stage.view()
+        ears = stage.gateway.listen(client)
+        client.call(1, "tools/list")
+        stage.play()
+        assert client.heard is None
+        stage.gateway.clock.advance(PATIENCE_S)
+        assert client.heard is not None
+        names = [each["name"] for each in client.heard.json["result"]["tools"]]
+        assert ("shared__echo" in names, "own__count" in names) == (True, False)
+        assert ears.heard is not None
+        assert ears.heard.events == []
+        stage.offers["own"] = Offer(tools=[tool("count")])
+        stage.play()
+        assert [each["method"] for each in ears.heard.events] == [TOOLS]
+        assert "own__count" in stage.names(client)
+
+    def test_broken(self, stage: Stage) -> None:
+        """A server that cannot be started does not keep the others from being listed, and has a respite."""
+        stage.gateway.serve(
+            *stage.gateway.settings.servers, ServerSpec("bad", ("run",), {}, "/", Share.GLOBAL)
+        )
+        stage.offers["bad"] = Offer(tools=None)
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.child("bad").exit(1)
+        stage.play()
+        assert client.heard is not None
+        assert len(client.heard.json["result"]["tools"]) >= 2
+        starts = len(stage.gateway.launcher.children)
+        assert "shared__echo" in stage.names(client)
+        assert len(stage.gateway.launcher.children) == starts
+        stage.gateway.clock.advance(RESPITE_S)
+        client.call(2, "tools/list")
+        assert len(stage.gateway.launcher.children) > starts
+
+    def test_sessions_of_their_own(self, stage: Stage) -> None:
+        """A server with a child for each client is asked in the client's own, and in no other way."""
+        stage.list(stage.view(roots={}))
+        client = stage.view(sampling={})
+        assert "own__count" in stage.names(client)
+        hellos = [
+            each.asked("initialize")[0]["params"]["capabilities"]
+            for each in stage.gateway.launcher.children
+            if stage.name(each) == "own"
+        ]
+        assert hellos == [{"roots": {}}, {"sampling": {}}]
+
+
+class NewsTests:
+    """Lists that change."""
+
+    def test_changed(self, stage: Stage) -> None:
+        """A view's list changes with a server's: it is said once, and the new tool is there."""
+        client = stage.view()
+        ears = stage.gateway.listen(client)
+        stage.list(client)
+        stage.offers["shared"].tools = [tool("echo"), tool("new")]
+        stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.play()
+        assert ears.heard is not None
+        assert [each["method"] for each in ears.heard.events] == [TOOLS]
+        assert "shared__new" in stage.names(client)
+        assert [each["method"] for each in ears.heard.events] == [TOOLS]
+
+    def test_not_on_search(self, stage: Stage) -> None:
+        """What is listed on a view that lists no servers' tools does not change with them."""
+        stage.list(stage.view())
+        client = stage.view("/mcp/search")
+        ears = stage.gateway.listen(client)
+        stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.play()
+        assert ears.heard is not None
+        assert ears.heard.events == []
+
+    def test_one_client_s(self, stage: Stage) -> None:
+        """What changes in one client's own child changes for no other client."""
+        one, other = stage.view(), stage.view()
+        stage.list(one)
+        stage.list(other)
+        ears = [stage.gateway.listen(each) for each in (one, other)]
+        one.call(1, "tools/call", name="own__count")
+        other.call(1, "tools/call", name="own__count")
+        child = next(each for each in stage.gateway.launcher.children if each.asked("tools/call"))
+        stage.offers["own"] = Offer(tools=[tool("count"), tool("secret")])
+        child.say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.play()
+        assert ears[0].heard is not None
+        assert ears[1].heard is not None
+        assert [each["method"] for each in ears[0].heard.events] == [TOOLS]
+        assert ears[1].heard.events == []
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        assert "own__secret" in stage.names(one)
+        others = next(
+            each for each in stage.gateway.launcher.children if each is not child and each.asked("tools/call")
+        )
+        others.answer(others.asked("tools/call")[0], {"content": []})
+        assert "own__secret" not in stage.names(other)
+
+    def test_callable_at_once(self, stage: Stage) -> None:
+        """A tool that nobody has listed since it came is called all the same."""
+        client = stage.view()
+        stage.list(client)
+        stage.offers["shared"].tools = [tool("echo"), tool("new")]
+        stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
+        client.call(5, "tools/call", name="shared__new", arguments={})
+        stage.play()
+        assert stage.child("shared").asked("tools/call")[0]["params"]["name"] == "new"
+
+    def test_server_added(self, stage: Stage) -> None:
+        """A server that the configuration adds is announced, and called at once."""
+        client = stage.view()
+        stage.list(client)
+        ears = stage.gateway.listen(client)
+        stage.gateway.serve(
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+        )
+        stage.offers["more"] = Offer(tools=[tool("extra")])
+        stage.gateway.clock.advance(0)
+        assert ears.heard is not None
+        assert TOOLS in [each["method"] for each in ears.heard.events]
+        client.call(1, "tools/call", name="more__extra")
+        stage.play()
+        assert stage.child("more").asked("tools/call")[0]["params"]["name"] == "extra"
+
+    def test_server_removed(self, stage: Stage) -> None:
+        """A server that is taken out leaves the view; its calls end, the session and the others live on."""
+        client = stage.view()
+        stage.list(client)
+        other = stage.gateway.client(**client.headers)
+        other.path = client.path
+        other.call(1, "tools/call", name="shared__echo")
+        stage.gateway.serve(*(each for each in stage.gateway.settings.servers if each.name != "shared"))
+        assert other.heard is not None
+        assert "error" in other.heard.json
+        assert stage.names(client) == ["own__count"]
+        assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status == 200
+
+
+class RecordTests:
+    """Servers that do not run, but are known."""
+
+    def test_not_started(self) -> None:
+        """What is on record is listed without starting anything."""
+        stage = Stage(Recorded())
+        stage.list(stage.view())
+        again = Stage(Recorded())
+        again.gateway.hub.snapshots.__dict__["_store"] = stage.gateway.catalogs
+        stage.gateway.hub.snapshots.close()  # type: ignore[union-attr]  # it keeps them
+        client = again.view()
+        assert set(again.names(client)) == {"shared__echo", "own__count"}
+        assert again.gateway.launcher.children == []
+
+    def test_not_true_any_more(self) -> None:
+        """What a server lists otherwise than it is on record is announced once it runs."""
+        stage = Stage(Recorded())
+        stage.list(stage.view())
+        again = Stage(Recorded(), shared=Offer(tools=[tool("echo"), tool("new")]))
+        stage.gateway.hub.snapshots.close()  # type: ignore[union-attr]  # it keeps them
+        again.gateway.hub.snapshots.__dict__["_store"] = stage.gateway.catalogs
+        client = again.view()
+        again.list(client)
+        ears = again.gateway.listen(client)
+        client.call(1, "tools/call", name="shared__echo")
+        again.gateway.clock.advance(0)
+        again.play()
+        assert ears.heard is not None
+        assert [each["method"] for each in ears.heard.events] == [TOOLS]
+        child = again.child("shared")
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        assert "shared__new" in again.names(client)

@@ -1,0 +1,97 @@
+"""The tools of real servers, questions about them, and how well a search answers those."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from attrs import frozen
+from msgspec import Raw
+
+from mcpgateway.catalog.records import Item, Kind, read_items
+from mcpgateway.catalog.search import Index
+
+HERE = Path(__file__).resolve().parent
+CATALOGUE = HERE / "catalogue"
+SEED = 20260  # of the split; it was drawn before there were questions
+
+RANKED = 10  # hits that are looked at
+
+
+@frozen
+class Question:
+    """What a person types, and the tools that are right for it, as ``server/tool``."""
+
+    text: str
+    right: tuple[str, ...]
+
+
+@frozen
+class Figures:
+    """How well questions were answered.
+
+    :ivar first: the share of them with a right tool first (recall@1).
+    :ivar first_five: with one among the first five (recall@5).
+    :ivar reciprocal: the mean of 1 / place of the first right one, 0 where there is none in ten (MRR).
+    """
+
+    first: float
+    first_five: float
+    reciprocal: float
+
+
+def catalogue() -> dict[str, tuple[Item, ...]]:
+    """The tools of each server."""
+    return {path.stem: read_items(path.stem, Kind.TOOL, [Raw(path.read_bytes())]) for path in files()}
+
+
+def files() -> list[Path]:
+    """One for each server."""
+    return sorted(CATALOGUE.glob("*.json"))
+
+
+def questions() -> list[Question]:
+    """All of them, in the order of the file."""
+    return msgspec.convert(
+        [
+            Question(line["question"], tuple(line["right"]))
+            for line in json.loads((HERE / "questions.json").read_text())
+        ],
+        list[Question],
+    )
+
+
+def halves() -> tuple[list[Question], list[Question]]:
+    """Those that the ranking may be fitted to, and those that it is only measured with."""
+    drawn = sorted(questions(), key=lambda question: question.text)
+    random.Random(SEED).shuffle(drawn)
+    return drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
+
+
+def indexed() -> Index:
+    """Ours, with the whole catalogue."""
+    index = Index()
+    for server, items in catalogue().items():
+        index.replace(server, items)
+    return index
+
+
+def ours(index: Index) -> Callable[[str], list[str]]:
+    """What ours answers, best first."""
+    return lambda text: [f"{hit.item.server}/{hit.item.own}" for hit in index.search(text, RANKED)]
+
+
+def figures(asked: Sequence[Question], answer: Callable[[str], list[str]]) -> Figures:
+    """How well a search answers."""
+    places = [place(question, answer(question.text)) for question in asked]
+    return Figures(
+        sum(each == 1 for each in places) / len(places),
+        sum(0 < each <= 5 for each in places) / len(places),
+        sum(1 / each for each in places if each) / len(places),
+    )
+
+
+def place(question: Question, answers: Sequence[str]) -> int:
+    """Where the first right tool is, from 1; 0 where there is none."""
+    return next((at for at, answer in enumerate(answers[:RANKED], 1) if answer in question.right), 0)

@@ -1,0 +1,359 @@
+"""Shortened results: the rules in their order, what is never cut, and the limits for any input."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from mcpgateway.config.surface import Level, ShieldLimits
+from mcpgateway.shield.results import shielded
+
+LIMITS = ShieldLimits()
+LEAN = ShieldLimits(level=Level.LEAN)
+REF = "r_abcdefghijklmnop"
+
+
+def raw(value: Any) -> Raw:
+    """A value as bytes."""
+    return Raw(json.dumps(value).encode())
+
+
+def of_text(text: str, **more: Any) -> dict[str, Any]:
+    """A result of one text."""
+    return {"content": [{"type": "text", "text": text}], **more}
+
+
+def of_json(value: Any, **more: Any) -> dict[str, Any]:
+    """A result of one text that is JSON."""
+    return of_text(json.dumps(value), **more)
+
+
+def shown(result: Any, limits: ShieldLimits = LIMITS, schema: Any = None) -> Any:
+    """What becomes of a result; None when it is passed on."""
+    found = shielded(raw(result), limits, REF, raw(schema) if schema is not None else None)
+    return None if found is None else json.loads(bytes(found))
+
+
+def document(result: Any) -> Any:
+    """The JSON inside a result's first text."""
+    return json.loads(result["content"][0]["text"])
+
+
+class RulesTests:
+    """The rules, with their numbers."""
+
+    def test_what_is_small_is_passed_on(self) -> None:
+        """A result that exceeds nothing is passed on as the bytes it came as."""
+        for result in (of_text("hello"), of_json([1] * 50), of_json({"a": "x" * 8000}), {}, {"content": 5}):
+            assert shown(result) is None
+
+    def test_off(self) -> None:
+        """Where the level is off, nothing is cut."""
+        assert shown(of_json(["x" * 100] * 1000), ShieldLimits(level=Level.OFF)) is None
+
+    def test_arrays(self) -> None:
+        """Of an array of more than 50 items the first 50 are shown, and a marker says how many there are."""
+        found = document(shown(of_json([f"item {each}" for each in range(120)])))
+        assert found[:50] == [f"item {each}" for each in range(50)]
+        assert len(found) == 51
+        assert (found[50]["_truncated"], found[50]["_total"], found[50]["_showing"]) == (True, 120, 50)
+        assert "70 more items" in found[50]["_message"]
+
+    def test_arrays_in_objects(self) -> None:
+        """Arrays are cut wherever they are, and what is said of it has its place in the object."""
+        result = shown(of_json({"items": [{"id": each} for each in range(200)], "total": 200}))
+        found = document(result)
+        assert len(found["items"]) == 51
+        assert found["total"] == 200
+        for said in (found, result):
+            assert said["_ref"] == REF
+            assert said["_truncated"] is True
+            assert "$.items: 50 of 200 items" in said["_note"]
+        assert len(result["content"]) == 1
+
+    def test_arrays_in_texts_in_json(self) -> None:
+        """JSON inside of a string of more than 1000 characters is looked into, a shorter one is not."""
+        inner = json.dumps([f"item {each}" for each in range(120)])
+        found = document(shown(of_json({"log": inner, "short": "[1,2]", "pad": "x" * 1000})))
+        assert len(json.loads(found["log"])) == 51
+        assert found["short"] == "[1,2]"
+
+    def test_heavy_fields(self) -> None:
+        """Of objects in a list, fields of more than 256 bytes on average go, but for those that tell what it is."""
+        rows = [{"id": each, "body": "b" * 300, "message": "m" * 300, "size": 3} for each in range(12)]
+        found = document(shown(of_json(rows)))
+        assert found[0] == {"id": 0, "message": "m" * 300, "size": 3, "_omitted": ["body"]}
+        assert shown(of_json(rows[:5])) is None
+
+    def test_light_fields(self) -> None:
+        """A field that is heavy in few of the sample only stays."""
+        rows = [{"id": each, "body": "b" * (2000 if each == 3 else 1)} for each in range(20)]
+        assert shown(of_json(rows)) is None
+
+    def test_strings(self) -> None:
+        """Of a text of more than 8192 characters the beginning is shown, and how much is missing."""
+        result = shown(of_text("é" * 9000))
+        assert result["content"][0]["text"] == "é" * 8192 + "\n[...TRUNCATED: 808 more chars]"
+        said = json.loads(result["content"][1]["text"])
+        assert said["_ref"] == REF
+        assert "$: 8192 of 9000 characters" in said["_note"]
+        inner = document(shown(of_json({"a": {"b": "y" * 9000}})))
+        assert inner["a"]["b"].endswith("y\n[...TRUNCATED: 808 more chars]")
+
+    def test_the_whole(self) -> None:
+        """What is still more than 65536 bytes loses half of its long texts and a quarter of its lists in each round."""
+        result = shown(of_json({f"k{each}": "z" * 8000 for each in range(20)}))
+        found = document(result)
+        assert len(json.dumps(result)) <= 65_536
+        assert len({len(found[f"k{each}"]) for each in range(20)}) == 1
+        assert 1000 < len(found["k0"]) < 4100
+        items = document(shown(of_json([{"name": "n" * 2000, "id": each} for each in range(50)])))
+        assert 10 < items[-1]["_showing"] == len(items) - 1 < 50
+
+    def test_what_has_no_lists_and_no_texts(self) -> None:
+        """What the rounds cannot shrink is shown as the beginning of its JSON."""
+        result = shown(of_json({f"key {each}": each for each in range(20_000)}))
+        assert len(json.dumps(result)) <= 65_536
+        assert result["content"][0]["text"].startswith('{"key 0":0,')
+        assert "TRUNCATED" in result["content"][0]["text"]
+        assert REF in result["content"][1]["text"]
+
+    def test_many_texts(self) -> None:
+        """Of more than 50 texts the first 50 are shown, whatever else stands between them."""
+        image = {"type": "image", "data": "aGVsbG8=", "mimeType": "image/png"}
+        content = [{"type": "text", "text": f"t{each}"} for each in range(60)]
+        result = shown({"content": [*content, image]})
+        assert result["content"][:51] == [*content[:50], image]
+        assert "$.content: 50 of 60 texts" in result["_note"]
+
+    def test_numbers_keep_their_text(self) -> None:
+        """Numbers that no float or int could hold are written as they came."""
+        numbers = "[1e400,-0.0,1.0,123456789012345678901234567890,1E+2" + ",7" * 500 + "]"
+        found = bytes(shielded(raw(of_text(numbers)), LIMITS, REF) or b"").decode()
+        assert "[1e400,-0.0,1.0,123456789012345678901234567890,1E+2,7" in found
+
+    def test_half_characters(self) -> None:
+        """Half a surrogate pair, in the message or in the JSON within, breaks nothing."""
+        halves = json.dumps(["\ud800"] * 200)
+        found = document(shown(of_text(halves)))
+        assert found[:50] == ["\ud800"] * 50
+        assert shown(of_text("\udfff" * 9000))["content"][0]["text"].startswith("\udfff")
+        assert shown(of_json({"\ud800": ["x"] * 600, "b": ["y" * 20] * 600})) is not None
+
+
+class IntactTests:
+    """What is never cut."""
+
+    def test_other_blocks(self) -> None:
+        """Images, sounds, links and embedded resources pass byte for byte, and so does what is not known."""
+        others = [
+            {"type": "image", "data": "A" * 100_000, "mimeType": "image/png"},
+            {"type": "audio", "data": "B" * 100_000, "mimeType": "audio/wav"},
+            {"type": "resource_link", "uri": "file:///x", "name": "x"},
+            {"type": "resource", "resource": {"uri": "file:///y", "text": "C" * 100_000}},
+            {"type": "novel", "items": list(range(1000))},
+            "no block at all",
+        ]
+        text = {"type": "text", "text": "x" * 10_000, "annotations": {"priority": 1.0}}
+        result = shown(
+            {"content": [*others, text], "isError": True, "extra": list(range(100)), "_meta": {"a": 1}}
+        )
+        assert result["content"][:6] == others
+        assert result["content"][6]["annotations"] == {"priority": 1.0}
+        assert (result["isError"], result["extra"], result["_meta"]) == (True, list(range(100)), {"a": 1})
+
+    def test_a_text_that_is_whole(self) -> None:
+        """A text that is not cut keeps its blanks."""
+        whole = json.dumps({"a": 1}, indent=8)
+        result = shown({"content": [{"type": "text", "text": whole}, {"type": "text", "text": "x" * 9000}]})
+        assert result["content"][0]["text"] == whole
+
+
+SCHEMA: dict[str, Any] = {
+    "$defs": {
+        "Row": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "integer"},
+                "kind": {"enum": ["a", "b"]},
+                "body": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "must": {"type": "string"},
+            },
+            "required": ["id", "must"],
+            "additionalProperties": False,
+        }
+    },
+    "type": "object",
+    "properties": {
+        "rows": {"type": "array", "items": {"$ref": "#/$defs/Row"}, "minItems": 60},
+        "names": {"type": "array", "items": {"type": "string"}},
+        "coded": {"type": "string", "pattern": "^q*$"},
+        "either": {"anyOf": [{"type": "array"}, {"type": "array", "minItems": 500}]},
+    },
+    "required": ["rows", "names"],
+    "additionalProperties": False,
+}
+
+
+class StructuredTests:
+    """Structured content, with a schema and without."""
+
+    def test_without_a_schema(self) -> None:
+        """Structured content is cut as the text is, with markers in it."""
+        result = shown({"content": [], "structuredContent": {"rows": list(range(1000))}})
+        assert len(result["structuredContent"]["rows"]) == 51
+        assert "$.rows: 50 of 1000 items" in result["_note"]
+
+    def test_with_a_schema(self) -> None:
+        """What a schema allows is cut, without markers; what it does not stays; ``_meta`` says what is missing."""
+        value = {
+            "rows": [{"id": each, "kind": "a", "body": "b" * 400, "must": "m" * 400} for each in range(80)],
+            "names": ["n" * 20] * 300,
+            "coded": "q" * 9000,
+            "either": [1] * 600,
+        }
+        result = shown({"content": [], "structuredContent": value}, schema=SCHEMA)
+        found = result["structuredContent"]
+        jsonschema.validate(found, SCHEMA)
+        assert len(found["rows"]) == 60
+        assert set(found["rows"][0]) == {"id", "kind", "must"}
+        assert found["names"] == ["n" * 20] * 50
+        assert found["coded"] == "q" * 9000
+        assert found["either"] == [1] * 600
+        said = result["_meta"]["mcpgateway/shield"]
+        assert said["ref"] == REF
+        assert said["cuts"] == [
+            {"path": "$.rows", "shown": "60 of 80 items"},
+            {"path": "$.rows[*]", "shown": "without body"},
+            {"path": "$.names", "shown": "50 of 300 items"},
+        ]
+
+    def test_it_is_never_left_out(self) -> None:
+        """Where nothing may be cut, a value with a schema stays whole, because clients refuse a result without it."""
+        value = {"x": "y" * 100_000}
+        result = {"content": [{"type": "text", "text": json.dumps(value)}], "structuredContent": value}
+        found = shown(result, schema={"type": "object", "if": {}})
+        assert found["structuredContent"] == value
+        assert len(found["content"][0]["text"]) < 20_000
+
+    def test_an_error_has_no_schema(self) -> None:
+        """Nobody holds an error against the schema, so it is cut like any other."""
+        result = {"content": [], "isError": True, "structuredContent": {"rows": list(range(1000))}}
+        assert shown(result, schema=SCHEMA)["structuredContent"]["rows"][50]["_truncated"] is True
+
+    def test_it_is_left_out(self) -> None:
+        """Without a schema, what cannot be cut is left out, ``_meta`` says where it is, and its beginning is shown."""
+        value = {f"key {each}": each for each in range(20_000)}
+        result = shown({"content": [], "structuredContent": value})
+        assert "structuredContent" not in result
+        assert result["_meta"]["mcpgateway/shield"]["ref"] == REF
+        assert result["content"][0]["text"].startswith('{"key 0":0')
+        assert len(json.dumps(result)) <= 65_536
+
+
+class LeanTests:
+    """The tighter level."""
+
+    def test_tables(self) -> None:
+        """Alike objects are written as a table, which loses nothing."""
+        names = [f"column {each}" for each in range(10)]
+        rows = [{name: [each, "r"] for name in names} for each in range(15)]
+        found = document(shown(of_json([*rows, {**rows[0], "more": 1}]), LEAN))
+        assert set(found) == {"_columns", "_rows"}
+        assert found["_columns"] == names
+        assert found["_rows"][3] == [[3, "r"]] * 10
+        assert found["_rows"][15] == [*[[0, "r"]] * 10, {"more": 1}]
+
+    def test_fewer(self) -> None:
+        """Less is shown of each list and text."""
+        rows = [{"identifier": each, "repository": "r", "is_open": True} for each in range(100)]
+        found = document(shown(of_json(rows), LEAN))
+        assert (len(found["_rows"]), found["_total"], found["_showing"]) == (20, 100, 20)
+        assert len(shown(of_text("x" * 5000), LEAN)["content"][0]["text"]) < 2100
+
+    def test_heavy_fields_of_a_table(self) -> None:
+        """A table says which fields were left out of its rows."""
+        rows = [{"identifier": each, "body": "x" * 200, "is_open": True} for each in range(15)]
+        found = document(shown(of_json(rows), LEAN))
+        assert found["_columns"] == ["identifier", "is_open"]
+        assert found["_omitted"] == ["body"]
+
+
+numbers = st.sampled_from([b"1e400", b"-0.0", b"12345678901234567890123", b"0.10", b"7"]).map(Raw)
+texts = st.one_of(
+    st.text(alphabet=st.characters(), max_size=20),
+    st.builds(lambda text, times: text * times, st.text(max_size=5), st.integers(1, 5000)),
+)
+leaves = st.one_of(numbers, texts, st.booleans(), st.none())
+trees = st.recursive(
+    leaves,
+    lambda below: st.one_of(
+        st.lists(below, max_size=4),
+        st.builds(lambda item, times: [item] * times, below, st.integers(1, 150)),
+        st.dictionaries(st.text(max_size=8), below, max_size=5),
+        st.builds(lambda value: msgspec.json.encode(value).decode(), below),
+    ),
+    max_leaves=12,
+)
+small_limits = st.builds(
+    ShieldLimits,
+    level=st.sampled_from((Level.BOUNDED, Level.LEAN)),
+    array_items=st.integers(1, 60),
+    string_chars=st.integers(1, 9000),
+    field_bytes=st.integers(1, 400),
+    total_bytes=st.integers(4096, 70_000),
+)
+
+
+class AnyTests:
+    """Whatever a server answers."""
+
+    @given(st.lists(trees, max_size=4), st.one_of(st.none(), trees), st.booleans(), small_limits)
+    def test_valid_and_within_limits(
+        self, values: list[Any], structured: Any, is_error: Any, limits: ShieldLimits
+    ) -> None:
+        """The result is valid JSON within its limits, or the bytes themselves; its flags are what they were."""
+        content = [
+            {"type": "text", "text": each if isinstance(each, str) else msgspec.json.encode(each).decode()}
+            for each in values
+        ]
+        image = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
+        result: dict[str, Any] = {"content": [*content, image], "isError": is_error}
+        if isinstance(structured, dict):
+            result["structuredContent"] = structured
+        whole = Raw(msgspec.json.encode(result))
+        found = shielded(whole, limits, REF)
+        total = limits.total_bytes if limits.level is Level.BOUNDED else max(1024, limits.total_bytes // 4)
+        if found is None:
+            assert len(bytes(whole)) <= total
+            return
+        read = json.loads(bytes(found))
+        assert read["isError"] is is_error
+        assert image in read["content"]
+        assert read["_ref"] == REF
+        assert len(bytes(found)) <= max(total, 2048) + 200
+        assert all(isinstance(each["text"], str) for each in read["content"] if each["type"] == "text")
+
+    @given(
+        st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4),
+        small_limits,
+    )
+    def test_schemas_hold(self, value: dict[str, Any], limits: ShieldLimits) -> None:
+        """What conforms to a schema still does afterwards."""
+        value = json.loads(msgspec.json.encode(value).replace(b"1e400", b"1e300"))
+        value["rows"] = [{"id": each, "must": "m" * 300, "body": "b" * 300} for each in range(70)]
+        value["names"] = ["n" * 100] * 70
+        value.pop("coded", None)
+        value.pop("either", None)
+        schema = SCHEMA
+        result = {"content": [], "structuredContent": value}
+        found = shown(result, evolve(limits, level=Level.BOUNDED), schema)
+        if found is not None:
+            jsonschema.validate(found["structuredContent"], schema)
