@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -16,6 +17,7 @@ from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
+from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -35,20 +37,26 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import Ways
-from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.interfaces import Call, ILauncher, ISessionStore
+from mcpgateway.rules.secrecy import secrets_in
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.catalog.records import Item
     from mcpgateway.hub.builtin.builtin import Builtin, Tool
     from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobs import Jobs, JobStore
     from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.modern import ViewDoor
+    from mcpgateway.hub.views.outcomes import Outcomes
     from mcpgateway.wire.requeststates import RequestStates
 
+OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
 
@@ -68,6 +76,25 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
     return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
 
 
+def usage_of(seconds: Callable[[], float], home: str) -> Usage:
+    """What counts calls of tools in the real world."""
+    from mcpgateway.host.usage import UsageFile  # what only clients of views need
+    from mcpgateway.hub.usage import Usage
+
+    return Usage(UsageFile(f"{home}/usage.json"), seconds)
+
+
+def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+    """What keeps the originals of shortened answers in the real world."""
+    from twisted.internet.threads import deferToThreadPool
+
+    from mcpgateway.host.spill import Spill  # what only clients of views need
+    from mcpgateway.hub.vault import Vault
+
+    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+
+
 @frozen
 class Outside:
     """What the hub works with that it does not make.
@@ -75,6 +102,8 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar jobs: where jobs outlive the gateway; None where they do not.
+    :ivar usage: makes what counts calls of tools; None where nobody does.
+    :ivar vault: makes what keeps the originals of shortened answers; None where none are shortened.
     """
 
     launcher: ILauncher
@@ -85,6 +114,8 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     jobs: JobStore | None = None
+    usage: Callable[[], Usage] | None = None
+    vault: Callable[[ShieldLimits], Vault] | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -138,17 +169,43 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         librarian = Librarian(snapshots)
         librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
+        outcomes = make_outcomes()
+        notices.lists = made = Board(
+            switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian, outcomes), outcomes
+        )
         return made
 
-    def make_builtin(librarian: Librarian) -> Builtin:
+    def make_outcomes() -> Outcomes:
+        from mcpgateway.hub.shielding import Shielding
+        from mcpgateway.hub.singleflight import SingleFlight
+        from mcpgateway.hub.views.outcomes import Outcomes
+
+        limits = hub.ways.gateway.shield
+        hub.vault = outside.vault(limits) if outside.vault is not None else None
+        shielding = Shielding(hub.vault, limits, secret_values) if hub.vault is not None else None
+
+        def withdraw(call: Call, reason: str) -> bool:
+            return any(slot.cancel(call, reason) for slot in pool)
+
+        hub.usage = outside.usage() if outside.usage is not None else None
+        return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
+
+    def secret_values() -> Iterable[str]:
+        for server in switchboard.servers.values():
+            yield from secrets_in(server.env)
+
+    def make_builtin(librarian: Librarian, outcomes: Outcomes) -> Builtin:
         from mcpgateway.hub.builtin import family
         from mcpgateway.hub.jobs import Jobs, Nowhere
 
-        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
+        def shield(call: Call, item: Item | None, level: Any) -> None:
+            server = switchboard.servers.get(item.server) if item is not None else None
+            outcomes.shield(server or OURS, call, item, level)
+
+        hub.jobs = Jobs(clock, outside.jobs or Nowhere(), shield)
         sight = family.sight_of(switchboard, health, librarian, hub.config)
         own = hub.manage(sight, launcher, clock)
-        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock), own)
+        return family.make_builtin(family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield), own)
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -178,7 +235,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         around = Around(
             board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
         )
-        return ViewDoor(stateless, around)
+        door = ViewDoor(stateless, around)
+        door.shield = board.outcomes.over
+        return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
@@ -253,6 +312,8 @@ class Hub:
     jobs: Jobs | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
+    usage: Usage | None = None
+    vault: Vault | None = None
     _stateless: Stateless | None = None
 
     @property
@@ -287,8 +348,9 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
-        if self.snapshots is not None:
-            self.snapshots.tick()
+        for each in (self.snapshots, self.usage, self.vault):
+            if each is not None:
+                each.tick()
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -296,6 +358,9 @@ class Hub:
             self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
+        for each in (self.usage, self.vault):
+            if each is not None:
+                each.close()
 
 
 @frozen

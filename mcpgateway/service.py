@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle
+from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle, usage_of, vault_of
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Settings
@@ -110,7 +111,16 @@ def make_gateway(
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
     outside = Outside(
-        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
+        backends,
+        reactor,
+        keys,
+        store,
+        holders,
+        instruments,
+        snapshots,
+        JobFiles(f"{home}/jobs"),
+        partial(usage_of, reactor.seconds, home),
+        partial(vault_of, reactor, home),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

@@ -289,7 +289,9 @@ class ConfigurationTests:
 
             async def work():
                 client = await opened(gateway)
-                gateway.config.write_text(gateway.configured({"fix": FIXTURES["fix"], "new": FIXTURES["fix"]}))
+                gateway.config.write_text(
+                    gateway.configured({"fix": FIXTURES["fix"], "new": FIXTURES["fix"]})
+                )
                 while "error" in (added := await client.call("new__echo", {"text": "hello"})):
                     await asyncio.sleep(0.05)
                 gateway.config.write_text(gateway.configured({"new": FIXTURES["fix"]}))
