@@ -36,27 +36,22 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
-from mcpgateway.hub.views.specs import Ways
-from mcpgateway.interfaces import Call, ILauncher, ISessionStore
-from mcpgateway.rules.secrecy import secrets_in
+from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
+from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
-    from mcpgateway.catalog.records import Item
-    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+    from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
-    from mcpgateway.hub.jobs import Jobs, JobStore
-    from mcpgateway.hub.librarian import Librarian
+    from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.usage import Usage
     from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.modern import ViewDoor
-    from mcpgateway.hub.views.outcomes import Outcomes
     from mcpgateway.wire.requeststates import RequestStates
 
-OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
 
@@ -84,6 +79,11 @@ def usage_of(seconds: Callable[[], float], home: str) -> Usage:
     return Usage(UsageFile(f"{home}/usage.json"), seconds)
 
 
+def keepers_of(reactor: Any, home: str, jobs: JobStore) -> Keepers:
+    """What is kept in the real world of what happens on views."""
+    return Keepers(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
+
+
 def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
     """What keeps the originals of shortened answers in the real world."""
     from twisted.internet.threads import deferToThreadPool
@@ -101,9 +101,7 @@ class Outside:
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
-    :ivar jobs: where jobs outlive the gateway; None where they do not.
-    :ivar usage: makes what counts calls of tools; None where nobody does.
-    :ivar vault: makes what keeps the originals of shortened answers; None where none are shortened.
+    :ivar keepers: what is kept of what happens on views.
     """
 
     launcher: ILauncher
@@ -113,9 +111,7 @@ class Outside:
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
-    jobs: JobStore | None = None
-    usage: Callable[[], Usage] | None = None
-    vault: Callable[[ShieldLimits], Vault] | None = None
+    keepers: Keepers = NOTHING_KEPT
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -164,48 +160,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     def make_board() -> Board:
         # Whoever has clients of single servers only does without.
-        from mcpgateway.hub.librarian import Librarian
-        from mcpgateway.hub.views.board import Board
+        from mcpgateway.hub.views.wiring import Parts, board_of
 
-        librarian = Librarian(snapshots)
-        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-        outcomes = make_outcomes()
-        notices.lists = made = Board(
-            switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian, outcomes), outcomes
-        )
+        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers)
+        notices.lists = made = board_of(hub, parts)
         return made
-
-    def make_outcomes() -> Outcomes:
-        from mcpgateway.hub.shielding import Shielding
-        from mcpgateway.hub.singleflight import SingleFlight
-        from mcpgateway.hub.views.outcomes import Outcomes
-
-        limits = hub.ways.gateway.shield
-        hub.vault = outside.vault(limits) if outside.vault is not None else None
-        shielding = Shielding(hub.vault, limits, secret_values) if hub.vault is not None else None
-
-        def withdraw(call: Call, reason: str) -> bool:
-            return any(slot.cancel(call, reason) for slot in pool)
-
-        hub.usage = outside.usage() if outside.usage is not None else None
-        return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
-
-    def secret_values() -> Iterable[str]:
-        for server in switchboard.servers.values():
-            yield from secrets_in(server.env)
-
-    def make_builtin(librarian: Librarian, outcomes: Outcomes) -> Builtin:
-        from mcpgateway.hub.builtin import family
-        from mcpgateway.hub.jobs import Jobs, Nowhere
-
-        def shield(call: Call, item: Item | None, level: Any) -> None:
-            server = switchboard.servers.get(item.server) if item is not None else None
-            outcomes.shield(server or OURS, call, item, level)
-
-        hub.jobs = Jobs(clock, outside.jobs or Nowhere(), shield)
-        sight = family.sight_of(switchboard, health, librarian, hub.config)
-        own = hub.manage(sight, launcher, clock)
-        return family.make_builtin(family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield), own)
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -232,10 +191,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
         board, states = switchboard.board, keys.request_states()
-        around = Around(
-            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
-        )
-        door = ViewDoor(stateless, around)
+        looks = (board.seen, board.within, board.librarian)
+        door = ViewDoor(stateless, Around(*looks, pool, clock, states, clock.seconds, snapshots))
         door.shield = board.outcomes.over
         return door
 
