@@ -40,16 +40,25 @@ class Outcomes:
         """How often each tool was called."""
         return self.usage.counts() if self.usage is not None else {}
 
-    def over(self, call: Call, view: View, server: str, tool: str, level: Level | None = None) -> None:
+    def over(
+        self,
+        call: Call,
+        view: View,
+        server: str,
+        tool: str,
+        level: Level | None = None,
+        item: Item | None = None,
+    ) -> None:
         """A call of a server's tool is on its way.
 
+        :param item: the tool as it is listed, where that is known.
         :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
         """
         if self.usage is not None:
             self.usage.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(call, view.tool(server, tool), chosen)
+            self.shielding.over(call, item or view.tool(server, tool), chosen)
 
     def shield(self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None) -> None:
         """Have the answer of a call of the gateway's own shortened.
