@@ -172,11 +172,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     def make_views(stateless: Stateless) -> ViewDoor:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
-        board, states = switchboard.board, keys.request_states()
-        around = Around(
-            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
+        return ViewDoor(
+            stateless, Around(switchboard.board, pool, clock, keys.request_states(), clock.seconds, snapshots)
         )
-        return ViewDoor(stateless, around)
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
@@ -255,6 +253,11 @@ class Hub:
             if self.claim is not None:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views, for which no server has to run."""
+        return self._stateless is not None and self._stateless.is_heard
 
     def adopt(
         self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None

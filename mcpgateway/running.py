@@ -129,7 +129,7 @@ class GatewayService(Service):
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.adopt
         self.hub.config = self.reload.state.shown
-        self._vacancy = Vacancy(self.switchboard)
+        self._vacancy = Vacancy(self.switchboard, lambda: self.hub.is_heard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 

@@ -16,7 +16,7 @@ name is another, which is the server's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, frozen
 from msgspec import Raw
@@ -68,7 +68,6 @@ CALL_TOOL = "tools/call"
 LOOK_S = 1.0  # the values of workspaces are looked at so often
 SEEN_LIMIT = 1000  # places
 DISCOVERY_MS = 10_000  # what a view shows changes with the configuration, and whoever listens hears of that
-Look = Callable[[ServerSpec], View]
 Shield = Callable[[Call, View, str, str, Any], None]
 """Puts itself between a call and its sink; it is given the view, the server, the tool's own name, and the level."""
 
@@ -110,20 +109,29 @@ class _Renamed(Between):
         self.sink.answered(call, reply)
 
 
+class Views(Protocol):
+    """What knows what views show (`mcpgateway.hub.views.board.Board`)."""
+
+    librarian: Librarian
+
+    def seen(self, spec: ServerSpec) -> View:
+        """What a view shows, by its entry as it is for the place of whoever asks."""
+
+    def within(self, view: View, cwd: str) -> View:
+        """The same view, as it looks from a directory."""
+
+
 @frozen
 class Around:
     """What requests to views are served with.
 
-    :ivar look: what a view shows, by its entry as it is for the place of whoever asks.
-    :ivar within: the same view, as it looks from a directory.
+    :ivar board: knows what views show.
     :ivar states: makes and reads request states.
     :ivar seconds: the wall clock, for them.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     """
 
-    look: Look
-    within: Callable[[View, str], View]
-    librarian: Librarian
+    board: Views
     pool: Pool
     clock: IReactorTime
     states: RequestStates
@@ -154,21 +162,21 @@ class ViewDoor:
 
     def __init__(self, stateless: Stateless, around: Around) -> None:
         self.stateless = stateless
-        self.librarian = around.librarian
+        self.librarian = around.board.librarian
         self.shield: Shield = _as_it_is
         self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
         self._snapshots = around.snapshots
         self._pool = around.pool
         self.lists = Lists(
-            around.librarian,
+            around.board.librarian,
             stateless.submit,
             stateless.cancel,
             self._is_running,
             self._hello,
             around.clock,
         )
-        self.within = around.within
-        self._look_at = around.look
+        self.within = around.board.within
+        self._look_at = around.board.seen
         self._clock = around.clock
         self._seen: dict[str, _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
@@ -182,7 +190,7 @@ class ViewDoor:
             "completion/complete": self._complete,
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), self._task),
         }
-        around.librarian.on_change.append(self._changed)
+        around.board.librarian.on_change.append(self._changed)
         for slot in around.pool:
             self.warmed(slot)
 
@@ -209,6 +217,11 @@ class ViewDoor:
                 self._seen.clear()
             seen = self._seen[key] = _Seen(spec, self._look_at(spec), moves, now)
         return seen.view
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._ears)
 
     def adopt(self) -> None:
         """The servers, or what is to be shown of them, will be others in a moment: say so to whoever listens."""
@@ -423,7 +436,7 @@ class ViewDoor:
 
     def warmed(self, slot: Slot) -> None:
         """A child of the modern era runs: hear of its lists, and see whether they are what views have shown."""
-        if slot.era is not Era.MODERN or slot.conversation is None or not slot.shared:
+        if slot.era is not Era.MODERN or slot.conversation is None or not slot.shared or slot.is_replica:
             return
         self._ears.overhear(slot)
         self.lists.refresh(slot.server, Asker(slot.server, "", None))
