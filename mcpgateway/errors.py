@@ -99,6 +99,10 @@ class UnknownServer(CallerError):
     code = -32601
 
 
+class NotThere(CallerError):
+    """There is no such tool, or no such result."""
+
+
 class UnknownSession(CallerError):
     """The session id is not one of ours, or its session has ended."""
 

@@ -130,7 +130,7 @@ def make_gateway(
         from mcpgateway.hub.clients import Clients
 
         clients = Clients(helper.ask, reload, root.switch, listeners.http_port)
-        return make_site(switchboard, backends.let_in, clients)
+        return make_site(switchboard, backends.let_in, clients, owners, reactor)
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it

@@ -5,6 +5,9 @@ from __future__ import annotations
 COMMANDS = {"connect": "", "proxy": "--target", "stdio": "--server"}
 """The spellings of the one shim, and the option that names its server; ``connect`` takes it as an argument."""
 
+VIEWS = ("full", "search", "admin")
+"""The views of all servers that ``stdio --view`` knows, besides ``p/PROFILE``; without it, it is the usual one."""
+
 VALUES = {
     "--home": "home",
     "--url": "url",
@@ -12,6 +15,7 @@ VALUES = {
     "--token-file": "token_file",
     "--patience": "patience",
 }
+READY = "--ready-line"
 PATIENCE_S = 30.0
 
 
@@ -23,7 +27,9 @@ class Arguments:
     """What a command line says.
 
     :ivar command: one of `COMMANDS`.
-    :ivar server: the name of the server.
+    :ivar server: the name of the server; "" where all servers together are meant.
+    :ivar view: of all servers together, which view of them; "" for the usual one.
+    :ivar says_ready: whether a line on stderr is to say that requests are taken.
     :ivar original: the command that is run when no gateway is there; empty when there is none.
     :ivar home: the gateway's directory, or None.
     :ivar url: where the gateway is, or None.
@@ -31,11 +37,23 @@ class Arguments:
     :ivar patience_s: how long a request waits for a gateway that has gone.
     """
 
-    __slots__ = ("command", "home", "original", "patience_s", "server", "token_file", "url")
+    __slots__ = (
+        "command",
+        "home",
+        "original",
+        "patience_s",
+        "says_ready",
+        "server",
+        "token_file",
+        "url",
+        "view",
+    )
 
     def __init__(self) -> None:
         self.command = ""
         self.server = ""
+        self.view = ""
+        self.says_ready = False
         self.original: list[str] = []
         self.home: str | None = None
         self.url: str | None = None
@@ -81,8 +99,13 @@ def read(argv: list[str]) -> Arguments:
         made.patience_s = _seconds(options["patience"])
     if not words or words[0] not in COMMANDS:
         raise Mistake(f"expected one of {', '.join(COMMANDS)}")
-    made.command = words[0]
-    made.server = _server(made.command, words[1:])
+    made.command, *words = words
+    if made.command == "stdio":
+        words, made.says_ready = [each for each in words if each != READY], READY in words
+        made.view = _view(words)
+    if made.view or (made.command == "stdio" and not words):
+        return made
+    made.server = _server(made.command, words)
     return made
 
 
@@ -91,6 +114,21 @@ def _seconds(text: str) -> float:
     if not (whole.isascii() and whole.isdigit()):
         raise Mistake(f"--patience: found {text}; expected a number of seconds")
     return float(text)
+
+
+def _view(words: list[str]) -> str:
+    """The view that is named, "" where none is: then a server may be."""
+    name, equals, value = words[0].partition("=") if words else ("", "", "")
+    if name != "--view":
+        return ""
+    rest = words[1:] if equals else words[2:]
+    view = value if equals else "".join(words[1:2])
+    profile = view[2:] if view.startswith("p/") else ""
+    if view not in VIEWS and (not profile or "/" in profile):
+        raise Mistake(f"--view: found {view or 'nothing'}; expected {', '.join(VIEWS)} or p/PROFILE")
+    if rest:
+        raise Mistake(f"stdio: what is {rest[0]}? A view shows all servers, and the original stands after --")
+    return view
 
 
 def _server(command: str, words: list[str]) -> str:
@@ -102,9 +140,9 @@ def _server(command: str, words: list[str]) -> str:
     elif option:
         words = [option]  # which is no name
     if not words or not words[0] or words[0].startswith("-"):
-        raise Mistake(
-            f"{command}: name a server, as in: mcpgateway {command} {option or ''} NAME".replace("  ", " ")
-        )
+        usage = f"mcpgateway {command} {option or ''} NAME".replace("  ", " ")
+        also = "; without it, all servers are meant, and --view names a view of them"
+        raise Mistake(f"{command}: name a server, as in: {usage}{also if command == 'stdio' else ''}")
     if len(words) > 1:
         raise Mistake(f"{command}: what is {words[1]}? The original command stands after --")
     return words[0]

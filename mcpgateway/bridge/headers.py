@@ -12,10 +12,15 @@ VISIBLE = frozenset(range(0x21, 0x7F))
 
 
 class Headers:
-    """Makes the requests of one shim."""
+    """Makes the requests of one shim.
 
-    def __init__(self, address: Address, server: str, token: bytes) -> None:
-        self._target = address.prefix + b"/mcp/" + quoted(server.encode()).replace(b"/", b"%2F")
+    :param server: its name; "" where all servers together are meant.
+    :param view: which view of them; "" for the usual one.
+    """
+
+    def __init__(self, address: Address, server: str, token: bytes, view: str = "") -> None:
+        last = quoted(server.encode()).replace(b"/", b"%2F") or quoted(view.encode())
+        self._target = address.prefix + b"/mcp" + (b"/" + last if last else b"")
         self._usual = [
             b"Host: " + address.host,
             # The door then takes the era from the message alone, for a client on stdio sends no headers.

@@ -27,6 +27,9 @@ ASKED_S = 1.0  # a client that has waited for us has asked long ago
 # By this a gateway marks the environment of its children.
 CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
 
+PROGRAM = "mcpgateway"
+READY = "__MCP_GATEWAY_STDIO_READY__"  # what wrappers of other gateways wait for; ours is on stderr
+
 UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
 
 
@@ -37,10 +40,10 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
     """
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     original = argv[argv.index("--") + 1 :] if "--" in argv else []
-    remarks = Remarks("mcpgateway")
+    remarks = Remarks(PROGRAM)
     try:
         arguments = read(argv)
-        remarks = Remarks(arguments.server)
+        remarks = Remarks(arguments.server or PROGRAM)
         shim = Shim(arguments, places.environment(), ignores_interrupts=ignores_interrupts)
         shim.seek()
     except (Mistake, places.Unusable) as why:
@@ -113,11 +116,12 @@ class Shim:
         self._original = arguments.original
         self._ignores_interrupts = ignores_interrupts
         self._loop = loop = Loop()
-        self._remarks = Remarks(arguments.server)
+        self._says_ready = arguments.says_ready
+        self._remarks = Remarks(arguments.server or PROGRAM)
         url = arguments.url or environ.get(places.URL_VARIABLE)
         home = "" if url else places.gateway_home(environ, arguments.home)
         address = places.address_of(environ, home, url)
-        self._headers = Headers(address, arguments.server, token_of(arguments.token_file))
+        self._headers = Headers(address, arguments.server, token_of(arguments.token_file), arguments.view)
         self._pool = Pool(loop, address)
         starter = Starter(home) if address.is_own else None
         self._link = Link(loop, self._pool, self._headers, starter, self._remarks)
@@ -127,7 +131,7 @@ class Shim:
         )
         self._fate = UNDECIDED
         self._is_signalled = False
-        self._complaint = f"Failed to start {self._server} daemon"
+        self._complaint = f"Failed to start {self._server or PROGRAM} daemon"
         self._reason = ""
         self._home = home if address.is_own else ""
         self._deadline: Timer | None = None
@@ -151,6 +155,8 @@ class Shim:
         if self._fate == RELAY:
             self._client.begin(self._relay)
             self._relay.begin()
+            if self._says_ready:
+                self._remarks.write(READY)
             self._loop.run()
         return self._end()
 
@@ -184,7 +190,7 @@ class Shim:
 
     def refused(self, status: int, why: str) -> None:
         """The gateway is there, and of no use."""
-        self._complaint = f"Unknown server: {self._server}" if status == 404 else why
+        self._complaint = f"Unknown server: {self._server}" if status == 404 and self._server else why
         self._decide(ORIGINAL if self._original else FAILED)
 
     def _decide_without(self) -> None:

@@ -186,7 +186,11 @@ class Remarks:
 
     def say(self, text: str) -> None:
         """One remark."""
-        line = f"[Proxy:{self._name}] {text}\n".encode(errors="replace")
+        self.write(f"[Proxy:{self._name}] {text}")
+
+    def write(self, text: str) -> None:
+        """One line as it is, for a program that waits for it."""
+        line = f"{text}\n".encode(errors="replace")
         try:
             if is_ready(STDERR, WRITE):
                 posix.write(STDERR, line[: select.PIPE_BUF])

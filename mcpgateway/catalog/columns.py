@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.words import indexed
 
-COLUMNS = ("name", "title", "lead", "description", "server", "parameters", "notes")
+COLUMNS = {
+    "name": 8,
+    "title": 4,
+    "lead": 3,  # the first sentence of the description
+    "description": 0.6,  # the rest of it
+    "server": 4,
+    "parameters": 0.6,  # their names
+    "notes": 0.2,  # what is said of them
+}
+"""What a word counts in each column."""
 
 TEXT_LIMIT = 4000  # characters of one text; what a description says after that finds nothing but itself
 DEPTH_LIMIT = 6  # of schemas in schemas
@@ -21,43 +32,30 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 
 
 def columns(item: Item) -> tuple[str, ...]:
-    """The words of an entry for each of `COLUMNS`."""
-    names: list[str] = []
-    notes: list[str] = []
-    for name, note in _parameters(_value(item.raw.get("inputSchema")), DEPTH_LIMIT):
-        names.append(name)
-        notes.append(note)
-        if len(names) >= PARAMETERS_LIMIT:
-            break
-    description = _text(_value(item.raw.get("description")))
-    lead, rest = _parted(description)
-    texts = (item.own, item.title, lead, rest, item.server, " ".join(names), " ".join(notes)[:TEXT_LIMIT])
-    return tuple(map(indexed, texts))
+    """The words of an entry for each of `COLUMNS`; the same for the same entry, whenever it is asked."""
+    schema = _value(item.input_schema)
+    parameters = list(islice(_parameters(schema, DEPTH_LIMIT), PARAMETERS_LIMIT))
+    names = " ".join(name for name, _ in parameters)
+    notes = " ".join(note for _, note in parameters)[:TEXT_LIMIT]
+    lead, *rest = _SENTENCE.split(item.description[:TEXT_LIMIT].strip(), maxsplit=1)
+    return tuple(map(indexed, (item.own, item.title, lead, *(rest or [""]), item.server, names, notes)))
 
 
-def _parted(d):
-    parts = _SENTENCE.split(d.strip(), maxsplit=1)
-    return parts[0], parts[1] if len(parts) > 1 else ""
-
-
-def _value(raw: msgspec.Raw | None) -> Any:
+def _value(raw: Raw | None) -> Any:
     try:
         return msgspec.json.decode(raw) if raw is not None else None
     except (msgspec.MsgspecError, RecursionError):
         return None
 
 
-def _text(value: Any) -> str:
-    return value[:TEXT_LIMIT] if isinstance(value, str) else ""
-
-
 def _parameters(schema: Any, depth: int) -> Iterator[tuple[str, str]]:
-    """The names of a schema's properties and what is said of them, those of nested objects after their own."""
+    """The name of each property, and what is said of it; those of an object within one come after its own."""
     if not isinstance(schema, dict) or depth == 0:
         return
     properties = schema.get("properties")
     if isinstance(properties, dict):
         for name, inner in properties.items():
-            yield name, _text(inner.get("description")) if isinstance(inner, dict) else ""
+            note = inner.get("description") if isinstance(inner, dict) else None
+            yield name, note if isinstance(note, str) else ""
             yield from _parameters(inner, depth - 1)
     yield from _parameters(schema.get("items"), depth - 1)

@@ -1,30 +1,36 @@
 """Everyday words of people who ask for a tool: those that say nothing of it, and those that stand for one another.
 
-The tables know no server and no tool.  A pair belongs here when a developer would use one word for the other without
-thinking of any product.
+The tables know no tool.  A pair belongs here when a developer would use one word for the other whatever the server is,
+and when a file is called by the ending of its name.
 """
 
 from __future__ import annotations
 
 SAYS_NOTHING = frozenset(
     """
-    a about am an and any are as at be been but by can could did do does for from had has have how i if in into is it
-    its just let like lets me my need of on or our please shall should so some something such than that the their them
-    then there these they this those thing things to us use using via want was we were what when where which while who
-    why will with would you your
+    a about am an and any are as at be been but by can could did do does for from had has have how i if
+    in into is it its just let like lets me my need of on or our please shall should so some something
+    such than that the their them then there these they this those thing things to us use using via want
+    was we were while why will with would you your
     """.split()
 )
 """Words that a question is made of; they count only in a question that has no others."""
 
 _GROUPS = """
-    add create make new insert
+    add create make new insert put append open
     delete remove erase drop destroy clear discard
     list show all enumerate browse view
     get fetch read retrieve load obtain
     find search look lookup locate query grep
     update edit change modify alter set
     rename move
-    send post publish submit
+    send post publish submit say tell
+    write save store put
+    put upload set
+    give grant assign
+    forget delete remove
+    remember add store
+    turn convert
     run execute start launch invoke
     stop kill terminate end cancel abort
     close shut quit
@@ -37,7 +43,7 @@ _GROUPS = """
     upload attach
     download export save
     navigate visit browse goto
-    click press tap
+    click press tap hit push
     type enter fill input write
     scrape crawl extract
     convert transform translate
@@ -79,7 +85,24 @@ _GROUPS = """
     log logs output history
     error exception failure crash
     memory knowledge
-    time date clock
+    time date clock when
+    recent latest last history lately newest
+    where location place path
+    who whose user owner author member assignee
+    which what list get show search
+    many much count number size total
+    big size large
+    wide width
+    high height
+    slow performance
+    fast performance speed
+    fail error failed broken
+    colour color
+    picture logo photo image
+    sound audio speech voice
+    docx word
+    xlsx excel
+    pptx powerpoint
     timezone zone
     place location spot
     route directions path way
@@ -110,13 +133,13 @@ RELATED = _related()
 
 def related(word: str) -> tuple[str, ...]:
     """The words that are used for this one, in whatever form it stands."""
-    for form in _forms(word):
+    for form in forms(word):
         if form in RELATED:
             return RELATED[form]
     return ()
 
 
-def _forms(word: str) -> tuple[str, ...]:
+def forms(word: str) -> tuple[str, ...]:
     """A word, and what it may be an inflection of: ``copies``, ``copied`` and ``copying`` are of ``copy``."""
     for ending, instead in _ENDINGS:
         if word.endswith(ending) and len(word) > len(ending) + 2:
@@ -126,4 +149,11 @@ def _forms(word: str) -> tuple[str, ...]:
     return (word,)
 
 
-_ENDINGS = (("ies", ("y", "ie")), ("ied", ("y", "ie")), ("es", ("e", "")), ("s", ("",)), ("ing", ("", "e")), ("ed", ("", "e")))
+_ENDINGS = (
+    ("ies", ("y", "ie")),
+    ("ied", ("y", "ie")),
+    ("es", ("e", "")),
+    ("s", ("",)),
+    ("ing", ("", "e")),
+    ("ed", ("", "e")),
+)

@@ -1,36 +1,51 @@
-"""Finds entries by what somebody types.
+"""Finds entries of lists by what somebody types.
 
 # Note [What ranks]
 SQLite's FTS5 ranks by BM25, one word of the question at a time.  A word counts with the best of what may stand for it:
-itself, words it begins, words of its compounds, a known word it is a slip of, an everyday word for the same.  So a word
-that has many stand-ins counts no more than one that has none, and an entry that answers to several words is before one
-that answers to a single rare one.
+itself, words that begin with it, everyday words for the same, a known word that it is a slip of.  So a word with many
+stand-ins counts no more than one that has none.  What is found for the words is added up; an entry that answers to more
+of them, and whose name has little else in it, is before others.
 
 # Note [What is kept]
-The index holds no text.  What is to be taken out again is read from the entry a second time, which is the same, since
-entries do not change.
+The index holds no texts.  To take an entry out again, SQLite is told what it was indexed with, which is read from the
+entry a second time: entries do not change.
 """
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from mcpgateway.catalog.asking import asked
 from mcpgateway.catalog.columns import COLUMNS, columns
-from mcpgateway.catalog.everyday import related
+from mcpgateway.catalog.everyday import forms, related
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.vocabulary import Vocabulary
-from mcpgateway.catalog.words import Word
+from mcpgateway.catalog.words import Word, asked, indexed, known
 from mcpgateway.errors import GatewayFault
 
 MOST = 50  # hits of one search; more is a list, not an answer
 
+# The knobs were set with one half of the questions in tests/search; docs/explanation/search.rst has the figures.
+BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
+RELATED = 0.35  # an everyday word for the same
+SLIP = 0.6  # a word that was typed with a slip
+SHARE_ASKED = 0.3  # the exponent of the share of the question's words that an entry answers to
+SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not asked for
+AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
+
+SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
+# What many entries have tells none from the others, and takes the time: one part of them is many, above a few.
+RARE = 16  # a word of fewer entries may be the beginning of the one that was meant
+COMMON = 8  # an everyday word of more entries is not looked for
+FEW = 16
+
 
 class SearchUnavailable(GatewayFault):
-    """The SQLite of this Python cannot search text."""
+    """Entries cannot be searched by this installation of Python."""
 
 
 @frozen
@@ -45,7 +60,7 @@ class Hit:
 
 
 class Index:
-    """Entries of servers, found by their words; a server's entries come and go as a whole.
+    """Entries of servers, found by their words; those of a server come and go together.
 
     :raise SearchUnavailable: SQLite was built without FTS5.
     """
@@ -54,112 +69,135 @@ class Index:
         self._file = sqlite3.connect(":memory:", isolation_level=None)
         try:
             self._file.execute(_CREATE)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as why:
             self._file.close()
-            raise SearchUnavailable("search") from None
+            raise SearchUnavailable(
+                f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
+                hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
+            ) from None
         self._items: dict[int, Item] = {}
-        self._rows: dict[str, list[int]] = {}
+        self._servers: dict[str, range] = {}
         self._vocabulary = Vocabulary()
-        self._last = 0
+        self._next = 1
 
     def __len__(self) -> int:
         return len(self._items)
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
+        """Index the entries of a server in place of those it had."""
         self.remove(server)
-        first = self._last + 1
-        self._last += len(items)
-        added = dict(enumerate(items, first))
-        texts = {row: columns(item) for row, item in added.items()}
-        self._file.execute("BEGIN")
-        self._file.executemany(_INSERT, ((row, *text) for row, text in texts.items()))
-        self._file.execute("COMMIT")
-        for text in texts.values():
-            self._vocabulary.add(set(" ".join(text).split()))
-        self._items.update(added)
-        self._rows[server] = list(added)
+        added = range(self._next, self._next + len(items))
+        self._next = added.stop
+        texts = [columns(item) for item in items]
+        self._write(_INSERT, added, texts)
+        self._items.update(zip(added, items, strict=True))
+        for text in texts:
+            self._vocabulary.add(set(known(" ".join(text))))
+        if items:
+            self._servers[server] = added
 
     def remove(self, server: str) -> None:
-        removed = {row: columns(self._items.pop(row)) for row in self._rows.pop(server, ())}
-        self._file.execute("BEGIN")
-        self._file.executemany(_DELETE, ((row, *text) for row, text in removed.items()))
-        self._file.execute("COMMIT")
-        for text in removed.values():
-            self._vocabulary.remove(set(" ".join(text).split()))
+        """Forget the entries of a server; nothing happens where it has none."""
+        removed = self._servers.pop(server, range(0))
+        texts = [columns(self._items.pop(row)) for row in removed]
+        self._write(_DELETE, removed, texts)
+        for text in texts:
+            self._vocabulary.remove(set(known(" ".join(text))))
 
     def search(self, query: str, limit: int = 10, server: str = "") -> list[Hit]:
-        wanted = self._wanted(server)
-        if not query.strip():
-            scores = dict.fromkeys(wanted, 0.0)
+        """The entries that answer best to a query, which may be any text; all of them to an empty one.
+
+        :param limit: how many there may be, up to `MOST`.
+        :param server: whose entries they must be; empty for anybody's.
+        """
+        limit = max(1, min(limit, MOST))
+        if query.strip():
+            scores = self._scores(asked(query), limit, server)
         else:
-            scores = {row: s for row, s in self._scores(asked(query)).items() if row in wanted}
-        best = sorted(scores, key=lambda row: (-scores[row], *_place(self._items[row])))
-        return [Hit(self._items[row], scores[row]) for row in best[:max(1, min(limit, MOST))]]
+            scores = dict.fromkeys(self._rows_of(server), 0.0)
+        best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], *_place(self._items[row])))
+        return [Hit(self._items[row], scores[row]) for row in best]
 
-    def _wanted(self, server):
-        return set(self._rows.get(server, ())) if server else self._items.keys()
-
-    def _scores(self, words: list[Word]) -> dict[int, float]:
-        scores: dict[int, float] = {}
-        met: dict[int, int] = {}
+    def _scores(self, words: Sequence[Word], limit: int, server: str) -> dict[int, float]:
+        sums: dict[int, float] = defaultdict(float)
+        answered: dict[int, int] = defaultdict(int)
+        meant: set[str] = set()
         for word in words:
-            for row, score in self._word(word).items():
-                scores[row] = scores.get(row, 0.0) + score
-                met[row] = met.get(row, 0) + 1
-        for row, m in met.items():
-            scores[row] *= (m / len(words)) ** K.coordination
-        for one, other in zip(words, words[1:]):
-            if K.pair:
-                for row, score in self._matches(f'"{one.whole} {other.whole}"').items():
-                    scores[row] = scores.get(row,0) + K.pair * score
-        return scores
+            for row, score in self._found(word, meant).items():
+                sums[row] += score
+                answered[row] += 1
+        mine = self._rows_of(server)
+        shares = {count: (count / len(words)) ** SHARE_ASKED for count in set(answered.values())}
+        scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
+        # Names are looked at only where that can bring an entry among the best.
+        enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
+        return {
+            row: score * (1 + SHARE_NAMED * _share(self._items[row].own, meant))
+            for row, score in scores.items()
+            if score >= enough
+        }
 
-    def _word(self, word: Word) -> dict[int, float]:
-        best: dict[int, float] = {}
-        whole = self._matches(quoted(word.whole))
-        _raise(best, whole, 1.0)
+    def _rows_of(self, server: str) -> Collection[int]:
+        return self._servers.get(server, range(0)) if server else self._items
+
+    def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
+        """The rows that answer to one word; what may stand for it is added to ``meant``."""
+        whole = word.whole
+        found = self._matching([whole])
+        meant.update(forms(whole), word.parts)
         if word.parts:
-            _raise(best, self._matches(quoted(" ".join(word.parts))), 1.0)
-        if K.prefix and len(word.whole) >= 3:
-            _raise(best, self._matches(quoted(word.whole) + "*"), K.prefix)
-        if not whole and word.whole not in self._vocabulary:
-            near = self._vocabulary.near(word.whole)
-            if near:
-                _raise(best, self._matches(" OR ".join(map(quoted, near))), K.fuzzy if best else 0.8)
-        others = related(word.whole)
-        if others and K.related:
-            _raise(best, self._matches(" OR ".join(map(quoted, others))), K.related)
-        return best
+            _raise(found, self._matching([" ".join(word.parts)]), 1.0)
+        if not found:
+            near = self._vocabulary.near(whole)
+            _raise(found, self._matching(near), SLIP)
+            meant.update(near)
+        if len(whole) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
+            _raise(found, self._matching([whole], "*"), BEGINNING)
+        others = related(whole)
+        rare = [other for other in others if self._are_few(self._vocabulary.count(other), COMMON)]
+        _raise(found, self._matching(rare), RELATED)
+        meant.update(others)
+        return found
 
-    def _matches(self, expression: str) -> dict[int, float]:
-        return dict(self._file.execute(f"SELECT rowid, -bm25(entries, {K.weights}) FROM entries WHERE entries MATCH ?", (expression,)))
+    def _are_few(self, count: int, share: int) -> bool:
+        return count <= max(FEW, len(self._items) // share)
 
+    def _matching(self, phrases: Iterable[str], mark: str = "") -> dict[int, float]:
+        # Only letters, digits and spaces are in a phrase (see `words`), and quoted they are nothing but text.
+        expression = " OR ".join(f'"{phrase}"{mark}' for phrase in phrases)
+        return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
 
-class K:
-    weights = "8, 4, 2, 1, 3, 1, 0.5"
-    prefix = 0.6
-    fuzzy = 0.6
-    related = 0.4
-    coordination = 0.5
-    pair = 0.3
-
-
-def quoted(word):
-    return f'"{word}"'
+    def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Sequence[str]]) -> None:
+        self._file.execute("BEGIN")
+        self._file.executemany(statement, ((row, *text) for row, text in zip(rows, texts, strict=True)))
+        self._file.execute("COMMIT")
 
 
-def _raise(best, scores, weight):
-    for row, score in scores.items():
-        score *= weight
-        if score > best.get(row, 0.0):
-            best[row] = score
-
-
-def _place(item: Item):
+def _place(item: Item) -> tuple[str, str, str]:
     return item.server, item.kind.method, item.own
 
 
-_CREATE = f"CREATE VIRTUAL TABLE entries USING fts5({', '.join(COLUMNS)}, content='', tokenize='porter unicode61 remove_diacritics 2')"
-_PLACES = ", ".join("?" * (len(COLUMNS) + 1))
-_INSERT = f"INSERT INTO entries(rowid, {', '.join(COLUMNS)}) VALUES ({_PLACES})"
-_DELETE = f"INSERT INTO entries(entries, rowid, {', '.join(COLUMNS)}) VALUES ('delete', {_PLACES})"
+def _share(name: str, meant: set[str]) -> float:
+    """How much of a name is meant."""
+    parts = known(indexed(name))
+    return sum(part in meant for part in parts) / len(parts) if parts else 0.0
+
+
+def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
+    """Let each row count with the better of what was found for it."""
+    for row, score in found.items():
+        if score * share > best.get(row, 0.0):
+            best[row] = score * share
+
+
+_NAMES = ", ".join(COLUMNS)
+_VALUES = ", ".join("?" * len(COLUMNS))
+_WEIGHTS = ", ".join(map(str, COLUMNS.values()))
+_CREATE = (
+    f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
+    " content='', tokenize='porter unicode61 remove_diacritics 2')"
+)
+# Names and numbers of ours alone are put into the statements; what others say is bound.
+_INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
+_DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
+_SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

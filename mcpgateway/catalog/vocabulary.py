@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from attrs import define, field
 
@@ -29,14 +29,18 @@ class Vocabulary:
     def __iter__(self) -> Iterator[str]:
         return iter(self._counts)
 
-    def add(self, words: Iterable[str]) -> None:
+    def count(self, word: str) -> int:
+        """How often the word was added and not removed."""
+        return self._counts[word]
+
+    def add(self, words: set[str]) -> None:
         """Count each of the words once more."""
         for word in words:
             if word not in self._counts and SHORTEST - 1 <= len(word) <= LONGEST:
                 self._letters.setdefault(len(word), {})[word] = _letters(word)
-            self._counts[word] += 1
+        self._counts.update(words)
 
-    def remove(self, words: Iterable[str]) -> None:
+    def remove(self, words: set[str]) -> None:
         """Count each of the words once less; those that occur no more are forgotten."""
         for word in words:
             self._counts[word] -= 1
@@ -55,7 +59,8 @@ class Vocabulary:
             for length in range(len(word) - reach, len(word) + reach + 1)
             for known, others in self._letters.get(length, {}).items()
             # A slip changes at most two of the letters that occur.
-            if (letters ^ others).bit_count() <= 2 * reach and (slips := slips_between(word, known, reach)) <= reach
+            if (letters ^ others).bit_count() <= 2 * reach
+            and (slips := slips_between(word, known, reach)) <= reach
         ]
         found.sort()
         return [known for slips, _, known in found if slips == found[0][0]][:most]

@@ -6,7 +6,7 @@ PROGRAMS = frozenset(("mcpgateway", "mcp-ctl", "mcpg"))
 RELAYS = frozenset(("connect", "proxy", "stdio"))
 BEFORE_ORIGINAL = "--"
 # Options of the relay with a value of their own, and those whose value is the server.
-VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
+VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--view"))
 NAMES = frozenset(("--target", "--server"))
 
 
@@ -16,9 +16,20 @@ def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
     if program.rpartition("/")[2] not in PROGRAMS:
         return None
     at = words.index(BEFORE_ORIGINAL) if BEFORE_ORIGINAL in words else len(words)
-    if RELAYS.isdisjoint(words[:at]):
+    if RELAYS.isdisjoint(words[:at]) and not _is_bare(words):
         return None
     return tuple(words[at + 1 :])
+
+
+def _is_bare(words: list[str]) -> bool:
+    """Whether there is no command, so that it relays all servers together to a client that starts it."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if name not in VALUES:
+            return False
+        _ = None if equals else next(rest, "")
+    return True
 
 
 def server_of(argv: tuple[str, ...]) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -25,6 +27,24 @@ def server_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:
     """The servers of the gateway, where one answers."""
+    found = _asked(context, "/health")
+    servers = found.get("backends", ()) if isinstance(found, dict) else ()
+    return _items((each.get("name") for each in servers if isinstance(each, dict)), begun)
+
+
+def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
+    """The ids of all tools, where a gateway answers."""
+    found = _asked(context, "/api/v1/tools")
+    tools = found if isinstance(found, list) else []
+    return _items((each.get("name") for each in tools if isinstance(each, dict)), begun)
+
+
+def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
+    return [CompletionItem(str(each)) for each in names if str(each).startswith(begun)]
+
+
+def _asked(context: click.Context, path: str) -> Any:
+    """What the gateway says at a path; None where none answers in time."""
     from mcpgateway.ctl.console import Trouble
     from mcpgateway.ctl.context import Globals
     from mcpgateway.ctl.remote import Away, Remote
@@ -35,8 +55,5 @@ def server_names(
     with suppress(Away, Trouble, places.Unusable):
         home = places.gateway_home(environ, said.get("home"))
         globals_ = Globals(home, "", url, said.get("token_file") or "")
-        found = Remote(globals_).ask("/health", limit_s=ANSWER_S).value
-        servers = found.get("backends", ()) if isinstance(found, dict) else ()
-        names = [str(each.get("name")) for each in servers if isinstance(each, dict)]
-        return [CompletionItem(each) for each in names if each.startswith(begun)]
-    return []
+        return Remote(globals_).ask(path, limit_s=ANSWER_S).value
+    return None

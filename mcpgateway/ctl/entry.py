@@ -5,6 +5,9 @@ import sys
 from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]  # builtin, unlike signal
 
 SHIM = frozenset(("connect", "proxy", "stdio"))
+ALL = "stdio"  # all servers together
+PIPES = (0o010000, 0o140000)  # types of files: FIFO and socket; clients start their servers with either
+TYPE = 0o170000
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
 
 
@@ -19,10 +22,21 @@ def command(argv: list[str]) -> str:
     return ""
 
 
+def is_piped() -> bool:
+    """Whether a program has started us to talk with us, and no person: stdin is a pipe."""
+    try:
+        return posix.fstat(0).st_mode & TYPE in PIPES
+    except OSError:
+        return False  # it is closed
+
+
 def main() -> int:
     """Be the shim, or run one of the other commands; its exit code."""
     arguments = sys.argv[1:]
-    if command(arguments) in SHIM:
+    word = command(arguments)
+    if not word and is_piped():
+        arguments.append(word := ALL)
+    if word in SHIM:
         # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
         interrupts = "ignored" if getsignal(SIGINT) is SIG_IGN else "default"
         signal(SIGINT, SIG_IGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -31,7 +30,11 @@ COMMANDS = {
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
-    "stdio": Told("shim:stdio", "the same: --server NAME", SERVERS),
+    "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
+    "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
+    "discover": Told(
+        "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
+    ),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
@@ -51,10 +54,7 @@ COMMANDS = {
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),
 }
-NAME_A_SERVER = (
-    "name a server, as in: mcpgateway connect NAME;"
-    " the endpoint of all servers together is not served by this release"
-)
+S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
 
 
@@ -104,19 +104,15 @@ def program(
         as_json,
     )
     if context.invoked_subcommand is None:
-        _without_command(context)
-
-
-def _without_command(context: click.Context) -> None:
-    # Help for a person; a client, which has us as a server, is told what is missing.
-    if not os.isatty(0):
-        raise Trouble(NAME_A_SERVER)
-    click.echo(context.get_help())
+        # A client that has started us as a server never gets here: see mcpgateway.ctl.entry.
+        click.echo(context.get_help())
 
 
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
     first, rest = _options_first(argv)
+    if rest[:1] == [S004_DISCOVER]:
+        rest[0] = S004_DISCOVER.strip("-")
     try:
         code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
     except (click.ClickException, click.exceptions.Abort, places.Unusable) as why:

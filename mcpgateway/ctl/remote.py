@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LIMIT_S = 10.0
 TOKEN_LIMIT = 4096
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
+ANOTHER_WAY = "name the file that holds its token: --token-file FILE"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -131,10 +132,27 @@ class Remote:
         except Away as why:
             self.unreachable(why)
         if answer.status in (401, 403):
-            hint = "name the file that holds its token: --token-file FILE"
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
         if answer.status >= 400:
             fail(f"the gateway at {self.where} refuses: {_said(answer)}")
+        if answer.value is None:
+            self.unreachable("what answers there is no gateway")
+        return answer.value
+
+    def told(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Any:
+        """As `must`, of requests that the gateway may well refuse: its own words and hint are what a person is told.
+
+        :raise Trouble: there is no answer, or it is a refusal.
+        """
+        try:
+            answer = self.ask(path, method=method, body=body, limit_s=limit_s)
+        except Away as why:
+            self.unreachable(why)
+        if answer.status in (401, 403):
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
+        if answer.status >= 400:
+            value = answer.value if isinstance(answer.value, dict) else {}
+            fail(_said(answer), str(value.get("hint") or ""))
         if answer.value is None:
             self.unreachable("what answers there is no gateway")
         return answer.value

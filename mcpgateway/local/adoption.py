@@ -7,6 +7,8 @@ then, and keeps what it did the last time.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -23,6 +25,7 @@ from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.local.sites import Site, listed_in
 
 ONE = "mcpgateway"
+BEARER = "bearer-required"
 NOTHING = "{}\n"  # in JSON
 
 
@@ -100,9 +103,12 @@ class Adoption:
         return evolve(adopted, mode=mode, entries=entries, suspended="")
 
     def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
-        return ours(
-            self.machine, self.site, Listed(title, road, former, Kind.PROGRAM), name, self.mode, self.helper
-        )
+        mode = self.mode
+        if mode == SINGLE:
+            # No token goes into a client's file.
+            mode = FAIL_OPEN if self.machine.gateway.auth_mcp_transport == BEARER else HTTP
+        listed = Listed(title, road, former, Kind.PROGRAM)
+        return ours(self.machine, self.site, listed, name, mode, self.helper)
 
     def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
         """Return what an entry of ours is to be in this mode and at this port; None where it is that already."""
@@ -133,14 +139,22 @@ class Adoption:
             if enrolled.replaced.ours is not None and enrolled.name and edit.at(values, road) is not MISSING:
                 wanted.append((road, None))
                 self.renewed[enrolled.replaced.title] = enrolled.name
-        one = dialect.fresh(ONE)
-        if wanted and edit.at(values, one.road) is MISSING:
-            wanted.append((one.road, ours(self.machine, self.site, one, "", HTTP, helper=self.helper)))
+            elif not enrolled.name and (renewed := self._renewed(values, road, enrolled)) is not None:
+                wanted.append((road, renewed))
+                self.renewed[enrolled.replaced.title] = enrolled.replaced.title
+        if wanted and not self._has_one(values):
+            titles = chain((ONE,), (f"{ONE}-{number}" for number in count(2)))
+            one = next(each for each in map(dialect.fresh, titles) if edit.at(values, each.road) is MISSING)
+            wanted.append((one.road, self._ours(one.road, one.title, one.value, "")))
         self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
             known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
         return Rewritten(made, self._adopted(adopted, known, SINGLE))
+
+    def _has_one(self, values: Any) -> bool:
+        listed = listed_in(self.site, values, self.machine.base)
+        return any(each.kind is Kind.OURS and not each.served for each in listed)
 
 
 @define(eq=False)
@@ -200,14 +214,11 @@ class Return:
 def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001
     """What stands in the place of an entry, so that it leads here.
 
-    :raise ConfigError: neither a URL nor a command can stand there.
+    :param name: as which it is served; "" for the one entry for all servers.
     """
     if mode != FAIL_OPEN:
-        try:
+        with suppress(ConfigError):
             return site.dialect.by_url(listed, machine.url(name), helper=helper)
-        except ConfigError:
-            if not name:
-                raise
     # A client that takes no URLs is led here by a command.
     original = site.dialect.leads(listed.road, listed.value)
     return site.dialect.by_command(listed, machine.command(name, original))

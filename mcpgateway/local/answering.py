@@ -31,8 +31,8 @@ class Answer:
 
     @property
     def serves_all_at_once(self) -> bool:
-        """Whether it has one endpoint for all servers together."""
-        return self.health.get("aggregate") is True
+        """Whether it has one endpoint for all servers together, as far as it says."""
+        return not self.health or self.health.get("aggregate") is True
 
 
 class _Local(HTTPConnection):

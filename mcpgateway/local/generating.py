@@ -89,14 +89,16 @@ def _entry(wish: Wish, machine: Machine, title: str, name: str) -> tuple[Road, A
         try:
             return fresh.road, wish.dialect.by_url(fresh, machine.url(name))
         except ConfigError:
-            if form is not None:
+            if form is Form.HTTP:
                 raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
             form = Form.SHIM
     return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form))
 
 
 def argv(machine: Machine, name: str, form: Form = Form.SHIM) -> list[str]:
-    """What a client starts to be connected to a server."""
+    """What a client starts to be connected to a server, or to all of them where none is named."""
+    if not name:
+        return machine.command("", ())
     *program, _connect, _name, _dashes = machine.command(name, ())
     return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name]
 
@@ -106,11 +108,10 @@ def refuse_aggregate(machine: Machine) -> None:
 
     :raise ConfigError: it is not.
     """
-    answer = machine.answer
-    if answer is None or not answer.serves_all_at_once:
+    if not machine.serves_all_at_once:
         raise ConfigError(
-            "one entry for all servers leads to the endpoint /mcp, which this gateway does not serve;"
-            " use an entry for each server"
+            "one entry for all servers leads to the endpoint /mcp, which the gateway that runs does not serve;"
+            " use an entry for each server, or mcpgateway restart"
         )
 
 

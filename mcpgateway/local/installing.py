@@ -132,7 +132,7 @@ def _entry(machine: Machine, where: Target, name: str) -> Entry:
     dialect = where.site.dialect
     fresh = dialect.fresh(name or ALL, where.table)
     # No token goes into a client's file; a program of ours can read the one in the home.
-    if name and machine.gateway.auth_mcp_transport == BEARER:
+    if machine.gateway.auth_mcp_transport == BEARER:
         return Entry(fresh.road, name, dialect.by_command(fresh, argv(machine, name)))
     return Entry(fresh.road, name, dialect.by_url(fresh, machine.url(name)))
 

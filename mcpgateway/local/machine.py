@@ -125,16 +125,24 @@ class Machine:
             self._answer = ask(self.home, self.port, self.environ)
         return self._answer
 
+    @property
+    def serves_all_at_once(self) -> bool:
+        """Whether there is one endpoint for all servers together; an older gateway that still runs may have none."""
+        return self.answer is None or self.answer.serves_all_at_once
+
     def url(self, name: str) -> str:
         """Where a server is reached; of "", where all of them are."""
         return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
 
     def command(self, name: str, original: Sequence[str]) -> list[str]:
-        """What a client starts to be connected, and whatever it starts if there is no gateway."""
+        """What a client starts to be connected, and whatever it starts if there is no gateway.
+
+        :param name: of a server; "" for all of them together, which have no original.
+        """
         own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
         # Clients with windows do not have the PATH of a shell.
         program = own if os.access(own, os.X_OK) else PROGRAM
         # Nor do they have a variable that names the home.
         usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
         home = [] if self.home == usual else ["--home", self.home]
-        return [program, *home, "connect", name, "--", *original]
+        return [program, *home, *(["connect", name, "--", *original] if name else ["stdio"])]

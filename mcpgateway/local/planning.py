@@ -73,10 +73,10 @@ def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
 
     :raise ConfigError: what is asked for cannot be done anywhere.
     """
-    if wanted.mode == SINGLE and not (machine.answer and machine.answer.serves_all_at_once):
+    if wanted.mode == SINGLE and not machine.serves_all_at_once:
         raise ConfigError(
-            "--single: the gateway does not serve all servers together at one endpoint, so one entry for all of them"
-            " would lead nowhere; use --http or --fail-open"
+            "--single: the gateway that runs does not serve all servers together at one endpoint, so one entry for all"
+            " of them would lead nowhere; mcpgateway restart runs the one that is installed"
         )
     if not machine.port:
         raise ConfigError("gateway.http_port: is 0, so entries could lead nowhere; set a port and try again")

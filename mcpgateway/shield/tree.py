@@ -6,7 +6,7 @@ bytes it came as.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import define, frozen
@@ -134,7 +134,7 @@ class Reader:
 
     def read(self, raw: Raw, permit: Permit = FREE, depth: int = 0) -> Node:
         """A value as a tree."""
-        if values.size(raw) < self.floor or permit.is_frozen or depth > DEPTH_LIMIT:
+        if permit.is_frozen or depth > DEPTH_LIMIT or not self._may_be_cut(raw):
             return raw
         if values.is_list(raw):
             return self._array(raw, permit, depth)
@@ -142,19 +142,28 @@ class Reader:
             return self._object(raw, permit, depth)
         return self._text(raw, permit, depth)
 
+    def _may_be_cut(self, raw: Raw) -> bool:
+        return values.size(raw) >= self.floor
+
     def _array(self, raw: Raw, permit: Permit, depth: int) -> Node:
         listed = values.items(raw)
         if listed is None:
             return raw
         kept = listed[: max(self.array_items, permit.fewest)]
-        nodes = [self.read(each, permit.item(index, each), depth + 1) for index, each in enumerate(kept)]
+        nodes = [
+            self.read(each, permit.item(index, each), depth + 1) if self._may_be_cut(each) else each
+            for index, each in enumerate(kept)
+        ]
         return Array(nodes, len(listed), permit)
 
     def _object(self, raw: Raw, permit: Permit, depth: int) -> Node:
         named = values.members(raw)
         if named is None:
             return raw
-        nodes = {name: self.read(each, permit.member(name, each), depth + 1) for name, each in named.items()}
+        nodes = {
+            name: self.read(each, permit.member(name, each), depth + 1) if self._may_be_cut(each) else each
+            for name, each in named.items()
+        }
         return Object(nodes, [], permit)
 
     def _text(self, raw: Raw, permit: Permit, depth: int) -> Node:
@@ -171,18 +180,22 @@ class Reader:
         return Text(text, permit)
 
 
-def below(node: Node) -> Iterator[Node]:
-    """A node and all nodes below it, the innermost first."""
-    if isinstance(node, Array):
-        for each in node.items:
-            yield from below(each)
-    elif isinstance(node, Object):
-        for each in node.members.values():
-            yield from below(each)
-    elif isinstance(node, Row):
-        for each in node.cells:
+def below(node: Node) -> Iterator[Text | Array | Object | Row]:
+    """A node and all nodes below it, the innermost first; what stayed bytes is none."""
+    if isinstance(node, Raw):
+        return
+    for each in _children(node):
+        if not isinstance(each, Raw):
             yield from below(each)
     yield node
+
+
+def _children(node: Text | Array | Object | Row) -> Iterable[Any]:
+    if isinstance(node, Array):
+        return node.items
+    if isinstance(node, Object):
+        return node.members.values()
+    return node.cells if isinstance(node, Row) else ()
 
 
 def written(node: Node) -> Raw:
@@ -215,17 +228,35 @@ def cuts(node: Node, path: str) -> Iterator[Cut]:
     if isinstance(node, Text):
         yield from _text_cuts(node, path)
     elif isinstance(node, Array):
-        if node.total > len(node.items):
-            yield Cut(path, f"{len(node.items)} of {node.total} items")
-        if isinstance(node, Table) and node.omitted:
-            yield Cut(path, _without(node.omitted))
-        for index, each in enumerate(node.items):
-            row = paths.of_item(path, index)
-            yield from _row_cuts(node, each, row) if isinstance(node, Table) else cuts(each, row)
+        yield from _array_cuts(node, path)
     elif isinstance(node, Object):
         if node.omitted:
             yield Cut(path, _without(node.omitted))
-        for name, each in node.members.items():
+        yield from _member_cuts(node, path)
+
+
+def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
+    if node.total > len(node.items):
+        yield Cut(path, f"{len(node.items)} of {node.total} items")
+    # What many objects are without is said once.
+    omitted = {name: None for each in node.items if isinstance(each, Object) for name in each.omitted}
+    if isinstance(node, Table):
+        omitted = dict.fromkeys(node.omitted)
+    if omitted:
+        yield Cut(f"{path}[*]", _without(omitted))
+    for index, each in enumerate(node.items):
+        if isinstance(each, Raw):
+            continue
+        item = paths.of_item(path, index)
+        if isinstance(node, Table):
+            yield from _row_cuts(node, each, item)
+        else:
+            yield from _member_cuts(each, item) if isinstance(each, Object) else cuts(each, item)
+
+
+def _member_cuts(node: Object, path: str) -> Iterator[Cut]:
+    for name, each in node.members.items():
+        if not isinstance(each, Raw):
             yield from cuts(each, paths.of_member(path, name))
 
 
@@ -236,7 +267,7 @@ def _text_cuts(node: Text, path: str) -> Iterator[Cut]:
         yield Cut(path, "shortened JSON")
 
 
-def _without(names: list[str]) -> str:
+def _without(names: Iterable[str]) -> str:
     return f"without {', '.join(each[:60] for each in names)}"
 
 

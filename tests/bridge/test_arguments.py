@@ -15,6 +15,28 @@ class ReadingTests:
         """Each command names its server in its own way."""
         assert read(words.split()).server == "s"
 
+    @pytest.mark.parametrize(
+        ("words", "view"),
+        [
+            ("stdio", ""),
+            ("--home /h stdio --patience 3", ""),
+            ("stdio -- npx x", ""),
+            ("stdio --view full", "full"),
+            ("stdio --view=search -- npx x", "search"),
+            ("stdio --view p/shop", "p/shop"),
+        ],
+    )
+    def test_all_servers(self, words, view):
+        """Where no server is named all are meant, and a view of them may be."""
+        made = read(words.split())
+        assert (made.server, made.view, made.says_ready) == ("", view, False)
+
+    @pytest.mark.parametrize("words", ["stdio --ready-line --view full", "stdio --view full --ready-line"])
+    def test_ready(self, words):
+        """It may be asked to say when it is ready."""
+        made = read(words.split())
+        assert (made.view, made.says_ready) == ("full", True)
+
     def test_options(self):
         """Options stand anywhere before the original, whose own options are its own."""
         made = read(
@@ -35,6 +57,17 @@ class ReadingTests:
             "proxy a",
             "proxy --target",
             "stdio --target a",
+            "stdio a",
+            "stdio --help",
+            "stdio --server",
+            "stdio --view",
+            "stdio --view other",
+            "stdio --view p/",
+            "stdio --view p/a/b",
+            "stdio --view full more",
+            "stdio --server a --view full",
+            "connect --view full",
+            "proxy --ready-line",
             "connect a --home",
             "connect a --home -- x",
             "connect a --patience soon",

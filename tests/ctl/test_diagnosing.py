@@ -102,8 +102,8 @@ class GenerateTests:
 
     def test_refusals(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """What cannot be generated is an error."""
-        assert run(["generate-config", "--form", "single"]) == 1
-        assert "does not serve" in capsys.readouterr().err
+        assert run(["generate-config", "--client", "claude-desktop", "--form", "http"]) == 1
+        assert "takes no URL" in capsys.readouterr().err
         assert run(["snippet", "cursor", "--server", "z"]) == 1
         assert "there is no server z" in capsys.readouterr().err
 
@@ -124,8 +124,10 @@ class GenerateTests:
         assert "no entry holds a token" in capsys.readouterr().err
         assert run(["install-claude-code", "--check-only", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["changed"] is False
-        assert run(["install-claude-code", "--mode", "both"]) == 1
-        assert "does not serve" in capsys.readouterr().err
+        assert run(["install-claude-code", "--mode", "both"]) == 0
+        assert set(json.loads(file.read_text())["mcpServers"]) == {"mcpgateway", "x"}
+        file.write_text("{")
+        assert run(["install-claude-code", "--mode", "both"]) == 4
 
     def test_another_port(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Entries that there were none of before are led to another port like all others, and go when given back."""

@@ -176,8 +176,9 @@ class ApplyTests:
         apply(house.machine, Wanted())
         assert "connect" in house.servers(house.place("claude-desktop"))["a"]["args"]
 
-    def test_single_needs_the_endpoint(self, house: House) -> None:
-        """One entry for all servers is refused where that would lead nowhere."""
+    def test_single_needs_the_endpoint(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One entry for all servers is refused where an older gateway runs, to which that would lead nowhere."""
+        monkeypatch.setattr(Machine, "answer", property(lambda _: Answer({"aggregate": False})))
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="--single"):
             apply(house.machine, Wanted(mode="single"))
@@ -185,9 +186,8 @@ class ApplyTests:
     @pytest.mark.parametrize(
         "client", ["claude-code", "cursor", "codex", "continue", "opencode", "goose", "zed"]
     )
-    def test_single(self, house: House, monkeypatch: pytest.MonkeyPatch, client: str) -> None:
-        """Where the gateway serves all at one endpoint, one entry stands for all, and they come back to the byte."""
-        monkeypatch.setattr(Machine, "answer", property(lambda _: Answer({"aggregate": True})))
+    def test_single(self, house: House, client: str) -> None:
+        """One entry stands for all, they are served nevertheless, and come back to the byte."""
         path = house.write_sample(client)
         before = path.read_bytes()
         report = apply(house.machine, Wanted(mode="single"))
@@ -199,6 +199,75 @@ class ApplyTests:
         assert set(house.machine.settings.blueprints) == {"one", "two"}
         undo(house.machine, Wanted())
         assert path.read_bytes() == before
+
+    def test_single_without_urls(self, house: House) -> None:
+        """A client that takes no URLs starts the shim for all servers."""
+        path = house.write(house.place("claude-desktop"), {"a": PROGRAM})
+        before = path.read_bytes()
+        apply(house.machine, Wanted(mode="single"))
+        ((title, entry),) = house.servers(path).items()
+        assert (title, entry["args"]) == ("mcpgateway", ["stdio"])
+        assert not apply(house.machine, Wanted()).is_changed
+        undo(house.machine, Wanted())
+        assert path.read_bytes() == before
+
+    def test_single_with_a_token(self, house: House) -> None:
+        """Where the endpoints want a token, the shim leads here as well, which needs none."""
+        house.configure("gateway: {auth_mcp_transport: bearer-required}\n")
+        house.write(house.cursor, {"a": PROGRAM})
+        apply(house.machine, Wanted(mode="single"))
+        assert house.servers(house.cursor)["mcpgateway"]["args"] == ["stdio"]
+
+    @pytest.mark.parametrize("taken", [{"url": "https://x.example/mcp"}, PROGRAM])
+    def test_single_beside_its_name(self, house: House, taken: dict[str, object]) -> None:
+        """Where the client has something of that name already, the one entry has another."""
+        house.write(house.cursor, {"mcpgateway": taken, "a": PROGRAM})
+        before = house.cursor.read_bytes()
+        apply(house.machine, Wanted(mode="single"))
+        assert house.servers(house.cursor)["mcpgateway-2"] == {"url": "http://localhost:9100/mcp"}
+        assert "a" not in house.servers(house.cursor)
+        assert not apply(house.machine, Wanted()).is_changed
+        undo(house.machine, Wanted())
+        assert house.cursor.read_bytes() == before
+
+    def test_single_and_more(self, house: House) -> None:
+        """What is added later goes behind the one entry as well, whatever that is called by now."""
+        house.write(house.cursor, {"a": PROGRAM})
+        apply(house.machine, Wanted(mode="single"))
+        house.write(house.cursor, {"all": {"url": "http://localhost:9100/mcp"}, "b": OTHER})
+        assert apply(house.machine, Wanted()).files[0].adopted == {"b": "b"}
+        assert house.servers(house.cursor) == {"all": {"url": "http://localhost:9100/mcp"}}
+        assert set(house.machine.settings.blueprints) == {"a", "b"}
+        undo(house.machine, Wanted())
+        assert house.servers(house.cursor) == {"a": PROGRAM, "b": OTHER}
+
+    def test_single_at_another_port(self, house: House) -> None:
+        """When the gateway has another port, the one entry is led there."""
+        house.write(house.cursor, {"a": PROGRAM})
+        before = house.cursor.read_bytes()
+        apply(house.machine, Wanted(mode="single"))
+        house.configure("gateway: {http_port: 9200}\n")
+        assert apply(house.machine, Wanted()).files[0].renewed == {"mcpgateway": "mcpgateway"}
+        assert house.servers(house.cursor) == {"mcpgateway": {"url": "http://localhost:9200/mcp"}}
+        undo(house.machine, Wanted())
+        assert house.cursor.read_bytes() == before
+
+    def test_single_is_suspended(self, house: House) -> None:
+        """A stop gives all entries back, and the next start puts the one in their place again."""
+        house.write(house.cursor, {"a": PROGRAM, "b": OTHER})
+        before = house.cursor.read_bytes()
+        apply(house.machine, Wanted(mode="single"))
+        led = house.cursor.read_bytes()
+        suspend(str(house.home), house.environ, enrolment.STOPPED)
+        assert house.cursor.read_bytes() == before
+        resume(str(house.home), house.environ)
+        assert house.cursor.read_bytes() == led
+
+    def test_single_and_the_other_way(self, house: House) -> None:
+        """A file that leads here in one way is not made to do it in the other before it was given back."""
+        house.write(house.cursor, {"a": PROGRAM})
+        apply(house.machine, Wanted())
+        assert "undo first" in plan(house.machine, Wanted(mode="single"))[-1].trouble
 
     def test_helper(self, house: House) -> None:
         """A client that knows how is asked to say who it is."""

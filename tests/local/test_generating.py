@@ -71,12 +71,14 @@ class EntryTests:
         assert argv(here, "github")[1:] == ["--home", here.home, "connect", "github"]
 
     def test_single(self, tmp_path: Path) -> None:
-        """One entry for all servers is refused, unless the gateway says that it serves their endpoint."""
+        """One entry for all servers is refused where the gateway that runs does not serve their endpoint."""
         with pytest.raises(ConfigError, match="does not serve"):
             entries(Wish(dialect_of("claude"), (), Form.SINGLE), machine(tmp_path, health={"backends": []}))
         serving = machine(tmp_path / "2", health={"aggregate": True})
         ((road, value),) = entries(Wish(dialect_of("claude"), (), Form.SINGLE), serving)
         assert (road, value["url"]) == (("mcpServers", "mcpgateway"), "http://localhost:9100/mcp")
+        (entry,) = entries(Wish(dialect_of("claude-desktop"), (), Form.SINGLE), serving)
+        assert entry[1]["args"] == ["stdio"]
 
     def test_the_running_gateway_knows_best(self, tmp_path: Path) -> None:
         """The servers are those of the gateway that runs; without one, those of the configuration."""

@@ -29,7 +29,12 @@ class Question:
 
 @frozen
 class Figures:
-    """How well questions were answered: shares of them with a right tool first, or among the first five; and the MRR."""
+    """How well questions were answered.
+
+    :ivar first: the share of them with a right tool first (recall@1).
+    :ivar first_five: with one among the first five (recall@5).
+    :ivar reciprocal: the mean of 1 / place of the first right one, 0 where there is none in ten (MRR).
+    """
 
     first: float
     first_five: float
@@ -49,7 +54,10 @@ def files() -> list[Path]:
 def questions() -> list[Question]:
     """All of them, in the order of the file."""
     return msgspec.convert(
-        [Question(line["question"], tuple(line["right"])) for line in json.loads((HERE / "questions.json").read_text())],
+        [
+            Question(line["question"], tuple(line["right"]))
+            for line in json.loads((HERE / "questions.json").read_text())
+        ],
         list[Question],
     )
 

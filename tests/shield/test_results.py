@@ -162,7 +162,9 @@ class IntactTests:
             "no block at all",
         ]
         text = {"type": "text", "text": "x" * 10_000, "annotations": {"priority": 1.0}}
-        result = shown({"content": [*others, text], "isError": True, "extra": list(range(100)), "_meta": {"a": 1}})
+        result = shown(
+            {"content": [*others, text], "isError": True, "extra": list(range(100)), "_meta": {"a": 1}}
+        )
         assert result["content"][:6] == others
         assert result["content"][6]["annotations"] == {"priority": 1.0}
         assert (result["isError"], result["extra"], result["_meta"]) == (True, list(range(100)), {"a": 1})
@@ -227,7 +229,11 @@ class StructuredTests:
         assert found["either"] == [1] * 600
         said = result["_meta"]["mcpgateway/shield"]
         assert said["ref"] == REF
-        assert {"path": "$.names", "shown": "50 of 300 items"} in said["cuts"]
+        assert said["cuts"] == [
+            {"path": "$.rows", "shown": "60 of 80 items"},
+            {"path": "$.rows[*]", "shown": "without body"},
+            {"path": "$.names", "shown": "50 of 300 items"},
+        ]
 
     def test_it_is_never_left_out(self) -> None:
         """Where nothing may be cut, a value with a schema stays whole, because clients refuse a result without it."""
@@ -257,11 +263,13 @@ class LeanTests:
 
     def test_tables(self) -> None:
         """Alike objects are written as a table, which loses nothing."""
-        rows = [{"identifier": each, "repository": "r", "is_open": True} for each in range(15)]
+        names = [f"column {each}" for each in range(10)]
+        rows = [{name: [each, "r"] for name in names} for each in range(15)]
         found = document(shown(of_json([*rows, {**rows[0], "more": 1}]), LEAN))
         assert set(found) == {"_columns", "_rows"}
-        assert found["_columns"] == ["identifier", "repository", "is_open"]
-        assert found["_rows"][3] == [3, "r", True]
+        assert found["_columns"] == names
+        assert found["_rows"][3] == [[3, "r"]] * 10
+        assert found["_rows"][15] == [*[[0, "r"]] * 10, {"more": 1}]
 
     def test_fewer(self) -> None:
         """Less is shown of each list and text."""
@@ -309,7 +317,7 @@ class AnyTests:
 
     @given(st.lists(trees, max_size=4), st.one_of(st.none(), trees), st.booleans(), small_limits)
     def test_valid_and_within_limits(
-        self, values: list[Any], structured: Any, is_error: bool, limits: ShieldLimits
+        self, values: list[Any], structured: Any, is_error: Any, limits: ShieldLimits
     ) -> None:
         """The result is valid JSON within its limits, or the bytes themselves; its flags are what they were."""
         content = [
@@ -333,7 +341,10 @@ class AnyTests:
         assert len(bytes(found)) <= max(total, 2048) + 200
         assert all(isinstance(each["text"], str) for each in read["content"] if each["type"] == "text")
 
-    @given(st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4), small_limits)
+    @given(
+        st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4),
+        small_limits,
+    )
     def test_schemas_hold(self, value: dict[str, Any], limits: ShieldLimits) -> None:
         """What conforms to a schema still does afterwards."""
         value = json.loads(msgspec.json.encode(value).replace(b"1e400", b"1e300"))

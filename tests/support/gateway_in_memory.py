@@ -356,7 +356,9 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(self.switchboard, self.answers_for_users, self.clients),
+            lambda: make_site(
+                self.switchboard, self.answers_for_users, self.clients, self.owners, self.clock
+            ),
             HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import frozen
 
 PORTS = {"http": 80, "https": 443}
-LAST = ("mcp", "sse")
+VIEWS = ("full", "search", "admin")
 
 
 @frozen
@@ -40,7 +40,9 @@ def server_of(url: str, base: Base) -> str | None:
     ):
         return None
     match [unquote(each) for each in parts.path.strip("/").split("/")]:
-        case ["mcp" | "sse"]:
+        case [""] | ["mcp" | "sse"] | ["mcp", "p", _]:
+            return ""
+        case ["mcp", view] if view in VIEWS:
             return ""
         case [name, "mcp" | "sse"] | ["mcp", name] if name:
             return name

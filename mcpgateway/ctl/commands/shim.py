@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem
 
-from mcpgateway.bridge.arguments import Mistake, read
+from mcpgateway.bridge.arguments import VIEWS, Mistake, read
 from mcpgateway.ctl.completing import server_names
 from mcpgateway.ctl.lazy import Whole
 
 NAMING = ("--target", "--server")
+VIEW = "--view"
 
 
 class _OfServer(Whole):
@@ -18,6 +19,8 @@ class _OfServer(Whole):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The servers there are, where one is to be named."""
         words = ctx.args
+        if words and words[-1] == VIEW:
+            return [CompletionItem(each) for each in VIEWS if each.startswith(incomplete)]
         if "--" in words or (words and words[-1] not in NAMING):
             return []
         return server_names(ctx, None, incomplete)
@@ -40,4 +43,8 @@ connect = _command(
     "Be the server NAME of the gateway; COMMAND runs in its place if there is none: connect NAME [-- COMMAND …]",
 )
 proxy = _command("proxy", "The same: proxy --target NAME [-- COMMAND …]")
-stdio = _command("stdio", "The same: stdio --server NAME [-- COMMAND …]")
+stdio = _command(
+    "stdio",
+    "Be all servers of the gateway together, or a view of them: stdio [--view full|search|admin|p/PROFILE];"
+    " or one server: stdio --server NAME [-- COMMAND …].  With --ready-line, stderr is told when it is ready.",
+)

@@ -32,6 +32,8 @@ def _tell_health(found: dict[str, Any]) -> None:
         click.echo(f"{name:<10} {found.get(name, '')}")
     click.echo(f"{'uptime':<10} {lifetime(float(found.get('uptime') or 0))}")
     click.echo(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
+    if url := aggregate(found):
+        click.echo(f"{'all tools':<10} {url}")
     _tell_servers(found)
 
 
@@ -125,6 +127,7 @@ def _value(found: _Found) -> dict[str, Any]:
         "pid": found.pid or None,
         "port": found.port or None,
         "version": found.body.get("version") or found.left.version or None,
+        "aggregate": aggregate(found.body) or None,
         "uptime_seconds": int(found.uptime) if runs else None,
         "servers": [
             {"name": each.get("name"), "state": each.get("status")} for each in found.body.get("backends", ())
@@ -132,6 +135,12 @@ def _value(found: _Found) -> dict[str, Any]:
         "clients": clients(found.body),
         "trouble": found.left.trouble or None,
     }
+
+
+def aggregate(body: dict[str, Any]) -> str:
+    """Where all servers together are served; empty where they are not."""
+    port = body.get("port")
+    return f"http://localhost:{port}/mcp" if body.get("aggregate") is True and port else ""
 
 
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -177,6 +186,8 @@ def _tell_running(found: _Found, home: str) -> None:
     click.echo(f"PID:     {found.pid}")
     if found.port:
         click.echo(f"Port:    {found.port}")
+    if url := aggregate(found.body):
+        click.echo(f"All:     {url}")
     click.echo(f"Uptime:  {lifetime(found.uptime)}")
     if found.body:
         servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]

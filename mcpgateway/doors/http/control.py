@@ -12,14 +12,18 @@ from typing import Any
 import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 
+from mcpgateway.doors.http.routes import API, VERSIONED
 from mcpgateway.doors.http.statuses import control_status_of
+from mcpgateway.doors.http.tools import Tools
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.clients import Clients
+from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.switchboard import Switchboard
 
 LetIn = Callable[[Mapping[str, str]], Deferred[str]]
@@ -38,10 +42,11 @@ class Control:
     app: Any = Klein()
     log = Logger()
 
-    def __init__(self, switchboard: Switchboard, let_in: LetIn, clients: Clients) -> None:
+    def __init__(self, switchboard: Switchboard, let_in: LetIn, clients: Clients, tools: Tools) -> None:
         self._switchboard = switchboard
         self._let_in = let_in
         self._clients = clients
+        self._tools = tools
 
     @app.route("/sessions/by-pid/<pid>", methods=["DELETE"])  # type: ignore[untyped-decorator]  # Klein is untyped
     def end_by_pid(self, request: IRequest, pid: str) -> bytes:
@@ -101,6 +106,18 @@ class Control:
         """What the gateway does with clients' files."""
         return _json(request, self._clients.config())
 
+    @app.route("/api/v1/", branch=True)  # type: ignore[untyped-decorator]  # Klein is untyped
+    def api(self, request: IRequest) -> Any:
+        """What is for programs: tools, and calling them."""
+        return self._tools.app.resource()
+
+    @app.route("/api/<path:rest>", methods=["GET", "HEAD", "POST"])  # type: ignore[untyped-decorator]
+    def versioned(self, request: Any, rest: str) -> bytes:
+        """Tell where that is which was asked for without its version."""
+        request.setHeader(b"location", VERSIONED + request.uri.removeprefix(API))
+        request.setResponseCode(307)
+        return b""
+
     def _told(self, request: IRequest, ask: Callable[[], Deferred[Any]]) -> Deferred[bytes]:
         def failed(why: Failure) -> bytes:
             error = why.value
@@ -127,9 +144,11 @@ class Control:
         )
 
 
-def make_site(switchboard: Switchboard, let_in: LetIn, clients: Clients) -> Site:
+def make_site(
+    switchboard: Switchboard, let_in: LetIn, clients: Clients, owners: Owners, clock: IReactorTime
+) -> Site:
     """The control plane as a site for the channel; forms are never parsed before a handler asks for it."""
-    control = Control(switchboard, let_in, clients)
+    control = Control(switchboard, let_in, clients, Tools(switchboard, owners, clock))
     return Site(control.app.resource(), parsePOSTFormSubmission=False)
 
 

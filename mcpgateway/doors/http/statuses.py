@@ -30,15 +30,20 @@ def status_of(why: GatewayError) -> int:
 
 
 CONTROL_STATUSES: dict[type[GatewayError], int] = {
-    errors.InvalidParams: 400,
+    errors.UnknownServer: 404,
+    errors.NotThere: 404,
+    errors.CallerError: 400,
     errors.Overloaded: 503,
+    errors.ShuttingDown: 503,
+    errors.BackendTimeout: 504,
+    errors.BackendError: 502,
 }
-"""On the control plane; whatever is not here is the gateway's own trouble."""
+"""On the control plane, the first that fits; whatever does not is the gateway's own trouble."""
 
 
 def control_status_of(why: GatewayError) -> int:
     """The HTTP status of a request to the control plane that was not carried out."""
-    return CONTROL_STATUSES.get(type(why), 500)
+    return next((status for kind, status in CONTROL_STATUSES.items() if isinstance(why, kind)), 500)
 
 
 def modern_status_of(why: GatewayError) -> int:

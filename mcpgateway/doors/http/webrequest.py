@@ -31,6 +31,7 @@ class WebChannel:
     :ivar site: where the request finds its resource.
     :ivar factory: none, because an access log line would be formatted for it.
     :ivar transport: the connection's own.
+    :ivar exchange: what is answered: it tells who asks.
     """
 
     factory = None
@@ -38,7 +39,7 @@ class WebChannel:
     def __init__(self, exchange: Exchange, channel: Channel, site: Site) -> None:
         self.site = site
         self.transport = channel.transport
-        self._exchange = exchange
+        self.exchange = self._exchange = exchange
         self._channel = channel
         self._request: Any = None
         self._pull: Any = None

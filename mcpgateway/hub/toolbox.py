@@ -1,0 +1,266 @@
+"""All servers' tools for those who are no MCP clients: found, described, called, by way of the view of all servers.
+
+Everything is asked in a `Visit`, so that whoever calls a tool from here is a client as any other: what may be seen and
+called, how children are shared and how results are kept is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from attrs import define, field
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import (
+    BackendError,
+    BackendTimeout,
+    GatewayError,
+    InvalidParams,
+    NotThere,
+    UnknownServer,
+)
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.visits import Refusal, Visit
+from mcpgateway.wire import jsonrpc, peek
+from mcpgateway.wire.jsonrpc import Envelope
+
+FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
+OWN = "gateway"
+"""The server that the gateway's own tools are shown to be of."""
+
+LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
+
+
+T = TypeVar("T")
+Work = Callable[["Visit"], Coroutine[Any, Any, T]]
+
+
+class Caller(Protocol):
+    """Who asks.
+
+    :ivar principal: as whom.
+    :ivar is_admin: and whether that is an administrator.
+    """
+
+    @property
+    def principal(self) -> str: ...  # noqa: D102 - told above
+    @property
+    def is_admin(self) -> bool: ...  # noqa: D102
+
+    def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
+        """The variant of a server or view for where the caller works.
+
+        :raise GatewayError: (through the Deferred) there is none.
+        """
+
+
+class Failed(BackendError):
+    """One of the gateway's own tools has failed; its words say why."""
+
+
+@define(eq=False)
+class Toolbox:
+    """What can be asked."""
+
+    _switchboard: Switchboard = field(repr=False)
+    _clock: IReactorTime = field(repr=False)
+
+    async def tools(self, caller: Caller, server: str = "") -> list[dict[str, Any]]:
+        """All tools, or those of one server; servers that were never asked for them are asked.
+
+        :raise GatewayError: there is no such server, or it could not be asked.
+        """
+        if server:
+            self.server(server)
+        return await self._visit(FULL, caller, LISTING_S, lambda visit: self._listed(visit, server))
+
+    async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
+        if not server:
+            await visit.ask("tools/list", {})  # whatever it says: it has every server asked
+        found = await self._own(visit, "list_tools", {"server": server} if server else {})
+        return [
+            {
+                "name": each["namespaced"],
+                "description": each["description"],
+                "server": name,
+                "input_schema": each["inputSchema"],
+            }
+            for name, tools in found.items()
+            for each in tools
+        ]
+
+    async def search(
+        self, caller: Caller, query: str, limit: int | None = None, server: str = ""
+    ) -> list[dict[str, Any]]:
+        """The tools that fit best to what somebody wants to do, best first, each with its score.
+
+        :raise GatewayError: there is no such server, or the search failed.
+        """
+        if server:
+            self.server(server)
+        asked: dict[str, Any] = {"query": query}
+        if limit is not None:
+            asked["limit"] = limit
+        if server:
+            asked["server"] = server
+
+        async def found(visit: Visit) -> list[dict[str, Any]]:
+            hits = (await self._own(visit, "search", asked))["results"]
+            known = {each["name"]: each for each in await self._listed(visit, "")}
+            return [{**known[hit["id"]], "score": hit["score"]} for hit in hits if hit["id"] in known]
+
+        return await self._visit(FULL, caller, LISTING_S, found)
+
+    async def describe(self, caller: Caller, identifier: str) -> Any:
+        """All there is to know of one tool.
+
+        :raise NotThere: no tool has that id.
+        """
+        return await self._visit(FULL, caller, LISTING_S, lambda visit: self._described(visit, identifier))
+
+    async def _described(self, visit: Visit, identifier: str) -> Any:
+        try:
+            return await self._own(visit, "describe", {"id": identifier})
+        except Failed as why:
+            raise NotThere(why.message, why.hint, why.data) from None
+
+    async def result(self, caller: Caller, ref: str, query: Mapping[str, Any]) -> Any:
+        """A part of a result that was kept.
+
+        :raise NotThere: nothing is kept under that reference, for this caller.
+        :raise InvalidParams: the part cannot be found out.
+        """
+
+        async def kept(visit: Visit) -> Any:
+            try:
+                return await self._own(visit, "get_result", {**query, "ref": ref})
+            except Failed as why:
+                is_unknown = "not found" in why.message or "nknown result" in why.message
+                error = NotThere if is_unknown else InvalidParams
+                raise error(why.message, why.hint) from None
+
+        return await self._visit(FULL, caller, LISTING_S, kept)
+
+    async def call(self, caller: Caller, server: str, tool: str, arguments: Raw, limit_s: float) -> Raw:
+        """Call a tool of a server by its own name; the result as the server gave it.
+
+        :param limit_s: how long it may take.
+        :raise GatewayError: there is no such server or tool, or there is no answer in time.
+        """
+        spec = self.server(server)
+        params = {"name": tool, "arguments": arguments}
+
+        async def called(visit: Visit) -> Raw:
+            return await self._called(visit, params)
+
+        return await self._visit(spec, caller, limit_s, called)
+
+    async def call_by_id(self, caller: Caller, identifier: str, arguments: Raw, limit_s: float) -> Raw:
+        """Call a tool by its id, in whatever spelling.
+
+        :raise GatewayError: there is no such tool, or there is no answer in time.
+        """
+        found = await self.describe(caller, identifier)
+        server, tool = found["server"], found["name"]
+        if server != OWN:
+            return await self.call(caller, server, tool, arguments, limit_s)
+        params = {"name": f"{OWN}_{tool}", "arguments": arguments}
+
+        async def called(visit: Visit) -> Raw:
+            return await visit.ask("tools/call", params)
+
+        return await self._visit(FULL, caller, limit_s, called)
+
+    async def _called(self, visit: Visit, params: Mapping[str, Any]) -> Raw:
+        try:
+            result = await visit.ask("tools/call", params)
+        except Refusal as why:
+            await self._check(visit, params["name"])
+            error = InvalidParams if why.number == InvalidParams.code else BackendError
+            raise error(why.message) from None
+        if is_error(result):
+            await self._check(visit, params["name"])
+        return result
+
+    async def _check(self, visit: Visit, tool: str) -> None:
+        """See whether the tool is there at all; what a server says of one that is not differs from server to server."""
+        try:
+            entries = await visit.list("tools/list", "tools")
+        except GatewayError:
+            return
+        names = [peek.text(peek.members({"tool": each}, "tool"), "name") or "" for each in entries]
+        if tool not in names:
+            near = did_you_mean(tool, names)
+            server = visit.session.server.name
+            meant = (
+                f"did you mean {' or '.join(near)}?" if near else f"mcpgateway tools list --server {server}"
+            )
+            raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
+
+    def server(self, name: str) -> ServerSpec:
+        """The server of that name.
+
+        :raise UnknownServer: there is none.
+        """
+        known = self._switchboard.servers
+        if name not in known:
+            near = did_you_mean(name, known)
+            hint = (
+                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+            )
+            raise UnknownServer(f"Unknown server: {name}", hint)
+        return known[name]
+
+    async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """What one of the gateway's own tools says, whose words are JSON."""
+        result = await visit.ask("tools/call", {"name": f"{OWN}_{tool}", "arguments": arguments})
+        value = _said(result)
+        if is_error(result):
+            said = value if isinstance(value, dict) else {}
+            message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
+            raise Failed(str(message), str(hint), said or None)
+        return value
+
+    async def _visit(self, spec: ServerSpec, caller: Caller, limit_s: float, work: Work[T]) -> T:
+        visited = ensureDeferred(self._visited(spec, caller, work))
+        visited.addTimeout(limit_s, self._clock)
+        try:
+            return await visited
+        except defer.TimeoutError:
+            name = "the gateway" if spec.view else spec.name
+            raise BackendTimeout(f"{name} did not answer within {limit_s:g} s") from None
+
+    async def _visited(self, spec: ServerSpec, caller: Caller, work: Work[T]) -> T:
+        if spec.view:
+            spec = self._switchboard.current(spec)
+        placed, is_admin = await caller.placed(spec), caller.is_admin
+        visit = await Visit.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
+        try:
+            return await work(visit)
+        finally:
+            visit.end("it was for one question")
+
+
+def is_error(result: Raw) -> bool:
+    """Whether the result of a call says that its tool has failed."""
+    return bytes(_members(result).get("isError", b"")) == b"true"
+
+
+def _members(result: Raw) -> Envelope:
+    return peek.members({"result": result}, "result")
+
+
+def _said(result: Raw) -> Any:
+    try:
+        content = jsonrpc.read_list(_members(result)["content"], "content")
+        text = peek.text(peek.members({"text": content[0]}, "text"), "text", len(bytes(result)))
+        return msgspec.json.decode(text or "null")
+    except (KeyError, IndexError, msgspec.DecodeError, GatewayError):
+        return None

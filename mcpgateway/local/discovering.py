@@ -1,0 +1,140 @@
+"""Have every server asked for its lists by this very program, where no gateway runs that could do it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, react
+
+from mcpgateway.assembly import Hub, Keys, Outside, make_hub, settle
+from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.spawning import Launcher
+from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+from mcpgateway.host.catalogs import Catalogs
+from mcpgateway.host.daemonlocks import DaemonLocks
+from mcpgateway.host.grants import Grants
+from mcpgateway.host.guardian import Guardian
+from mcpgateway.host.holders import Holders
+from mcpgateway.host.journal import Journal
+from mcpgateway.host.orphans import Registry
+from mcpgateway.host.resolver import Resolver
+from mcpgateway.host.ward import Ward
+from mcpgateway.hub.discovery import Discovery
+from mcpgateway.hub.snapshots import Snapshots
+from mcpgateway.interfaces import Whose
+from mcpgateway.local.machine import Machine
+
+CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
+S002_HOME = os.path.expanduser("~/.mcp-session-manager")
+TELL_S = 0.2
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@frozen
+class Wish:
+    """What is to be discovered.
+
+    :ivar servers: by name; all where there are none.
+    :ivar limit_s: for each of them.
+    """
+
+    servers: tuple[str, ...]
+    limit_s: float
+    tell: Tell = field(repr=False)
+
+
+def discover(machine: Machine, wish: Wish) -> dict[str, Any]:
+    """Ask the servers, and say what has become of each, as the gateway would.
+
+    :raise ConfigError: the configuration cannot be used, or has no such server.
+    """
+    settings = machine.settings
+    servers = chosen(settings.servers, wish.servers)
+    files.make_home(machine.home)
+    shown: list[dict[str, Any]] = []
+
+    def run(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(_run(reactor, machine.home, settings, servers, wish, shown))
+
+    try:
+        react(run)
+    except SystemExit as ended:
+        if not shown:
+            raise ConfigError("the servers could not be asked") from ended
+    return shown[0]
+
+
+def chosen(servers: Sequence[ServerSpec], names: Sequence[str]) -> list[ServerSpec]:
+    """The servers of these names, or all that are switched on.
+
+    :raise ConfigError: there is none of that name.
+    """
+    known = {each.name: each for each in servers}
+    for each in names:
+        if each not in known:
+            near = did_you_mean(each, known)
+            meant = (
+                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+            )
+            raise ConfigError(f"there is no server {visible(each)}", meant)
+    return [known[each] for each in dict.fromkeys(names)] or [each for each in servers if each.enabled]
+
+
+async def _run(
+    reactor: Any,
+    home: str,
+    settings: Settings,
+    servers: Sequence[ServerSpec],
+    wish: Wish,
+    shown: list[dict[str, Any]],
+) -> None:
+    instance = secrets.token_hex(8)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    holders = Holders(reactor)
+    # Tokens that the gateway has are used; a user is let in through a gateway that runs.
+    backends = Backends(
+        reactor,
+        launcher,
+        Grants(home),
+        lambda: CALLBACK,
+        Whose(home, instance),
+        lambda: DaemonLocks(home, S002_HOME, holders),
+    )
+    hub = _hub_of(reactor, home, settings, backends, holders)
+    discovery = Discovery(hub.switchboard, reactor)
+    telling = LoopingCall(lambda: wish.tell(discovery.shown()))
+    telling.clock = reactor
+    try:
+        asked = discovery.begin(servers, wish.limit_s)
+        telling.start(TELL_S).addErrback(lambda _: None)  # it only shows how far it is
+        await asked
+        shown.append(discovery.shown())
+    finally:
+        if telling.running:
+            telling.stop()
+        await hub.switchboard.close()
+        await launcher.close()
+        ward.close()
+        if hub.snapshots is not None:
+            hub.snapshots.close()
+
+
+def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: Holders) -> Hub:
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    # Nothing of these sessions outlives this program.
+    store = Journal(":memory:", reactor.seconds)
+    keys = Keys(secrets.token_urlsafe(32))
+    hub = make_hub(settings, Outside(backends, reactor, keys, store, holders, snapshots=snapshots))
+    settle(hub.switchboard, settings, home, reactor)
+    return hub
