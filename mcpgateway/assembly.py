@@ -191,8 +191,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
         board, states = switchboard.board, keys.request_states()
-        looks = (board.seen, board.within, board.librarian)
-        door = ViewDoor(stateless, Around(*looks, pool, clock, states, clock.seconds, snapshots))
+        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
         door.shield = board.outcomes.over
         return door
 
@@ -281,6 +280,11 @@ class Hub:
             if self.claim is not None:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views, for which no server has to run."""
+        return self._stateless is not None and self._stateless.is_heard
 
     def adopt(
         self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None

