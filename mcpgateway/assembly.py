@@ -39,6 +39,7 @@ from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.host.spill import Spill
     from mcpgateway.hub.builtin.builtin import Builtin, Tool
     from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobs import Jobs, JobStore
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.modern import ViewDoor
+    from mcpgateway.hub.views.shields import Shields
     from mcpgateway.wire.requeststates import RequestStates
 
 CHECK_S = 5.0  # until a service has said how it is
@@ -75,6 +77,7 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar jobs: where jobs outlive the gateway; None where they do not.
+    :ivar results: where the originals of shortened results are; None where none are shortened.
     """
 
     launcher: ILauncher
@@ -85,6 +88,7 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     jobs: JobStore | None = None
+    results: Spill | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -132,23 +136,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     switchboard.scopes = scopes
 
     def make_board() -> Board:
-        # Whoever has clients of single servers only does without.
-        from mcpgateway.hub.librarian import Librarian
-        from mcpgateway.hub.views.board import Board
-
-        librarian = Librarian(snapshots)
-        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
+        notices.lists = made = board_of(hub, outside)
         return made
-
-    def make_builtin(librarian: Librarian) -> Builtin:
-        from mcpgateway.hub.builtin import family
-        from mcpgateway.hub.jobs import Jobs, Nowhere
-
-        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
-        sight = family.sight_of(switchboard, health, librarian, hub.config)
-        own = hub.manage(sight, launcher, clock)
-        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock), own)
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -178,10 +167,53 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         around = Around(
             board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
         )
-        return ViewDoor(stateless, around)
+        made = ViewDoor(stateless, around)
+        made.shield = board.shield
+        return made
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
+
+
+def board_of(hub: Hub, outside: Outside) -> Board:
+    """What serves the views of all servers; whoever has clients of single servers only does without."""
+    from mcpgateway.hub.librarian import Librarian
+    from mcpgateway.hub.views.board import Board
+
+    switchboard, librarian = hub.switchboard, Librarian(hub.snapshots)
+    librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+    hub.shields = shields = shields_of(librarian, hub.ways.gateway, outside)
+    made = Board(switchboard, librarian, outside.clock, hub.ways, lambda: own_tools(hub, librarian, outside))
+    if shields is not None:
+        made.shield = shields.over
+    return made
+
+
+def shields_of(librarian: Librarian, gateway: GatewaySettings, outside: Outside) -> Shields | None:
+    """What shortens results; None where their originals cannot be kept."""
+    if outside.results is None:
+        return None
+    from mcpgateway.hub.shielding import Shielding
+    from mcpgateway.hub.vault import Vault
+    from mcpgateway.hub.views.shields import Shields
+
+    limits = gateway.shield
+    vault = Vault(outside.results, limits.keep, limits.keep_bytes, outside.clock.seconds)
+    return Shields(Shielding(vault, limits), librarian)
+
+
+def own_tools(hub: Hub, librarian: Librarian, outside: Outside) -> Builtin:
+    """The gateway's own tools."""
+    from mcpgateway.hub.builtin import answers, family
+    from mcpgateway.hub.jobs import Jobs, Nowhere
+
+    clock, shields = outside.clock, hub.shields
+    shield = shields.over_own if shields is not None else answers.unshielded
+    vault = shields.shielding.vault if shields is not None else None
+    hub.jobs = Jobs(clock, outside.jobs or Nowhere(), shield)
+    sight = family.sight_of(hub.switchboard, hub.health, librarian, hub.config)
+    more = hub.manage(sight, outside.launcher, clock)
+    return family.make_builtin(family.Around(librarian, vault, hub.jobs, sight, clock, shield), more)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -239,6 +271,7 @@ class Hub:
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar shields: what shortens results; None until there is a view, or where they are not shortened.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
@@ -251,6 +284,7 @@ class Hub:
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
+    shields: Shields | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     _stateless: Stateless | None = None
@@ -278,6 +312,8 @@ class Hub:
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)
         self.health.adopt(gateway)
+        if self.shields is not None:
+            self.shields.shielding.adopt(gateway.shield)
         if self._stateless is not None:
             self._stateless.adopt(change)
         switchboard.adopt(change)
@@ -287,6 +323,8 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
+        if self.shields is not None:
+            self.shields.shielding.vault.tick()
         if self.snapshots is not None:
             self.snapshots.tick()
 

@@ -30,6 +30,7 @@ from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
+from mcpgateway.host.spill import Spill
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
@@ -110,7 +111,15 @@ def make_gateway(
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
     outside = Outside(
-        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
+        backends,
+        reactor,
+        keys,
+        store,
+        holders,
+        instruments,
+        snapshots,
+        JobFiles(f"{home}/jobs"),
+        Spill(f"{home}/results"),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

@@ -275,7 +275,8 @@ class Jobs:
         )
         try:
             job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
-            self._shield(job.call, job.item, job.level)
+            server = next((each for each in job.access.specs() if each.name == job.item.server), None)
+            self._shield(job.call, server, job.item, job.level)
         except GatewayError as why:
             job.failed(job.call or Call(None, "tools/call", b"0", None, job), why)
 

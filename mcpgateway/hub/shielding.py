@@ -80,6 +80,11 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
+    @property
+    def usual(self) -> Level:
+        """How much is shown where nothing else is said."""
+        return self._limits.level
+
     def over(self, call: Call, item: Item | None, level: Level) -> None:
         """Put the shield between a call of a tool and whoever waits for its answer."""
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):

@@ -15,9 +15,8 @@ from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
 from mcpgateway.hub import jobs
 from mcpgateway.hub.builtin.later import InvokeStatus
 from mcpgateway.hub.jobs import Jobs, Nowhere, Record, Status, UnknownJob
-from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
-from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
+from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply, spec
 
 ITEM = Item("db", Kind.TOOL, "query", {})
 
@@ -243,11 +242,12 @@ class EndTests:
 
     def test_results_are_shielded(self) -> None:
         """The result of a job is cut to its size like any other."""
-        seen: list[tuple[Call, Item, Any]] = []
+        seen: list[tuple[Any, ...]] = []
         world = World()
+        world.access.servers = (spec("db"),)
         world.jobs = Jobs(world.clock, world.store, lambda *found: seen.append(found))
         world.add(level="lean")
-        assert seen == [(world.sent[0].call, ITEM, "lean")]
+        assert seen == [(world.sent[0].call, world.access.servers[0], ITEM, "lean")]
 
 
 class RestartTests:

@@ -11,7 +11,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from msgspec import Raw
@@ -30,6 +30,7 @@ from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.road import Road
+from mcpgateway.hub.views.shields import unshielded
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
@@ -44,12 +45,16 @@ if TYPE_CHECKING:
     from mcpgateway.hub.switchboard import Switchboard
 
 
+Shield = Callable[[Call, View, str, str, Any], None]
+
+
 class Board:
     """What the switchboard hands over to where a session is one of all servers.
 
     :ivar librarian: knows the lists of all servers.
     :ivar clock: what waits are measured with.
     :ivar lister: asks for the lists that are not known.
+    :ivar shield: shortens results; it is given the call, its view, the server, the tool's own name and the level.
     """
 
     log = Logger()
@@ -67,6 +72,7 @@ class Board:
         self.clock = clock
         self.lister = Lister(self)
         self._road = Road(self)
+        self.shield: Shield = unshielded
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()

@@ -87,6 +87,7 @@ class Tools:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._road.learn_task(call, inners, tool.server)
+        self._board.shield(call, inners.view, tool.server, tool.own, None)
         self._road.go(call, message, tool.server)
 
     def bring(self, call: Call, message: Message, server: str, tool: str, level: object) -> None:
@@ -95,6 +96,7 @@ class Tools:
         :param level: how its result is shielded; None for what the view says.
         :raise GatewayError: it goes nowhere.
         """
+        self._board.shield(call, self._board.inners(call.session).view, server, tool, level)
         self._road.go(call, message, server)
 
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
