@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -16,6 +17,7 @@ from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
+from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -35,22 +37,26 @@ from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import Ways
-from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.interfaces import Call, ILauncher, ISessionStore
+from mcpgateway.rules.secrecy import secrets_in
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
-    from mcpgateway.host.spill import Spill
+    from mcpgateway.catalog.records import Item
     from mcpgateway.hub.builtin.builtin import Builtin, Tool
     from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobs import Jobs, JobStore
     from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.modern import ViewDoor
-    from mcpgateway.hub.views.shields import Shields
+    from mcpgateway.hub.views.outcomes import Outcomes
     from mcpgateway.wire.requeststates import RequestStates
 
+OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
 
@@ -70,6 +76,25 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
     return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
 
 
+def usage_of(seconds: Callable[[], float], home: str) -> Usage:
+    """What counts calls of tools in the real world."""
+    from mcpgateway.host.usage import UsageFile  # what only clients of views need
+    from mcpgateway.hub.usage import Usage
+
+    return Usage(UsageFile(f"{home}/usage.json"), seconds)
+
+
+def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+    """What keeps the originals of shortened answers in the real world."""
+    from twisted.internet.threads import deferToThreadPool
+
+    from mcpgateway.host.spill import Spill  # what only clients of views need
+    from mcpgateway.hub.vault import Vault
+
+    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+
+
 @frozen
 class Outside:
     """What the hub works with that it does not make.
@@ -77,7 +102,8 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar jobs: where jobs outlive the gateway; None where they do not.
-    :ivar results: where the originals of shortened results are; None where none are shortened.
+    :ivar usage: makes what counts calls of tools; None where nobody does.
+    :ivar vault: makes what keeps the originals of shortened answers; None where none are shortened.
     """
 
     launcher: ILauncher
@@ -88,7 +114,8 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     jobs: JobStore | None = None
-    results: Spill | None = None
+    usage: Callable[[], Usage] | None = None
+    vault: Callable[[ShieldLimits], Vault] | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -136,8 +163,49 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     switchboard.scopes = scopes
 
     def make_board() -> Board:
-        notices.lists = made = board_of(hub, outside)
+        # Whoever has clients of single servers only does without.
+        from mcpgateway.hub.librarian import Librarian
+        from mcpgateway.hub.views.board import Board
+
+        librarian = Librarian(snapshots)
+        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+        outcomes = make_outcomes()
+        notices.lists = made = Board(
+            switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian, outcomes), outcomes
+        )
         return made
+
+    def make_outcomes() -> Outcomes:
+        from mcpgateway.hub.shielding import Shielding
+        from mcpgateway.hub.singleflight import SingleFlight
+        from mcpgateway.hub.views.outcomes import Outcomes
+
+        limits = hub.ways.gateway.shield
+        hub.vault = outside.vault(limits) if outside.vault is not None else None
+        shielding = Shielding(hub.vault, limits, secret_values) if hub.vault is not None else None
+
+        def withdraw(call: Call, reason: str) -> bool:
+            return any(slot.cancel(call, reason) for slot in pool)
+
+        hub.usage = outside.usage() if outside.usage is not None else None
+        return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
+
+    def secret_values() -> Iterable[str]:
+        for server in switchboard.servers.values():
+            yield from secrets_in(server.env)
+
+    def make_builtin(librarian: Librarian, outcomes: Outcomes) -> Builtin:
+        from mcpgateway.hub.builtin import family
+        from mcpgateway.hub.jobs import Jobs, Nowhere
+
+        def shield(call: Call, item: Item | None, level: Any) -> None:
+            server = switchboard.servers.get(item.server) if item is not None else None
+            outcomes.shield(server or OURS, call, item, level)
+
+        hub.jobs = Jobs(clock, outside.jobs or Nowhere(), shield)
+        sight = family.sight_of(switchboard, health, librarian, hub.config)
+        own = hub.manage(sight, launcher, clock)
+        return family.make_builtin(family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield), own)
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -167,53 +235,12 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         around = Around(
             board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
         )
-        made = ViewDoor(stateless, around)
-        made.shield = board.shield
-        return made
+        door = ViewDoor(stateless, around)
+        door.shield = board.outcomes.over
+        return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
-
-
-def board_of(hub: Hub, outside: Outside) -> Board:
-    """What serves the views of all servers; whoever has clients of single servers only does without."""
-    from mcpgateway.hub.librarian import Librarian
-    from mcpgateway.hub.views.board import Board
-
-    switchboard, librarian = hub.switchboard, Librarian(hub.snapshots)
-    librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-    hub.shields = shields = shields_of(librarian, hub.ways.gateway, outside)
-    made = Board(switchboard, librarian, outside.clock, hub.ways, lambda: own_tools(hub, librarian, outside))
-    if shields is not None:
-        made.shield = shields.over
-    return made
-
-
-def shields_of(librarian: Librarian, gateway: GatewaySettings, outside: Outside) -> Shields | None:
-    """What shortens results; None where their originals cannot be kept."""
-    if outside.results is None:
-        return None
-    from mcpgateway.hub.shielding import Shielding
-    from mcpgateway.hub.vault import Vault
-    from mcpgateway.hub.views.shields import Shields
-
-    limits = gateway.shield
-    vault = Vault(outside.results, limits.keep, limits.keep_bytes, outside.clock.seconds)
-    return Shields(Shielding(vault, limits), librarian)
-
-
-def own_tools(hub: Hub, librarian: Librarian, outside: Outside) -> Builtin:
-    """The gateway's own tools."""
-    from mcpgateway.hub.builtin import answers, family
-    from mcpgateway.hub.jobs import Jobs, Nowhere
-
-    clock, shields = outside.clock, hub.shields
-    shield = shields.over_own if shields is not None else answers.unshielded
-    vault = shields.shielding.vault if shields is not None else None
-    hub.jobs = Jobs(clock, outside.jobs or Nowhere(), shield)
-    sight = family.sight_of(hub.switchboard, hub.health, librarian, hub.config)
-    more = hub.manage(sight, outside.launcher, clock)
-    return family.make_builtin(family.Around(librarian, vault, hub.jobs, sight, clock, shield), more)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -271,7 +298,6 @@ class Hub:
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
-    :ivar shields: what shortens results; None until there is a view, or where they are not shortened.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
@@ -284,9 +310,10 @@ class Hub:
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
-    shields: Shields | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
+    usage: Usage | None = None
+    vault: Vault | None = None
     _stateless: Stateless | None = None
 
     @property
@@ -312,8 +339,6 @@ class Hub:
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)
         self.health.adopt(gateway)
-        if self.shields is not None:
-            self.shields.shielding.adopt(gateway.shield)
         if self._stateless is not None:
             self._stateless.adopt(change)
         switchboard.adopt(change)
@@ -323,10 +348,9 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
-        if self.shields is not None:
-            self.shields.shielding.vault.tick()
-        if self.snapshots is not None:
-            self.snapshots.tick()
+        for each in (self.snapshots, self.usage, self.vault):
+            if each is not None:
+                each.tick()
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -334,6 +358,9 @@ class Hub:
             self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
+        for each in (self.usage, self.vault):
+            if each is not None:
+                each.close()
 
 
 @frozen

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle
+from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle, usage_of, vault_of
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Settings
@@ -30,7 +31,6 @@ from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
-from mcpgateway.host.spill import Spill
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
@@ -119,7 +119,8 @@ def make_gateway(
         instruments,
         snapshots,
         JobFiles(f"{home}/jobs"),
-        Spill(f"{home}/results"),
+        partial(usage_of, reactor.seconds, home),
+        partial(vault_of, reactor, home),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

@@ -275,8 +275,7 @@ class Jobs:
         )
         try:
             job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
-            server = next((each for each in job.access.specs() if each.name == job.item.server), None)
-            self._shield(job.call, server, job.item, job.level)
+            self._shield(job.call, job.item, job.level)
         except GatewayError as why:
             job.failed(job.call or Call(None, "tools/call", b"0", None, job), why)
 

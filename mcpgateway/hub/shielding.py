@@ -80,11 +80,6 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
-    @property
-    def usual(self) -> Level:
-        """How much is shown where nothing else is said."""
-        return self._limits.level
-
     def over(self, call: Call, item: Item | None, level: Level) -> None:
         """Put the shield between a call of a tool and whoever waits for its answer."""
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
@@ -101,10 +96,11 @@ class Shielding:
 
     async def _shielded(self, call: Call, result: Raw, item: Item | None, level: Level) -> Raw:
         masked = 0
+        size = len(bytes(result))
         if self._limits.mask_secrets:
-            result, masked = self._mask().masked(result)
+            result, masked = await self.vault.do(size, self._mask().masked, result)
         schema = item.output_schema if item is not None else None
-        found = shorten(result, evolve(self._limits, level=level), schema)
+        found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
         if found is not None:
             shown = await self._kept(call, result, item, found, masked)
             if shown is not None:

@@ -108,10 +108,11 @@ class Vault:
         record = Kept(ref, principal, digest, len(original), made_by, self._seconds())
         if not self._keep:
             return succeed(False)
-        done = self._do(len(original), self._spill.write, record, original)
+        done = self.do(len(original), self._spill.write, record, original)
         return done.addCallbacks(self._written, self._not_written, callbackArgs=(record,))
 
-    def _do(self, size: int, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    def do(self, size: int, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a function with what is so large: at once, or where it may take its time."""
         return maybeDeferred(function, *args) if size <= HANDY_BYTES else self._work(function, *args)
 
     def _written(self, stored: int, record: Kept) -> bool:
@@ -206,7 +207,7 @@ class Vault:
         """
 
         def paged(original: bytes) -> Deferred[dict[str, Any]]:
-            return self._do(len(original), page, original, query)
+            return self.do(len(original), page, original, query)
 
         return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
 

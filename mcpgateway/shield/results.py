@@ -148,6 +148,7 @@ class Shortened:
 
     members: Envelope
     limits: ShieldLimits
+    _blocks: list[documents.Block] = field(factory=list, init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
     _dropped: int = field(default=0, init=False)
@@ -174,7 +175,8 @@ class Shortened:
     def _read(self, output_schema: Raw | None) -> None:
         limits = self.limits
         reader = Reader(limits.array_items, _floor(limits))
-        for index, block in enumerate(documents.blocks(self.members)):
+        self._blocks = documents.blocks(self.members)
+        for index, block in enumerate(self._blocks):
             part = _Part(block, index)
             if block.text is not None and len(self._texts) >= limits.array_items:
                 self._dropped += 1
@@ -250,7 +252,7 @@ class Shortened:
 
     def cuts(self) -> list[Cut]:
         """What is missing, by where it is found in the original."""
-        layout = documents.layout(self.members)
+        layout = documents.layout(self._blocks, documents.structured(self.members))
         found = [
             cut
             for part in self._texts

@@ -16,7 +16,7 @@ from mcpgateway.hub import jobs
 from mcpgateway.hub.builtin.later import InvokeStatus
 from mcpgateway.hub.jobs import Jobs, Nowhere, Record, Status, UnknownJob
 from mcpgateway.wire import jsonrpc
-from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply, spec
+from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
 
 ITEM = Item("db", Kind.TOOL, "query", {})
 
@@ -244,10 +244,9 @@ class EndTests:
         """The result of a job is cut to its size like any other."""
         seen: list[tuple[Any, ...]] = []
         world = World()
-        world.access.servers = (spec("db"),)
         world.jobs = Jobs(world.clock, world.store, lambda *found: seen.append(found))
         world.add(level="lean")
-        assert seen == [(world.sent[0].call, world.access.servers[0], ITEM, "lean")]
+        assert seen == [(world.sent[0].call, ITEM, "lean")]
 
 
 class RestartTests:

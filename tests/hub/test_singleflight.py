@@ -207,7 +207,9 @@ def _nowhere(call: Call, message: Any) -> None:
 
 
 trees = st.recursive(
-    st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(), st.booleans(), st.none()),
+    st.one_of(
+        st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(), st.booleans(), st.none()
+    ),
     lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(st.text(), below, max_size=3)),
     max_leaves=8,
 )
@@ -224,13 +226,17 @@ class CanonicalTests:
             Raw(json.dumps(each, indent=indent, ensure_ascii=way).encode())
             for each, indent, way in ((value, None, True), (turned, 3, False))
         )
-        assert canonical({"arguments": one}, None) == canonical({"arguments": two}, {"traceparent": Raw(b'"x"')})
+        assert canonical({"arguments": one}, None) == canonical(
+            {"arguments": two}, {"traceparent": Raw(b'"x"')}
+        )
 
     @given(trees, trees)
     def test_what_differs(self, one: Any, two: Any) -> None:
         """Values that are written otherwise are other values."""
         same = json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
-        first, second = (canonical({"arguments": Raw(json.dumps(each).encode())}, None) for each in (one, two))
+        first, second = (
+            canonical({"arguments": Raw(json.dumps(each).encode())}, None) for each in (one, two)
+        )
         assert (first == second) is same
 
     def test_what_cannot_be_told(self) -> None:

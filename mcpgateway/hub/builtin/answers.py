@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Raw
 
 from mcpgateway.catalog.records import Item
-from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -59,12 +58,12 @@ def with_note(reply: Envelope, note: str) -> Envelope:
     return {**reply, "result": jsonrpc.raw(result)}
 
 
-Shield = Callable[[Call, "ServerSpec | None", "Item | None", Any], None]
+Shield = Callable[[Call, "Item | None", Any], None]
 """Has the answer of a call cut to a size that a model can afford.
 
-It is given the call, the server and its tool (None for what is the gateway's own), and the level (None: the usual one).
+It is given the call, its tool (None for what is the gateway's own), and the level (None: the usual one).
 """
 
 
-def unshielded(call: Call, server: ServerSpec | None, item: Item | None, level: Any) -> None:
+def unshielded(call: Call, item: Item | None, level: Any) -> None:
     """Let answers be as large as they are."""
