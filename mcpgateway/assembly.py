@@ -192,7 +192,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         board, states = switchboard.board, keys.request_states()
         door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
-        door.shield = board.outcomes.over
+        board.outcomes.serve(door)
         return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)

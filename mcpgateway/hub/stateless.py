@@ -293,6 +293,16 @@ class Stateless:
         session.seen = self._sessions.now
         return session
 
+    def meeting(self, asker: Asker) -> Session | None:
+        """The session that a request will be of; None where that has to be found out, or is of the other era."""
+        server = asker.server = self.current(asker.server)
+        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._keeps_state(server):
+            return None
+        session = self._session(asker, 0)
+        if session.slot is None:
+            self._pool.slot_for(session)
+        return session
+
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
         slot = session.slot or self._pool.slot_for(session)

@@ -41,7 +41,7 @@ from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
 from mcpgateway.hub.views.modern_lists import Lists
-from mcpgateway.hub.views.modern_road import Road, Shield, as_it_is
+from mcpgateway.hub.views.modern_road import Flies, Road, Shield, alone, as_it_is, nowhere
 from mcpgateway.hub.views.specs import ADMIN
 from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
@@ -105,6 +105,8 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
+    :ivar flies: whether a call is made together with others that are the same.
+    :ivar leave: takes one of those back.
     :ivar within: a view as it looks from a directory.
     """
 
@@ -114,6 +116,8 @@ class ViewDoor:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
+        self.flies: Flies = alone
+        self.leave: Callable[[Call, str], bool] = nowhere
         self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
         self._snapshots = around.snapshots
         self._pool = around.pool
@@ -266,7 +270,8 @@ class ViewDoor:
 
     def cancel(self, call: Call) -> bool:
         """A client has hung up; false when its request is none of these."""
-        return self._ears.cancel(call) or self.errands.cancel(call)
+        why = "the client has disconnected"
+        return self._ears.cancel(call) or self.errands.cancel(call) or self.leave(call, why)
 
     def close(self) -> None:
         """End whatever stands open, in order."""

@@ -29,6 +29,7 @@ from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.mirrored import ANNOTATION
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views.modern import ViewDoor
 
 CALL_TOOL = "tools/call"
+_MIRRORED = ANNOTATION.encode()
 Here = Callable[[Call, Message, Asker, View], None]
+Submit = Callable[[Call, Message], None]
+Flies = Callable[[Call, Message, Item, Submit], bool]
+"""Whether a call is made together with others that are the same (`mcpgateway.hub.singleflight`)."""
 Shield = Callable[[Call, View, str, str, Any], None]
 """Puts itself between a call and its sink; it is given the view, the server, the tool's own name, and the level."""
 
@@ -155,10 +160,23 @@ class Road:
             self._later(asked, call, lambda: then(self._door.look(asker.server)))
 
     def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
+        asker = evolve(asker, server=view.servers[item.server])
+        _put(message, "name", item.own)
         if item.kind is Kind.TOOL:
             self._door.shield(call, view, item.server, item.own, None)
-        _put(message, "name", item.own)
-        self.send(call, message, evolve(asker, server=view.servers[item.server]))
+            if self._flies(call, message, asker, item):
+                return
+        self.send(call, message, asker)
+
+    def _flies(self, call: Call, message: Message, asker: Asker, item: Item) -> bool:
+        # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
+        if not (item.is_read_only and item.is_idempotent) or _MIRRORED in bytes(item.input_schema or b""):
+            return False
+        call.session = self._door.stateless.meeting(asker)
+        call.level = modern.level(message.meta)
+        return call.session is not None and self._door.flies(
+            call, message, item, lambda own, said: self.send(own, said, asker)
+        )
 
     def _run(self, call: Call, message: Message, asker: Asker, view: View, tool: Tool) -> None:
         if self._door.errands.resume(call, message, asker.principal, asker.server.name):
@@ -238,6 +256,16 @@ class Road:
             ):
                 return view.servers[slot.server.name]
         return None
+
+
+def alone(call: Call, message: Message, item: Item, submit: Submit) -> bool:
+    """Each call is made by itself."""
+    return False
+
+
+def nowhere(call: Call, reason: str) -> bool:
+    """None is made together with others."""
+    return False
 
 
 def as_it_is(call: Call, view: View, server: str, tool: str, level: Any) -> None:

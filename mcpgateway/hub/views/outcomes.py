@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.shielding import Shielding
     from mcpgateway.hub.singleflight import SingleFlight
     from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.views.modern import ViewDoor
     from mcpgateway.hub.views.view import View
 
 FLYING_LIMIT = 10_000  # tools whose annotations are remembered
@@ -39,6 +40,12 @@ class Outcomes:
     def counts(self) -> Mapping[str, int]:
         """How often each tool was called."""
         return self.usage.counts() if self.usage is not None else {}
+
+    def serve(self, door: ViewDoor) -> None:
+        """Do the same for requests of the modern era."""
+        door.shield, door.flies = self.over, self.flies
+        if self.flights is not None:
+            door.leave = self.flights.cancel
 
     def over(
         self,
