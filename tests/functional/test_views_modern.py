@@ -318,6 +318,55 @@ class CallTests:
         assert json.loads(answer["result"]["content"][0]["text"])["pid"] != here[0]
 
 
+class OwnToolTests:
+    """The gateway's own tools, which find and call those of the servers."""
+
+    def test_search_and_call(self, gateway: Gateway) -> None:
+        """A tool is found by what it does and called by its id, over the view that lists no others."""
+
+        async def work() -> tuple[list[str], str]:
+            async with Person("one").at(gateway, "mcp/search") as client:
+                listed = [each.name for each in (await client.list_tools()).tools]
+                assert "echo" in text(await client.call_tool("gateway_search", {"query": "echo"}))
+                said = {"id": "plain__echo", "args": {"text": "hello"}}
+                return listed, text(await client.call_tool("gateway_invoke", said))
+
+        listed, said = run(work)
+        assert all(each.startswith("gateway_") for each in listed)
+        assert said == "hello"
+
+    @pytest.mark.parametrize("name", ["modern", "asks"])
+    def test_questions(self, gateway: Gateway, name: str) -> None:
+        """What a tool asks that is called so reaches the client of either of two, and its answer the tool."""
+
+        async def one(who: str) -> str:
+            async with Person(who).at(gateway, "mcp/search") as client:
+                asked = {"method": "elicitation/create", "params": FORM}
+                said = {"id": f"{name}__ask", "args": asked}
+                return text(await client.call_tool("gateway_invoke", said))
+
+        async def work() -> list[str]:
+            return await asyncio.gather(one("Ada"), one("Bea"))
+
+        for who, said in zip(("Ada", "Bea"), run(work), strict=True):
+            assert who in said
+
+    @pytest.mark.parametrize("name", ["modern", "plain", "asks"])
+    def test_too_much(self, gateway: Gateway, name: str) -> None:
+        """A result that is too much for a model is shortened, whatever era its server speaks, but not at its own endpoint."""
+
+        async def work() -> tuple[int, int]:
+            said = {"bytes": 300_000}
+            async with Person("one").at(gateway) as client:
+                short = len(text(await client.call_tool(f"{name}__big", said)))
+            async with Client(f"{gateway.url}/{name}/mcp", mode="auto") as client:
+                return short, len(text(await client.call_tool("big", said)))
+
+        short, whole = run(work)
+        assert whole >= 300_000
+        assert short < 100_000
+
+
 class ListeningTests:
     """subscriptions/listen on a view."""
 
