@@ -43,20 +43,29 @@ class Outcomes:
 
     def serve(self, door: ViewDoor) -> None:
         """Do the same for requests of the modern era."""
-        door.shield, door.flies = self.over, self.flies
+        door.shield = self.over
         if self.flights is not None:
-            door.leave = self.flights.cancel
+            door.may_fly, door.flies, door.leave = self.may_fly, self.flies, self.flights.cancel
 
-    def over(self, call: Call, view: View, server: str, tool: str, level: Level | None = None) -> None:
+    def over(
+        self,
+        call: Call,
+        view: View,
+        server: str,
+        tool: str,
+        level: Level | None = None,
+        item: Item | None = None,
+    ) -> None:
         """A call of a server's tool is on its way.
 
+        :param item: the tool as it is listed, where that is known.
         :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
         """
         if self.usage is not None:
             self.usage.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(call, view.tool(server, tool), chosen)
+            self.shielding.over(call, item or view.tool(server, tool), chosen)
 
     def shield(self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None) -> None:
         """Have the answer of a call of the gateway's own shortened.
@@ -74,11 +83,12 @@ class Outcomes:
 
         :raise GatewayError: it goes nowhere.
         """
-        if self.flights is None or item is None or not self._may_fly(item):
+        if self.flights is None or item is None or not self.may_fly(item):
             return False
         return self.flights.join(call, message, item, submit)
 
-    def _may_fly(self, item: Item) -> bool:
+    def may_fly(self, item: Item) -> bool:
+        """Whether a tool changes nothing, nor does a second call of it, as its server says."""
         known = self._flying.get(id(item))
         if known is None or known[0] is not item:
             if len(self._flying) >= FLYING_LIMIT:

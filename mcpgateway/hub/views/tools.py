@@ -89,7 +89,7 @@ class Tools:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._road.learn_task(call, inners, tool.server)
-        self._board.outcomes.over(call, inners.view, tool.server, tool.own)
+        self._board.outcomes.over(call, inners.view, tool.server, tool.own, None, tool)
         self._road.go(call, message, tool.server, tool)
 
     def bring(
