@@ -353,7 +353,7 @@ class OwnToolTests:
 
     @pytest.mark.parametrize("name", ["modern", "plain", "asks"])
     def test_too_much(self, gateway: Gateway, name: str) -> None:
-        """A result that is too much for a model is shortened, whatever era its server speaks, but not where it is alone."""
+        """A result that is too much is shortened, whatever era its server speaks, but not at its own endpoint."""
 
         async def work() -> tuple[int, int]:
             said = {"bytes": 300_000}

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcpgateway import __version__
-from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     InvalidParams,
@@ -105,6 +105,7 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
+    :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
     :ivar within: a view as it looks from a directory.
@@ -116,6 +117,7 @@ class ViewDoor:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
+        self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
         self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)

@@ -170,7 +170,7 @@ class Road:
 
     def _flies(self, call: Call, message: Message, asker: Asker, item: Item) -> bool:
         # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
-        if not (item.is_read_only and item.is_idempotent) or _MIRRORED in bytes(item.input_schema or b""):
+        if not self._door.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
             return False
         call.session = self._door.stateless.meeting(asker)
         call.level = modern.level(message.meta)

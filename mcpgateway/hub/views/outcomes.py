@@ -43,9 +43,9 @@ class Outcomes:
 
     def serve(self, door: ViewDoor) -> None:
         """Do the same for requests of the modern era."""
-        door.shield, door.flies = self.over, self.flies
+        door.shield = self.over
         if self.flights is not None:
-            door.leave = self.flights.cancel
+            door.may_fly, door.flies, door.leave = self.may_fly, self.flies, self.flights.cancel
 
     def over(
         self,
@@ -83,11 +83,12 @@ class Outcomes:
 
         :raise GatewayError: it goes nowhere.
         """
-        if self.flights is None or item is None or not self._may_fly(item):
+        if self.flights is None or item is None or not self.may_fly(item):
             return False
         return self.flights.join(call, message, item, submit)
 
-    def _may_fly(self, item: Item) -> bool:
+    def may_fly(self, item: Item) -> bool:
+        """Whether a tool changes nothing, nor does a second call of it, as its server says."""
         known = self._flying.get(id(item))
         if known is None or known[0] is not item:
             if len(self._flying) >= FLYING_LIMIT:
