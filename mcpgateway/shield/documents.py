@@ -54,11 +54,9 @@ def structured(result: Envelope) -> Raw | None:
 class Layout:
     """Where the parts of a result stand in the value it is about; see Note [One value, or several].
 
-    :ivar root: that value.
     :ivar is_single: it is one value.
     """
 
-    root: Raw
     is_single: bool
 
     def of_block(self, index: int) -> str:
@@ -71,18 +69,15 @@ class Layout:
         return ROOT if self.is_single else f"{ROOT}.structuredContent"
 
 
-def layout(result: Envelope) -> Layout:
-    """Find out what a result is about."""
-    found, data = blocks(result), structured(result)
-    said = [_value(each.text) for each in found if each.text is not None]
-    if len(said) == 1 and (data is None or _repeats(data, said[0])):
-        return Layout(said[0], is_single=True)
-    if not said and data is not None:
-        return Layout(data, is_single=True)
-    whole = {"content": [_shown(each) for each in found]}
-    return Layout(
-        jsonrpc.raw(whole if data is None else whole | {"structuredContent": data}), is_single=False
-    )
+def layout(found: list[Block], data: Raw | None) -> Layout:
+    """How the parts of a result stand to each other.
+
+    :param data: its structured content.
+    """
+    said = [each.text for each in found if each.text is not None]
+    if len(said) == 1:
+        return Layout(data is None or _repeats(data, _value(said[0])))
+    return Layout(not said and data is not None)
 
 
 def _value(text: str) -> Raw:
@@ -106,8 +101,14 @@ def _repeats(data: Raw, said: Raw) -> bool:
 
 
 def root_of(original: bytes) -> Raw:
-    """The value that a result is about; an empty object where the bytes are no result."""
-    return layout(values.members(Raw(original)) or {}).root
+    """The value that a result is about; where the bytes are no result, one without content."""
+    result = values.members(Raw(original)) or {}
+    found, data = blocks(result), structured(result)
+    if layout(found, data).is_single:
+        said = next((each.text for each in found if each.text is not None), None)
+        return _value(said) if said is not None else data or jsonrpc.NULL
+    whole = {"content": [_shown(each) for each in found]}
+    return jsonrpc.raw(whole if data is None else whole | {"structuredContent": data})
 
 
 def text_of(original: bytes) -> str:

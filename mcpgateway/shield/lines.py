@@ -39,8 +39,9 @@ def of_value(path: str, value: Raw) -> list[str]:
 
 
 def _leaves(path: str, value: Raw, depth: int) -> Iterator[str]:
-    listed = values.items(value) if depth < DEPTH_LIMIT else None
-    named = values.members(value) if depth < DEPTH_LIMIT else None
+    head = values.head(value) if depth < DEPTH_LIMIT else b""
+    listed = values.items(value) if head == b"[" else None
+    named = values.members(value) if head == b"{" else None
     if listed:
         for index, each in enumerate(listed):
             yield from _leaves(paths.of_item(path, index), each, depth + 1)

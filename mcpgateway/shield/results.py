@@ -148,6 +148,7 @@ class Shortened:
 
     members: Envelope
     limits: ShieldLimits
+    _blocks: list[documents.Block] = field(factory=list, init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
     _dropped: int = field(default=0, init=False)
@@ -174,7 +175,8 @@ class Shortened:
     def _read(self, output_schema: Raw | None) -> None:
         limits = self.limits
         reader = Reader(limits.array_items, _floor(limits))
-        for index, block in enumerate(documents.blocks(self.members)):
+        self._blocks = documents.blocks(self.members)
+        for index, block in enumerate(self._blocks):
             part = _Part(block, index)
             if block.text is not None and len(self._texts) >= limits.array_items:
                 self._dropped += 1
@@ -250,7 +252,7 @@ class Shortened:
 
     def cuts(self) -> list[Cut]:
         """What is missing, by where it is found in the original."""
-        layout = documents.layout(self.members)
+        layout = documents.layout(self._blocks, documents.structured(self.members))
         found = [
             cut
             for part in self._texts
@@ -315,3 +317,15 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
 def note_block(said: dict[str, Any]) -> Raw:
     """A text block that says where the rest is."""
     return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(said))})
+
+
+def with_note(result: Raw, masked: int) -> Raw:
+    """A result of which nothing is cut, with a word about what is masked in it."""
+    members = values.members(result) or {}
+    said = {"_note": notes.note([], "", masked=masked)}
+    content = values.items(members.get("content", jsonrpc.NULL)) or []
+    return jsonrpc.raw(
+        members
+        | {"content": jsonrpc.raw([*content, note_block(said)])}
+        | {name: jsonrpc.raw(value) for name, value in said.items()}
+    )

@@ -134,7 +134,7 @@ class Reader:
 
     def read(self, raw: Raw, permit: Permit = FREE, depth: int = 0) -> Node:
         """A value as a tree."""
-        if values.size(raw) < self.floor or permit.is_frozen or depth > DEPTH_LIMIT:
+        if permit.is_frozen or depth > DEPTH_LIMIT or not self._may_be_cut(raw):
             return raw
         if values.is_list(raw):
             return self._array(raw, permit, depth)
@@ -142,19 +142,28 @@ class Reader:
             return self._object(raw, permit, depth)
         return self._text(raw, permit, depth)
 
+    def _may_be_cut(self, raw: Raw) -> bool:
+        return values.size(raw) >= self.floor
+
     def _array(self, raw: Raw, permit: Permit, depth: int) -> Node:
         listed = values.items(raw)
         if listed is None:
             return raw
         kept = listed[: max(self.array_items, permit.fewest)]
-        nodes = [self.read(each, permit.item(index, each), depth + 1) for index, each in enumerate(kept)]
+        nodes = [
+            self.read(each, permit.item(index, each), depth + 1) if self._may_be_cut(each) else each
+            for index, each in enumerate(kept)
+        ]
         return Array(nodes, len(listed), permit)
 
     def _object(self, raw: Raw, permit: Permit, depth: int) -> Node:
         named = values.members(raw)
         if named is None:
             return raw
-        nodes = {name: self.read(each, permit.member(name, each), depth + 1) for name, each in named.items()}
+        nodes = {
+            name: self.read(each, permit.member(name, each), depth + 1) if self._may_be_cut(each) else each
+            for name, each in named.items()
+        }
         return Object(nodes, [], permit)
 
     def _text(self, raw: Raw, permit: Permit, depth: int) -> Node:
@@ -171,18 +180,22 @@ class Reader:
         return Text(text, permit)
 
 
-def below(node: Node) -> Iterator[Node]:
-    """A node and all nodes below it, the innermost first."""
-    if isinstance(node, Array):
-        for each in node.items:
-            yield from below(each)
-    elif isinstance(node, Object):
-        for each in node.members.values():
-            yield from below(each)
-    elif isinstance(node, Row):
-        for each in node.cells:
+def below(node: Node) -> Iterator[Text | Array | Object | Row]:
+    """A node and all nodes below it, the innermost first; what stayed bytes is none."""
+    if isinstance(node, Raw):
+        return
+    for each in _children(node):
+        if not isinstance(each, Raw):
             yield from below(each)
     yield node
+
+
+def _children(node: Text | Array | Object | Row) -> Iterable[Any]:
+    if isinstance(node, Array):
+        return node.items
+    if isinstance(node, Object):
+        return node.members.values()
+    return node.cells if isinstance(node, Row) else ()
 
 
 def written(node: Node) -> Raw:
@@ -232,6 +245,8 @@ def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
     if omitted:
         yield Cut(f"{path}[*]", _without(omitted))
     for index, each in enumerate(node.items):
+        if isinstance(each, Raw):
+            continue
         item = paths.of_item(path, index)
         if isinstance(node, Table):
             yield from _row_cuts(node, each, item)
@@ -241,7 +256,8 @@ def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
 
 def _member_cuts(node: Object, path: str) -> Iterator[Cut]:
     for name, each in node.members.items():
-        yield from cuts(each, paths.of_member(path, name))
+        if not isinstance(each, Raw):
+            yield from cuts(each, paths.of_member(path, name))
 
 
 def _text_cuts(node: Text, path: str) -> Iterator[Cut]:

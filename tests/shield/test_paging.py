@@ -17,7 +17,6 @@ from mcpgateway.shield.paging import PAGE_BYTES, page
 from mcpgateway.shield.queries import PageQuery, read_query
 from mcpgateway.wire import jsonrpc
 
-
 SIZE_LIMIT = 100_000  # each of its pages is read from the whole
 
 
@@ -40,7 +39,9 @@ def asked(original: bytes, **arguments: Any) -> dict[str, Any]:
 
 def exactly(value: Raw | bytes) -> Any:
     """A value with the text of its numbers."""
-    return json.loads(bytes(value), parse_int=lambda text: ("number", text), parse_float=lambda text: ("number", text))
+    return json.loads(
+        bytes(value), parse_int=lambda text: ("number", text), parse_float=lambda text: ("number", text)
+    )
 
 
 def joined(original: bytes, path: str = "$", limit: int = 50) -> Any:
@@ -83,7 +84,13 @@ class PageTests:
         """An array inside the text is paged by its items."""
         original = of_json(list(range(120)))
         answer = asked(original, offset=100)
-        assert answer == {"total": 120, "offset": 100, "count": 20, "hasMore": False, "data": list(range(100, 120))}
+        assert answer == {
+            "total": 120,
+            "offset": 100,
+            "count": 20,
+            "hasMore": False,
+            "data": list(range(100, 120)),
+        }
         assert asked(original, limit=1000)["count"] == 50
         assert asked(original)["nextOffset"] == 50
         assert asked(original, offset=5000)["data"] == []
@@ -188,7 +195,9 @@ class PageTests:
 
     def test_undecoded_arguments(self) -> None:
         """Arguments may still be the bytes they came as."""
-        query = read_query({"offset": Raw(b"5"), "fields": Raw(b'["a"]'), "limit": Raw(b"7.0"), "path": Raw(b"null")})
+        query = read_query(
+            {"offset": Raw(b"5"), "fields": Raw(b'["a"]'), "limit": Raw(b"7.0"), "path": Raw(b"null")}
+        )
         assert query == PageQuery(offset=5, limit=7, fields=("a",))
 
 
@@ -197,7 +206,7 @@ class QuestionTests:
 
     def test_grep(self) -> None:
         """Lines with a text, numbered, with lines around them."""
-        text = "\n".join(["alpha", "beta", "gamma error: x", "delta", "epsilon", "zeta", "ERROR y"])
+        text = "alpha\nbeta\ngamma error: x\ndelta\nepsilon\nzeta\nERROR y"
         answer = asked(of_text(text), grep="error", context=1)
         assert answer["data"] == "2- beta\n3: gamma error: x\n4- delta\n--\n6- zeta\n7: ERROR y"
         assert (answer["total"], answer["count"], answer["hasMore"]) == (2, 2, False)
@@ -227,7 +236,9 @@ class QuestionTests:
 
     def test_shape(self) -> None:
         """What a value is made of: types, names, counts and sizes."""
-        rows = [{"id": each, "tags": ["x"] * (each + 1), **({"note": "n"} if each else {})} for each in range(3)]
+        rows = [
+            {"id": each, "tags": ["x"] * (each + 1), **({"note": "n"} if each else {})} for each in range(3)
+        ]
         found = asked(of_json({"rows": rows, "next": None}), shape=True)["shape"]
         assert found["type"] == "object"
         assert found["members"]["next"] == {"type": "null"}

@@ -162,7 +162,9 @@ class IntactTests:
             "no block at all",
         ]
         text = {"type": "text", "text": "x" * 10_000, "annotations": {"priority": 1.0}}
-        result = shown({"content": [*others, text], "isError": True, "extra": list(range(100)), "_meta": {"a": 1}})
+        result = shown(
+            {"content": [*others, text], "isError": True, "extra": list(range(100)), "_meta": {"a": 1}}
+        )
         assert result["content"][:6] == others
         assert result["content"][6]["annotations"] == {"priority": 1.0}
         assert (result["isError"], result["extra"], result["_meta"]) == (True, list(range(100)), {"a": 1})
@@ -315,7 +317,7 @@ class AnyTests:
 
     @given(st.lists(trees, max_size=4), st.one_of(st.none(), trees), st.booleans(), small_limits)
     def test_valid_and_within_limits(
-        self, values: list[Any], structured: Any, is_error: bool, limits: ShieldLimits
+        self, values: list[Any], structured: Any, is_error: Any, limits: ShieldLimits
     ) -> None:
         """The result is valid JSON within its limits, or the bytes themselves; its flags are what they were."""
         content = [
@@ -339,7 +341,10 @@ class AnyTests:
         assert len(bytes(found)) <= max(total, 2048) + 200
         assert all(isinstance(each["text"], str) for each in read["content"] if each["type"] == "text")
 
-    @given(st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4), small_limits)
+    @given(
+        st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4),
+        small_limits,
+    )
     def test_schemas_hold(self, value: dict[str, Any], limits: ShieldLimits) -> None:
         """What conforms to a schema still does afterwards."""
         value = json.loads(msgspec.json.encode(value).replace(b"1e400", b"1e300"))

@@ -1,0 +1,126 @@
+"""Stands between a tool and its caller, and shortens what is too much for a model to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, evolve
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.catalog.records import Item
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Level, ShieldLimits
+from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.vault import Vault
+from mcpgateway.interfaces import Call
+from mcpgateway.shield.masking import Masking
+from mcpgateway.shield.results import Shortened, shorten, with_note
+from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.translate import COMPLETE, kind_of
+
+Saved = Callable[[str, int, int], None]
+"""Told of every result that was shortened: the server's name, its bytes before and after."""
+
+
+def _unheard(server: str, before: int, after: int) -> None:
+    """Nobody counts."""
+
+
+@define(eq=False)
+class _Shield(Between):
+    """Shortens one answer."""
+
+    shielding: Shielding
+    item: Item | None
+    level: Level
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response, which the caller gets a short form of if it is too much."""
+        result = reply.get("result")
+        if result is None or kind_of(result) != COMPLETE:
+            self.sink.answered(call, reply)  # an error, a question, or a task
+            return
+        self.shielding.shield(call, result, self.item, self.level).addCallback(self._pass_on, call, reply)
+
+    def _pass_on(self, result: Raw, call: Call, reply: Envelope) -> None:
+        reply["result"] = result
+        self.sink.answered(call, reply)
+
+
+class Shielding:
+    """Shortens answers, and keeps their originals.
+
+    :ivar saved: told what that has saved.
+    :param secrets: the values that are secret, for where they are masked.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        vault: Vault,
+        limits: ShieldLimits,
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self.vault = vault
+        self.saved: Saved = _unheard
+        self._limits = limits
+        self._secrets = secrets
+        self._masking: Masking | None = None
+
+    def adopt(self, limits: ShieldLimits) -> None:
+        """Work by other limits from now on; what is secret may be another, too."""
+        self._limits, self._masking = limits, None
+        self.vault.set_limits(limits.keep, limits.keep_bytes)
+
+    def level(self, server: ServerSpec, tool: str, asked: Level | None = None) -> Level:
+        """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
+        return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
+
+    def over(self, call: Call, item: Item | None, level: Level) -> None:
+        """Put the shield between a call of a tool and whoever waits for its answer."""
+        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
+            call.sink = _Shield(call.sink, self, item, level)
+
+    def shield(self, call: Call, result: Raw, item: Item | None, level: Level) -> Deferred[Raw]:
+        """Fires with what the caller is given; never fails, because a long result is better than none."""
+        done = Deferred.fromCoroutine(self._shielded(call, result, item, level))
+        return done.addErrback(self._broken, result)
+
+    def _broken(self, why: Failure, result: Raw) -> Raw:
+        self.log.failure("a result could not be shortened", why, event="result.unshortened")
+        return result
+
+    async def _shielded(self, call: Call, result: Raw, item: Item | None, level: Level) -> Raw:
+        masked = 0
+        size = len(bytes(result))
+        if self._limits.mask_secrets:
+            result, masked = await self.vault.do(size, self._mask().masked, result)
+        schema = item.output_schema if item is not None else None
+        found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
+        if found is not None:
+            shown = await self._kept(call, result, item, found, masked)
+            if shown is not None:
+                return shown
+        return with_note(result, masked) if masked else result
+
+    async def _kept(
+        self, call: Call, original: Raw, item: Item | None, found: Shortened, masked: int
+    ) -> Raw | None:
+        principal, whole = call.session.principal, bytes(original)
+        known = self.vault.known(principal, whole)
+        ref = known or self.vault.new_ref()
+        made_by = f"{item.server}__{item.own}" if item is not None else ""
+        if known is None and not await self.vault.keep(ref, principal, whole, made_by):
+            return None  # what could not be had again is not cut
+        shown = found.written(ref, masked=masked, is_repeat=known is not None)
+        self.saved(call.session.server.name, len(whole), len(bytes(shown)))
+        return shown
+
+    def _mask(self) -> Masking:
+        if self._masking is None:
+            self._masking = Masking(tuple(self._secrets()))
+        return self._masking

@@ -1,0 +1,42 @@
+"""Who waits for a call's answer, in a test."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import define, field
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.jsonrpc import Envelope
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Sink:
+    """Writes down what becomes of a call."""
+
+    replies: list[Any] = field(factory=list)
+    reasons: list[GatewayError] = field(factory=list)
+    messages: list[bytes] = field(factory=list)
+    is_gone: bool = False
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """An answer."""
+        self.replies.append(json.loads(jsonrpc.splice_id(reply, call.id)))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """No answer."""
+        self.reasons.append(why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Progress."""
+        self.messages.append(message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something before the answer."""
+        self.messages.append(message)
+        return True
