@@ -173,7 +173,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
         board, states = switchboard.board, keys.request_states()
-        around = Around(board.seen, board.librarian, pool, clock, states, clock.seconds, snapshots)
+        around = Around(
+            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
+        )
         return ViewDoor(stateless, around)
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)

@@ -58,12 +58,12 @@ class Stage:
     :ivar extra: what else stands in the results of lists, by the server's name.
     """
 
-    def __init__(self, *servers: ServerSpec, **offers: Any) -> None:
+    def __init__(self, *servers: ServerSpec, gateway: MemoryGateway | None = None, **offers: Any) -> None:
         self.offers: dict[str, dict[str, Any]] = {
             name: each if isinstance(each, dict) else {"tools/list": each} for name, each in offers.items()
         }
         self.extra: dict[str, dict[str, Any]] = {}
-        self.gateway = MemoryGateway()
+        self.gateway = gateway or MemoryGateway()
         self.gateway.launcher.hello = None
         self.hellos: dict[str, dict[str, Any]] = {}
         self._answered: set[tuple[int, Any]] = set()

@@ -115,12 +115,14 @@ class Around:
     """What requests to views are served with.
 
     :ivar look: what a view shows, by its entry as it is for the place of whoever asks.
+    :ivar within: the same view, as it looks from a directory.
     :ivar states: makes and reads request states.
     :ivar seconds: the wall clock, for them.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     """
 
     look: Look
+    within: Callable[[View, str], View]
     librarian: Librarian
     pool: Pool
     clock: IReactorTime
@@ -145,6 +147,7 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: cuts what is too long.
+    :ivar within: a view as it looks from a directory.
     """
 
     log = Logger()
@@ -164,6 +167,7 @@ class ViewDoor:
             self._hello,
             around.clock,
         )
+        self.within = around.within
         self._look_at = around.look
         self._clock = around.clock
         self._seen: dict[str, _Seen] = {}
@@ -209,6 +213,7 @@ class ViewDoor:
     def adopt(self) -> None:
         """The servers, or what is to be shown of them, will be others in a moment: say so to whoever listens."""
         self._ears.all_changed()
+        self.lists.forget()
         self._seen.clear()
 
     def send(self, call: Call, message: Message, asker: Asker) -> None:

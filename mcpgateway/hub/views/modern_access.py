@@ -16,6 +16,7 @@ from mcpgateway.errors import (
     Cancelled,
     ClientGone,
     GatewayError,
+    InvalidParams,
     QuestionRefused,
     UnknownServer,
 )
@@ -24,6 +25,7 @@ from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.views.modern_errands import Errand
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.access import Reach
 from mcpgateway.wire import jsonrpc, modern, translate
 from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -89,6 +91,15 @@ class ModernAccess:
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
         return tuple(self.view.servers.values())
+
+    def within(self, cwd: str) -> ModernAccess:
+        """The same caller, as if it worked in that directory.
+
+        :raise GatewayError: nobody may work there.
+        """
+        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE:
+            raise InvalidParams("a client on another machine works in no directory of this one")
+        return evolve(self, view=self.door.within(self.view, cwd))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)

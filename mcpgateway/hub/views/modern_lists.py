@@ -40,6 +40,7 @@ PATIENCE_S = 10.0
 ASKING_S = (
     60.0  # a server that has not said what it lists by then is asked again by the next who wants to know
 )
+RESPITE_S = 30.0  # how long a server is left alone that could not be asked
 TERMS_LIMIT = 10_000
 _META = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
 
@@ -142,6 +143,7 @@ class Lists:
         self._clock = clock
         self._asking: dict[tuple[Variant, Kind], _Asking] = {}
         self._terms: dict[tuple[Variant, Kind], Terms] = {}
+        self._respites: dict[tuple[Variant, Kind], float] = {}
 
     def look_for(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> Deferred[None] | None:
         """Have servers asked for lists, where they have to be; fires when they have answered, or are late.
@@ -149,6 +151,8 @@ class Lists:
         :return: None where nobody has to be asked.
         """
         asked = [self.ask(*each, asker) for each in wanted if self.has_to_be_asked(*each)]
+        # Somebody has waited for those before, in vain.
+        asked = [each for each in asked if not each.asking.is_missed and not each.wait.called]
         if not asked:
             return None
         done: Deferred[None] = Deferred()
@@ -165,7 +169,7 @@ class Lists:
     def has_to_be_asked(self, server: ServerSpec, kind: Kind) -> bool:
         """Whether a server has to be asked for a list; see Note [Who is asked]."""
         librarian = self._librarian
-        if librarian.is_fresh(server, kind):
+        if librarian.is_fresh(server, kind) or self._rests(server, kind):
             return False
         if librarian.known(server, kind) is not None:
             return self._is_running(server)
@@ -173,6 +177,9 @@ class Lists:
             return True
         self._learn(server, kind, (), is_missed=False)
         return False
+
+    def _rests(self, server: ServerSpec, kind: Kind) -> bool:
+        return self._respites.get((variant_of(server), kind), 0.0) > self._clock.seconds()
 
     def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
         # Many servers have tools only, and need not be started to say so once more.
@@ -211,6 +218,9 @@ class Lists:
 
     def _not_asked(self, why: Failure, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
         asking.why = why.value if isinstance(why.value, GatewayError) else None
+        if len(self._respites) >= TERMS_LIMIT:
+            self._respites.clear()
+        self._respites[variant_of(server), kind] = self._clock.seconds() + RESPITE_S
         if why.check(GatewayError, defer.TimeoutError) is None:
             self.log.failure("a list could not be read", why, event="list.broken", server=server.name)
             return
@@ -268,6 +278,11 @@ class Lists:
         if code in _NO_SUCH_LIST:
             return None
         raise MalformedMessage(f"it answered with error {code}")
+
+    def forget(self) -> None:
+        """The servers are others now."""
+        self._respites.clear()
+        self._terms.clear()
 
     def refresh(self, server: ServerSpec, asker: Asker) -> None:
         """A child runs that may list something else than its forerunner: ask for what has been shown of it."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.model import Share
-from mcpgateway.hub.views.modern_lists import PATIENCE_S
+from mcpgateway.hub.views.modern_lists import ASKING_S, PATIENCE_S, RESPITE_S
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
+    CANCELLED,
     LOG,
     PREFIX,
     PROGRESS,
@@ -25,6 +29,7 @@ from tests.support.modern_client import (
     reply,
     request,
 )
+from tests.support.remembering import Home
 from tests.support.view_stage import CAN_BE_ASKED, FULL, OFFERS, Stage, legacy, modern, tool
 
 FORM = {"message": "Who?", "requestedSchema": {"type": "object"}}
@@ -147,7 +152,23 @@ class ListTests:
         listed = [each["name"] for each in reply(client)["result"]["tools"]]
         assert "m__echo" in listed
         assert "n__echo" not in listed
+        post(client, request(2, "tools/list"))
+        assert "n__echo" not in str(reply(client)["result"]["tools"])  # nobody waits for it again
         stage.answer()
+        assert "n__echo" in stage.names()
+
+    def test_a_server_that_never_answers(self, stage: Stage) -> None:
+        """A server that could not be asked is left alone for a while, and then asked again."""
+        post(stage.client(), request(1, "tools/list"))
+        stage.greet()
+        stage.answer("n")
+        stage.wait(ASKING_S)
+        (asked,) = stage.child("n").asked("tools/list")
+        assert asked["id"] in [each["params"]["requestId"] for each in stage.child("n").asked(CANCELLED)]
+        stage.gateway.clock.advance(RESPITE_S - 1)
+        post(stage.client(), request(2, "tools/list"))
+        assert len(stage.child("n").asked("tools/list")) == 1
+        stage.gateway.clock.advance(1)
         assert "n__echo" in stage.names()
 
     def test_a_server_that_cannot_be_started(self, stage: Stage) -> None:
@@ -156,11 +177,9 @@ class ListTests:
         post(client, request(1, "tools/list"))
         stage.child("n").exit(1)
         stage.answer()
-        assert [each["name"] for each in reply(client)["result"]["tools"]] == [
-            "m__echo",
-            "m__put",
-            "old__echo",
-        ]
+        listed = [each["name"] for each in reply(client)["result"]["tools"]]
+        assert {"m__echo", "old__echo"} <= set(listed)
+        assert "n__echo" not in listed
 
     def test_a_server_without_such_a_list(self, stage: Stage) -> None:
         """A server that does not know the method has an empty list, and is not asked again."""
@@ -185,6 +204,36 @@ class ListTests:
         hang_up(one)
         stage.answer()
         assert len(reply(two)["result"]["tools"]) >= 4
+
+
+class RestTests:
+    """Servers that do not run, but have before."""
+
+    def test_no_process_for_a_list(self, tmp_path: Path) -> None:
+        """What was listed before a restart is listed again, and its tools called, and nothing is started for a list."""
+        home = Home(tmp_path)
+        servers = (modern("m"), legacy("old"))
+        offers: Any = {"m": [tool("echo")], "old": [tool("echo")]}
+        before = Stage(*servers, gateway=home.start(), **offers)
+        assert before.names() == ["m__echo", "old__echo"]
+        stage = Stage(*servers, gateway=home.start(), **offers)
+        assert stage.names() == ["m__echo", "old__echo"]
+        assert stage.gateway.launcher.children == []
+        client = stage.client()
+        asked = stage.call(client, "m__echo")
+        done(stage.child("m"), asked, content=[])
+        assert "result" in reply(client)
+        assert stage.children("old") == []
+
+    def test_lists_that_a_server_has_not(self, tmp_path: Path) -> None:
+        """A server that is known to have no prompts is not started to say so once more."""
+        home = Home(tmp_path)
+        before = Stage(modern("m"), gateway=home.start(), m=[tool("echo")])
+        before.hellos["m"] = {"tools": {}}
+        before.names()
+        stage = Stage(modern("m"), gateway=home.start())
+        assert stage.names("prompts/list") == []
+        assert stage.gateway.launcher.children == []
 
 
 class CallTests:
