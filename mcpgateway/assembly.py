@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -39,7 +39,8 @@ from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.builtin.builtin import Builtin
+    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+    from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobs import Jobs, JobStore
     from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
@@ -146,7 +147,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         hub.jobs = Jobs(clock, outside.jobs or Nowhere())
         sight = family.sight_of(switchboard, health, librarian, hub.config)
-        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock))
+        own = hub.manage(sight, launcher, clock)
+        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock), own)
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -224,6 +226,10 @@ def _world(settings: Settings) -> World:
     return settings.world or World(environment.for_children(os.environ), {}, home)
 
 
+def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
+    return ()
+
+
 @define(eq=False)
 class Hub:
     """What lives between the doors and the children.
@@ -234,6 +240,7 @@ class Hub:
     :ivar ways: what the settings say of views.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar config: what is to be said of the configuration.
+    :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
 
@@ -245,6 +252,7 @@ class Hub:
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
     config: Callable[[], Mapping[str, Any]] = dict
+    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     _stateless: Stateless | None = None
 
     @property

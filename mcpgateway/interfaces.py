@@ -184,6 +184,8 @@ class Call:
     :ivar lonely: for how many ticks nobody has waited for its answer.
     :ivar age: how many ticks of the gateway's heartbeat it has lived.
     :ivar level: from which log level on the caller wants to hear messages; None if it wants none (modern era).
+    :ivar is_admin: it is a person's, or a program's that a person trusts with everything: it came with the admin token,
+        or by itself over the Unix socket.  What a client on stdio sends through it is a model's word.
     """
 
     session: Any
@@ -196,6 +198,7 @@ class Call:
     age: int = 0
     lonely: int = 0
     level: str | None = None
+    is_admin: bool = False
 
 
 class ICallSink(Interface):

@@ -40,13 +40,15 @@ from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
 from mcpgateway.hub.views.specs import Ways, view_specs
-from mcpgateway.interfaces import Launch
+from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.renewal import Renewal
 from mcpgateway.rules.access import Policy
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.host.notify import Notify
+    from mcpgateway.hub.builtin.builtin import Tool
+    from mcpgateway.hub.builtin.status import Sight
 
 TICK_S = 1.0
 
@@ -129,9 +131,15 @@ class GatewayService(Service):
     def __attrs_post_init__(self) -> None:
         self.reload.apply = self.adopt
         self.hub.config = self.reload.state.shown
+        self.hub.manage = self._manage
         self._vacancy = Vacancy(self.switchboard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
+
+    def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
+        from mcpgateway.hub.builtin.managed import Parts, managed  # few let a model manage their servers
+
+        return managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
 
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""

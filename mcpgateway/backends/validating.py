@@ -33,12 +33,14 @@ class Step:
     """One thing that was tried.
 
     :ivar detail: what was found, or what went wrong.
+    :ivar why: the error that it failed with, where that was one of the gateway's own.
     """
 
     name: str
     passed: bool
     elapsed_s: float
     detail: str
+    why: GatewayError | None = None
 
 
 @frozen
@@ -55,13 +57,18 @@ class Report:
 
 
 def validate(
-    server: ServerSpec, launcher: ILauncher, clock: IReactorTime, timeout_s: float = TIMEOUT_S
+    server: ServerSpec,
+    launcher: ILauncher,
+    clock: IReactorTime,
+    timeout_s: float = TIMEOUT_S,
+    connect_s: float = CONNECT_S,
 ) -> Deferred[Report]:
     """Try a server, of whatever kind; fires with the report when nothing of it runs any more, and never fails.
 
     :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
+    :param connect_s: seconds until it has said its first word, which may be that it has been fetched.
     """
-    return Deferred.fromCoroutine(_Trial(server, launcher, clock, timeout_s).run())
+    return Deferred.fromCoroutine(_Trial(server, launcher, clock, timeout_s, connect_s).run())
 
 
 class _Failed(Exception):
@@ -73,12 +80,18 @@ class _Trial:
     """One server that is being tried; what it says unasked is of no interest."""
 
     def __init__(
-        self, server: ServerSpec, launcher: ILauncher, clock: IReactorTime, timeout_s: float
+        self,
+        server: ServerSpec,
+        launcher: ILauncher,
+        clock: IReactorTime,
+        timeout_s: float,
+        connect_s: float,
     ) -> None:
         self._server = server
         self._launcher = launcher
         self._clock = clock
         self._ends = clock.seconds() + timeout_s
+        self._connect_s = connect_s
         self._steps: list[Step] = []
         self._conversation: Conversation | None = None
         self._hello: Envelope = {}
@@ -97,13 +110,14 @@ class _Trial:
 
     async def _step(self, name: str, work: Callable[[], Any]) -> bool:
         began = self._clock.seconds()
+        error: GatewayError | None = None
         try:
             passed, detail = True, await work()
         except _Failed as why:
             passed, detail = False, str(why)
         except GatewayError as why:
-            passed, detail = False, self._explained(why)
-        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail))
+            passed, detail, error = False, self._explained(why), why
+        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail, error))
         return passed
 
     async def _within(self, limit_s: float, wait: Deferred[Any]) -> Any:
@@ -147,7 +161,7 @@ class _Trial:
             raise _Failed(f"process error: {why.message}") from why
         is_legacy = era is Era.LEGACY
         greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
-        self._hello = await self._within(CONNECT_S, conversation.meet(greeting))
+        self._hello = await self._within(self._connect_s, conversation.meet(greeting))
         return self._introduced(era)
 
     def _introduced(self, era: Era) -> str:

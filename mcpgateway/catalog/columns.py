@@ -16,11 +16,11 @@ from mcpgateway.catalog.words import indexed
 COLUMNS = {
     "name": 8,
     "title": 4,
-    "lead": 2,  # the first sentence of the description
-    "description": 1,  # the rest of it
+    "lead": 3,  # the first sentence of the description
+    "description": 0.6,  # the rest of it
     "server": 4,
-    "parameters": 1,  # their names
-    "notes": 0.3,  # what is said of them
+    "parameters": 0.6,  # their names
+    "notes": 0.2,  # what is said of them
 }
 """What a word counts in each column."""
 

@@ -182,15 +182,11 @@ def definition(name: str, item: Item | More, exposure: Exposure) -> bytes:
 
 
 def _is_hidden(server: ServerSpec, settings: ViewSettings) -> bool:
+    if settings.mode is FilterMode.NONE or not server.expose_tools:
+        return not server.expose_tools
     called = {server.name, server.title}
-    match settings.mode:
-        case FilterMode.NONE:
-            is_filtered = False
-        case FilterMode.ALLOW:
-            is_filtered = called.isdisjoint(settings.include) or not called.isdisjoint(settings.exclude)
-        case FilterMode.BLOCK:
-            is_filtered = not called.isdisjoint(settings.exclude)
-    return is_filtered or not server.expose_tools
+    is_missing = settings.mode is FilterMode.ALLOW and called.isdisjoint(settings.include)
+    return is_missing or not called.isdisjoint(settings.exclude)
 
 
 def _more(name: str, more: More) -> Envelope:
@@ -238,28 +234,19 @@ class _Ranks:
         return cls(order, pinned, places, lambda item: usage.get(item.id, 0))
 
     def of_item(self, name: str, item: Item) -> Rank:
-        place = self.places[name]
-        match self.order:
-            case Order.USAGE:
-                return (name not in self.pinned, -self.usage(item), place)
-            case Order.BACKEND:
-                return (name not in self.pinned, place, 0)
-            case Order.NAME:
-                return (name not in self.pinned, name, 0)
+        count = self.usage(item) if self.order is Order.USAGE else 0
+        return (name not in self.pinned, -count, name if self.order is Order.NAME else self.places[name])
 
     def of_more(self, name: str, last: int) -> Rank:
-        """Where the tool comes that calls others: behind those of its server, but before all that are not pinned
-        where use decides, since without it many tools are not listed at all.
+        """Where the tool comes that calls others: behind the last one of its server, or by its name.
+
+        Where use decides, it comes before all that are not pinned, since many tools are not listed without it.
 
         :param last: the place of the last tool of its server.
         """
-        match self.order:
-            case Order.USAGE:
-                return (False, 1, last)
-            case Order.BACKEND:
-                return (True, last, 1)
-            case Order.NAME:
-                return (True, name, 0)
+        if self.order is Order.USAGE:
+            return (False, 1, last)
+        return (True, 0, name if self.order is Order.NAME else last + 0.5)
 
 
 @frozen

@@ -203,9 +203,7 @@ class _Shape:
 
 def _parts(name: str) -> Iterator[str]:
     yield name
-    _, join, own = name.partition(JOIN)
-    if join:
-        yield own
+    yield from name.split(JOIN, 1)[1:]
 
 
 def _splits(text: str, separator: str) -> Iterator[tuple[str, str]]:

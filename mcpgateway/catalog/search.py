@@ -24,7 +24,7 @@ from mcpgateway.catalog.columns import COLUMNS, columns
 from mcpgateway.catalog.everyday import forms, related
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.vocabulary import Vocabulary
-from mcpgateway.catalog.words import Word, asked, indexed
+from mcpgateway.catalog.words import Word, asked, indexed, known
 from mcpgateway.errors import GatewayFault
 
 MOST = 50  # hits of one search; more is a list, not an answer
@@ -33,8 +33,8 @@ MOST = 50  # hits of one search; more is a list, not an answer
 BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
 RELATED = 0.35  # an everyday word for the same
 SLIP = 0.6  # a word that was typed with a slip
-SHARE_ASKED = 0.4  # the exponent of the share of the question's words that an entry answers to
-SHARE_NAMED = 0.5  # how much an entry gains whose name has no word that was not asked for
+SHARE_ASKED = 0.3  # the exponent of the share of the question's words that an entry answers to
+SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not asked for
 AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
 
 SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
@@ -92,7 +92,7 @@ class Index:
         self._write(_INSERT, added, texts)
         self._items.update(zip(added, items, strict=True))
         for text in texts:
-            self._vocabulary.add(_different(text))
+            self._vocabulary.add(set(known(" ".join(text))))
         if items:
             self._servers[server] = added
 
@@ -102,7 +102,7 @@ class Index:
         texts = [columns(self._items.pop(row)) for row in removed]
         self._write(_DELETE, removed, texts)
         for text in texts:
-            self._vocabulary.remove(_different(text))
+            self._vocabulary.remove(set(known(" ".join(text))))
 
     def search(self, query: str, limit: int = 10, server: str = "") -> list[Hit]:
         """The entries that answer best to a query, which may be any text; all of them to an empty one.
@@ -179,12 +179,8 @@ def _place(item: Item) -> tuple[str, str, str]:
 
 def _share(name: str, meant: set[str]) -> float:
     """How much of a name is meant."""
-    parts = indexed(name).split()
+    parts = known(indexed(name))
     return sum(part in meant for part in parts) / len(parts) if parts else 0.0
-
-
-def _different(text: Sequence[str]) -> set[str]:
-    return set(" ".join(text).split())
 
 
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:

@@ -2,7 +2,8 @@
 
     URI                      of whom
     as a server lists it     that server; where two list the same, the first of them
-    mcpgateway:NAME/URI      the server NAME, which knows it as URI; this is how the others' are listed
+    mcpgateway:NAME/URI      the server NAME, which knows it as URI; this is how the others' are listed, and all that
+                             begin with mcpgateway: as their servers list them
     any other                servers with a template that it fits, the one with the most fixed characters first; then
                              servers that list something with its scheme; each as it is
 
@@ -71,10 +72,11 @@ class Roof:
         listed: dict[str, Item] = {}
         shown: dict[tuple[str, str], str] = {}
         for each in items:
-            uri = prefixed(each.server, each.own) if each.own in listed else each.own
-            if uri not in listed:
-                listed[uri] = each
-                shown[each.server, each.own] = uri
+            # A server's own URI that looks like one of another server is not taken at its word.
+            is_kept = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
+            uri = each.own if is_kept else prefixed(each.server, each.own)
+            listed[uri] = each
+            shown[each.server, each.own] = uri
         return cls(listed, shown)
 
     def shown(self, server: str, uri: str) -> str:

@@ -14,6 +14,7 @@ MOST_WORDS = 24  # different ones; each costs a few look-ups
 # Underscores part words, as everything else does that is neither letter nor digit; lone surrogates are neither.
 _WHOLE = re.compile(r"[^\W_]+")
 _SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
+_HUMP = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
 _ASCII_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+(?:[0-9]+[a-z]*)*|[0-9]+[a-z]*|[A-Z]+")
 # Scripts without spaces: Han, kana and Thai are indexed letter by letter, and asked for as phrases.
 _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
@@ -38,9 +39,17 @@ def words(text: str) -> list[Word]:
 
 def indexed(text: str) -> str:
     """What is indexed of a text: its words, and after them the parts of those that have any."""
+    if text.isascii() and not _HUMP.search(text):
+        return text  # the index parts ASCII words as we do, and most texts have no others
     found = _whole(text)
-    parts = [part for written in found if not written.islower() for part in _parts(written)]
-    return " ".join([*found, *parts]).lower()
+    for written in found[:]:
+        found += _parts(written)
+    return " ".join(found)
+
+
+def known(text: str) -> list[str]:
+    """The words by which what is `indexed` is found, in small letters."""
+    return text.lower().translate(_SPACED).split()
 
 
 def _whole(text: str) -> list[str]:

@@ -163,7 +163,7 @@ SHIELD = Section(
         Key(
             "mask_secrets",
             Flag(),
-            "Whether what looks like a token or a password is not shown; then it is not kept either.",
+            "Whether what looks like a token or a password is masked.",
             default=False,
         ),
     ],

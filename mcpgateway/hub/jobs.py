@@ -10,7 +10,6 @@ of a call are in no file.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from heapq import heappop, heappush
@@ -23,6 +22,7 @@ from msgspec import Raw
 from mcpgateway.catalog.records import Item
 from mcpgateway.errors import CallerError, GatewayError, Overloaded, ShuttingDown
 from mcpgateway.hub.builtin import answers
+from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Access
 from mcpgateway.hub.builtin.deadline import Deadline
 from mcpgateway.interfaces import Call
@@ -191,13 +191,6 @@ class Job:
             line = f"{peek.text(params, 'level') or 'info'}: {said}"[:LOG_CHARACTERS]
             self.record.logs = [*self.record.logs[-LOG_LINES + 1 :], line]
         return True
-
-
-Shield = Callable[[Call, Item, Any], None]
-
-
-def unshielded(call: Call, item: Item, level: Any) -> None:
-    """Let results be as large as they are."""
 
 
 class Jobs:

@@ -47,10 +47,13 @@ class Caller(Protocol):
     """Who asks.
 
     :ivar principal: as whom.
+    :ivar is_admin: and whether that is an administrator.
     """
 
     @property
     def principal(self) -> str: ...  # noqa: D102 - told above
+    @property
+    def is_admin(self) -> bool: ...  # noqa: D102
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
         """The variant of a server or view for where the caller works.
@@ -238,7 +241,8 @@ class Toolbox:
     async def _visited(self, spec: ServerSpec, caller: Caller, work: Work[T]) -> T:
         if spec.view:
             spec = self._switchboard.current(spec)
-        visit = await Visit.begin(self._switchboard, await caller.placed(spec), caller.principal)
+        placed, is_admin = await caller.placed(spec), caller.is_admin
+        visit = await Visit.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
         try:
             return await work(visit)
         finally:

@@ -44,14 +44,18 @@ class Visit:
     """One session, from its beginning on.
 
     :ivar hello: what the server or view said at its beginning.
+    :ivar is_admin: whoever asks may do all that an administrator may.
     """
 
     session: Session
     hello: Envelope = field(repr=False)
     _switchboard: Switchboard = field(repr=False)
+    is_admin: bool = False
 
     @classmethod
-    async def begin(cls, switchboard: Switchboard, server: ServerSpec, principal: str) -> Visit:
+    async def begin(
+        cls, switchboard: Switchboard, server: ServerSpec, principal: str, *, is_admin: bool = False
+    ) -> Visit:
         """Begin one.
 
         :raise GatewayError: the server could not be started, or the gateway is stopping.
@@ -63,7 +67,7 @@ class Visit:
         }
         message = _request("initialize", params)
         session, hello = await switchboard.initialize(server, principal, message, None)
-        return cls(session, jsonrpc.read_object(hello, "result"), switchboard)
+        return cls(session, jsonrpc.read_object(hello, "result"), switchboard, is_admin)
 
     def ask(self, method: str, params: Mapping[str, Any]) -> Deferred[Raw]:
         """Ask something; fires with the result.
@@ -72,7 +76,7 @@ class Visit:
         """
         done: Deferred[Raw] = Deferred()
         message = _request(method, params)
-        call = Call(self.session, method, message.id, None, _Waiting(done))
+        call = Call(self.session, method, message.id, None, _Waiting(done), is_admin=self.is_admin)
         try:
             self._switchboard.submit(call, message)
         except GatewayError as why:

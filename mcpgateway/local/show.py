@@ -20,7 +20,7 @@ from mcpgateway.config.section import Section
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
 from mcpgateway.host.settings import LoadOptions, examine, gather
-from mcpgateway.local.masking import arguments, masked
+from mcpgateway.rules.masking import arguments, masked
 
 DEFAULT = "default"
 VARIABLE_KEYS = ("env", "environment", "headers")

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mcpgateway.config.document import visible
-from mcpgateway.local.masking import TOKEN, address, is_secret, masked
+from mcpgateway.rules.masking import TOKEN, address, is_secret, masked
 from mcpgateway.rules.secrecy import MASK
 
 CONTEXT_LINES = 3

@@ -77,9 +77,13 @@ class Facts:
 
 @frozen
 class Pass:
-    """Come in, as this principal."""
+    """Come in, as this principal.
+
+    :ivar is_admin: it may do what only administrators may, whatever the route.
+    """
 
     principal: str
+    is_admin: bool = field(default=False, eq=False)
 
 
 @frozen
@@ -123,9 +127,10 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
             return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")
         if facts.credential is Credential.NONE:
             return Deny(401, "Unauthorized: a bearer token is required")
+    is_admin = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
     match facts.route:
         case RouteClass.ADMIN:
-            allowed = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
+            allowed = is_admin
         case RouteClass.MUTATE:
             allowed = facts.credential is not Credential.NONE or facts.reach is Reach.SOCKET
         case RouteClass.MCP | RouteClass.READ if policy.bearer_required and facts.reach is Reach.LOOPBACK:
@@ -134,7 +139,7 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
             allowed = True
     if not allowed:
         return Deny(401, "Unauthorized: a bearer token is required")
-    return Pass("local" if facts.credential is Credential.NONE else "token")
+    return Pass("local" if facts.credential is Credential.NONE else "token", is_admin)
 
 
 def _is_our_name(host: bytes, policy: Policy) -> bool:

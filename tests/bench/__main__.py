@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.bench import search, tables
 from tests.bench.crowd import measure_crowd
 from tests.bench.eras import measure_eras
 from tests.bench.loads import Loader
@@ -70,6 +71,8 @@ def main() -> int:
         starter.stop_all()
     write(results, options)
     print(document(results, "txt"))
+    if OURS in programs:
+        print(tables.text(search.measured(write=options.docs)))
     return 130 if INTERRUPTED in results.problems else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -36,7 +37,11 @@ class Tools:
 def prepare(*, with_npm: bool) -> Tools:
     """Build and install what is missing, under a folder that git ignores."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    return Tools(_compiled_child(), _npm_packages() if with_npm else "not asked for", shutil.which("wrk"))
+    return Tools(
+        _compiled_child(),
+        npm_packages(CACHE / "npm", NPM_PACKAGES) if with_npm else "not asked for",
+        shutil.which("wrk"),
+    )
 
 
 def _compiled_child() -> Path:
@@ -50,15 +55,15 @@ def _compiled_child() -> Path:
     return program
 
 
-def _npm_packages() -> Path | str:
-    folder = CACHE / "npm"
-    if all(_installed(folder, name) == version for name, version in NPM_PACKAGES.items()):
+def npm_packages(folder: Path, packages: Mapping[str, str]) -> Path | str:
+    """The folder, once its ``node_modules`` holds the packages in their versions; or why they are not there."""
+    if all(_installed(folder, name) == version for name, version in packages.items()):
         return folder
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         return "node and npm are not installed (apt-get install nodejs npm, or https://nodejs.org)"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [f"{name}@{version}" for name, version in NPM_PACKAGES.items()]
+    wanted = [f"{name}@{version}" for name, version in packages.items()]
     argv = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", *wanted]
     try:
         subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True, timeout=INSTALL_LIMIT_S)

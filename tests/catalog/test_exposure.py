@@ -269,9 +269,10 @@ class DefinitionTests:
 
     def test_bare(self):
         """A tool of which nothing is said has its server at least, and a prompt is treated alike."""
-        (item,) = items("a", "x", kind=Kind.PROMPT)
-        said = json.loads(definition("x", item, Exposure(settings=ViewSettings(compress_schemas=True))))
-        assert said == {"name": "x", "description": "[a]"}
+        for kind in (Kind.TOOL, Kind.PROMPT):
+            (item,) = items("a", "x", kind=kind)
+            said = json.loads(definition("x", item, Exposure(settings=ViewSettings(compress_schemas=True))))
+            assert said == {"name": "x", "description": "[a]"}
 
     def test_more(self):
         """What calls others names at most ten of them, and lists them all as its argument's values."""

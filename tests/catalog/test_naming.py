@@ -159,7 +159,7 @@ class NamesTests:
 
     def test_near(self):
         """The names that may have been meant are those that are listed."""
-        assert Names(named(items("a", "search"), {})).near("serch") == ["a__search"]
+        assert Names(named(items("a", "search"), {})).near("sarch") == ["a__search"]
 
 
 class ReadIdTests:

@@ -52,6 +52,13 @@ class RoofTests:
         assert roof.shown("b", "x://2") == "mcpgateway:b/x://2"
         assert roof.shown("b", "x://unlisted") == "x://unlisted"
 
+    def test_pretended(self):
+        """A server that lists a URI as if it were another's has it as its own."""
+        found = [*resources("a", "x://1"), *resources("evil", "mcpgateway:b/x://1"), *resources("b", "x://1")]
+        routes = Routes.over(found)
+        assert routes.owners("mcpgateway:b/x://1") == (Owned("b", "x://1"),)
+        assert routes.owners("mcpgateway:evil/mcpgateway:b/x://1") == (Owned("evil", "mcpgateway:b/x://1"),)
+
     @given(st.lists(st.tuples(names, uris.filter(bool)), max_size=8, unique=True))
     def test_found_again(self, pairs):
         """Every listed URI leads to the server that lists it, and to the URI that it knows."""

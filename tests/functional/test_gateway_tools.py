@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import LIMIT_S, REVISION, Client, message, text_of, tool_call
+from tests.support.modern_client import headers_of
+from tests.support.modern_client import request as modern_request
 from tests.support.real_servers import fixture
 
 pytestmark = pytest.mark.functional
@@ -172,6 +174,47 @@ class ViewTests:
             run(use)
 
 
+class ModernTests:
+    """The same without sessions."""
+
+    def test_the_modern_era_has_the_same_tools(self, tmp_path: Path) -> None:
+        """A client of the modern era finds a tool, calls it, and has it called in the background."""
+        with gateway_of(tmp_path, "one") as gateway:
+
+            async def use() -> None:
+                client = Client(gateway.url, "/mcp/search")
+
+                async def called(tool: str, **given: Any) -> Any:
+                    body = modern_request(1, "tools/call", name=tool, arguments=given)
+                    answer = await client.post(json.dumps(body).encode(), headers_of(body))
+                    assert answer.status == 200, answer.body
+                    return answer.messages[-1]
+
+                tools = json.loads(text_of(await called("gateway_list_tools", server="one")))
+                assert "one__echo" in [each["namespaced"] for each in tools["one"]]
+                found = json.loads(text_of(await called("gateway_search", query="echo", server="one")))
+                assert found["results"][0]["id"] == "one__echo"
+                result = await called("gateway_invoke", id="one__echo", args={"text": "hi"})
+                assert "hi" in text_of(result)
+                assert result["result"]["resultType"] == "complete"
+                wrong = await called("gateway_invoke", id="one__ecko")
+                assert wrong["result"]["isError"] is True
+                late = await called("gateway_invoke", id="one__mute", timeoutMs=300)
+                assert "TIMEOUT" in text_of(late)
+                job = json.loads(
+                    text_of(await called("gateway_invoke_async", id="one__echo", args={"text": "hi"}))
+                )
+
+                async def over() -> Any:
+                    status = json.loads(text_of(await called("gateway_invoke_status", jobId=job["jobId"])))
+                    return status if status["status"] not in ("queued", "running") else None
+
+                assert (await until(over))["status"] == "completed"
+                client.close()
+
+            run(use)
+
+
 class JobTests:
     """Calls that nobody waits for."""
 
@@ -220,6 +263,33 @@ class JobTests:
                 kept = await asked(client, "gateway_invoke_status", jobId=done)
                 assert "kept" in kept["result"]["content"][0]["text"]
                 assert (await asked(client, "gateway_invoke_status", jobId=cut))["status"] == "interrupted"
+                client.close()
+
+            run(look)
+
+    def test_a_stop_waits_for_jobs(self, tmp_path: Path) -> None:
+        """A gateway that is stopped in order lets the jobs that run come to their end; none of the waiting is begun."""
+        gateway = gateway_of(tmp_path, "one")
+        with gateway:
+
+            async def begin() -> list[str]:
+                client = await opened(gateway)
+                call = {"id": "one__sleep", "args": {"ms": 1500, "text": "done"}}
+                jobs = [(await asked(client, "gateway_invoke_async", **call))["jobId"] for _ in range(4)]
+                await in_state(client, jobs[2], "running")
+                client.close()
+                return jobs
+
+            jobs = run(begin)
+            gateway.stop()
+            gateway.start()
+
+            async def look() -> None:
+                client = await opened(gateway)
+                found = [
+                    (await asked(client, "gateway_invoke_status", jobId=each))["status"] for each in jobs
+                ]
+                assert found == ["completed"] * 3 + ["interrupted"]
                 client.close()
 
             run(look)

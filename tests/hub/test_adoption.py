@@ -5,6 +5,7 @@ from attrs import evolve
 
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Share
+from mcpgateway.config.surface import Level
 from mcpgateway.hub.gate import Gate
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import MemoryGateway
@@ -189,6 +190,28 @@ class ChangedTests:
         assert not gateway.child.is_stopping
         gateway.tick(4)
         assert "within 2 s" in client.heard.json["error"]["message"]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"prefix": ""},
+            {"expose_tools": False},
+            {"pinned": ("x",)},
+            {"shield": Level.LEAN, "shield_tools": {"x": Level.OFF}},
+        ],
+    )
+    def test_only_how_it_is_shown(self, fields):
+        """What views show of a server ends no call, no child and no session."""
+        gateway = MemoryGateway()
+        client = gateway.session()
+        client.call(1)
+        gateway.edit("shared", **fields)
+        gateway.child.answer(gateway.child.asked("tools/call")[-1], {"x": 1})
+        assert client.heard.json["result"] == {"x": 1}
+        client.call(2)
+        assert len(gateway.child.asked("tools/call")) == 2
+        assert (len(gateway.launcher.children), len(gateway.sessions)) == (1, 1)
+        assert not gateway.child.is_stopping
 
     def test_shared_otherwise(self):
         """Sessions that are not to share any more go on by their ids, each with a child of its own."""

@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.ctl.main import run
 from mcpgateway.host.settings import LoadOptions, examine
 from mcpgateway.host.template import template
-from mcpgateway.local.masking import MASK, masked
+from mcpgateway.rules.masking import MASK, masked
 
 CONFIG = """\
 gateway:

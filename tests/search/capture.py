@@ -1,7 +1,7 @@
 """Captures what real servers list: ``python -m tests.search.capture <recipes.json> <folder>``.
 
-A recipe names a server, its package and how it is started.  Everything is started without a network
-(``unshare --net``), with credentials that are none.
+A recipe has ``server``, ``package``, ``version``, ``license``, ``source``, ``argv`` and perhaps ``env``.  Nothing that
+is started has a network (``unshare --net``, which needs root) or credentials that are any.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,22 +58,23 @@ def written(about, tools):
 
 
 def captured(argv, env):
-    """All the tools that a server lists."""
-    child = subprocess.Popen(
-        ["unshare", "--net", *argv],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ["PATH"], "HOME": "/tmp/search-scratch/home", **env},
-        cwd="/tmp/search-scratch/home",
-        start_new_session=True,
-    )
-    try:
-        return list(listed(child))
-    finally:
-        with contextlib.suppress(OSError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait(10)
+    """All the tools that a server lists; it has an empty home, and no network."""
+    with tempfile.TemporaryDirectory() as home:
+        child = subprocess.Popen(
+            ["unshare", "--net", *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ["PATH"], "HOME": home, **env},
+            cwd=home,
+            start_new_session=True,
+        )
+        try:
+            return list(listed(child))
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait(10)
 
 
 def listed(child):

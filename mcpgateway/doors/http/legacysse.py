@@ -25,7 +25,7 @@ from zope.interface import implementer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.batches import Unreadable, read_batch
 from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
-from mcpgateway.doors.http.placing import Placing, known_id, said_pid
+from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,
@@ -285,7 +285,7 @@ class LegacySse:
         elif message.method == INITIALIZE:
             self._initialize(link, message, exchange)
         else:
-            self._submit(link, message)
+            self._submit(link, message, exchange)
 
     def _hear(self, link: Link, message: Message) -> None:
         try:
@@ -297,8 +297,8 @@ class LegacySse:
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _submit(self, link: Link, message: Message) -> None:
-        call = Call(None, message.method, message.id, None, link)
+    def _submit(self, link: Link, message: Message, exchange: Any) -> None:
+        call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
         link.began(call)
         try:
             call.session = self._session(link)

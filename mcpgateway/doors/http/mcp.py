@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.placing import Placing, known_id, said_pid
+from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
@@ -127,7 +127,7 @@ class McpDoor:
         if message.kind is Kind.REQUEST:
             sink = Waiting(self.streams, exchange, session, message.id, takes)
             exchange.body = b""  # a large request is kept once, on its way to the child
-            sink.token = self._submit(session, message, sink)
+            sink.token = self._submit(exchange, session, message, sink)
         else:
             self._take(session, message)
             exchange.answer(202, b"")
@@ -142,9 +142,9 @@ class McpDoor:
             self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         return session
 
-    def _submit(self, session: Session, message: Message, sink: Any) -> bytes | None:
+    def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
         """Bring a request on its way; the client's progress token."""
-        call = Call(session, message.method, message.id, None, sink)
+        call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
         try:
             call.token = message.token
             self._switchboard.submit(call, message)
@@ -186,15 +186,15 @@ class McpDoor:
         batch = Batch(self.streams, exchange, takes)
         exchange.body = b""
         for member in members:
-            self._member(batch, session, member)
+            self._member(exchange, batch, session, member)
         batch.whole()
         return True
 
-    def _member(self, batch: Batch, session: Session, member: Message | Unreadable) -> None:
+    def _member(self, exchange: Any, batch: Batch, session: Session, member: Message | Unreadable) -> None:
         if not isinstance(member, Message):
             batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
         elif member.kind is Kind.REQUEST:
-            self._submit(session, member, batch.member())
+            self._submit(exchange, session, member, batch.member())
         else:
             self._take(session, member)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.doors.http.placing import RELAYED, is_admin
 from mcpgateway.doors.http.statuses import modern_status, modern_status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import GatewayError, MalformedMessage
@@ -22,9 +23,6 @@ from mcpgateway.hub.stateless import Stateless
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
-
-WITHOUT_MIRRORS = b"x-mcpgateway-stdio"
-"""Sent by what relays a client on stdio: it says nothing twice, so there is nothing to disagree."""
 
 
 class Nobody:
@@ -88,7 +86,8 @@ class ModernDoor:
         if message.kind is Kind.NOTIFICATION:
             exchange.answer(202, b"")
             return
-        headers = None if WITHOUT_MIRRORS in exchange.headers else exchange.headers
+        # What relays a client on stdio says nothing twice, so there is nothing to disagree.
+        headers = None if RELAYED in exchange.headers else exchange.headers
         try:
             if message.kind is Kind.RESPONSE:
                 raise MalformedMessage("Invalid Request: a client sends requests only")
@@ -107,7 +106,7 @@ class ModernDoor:
     def _submit(
         self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
     ) -> None:
-        call = Call(None, message.method, message.id, token, None)
+        call = Call(None, message.method, message.id, token, None, is_admin=is_admin(exchange))
         sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child

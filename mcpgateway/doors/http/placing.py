@@ -20,6 +20,8 @@ from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 PID_LIMIT = 2**31
+RELAYED = b"x-mcpgateway-stdio"
+"""Sent by what relays a client on stdio."""
 
 
 class Placing:
@@ -148,6 +150,11 @@ def said_pid(exchange: Any, said: int | None) -> int | None:
     if header is not None and header.isdigit() and len(header) <= 10:
         said = int(header)
     return said if said is not None and 0 < said < PID_LIMIT else None
+
+
+def is_admin(exchange: Any) -> bool:
+    """Whether a request is an administrator's own; a shim only passes on what its client says."""
+    return exchange.route is not None and exchange.route.is_admin and RELAYED not in exchange.headers
 
 
 def known_id(body: bytes) -> bytes:

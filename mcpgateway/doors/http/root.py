@@ -64,10 +64,11 @@ class Way:
 
 @frozen
 class Admitted:
-    """A judged request: where it goes, and as whom."""
+    """A judged request: where it goes, as whom, and whether that is an administrator."""
 
     way: Way
     principal: str
+    is_admin: bool = False
 
 
 @implementer(IDoor)
@@ -147,7 +148,7 @@ class Root:
         if exchange.method not in METHODS:
             refuse(exchange, 405, "Method not allowed.")
             return 0
-        exchange.route = Admitted(way, verdict.principal)
+        exchange.route = Admitted(way, verdict.principal, verdict.is_admin)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def handle(self, exchange: Any) -> None:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.placing import said_place
+from mcpgateway.doors.http.placing import is_admin, said_place
 from mcpgateway.doors.http.statuses import control_status_of
 from mcpgateway.errors import GatewayError, InvalidParams, Overloaded
 from mcpgateway.host.places import Place
@@ -44,6 +44,7 @@ class Caller:
     """Who asks, and where he works."""
 
     principal: str
+    is_admin: bool
     _exchange: Any = field(repr=False)
     _switchboard: Switchboard = field(repr=False)
     _owners: Owners = field(repr=False)
@@ -178,7 +179,8 @@ class Tools:
 
     def _caller(self, request: Any) -> Caller:
         exchange = request.channel.exchange
-        return Caller(exchange.route.principal, exchange, self._switchboard, self._owners)
+        route = exchange.route
+        return Caller(route.principal, is_admin(exchange), exchange, self._switchboard, self._owners)
 
     def _told(self, request: IRequest, work: Work) -> Deferred[bytes]:
         async def answered() -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from mcpgateway.catalog.records import Item
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -55,3 +56,11 @@ def with_note(reply: Envelope, note: str) -> Envelope:
         return reply
     result["content"] = jsonrpc.raw([*content, {"type": "text", "text": note}])
     return {**reply, "result": jsonrpc.raw(result)}
+
+
+Shield = Callable[[Call, "Item | None", Any], None]
+"""Has the answer of a call cut to a size that a model can afford: of a tool's, at a level; None for what is usual."""
+
+
+def unshielded(call: Call, item: Item | None, level: Any) -> None:
+    """Let answers be as large as they are."""

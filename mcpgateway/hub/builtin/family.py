@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Builtin, Tool
 from mcpgateway.hub.builtin.directory import Directory, Librarian
 from mcpgateway.hub.builtin.finding import Describe, DescribeTool, Finder, ListTools, Means, Search
@@ -31,7 +32,7 @@ class Around:
 
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
-    :ivar more: further tools, such as those that manage servers.
+    :ivar shield: cuts what is large.
     """
 
     librarian: Librarian
@@ -39,7 +40,7 @@ class Around:
     jobs: Jobs
     sight: Sight
     clock: Any
-    more: tuple[Tool, ...] = ()
+    shield: Shield = unshielded
 
 
 def sight_of(
@@ -61,13 +62,16 @@ def sight_of(
     return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
-def make_builtin(around: Around) -> Builtin:
-    """All of them, in the order they are listed in."""
+def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
+    """All of them, in the order they are listed in.
+
+    :param more: those that manage servers.
+    """
     own = Builtin(())
     directory = Directory(around.librarian)
     news = News(directory)
     own.heard = news.heard
-    means = Means(directory, Finder(own, around.clock), around.sight, own, news)
+    means = Means(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
     invoking = Invoking(means, around.clock)
     own.add(
         [
@@ -83,7 +87,7 @@ def make_builtin(around: Around) -> Builtin:
             CallTool(invoking),
             ListAllServers(around.sight),
             Status(around.sight),
-            *around.more,
+            *more,
         ]
     )
     return own

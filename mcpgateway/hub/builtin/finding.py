@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.builtin import answers, arguments
+from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
 from mcpgateway.hub.builtin.directory import SEPARATOR, Directory
 from mcpgateway.hub.builtin.news import News
@@ -156,13 +157,17 @@ def tier_of(item: Item) -> str:
 
 @define(eq=False)
 class Means:
-    """What these tools work with."""
+    """What these tools work with.
+
+    :ivar shield: cuts a list of all tools to its size.
+    """
 
     directory: Directory
     finder: Finder
     sight: Sight
     own: Builtin
     news: News
+    shield: Shield = unshielded
 
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool of a server's, or of the gateway's own."""
@@ -330,6 +335,7 @@ class ListTools:
         names = [each.name for each in access.specs()]
         if server and server not in names:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
+        self.means.shield(call, None, arguments.level(given))
         listed = Deferred.fromCoroutine(self._list([server] if server else names, server, access))
         listed.addCallback(self._answer, call, access, style).addErrback(not_found, call)
 

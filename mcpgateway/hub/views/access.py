@@ -33,6 +33,9 @@ class Access(Protocol):
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
 
+    def anew(self) -> Access:
+        """The same caller, after the configuration has changed in the middle of the call."""
+
     def redirect(
         self,
         call: Call,

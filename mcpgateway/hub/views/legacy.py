@@ -45,6 +45,10 @@ class LegacyAccess:
         """The servers this caller may use."""
         return tuple(self.view.servers.values())
 
+    def anew(self) -> LegacyAccess:
+        """The same caller, after the configuration has changed."""
+        return evolve(self, view=self._board.view(self.session))
+
     def within(self, cwd: str) -> LegacyAccess:
         """The same caller, as if it worked in that directory."""
         return evolve(self, view=self._board.within(self.view, cwd), is_elsewhere=True)

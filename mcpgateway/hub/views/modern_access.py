@@ -101,6 +101,10 @@ class ModernAccess:
             raise InvalidParams("a client on another machine works in no directory of this one")
         return evolve(self, view=self.door.within(self.view, cwd))
 
+    def anew(self) -> ModernAccess:
+        """The same caller, after the configuration has changed."""
+        return evolve(self, view=self.door.look(self.asker.server))
+
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
         if found is None:

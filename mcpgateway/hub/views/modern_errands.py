@@ -133,7 +133,7 @@ class Errands:
     def begin(self, client: Call, message: Message, principal: str, view: str) -> Errand:
         """A client calls a tool."""
         key = (principal, view, client.method, digest_of(message.params or {}))
-        call = Call(None, client.method, client.id, client.token, None)
+        call = Call(None, client.method, client.id, client.token, None, is_admin=client.is_admin)
         call.level = client.level
         errand = self._under_way[client] = Errand(self, client, call, message, key)
         call.sink = errand

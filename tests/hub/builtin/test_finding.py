@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from mcpgateway.catalog.exposure import Exposure
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Level
 from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.hub.builtin import finding
 from mcpgateway.hub.builtin.builtin import Builtin
@@ -334,6 +335,14 @@ class ListToolsTests:
         world.access.lists["db"] = items("db", DROP)
         listed = ask(ListTools(world.means), world.access, {"server": "db"}).value
         assert [each["name"] for each in listed["db"]] == ["drop"]
+
+    def test_a_long_list_is_shielded(self) -> None:
+        """A list of all tools is cut like any other result that is too long for a model."""
+        world = World()
+        seen: list[Any] = []
+        world.means.shield = lambda *found: seen.append(found[1:])
+        ask(ListTools(world.means), world.access, {"shield": "off"})
+        assert seen == [(None, Level.OFF)]
 
     def test_a_table_is_short(self) -> None:
         """As a table, the same is shown in a fraction of the bytes."""

@@ -1,0 +1,325 @@
+"""Recipes: how a server that is known by a name, a package or an address becomes an entry of a configuration.
+
+# Note [What a recipe asks for]
+A recipe names what only its user can say: values, which become a part of the command or the address, and variables of
+the environment, most of them secrets.  A value is taken as it is, it never names a variable.  A variable is taken from
+where all variables come from, so the entry says ``${NAME}``, and a secret never passes through whoever installs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.expand import FORBIDDEN, VARIABLE, escaped
+from mcpgateway.config.names import slug
+from mcpgateway.errors import InvalidParams
+
+NPM = re.compile(
+    r"(?P<name>(?:@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*)(?:@(?P<version>[A-Za-z0-9][\w.+-]*))?"
+)
+PYPI = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?P<extras>\[[A-Za-z0-9,._-]+\])?"
+    r"(?:(?:==|@)(?P<version>[A-Za-z0-9][\w.+!-]*))?"
+)
+IMAGE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9][a-z0-9._-]*)*)"
+    r"(?::(?P<version>\w[\w.-]*))?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+KINDS = ("npm", "pypi", "docker")
+# What authors put around a name to say that it is a server.
+AFFIXES = re.compile(r"^(?:mcp-server-|server-|mcp-)|(?:-mcp-server|-server-mcp|-mcp|-server)$")
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
+DOCKER = ("docker", "run", "-i", "--rm")
+VALUE_CHARACTERS = 4096
+
+
+@frozen
+class Need:
+    """What a recipe asks for: a value or a variable.
+
+    :ivar about: what it is for, and where it is had from.
+    :ivar default: what is taken where nothing is said; None: nothing.
+    :ivar is_path: it is a file or a directory, which is to be named from the root on.
+    """
+
+    name: str
+    about: str = ""
+    required: bool = False
+    secret: bool = False
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    is_path: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """What whoever installs has to know of it."""
+        flags = {"required": self.required, "secret": self.secret, "default": self.default}
+        shown = {"name": self.name, "about": self.about, **{key: each for key, each in flags.items() if each}}
+        return {**shown, "choices": list(self.choices)} if self.choices else shown
+
+
+@frozen
+class Group:
+    """Words of a command line that stand or fall together.
+
+    :ivar is_optional: left out where a value in them is not given.
+    """
+
+    words: tuple[str, ...]
+    is_optional: bool = False
+
+
+@frozen
+class Filling:
+    """What is said about a recipe by whoever installs it.
+
+    :ivar values: by name; several for one that is repeated.
+    :ivar env: variables, as they are to stand in the entry.
+    :ivar knows: whether the gateway has a value for a variable.
+    """
+
+    values: Mapping[str, Sequence[str]] = field(factory=dict)
+    env: Mapping[str, str] = field(factory=dict, repr=False)
+    knows: Callable[[str], bool] = field(default=lambda _: False, repr=False)
+
+
+@frozen
+class Recipe:
+    """How to run a server, or where it is.
+
+    :ivar name: what it is called unless somebody says otherwise.
+    :ivar program: the program and its first words; empty where nothing is started.
+    :ivar image: the image of a container, whose engine is the program.
+    :ivar groups: the words behind them.
+    :ivar keys: further keys of the entry, whose texts may hold values.
+    :ivar fixed: variables with texts that may hold values.
+    :ivar is_strict: no variables are taken but those it names.
+    """
+
+    name: str
+    title: str = ""
+    about: str = ""
+    homepage: str = ""
+    quirks: str = ""
+    tags: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    image: str = ""
+    groups: tuple[Group, ...] = ()
+    keys: Mapping[str, Any] = field(factory=dict, repr=False)
+    fixed: Mapping[str, str] = field(factory=dict, repr=False)
+    values: tuple[Need, ...] = ()
+    variables: tuple[Need, ...] = ()
+    is_strict: bool = False
+
+    def entry(self, filling: Filling) -> dict[str, Any]:
+        """The entry of a configuration.
+
+        :raise InvalidParams: something is missing, or is said that the recipe knows nothing of.
+        """
+        values = self._values(filling.values)
+        env = {**{name: _filled(text, values) for name, text in self.fixed.items()}, **self._env(filling)}
+        made: dict[str, Any] = {}
+        if self.program:
+            words = [*self.program[1:]]
+            if self.image:
+                words += [word for name in env for word in ("-e", name)]
+                words.append(self.image)
+            words += _words(self.groups, values)
+            made["command"] = self.program[0]
+            if words:
+                made["args"] = words
+        made |= {key: _deep(each, values) for key, each in self.keys.items()}
+        return {**made, "env": env} if env and self.program else made
+
+    def _values(self, said: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        _refuse_strange("value", said, [each.name for each in self.values])
+        found: dict[str, Sequence[str]] = {}
+        for need in self.values:
+            given = said.get(need.name, ())
+            if not given and need.default is not None:
+                given = (need.default,)
+            if not given and need.required:
+                raise InvalidParams(
+                    f"{self.name} needs the value {need.name}: {need.about or 'its author says no more'}",
+                    f'pass it, as in {{"values": {{"{need.name}": "…"}}}}',
+                    {"needs": [each.shown() for each in self.values]},
+                )
+            for each in given:
+                _check_value(need, each)
+            if given:
+                found[need.name] = given
+        return found
+
+    def _env(self, filling: Filling) -> dict[str, str]:
+        known = {each.name: each for each in self.variables}
+        if self.is_strict:
+            _refuse_strange("variable", filling.env, list(known))
+        if filling.env and not self.program:
+            raise InvalidParams(
+                f"{self.name} is no program that variables could be given to",
+                "put them into the gateway's own .env, where its headers take them from",
+            )
+        env = dict(filling.env)
+        missing = []
+        for name, need in known.items():
+            if name in env:
+                _check_value(need, env[name])
+            elif filling.knows(name):
+                env[name] = f"${{{name}}}"
+            elif need.default is not None:
+                env[name] = escaped(need.default)
+            elif need.required:
+                missing.append(need)
+        if missing:
+            raise MissingVariables(self.name, missing)
+        return env
+
+
+class MissingVariables(InvalidParams):
+    """A server cannot be installed before its user has set variables that it needs."""
+
+    def __init__(self, server: str, missing: Iterable[Need]) -> None:
+        self.needs = tuple(missing)
+        names = ", ".join(each.name for each in self.needs)
+        super().__init__(
+            f"{server} needs {names}, which the gateway has no value for",
+            data={"missing": [each.shown() for each in self.needs]},
+        )
+
+
+def read_recipes(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Recipe]:
+    """The recipes of the shipped catalogue, by name."""
+    return {name: _shipped(name, said) for name, said in found.items()}
+
+
+def _shipped(name: str, said: Mapping[str, Any]) -> Recipe:
+    base = of_package(said["package"], name) if "package" in said else Recipe(name)
+    keys = {key: said[key] for key in ("url", "headers", "oauth", "share") if key in said}
+    return evolve(
+        base,
+        title=said.get("title", name),
+        about=said.get("about", ""),
+        homepage=said.get("homepage", ""),
+        quirks=said.get("quirks", ""),
+        tags=tuple(said.get("tags", ())),
+        program=tuple(said["command"]) if "command" in said else base.program,
+        groups=tuple(_group(each) for each in said.get("args", ())),
+        keys=keys,
+        values=_needs(said.get("values", {})),
+        variables=_needs(said.get("env", {})),
+        is_strict=True,
+    )
+
+
+def _group(said: str | list[str]) -> Group:
+    return Group((said,)) if isinstance(said, str) else Group(tuple(said), is_optional=True)
+
+
+def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
+    return tuple(
+        Need(
+            name,
+            each.get("about", ""),
+            each.get("required", False),
+            each.get("secret", False),
+            is_path=each.get("format") == "filepath",
+        )
+        for name, each in said.items()
+    )
+
+
+def is_package(text: str) -> bool:
+    """Tell whether a text names a package with its kind, as ``npm:`` does."""
+    return text.partition(":")[0] in KINDS and ":" in text
+
+
+def of_package(text: str, name: str = "") -> Recipe:
+    """The recipe of a package: ``npm:name@version``, ``pypi:name==version`` or ``docker:image:tag``.
+
+    :raise InvalidParams: it is no name that a package of that kind can have.
+    """
+    kind, _, package = text.partition(":")
+    pattern = {"npm": NPM, "pypi": PYPI, "docker": IMAGE}.get(kind)
+    found = pattern.fullmatch(package) if pattern is not None else None
+    if found is None:
+        raise InvalidParams(
+            f"'{printable(text)}' is no package",
+            "name it as in npm:@scope/name@1.2.3, pypi:name==1.2.3 or docker:registry/image:tag",
+        )
+    name = name or name_of(found["name"])
+    match kind:
+        case "npm":
+            return Recipe(name, program=("npx", "-y", package))
+        case "pypi":
+            version = f"@{found['version']}" if found["version"] else ""
+            return Recipe(name, program=("uvx", f"{found['name']}{found['extras'] or ''}{version}"))
+    return Recipe(name, program=DOCKER, image=package)
+
+
+def name_of(package: str) -> str:
+    """What the server of a package is called: its name without what only says that it is a server."""
+    bare = package.rstrip("/").rpartition("/")[2]
+    for _ in range(2):
+        bare = AFFIXES.sub("", bare) or bare
+    return re.sub("_{2,}", "_", slug(bare))
+
+
+def _refuse_strange(what: str, said: Iterable[str], known: Sequence[str]) -> None:
+    for name in said:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            meant = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'none'}"
+            raise InvalidParams(f"there is no {what} '{printable(name)}'", meant)
+
+
+def _check_value(need: Need, text: str) -> None:
+    if FORBIDDEN.search(text) or len(text) > VALUE_CHARACTERS:
+        raise InvalidParams(
+            f"{need.name}: found a line break, or more than {VALUE_CHARACTERS} characters",
+            "give it on one line",
+        )
+    if VARIABLE.fullmatch(text):
+        return
+    if text.startswith("-"):
+        raise InvalidParams(f"{need.name}: found something that could be taken for an option")
+    if need.is_path and not text.startswith("/"):
+        raise InvalidParams(f"{need.name}: found '{printable(text)}'; expected an absolute path")
+    if need.choices and text not in need.choices:
+        raise InvalidParams(f"{need.name}: found another value; expected one of {', '.join(need.choices)}")
+
+
+def _words(groups: Iterable[Group], values: Mapping[str, Sequence[str]]) -> list[str]:
+    words: list[str] = []
+    for group in groups:
+        named = [name for word in group.words for name in PLACEHOLDER.findall(word)]
+        if group.is_optional and not all(values.get(name) for name in named):
+            continue
+        several = next((len(values[name]) for name in named if len(values.get(name, ())) > 1), 1)
+        for index in range(several):
+            at = {name: (each[min(index, len(each) - 1)],) for name, each in values.items() if each}
+            words += [_filled(word, at) for word in group.words]
+    return words
+
+
+def _filled(text: str, values: Mapping[str, Sequence[str]]) -> str:
+    def value(found: re.Match[str]) -> str:
+        given = values.get(found[1])
+        return escaped(given[0]) if given else found[0]
+
+    return PLACEHOLDER.sub(value, text) if "{" in text else text
+
+
+def _deep(value: Any, values: Mapping[str, Sequence[str]]) -> Any:
+    match value:
+        case str():
+            return _filled(value, values)
+        case dict():
+            return {key: _deep(each, values) for key, each in value.items()}
+        case list() | tuple():
+            return [_deep(each, values) for each in value]
+    return value

@@ -1,0 +1,274 @@
+"""The registry's ``server.json`` (https://static.modelcontextprotocol.io/schemas) as a recipe.
+
+Whoever has written one is a stranger: no text of it names a variable of the environment, but for those it declares.
+
+Of several ways to run a server the first that can be run here is taken: npm, PyPI, a container, a remote.  Members are
+understood in the spelling of today and in that of the first schema (``registry_type``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define, evolve, field
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.expand import escaped
+from mcpgateway.config.recipes import PLACEHOLDER, Group, Need, Recipe, name_of, of_package
+from mcpgateway.errors import InvalidParams
+
+WAYS = {"npm": "npm", "pypi": "pypi", "oci": "docker", "docker": "docker"}
+USUAL_BASES = {
+    "npm": ("https://registry.npmjs.org",),
+    "pypi": ("https://pypi.org",),
+    "oci": ("https://docker.io", "https://ghcr.io", "https://quay.io"),
+}
+RUNNERS = {"bunx": ("bunx",), "podman": ("podman", "run", "-i", "--rm")}
+REMOTES = {"streamable-http": "http", "http": "http", "sse": "sse"}
+ITEMS_LIMIT = 100  # arguments, variables or headers of one server
+REMOTE = "remote"
+# What a flag without a value has not.
+INPUT_MARKS = ("format", "placeholder", "choices", "isRequired", "isSecret", "valueHint", "variables")
+
+
+def is_server_json(found: Mapping[str, Any]) -> bool:
+    """Tell whether a mapping is such a description, bare or as a registry answers with it."""
+    inner = found.get("server")
+    said = inner if isinstance(inner, dict) else found
+    return isinstance(said.get("name"), str) and any(
+        isinstance(said.get(key), list) for key in ("packages", "remotes")
+    )
+
+
+def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
+    """The recipe of a server that a registry describes.
+
+    :param prefer: ``npm``, ``pypi``, ``oci`` or ``remote``, where only that way is wanted.
+    :raise InvalidParams: it cannot be run from here, or is not as the schema says.
+    """
+    inner = found.get("server")
+    said = inner if isinstance(inner, dict) else found
+    title = _text(said, "name")
+    refusals: list[str] = []
+    for kind, way in _ways(said):
+        if prefer and prefer != kind:
+            continue
+        try:
+            recipe = _remote(title, way) if kind == REMOTE else _package(kind, way)
+        except InvalidParams as why:
+            refusals.append(why.message)
+            continue
+        return evolve(
+            recipe,
+            title=str(said.get("title") or title),
+            about=str(said.get("description") or ""),
+            homepage=str(said.get("websiteUrl") or said.get("website_url") or ""),
+            name=name_of(title),
+            is_strict=True,
+        )
+    raise InvalidParams(
+        f"{printable(title)}: " + ("; ".join(refusals) or "names nothing that it could be run from"),
+        "a package of npm or pypi, an image (oci) that speaks on stdio, or a remote is needed",
+    )
+
+
+def _ways(said: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    packages = [(str(_get(each, "registryType") or ""), each) for each in _listed(said, "packages")]
+    known = [kind for kind in WAYS for pair in packages if pair[0] == kind]
+    order = [*dict.fromkeys(known), *(kind for kind, _ in packages if kind not in WAYS)]
+    for kind in dict.fromkeys(order):
+        yield from (pair for pair in packages if pair[0] == kind)
+    for each in _listed(said, "remotes"):
+        yield REMOTE, each
+
+
+@define
+class _Reading:
+    """What is found out while the inputs of one way are read."""
+
+    values: dict[str, Need] = field(factory=dict)
+    variables: dict[str, Need] = field(factory=dict)
+    fixed: dict[str, str] = field(factory=dict)
+
+    def variable(self, said: Mapping[str, Any]) -> None:
+        """A variable of the environment that the server takes."""
+        name = _text(said, "name")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise InvalidParams(f"'{printable(name)}' is no name of a variable")
+        if said.get("value") is not None:
+            self.fixed[name] = self.template(said)
+        else:
+            self.variables[name] = _need(name, said)
+
+    def template(self, said: Mapping[str, Any]) -> str:
+        """The text of an input whose value is given, with what in it is asked for."""
+        text = escaped(_text(said, "value"))
+        inputs = said.get("variables")
+        known = inputs if isinstance(inputs, dict) else {}
+
+        def asked(found: re.Match[str]) -> str:
+            name = found[1]
+            # Braces that nobody explains mean themselves.
+            return self.ask(name, known[name]) if isinstance(known.get(name), dict) else found[0]
+
+        return PLACEHOLDER.sub(asked, text)
+
+    def ask(self, name: str, said: Mapping[str, Any]) -> str:
+        """What stands for an input: a value that is said, or the variable that a secret is kept in."""
+        if said.get("value") is not None:
+            return escaped(_text(said, "value"))
+        if _get(said, "isSecret") is True:
+            variable = re.sub(r"\W", "_", name).upper()
+            self.variables.setdefault(variable, _need(variable, said))
+            return f"${{{variable}}}"
+        name = re.sub(r"[^\w.-]", "-", name)
+        name = name if PLACEHOLDER.fullmatch(f"{{{name}}}") else f"value-{name}"
+        self.values.setdefault(name, _need(name, said))
+        return f"{{{name}}}"
+
+    def argument(self, said: Mapping[str, Any], index: int) -> Group:
+        """One argument of a command line."""
+        if said.get("type") == "named":
+            option = escaped(_text(said, "name"))
+            if said.get("value") is not None:
+                return Group((option, self.template(said)))
+            if "default" not in said and not any(_get(said, each) for each in INPUT_MARKS):
+                return Group((option,))
+            return Group((option, self.ask(option.lstrip("-"), said)), is_optional=True)
+        if said.get("value") is not None:
+            return Group((self.template(said),))
+        name = _get(said, "valueHint") or said.get("name")
+        return Group((self.ask(str(name or f"argument-{index}"), said),), is_optional=True)
+
+
+def _package(kind: str, said: Mapping[str, Any]) -> Recipe:
+    if kind not in WAYS:
+        raise InvalidParams(f"packages of the kind '{printable(kind)}' cannot be run here")
+    base = _get(said, "registryBaseUrl")
+    if base and str(base).rstrip("/") not in USUAL_BASES.get(kind, ()):
+        raise InvalidParams(f"it is fetched from '{printable(str(base))}', which is not the usual registry")
+    transport = said.get("transport")
+    spoken = transport.get("type", "stdio") if isinstance(transport, dict) else "stdio"
+    if spoken != "stdio":
+        raise InvalidParams(
+            f"its package of {kind} speaks {printable(str(spoken))} at a port; configure it with port and transport"
+        )
+    base_recipe = of_package(f"{WAYS[kind]}:{_versioned(kind, said)}")
+    runner = RUNNERS.get(str(_get(said, "runtimeHint") or ""))
+    reading = _Reading()
+    for each in _listed(said, "environmentVariables"):
+        reading.variable(each)
+    before = _groups(reading, _listed(said, "runtimeArguments"))
+    behind = _groups(reading, _listed(said, "packageArguments"))
+    return evolve(
+        _run_by(base_recipe, runner, before),
+        groups=behind,
+        fixed=reading.fixed,
+        values=tuple(reading.values.values()),
+        variables=tuple(reading.variables.values()),
+    )
+
+
+def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[Group, ...]) -> Recipe:
+    """The recipe with what its runner is told: only what is the same for everybody can stand before the package."""
+    words = [word for group in before for word in group.words]
+    if any(group.is_optional for group in before) or any(PLACEHOLDER.search(word) for word in words):
+        raise InvalidParams("what its runner is told depends on values; configure it by hand")
+    head = recipe.program
+    if recipe.image:
+        head = runner if runner and runner[0] == "podman" else head
+        return evolve(recipe, program=(*head, *(word for word in words if word not in head)))
+    own = [word for word in words if word not in ("-y", "--yes")]
+    if runner == ("bunx",) and head[0] == "npx":
+        return evolve(recipe, program=("bunx", *own, head[-1]))
+    return evolve(recipe, program=(*head[:-1], *own, head[-1]))
+
+
+def _versioned(kind: str, said: Mapping[str, Any]) -> str:
+    identifier, version = _text(said, "identifier"), said.get("version")
+    if version is None or version in ("", "latest"):
+        return identifier
+    version = str(version)
+    match kind:
+        case "npm":
+            return f"{identifier}@{version}"
+        case "pypi":
+            return f"{identifier}=={version}"
+    # An image of today names its tag itself.
+    has_tag = ":" in identifier.rpartition("/")[2] or "@" in identifier
+    return identifier if has_tag else f"{identifier}:{version}"
+
+
+def _groups(reading: _Reading, said: list[Mapping[str, Any]]) -> tuple[Group, ...]:
+    return tuple(reading.argument(each, index) for index, each in enumerate(said, 1))
+
+
+def _remote(title: str, said: Mapping[str, Any]) -> Recipe:
+    spoken = REMOTES.get(str(said.get("type") or _get(said, "transportType") or ""))
+    if spoken is None:
+        raise InvalidParams(f"its remote is spoken with over '{printable(str(said.get('type')))}'")
+    reading = _Reading()
+    url = reading.template({"value": _text(said, "url"), "variables": said.get("variables")})
+    headers = {}
+    for each in _listed(said, "headers"):
+        name = _text(each, "name")
+        if each.get("value") is not None:
+            headers[name] = reading.template(each)
+        elif _get(each, "isRequired") is True or _get(each, "isSecret") is True or "default" in each:
+            headers[name] = reading.ask(f"{name_of(title)}_{name}", {"isSecret": True, **each})
+    keys: dict[str, Any] = {"url": url, "transport": spoken}
+    if headers:
+        keys["headers"] = headers
+    return Recipe(
+        title,
+        keys=keys,
+        values=tuple(reading.values.values()),
+        variables=tuple(reading.variables.values()),
+    )
+
+
+def _need(name: str, said: Mapping[str, Any]) -> Need:
+    default, choices = said.get("default"), said.get("choices")
+    return Need(
+        name,
+        str(said.get("description") or ""),
+        _get(said, "isRequired") is True,
+        _get(said, "isSecret") is True,
+        None if default is None else _plain(default),
+        tuple(_plain(each) for each in choices) if isinstance(choices, list) else (),
+        said.get("format") == "filepath",
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _get(said: Mapping[str, Any], key: str) -> Any:
+    """A member, in either spelling."""
+    found = said.get(key)
+    return found if found is not None else said.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    found = _get(said, key)
+    if isinstance(found, bool | int | float) and key == "value":
+        return _plain(found)
+    if not isinstance(found, str) or not found.strip():
+        raise InvalidParams(f"server.json: {key}: expected text")
+    return found
+
+
+def _listed(said: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = _get(said, key)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise InvalidParams(f"server.json: {key}: expected a list of objects")
+    if len(found) > ITEMS_LIMIT:
+        raise InvalidParams(f"server.json: {key}: found more than {ITEMS_LIMIT}")
+    return found

@@ -1,0 +1,27 @@
+"""What ships with the package as data: recipes of known servers, and what the gateway says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import mcpgateway
+
+DATA = os.path.join(os.path.dirname(os.path.abspath(mcpgateway.__file__)), "data")
+
+
+def recipes() -> dict[str, Any]:
+    """The catalogue of known servers, as `mcpgateway.config.recipes.read_recipes` takes it."""
+    found: dict[str, Any] = json.loads(_text("recipes.json"))
+    return found
+
+
+def topics() -> str:
+    """What the gateway says of itself, topic by topic."""
+    return _text("topics.md")
+
+
+def _text(name: str) -> str:
+    with open(os.path.join(DATA, name), encoding="utf-8") as stream:
+        return stream.read()

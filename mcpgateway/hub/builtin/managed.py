@@ -1,0 +1,75 @@
+"""Builds the management tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.backends.validating import Report, validate
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendTimeout
+from mcpgateway.hub.builtin.builtin import Tool
+from mcpgateway.hub.builtin.managing import Management, management
+from mcpgateway.hub.builtin.status import Sight
+from mcpgateway.hub.installing import CONNECT_S, INSTALL_S, Installing
+from mcpgateway.hub.installplans import Plans, Workspaces
+from mcpgateway.hub.reload import Reload
+from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.visits import Visit
+from mcpgateway.interfaces import ILauncher
+from mcpgateway.wire import peek
+
+LISTING_S = 60.0  # the server has just been seen to work
+
+
+@frozen
+class Parts:
+    """What they are built of.
+
+    :ivar home: the gateway's own directory.
+    """
+
+    sight: Sight
+    reload: Reload
+    switchboard: Switchboard
+    home: str
+    launcher: ILauncher
+    clock: IReactorTime
+
+
+def managed(parts: Parts) -> tuple[Tool, ...]:
+    """The management tools, in the order they are listed in."""
+    clock = parts.clock
+
+    def try_out(server: ServerSpec) -> Deferred[Report]:
+        return validate(server, parts.launcher, clock, INSTALL_S, CONNECT_S)
+
+    async def visit(server: ServerSpec, principal: str) -> Sequence[str]:
+        visited = ensureDeferred(_tools(parts.switchboard, server, principal))
+        visited.addTimeout(LISTING_S, clock)
+        try:
+            return await visited
+        except defer.TimeoutError:
+            raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
+
+    def make() -> Management:
+        plans = Plans(parts.reload, Workspaces(parts.switchboard.scopes), parts.home)
+        return Management(parts.sight, Installing(parts.reload, plans, try_out), visit)
+
+    return management(make)
+
+
+async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:
+    visit = await Visit.begin(switchboard, server, principal)
+    try:
+        if not visit.offers("tools"):
+            return []
+        entries = await visit.list("tools/list", "tools")
+        names = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in entries)
+        return [each for each in names if each]
+    finally:
+        visit.end("its tools have been listed")

@@ -1,0 +1,352 @@
+"""``manage_config`` and ``get_server_config``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from attrs import define, frozen
+
+from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.config.document import visible
+from mcpgateway.config.edit import Edit, Put, Remove, Rename
+from mcpgateway.config.names import RESERVED_BEFORE_MCP
+from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.builtin import arguments
+from mcpgateway.hub.builtin.builtin import READ, RUN, Access, define_tool
+from mcpgateway.hub.builtin.managing import (
+    CWD,
+    SCOPE,
+    SERVER,
+    Management,
+    Where,
+    agreed,
+    answer_later,
+    names,
+    retry_of,
+    texts,
+    where,
+)
+from mcpgateway.hub.builtin.managing_checks import (
+    BY_HAND,
+    check_definition,
+    check_keys,
+    check_name,
+    check_secrets,
+    risky,
+)
+from mcpgateway.hub.builtin.managing_install import known_name
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.masking import masked
+from mcpgateway.wire.jsonrpc import Envelope
+
+ACTIONS = {
+    "get": "what stands in the entry of `server`, or how the whole configuration stands",
+    "enable": "switch `server` on",
+    "disable": "switch `server` off",
+    "set": "give `key` of `server` a `value`",
+    "unset": "take `key` of `server` away",
+    "add_env": "set variables: `env` is an object",
+    "remove_env": "take variables away: `names` is a list",
+    "add_headers": "set headers: `headers` is an object",
+    "remove_headers": "take headers away: `names` is a list",
+    "rename": "call `server` by `new_name`",
+    "remove": "take `server` out",
+}
+SAME = {
+    "remove-env": "remove_env",
+    "add-env": "add_env",
+    "set_env": "add_env",
+    "unset_env": "remove_env",
+    "add-headers": "add_headers",
+    "remove-headers": "remove_headers",
+    "set_header": "add_headers",
+    "delete": "remove",
+    "uninstall": "remove",
+    "show": "get",
+}
+VALUES = {"env": "env_keys", "environment": "env_keys", "headers": "header_keys"}
+
+
+@define(eq=False)
+class GetServerConfig:
+    """Shows the entry of a server, without any value of a variable or a header."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "get_server_config"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "get_server_config",
+        "How a server is defined. Values of variables and headers are never shown.",
+        {"server": SERVER, "cwd": CWD},
+        ["server"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer with it."""
+        answer_later(call, self._shown(said, access))
+
+    async def _shown(self, said: Envelope, access: Access) -> dict[str, Any]:
+        return entry_of(said, access, self._make())
+
+
+def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+    """The entry of the server that a call names, as it may be shown.
+
+    :raise InvalidParams: there is none.
+    """
+    cwd = arguments.text(said, "cwd")
+    root = made.plans.workspaces.root_of(cwd) if cwd else ""
+    name = arguments.needed(said, "server", "list_servers says which there are")
+    own = next((each for each in access.specs() if each.name == name), None)
+    root = root or (own.workspace if own is not None else "")
+    found = made.plans.definition_of(name, root) if root else None
+    found = made.plans.definition_of(name) if found is None else found
+    spec = next((each for each in made.sight.servers() if each.name == name), own)
+    if found is None and spec is None:
+        known_name(said, made)
+    shown: dict[str, Any] = {"server": name}
+    if spec is not None:
+        shown |= {"source": spec.source, "enabled": spec.enabled, "share": spec.share.value}
+    return {**shown, "config": without_values(found)}
+
+
+def without_values(definition: Any) -> Any:
+    """A definition with the names of its variables and headers, and without their values and other secrets."""
+    if not isinstance(definition, Mapping):
+        return None
+    shown: dict[str, Any] = {}
+    for key, value in masked(dict(definition)).items():
+        if key in VALUES:
+            shown[VALUES[key]] = sorted(str(each).partition("=")[0] for each in value or ())
+        else:
+            shown[key] = value
+    return shown
+
+
+@frozen
+class _Change:
+    """What an action comes to.
+
+    :ivar edits: one after the other.
+    :ivar words: what a human has to agree to; empty where nobody has to.
+    """
+
+    edits: tuple[Edit, ...]
+    words: str = ""
+
+
+@define(eq=False)
+class ManageConfig:
+    """Looks at the configuration and changes the entries of servers."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "manage_config"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "manage_config",
+        "Look at the configuration, or change the entry of a server. Actions: "
+        + "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
+        + ". What changes what a server runs or is given needs the user's yes.",
+        {
+            "action": {"type": "string", "enum": list(ACTIONS)},
+            "server": SERVER,
+            "scope": SCOPE,
+            "cwd": CWD,
+            "key": {"type": "string", "description": "Such as share, timeout, lazy.enabled."},
+            "value": {"description": "Of the key."},
+            "env": {"type": "object"},
+            "headers": {"type": "object"},
+            "names": {"type": "array", "items": {"type": "string"}},
+            "new_name": {"type": "string"},
+        },
+        ["action"],
+        destructiveHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer with what is there, or what has been changed."""
+        answer_later(call, self._done(call, said, access))
+
+    async def _done(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        made = self._make()
+        action = _action(said)
+        if action == "get":
+            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made)
+        place = where(said, made.plans.workspaces)
+        name = known_name(said, made, place)
+        entry = made.plans.definition_of(name, place.root)
+        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
+        if not place.root:
+            made.plans.home_of(name)  # before anybody is asked
+        if change.words:
+            await agreed(call, access, _question(change, place, made), retry_of(self.name, said))
+        files = [made.installing.change(each, place.root) for each in change.edits]
+        return {
+            "changed": bool(files),
+            "action": action,
+            "server": name,
+            "scope": str(place),
+            **({"file": files[0]} if files else {"hint": "it was so already"}),
+        }
+
+
+def _action(said: Envelope) -> str:
+    found = arguments.needed(said, "action", f"one of {', '.join(ACTIONS)}").lower()
+    found = SAME.get(found, found)
+    if found in ACTIONS:
+        return found
+    if found in ("add", "install", "create"):
+        raise InvalidParams("servers are added by another tool", "call install_server")
+    near = did_you_mean(found, list(ACTIONS), 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise InvalidParams(f"there is no action '{found[:40]}'", f"{meant}There are: {', '.join(ACTIONS)}")
+
+
+def _whole(made: Management) -> dict[str, Any]:
+    config = made.sight.config()
+    return {
+        "files": list(config.get("files") or ()),
+        "home": made.plans.home,
+        "problems": list(config.get("problems") or ()),
+        "restart_needed": list(config.get("restart_needed") or ()),
+        "servers": [
+            {"name": each.name, "enabled": each.enabled, "source": each.source}
+            for each in made.sight.servers()
+        ],
+        "hint": "settings of the gateway itself are changed in its file, which counts at once; docs says which",
+    }
+
+
+def _question(change: _Change, place: Where, made: Management) -> str:
+    whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
+    return "\n".join((change.words, visible(f"It would count for {whose}.")))
+
+
+def _change(
+    action: str, name: str, entry: Mapping[str, Any], said: Envelope, call: Call, made: Management
+) -> _Change:
+    match action:
+        case "enable" | "disable":
+            return _switched(name, entry, on=action == "enable")
+        case "set":
+            return _set(name, entry, said, call)
+        case "unset":
+            return _unset(name, entry, said)
+        case "add_env" | "add_headers":
+            return _added(name, entry, said, call, "env" if action == "add_env" else "headers")
+        case "remove_env" | "remove_headers":
+            return _taken(name, entry, names(said, "names"), "env" if action == "remove_env" else "headers")
+        case "rename":
+            new = arguments.needed(said, "new_name", "the name that it is to have")
+            check_name(new)
+            if any(each.name == new for each in made.sight.servers()) or new in RESERVED_BEFORE_MCP:
+                raise InvalidParams(f"there is a server {new} already", "pass another name")
+            return _Change((Rename((name,), new),))
+    return _Change((Remove((name,)),))
+
+
+def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
+    was_on = bool(entry.get("enabled", True)) and not entry.get("disabled", False)
+    if was_on is on:
+        return _Change(())
+    edits: list[Edit] = []
+    if "disabled" in entry and bool(entry["disabled"]) is on:
+        edits.append(Put((name, "disabled"), not on))
+    if bool(entry.get("enabled", True)) is not on and (on or not edits):
+        edits.append(Put((name, "enabled"), on))
+    return _Change(tuple(edits), f"Switch the server {name} on, so that it runs?" if on else "")
+
+
+def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
+    road = _road(said)
+    if "value" not in said:
+        raise InvalidParams('"value" is missing', "unset takes a key away")
+    value = arguments.value(said, "value")
+    changed = _with(entry, road, value)
+    check_definition(changed, may_hold_secrets=call.is_admin)
+    words = ""
+    if risky(road[:1]):
+        words = f"Set {'.'.join(road)} of the server {name} to this?\n{_said(value)}"
+    return _Change((Put((name, *road), value),), visible_lines(words))
+
+
+def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
+    road = _road(said)
+    held: Any = entry
+    for step in road:
+        if not isinstance(held, Mapping) or step not in held:
+            return _Change(())
+        held = held[step]
+    words = f"Take {'.'.join(road)} of the server {name} away?" if risky(road[:1]) else ""
+    return _Change((Remove((name, *road)),), visible_lines(words))
+
+
+def _road(said: Envelope) -> tuple[str, ...]:
+    key = arguments.needed(said, "key", "such as share, timeout or lazy.enabled")
+    road = tuple(key.split("."))
+    if road[0] in BY_HAND:
+        raise InvalidParams(f"{road[0]} can only be set by hand", "write it into the configuration file")
+    check_keys(dict.fromkeys(road[:1]))
+    return road
+
+
+def _with(entry: Mapping[str, Any], road: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The parts of an entry that a change touches, as they would be."""
+    if len(road) == 1:
+        return {
+            **({"command": entry["command"]} if road[0] == "args" and "command" in entry else {}),
+            road[0]: value,
+        }
+    held = entry.get(road[0])
+    inner = held if isinstance(held, Mapping) else {}
+    return {road[0]: {**inner, road[1]: value}}
+
+
+def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key: str) -> _Change:
+    given = texts(said, key)
+    if not given:
+        raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')
+    if not call.is_admin:
+        check_secrets(given)
+    key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
+    lines = "\n".join(f"{each}: {value}" for each, value in given.items())
+    what = "variables" if key != "headers" else "headers"
+    held = entry.get(key)
+    if isinstance(held, list):
+        kept = [each for each in held if str(each).partition("=")[0] not in given]
+        edits: tuple[Edit, ...] = (
+            Put((name, key), [*kept, *(f"{each}={value}" for each, value in given.items())]),
+        )
+    else:
+        edits = tuple(Put((name, key, each), value) for each, value in given.items())
+    return _Change(edits, visible_lines(f"Give the server {name} these {what}?\n{lines}"))
+
+
+def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
+    key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
+    held = entry.get(key)
+    edits: tuple[Edit, ...] = ()
+    if isinstance(held, list):
+        kept = [each for each in held if str(each).partition("=")[0] not in gone]
+        edits = (Put((name, key), kept),) if len(kept) != len(held) else ()
+    elif isinstance(held, Mapping):
+        edits = tuple(Remove((name, key, each)) for each in gone if each in held)
+    words = f"Take {', '.join(gone)} away from the server {name} ({key})?" if edits else ""
+    return _Change(edits, visible_lines(words))
+
+
+def visible_lines(text: str) -> str:
+    """A text whose lines hold nothing that could forge another."""
+    return "\n".join(visible(each) for each in _lines(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    yield from text.split("\n")
+
+
+def _said(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
