@@ -101,6 +101,8 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && wheel-venv/bin/python -c "from mcpgateway.host import shipped; assert shipped.recipes() and shipped.topics()"
+	tar -tzf dist/*.tar.gz | grep -q "/mcpgateway/data/recipes.json"
 	cd build && wheel-venv/bin/twistd --help | grep -q "mcpgateway  *Share one set"
 	cd build && wheel-venv/bin/twist --help | grep -q "mcpgateway  *Share one set"
 

@@ -147,8 +147,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
         hub.jobs = Jobs(clock, outside.jobs or Nowhere())
         sight = family.sight_of(switchboard, health, librarian, hub.config)
-        own = hub.manage(sight, launcher, clock)
-        return family.make_builtin(family.Around(librarian, None, hub.jobs, sight, clock), own)
+        around = family.Around(librarian, None, hub.jobs, sight, clock)
+        return family.make_builtin(around, hub.manage(sight, launcher, clock))
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked

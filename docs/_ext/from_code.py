@@ -71,6 +71,22 @@ class OptionTable(Directive):
         return [table(("Option", "Meaning"), (25, 75), rows)]
 
 
+class RecipeTable(Directive):
+    """``.. recipes::`` - the servers that can be installed by name, and what each of them asks for."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.config.recipes import read_recipes
+        from mcpgateway.host.shipped import recipes
+
+        rows = []
+        for name, each in sorted(read_recipes(recipes()).items()):
+            asks = [f"{need.name} ({need.about})" for need in (*each.values, *each.variables)]
+            said = f"{each.about} {each.quirks}".strip()
+            rows.append((nodes.literal(text=name), nodes.Text(said), nodes.Text("; ".join(asks))))
+        return [table(("Name", "What it is", "What it asks for"), (15, 45, 40), rows)]
+
+
 class FindingTable(Directive):
     """``.. findings::`` - what the doctor can find amiss, what it means, and what to do."""
 
@@ -117,6 +133,7 @@ def row(cells: list[nodes.Node] | tuple[nodes.Node, ...]) -> nodes.row:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     app.add_directive("events", EventTable)
+    app.add_directive("recipes", RecipeTable)
     app.add_directive("options", OptionTable)
     app.add_directive("findings", FindingTable)
     return {"parallel_read_safe": True}

@@ -129,3 +129,16 @@ class CallerTests:
         """With loopback-only a remote token does not help."""
         policy = Policy(allow_remote=True, loopback_only=True)
         assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)
+
+
+class AdministratorTests:
+    """Who may do what only administrators may, on whatever route."""
+
+    @pytest.mark.parametrize("route", [RouteClass.MCP, RouteClass.READ, RouteClass.MUTATE])
+    @pytest.mark.parametrize("reach", [Reach.SOCKET, Reach.LOOPBACK])
+    @pytest.mark.parametrize("credential", [Credential.NONE, Credential.BEARER, Credential.ADMIN])
+    def test_token_or_socket(self, route: RouteClass, reach: Reach, credential: Credential) -> None:
+        """The admin token makes one, and so does the socket; the other token does not."""
+        verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
+        if isinstance(verdict, Pass):
+            assert verdict.is_admin is (credential is Credential.ADMIN or reach is Reach.SOCKET)
