@@ -33,7 +33,7 @@ COMING = {
 }
 RENAMED, VEILED = "renamed", "veiled"
 PREFIXES = (RENAMED, "other")  # what the names of one server's tools begin with, by turns
-ASKING = ("modern", "dual", "asks", "own")  # servers that may ask their clients something
+ASKING = ("modern", "asks", "own")  # servers that may ask their clients something
 
 
 def entry(name: str, flags: tuple[str, ...], keys: Mapping[str, Any]) -> dict[str, Any]:
