@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -16,6 +17,7 @@ from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
+from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_sizes
@@ -34,17 +36,18 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
-from mcpgateway.hub.views.specs import Ways
+from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+    from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobs import Jobs, JobStore
-    from mcpgateway.hub.librarian import Librarian
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.modern import ViewDoor
     from mcpgateway.wire.requeststates import RequestStates
@@ -68,13 +71,37 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
     return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
 
 
+def usage_of(seconds: Callable[[], float], home: str) -> Usage:
+    """What counts calls of tools in the real world."""
+    from mcpgateway.host.usage import UsageFile  # what only clients of views need
+    from mcpgateway.hub.usage import Usage
+
+    return Usage(UsageFile(f"{home}/usage.json"), seconds)
+
+
+def keepers_of(reactor: Any, home: str, jobs: JobStore) -> Keepers:
+    """What is kept in the real world of what happens on views."""
+    return Keepers(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
+
+
+def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+    """What keeps the originals of shortened answers in the real world."""
+    from twisted.internet.threads import deferToThreadPool
+
+    from mcpgateway.host.spill import Spill  # what only clients of views need
+    from mcpgateway.hub.vault import Vault
+
+    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+
+
 @frozen
 class Outside:
     """What the hub works with that it does not make.
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
-    :ivar jobs: where jobs outlive the gateway; None where they do not.
+    :ivar keepers: what is kept of what happens on views.
     """
 
     launcher: ILauncher
@@ -84,7 +111,7 @@ class Outside:
     holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
-    jobs: JobStore | None = None
+    keepers: Keepers = NOTHING_KEPT
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -133,22 +160,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     def make_board() -> Board:
         # Whoever has clients of single servers only does without.
-        from mcpgateway.hub.librarian import Librarian
-        from mcpgateway.hub.views.board import Board
+        from mcpgateway.hub.views.wiring import Parts, board_of
 
-        librarian = Librarian(snapshots)
-        librarian.servers = lambda: switchboard.servers.values()  # noqa: PLW0108 - they are replaced
-        notices.lists = made = Board(switchboard, librarian, clock, hub.ways, lambda: make_builtin(librarian))
+        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers)
+        notices.lists = made = board_of(hub, parts)
         return made
-
-    def make_builtin(librarian: Librarian) -> Builtin:
-        from mcpgateway.hub.builtin import family
-        from mcpgateway.hub.jobs import Jobs, Nowhere
-
-        hub.jobs = Jobs(clock, outside.jobs or Nowhere())
-        sight = family.sight_of(switchboard, health, librarian, hub.config)
-        around = family.Around(librarian, None, hub.jobs, sight, clock)
-        return family.make_builtin(around, hub.manage(sight, launcher, clock))
 
     switchboard.make_board = make_board
     scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
@@ -175,10 +191,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.views.modern import Around, ViewDoor
 
         board, states = switchboard.board, keys.request_states()
-        around = Around(
-            board.seen, board.within, board.librarian, pool, clock, states, clock.seconds, snapshots
-        )
-        return ViewDoor(stateless, around)
+        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
+        board.outcomes.serve(door)
+        return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
@@ -253,6 +268,8 @@ class Hub:
     jobs: Jobs | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
+    usage: Usage | None = None
+    vault: Vault | None = None
     _stateless: Stateless | None = None
 
     @property
@@ -263,6 +280,11 @@ class Hub:
             if self.claim is not None:
                 self._stateless.claim = self._stateless.to_legacy.claim = self.claim
         return self._stateless
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views, for which no server has to run."""
+        return self._stateless is not None and self._stateless.is_heard
 
     def adopt(
         self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
@@ -287,8 +309,9 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
-        if self.snapshots is not None:
-            self.snapshots.tick()
+        for each in (self.snapshots, self.usage, self.vault):
+            if each is not None:
+                each.tick()
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -296,6 +319,9 @@ class Hub:
             self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
+        for each in (self.usage, self.vault):
+            if each is not None:
+                each.close()
 
 
 @frozen

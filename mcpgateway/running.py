@@ -132,7 +132,7 @@ class GatewayService(Service):
         self.reload.apply = self.adopt
         self.hub.config = self.reload.state.shown
         self.hub.manage = self._manage
-        self._vacancy = Vacancy(self.switchboard)
+        self._vacancy = Vacancy(self.switchboard, lambda: self.hub.is_heard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 

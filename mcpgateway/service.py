@@ -7,7 +7,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, make_hub, settle
+from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Settings
@@ -109,9 +109,8 @@ def make_gateway(
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     instruments = instruments_of(reactor, backends, snapshots)
-    outside = Outside(
-        backends, reactor, keys, store, holders, instruments, snapshots, JobFiles(f"{home}/jobs")
-    )
+    keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
+    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
@@ -151,8 +150,15 @@ def make_gateway(
         lambda: root.is_disabled,
     )
     guard = Guard(policy_of(settings.gateway), tokens)
-    served = (*settings.servers, *view_specs(hub.ways))
-    root = Root(served, mcp, make_sse, guard, settings.gateway.limits, make_site, HealthDoor(census))
+    root = Root(
+        (*settings.servers, *view_specs(hub.ways)),
+        mcp,
+        make_sse,
+        guard,
+        settings.gateway.limits,
+        make_site,
+        HealthDoor(census),
+    )
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from mcpgateway.catalog.records import Item
-from mcpgateway.catalog.words import indexed
+from mcpgateway.catalog.words import Indexed, indexed
 
 COLUMNS = {
     "name": 8,
@@ -31,14 +31,14 @@ PARAMETERS_LIMIT = 200
 _SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 
 
-def columns(item: Item) -> tuple[str, ...]:
+def columns(item: Item) -> Indexed:
     """The words of an entry for each of `COLUMNS`; the same for the same entry, whenever it is asked."""
     schema = _value(item.input_schema)
     parameters = list(islice(_parameters(schema, DEPTH_LIMIT), PARAMETERS_LIMIT))
     names = " ".join(name for name, _ in parameters)
     notes = " ".join(note for _, note in parameters)[:TEXT_LIMIT]
     lead, *rest = _SENTENCE.split(item.description[:TEXT_LIMIT].strip(), maxsplit=1)
-    return tuple(map(indexed, (item.own, item.title, lead, *(rest or [""]), item.server, names, notes)))
+    return indexed((item.own, item.title, lead, *(rest or [""]), item.server, names, notes))
 
 
 def _value(raw: Raw | None) -> Any:

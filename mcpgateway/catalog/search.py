@@ -24,7 +24,7 @@ from mcpgateway.catalog.columns import COLUMNS, columns
 from mcpgateway.catalog.everyday import forms, related
 from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.vocabulary import Vocabulary
-from mcpgateway.catalog.words import Word, asked, indexed, known
+from mcpgateway.catalog.words import Indexed, Word, asked, indexed
 from mcpgateway.errors import GatewayFault
 
 MOST = 50  # hits of one search; more is a list, not an answer
@@ -92,7 +92,7 @@ class Index:
         self._write(_INSERT, added, texts)
         self._items.update(zip(added, items, strict=True))
         for text in texts:
-            self._vocabulary.add(set(known(" ".join(text))))
+            self._vocabulary.add(text.words)
         if items:
             self._servers[server] = added
 
@@ -102,7 +102,7 @@ class Index:
         texts = [columns(self._items.pop(row)) for row in removed]
         self._write(_DELETE, removed, texts)
         for text in texts:
-            self._vocabulary.remove(set(known(" ".join(text))))
+            self._vocabulary.remove(text.words)
 
     def search(self, query: str, limit: int = 10, server: str = "") -> list[Hit]:
         """The entries that answer best to a query, which may be any text; all of them to an empty one.
@@ -167,9 +167,9 @@ class Index:
         expression = " OR ".join(f'"{phrase}"{mark}' for phrase in phrases)
         return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
 
-    def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Sequence[str]]) -> None:
+    def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Indexed]) -> None:
         self._file.execute("BEGIN")
-        self._file.executemany(statement, ((row, *text) for row, text in zip(rows, texts, strict=True)))
+        self._file.executemany(statement, ((row, *text.texts) for row, text in zip(rows, texts, strict=True)))
         self._file.execute("COMMIT")
 
 
@@ -179,7 +179,7 @@ def _place(item: Item) -> tuple[str, str, str]:
 
 def _share(name: str, meant: set[str]) -> float:
     """How much of a name is meant."""
-    parts = known(indexed(name))
+    parts = indexed([name]).words
     return sum(part in meant for part in parts) / len(parts) if parts else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -14,7 +15,6 @@ MOST_WORDS = 24  # different ones; each costs a few look-ups
 # Underscores part words, as everything else does that is neither letter nor digit; lone surrogates are neither.
 _WHOLE = re.compile(r"[^\W_]+")
 _SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
-_HUMP = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
 _ASCII_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+(?:[0-9]+[a-z]*)*|[0-9]+[a-z]*|[A-Z]+")
 # Scripts without spaces: Han, kana and Thai are indexed letter by letter, and asked for as phrases.
 _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
@@ -32,24 +32,36 @@ class Word:
     parts: tuple[str, ...] = ()
 
 
+@frozen
+class Indexed:
+    """Texts as they are given to the index, which parts words as we do.
+
+    :ivar words: all that they are found by, in small letters.
+    """
+
+    texts: tuple[str, ...]
+    words: set[str]
+
+
 def words(text: str) -> list[Word]:
     """The words of a text in their order: ``readFile`` is one of two parts, ``read_file`` is two words."""
     return [Word(written.lower(), _parts(written)) for written in _whole(text)]
 
 
-def indexed(text: str) -> str:
-    """What is indexed of a text: its words, and after them the parts of those that have any."""
-    if text.isascii() and not _HUMP.search(text):
-        return text  # the index parts ASCII words as we do, and most texts have no others
-    found = _whole(text)
-    for written in found[:]:
-        found += _parts(written)
-    return " ".join(found)
+def indexed(texts: Sequence[str]) -> Indexed:
+    """What is indexed of texts: each as it is, and after it the parts of its words that have any."""
+    different = set(_whole(" ".join(texts)))
+    odd = {written: parts for written in different if not written.islower() and (parts := _parts(written))}
+    known = {written.lower() for written in different}.union(*odd.values())
+    if not odd:
+        return Indexed(tuple(texts), known)
+    return Indexed(tuple(_with_parts(text, odd) for text in texts), known)
 
 
-def known(text: str) -> list[str]:
-    """The words by which what is `indexed` is found, in small letters."""
-    return text.lower().translate(_SPACED).split()
+def _with_parts(text: str, odd: Mapping[str, Sequence[str]]) -> str:
+    if not any(written in text for written in odd):
+        return text  # most are, and it takes longer to look at their words
+    return " ".join([text, *(part for written in _whole(text) for part in odd.get(written, ()))])
 
 
 def _whole(text: str) -> list[str]:

@@ -17,7 +17,8 @@ import click
 
 from mcpgateway.ctl.console import table
 from mcpgateway.ctl.context import Globals
-from mcpgateway.ctl.state import command_of, is_alive, start_time
+from mcpgateway.ctl.state import command_of
+from mcpgateway.host.alive import is_alive, parent, start_time
 
 CLIENTS = frozenset(
     "claude claude-code claude-desktop cline code code-insiders codex codium continue copilot crush cursor"
@@ -89,10 +90,10 @@ def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
     """
     parents = _parents()
     found = []
-    for pid, parent in parents.items():
+    for pid, above in parents.items():
         words = command_of(pid)
         title = next((title for title, argv in commands.items() if runs(words, argv)), "")
-        client = client_of(command_of(parent)) if title else ""
+        client = client_of(command_of(above)) if title else ""
         if client and _is_own(pid):
             tree = _tree(pid, parents)
             found.append(Duplicate(pid, start_time(pid), title, client, tree, sum(map(_rss_kib, tree))))
@@ -146,18 +147,9 @@ def _parents() -> dict[int, int]:
     except OSError:
         return {}
     for name in names:
-        if name.isdigit() and (parent := _parent(name)):
-            found[int(name)] = parent
+        if name.isdigit() and (above := parent(int(name))):
+            found[int(name)] = above
     return found
-
-
-def _parent(pid: str) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return 0
-    return int(text[text.rindex(b")") + 2 :].split()[1])
 
 
 def _is_own(pid: int) -> bool:
@@ -170,7 +162,7 @@ def _is_own(pid: int) -> bool:
 def _tree(pid: int, parents: Mapping[int, int]) -> tuple[int, ...]:
     tree = [pid]
     for each in tree:
-        tree += [child for child, parent in parents.items() if parent == each and child not in tree]
+        tree += [child for child, above in parents.items() if above == each and child not in tree]
     return tuple(tree)
 
 

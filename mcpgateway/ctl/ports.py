@@ -5,34 +5,20 @@ from __future__ import annotations
 import os
 
 from mcpgateway.ctl.state import command_of
+from mcpgateway.host.listening import listening
 
-LISTENING = "0A"
 SHOWN_CHARACTERS = 80
 
 
 def holder_of(port: int) -> int:
     """The process that listens on a port; 0 where that cannot be told."""
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    sockets = {f"socket:[{inode}]" for inode, _ in listening(port)}
     if not sockets:
         return 0
     for name in os.listdir("/proc"):
         if name.isdigit() and _has_one(name, sockets):
             return int(name)
     return 0
-
-
-def _inodes(port: int) -> set[str]:
-    found = set()
-    for table in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/net/{table}", encoding="ascii") as file:
-                rows = [line.split() for line in file.readlines()[1:]]
-        except OSError:
-            continue
-        for row in rows:
-            if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port:
-                found.add(row[9])
-    return found
 
 
 def _has_one(pid: str, sockets: set[str]) -> bool:

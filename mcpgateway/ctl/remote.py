@@ -183,7 +183,7 @@ class Remote:
         import http.client
 
         if self._url is None:
-            from mcpgateway.ctl.talking import UnixConnection
+            from mcpgateway.host.unixhttp import UnixConnection
 
             return UnixConnection(self._path, limit_s)
         if self._url.scheme == "https":

@@ -11,8 +11,9 @@ from mcpgateway.ctl.console import fail
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 from mcpgateway.ctl.starting import Begun, Log, answers
-from mcpgateway.ctl.state import State, command_of, gateway_pid, read_state
+from mcpgateway.ctl.state import State, command_of, read_state
 from mcpgateway.ctl.stopping import send
+from mcpgateway.host.alive import is_alive, start_time
 
 POLL_S = 0.02
 
@@ -26,7 +27,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     before = read_state(home)
     if before.pid != pid or not hasattr(signal, "SIGHUP") or not _can(before, pid):
         return None
-    log, remote, began = Log(home), Remote(globals_), monotonic()
+    log, remote, began, born = Log(home), Remote(globals_), monotonic(), start_time(pid)
     send(home, pid, signal.SIGHUP)
     while monotonic() - began < limit_s:
         now = read_state(home)
@@ -37,7 +38,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
             )
         if now.pid == pid and now.started_at > before.started_at and answers(remote):
             return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
-        if not gateway_pid(home):
+        if not is_alive(pid) or start_time(pid) != born:
             return None
         sleep(POLL_S)
     return None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mcpgateway.bridge import places
 from mcpgateway.bridge.daemon import LOCK
+from mcpgateway.host.alive import is_alive, start_time
 
 STATE = "state.json"
 STATE_LIMIT = 1_048_576
@@ -124,22 +125,6 @@ def _peer(caller: socket.socket) -> int:
     return int(caller.getsockopt(0, LOCAL_PEERPID))
 
 
-def is_alive(pid: int) -> bool:
-    """Whether that process runs; a zombie does not, somebody else's does."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return _field(pid, 0) not in ("Z", "X")
-
-
-def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 where that cannot be told."""
-    return int(_field(pid, 19) or 0)
-
-
 def age(pid: int) -> float:
     """For how many seconds a process has run; 0 where that cannot be told."""
     try:
@@ -149,16 +134,6 @@ def age(pid: int) -> float:
         return 0.0
     began = start_time(pid)
     return max(0.0, uptime - began / TICKS) if began else 0.0
-
-
-def _field(pid: int, index: int) -> str:
-    # proc(5): the fields after the command's name, which is in parentheses and may hold anything; state is the first.
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            text = stat.read()
-    except OSError:
-        return ""
-    return text[text.rindex(b")") + 2 :].split()[index].decode()
 
 
 def holds(pid: int, path: str) -> bool:

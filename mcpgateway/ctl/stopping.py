@@ -9,7 +9,8 @@ from time import monotonic, sleep
 
 from mcpgateway.bridge import daemon
 from mcpgateway.ctl.console import fail
-from mcpgateway.ctl.state import STATE, gateway_pid, is_alive, read_state, start_time
+from mcpgateway.ctl.state import STATE, gateway_pid, read_state
+from mcpgateway.host.alive import is_alive, start_time
 
 POLL_S = 0.02
 KILLED_S = 10.0

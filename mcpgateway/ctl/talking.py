@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from time import monotonic
 
 BODY_LIMIT = 64 * 1_048_576  # a gateway with hundreds of servers says less than one
 PIECE = 65_536
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP at a Unix socket."""
-
-    def __init__(self, path: str, limit_s: float) -> None:
-        super().__init__("localhost", timeout=limit_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def whole(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:

@@ -21,6 +21,11 @@ def start_time(pid: int) -> int:
     return int(_field(pid, 19) or 0)
 
 
+def parent(pid: int) -> int:
+    """The process that has started a process; 0 where that cannot be told."""
+    return int(_field(pid, 1) or 0)
+
+
 def _field(pid: int, index: int) -> str:
     # proc(5): the fields after the command's name, which is in parentheses and may hold anything; state is the first.
     try:

@@ -24,10 +24,11 @@ from attrs import field, frozen
 
 from mcpgateway.host import processes
 from mcpgateway.host.claim import DESCRIPTOR, STARTED_VARIABLE
-from mcpgateway.host.notify import SOCKET_VARIABLE, WATCHDOG_PID_VARIABLE, WATCHDOG_VARIABLE
 
 VARIABLE = "MCPGATEWAY_SOCKETS"
-TAKEN = (STARTED_VARIABLE, SOCKET_VARIABLE, WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE)
+# What a service manager says is for one process (sd_notify(3), sd_watchdog_enabled(3)).
+MANAGER_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+TAKEN = (STARTED_VARIABLE, *MANAGER_VARIABLES)
 LIMIT = 1000  # descriptors
 FIRST = 10  # below are those that have a meaning
 REAP_S = 2.0

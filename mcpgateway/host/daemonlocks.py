@@ -20,11 +20,11 @@ from zope.interface import implementer
 
 from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.files import locked, read_text, write_atomic
+from mcpgateway.host.listening import listening
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
 
 DIRECTORY = "daemons"
 LOCK_BYTES = 65_536
-LISTENING = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
 
 
 @implementer(IDaemonLocks)
@@ -46,10 +46,10 @@ class DaemonLocks:
     def find(self, server: str, port: int) -> DaemonLock | None:
         """The lock of a server whose process runs, or None; a lock that cannot be read is removed."""
         own = self._read(self._path(server), server, is_own=True)
-        if own is not None and own.port == port and _runs(own):
+        if own is not None and own.port == port and runs(own):
             return own
         other = self._read(os.path.join(self.theirs, f"{server}.lock"), server, is_own=False)
-        return other if other is not None and other.port == port and _runs(other) else None
+        return other if other is not None and other.port == port and runs(other) else None
 
     def claim(self, server: str, port: int, transport: str) -> bool:
         """Take the lock for whoever is about to start the server; false where somebody else holds it."""
@@ -58,7 +58,7 @@ class DaemonLocks:
             # Between the look at a stale lock and its removal, another must not put a good one in its place.
             with self._alone():
                 found = self._read(path, server, is_own=True)
-                if found is not None and _runs(found):
+                if found is not None and runs(found):
                     return False
                 with suppress(FileNotFoundError):
                     os.unlink(path)
@@ -88,30 +88,14 @@ class DaemonLocks:
 
     def holder(self, port: int) -> Deferred[str]:
         """Fires with the program that listens at a port, in words; empty where it cannot be told."""
-        inodes = set(self._listeners(port))
+        inodes = {inode for inode, _ in listening(port, self._proc)}
         if not inodes:
             return succeed("")
         return self._holders(inodes).addCallback(_in_words, self._proc)
 
-    def _listeners(self, port: int) -> Iterator[int]:
-        wanted = f":{port:04X}"
-        for name in ("tcp", "tcp6"):
-            with suppress(OSError, ValueError, IndexError), open(f"{self._proc}/net/{name}") as table:
-                for row in table:
-                    fields = row.split()
-                    if fields[3] == LISTENING and fields[1].endswith(wanted):
-                        yield int(fields[9])
-
     def _read(self, path: str, server: str, *, is_own: bool) -> DaemonLock | None:
         try:
-            found: dict[str, Any] = json.loads(read_text(path, LOCK_BYTES))
-            return DaemonLock(
-                server,
-                _number(found["pid"]),
-                _number(found["port"]),
-                str(found.get("transport", "")),
-                _number(found.get("startTime", 0)),
-            )
+            return read_lock(path, server)
         except FileNotFoundError:
             return None
         except Exception as why:  # noqa: BLE001 - whatever is in there, it is no lock
@@ -142,7 +126,23 @@ class DaemonLocks:
         )
 
 
-def _runs(lock: DaemonLock) -> bool:
+def read_lock(path: str, server: str) -> DaemonLock:
+    """Read a lock.
+
+    :raise Exception: it is not there (`FileNotFoundError`), or is none, in which case anything may be wrong with it.
+    """
+    found: dict[str, Any] = json.loads(read_text(path, LOCK_BYTES))
+    return DaemonLock(
+        server,
+        _number(found["pid"]),
+        _number(found["port"]),
+        str(found.get("transport", "")),
+        _number(found.get("startTime", 0)),
+    )
+
+
+def runs(lock: DaemonLock) -> bool:
+    """Whether the process that a lock names is still there."""
     # Its number may have been given to another process since; only locks of ours say when theirs was started.
     if lock.pid <= 0 or not is_alive(lock.pid):
         return False

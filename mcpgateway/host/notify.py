@@ -8,9 +8,9 @@ from time import monotonic_ns
 
 from twisted.logger import Logger
 
-SOCKET_VARIABLE = "NOTIFY_SOCKET"
-WATCHDOG_VARIABLE = "WATCHDOG_USEC"
-WATCHDOG_PID_VARIABLE = "WATCHDOG_PID"
+from mcpgateway.host.anew import MANAGER_VARIABLES
+
+SOCKET_VARIABLE, WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE = MANAGER_VARIABLES
 SHORTEST_WATCHDOG_USEC = 2_000_000  # two beats of the heart, which beats once a second
 STATUS_BYTES = 200  # one line of `systemctl status`
 STATES = frozenset({"READY", "RELOADING", "STOPPING"})

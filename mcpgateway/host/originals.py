@@ -10,13 +10,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-from mcpgateway.config.adopted import KEPT, AdoptedFile, newcomers
+from mcpgateway.config.adopted import KEPT, AdoptedFile, also_former, newcomers
 from mcpgateway.config.clients import forms
-from mcpgateway.config.clients.dialect import Dialect, url_of
+from mcpgateway.config.clients.dialect import Dialect
 from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.clients.loopback import PORTS, Base
+from mcpgateway.config.clients.loopback import Base
 from mcpgateway.config.clients.rewrite import give_back
 from mcpgateway.config.edit import MISSING
 from mcpgateway.config.problems import Problems, Where
@@ -141,9 +140,4 @@ def _original(adopted: Adopted, text: str) -> str:
 
 def _base(adopted: Adopted) -> Base:
     """Return what makes a URL ours, as it was when the entries were written."""
-    for each in adopted.entries.values():
-        ours = each.replaced.ours
-        if isinstance(ours, dict) and (url := url_of(ours)):
-            parts = urlsplit(url)
-            return Base(parts.port or PORTS.get(parts.scheme, 0), frozenset((parts.hostname or "",)))
-    return Base(0)
+    return also_former(Base(0), _dialect(adopted), adopted.entries)

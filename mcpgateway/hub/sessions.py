@@ -248,7 +248,7 @@ class Sessions:
 
     def _forget_anonymous(self) -> None:
         # Nothing is lost with those that have no call under way: the next request begins another.
-        idle = [key for key, each in self._anonymous.items() if each.slot is None or not each.slot.load]
+        idle = [key for key, each in self._anonymous.items() if each.slot is None or not each.slot.calls()]
         for key in idle[: max(1, len(idle) // 2)]:
             del self._anonymous[key]
 

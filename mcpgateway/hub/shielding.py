@@ -17,7 +17,7 @@ from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.vault import Vault
 from mcpgateway.interfaces import Call
 from mcpgateway.shield.masking import Masking
-from mcpgateway.shield.results import Shortened, shorten, with_note
+from mcpgateway.shield.results import Shortened, is_small, shorten, with_note
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE, kind_of
 
@@ -40,7 +40,7 @@ class _Shield(Between):
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
         result = reply.get("result")
-        if result is None or kind_of(result) != COMPLETE:
+        if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
         self.shielding.shield(call, result, self.item, self.level).addCallback(self._pass_on, call, reply)
@@ -70,10 +70,16 @@ class Shielding:
         self._limits = limits
         self._secrets = secrets
         self._masking: Masking | None = None
+        self._by_level = {each: evolve(limits, level=each) for each in Level}
+
+    def passes(self, result: Raw, level: Level) -> bool:
+        """Whether a result is passed on as it is, as most are; asked with every call."""
+        return not self._limits.mask_secrets and is_small(result, self._by_level[level])
 
     def adopt(self, limits: ShieldLimits) -> None:
         """Work by other limits from now on; what is secret may be another, too."""
         self._limits, self._masking = limits, None
+        self._by_level = {each: evolve(limits, level=each) for each in Level}
         self.vault.set_limits(limits.keep, limits.keep_bytes)
 
     def level(self, server: ServerSpec, tool: str, asked: Level | None = None) -> Level:

@@ -171,6 +171,11 @@ class Slot:
 
         return Listening(self.want, meta, self._changed)
 
+    @property
+    def is_replica(self) -> bool:
+        """Whether it is one of several that share the calls of another."""
+        return self._is_replica
+
     def forget_mirrored(self) -> None:
         """The server's tools have changed, or it has ended: what is known of them, or about to be, may be wrong."""
         self.mirrored = None
@@ -574,8 +579,7 @@ class Slot:
         if self.conversation is not None:
             listening.resume(self.conversation)
         self._send(lambda _: True)
-        if not self._is_replica:
-            self._around.listener.warmed(self, ())
+        self._around.listener.warmed(self, ())
 
     def _send(self, is_next: Callable[[_Waiting], bool]) -> None:
         waiting = self._waiting

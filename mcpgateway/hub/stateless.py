@@ -178,6 +178,11 @@ class Stateless:
         else:
             self._go(road, call, message, asker)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views."""
+        return self._views is not None and self._views.is_heard
+
     def _on_view(self, call: Call, message: Message, asker: Asker) -> None:
         if self._views is None:
             if self.make_views is None:
@@ -286,6 +291,16 @@ class Stateless:
             }
             self._of_peers[key] = session
         session.seen = self._sessions.now
+        return session
+
+    def meeting(self, asker: Asker) -> Session | None:
+        """The session that a request will be of; None where that has to be found out, or is of the other era."""
+        server = asker.server = self.current(asker.server)
+        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._keeps_state(server):
+            return None
+        session = self._session(asker, 0)
+        if session.slot is None:
+            self._pool.slot_for(session)
         return session
 
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:

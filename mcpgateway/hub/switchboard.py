@@ -283,7 +283,7 @@ class Switchboard:
     def holders(self) -> list[Slot | ToModern | Board]:
         """Everything that a call can be with."""
         # A call of a bridged session is with its slot, or between two requests to it.
-        return [*self.pool, *self._bridges(), *self._boards()]
+        return [*self._boards(), *self.pool, *self._bridges()]
 
     def _boards(self) -> list[Board]:
         return [self._board] if self._board is not None else []
@@ -491,7 +491,10 @@ class Switchboard:
             inner = (self._holders_of(each) for each in session.inners.sessions.values())
             return list(dict.fromkeys([*self._boards(), *(holder for each in inner for holder in each)]))
         slot = session.slot
-        return [slot, *(slot.replicas or ()), *self._bridges()] if slot is not None else []
+        boards = self._boards() if session.outer is not None else []
+        if slot is None:
+            return [*boards]
+        return [*boards, slot, *(slot.replicas or ()), *self._bridges()]
 
     # Requests
 

@@ -292,6 +292,7 @@ class ToLegacy:
         *,
         is_alone: bool,
     ) -> None:
+        client.session = session  # whoever looks at its answer may want to know whose it is
         call = Call(session, client.method, client.id, client.token, None)
         call.level = client.level
         crossing = Crossing(self, client, call, message, key)

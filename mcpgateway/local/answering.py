@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
@@ -14,6 +13,7 @@ from attrs import field, frozen
 from mcpgateway.bridge.places import socket_path
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import state
+from mcpgateway.host.unixhttp import UnixConnection
 
 LIMIT_S = 3.0
 BODY_LIMIT = 4 * 1_048_576
@@ -35,23 +35,9 @@ class Answer:
         return not self.health or self.health.get("aggregate") is True
 
 
-class _Local(HTTPConnection):
-    """A connection to a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT_S)
-        self.sock.connect(self._path)
-
-
 def ask(home: str, port: int, environ: Mapping[str, str]) -> Answer | None:
     """Ask the gateway of a home how it is: at its Unix socket, else at its port; None where none answers."""
-    return _asked(_Local(socket_path(environ, home))) or (
+    return _asked(UnixConnection(socket_path(environ, home), LIMIT_S)) or (
         _asked(HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)) if port else None
     )
 

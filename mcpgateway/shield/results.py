@@ -61,7 +61,7 @@ def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | N
 
 def shorten(result: Raw, limits: ShieldLimits, output_schema: Raw | None = None) -> Shortened | None:
     """Cut off what is too much; None where nothing is."""
-    if limits.level is Level.OFF or _is_small(result, limits):
+    if limits.level is Level.OFF or is_small(result, limits):
         return None
     members = values.members(result)
     if members is None:
@@ -83,7 +83,8 @@ def _effective(limits: ShieldLimits) -> ShieldLimits:
     )
 
 
-def _is_small(result: Raw, limits: ShieldLimits) -> bool:
+def is_small(result: Raw, limits: ShieldLimits) -> bool:
+    """Whether there can be nothing to cut off, as it is seen without decoding a result."""
     limits = _effective(limits)
     size = values.size(result)
     texts = min(EMBEDDED_CHARS, limits.string_chars, limits.total_bytes, BLOCK_BYTES * limits.array_items)

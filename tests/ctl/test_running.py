@@ -21,7 +21,8 @@ from mcpgateway.ctl.lazy import LazyGroup
 from mcpgateway.ctl.main import program, run
 from mcpgateway.ctl.ports import described
 from mcpgateway.ctl.starting import Log
-from mcpgateway.ctl.state import gateway_pid, is_it, lifetime, read_state, start_time
+from mcpgateway.ctl.state import gateway_pid, is_it, lifetime, read_state
+from mcpgateway.host.alive import start_time
 from tests.ctl.test_main import HEAVY
 from tests.support.commands import commands
 from tests.support.gateway import eventually

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import stat
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, MARKER, Gateway, eventually
 
 pytestmark = pytest.mark.functional
@@ -20,13 +20,6 @@ SERVER = str(Path(__file__).resolve().parents[1] / "servers" / "fixture.py")
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 # Looser than what is promised: nobody's machine is to fail for being busy.
 SOON_S = 10.0
-
-
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Adopting(Gateway):

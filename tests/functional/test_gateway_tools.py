@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,50 @@ class ViewTests:
                 await client.post(message(None, "notifications/cancelled", {"requestId": 9}))
                 await until(lambda: client.value("one__cancelled"))
                 waiting.close()
+                client.close()
+
+            run(use)
+
+
+class ResultTests:
+    """Results that are too long."""
+
+    def test_what_is_cut_can_be_had(self, tmp_path: Path) -> None:
+        """A long result is cut and names a reference, with which its every character can be had."""
+        with gateway_of(tmp_path, "one") as gateway:
+
+            async def use() -> None:
+                client = await opened(gateway)
+                whole = await client.call(
+                    "gateway_invoke", {"id": "one__big", "args": {"bytes": 200_000}, "shield": "off"}
+                )
+                cut = await client.call("gateway_invoke", {"id": "one__big", "args": {"bytes": 200_000}})
+                assert len(text_of(whole)) >= 200_000
+                assert len(text_of(cut)) < 70_000
+                ref = re.search(r"r_[a-z2-7]{16}", json.dumps(cut["result"]))
+                assert ref is not None
+                pages, offset, more = [], 0, True
+                while more:
+                    page = await asked(client, "gateway_get_result", ref=ref[0], offset=offset)
+                    pages.append(page["data"])
+                    offset, more = offset + page["count"], page["hasMore"]
+                assert "".join(pages) == text_of(whole)
+                wrong = await client.call("gateway_get_result", {"ref": "r_aaaaaaaaaaaaaaaa"})
+                assert wrong["result"]["isError"] is True
+                client.close()
+
+            run(use)
+
+    def test_results_of_jobs_are_cut(self, tmp_path: Path) -> None:
+        """The result of a job is as long as that of a call."""
+        with gateway_of(tmp_path, "one") as gateway:
+
+            async def use() -> None:
+                client = await opened(gateway)
+                job = await asked(client, "gateway_invoke_async", id="one__big", args={"bytes": 200_000})
+                found = await in_state(client, job["jobId"], "completed")
+                assert len(json.dumps(found)) < 70_000
+                assert re.search(r"r_[a-z2-7]{16}", json.dumps(found["result"]))
                 client.close()
 
             run(use)

@@ -17,6 +17,7 @@ from mcp import Client
 
 from tests.support import engines, real_servers
 from tests.support.engines import Engine
+from tests.support.far import free_port
 from tests.support.gateway import Gateway, eventually
 
 pytestmark = pytest.mark.functional
@@ -44,14 +45,6 @@ def said(tool: str, **arguments: Any) -> Callable[[Client], Awaitable[str]]:
         return str(result.content[0].text)
 
     return call
-
-
-def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        number: int = found.getsockname()[1]
-    return number
 
 
 def is_open(port: int) -> bool:

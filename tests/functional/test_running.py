@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, RUNNERS, Gateway, eventually, ran, server
 from tests.support.http_client import Client, Connection, tool_call
 from tests.support.real_servers import fixture
@@ -365,12 +366,6 @@ class EndTests:
         """A child that ignores the end of its stdin and SIGTERM does not outlive the gateway."""
         with Gateway(tmp_path, {"fix": server(fixture("--stubborn"))}) as gateway:
             assert asyncio.run(echoed(gateway.url, "fix")) == "through"
-
-
-def free_port():
-    """A TCP port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def has_tls(pid):

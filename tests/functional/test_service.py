@@ -21,7 +21,7 @@ import pytest
 from mcpgateway.ctl.main import COMMANDS
 from mcpgateway.host.settings import keep_login
 from mcpgateway.local.units import SYSTEMD, Place, systemd_units
-from tests.functional.test_running import free_port
+from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.http_client import Client
 from tests.support.real_servers import fixture

@@ -243,7 +243,6 @@ class RefusalTests:
     @pytest.mark.parametrize(
         "path",
         [
-            "/",
             "/nothing",
             "/.well-known/oauth-protected-resource",
             "/.well-known/oauth-protected-resource/fix/mcp",

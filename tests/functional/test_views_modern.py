@@ -351,6 +351,21 @@ class OwnToolTests:
         for who, said in zip(("Ada", "Bea"), run(work), strict=True):
             assert who in said
 
+    @pytest.mark.parametrize("name", ["modern", "plain", "asks"])
+    def test_too_much(self, gateway: Gateway, name: str) -> None:
+        """A result that is too much for a model is shortened, whatever era its server speaks, but not where it is alone."""
+
+        async def work() -> tuple[int, int]:
+            said = {"bytes": 300_000}
+            async with Person("one").at(gateway) as client:
+                short = len(text(await client.call_tool(f"{name}__big", said)))
+            async with Client(f"{gateway.url}/{name}/mcp", mode="auto") as client:
+                return short, len(text(await client.call_tool("big", said)))
+
+        short, whole = run(work)
+        assert whole >= 300_000
+        assert short < 100_000
+
 
 class ListeningTests:
     """subscriptions/listen on a view."""

@@ -80,7 +80,10 @@ class CommandLineTests:
 
     PAGE = (ROOT / "docs" / "reference" / "command-line.rst").read_text()
     # Of the shim, and of twistd itself.
-    ELSEWHERE: ClassVar = {"--help", "--patience", "--target", "--server", "--pidfile", "--logfile", "--demo"}
+    ELSEWHERE: ClassVar = {
+        *("--help", "--patience", "--target", "--server", "--view", "--ready-line"),
+        *("--pidfile", "--logfile", "--demo", "--discover"),
+    }
 
     def test_every_command(self):
         """Each command, each verb and each option of theirs is on it."""

@@ -15,7 +15,6 @@ from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
 from mcpgateway.hub import jobs
 from mcpgateway.hub.builtin.later import InvokeStatus
 from mcpgateway.hub.jobs import Jobs, Nowhere, Record, Status, UnknownJob
-from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
 
@@ -243,7 +242,7 @@ class EndTests:
 
     def test_results_are_shielded(self) -> None:
         """The result of a job is cut to its size like any other."""
-        seen: list[tuple[Call, Item, Any]] = []
+        seen: list[tuple[Any, ...]] = []
         world = World()
         world.jobs = Jobs(world.clock, world.store, lambda *found: seen.append(found))
         world.add(level="lean")

@@ -16,8 +16,8 @@ from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown
 from mcpgateway.hub.singleflight import SingleFlight, canonical
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc
-from tests.support.sinks import Sink
 from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.sinks import Sink
 
 
 def item(**annotations: bool) -> Item:

@@ -2,6 +2,8 @@
 
 from mcpgateway.hub.vacancy import Vacancy
 from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.modern_client import hang_up, listen
+from tests.support.view_stage import Stage, modern
 
 
 class VacancyTests:
@@ -33,6 +35,16 @@ class VacancyTests:
         client.ask(b"", "DELETE")
         assert len(gateway.sessions) == 0
         assert [vacancy.tick() for _ in range(3)] == [0, 1, 2]
+
+    def test_listening_to_no_server(self):
+        """Whoever listens to all servers at once uses it, though none of them runs."""
+        stage = Stage(modern("m"))
+        vacancy = Vacancy(stage.gateway.switchboard, lambda: stage.gateway.hub.is_heard)
+        assert [vacancy.tick() for _ in range(3)][-1] > 0
+        listen(client := stage.client(), toolsListChanged=True)
+        assert [vacancy.tick() for _ in range(3)][-1] == 0
+        hang_up(client)
+        assert [vacancy.tick() for _ in range(3)][-1] > 0
 
     def test_anew(self):
         """It can be told to count from the beginning."""

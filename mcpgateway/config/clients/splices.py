@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import field, frozen
 
@@ -62,30 +62,30 @@ def reverse(after_text: str, splices: Sequence[Splice]) -> str:
 
 def _common(before: str, here: int, after: str, there: int) -> int:
     """Count the characters that are the same from two places on."""
-    most = min(len(before) - here, len(after) - there)
-    size, same = 1 << 12, 0
-    while same < most:
-        size = min(size, most - same)
-        if before[here + same : here + same + size] == after[there + same : there + same + size]:
-            same += size
-            size *= 2
-        elif size == 1:
-            break
-        else:
-            size //= 2
-    return same
+
+    def agree(same: int, size: int) -> bool:
+        old, new = here + same, there + same
+        return before[old : old + size] == after[new : new + size]
+
+    return _longest(min(len(before) - here, len(after) - there), agree)
 
 
 def _common_end(before: str, here: int, after: str, there: int) -> int:
     """Count the characters that are the same at the ends of two texts, down to two places."""
-    most = min(len(before) - here, len(after) - there)
+
+    def agree(same: int, size: int) -> bool:
+        old, new = len(before) - same, len(after) - same
+        return before[old - size : old] == after[new - size : new]
+
+    return _longest(min(len(before) - here, len(after) - there), agree)
+
+
+def _longest(most: int, agree: Callable[[int, int], bool]) -> int:
+    """Count how far two texts agree, which is told of as many characters as are asked for behind as many others."""
     size, same = 1 << 12, 0
     while same < most:
         size = min(size, most - same)
-        if (
-            before[len(before) - same - size : len(before) - same]
-            == after[len(after) - same - size : len(after) - same]
-        ):
+        if agree(same, size):
             same += size
             size *= 2
         elif size == 1:

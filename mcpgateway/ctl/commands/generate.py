@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from mcpgateway.local.machine import Machine
 
 FORMS = ("shim", "proxy", "http", "single")
+OF_SERVERS = click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=server_names,
+    help="Only this server; may be repeated.",
+)
 
 
 EXAMPLES = """\b
@@ -32,14 +40,7 @@ Examples:
     shell_complete=client_names,
     help="The client whose file it is (claude-code).",
 )
-@click.option(
-    "--server",
-    "servers",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=server_names,
-    help="Only this server; may be repeated.",
-)
+@OF_SERVERS
 @click.option(
     "--form",
     type=click.Choice(FORMS),
@@ -94,14 +95,7 @@ def _generate(globals_: Globals, wish: Wish, output: str) -> None:
 
 @click.command()
 @click.argument("client", metavar="CLIENT", shell_complete=client_names)
-@click.option(
-    "--server",
-    "servers",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=server_names,
-    help="Only this server; may be repeated.",
-)
+@OF_SERVERS
 @click.option(
     "--form", type=click.Choice(FORMS), help="How it leads to the gateway (default: what suits the client)."
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -23,12 +24,19 @@ from mcpgateway.ctl.stopping import clear_up, end, unwanted
 START_S = 60.0
 STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
 HEALTH_S = 5.0
+Command = TypeVar("Command", bound=Callable[..., Any])
 FOUND_NOTHING = "Gateway is not running (no state file found)."
 
 
 def _of_this_machine(globals_: Globals, name: str) -> None:
     if globals_.url or globals_.token_file:
         raise click.UsageError(f"{name}: --url and --token-file are for the programs that talk to a gateway")
+
+
+def _seconds(name: str, usual: float, says: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, type=click.FloatRange(0, 3600), default=usual, show_default=True, metavar="SECONDS", help=says
+    )
 
 
 def _options(port: int | None, config: str | None, more: list[str]) -> list[str]:
@@ -47,14 +55,7 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
     type=click.Choice(ADOPT),
     help="Whether clients are led to the gateway (default: clients.adopt of the configuration).",
 )
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=START_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it may take.",
-)
+@_seconds("--wait", START_S, "How long it may take.")
 @click.option("--end-duplicates", is_flag=True, help="End servers that running clients need no more.")
 @click.pass_context
 def start(
@@ -172,14 +173,7 @@ def _tell(value: dict[str, Any], did: str = "started") -> None:
 
 
 @click.command()
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600),
-    default=STOP_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it may take; then it is killed.",
-)
+@_seconds("--timeout", STOP_S, "How long it may take; then it is killed.")
 @click.option("--force", is_flag=True, help="End it even where a client's file cannot be given back.")
 @click.pass_obj
 def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
@@ -228,22 +222,8 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
 @click.command(cls=Behind)
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
 @click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Another configuration file.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=START_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the start may take.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600),
-    default=STOP_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the end may take; then it is killed.",
-)
+@_seconds("--wait", START_S, "How long the start may take.")
+@_seconds("--timeout", STOP_S, "How long the end may take; then it is killed.")
 @click.pass_context
 def restart(
     context: click.Context, *, port: int | None, config: str | None, wait: float, timeout: float

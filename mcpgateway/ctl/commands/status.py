@@ -10,7 +10,8 @@ from mcpgateway.bridge.daemon import LOG
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import BUSY, Away, Remote
-from mcpgateway.ctl.state import STATE, State, age, gateway_pid, is_alive, lifetime, read_state
+from mcpgateway.ctl.state import STATE, State, age, gateway_pid, lifetime, read_state
+from mcpgateway.host.alive import is_alive
 
 HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"

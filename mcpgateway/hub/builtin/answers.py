@@ -59,7 +59,10 @@ def with_note(reply: Envelope, note: str) -> Envelope:
 
 
 Shield = Callable[[Call, "Item | None", Any], None]
-"""Has the answer of a call cut to a size that a model can afford: of a tool's, at a level; None for what is usual."""
+"""Has the answer of a call cut to a size that a model can afford.
+
+It is given the call, its tool (None for what is the gateway's own), and the level (None: the usual one).
+"""
 
 
 def unshielded(call: Call, item: Item | None, level: Any) -> None:

@@ -23,12 +23,14 @@ from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
+from mcpgateway.hub.views.outcomes import Outcomes
 from mcpgateway.hub.views.road import Road
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
@@ -50,6 +52,7 @@ class Board:
     :ivar librarian: knows the lists of all servers.
     :ivar clock: what waits are measured with.
     :ivar lister: asks for the lists that are not known.
+    :ivar outcomes: counts calls, and shortens their answers.
     """
 
     log = Logger()
@@ -61,12 +64,14 @@ class Board:
         clock: IReactorTime,
         ways: Ways,
         builtin: Callable[[], Builtin | None],
+        outcomes: Outcomes,
     ) -> None:
         self.switchboard = switchboard
         self.librarian = librarian
         self.clock = clock
         self.lister = Lister(self)
         self._road = Road(self)
+        self.outcomes = outcomes
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
@@ -86,7 +91,9 @@ class Board:
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
-        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, dict)
+        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts)
+        if self.outcomes.shielding is not None:
+            self.outcomes.shielding.adopt(ways.gateway.shield)
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that a view shows, as their entries define them."""
@@ -344,13 +351,16 @@ class Board:
         """
         self._road.go(call, message, server)
 
-    def bring(self, call: Call, message: Message, server: str, tool: str, level: object = None) -> None:
+    def bring(
+        self, call: Call, message: Message, view: View, target: tuple[str, str], level: Level | None
+    ) -> None:
         """Bring a call to a server's tool.
 
+        :param target: the server, and the tool's own name.
         :param level: how its result is shielded; None for what the view says.
         :raise GatewayError: it goes nowhere.
         """
-        self._road.tools.bring(call, message, server, tool, level)
+        self._road.tools.bring(call, message, view, target, level)
 
     def give_back(self, call: Call) -> bool:
         """One of the gateway's own tools gives a call on; false when it was taken back."""
@@ -365,13 +375,15 @@ class Board:
         return self._held.pop(call, _gone) is not _gone
 
     def calls(self) -> list[Call]:
-        """The calls that wait here."""
-        return list(self._held)
+        """The calls that wait here, or for the answer to another that is the same."""
+        flights = self.outcomes.flights
+        return [*self._held, *(flights.calls() if flights is not None else ())]
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
         if call not in self._held:
-            return False
+            flights = self.outcomes.flights
+            return flights is not None and flights.cancel(call, reason)
         on_cancel = self._held.pop(call)
         if on_cancel is not None:
             on_cancel(reason)

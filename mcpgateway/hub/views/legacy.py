@@ -77,7 +77,7 @@ class LegacyAccess:
             limited.begin(call, limit_s)
         if self.is_elsewhere:
             call.session = self._anonymous(server)
-        self._board.bring(call, changed, server, tool, level)
+        self._board.bring(call, changed, self.view, target, level)
 
     def _anonymous(self, server: str) -> Session:
         board = self._board.switchboard

@@ -86,28 +86,31 @@ class Road:
 
     # To a server
 
-    def go(self, call: Call, message: Message, server: str) -> None:
+    def go(self, call: Call, message: Message, server: str, tool: Item | None = None) -> None:
         """Bring a request to a server, in its client's inner session there.
 
+        :param tool: what is called, where identical calls of it may be one.
         :raise GatewayError: it goes nowhere.
         """
         outer: Session = call.session
         if not outer.server.view:
-            self._met(call, message, outer)  # it is there already
+            self._met(call, message, outer, tool)  # it is there already
             return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
         if inner is None:
             found = self._board.meet(outer, server)
             if isinstance(found, Deferred):
-                self.later(found, call, lambda met: self._met(call, message, met))
+                self.later(found, call, lambda met: self._met(call, message, met, tool))
                 return
             inner = found
-        self._met(call, message, inner)
+        self._met(call, message, inner, tool)
 
-    def _met(self, call: Call, message: Message, inner: Session) -> None:
+    def _met(self, call: Call, message: Message, inner: Session, tool: Item | None) -> None:
         call.session = inner
-        self._board.switchboard.submit(call, message)
+        submit = self._board.switchboard.submit
+        if tool is None or not self._board.outcomes.flies(call, message, tool, submit):
+            submit(call, message)
 
     def later(self, known: Deferred[Session], call: Call, then: Callable[[Session], None]) -> None:
         """Go on with a call when something is known, unless it was taken back until then."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
-from mcpgateway.config.surface import Expose
+from mcpgateway.config.surface import Expose, ShieldLimits
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.jobs import JobStore
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.vault import Vault
 
 MAIN = "mcp"
 ADMIN = "admin"
@@ -25,6 +31,23 @@ class Ways:
 
     gateway: GatewaySettings
     profiles: Mapping[str, Profile]
+
+
+@frozen
+class Keepers:
+    """What is kept of what happens on views; each None where nothing is.
+
+    :ivar jobs: where jobs outlive the gateway.
+    :ivar usage: makes what counts calls of tools.
+    :ivar vault: makes what keeps the originals of shortened answers.
+    """
+
+    jobs: JobStore | None = None
+    usage: Callable[[], Usage] | None = None
+    vault: Callable[[ShieldLimits], Vault] | None = None
+
+
+NOTHING_KEPT = Keepers()
 
 
 def view_specs(ways: Ways) -> tuple[ServerSpec, ...]:

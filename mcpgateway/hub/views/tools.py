@@ -8,6 +8,7 @@ from attrs import define
 
 from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.views.inners import Inners
@@ -18,6 +19,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.road import Road
+    from mcpgateway.hub.views.view import View
 
 
 @define(eq=False)
@@ -87,15 +89,21 @@ class Tools:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._road.learn_task(call, inners, tool.server)
-        self._road.go(call, message, tool.server)
+        self._board.outcomes.over(call, inners.view, tool.server, tool.own, None, tool)
+        self._road.go(call, message, tool.server, tool)
 
-    def bring(self, call: Call, message: Message, server: str, tool: str, level: object) -> None:
+    def bring(
+        self, call: Call, message: Message, view: View, target: tuple[str, str], level: Level | None
+    ) -> None:
         """Bring a call to a server's tool.
 
+        :param target: the server, and the tool's own name.
         :param level: how its result is shielded; None for what the view says.
         :raise GatewayError: it goes nowhere.
         """
-        self._road.go(call, message, server)
+        server, tool = target
+        self._board.outcomes.over(call, view, server, tool, level)
+        self._road.go(call, message, server, view.tool(server, tool))
 
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.

@@ -123,6 +123,10 @@ class View:
         look.calls = {**found.names.items, **found.tools}
         return look
 
+    def tool(self, server: str, own: str) -> Item | None:
+        """A server's tool by its own name."""
+        return self.listing.names.of(server, own)
+
     def prompt(self, name: str) -> Item | None:
         """The prompt of a name."""
         return self._prompts.find(name)

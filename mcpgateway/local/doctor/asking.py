@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from typing import Any
 
 from attrs import field, frozen
+
+from mcpgateway.host.unixhttp import UnixConnection
 
 LIMIT_S = 3.0
 BODY_BYTES = 4 * 2**20
@@ -27,23 +28,9 @@ class Answer:
     why: str = ""
 
 
-class _Socket(http.client.HTTPConnection):
-    """HTTP at a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket in place of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(LIMIT_S)
-        self.sock.connect(self._path)
-
-
 def ask_socket(path: str, target: str) -> Answer:
     """GET something at a Unix socket."""
-    return _ask(_Socket(path), target)
+    return _ask(UnixConnection(path, LIMIT_S), target)
 
 
 def ask_port(port: int, target: str) -> Answer:

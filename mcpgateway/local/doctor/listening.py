@@ -8,8 +8,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from mcpgateway.host.holders import Search, search
-
-LISTEN = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
+from mcpgateway.host.listening import listening
 
 
 @frozen
@@ -31,7 +30,7 @@ class Holder:
 
 def holders(port: int, proc: str = "/proc") -> Iterator[Holder]:
     """Who listens at a port, each process once."""
-    owners = dict(_sockets(port, proc))
+    owners = dict(listening(port, proc))
     found = _all(search(owners, proc=proc))
     for pid in dict.fromkeys(found.values()):
         inode = next(inode for inode, holder in found.items() if holder == pid)
@@ -45,16 +44,6 @@ def name_of(pid: int, proc: str = "/proc") -> str:
     with suppress(OSError), open(f"{proc}/{pid}/comm", "rb") as file:
         return ascii(file.read().strip().decode(errors="replace"))[1:-1]
     return "a process"
-
-
-def _sockets(port: int, proc: str) -> Iterator[tuple[int, int]]:
-    wanted = f":{port:04X}"
-    for table in ("tcp", "tcp6"):
-        with suppress(OSError, ValueError, IndexError), open(f"{proc}/net/{table}") as rows:
-            for row in rows:
-                fields = row.split()
-                if fields[3] == LISTEN and fields[1].endswith(wanted):
-                    yield int(fields[9]), int(fields[7])
 
 
 def _all(found: Search) -> dict[int, int]:

@@ -9,12 +9,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK, STOPPED, WANTED
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.host.alive import is_alive, start_time
-from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES
+from mcpgateway.host.alive import is_alive
+from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES, read_lock, runs
 from mcpgateway.host.files import TOKEN_CHARACTERS, read_text
 from mcpgateway.host.launchcache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.host.launchcache import FILE as CACHE
@@ -174,20 +173,17 @@ def locks(world: World) -> Iterator[Finding]:
 
 def _runs(path: str) -> bool:
     try:
-        found: Any = json.loads(read_text(path, LOCK_BYTES))
-        pid, since = int(found["pid"]), int(found.get("startTime", 0))
+        return runs(read_lock(path, ""))
     except FileNotFoundError:
         return True  # it has just been given back
-    except (ConfigError, OSError, ValueError, TypeError, KeyError, AttributeError):
+    except Exception:  # noqa: BLE001 - whatever is in there, it is no lock
         return False
-    return pid > 0 and is_alive(pid) and (not since or start_time(pid) in (0, since))
 
 
 def _remove_lock(path: str) -> None:
     # A server may have been started since it was looked at.
     if not _runs(path):
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        _unlink(path)
 
 
 LEFT = note(
@@ -225,8 +221,7 @@ def _is_left(path: str, now: float) -> bool:
 def _sweep(found: Iterable[str], now: float) -> None:
     for path in found:
         if _is_left(path, now):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            _unlink(path)
 
 
 NO_CACHE = note("launches.none", "No program has been looked up yet; the first start of each server does.")

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from mcpgateway.catalog.tokens import estimate
 from mcpgateway.hub.builtin.builtin import READ, RUN, SIX, WRITE, Builtin, Tool
 from mcpgateway.hub.builtin.family import Around, make_builtin
+from mcpgateway.hub.builtin.managing import management
 from mcpgateway.hub.builtin.status import Sight
 from mcpgateway.hub.jobs import Jobs, Nowhere
 from tests.hub.builtin.test_finding import ScriptedLibrarian
@@ -25,6 +26,10 @@ def family() -> Builtin:
     clock = Clock()
     sight = Sight(tuple, lambda _: {}, lambda _: None)
     return make_builtin(Around(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
+
+
+def nothing() -> Any:
+    """Nobody calls a tool that manages servers here."""
 
 
 def described(tool: Tool) -> Any:
@@ -57,7 +62,7 @@ class FamilyTests:
         assert tool.tier in (READ, WRITE, RUN)
         assert not found.get("annotations", {}).get("readOnlyHint") or tool.tier == READ
 
-    @pytest.mark.parametrize("tool", [*family()], ids=lambda tool: tool.name)
+    @pytest.mark.parametrize("tool", [*family(), *management(nothing)], ids=lambda tool: tool.name)
     def test_the_reference_tells_of_it(self, tool: Tool) -> None:
         """The reference has a section for each tool, which tells of each of its arguments."""
         sections = re.split(r"\n(?=gateway_\w+\n~)", PAGE.read_text())

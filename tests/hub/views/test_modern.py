@@ -324,6 +324,47 @@ class CallTests:
         assert "result" in reply(two)
 
 
+class TogetherTests:
+    """Calls that are the same, of tools that change nothing."""
+
+    @pytest.fixture
+    def stage(self) -> Stage:
+        """A view of a server with such a tool."""
+        harmless = {"readOnlyHint": True, "idempotentHint": True}
+        return Stage(modern("m"), m=[tool("look", annotations=harmless), tool("do")])
+
+    def test_once(self, stage: Stage) -> None:
+        """They are one call to the server, and each client gets its answer under its own id."""
+        one, two, other = stage.client(), stage.client(), stage.client()
+        for nth, client in enumerate((one, two)):
+            stage.call(client, "m__look", nth, arguments={"a": 1})
+        stage.call(other, "m__look", 9, arguments={"a": 2})
+        first, second = stage.child("m").asked("tools/call")
+        done(stage.child("m"), first, of=1)
+        assert [(reply(each)["id"], reply(each)["result"]["of"]) for each in (one, two)] == [(0, 1), (1, 1)]
+        assert reply(other) is None
+        done(stage.child("m"), second, of=2)
+        assert reply(other)["result"]["of"] == 2
+
+    def test_others(self, stage: Stage) -> None:
+        """Any other tool is called as often as it is called, and so for every principal."""
+        for headers in ({}, {}):
+            stage.call(stage.client(**headers), "m__do")
+        stage.call(stage.client(), "m__look")
+        stage.call(stage.client(Authorization="Bearer bearer-token"), "m__look")
+        assert len(stage.child("m").asked("tools/call")) == 4
+
+    def test_hanging_up(self, stage: Stage) -> None:
+        """Who hangs up takes nothing from the others; the last one takes the call back."""
+        one, two = stage.client(), stage.client()
+        for client in (one, two):
+            stage.call(client, "m__look")
+        hang_up(one)
+        assert stage.child("m").asked(CANCELLED) == []
+        hang_up(two)
+        assert len(stage.child("m").asked(CANCELLED)) == 1
+
+
 class OtherRequestTests:
     """Prompts, resources and completions."""
 

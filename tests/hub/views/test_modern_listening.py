@@ -79,6 +79,7 @@ class AcknowledgementTests:
         """Resources are agreed to once each of their servers has, and only those that one has."""
         listen(client := stage.client(), resourceSubscriptions=[ONE, TWO, "nothing://there"])
         assert events(client) == []
+        stage.answer()  # whose that might be
         assert acknowledge(stage.child("m"))["resourceSubscriptions"] == [ONE]
         assert events(client) == []
         (asked,) = stage.child("old").asked("resources/subscribe")
@@ -86,6 +87,15 @@ class AcknowledgementTests:
         stage.child("old").answer(asked, {})
         (said,) = events(client)
         assert said["params"]["notifications"] == {"resourceSubscriptions": [ONE, TWO]}
+
+    def test_before_any_list(self) -> None:
+        """A resource can be listened to before anybody has listed it."""
+        stage = Stage(modern("m"), m={"resources/list": [{"uri": ONE, "name": "one"}]})
+        listen(client := stage.client(), resourceSubscriptions=[ONE])
+        stage.answer()
+        acknowledge(stage.child("m"))
+        (said,) = events(client)
+        assert said["params"]["notifications"] == {"resourceSubscriptions": [ONE]}
 
     def test_a_server_that_refuses(self, stage: Stage) -> None:
         """What a server does not agree to is left out."""

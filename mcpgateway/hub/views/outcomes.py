@@ -1,0 +1,96 @@
+"""What becomes of a call of a tool beside its answer: it is counted, and what is too much for a model is shortened.
+
+Identical calls that change nothing fly together (`mcpgateway.hub.singleflight`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mcpgateway.catalog.records import Item
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Level
+from mcpgateway.interfaces import Call
+from mcpgateway.wire.jsonrpc import Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.shielding import Shielding
+    from mcpgateway.hub.singleflight import SingleFlight
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.hub.views.modern import ViewDoor
+    from mcpgateway.hub.views.view import View
+
+FLYING_LIMIT = 10_000  # tools whose annotations are remembered
+
+
+class Outcomes:
+    """Counts calls, shortens answers, lets identical calls fly together; each where there is something that does it."""
+
+    def __init__(
+        self, usage: Usage | None, shielding: Shielding | None, flights: SingleFlight | None
+    ) -> None:
+        self.usage = usage
+        self.shielding = shielding
+        self.flights = flights
+        self._flying: dict[
+            int, tuple[Item, bool]
+        ] = {}  # annotations are slow to read, and read with every call
+
+    def counts(self) -> Mapping[str, int]:
+        """How often each tool was called."""
+        return self.usage.counts() if self.usage is not None else {}
+
+    def serve(self, door: ViewDoor) -> None:
+        """Do the same for requests of the modern era."""
+        door.shield, door.flies = self.over, self.flies
+        if self.flights is not None:
+            door.leave = self.flights.cancel
+
+    def over(
+        self,
+        call: Call,
+        view: View,
+        server: str,
+        tool: str,
+        level: Level | None = None,
+        item: Item | None = None,
+    ) -> None:
+        """A call of a server's tool is on its way.
+
+        :param item: the tool as it is listed, where that is known.
+        :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
+        """
+        if self.usage is not None:
+            self.usage.called(server, tool)
+        if self.shielding is not None:
+            chosen = self.shielding.level(view.servers[server], tool, level)
+            self.shielding.over(call, item or view.tool(server, tool), chosen)
+
+    def shield(self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None) -> None:
+        """Have the answer of a call of the gateway's own shortened.
+
+        :param spec: the server whose settings count.
+        """
+        if self.shielding is not None:
+            tool = item.own if item is not None else ""
+            self.shielding.over(call, item, self.shielding.level(spec, tool, level))
+
+    def flies(
+        self, call: Call, message: Message, item: Item | None, submit: Callable[[Call, Message], None]
+    ) -> bool:
+        """Whether a call flies together with its like; false where it has to be submitted by itself.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if self.flights is None or item is None or not self._may_fly(item):
+            return False
+        return self.flights.join(call, message, item, submit)
+
+    def _may_fly(self, item: Item) -> bool:
+        known = self._flying.get(id(item))
+        if known is None or known[0] is not item:
+            if len(self._flying) >= FLYING_LIMIT:
+                self._flying.clear()
+            known = self._flying[id(item)] = (item, item.is_read_only and item.is_idempotent)
+        return known[1]

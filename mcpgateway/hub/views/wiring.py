@@ -1,0 +1,97 @@
+"""Wire what serves views, built for the first who comes to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+from mcpgateway.catalog.records import Item
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.builtin import family
+from mcpgateway.hub.builtin.builtin import Builtin, Tool
+from mcpgateway.hub.builtin.status import Sight
+from mcpgateway.hub.jobs import Jobs, Nowhere
+from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.shielding import Shielding
+from mcpgateway.hub.singleflight import SingleFlight
+from mcpgateway.hub.usage import Usage
+from mcpgateway.hub.vault import Vault
+from mcpgateway.hub.views.board import Board
+from mcpgateway.hub.views.outcomes import Outcomes
+from mcpgateway.hub.views.specs import Keepers, Ways
+from mcpgateway.interfaces import Call, ILauncher
+from mcpgateway.rules.secrecy import secrets_in
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.health import Health
+    from mcpgateway.hub.snapshots import Snapshots
+    from mcpgateway.hub.switchboard import Switchboard
+
+OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
+
+
+class Hub(Protocol):
+    """What keeps what is built here, and lets time pass for it (`mcpgateway.assembly.Hub`)."""
+
+    ways: Ways
+    config: Callable[[], Mapping[str, Any]]
+    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]]
+    jobs: Jobs | None
+    usage: Usage | None
+    vault: Vault | None
+
+
+@frozen
+class Parts:
+    """What views are built of."""
+
+    switchboard: Switchboard
+    health: Health
+    launcher: ILauncher
+    clock: Any
+    snapshots: Snapshots | None
+    keepers: Keepers
+
+
+def board_of(hub: Hub, parts: Parts) -> Board:
+    """What the switchboard hands over to where a session is one of all servers."""
+    librarian = Librarian(parts.snapshots)
+    librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+    outcomes = _outcomes(hub, parts)
+
+    def builtin() -> Builtin:
+        return _builtin(hub, parts, librarian, outcomes)
+
+    return Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+
+
+def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
+    keepers, limits = parts.keepers, hub.ways.gateway.shield
+    hub.usage = keepers.usage() if keepers.usage is not None else None
+    hub.vault = keepers.vault(limits) if keepers.vault is not None else None
+
+    def secrets() -> Iterable[str]:
+        for server in parts.switchboard.servers.values():
+            yield from secrets_in(server.env)
+
+    def withdraw(call: Call, reason: str) -> bool:
+        return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
+
+    shielding = Shielding(hub.vault, limits, secrets) if hub.vault is not None else None
+    return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
+
+
+def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
+    switchboard, clock = parts.switchboard, parts.clock
+
+    def shield(call: Call, item: Item | None, level: Any) -> None:
+        server = switchboard.servers.get(item.server) if item is not None else None
+        outcomes.shield(server or OURS, call, item, level)
+
+    hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield)
+    sight = family.sight_of(switchboard, parts.health, librarian, hub.config)
+    own = hub.manage(sight, parts.launcher, clock)
+    around = family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield)
+    return family.make_builtin(around, own)

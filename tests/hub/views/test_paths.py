@@ -1,0 +1,100 @@
+"""Where views are found, beside servers of any name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from mcpgateway.config.model import ServerSpec, Share
+from tests.support.gateway_in_memory import Client, MemoryGateway
+from tests.support.views import Offer, Stage, tool
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+def named(name: str) -> ServerSpec:
+    """A server of that name."""
+    return ServerSpec(name, ("run",), {}, "/", Share.GLOBAL)
+
+
+def connection(gateway: MemoryGateway, path: str) -> Client:
+    """A connection without a session."""
+    return Client(gateway.factory.buildProtocol(None), path, {})
+
+
+class PathTests:
+    """The paths of views."""
+
+    @pytest.mark.parametrize("path", ["/mcp", "/mcp/full", "/mcp/search", "/mcp/admin", "/"])
+    def test_there(self, path: str) -> None:
+        """Every view answers at its path, and the main one at the bare address."""
+        assert connection(MemoryGateway(), path).ask(PING).json["result"] == {}
+
+    def test_no_such_profile(self) -> None:
+        """A profile that nobody has defined has no view."""
+        assert connection(MemoryGateway(), "/mcp/p/none").ask(PING).status == 404
+
+    def test_a_browser(self) -> None:
+        """Whoever asks the bare address for a page is given no MCP."""
+        answer = connection(MemoryGateway(), "/").ask(b"", "GET", Accept="text/html")
+        assert (answer.status, answer.json) == (404, {"error": "Not found"})
+
+    @pytest.mark.parametrize("name", ["full", "search", "admin"])
+    def test_reserved(self, name: str) -> None:
+        """A server that is called like a view is served at its other path only."""
+        stage = Stage()
+        stage.gateway.serve(named(name))
+        stage.offers[name] = Offer(tools=[tool("echo")])
+        connection(stage.gateway, f"/{name}/mcp").call(1, "tools/call", name="echo")
+        assert stage.child(name).asked("tools/call")
+        here = connection(stage.gateway, f"/mcp/{name}")
+        here.call(2, "tools/call", name="echo")
+        assert len(stage.child(name).asked("tools/call")) == 1
+
+    @pytest.mark.parametrize("name", ["mcp", "sse", "messages"])
+    def test_other_names(self, name: str) -> None:
+        """A server of any other name of ours is reached, and its sessions are its own."""
+        gateway = MemoryGateway()
+        gateway.serve(named(name))
+        client = connection(gateway, f"/mcp/{name}")
+        client.initialize(protocolVersion="2025-06-18")
+        assert client.ask(PING).status == 200
+        view = gateway.view("/mcp")
+        assert view.ask(PING).status == 200
+        gateway.serve()
+        assert view.ask(PING).status == 200
+
+    def test_sse(self) -> None:
+        """The older transport has the main view at the top."""
+        stage = Stage()
+        stage.list(stage.view())
+        stream = connection(stage.gateway, "/sse")
+        stream.send(b"", "GET", Accept="text/event-stream")
+        address = re.search(rb"data: (/messages\?sessionId=[^\n]+)", stream.transport.taken)
+        assert address is not None
+        posts = connection(stage.gateway, address[1].decode())
+        request = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {"protocolVersion": "2024-11-05"},
+        }
+        assert posts.ask(request).status == 202
+        call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "shared__echo"}}
+        assert posts.ask(call).status == 202
+        stage.play()
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        said = [json.loads(each) for each in re.findall(rb"data: (\{[^\n]+)", stream.transport.taken)]
+        assert [each["id"] for each in said if "id" in each] == [1, 2]
+
+    def test_not_a_server_s(self) -> None:
+        """A stream of the view takes nothing that is posted to a server, and the other way round."""
+        gateway = MemoryGateway()
+        stream = connection(gateway, "/sse")
+        stream.send(b"", "GET", Accept="text/event-stream")
+        address = re.search(rb"data: /messages(\?sessionId=[^\n]+)", stream.transport.taken)
+        assert address is not None
+        assert connection(gateway, f"/shared/messages{address[1].decode()}").ask(PING).status == 404

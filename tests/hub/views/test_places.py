@@ -1,0 +1,59 @@
+"""Views of servers that are run otherwise in each workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.config.model import ServerSpec, Share
+from tests.support.gateway_in_memory import Client, MemoryGateway
+from tests.support.views import Offer, Stage, tool
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A server with a child for each workspace, beside those that have none."""
+    spaced = ServerSpec("spaced", ("run",), {}, "/", Share.WORKSPACE)
+    return Stage(MemoryGateway(more=(spaced,)), spaced=Offer(tools=[tool("where")]))
+
+
+def viewer(stage: Stage, place: Path) -> Client:
+    """A session of somebody who works in a directory."""
+    client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {"Mcp-Project-Path": str(place)})
+    client.initialize(protocolVersion="2025-06-18")
+    return client
+
+
+class PlaceTests:
+    """Clients in several workspaces."""
+
+    def test_apart(self, stage: Stage, tmp_path: Path) -> None:
+        """Each workspace has its own child, and those who work in one share it."""
+        places = [tmp_path / "a", tmp_path / "b", tmp_path / "a"]
+        for each in places:
+            each.mkdir(exist_ok=True)
+        clients = [viewer(stage, each) for each in places]
+        for client in clients:
+            stage.list(client)
+            client.call(1, "tools/call", name="spaced__where")
+        calls = [
+            len(each.asked("tools/call"))
+            for each in stage.gateway.launcher.children
+            if stage.name(each) == "spaced"
+        ]
+        assert sorted(each for each in calls if each) == [1, 2]
+
+    def test_back(self, stage: Stage, tmp_path: Path) -> None:
+        """A session that is back has the workspace that it was begun in."""
+        client = viewer(stage, tmp_path)
+        stage.list(client)
+        gateway = MemoryGateway(store=stage.gateway.store, more=stage.gateway.settings.servers[2:])
+        again = Stage(gateway, **stage.offers)
+        back = Client(gateway.factory.buildProtocol(None), "/mcp/full", dict(client.headers))
+        del back.headers["Mcp-Project-Path"]
+        back.call(1, "tools/call", name="spaced__where")
+        again.play()
+        session = next(iter(gateway.sessions))
+        assert session.server.workspace == str(tmp_path)
+        assert again.child("spaced").asked("tools/call")
