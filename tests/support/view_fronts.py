@@ -1,0 +1,439 @@
+"""The ways in which clients reach views and servers, for the storm on them: one small client for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+
+from tests.support.gateway import Gateway
+from tests.support.http_client import LIMIT_S, READ_LIMIT, Connection, message, request
+from tests.support.modern_client import LISTEN, PREFIX, headers_of, meta, note
+from tests.support.modern_client import request as modern_request
+
+SHIM = Path(__file__).parents[2] / "mcpgateway" / "bridge" / "shim_main.py"
+OFFERS = {"elicitation": {}}
+REVISION = "2025-11-25"
+ROUNDS = 5  # of questions that one request of the modern era may lead to
+CHANGES = ("toolsListChanged", "promptsListChanged")
+GONE = (ConnectionError, asyncio.IncompleteReadError)
+
+Answers = Callable[[str], dict[str, Any]]
+
+
+class Lost(Exception):
+    """A request had no answer."""
+
+
+@define(eq=False)
+class Asked:
+    """What came of a request.
+
+    :ivar said: what came before its answer.
+    :ivar answer: the response, an error where there was one.
+    """
+
+    said: list[Any]
+    answer: dict[str, Any]
+
+
+@define(eq=False)
+class Front:
+    """One client at one endpoint.
+
+    :ivar name: of the client, unlike that of any other.
+    :ivar path: the endpoint.
+    :ivar answer_question: what its human says to a question.
+    :ivar complain: takes what is wrong.
+    :ivar listening_since: from when on it is sure to hear of changes.
+    :ivar heard_at: when it has last heard each method.
+    """
+
+    gateway: Gateway
+    name: str
+    path: str
+    answer_question: Answers
+    complain: Callable[[str], None]
+    listening_since: float = float("inf")
+    heard_at: dict[str, float] = Factory(dict)
+    _numbers: int = 0
+    _tasks: set[asyncio.Task[Any]] = Factory(set)
+
+    async def open(self) -> None:
+        """Begin."""
+        raise NotImplementedError
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Asked:
+        """Send a request, and wait for its answer.
+
+        :raise Lost: there was none.
+        """
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                return await self._ask(method, params)
+        except TimeoutError:
+            raise Lost(f"no answer within {LIMIT_S:g} s") from None
+        except GONE as why:
+            raise Lost(f"the connection was lost: {why!r}") from None
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> Asked:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """End in order."""
+        tasks, self._tasks = self._tasks, set()
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _number(self) -> int:
+        # Small numbers, so that those of all clients are the same.
+        self._numbers += 1
+        return self._numbers
+
+    def _beside(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _hears(self, said: dict[str, Any]) -> None:
+        # What is said to it outside of the answers to its requests.
+        self.heard_at[said["method"]] = self._now()
+
+    def _reply(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["method"] != "elicitation/create":
+            self.complain(f"was asked {question}")
+        result = self.answer_question(question["params"]["message"])
+        return {"jsonrpc": "2.0", "id": question["id"], "result": result}
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "protocolVersion": REVISION,
+            "capabilities": OFFERS,
+            "clientInfo": {"name": self.name, "version": "1"},
+        }
+
+
+async def events(connection: Connection) -> AsyncIterator[Any]:
+    """The messages of an answer whose head was read, be it one JSON document or a stream of them."""
+    kind = connection._headers.get("content-type", "")
+    if kind.startswith("text/event-stream"):
+        async for each in connection.events():
+            yield each
+    else:
+        body = await connection._body(200)
+        if body:
+            yield json.loads(body)
+
+
+class Legacy(Front):
+    """Streamable HTTP with a session."""
+
+    _id = ""
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Mcp-Session-Id": self._id, "MCP-Protocol-Version": REVISION} if self._id else {}
+
+    async def open(self) -> None:
+        """Initialise, and open the stream on which the server speaks unasked."""
+        connection = await Connection.open(self.gateway.url)
+        answer = await connection.ask("POST", self.path, message(0, "initialize", self._hello()))
+        connection.close()
+        if answer.status != 200 or "result" not in answer.json:
+            raise Lost(f"initialize: {answer}")
+        self._id = answer.headers["mcp-session-id"]
+        await self._post(message(None, "notifications/initialized"))
+        stream = await Connection.open(self.gateway.url)
+        await stream.send(request("GET", self.path, b"", {**self._headers, "Accept": "text/event-stream"}))
+        status = await stream.head()
+        if status != 200:
+            raise Lost(f"GET: {status}")
+        self.listening_since = self._now()
+        self._beside(self._listen(stream))
+
+    async def _listen(self, stream: Connection) -> None:
+        try:
+            async for each in events(stream):
+                await self._takes(each)
+        except GONE as why:
+            self.complain(f"lost its stream: {why!r}")
+        finally:
+            self.listening_since = float("inf")
+            stream.close()
+
+    async def _takes(self, said: dict[str, Any]) -> None:
+        if "id" in said:
+            await self._post(json.dumps(self._reply(said)).encode())
+        else:
+            self._hears(said)
+
+    async def _post(self, body: bytes) -> None:
+        connection = await Connection.open(self.gateway.url)
+        try:
+            answer = await connection.ask("POST", self.path, body, self._headers)
+            if answer.status != 202:
+                self.complain(f"said {body!r} and was answered {answer}")
+        finally:
+            connection.close()
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> Asked:
+        number = self._number()
+        connection = await Connection.open(self.gateway.url)
+        said: list[Any] = []
+        try:
+            body = message(number, method, params)
+            await connection.send(request("POST", self.path, body, self._headers))
+            status = await connection.head()
+            async for each in events(connection):
+                if "method" not in each:
+                    if each.get("id") != number:
+                        self.complain(f"asked as {number} and was answered {each}")
+                    return Asked(said, each)
+                if "id" in each:
+                    await self._post(json.dumps(self._reply(each)).encode())
+                else:
+                    said.append(each)
+            raise Lost(f"status {status}, and no answer among {said}")
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        """Delete the session."""
+        await super().close()
+        connection = await Connection.open(self.gateway.url)
+        answer = await connection.ask("DELETE", self.path, b"", self._headers)
+        connection.close()
+        if answer.status != 200:
+            self.complain(f"left and was answered {answer}")
+
+
+class Modern(Front):
+    """Streamable HTTP without sessions."""
+
+    def _meta(self, **more: Any) -> dict[str, Any]:
+        return meta(**{PREFIX + "clientCapabilities": OFFERS, PREFIX + "clientInfo": self._info()}, **more)
+
+    def _info(self) -> dict[str, str]:
+        return {"name": self.name, "version": "1"}
+
+    async def open(self) -> None:
+        """Listen to what changes."""
+        wanted = dict.fromkeys(CHANGES, True)
+        body = modern_request("listen", LISTEN, self._meta(), notifications=wanted)
+        stream = await Connection.open(self.gateway.url)
+        await stream.send(request("POST", self.path, json.dumps(body).encode(), headers_of(body)))
+        status = await stream.head()
+        if status != 200:
+            raise Lost(f"listen: {status}")
+        begun = asyncio.Event()
+        self._beside(self._listen(stream, begun))
+        async with asyncio.timeout(LIMIT_S):
+            await begun.wait()
+
+    async def _listen(self, stream: Connection, begun: asyncio.Event) -> None:
+        try:
+            async for each in events(stream):
+                if each.get("method") == "notifications/subscriptions/acknowledged":
+                    self.listening_since = self._now()
+                    begun.set()
+                elif "method" in each:
+                    self._hears(each)
+                else:
+                    self.complain(f"was told to listen no more: {each}")
+        except GONE as why:
+            self.complain(f"lost its stream: {why!r}")
+        finally:
+            self.listening_since = float("inf")
+            stream.close()
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> Asked:
+        said: list[Any] = []
+        more: dict[str, Any] = {}
+        for _ in range(ROUNDS):
+            answer = await self._round(method, {**params, **more}, said)
+            result = answer.get("result", {})
+            if result.get("resultType") != "input_required":
+                return Asked(said, answer)
+            questions = result["inputRequests"]
+            more = {
+                "inputResponses": {
+                    name: self._reply({"id": 0, **each})["result"] for name, each in questions.items()
+                }
+            }
+            if "requestState" in result:
+                more["requestState"] = result["requestState"]
+        raise Lost(f"was asked {ROUNDS} times")
+
+    async def _round(self, method: str, params: dict[str, Any], said: list[Any]) -> dict[str, Any]:
+        number = self._number()
+        given = {key: each for key, each in params.items() if key != "_meta"}
+        body = modern_request(number, method, self._meta(**params.get("_meta", {})), **given)
+        connection = await Connection.open(self.gateway.url)
+        try:
+            await connection.send(request("POST", self.path, json.dumps(body).encode(), headers_of(body)))
+            status = await connection.head()
+            async for each in events(connection):
+                if "method" not in each:
+                    if each.get("id") != number:
+                        self.complain(f"asked as {number} and was answered {each}")
+                    return dict(each)
+                said.append(each)
+            raise Lost(f"status {status}, and no answer among {said}")
+        finally:
+            connection.close()
+
+
+@define(eq=False)
+class _Duplex(Front):
+    """One way for everything that is said, and one for everything that is heard."""
+
+    _waiting: dict[int, tuple[asyncio.Future[Asked], list[Any], Any]] = Factory(dict)
+
+    async def _say(self, said: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    async def _begin(self) -> None:
+        asked = await self.ask("initialize", self._hello())
+        if "result" not in asked.answer:
+            raise Lost(f"initialize: {asked.answer}")
+        await self._say(note("notifications/initialized"))
+        self.listening_since = self._now()
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> Asked:
+        number = self._number()
+        done: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
+        token = params.get("_meta", {}).get("progressToken")
+        self._waiting[number] = (done, [], token)
+        try:
+            await self._say({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+            return await done
+        finally:
+            del self._waiting[number]
+
+    async def _takes(self, said: dict[str, Any]) -> None:
+        if "method" not in said:
+            waiting = self._waiting.get(said.get("id", -1))
+            if waiting is None or waiting[0].done():
+                self.complain(f"was answered what it has not asked: {said}")
+            else:
+                waiting[0].set_result(Asked(waiting[1], said))
+        elif "id" in said:
+            await self._say(self._reply(said))
+        elif said["method"] == "notifications/progress":
+            token = said["params"]["progressToken"]
+            heard = [each[1] for each in self._waiting.values() if each[2] == token]
+            for each in heard:
+                each.append(said)
+            if not heard:
+                self.complain(f"heard progress of nothing: {said}")
+        else:
+            self._hears(said)
+
+    def _end(self) -> None:
+        self.listening_since = float("inf")
+        for done, said, _ in self._waiting.values():
+            if not done.done():
+                done.set_exception(Lost(f"the stream has ended after {said}"))
+
+
+class Sse(_Duplex):
+    """HTTP with SSE, as older clients speak it."""
+
+    _post_to = ""
+
+    async def open(self) -> None:
+        """Open the stream, and initialise."""
+        self._stream = await Connection.open(self.gateway.url)
+        await self._stream.send(request("GET", self.path, headers={"Accept": "text/event-stream"}))
+        status = await self._stream.head()
+        if status != 200:
+            raise Lost(f"GET: {status}")
+        chunks = self._stream.chunks()
+        self._post_to = (await anext(chunks)).decode().split("data: ")[1].strip()
+        self._beside(self._listen(chunks))
+        await self._begin()
+
+    async def _listen(self, chunks: AsyncIterator[bytes]) -> None:
+        rest = b""
+        try:
+            async for chunk in chunks:
+                *blocks, rest = (rest + chunk).split(b"\n\n")
+                for each in blocks:
+                    if each.startswith(b"event: message\ndata: "):
+                        await self._takes(json.loads(each.split(b"data: ", 1)[1]))
+        except GONE as why:
+            self.complain(f"lost its stream: {why!r}")
+        finally:
+            self._end()
+            self._stream.close()
+
+    async def _say(self, said: dict[str, Any]) -> None:
+        connection = await Connection.open(self.gateway.url)
+        try:
+            answer = await connection.ask("POST", self._post_to, json.dumps(said).encode())
+            if answer.status != 202:
+                self.complain(f"said {said} and was answered {answer}")
+        finally:
+            connection.close()
+
+
+class Stdio(_Duplex):
+    """The program that relays from standard input and output."""
+
+    async def open(self) -> None:
+        """Start it, and initialise."""
+        view = self.path.removeprefix("/mcp").strip("/")
+        more = ("--view", view) if view else ()
+        directory = self.gateway.directory
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(SHIM), "default", "--home", str(self.gateway.home), "stdio"),
+            *more,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=directory,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"},
+            limit=READ_LIMIT,
+        )
+        self._beside(self._listen())
+        await self._begin()
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            async for line in self._process.stdout:
+                await self._takes(json.loads(line))
+        finally:
+            self._end()
+
+    async def _say(self, said: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(said).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def close(self) -> None:
+        """Close its input, and wait for its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                code = await self._process.wait()
+            if code != 0:
+                self.complain(f"its program ended with {code}")
+        except TimeoutError:
+            self.complain("its program does not end")
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        await super().close()
