@@ -100,9 +100,7 @@ class World:
         """The configuration that makes the gateway's servers those of this world."""
         entries: dict[str, Any] = {name: entry(name, *each) for name, each in STEADY.items()}
         entries |= {
-            name: entry(name, *each)
-            for name, each in COMING.items()
-            if self.servers[name].prefix is not None
+            name: entry(name, *each) for name, each in COMING.items() if self.servers[name].prefix is not None
         }
         entries[RENAMED] = entry(RENAMED, (), {"share": "global", "prefix": self.servers[RENAMED].prefix})
         entries[VEILED] = entry(VEILED, (), {"share": "global"})

@@ -103,7 +103,9 @@ class ViewStorm:
             await self._guarded(self._warm_up(), "the first list")
             works = [self._place(nth) for nth in range(self.places)]
             churn = [self._deaths(), self._edits(), self._weigh()]
-            tasks = [asyncio.create_task(self._guarded(each, "a place or the churn")) for each in [*works, *churn]]
+            tasks = [
+                asyncio.create_task(self._guarded(each, "a place or the churn")) for each in [*works, *churn]
+            ]
             await asyncio.sleep(self.seconds)
             self.over.set()
             await asyncio.gather(*tasks)
@@ -168,7 +170,9 @@ class ViewStorm:
             self.fronts.append(front)
             self.world.counts[f"{kind.__name__} {path}"] += 1
             leaves = asyncio.Event()
-            hands = [asyncio.create_task(Hand(self, front, each, random).work(leaves)) for each in range(HANDS)]
+            hands = [
+                asyncio.create_task(Hand(self, front, each, random).work(leaves)) for each in range(HANDS)
+            ]
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.over.wait(), random.uniform(4, 15))
             leaves.set()
@@ -194,7 +198,9 @@ class ViewStorm:
             os.kill(pid, signal.SIGKILL)
         gateway = self.gateway
         await asyncio.to_thread(
-            eventually, lambda: pid not in gateway.backend(server.name)["pids"], f"{pid} is known to have ended"
+            eventually,
+            lambda: pid not in gateway.backend(server.name)["pids"],
+            f"{pid} is known to have ended",
         )
         doubt.ended = self.world.clock()
         self.world.counts["killed"] += 1
@@ -353,7 +359,14 @@ class Hand:
         self.judge(what, server, begun, prefix, asked, check, text)
 
     def judge(
-        self, what: str, server: Server, begun: float, prefix: str | None, asked: Asked, check: Check, text: str
+        self,
+        what: str,
+        server: Server,
+        begun: float,
+        prefix: str | None,
+        asked: Asked,
+        check: Check,
+        text: str,
     ) -> None:
         """See that an answer is the right one."""
         why = server.doubted(begun, self.world.clock())
@@ -378,7 +391,9 @@ class Hand:
     async def who(self, text: str) -> None:
         """Ask a server who it is."""
         if server := self.server():
-            await self.call("who", server, "env", {"name": WHO}, lambda a, _: equal(a, f'"{server.name}"'), text)
+            await self.call(
+                "who", server, "env", {"name": WHO}, lambda a, _: equal(a, f'"{server.name}"'), text
+            )
 
     async def sleep(self, text: str) -> None:
         """Wait for an answer while others get theirs."""
