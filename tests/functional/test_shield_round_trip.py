@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
