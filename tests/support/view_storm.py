@@ -129,7 +129,7 @@ class ViewStorm:
             await front.open()
             wanted = [each for each in self.world.seen_from(path) if each.prefix is not None]
             async with asyncio.timeout(LIMIT_S):
-                while missing_in(await listed(front), wanted):
+                while missing_in(await listed(front), wanted):  # noqa: ASYNC110 - nobody tells when
                     await asyncio.sleep(0.1)
             await front.close()
 
