@@ -1,8 +1,8 @@
 """``python -m tests.bench.tokens``: what views and the shield save a model, with real servers and their real results.
 
 Twelve servers run behind one gateway.  What a client would be told by each of them is held beside what it is told by
-the views; the largest of their results are taken at the server's own endpoint, where nothing is cut, and on a view at both
-levels, and everything that was cut is fetched again and compared.
+the views.  The largest of their results are taken at the server's own endpoint, where nothing is cut, and on a view at
+both levels, and everything that was cut is fetched again and compared.
 """
 
 from __future__ import annotations
@@ -105,7 +105,11 @@ def servers(data: Path) -> dict[str, Any]:
         raise Missing(npm)
     modules = npm / "node_modules"
     sqlite = pypi_program("mcp-server-sqlite")
-    none = {"NOTION_TOKEN": "none", "GITLAB_PERSONAL_ACCESS_TOKEN": "none", "GITHUB_PERSONAL_ACCESS_TOKEN": "none"}
+    none = {
+        "NOTION_TOKEN": "none",
+        "GITLAB_PERSONAL_ACCESS_TOKEN": "none",
+        "GITHUB_PERSONAL_ACCESS_TOKEN": "none",
+    }
     return {
         "chrome": node(modules / "chrome-devtools-mcp/build/src/bin/chrome-devtools-mcp.js"),
         "everything": server(everything()),
@@ -138,7 +142,9 @@ def pypi_program(name: str) -> Path:
         try:
             subprocess.run(pip, check=True, capture_output=True, timeout=INSTALL_LIMIT_S)
         except subprocess.SubprocessError as why:
-            raise Missing(f"pip could not install {name}: {getattr(why, 'stderr', b'') or why!r}"[:400]) from None
+            raise Missing(
+                f"pip could not install {name}: {getattr(why, 'stderr', b'') or why!r}"[:400]
+            ) from None
     return program
 
 
@@ -152,15 +158,26 @@ def prepared(data: Path) -> Path:
         orders.execute("CREATE TABLE orders (id INTEGER, customer TEXT, city TEXT, total REAL, note TEXT)")
         orders.executemany(
             "INSERT INTO orders VALUES (?, ?, ?, ?, ?)",
-            [(nth, f"customer {nth % 97}", CITIES[nth % 5], nth * 1.25, NOTE * (nth % 7)) for nth in range(ROWS)],
+            [
+                (nth, f"customer {nth % 97}", CITIES[nth % 5], nth * 1.25, NOTE * (nth % 7))
+                for nth in range(ROWS)
+            ],
         )
     entities = [
-        {"type": "entity", "name": f"part {nth}", "entityType": "part", "observations": [NOTE, f"weighs {nth} g"]}
+        {
+            "type": "entity",
+            "name": f"part {nth}",
+            "entityType": "part",
+            "observations": [NOTE, f"weighs {nth} g"],
+        }
         for nth in range(ENTITIES)
     ]
     (data / "memory.jsonl").write_text("\n".join(map(json.dumps, entities)))
     shutil.copy(ROOT / "tests/servers/npm/package-lock.json", data / "package-lock.json")
-    lines = (f"2026-03-01T{nth // 3600 % 24:02}:{nth // 60 % 60:02}:{nth % 60:02} {NOTE} {nth}" for nth in range(6000))
+    lines = (
+        f"2026-03-01T{nth // 3600 % 24:02}:{nth // 60 % 60:02}:{nth % 60:02} {NOTE} {nth}"
+        for nth in range(6000)
+    )
     (data / "server.log").write_text("\n".join(lines))
     return data
 
@@ -205,7 +222,13 @@ async def tables_of(gateway: Gateway, data: Path) -> list[Table]:
         ),
         Table(
             "What large results cost",
-            ("result", "tokens whole", *(f"at {each}" for each in LEVELS), "read whole in pages", "same again"),
+            (
+                "result",
+                "tokens whole",
+                *(f"at {each}" for each in LEVELS),
+                "read whole in pages",
+                "same again",
+            ),
             results,
             "The last columns are of the lean form: all of its pages, and whether they were what the server had said.",
         ),
@@ -220,7 +243,11 @@ def gateway_names(gateway: Gateway) -> list[str]:
 async def opened(gateway: Gateway, path: str) -> Client:
     """A session of any endpoint."""
     client = Client(gateway.url, path)
-    params = {"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    params = {
+        "protocolVersion": REVISION,
+        "capabilities": {},
+        "clientInfo": {"name": "bench", "version": "1"},
+    }
     answer = await client.post(message(0, "initialize", params))
     if "mcp-session-id" not in answer.headers:
         raise Missing(f"{path} cannot be used: {answer.body.decode()}")
@@ -262,7 +289,9 @@ def lists(alone: Mapping[str, list[Any]], views: Mapping[str, list[Any]]) -> lis
     total = sum(cost(each) for each in alone.values())
     rows = [(name, str(len(each)), f"{cost(each)}", "") for name, each in alone.items()]
     rows.append(("all of them", str(sum(map(len, alone.values()))), f"{total}", "100 %"))
-    shown = [(path, views[path]) for path in ("/mcp/full", COMPRESSED, "/mcp/search", "/mcp", USED, "/mcp/admin")]
+    shown = [
+        (path, views[path]) for path in ("/mcp/full", COMPRESSED, "/mcp/search", "/mcp", USED, "/mcp/admin")
+    ]
     rows += [(name, str(len(each)), f"{cost(each)}", f"{cost(each) / total:.1%}") for name, each in shown]
     return rows
 
