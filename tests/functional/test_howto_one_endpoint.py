@@ -83,4 +83,4 @@ class PageTests:
         assert '"count":300' in of("aggregate=count")
         assert '"status":"completed"' in of("gateway_invoke_status")
         assert '"isError": false' in of("servers/clock/call")
-        assert '"isError": false' in of("Authorization")
+        assert '"isError": false' in of("clock__now/call")
