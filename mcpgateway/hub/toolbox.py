@@ -85,7 +85,8 @@ class Toolbox:
     async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
         if not server:
             await visit.ask("tools/list", {})  # whatever it says: it has every server asked
-        found = await self._own(visit, "list_tools", {"server": server} if server else {})
+        whole = {"shield": "off"}  # who reads this is a program
+        found = await self._own(visit, "list_tools", {"server": server, **whole} if server else whole)
         return [
             {
                 "name": each["namespaced"],

@@ -439,7 +439,8 @@ class StatusTests:
         pid = home.json("start")["pid"]
         lines = home.run("status").stdout
         assert re.search(
-            rf"Status:  RUNNING\nPID:     {pid}\nPort:    {home.port}\nUptime:  \d+s\nServers: shared \(stopped\)\n",
+            rf"Status:  RUNNING\nPID:     {pid}\nPort:    {home.port}\n"
+            rf"All:     http://localhost:{home.port}/mcp\nUptime:  \d+s\nServers: shared \(stopped\)\n",
             lines,
         )
         told = home.json("status")
