@@ -9,6 +9,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 settings.register_profile("house", deadline=None, database=DirectoryBasedExampleDatabase("build/hypothesis"))
 settings.load_profile("house")
 
-# Where the tests were started in the background SIGINT is ignored, and every program that they start would ignore it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Tests that were started in the background, or by nohup, ignore these, and so would every program that they start.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
