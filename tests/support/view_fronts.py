@@ -21,6 +21,7 @@ from tests.support.modern_client import request as modern_request
 SHIM = Path(__file__).parents[2] / "mcpgateway" / "bridge" / "shim_main.py"
 OFFERS = {"elicitation": {}}
 REVISION = "2025-11-25"
+LIFE_S = 600  # a process that a failing test forgot ends by itself
 ROUNDS = 5  # of questions that one request of the modern era may lead to
 CHANGES = ("toolsListChanged", "promptsListChanged")
 GONE = (ConnectionError, asyncio.IncompleteReadError)
@@ -48,7 +49,7 @@ class Asked:
 class Front:
     """One client at one endpoint.
 
-    :ivar name: of the client, unlike that of any other.
+    :ivar name: unlike that of any other.
     :ivar path: the endpoint.
     :ivar answer_question: what its human says to a question.
     :ivar complain: takes what is wrong.
@@ -120,8 +121,12 @@ class Front:
         return {
             "protocolVersion": REVISION,
             "capabilities": OFFERS,
-            "clientInfo": {"name": self.name, "version": "1"},
+            "clientInfo": self._info(),
         }
+
+    def _info(self) -> dict[str, str]:
+        # Programs are few, however many clients run.
+        return {"name": type(self).__name__, "version": "1"}
 
 
 async def events(connection: Connection) -> AsyncIterator[Any]:
@@ -224,15 +229,13 @@ class Modern(Front):
     def _meta(self, **more: Any) -> dict[str, Any]:
         return meta(**{PREFIX + "clientCapabilities": OFFERS, PREFIX + "clientInfo": self._info()}, **more)
 
-    def _info(self) -> dict[str, str]:
-        return {"name": self.name, "version": "1"}
-
     async def open(self) -> None:
-        """Listen to what changes."""
+        """Listen to what changes, as a process of its own: where servers keep state, that tells clients apart."""
+        self._process = await asyncio.create_subprocess_exec("sleep", str(LIFE_S))
         wanted = dict.fromkeys(CHANGES, True)
         body = modern_request("listen", LISTEN, self._meta(), notifications=wanted)
         stream = await Connection.open(self.gateway.url)
-        await stream.send(request("POST", self.path, json.dumps(body).encode(), headers_of(body)))
+        await stream.send(request("POST", self.path, json.dumps(body).encode(), self._headers(body)))
         status = await stream.head()
         if status != 200:
             raise Lost(f"listen: {status}")
@@ -240,6 +243,15 @@ class Modern(Front):
         self._beside(self._listen(stream, begun))
         async with asyncio.timeout(LIMIT_S):
             await begun.wait()
+
+    def _headers(self, body: dict[str, Any]) -> dict[str, str]:
+        return headers_of(body) | {"X-Client-Pid": str(self._process.pid)}
+
+    async def close(self) -> None:
+        """End its process."""
+        await super().close()
+        self._process.kill()
+        await self._process.wait()
 
     async def _listen(self, stream: Connection, begun: asyncio.Event) -> None:
         try:
@@ -281,7 +293,7 @@ class Modern(Front):
         body = modern_request(number, method, self._meta(**params.get("_meta", {})), **given)
         connection = await Connection.open(self.gateway.url)
         try:
-            await connection.send(request("POST", self.path, json.dumps(body).encode(), headers_of(body)))
+            await connection.send(request("POST", self.path, json.dumps(body).encode(), self._headers(body)))
             status = await connection.head()
             async for each in events(connection):
                 if "method" not in each:

@@ -15,7 +15,6 @@ from typing import Any
 from attrs import define, field
 
 from tests.support.gateway import LIMIT_S, Gateway, eventually
-from tests.support.http_client import Connection
 from tests.support.view_fronts import Asked, Front, Legacy, Lost, Modern, Sse, Stdio
 from tests.support.view_model import (
     ASKING,
@@ -135,10 +134,6 @@ class ViewStorm:
 
     async def _calm(self) -> None:
         gateway = self.gateway
-        # Clients without sessions are told apart by their processes, and that of all of them is this one.
-        connection = await Connection.open(gateway.url)
-        await connection.ask("DELETE", f"/sessions/by-pid/{os.getpid()}")
-        connection.close()
         await asyncio.to_thread(eventually, lambda: gateway.health()["calls"] == 0, "no call is left")
         # One for each server stays, for all whose requests say nothing of a session.
         await asyncio.to_thread(
@@ -447,8 +442,7 @@ class Hand:
     async def job(self, text: str) -> None:
         """Begin something, and ask for it until it is done."""
         server = self.server() if is_view(self.front.path) else None
-        # A process that hangs up after each request cannot be told apart from others once its job begins.
-        if server is None or (server.name == "own" and isinstance(self.front, Modern)):
+        if server is None:
             return
         begun, prefix = self.world.clock(), server.prefix
         given = {"id": f"{prefix or server.name}__sleep", "args": {"text": text, "ms": 100}}

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendTimeout, GatewayError
+from mcpgateway.errors import BackendTimeout, GatewayError, UnknownSession
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views.sinks import Own, own_message
 from mcpgateway.interfaces import Call
@@ -106,9 +106,12 @@ class Lister:
         done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
         asking.waiting[done] = session
         if is_first:
-            learnt = Deferred.fromCoroutine(self._learn(session, server, kind, told))
-            learnt.addTimeout(ANSWER_S, board.clock).addBoth(self._learnt, key)
+            self._begin(session, server, key)
         return done
+
+    def _begin(self, session: Session, server: ServerSpec, key: Key) -> None:
+        learnt = Deferred.fromCoroutine(self._learn(session, server, key[2], key[3]))
+        learnt.addTimeout(ANSWER_S, self._board.clock).addBoth(self._learnt, key, session, server)
 
     def _give_up(self, key: Key, done: Deferred[None]) -> None:
         asking = self._asking.get(key)
@@ -116,10 +119,20 @@ class Lister:
             asking.waiting.pop(done, None)
         done.errback(BackendTimeout("it takes too long"))
 
-    def _learnt(self, why: Any, key: Key) -> None:
+    def _learnt(self, why: Any, key: Key, session: Session, server: ServerSpec) -> None:
+        has_left = isinstance(why, Failure) and bool(key[3]) and not self._board.is_there(session)
+        waiting = self._asking[key].waiting.values() if has_left else ()
+        heir = next((each for each in waiting if self._board.is_there(each)), None)
+        if heir is not None:
+            # It was asked as the child of a client that has left; those of the others have to say the same.
+            self._begin(heir, server, key)
+            return
         asking = self._asking.pop(key)
         self._respites.pop(key, None)
-        if isinstance(why, Failure):
+        if has_left:
+            for done in asking.waiting:
+                done.errback(UnknownSession("Session has ended"))
+        elif isinstance(why, Failure):
             error = self._not_learnt(why, key)
             for done in asking.waiting:
                 done.errback(error)

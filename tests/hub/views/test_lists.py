@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.views.lists import PATIENCE_S, RESPITE_S
 from mcpgateway.rules.snapshots import Catalog
-from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
 TOOLS = "notifications/tools/list_changed"
@@ -19,6 +19,12 @@ TOOLS = "notifications/tools/list_changed"
 def stage() -> Stage:
     """Two servers."""
     return Stage()
+
+
+def leave(stage: Stage, client: Client) -> None:
+    """End a client's session, on another connection: its own waits for an answer."""
+    other = stage.gateway.client(**client.headers)
+    assert other.ask(b"", "DELETE", client.path).status == 200
 
 
 class HelloTests:
@@ -215,6 +221,31 @@ class ListTests:
             if stage.name(each) == "own"
         ]
         assert hellos == [{"roots": {}}, {"sampling": {}}]
+
+    def test_one_of_them_leaves(self, stage: Stage) -> None:
+        """Whoever waits for what another client's child is asked gets it from its own, when that client leaves."""
+        offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
+        first, second = stage.view(), stage.view()
+        for each in (first, second):
+            each.call(1, "tools/list")
+        stage.play()
+        assert second.heard is None
+        leave(stage, first)
+        stage.offers["own"] = offer
+        stage.play()
+        assert second.heard is not None
+        names = [each["name"] for each in second.heard.json["result"]["tools"]]
+        assert "own__count" in names
+
+    def test_the_only_one_leaves(self, stage: Stage) -> None:
+        """A client that leaves while its child is asked is no reason to leave the server alone."""
+        offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
+        first = stage.view()
+        first.call(1, "tools/list")
+        stage.play()
+        leave(stage, first)
+        stage.offers["own"] = offer
+        assert "own__count" in stage.names(stage.view())
 
 
 class NewsTests:
