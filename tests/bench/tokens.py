@@ -1,8 +1,8 @@
 """``python -m tests.bench.tokens``: what views and the shield save a model, with real servers and their real results.
 
-Twelve servers run behind one gateway.  What a client would be told by each of them is held beside what it is told by
-the views.  The largest of their results are taken at the server's own endpoint, where nothing is cut, and on a view at
-both levels, and everything that was cut is fetched again and compared.
+Twelve servers run behind one gateway.  What each of them tells a client is held beside what the views tell
+it; the largest of their results are taken at the server's own endpoint, where nothing is cut, and on a view at both
+levels, and everything that was cut is fetched again and compared.
 """
 
 from __future__ import annotations

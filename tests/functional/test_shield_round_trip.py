@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.gateway import Gateway, server
 from tests.support.http_client import LIMIT_S, REVISION, Client, message, text_of, tool_call
+from tests.support.modern_client import headers_of
+from tests.support.modern_client import request as modern_request
 from tests.support.pages import joined, ref_of, result_of, whole
 from tests.support.real_servers import ROOT, filesystem
 
@@ -49,6 +51,23 @@ async def called(gateway: Gateway, path: str, tool: str, arguments: Any) -> byte
     return found
 
 
+async def legacy(client: Client, method: str, **params: Any) -> Any:
+    """The result of a request in a session."""
+    return json.loads(result_of(await client.post(message(1, method, params))))
+
+
+async def modern(client: Client, method: str, **params: Any) -> Any:
+    """The result of a request that says everything of itself."""
+    body = modern_request(1, method, **params)
+    alone = Client(client.address, client.path)
+    answer = await alone.post(json.dumps(body).encode(), headers_of(body))
+    alone.close()
+    result = json.loads(result_of(answer))
+    assert result["resultType"] == "complete"
+    assert result["cacheScope"] == "private"
+    return result
+
+
 async def read_again(gateway: Gateway, ref: str) -> Any:
     """All pages of a result, by somebody who has not made the call in the same session."""
     client = await opened(gateway, "/mcp/search")
@@ -62,19 +81,20 @@ async def read_again(gateway: Gateway, ref: str) -> Any:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with the file server of npm, that has something to read."""
+    folder = tmp_path_factory.mktemp("gateway")
+    files = folder / "files"
+    files.mkdir()
+    shutil.copy(LOCK, files / "lock.json")
+    (files / "lines.txt").write_text(LINES)
+    with Gateway(folder, {"files": server(filesystem(str(files)))}) as running:
+        yield running
+
+
 class RoundTripTests:
     """Large files that are read through a view."""
-
-    @pytest.fixture(scope="class")
-    def gateway(self, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        """A gateway with the file server of npm, that has something to read."""
-        folder = tmp_path_factory.mktemp("gateway")
-        files = folder / "files"
-        files.mkdir()
-        shutil.copy(LOCK, files / "lock.json")
-        (files / "lines.txt").write_text(LINES)
-        with Gateway(folder, {"files": server(filesystem(str(files)))}) as running:
-            yield running
 
     @pytest.mark.parametrize("level", ["bounded", "lean"])
     @pytest.mark.parametrize("name", ["lock.json", "lines.txt"])
@@ -93,19 +113,37 @@ class RoundTripTests:
         assert again == whole(original)
 
     def test_the_original(self, gateway: Gateway) -> None:
-        """The whole result is a resource, as the server has written it."""
+        """The whole result is a resource, listed and read by clients of both eras, as the server has written it."""
         arguments = {"path": str(gateway.directory / "files" / "lines.txt")}
 
-        async def use() -> tuple[bytes, str]:
+        async def use() -> tuple[bytes, str, list[Any]]:
             original = await called(gateway, "/files/mcp", "read_text_file", arguments)
             ref = ref_of(await called(gateway, "/mcp/full", "files__read_text_file", arguments))
-            client = await opened(gateway, "/mcp/full")
-            read = await client.post(message(1, "resources/read", {"uri": f"gateway://results/{ref}"}))
+            uri, client = f"gateway://results/{ref}", await opened(gateway, "/mcp/full")
+            found = []
+            for ask in (legacy, modern):
+                listed = await ask(client, "resources/list")
+                read = await ask(client, "resources/read", uri=uri)
+                found.append((read["contents"], [each["uri"] for each in listed["resources"]]))
             client.close()
-            return original, json.loads(result_of(read))["contents"][0]["text"]
+            return original, uri, found
 
-        original, text = run(use)
-        assert text.encode() == original
+        original, uri, found = run(use)
+        wanted = [{"uri": uri, "mimeType": "application/json", "text": original.decode()}]
+        assert [contents for contents, _ in found] == [wanted, wanted]
+        assert all(uri in uris for _, uris in found)
+
+    def test_no_such_original(self, gateway: Gateway) -> None:
+        """A result that nobody has kept is an error that says so."""
+
+        async def use() -> Any:
+            client = await opened(gateway, "/mcp/full")
+            uri = "gateway://results/r_aaaaaaaaaaaaaaaa"
+            answer = await client.post(message(1, "resources/read", {"uri": uri}))
+            client.close()
+            return answer.messages[-1]["error"]
+
+        assert "not found or expired" in run(use)["message"]
 
     def test_nothing_is_cut(self, gateway: Gateway) -> None:
         """Without a shield a view passes on the bytes that the server has written."""

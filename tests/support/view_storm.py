@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -15,16 +13,16 @@ from typing import Any
 from attrs import define, field
 
 from tests.support.gateway import LIMIT_S, Gateway, eventually
-from tests.support.view_fronts import Asked, Front, Legacy, Lost, Modern, Sse, Stdio
+from tests.support.view_duplex import Sse, Stdio
+from tests.support.view_fronts import Front, Legacy, Lost, Modern
+from tests.support.view_hands import Hand, listed, missing_in
 from tests.support.view_model import (
-    ASKING,
     COMING,
     PREFIXES,
     PROFILED,
     RENAMED,
     STEADY,
     VEILED,
-    WHO,
     Doubt,
     Server,
     World,
@@ -54,7 +52,6 @@ PLACES: tuple[tuple[type[Front], str], ...] = (
 )
 HANDS = 2  # calls that a client has under way at a time
 CHANGED = "the configuration has changed"
-FORM = {"type": "object", "properties": {"said": {"type": "string"}}}
 KILLED = (*STEADY, *PROFILED)
 
 
@@ -127,9 +124,12 @@ class ViewStorm:
             front = self.front(Legacy, path, "first", Random(self.seed))
             await front.open()
             wanted = [each for each in self.world.seen_from(path) if each.prefix is not None]
-            async with asyncio.timeout(LIMIT_S):
-                while missing_in(await listed(front), wanted):  # noqa: ASYNC110 - nobody tells when
-                    await asyncio.sleep(0.1)
+            ends = self.world.clock() + LIMIT_S
+            while missing := missing_in(await listed(front), wanted):
+                if self.world.clock() > ends:
+                    front.complain(f"is never listed {missing}")
+                    break
+                await asyncio.sleep(0.1)
             await front.close()
 
     async def _calm(self) -> None:
@@ -166,7 +166,8 @@ class ViewStorm:
             self.world.counts[f"{kind.__name__} {path}"] += 1
             leaves = asyncio.Event()
             hands = [
-                asyncio.create_task(Hand(self, front, each, random).work(leaves)) for each in range(HANDS)
+                asyncio.create_task(Hand(self.world, front, each, random).work(leaves))
+                for each in range(HANDS)
             ]
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.over.wait(), random.uniform(4, 15))
@@ -288,213 +289,3 @@ class ViewStorm:
         steady = self.resident[len(self.resident) // 5 :]
         third = len(steady) // 3
         return (sum(steady[-third:]) - sum(steady[:third])) // third if third else 0
-
-
-async def listed(front: Front) -> list[str]:
-    """The names of the tools that a client is listed."""
-    asked = await front.ask("tools/list", {})
-    if "result" not in asked.answer:
-        raise Lost(f"tools/list: {asked.answer}")
-    return [each["name"] for each in asked.answer["result"]["tools"]]
-
-
-def missing_in(names: Iterable[str], wanted: Iterable[Server]) -> list[str]:
-    """The servers whose tools are not listed."""
-    found = {each.partition("__")[0] for each in names}
-    return [each.name for each in wanted if (each.prefix or each.name) not in found]
-
-
-Check = Callable[[Asked, str], str | None]
-
-
-@define(eq=False)
-class Hand:
-    """What one client does, one thing after the other."""
-
-    storm: ViewStorm
-    front: Front
-    nth: int
-    random: Random
-    _done: int = 0
-
-    async def work(self, leaves: asyncio.Event) -> None:
-        """Do things until the client leaves."""
-        doings = [doing for doing, weight in WEIGHTS.items() for _ in range(weight)]
-        while not leaves.is_set():
-            self._done += 1
-            text = f"{self.front.name}#{self.nth}.{self._done}"
-            try:
-                await self.random.choice(doings)(self, text)
-            except Lost as why:
-                self.front.complain(f"lost {text}: {why}")
-            await asyncio.sleep(self.random.choice((0, 0.05, 0.2, 0.5)))
-
-    @property
-    def world(self) -> World:
-        """What is known."""
-        return self.storm.world
-
-    def server(self, names: Iterable[str] = ()) -> Server | None:
-        """One of those that it can reach, also of those that are not there just now."""
-        found = [each for each in self.world.seen_from(self.front.path) if not names or each.name in names]
-        return self.random.choice(found) if found else None
-
-    async def call(
-        self, what: str, server: Server, tool: str, arguments: Mapping[str, Any], check: Check, text: str
-    ) -> None:
-        """Call a tool in one of the ways that there are, and judge what comes of it."""
-        begun, prefix = self.world.clock(), server.prefix
-        name = f"{prefix or server.name}__{tool}" if is_view(self.front.path) else tool
-        params: dict[str, Any] = {"name": name, "arguments": arguments}
-        if is_view(self.front.path) and self.random.random() < 0.3:
-            params = {"name": "gateway_invoke", "arguments": {"id": name, "args": arguments}}
-            what += " through invoke"
-        params["_meta"] = {"progressToken": self.nth}
-        asked = await self.front.ask("tools/call", params)
-        self.judge(what, server, begun, prefix, asked, check, text)
-
-    def judge(
-        self,
-        what: str,
-        server: Server,
-        begun: float,
-        prefix: str | None,
-        asked: Asked,
-        check: Check,
-        text: str,
-    ) -> None:
-        """See that an answer is the right one."""
-        why = server.doubted(begun, self.world.clock())
-        failure = failure_of(asked.answer)
-        if failure is None:
-            wrong = "it is not there" if prefix is None and not why else check(asked, text)
-            self.world.counts[what] += 1
-        elif not failure:
-            wrong = "an error without a message"
-        else:
-            wrong = None if prefix is None or why else "without a reason"
-            kind = "refused, not there" if prefix is None else f"failed, {why.partition(' ')[2] or why}"
-            self.world.counts[kind] += 1
-        if wrong:
-            self.front.complain(f"asked {server.name} {text} ({what}) and was answered {asked}: {wrong}")
-
-    async def echo(self, text: str) -> None:
-        """Hear one's own words."""
-        if server := self.server():
-            await self.call("echo", server, "echo", {"text": text}, same, text)
-
-    async def who(self, text: str) -> None:
-        """Ask a server who it is."""
-        if server := self.server():
-            await self.call(
-                "who", server, "env", {"name": WHO}, lambda a, _: equal(a, f'"{server.name}"'), text
-            )
-
-    async def sleep(self, text: str) -> None:
-        """Wait for an answer while others get theirs."""
-        if server := self.server():
-            ms = self.random.choice((20, 200, 1000))
-            await self.call("sleep", server, "sleep", {"text": text, "ms": ms}, same, text)
-
-    async def progress(self, text: str) -> None:
-        """Hear how far a call has come, to the token that all clients use."""
-        steps = self.random.randint(1, 6)
-
-        def check(asked: Asked, _: str) -> str | None:
-            told = [each["params"] for each in asked.said if each["method"] == "notifications/progress"]
-            heard = [(each["progressToken"], each["progress"]) for each in told]
-            wanted = [(self.nth, step) for step in range(1, steps + 1)]
-            return None if heard == wanted else f"heard {heard}, not {wanted}"
-
-        if server := self.server():
-            given = {"steps": steps, "ms": self.random.choice((0, 5, 30))}
-            await self.call("progress", server, "progress", given, check, text)
-
-    async def ask(self, text: str) -> None:
-        """Be asked something by a server, and see that it got one's own answer."""
-        if server := self.server(ASKING):
-            question = {"message": text, "requestedSchema": FORM}
-            given = {"method": "elicitation/create", "params": question}
-            said = f"{self.front.name}: {text}"
-
-            def check(asked: Asked, _: str) -> str | None:
-                return None if text_of(asked).count(json.dumps(said)) == 1 else f"it was not told {said!r}"
-
-            await self.call("ask", server, "ask", given, check, text)
-
-    async def list(self, text: str) -> None:
-        """Ask what there is."""
-        begun, before = self.world.clock(), {each.name: each.prefix for each in self.world.servers.values()}
-        names = await listed(self.front)
-        done, path = self.world.clock(), self.front.path
-        self.world.counts["list"] += 1
-        if path not in {"/mcp/full", "/mcp/p/x"}:
-            return
-        servers = [each for each in self.world.seen_from(path) if not each.doubted(begun, done)]
-        # What came a moment ago may be late, and is announced then.
-        known = [each for each in servers if each.name not in COMING and before[each.name] is not None]
-        gone = [each for each in servers if before[each.name] is None]
-        if missing := missing_in(names, known):
-            self.front.complain(f"was not listed {missing}")
-        if left := {each.name for each in gone} - set(missing_in(names, gone)):
-            self.front.complain(f"was listed {left}, which are gone")
-
-    async def job(self, text: str) -> None:
-        """Begin something, and ask for it until it is done."""
-        server = self.server() if is_view(self.front.path) else None
-        if server is None:
-            return
-        begun, prefix = self.world.clock(), server.prefix
-        given = {"id": f"{prefix or server.name}__sleep", "args": {"text": text, "ms": 100}}
-        asked = await self._own("gateway_invoke_async", given)
-        job = json.loads(text_of(asked)).get("jobId") if failure_of(asked.answer) is None else None
-        while job is not None:
-            asked = await self._own("gateway_invoke_status", {"jobId": job})
-            status = json.loads(text_of(asked)).get("status")
-            if status not in {"queued", "running"}:
-                asked.answer["result"]["isError"] = status != "completed"
-                break
-            await asyncio.sleep(0.05)
-
-        def check(asked: Asked, _: str) -> str | None:
-            return None if text in text_of(asked) else "it is somebody else's"
-
-        self.judge("job", server, begun, prefix, asked, check, text)
-
-    async def _own(self, tool: str, given: Mapping[str, Any]) -> Asked:
-        return await self.front.ask("tools/call", {"name": tool, "arguments": given})
-
-
-def text_of(asked: Asked) -> str:
-    """The text of a tool's result."""
-    return str(asked.answer["result"]["content"][0]["text"])
-
-
-def failure_of(answer: Mapping[str, Any]) -> str | None:
-    """What an answer says has failed; None where nothing has."""
-    if "error" in answer:
-        return str(answer["error"].get("message", ""))
-    result = answer["result"]
-    return str(result["content"][0]["text"]) if result.get("isError") else None
-
-
-def same(asked: Asked, text: str) -> str | None:
-    """The answer is the call's own text."""
-    return equal(asked, text)
-
-
-def equal(asked: Asked, wanted: str) -> str | None:
-    """The answer is that text."""
-    return None if text_of(asked) == wanted else f"not {wanted}"
-
-
-WEIGHTS = {
-    Hand.echo: 10,
-    Hand.who: 4,
-    Hand.sleep: 4,
-    Hand.progress: 6,
-    Hand.ask: 6,
-    Hand.list: 2,
-    Hand.job: 2,
-}
-"""How often each thing is done."""

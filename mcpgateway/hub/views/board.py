@@ -225,10 +225,6 @@ class Board:
                         why=why,
                     )
 
-    def is_there(self, session: Session) -> bool:
-        """Whether a session is one of those that live."""
-        return session in self._outer
-
     def leave(self, session: Session, why: GatewayError) -> bool:
         """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
         self._outer.pop(session, None)

@@ -120,9 +120,9 @@ class Lister:
         done.errback(BackendTimeout("it takes too long"))
 
     def _learnt(self, why: Any, key: Key, session: Session, server: ServerSpec) -> None:
-        has_left = isinstance(why, Failure) and bool(key[3]) and not self._board.is_there(session)
+        has_left = isinstance(why, Failure) and bool(key[3]) and not self._is_there(session)
         waiting = self._asking[key].waiting.values() if has_left else ()
-        heir = next((each for each in waiting if self._board.is_there(each)), None)
+        heir = next((each for each in waiting if self._is_there(each)), None)
         if heir is not None:
             # It was asked as the child of a client that has left; those of the others have to say the same.
             self._begin(heir, server, key)
@@ -139,6 +139,9 @@ class Lister:
         else:
             for done in asking.waiting:
                 done.callback(None)
+
+    def _is_there(self, session: Session) -> bool:
+        return self._board.switchboard.sessions.named(session.id) is session
 
     def _not_learnt(self, why: Failure, key: Key) -> GatewayError:
         if why.check(GatewayError, defer.TimeoutError) is None:
