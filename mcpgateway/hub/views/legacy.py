@@ -80,13 +80,18 @@ class LegacyAccess:
         self._board.bring(call, changed, self.view, target, level)
 
     def _anonymous(self, server: str) -> Session:
-        board = self._board.switchboard
-        return board.session(None, self.view.servers[server], self.principal)
+        return self._board.switchboard.session(None, self._served(server), self.principal)
+
+    def _served(self, server: str) -> ServerSpec:
+        # The view may be from before a change of the configuration: a job has waited for others, say.
+        spec = self.view.servers.get(server)
+        if spec is None:
+            raise UnknownServer(f"Unknown server: {server}")
+        return self._board.switchboard.current(spec)
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
         """Make a call of its own, which no client waits for."""
-        if server not in self.view.servers:
-            raise UnknownServer(f"Unknown server: {server}")
+        spec = self._served(server)
         # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
         call = Call(self.session, "tools/call", b"", TOKEN, sink)
         meta = {"progressToken": Raw(TOKEN)}
@@ -95,10 +100,7 @@ class LegacyAccess:
             {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
         )
         message.meta = meta
-        if (
-            self.is_elsewhere
-            or self._board.switchboard.pool.scope(self.view.servers[server]) is not Share.SESSION
-        ):
+        if self.is_elsewhere or self._board.switchboard.pool.scope(spec) is not Share.SESSION:
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
         self._board.go(call, message, server)

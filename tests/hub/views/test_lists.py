@@ -324,6 +324,20 @@ class NewsTests:
         stage.play()
         assert stage.child("more").asked("tools/call")[0]["params"]["name"] == "extra"
 
+    def test_server_removed_with_jobs(self, stage: Stage) -> None:
+        """A job that waits for others does not start a server again that has been taken out meanwhile."""
+        client = stage.view()
+        stage.list(client)
+        gateway = stage.gateway
+        for number in range(6):
+            given = {"id": "shared__echo", "args": {}}
+            client.call(number, "tools/call", name="gateway_invoke_async", arguments=given)
+        started = len(gateway.launcher.children)
+        gateway.serve(*(each for each in gateway.settings.servers if each.name != "shared"))
+        gateway.clock.advance(1)
+        assert len(gateway.launcher.children) == started
+        assert stage.child("shared").is_stopping
+
     def test_server_removed(self, stage: Stage) -> None:
         """A server that is taken out leaves the view; its calls end, the session and the others live on."""
         client = stage.view()
