@@ -42,8 +42,11 @@ Here = Callable[[Call, Message, Asker, View], None]
 Submit = Callable[[Call, Message], None]
 Flies = Callable[[Call, Message, Item, Submit], bool]
 """Whether a call is made together with others that are the same (`mcpgateway.hub.singleflight`)."""
-Shield = Callable[[Call, View, str, str, Any], None]
-"""Puts itself between a call and its sink; it is given the view, the server, the tool's own name, and the level."""
+Shield = Callable[[Call, str, View, tuple[str, str], Any], None]
+"""Puts itself between a call and its sink.
+
+It is given the principal, the view, the server and the tool's own name, and the level.
+"""
 
 _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
 """What ends a client's talk with an endpoint, and is true of one server here and not of the view."""
@@ -163,7 +166,7 @@ class Road:
         asker = evolve(asker, server=view.servers[item.server])
         _put(message, "name", item.own)
         if item.kind is Kind.TOOL:
-            self._door.shield(call, view, item.server, item.own, None)
+            self._door.shield(call, asker.principal, view, (item.server, item.own), None)
             if self._flies(call, message, asker, item):
                 return
         self.send(call, message, asker)
@@ -268,7 +271,7 @@ def nowhere(call: Call, reason: str) -> bool:
     return False
 
 
-def as_it_is(call: Call, view: View, server: str, tool: str, level: Any) -> None:
+def as_it_is(call: Call, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
     """Nothing is cut."""
 
 

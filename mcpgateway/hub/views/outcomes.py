@@ -50,31 +50,37 @@ class Outcomes:
     def over(
         self,
         call: Call,
+        principal: str,
         view: View,
-        server: str,
-        tool: str,
+        target: tuple[str, str],
         level: Level | None = None,
         item: Item | None = None,
     ) -> None:
         """A call of a server's tool is on its way.
 
+        :param principal: who calls.
+        :param target: the server, and the tool's own name.
         :param item: the tool as it is listed, where that is known.
         :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
         """
+        server, tool = target
         if self.usage is not None:
             self.usage.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(call, item or view.tool(server, tool), chosen)
+            self.shielding.over(call, item or view.tool(server, tool), chosen, principal)
 
-    def shield(self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None) -> None:
+    def shield(
+        self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None, principal: str
+    ) -> None:
         """Have the answer of a call of the gateway's own shortened.
 
         :param spec: the server whose settings count.
+        :param principal: who is given the answer.
         """
         if self.shielding is not None:
             tool = item.own if item is not None else ""
-            self.shielding.over(call, item, self.shielding.level(spec, tool, level))
+            self.shielding.over(call, item, self.shielding.level(spec, tool, level), principal)
 
     def flies(
         self, call: Call, message: Message, item: Item | None, submit: Callable[[Call, Message], None]
