@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level, ShieldLimits
+from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.vault import Vault
 from mcpgateway.interfaces import Call
@@ -44,17 +45,25 @@ class _Shield(Between):
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
-        self.shielding.shield(result, self.item, self.level, self.principal).addCallback(
-            self._pass_on, call, reply
-        )
+        self.shielding.hold(call, self, reply)
+        self.shielding.shield(result, self.item, self.level, self.principal).addCallback(self._pass_on, call)
 
-    def _pass_on(self, result: Raw, call: Call, reply: Envelope) -> None:
-        reply["result"] = result
-        self.sink.answered(call, reply)
+    def _pass_on(self, result: Raw, call: Call) -> None:
+        reply = self.shielding.release(call, self)
+        if reply is not None:
+            reply["result"] = result
+            self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway answers in the server's place."""
+        self.shielding.release(call, self)
+        self.sink.failed(call, why)
 
 
 class Shielding:
     """Shortens answers, and keeps their originals.
+
+    What is large takes a while, in a thread; meanwhile its call is under way here and nowhere else.
 
     :ivar saved: told what that has saved.
     :param secrets: the values that are secret, for where they are masked.
@@ -73,6 +82,7 @@ class Shielding:
         self._limits = limits
         self._secrets = secrets
         self._masking: Masking | None = None
+        self._held: dict[Call, tuple[_Shield, Envelope]] = {}
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
     def passes(self, result: Raw, level: Level) -> bool:
@@ -102,6 +112,36 @@ class Shielding:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
         done = Deferred.fromCoroutine(self._shielded(result, item, level, principal))
         return done.addErrback(self._broken, result)
+
+    # The answers that are being shortened
+
+    def hold(self, call: Call, shield: _Shield, reply: Envelope) -> None:
+        """An answer is here."""
+        self._held[call] = (shield, reply)
+
+    def release(self, call: Call, shield: _Shield) -> Envelope | None:
+        """An answer goes on; None where its call was taken back."""
+        held = self._held.get(call)
+        if held is None or held[0] is not shield:
+            return None
+        del self._held[call]
+        return held[1]
+
+    def calls(self) -> list[Call]:
+        """The calls whose answers are being shortened."""
+        return list(self._held)
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+        return self._held.pop(call, None) is not None
+
+    def hurry(self, call: Call) -> bool:
+        """Pass an answer on as it is, because there is no more time; false where it may hold secrets."""
+        if call not in self._held or self._limits.mask_secrets:
+            return False
+        shield, reply = self._held.pop(call)
+        shield.sink.answered(call, reply)
+        return True
 
     def _broken(self, why: Failure, result: Raw) -> Raw:
         self.log.failure("a result could not be shortened", why, event="result.unshortened")

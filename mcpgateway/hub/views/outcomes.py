@@ -45,7 +45,8 @@ class Outcomes:
         """Do the same for requests of the modern era."""
         door.shield = self.over
         if self.flights is not None:
-            door.may_fly, door.flies, door.leave = self.may_fly, self.flies, self.flights.cancel
+            door.may_fly, door.flies = self.may_fly, self.flies
+        door.leave = self.leave
 
     def over(
         self,
@@ -81,6 +82,11 @@ class Outcomes:
         if self.shielding is not None:
             tool = item.own if item is not None else ""
             self.shielding.over(call, item, self.shielding.level(spec, tool, level), principal)
+
+    def leave(self, call: Call, reason: str) -> bool:
+        """Take a call back that flies with others, or whose answer is being shortened; false when it is neither."""
+        found = (self.flights, self.shielding)
+        return any(each.cancel(call, reason) for each in found if each is not None)
 
     def flies(
         self, call: Call, message: Message, item: Item | None, submit: Callable[[Call, Message], None]
