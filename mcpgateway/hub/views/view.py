@@ -97,7 +97,10 @@ class View:
     # What stands behind a name
 
     def find(self, name: str) -> Item | More | Tool | None:
-        """What is called by a name: a server's tool, one of the gateway's own, or None."""
+        """What is called by a name: a server's tool, one of the gateway's own, or None.
+
+        No name is both: `mcpgateway.catalog.naming` gives a server's tool none of the gateway's own.
+        """
         look = self._seen
         if look.generation != self._librarian.generation or look.listing is None:
             look = self._look_at_tools()
