@@ -25,6 +25,7 @@ from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.views.modern_access import ModernAccess
+from mcpgateway.hub.views.sinks import Rewriter
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern, peek
@@ -63,27 +64,11 @@ class _OnView(Between):
         if not isinstance(why, _OF_ONE_SERVER):
             self.sink.failed(call, why)
         elif call.method == CALL_TOOL:
-            from mcpgateway.hub.views.modern_words import unusable
+            from mcpgateway.hub.views.words import unusable
 
             self.sink.answered(call, unusable(self.server, why))
         else:
             self.sink.failed(call, GatewayError(f"{self.server}: {why.hint or why.message}"))
-
-
-@define(eq=False)
-class _Renamed(Between):
-    """Calls a resource in a result what the client calls it."""
-
-    own: str
-    shown: str
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """The server's own response."""
-        if "result" in reply:
-            from mcpgateway.hub.views.modern_words import renamed
-
-            reply = reply | {"result": renamed(reply["result"], self.own, self.shown)}
-        self.sink.answered(call, reply)
 
 
 class Road:
@@ -217,7 +202,9 @@ class Road:
                 raise InvalidParams(f"Resource not found: {uri}", data={"uri": uri})
             server, own = found
             if own != uri:
-                call.sink = _Renamed(call.sink, own, uri)
+                from mcpgateway.hub.views.words import renamed
+
+                call.sink = Rewriter(call.sink, lambda result: renamed(result, own, uri))
                 _put(message, "uri", own)
             self.send(call, message, evolve(asker, server=view.servers[server]))
 
