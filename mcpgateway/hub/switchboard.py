@@ -32,6 +32,7 @@ from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.scopes import Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.signs import PROGRESS
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
@@ -597,14 +598,14 @@ class Switchboard:
             self._cancelled(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             return  # the gateway said it itself, once per child
+        elif session.inners is not None and message.method == PROGRESS:
+            self.questions.progressed(session, message)
         elif session.inners is not None:
             for each in list(session.inners.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:
             slot = self.pool.slot_for(session)
-            is_for_it = not slot.shared and (
-                message.method != "notifications/progress" or self.questions.owns_token(session)
-            )
+            is_for_it = not slot.shared and (message.method != PROGRESS or self.questions.owns_token(session))
             if slot.conversation is not None and is_for_it:
                 slot.conversation.notify(message.envelope)
 
