@@ -8,6 +8,7 @@ from attrs import evolve
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Expose
 from tests.support.gateway_in_memory import Client, MemoryGateway
+from tests.support.modern_client import post, request
 from tests.support.views import Offer, Stage, tool
 
 TOOLS = ["search", "gateway_status", "gateway_search", "gateway.search", "gateway__search", "list_servers"]
@@ -70,3 +71,31 @@ class MeaningTests:
         client = stage.view("/mcp")
         assert called(stage, client, "list_servers") == "its own"
         assert called(stage, client, "search") == "bare: search"
+
+
+class DottedTests:
+    """``?names=dotted``."""
+
+    @pytest.mark.parametrize("is_modern", [False, True])
+    def test_as_asked_for(self, *, is_modern: bool) -> None:
+        """The URL of each request says how the gateway's own tools are written; all else stays the same."""
+        gateway = MemoryGateway()
+        stage = Stage(gateway)
+        guest = stage.view()
+        stage.list(guest)
+        client = gateway.client() if is_modern else guest
+        found = {}
+        for path in ("/mcp/full?names=dotted", "/mcp/full?a=b", "/mcp/full?x&names=dotted", "/mcp/full"):
+            client.path = path
+            if is_modern:
+                post(client, request(1, "tools/list"))
+            else:
+                client.call(1, "tools/list")
+            assert client.heard is not None
+            found[path] = [each["name"] for each in client.heard.json["result"]["tools"]]
+        dotted, plain, again, last = found.values()
+        assert (dotted, plain) == (again, last)
+        assert "gateway.invoke" in dotted
+        assert [each.replace("gateway.", "gateway_") for each in dotted] == plain
+        assert not any("." in each for each in plain)
+        assert len(gateway.sessions) == 1
