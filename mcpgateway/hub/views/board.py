@@ -169,11 +169,15 @@ class Board:
             found = self._views[key] = View(spec, servers, told, self._sources)
         return found
 
-    def within(self, view: View, cwd: str) -> View:
-        """The same view, as it looks to those who work in a directory."""
+    def within(self, view: View, cwd: str, session: Session | None = None) -> View:
+        """The same view, as it looks to those who work in a directory.
+
+        :param session: whose client its own children are told of there; None where there is none.
+        """
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
-        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
+        spec = scopes.variant(known, scopes.place_of(cwd))
+        return self._view(spec, lambda each: self._told(session, each) if session is not None else "")
 
     def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
@@ -364,15 +368,22 @@ class Board:
         self._road.go(call, message, server)
 
     def bring(
-        self, call: Call, message: Message, view: View, target: tuple[str, str], level: Level | None
+        self,
+        call: Call,
+        message: Message,
+        view: View,
+        target: tuple[str, str],
+        level: Level | None,
+        elsewhere: ServerSpec | None = None,
     ) -> None:
         """Bring a call to a server's tool.
 
         :param target: the server, and the tool's own name.
         :param level: how its result is shielded; None for what the view says.
+        :param elsewhere: the server as it is run for another directory, if it is to go there.
         :raise GatewayError: it goes nowhere.
         """
-        self._road.tools.bring(call, message, view, target, level)
+        self._road.tools.bring(call, message, view, target, level, elsewhere)
 
     def give_back(self, call: Call) -> bool:
         """One of the gateway's own tools gives a call on; false when it was taken back."""

@@ -88,10 +88,18 @@ class Road:
 
     # To a server
 
-    def go(self, call: Call, message: Message, server: str, tool: Item | None = None) -> None:
+    def go(
+        self,
+        call: Call,
+        message: Message,
+        server: str,
+        tool: Item | None = None,
+        elsewhere: ServerSpec | None = None,
+    ) -> None:
         """Bring a request to a server, in its client's inner session there.
 
         :param tool: what is called, where identical calls of it may be one.
+        :param elsewhere: the server as it is run for another directory, if it is to go there.
         :raise GatewayError: it goes nowhere.
         """
         outer: Session = call.session
@@ -100,13 +108,22 @@ class Road:
             return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
+        if elsewhere is not None:
+            inner = None
         if inner is None:
-            found = self._board.meet(outer, server)
+            found = self._meet(outer, server, elsewhere)
             if isinstance(found, Deferred):
                 self.later(found, call, lambda met: self._met(call, message, met, tool))
                 return
             inner = found
         self._met(call, message, inner, tool)
+
+    def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session | Deferred[Session]:
+        if elsewhere is None:
+            return self._board.meet(outer, server)
+        from mcpgateway.hub.views.elsewhere import meet  # hardly any call names a directory
+
+        return meet(self._board, outer, elsewhere)
 
     def _met(self, call: Call, message: Message, inner: Session, tool: Item | None) -> None:
         call.session = inner
