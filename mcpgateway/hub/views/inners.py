@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from zope.interface import implementer
 
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.subscriptions import URIS_LIMIT
 from mcpgateway.interfaces import IMessageStream
@@ -36,7 +37,7 @@ class Inners:
 
     :ivar view: what the session is shown.
     :ivar seen_at: the tick that was found out in.
-    :ivar sessions: by the names of their servers.
+    :ivar sessions: by the names of their servers, those elsewhere by `named_elsewhere`.
     :ivar tasks: the servers of the tasks that it has begun, by their ids.
     :ivar listed: the lists it has been given, so that it hears of it when they change.
     :ivar private: servers whose lists its own children have changed for it alone.
@@ -51,8 +52,9 @@ class Inners:
 
     def drop(self, session: Session) -> None:
         """An inner session has ended."""
-        if self.sessions.get(session.server.name) is session:
-            del self.sessions[session.server.name]
+        for name in (session.server.name, named_elsewhere(session.server)):
+            if self.sessions.get(name) is session:
+                del self.sessions[name]
 
     def began(self, task: str, server: str) -> None:
         """A server has begun a task."""
@@ -64,6 +66,11 @@ class Inners:
 def inner_id(outer: Session, server: str) -> bytes:
     """The id of a session's inner one: the same after it was put aside, so that its tasks are still its own."""
     return b"~" + hashlib.sha256(outer.id + b"\0" + server.encode()).hexdigest()[:32].encode()
+
+
+def named_elsewhere(server: ServerSpec) -> str:
+    """What the session at a server is called that is run for another directory; no server has such a name."""
+    return f"{server.name}{SEPARATOR}{server.workspace}"
 
 
 def written(server: str, uri: str) -> str:
@@ -96,11 +103,13 @@ class Forward:
     """Tells an outer session what an inner one is told.
 
     :ivar changed: told of every list that a child of the client's own has changed.
+    :ivar is_elsewhere: the lists of that server are not what the view shows.
     """
 
     outer: Session
     inner: Session
     changed: Callable[[Session, str], None]
+    is_elsewhere: bool = False
 
     def say(self, message: bytes) -> bool:
         """Pass one message on, as the view has it."""
@@ -120,7 +129,7 @@ class Forward:
         slot = self.inner.slot
         if not method.endswith("/list_changed"):
             self.outer.mailbox.put(message)
-        elif slot is None or not slot.shared:
+        elif not self.is_elsewhere and (slot is None or not slot.shared):
             self.changed(self.inner, method)
             self.outer.mailbox.put(message, method)
         return True

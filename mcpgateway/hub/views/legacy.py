@@ -31,7 +31,7 @@ OURS = "mcpgateway"
 class LegacyAccess:
     """An `mcpgateway.hub.views.access.Access`, made for one call.
 
-    :ivar is_elsewhere: it is to be as if the caller worked in another directory, where it has no session.
+    :ivar is_elsewhere: it is to be as if the caller worked in another directory.
     """
 
     principal: str
@@ -51,7 +51,7 @@ class LegacyAccess:
 
     def within(self, cwd: str) -> LegacyAccess:
         """The same caller, as if it worked in that directory."""
-        return evolve(self, view=self._board.within(self.view, cwd), is_elsewhere=True)
+        return evolve(self, view=self._board.within(self.view, cwd, self.session), is_elsewhere=True)
 
     def redirect(
         self,
@@ -75,9 +75,10 @@ class LegacyAccess:
         if limit_s:
             call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
             limited.begin(call, limit_s)
-        if self.is_elsewhere:
+        if self.is_elsewhere and not self.session.id:
             call.session = self._anonymous(server)
-        self._board.bring(call, changed, self.view, target, level)
+        elsewhere = self.view.servers[server] if self.is_elsewhere else None
+        self._board.bring(call, changed, self.view, target, level, elsewhere)
 
     def _anonymous(self, server: str) -> Session:
         return self._board.switchboard.session(None, self._served(server), self.principal)
@@ -118,7 +119,7 @@ class LegacyAccess:
             return maybeDeferred(_unknown, server)
         told, librarian = self.view.told.get(server, ""), self._board.librarian
         is_known = librarian.is_fresh(spec, kind, told)
-        asked = succeed(None) if is_known else self._board.lister.ask(self.session, spec, kind)
+        asked = succeed(None) if is_known else self._board.lister.ask(self.session, spec, kind, told)
         return asked.addCallback(lambda _: librarian.known(spec, kind, told) or ())
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:

@@ -89,13 +89,17 @@ class Lister:
         for each in asked:
             each.cancel()
 
-    def ask(self, session: Session, server: ServerSpec, kind: Kind) -> Deferred[None]:
+    def ask(
+        self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None
+    ) -> Deferred[None]:
         """Fires when a list is known; it may be cancelled, which stops nobody but whoever waits.
 
+        :param told: what its child is told of the client; None where it is the one that the session's view shows.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         board = self._board
-        told = board.inners(session).view.told.get(server.name, "")
+        if told is None:
+            told = board.inners(session).view.told.get(server.name, "")
         key = (server.name, server.workspace, kind, told)
         if self._respites.get(key, 0.0) > board.clock.seconds():
             return fail(GatewayError(f"{server.name} could not be asked for its {kind.member} a moment ago"))
@@ -167,7 +171,10 @@ class Lister:
         board, librarian = self._board, self._board.librarian
         # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
         if told:
-            asked = board.open_now(session, server.name)
+            from mcpgateway.hub.views.elsewhere import meet
+
+            found = meet(board, session, server)
+            asked = await found if isinstance(found, Deferred) else found
         else:
             asked = board.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session
@@ -38,6 +39,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
@@ -86,10 +88,18 @@ class Road:
 
     # To a server
 
-    def go(self, call: Call, message: Message, server: str, tool: Item | None = None) -> None:
+    def go(
+        self,
+        call: Call,
+        message: Message,
+        server: str,
+        tool: Item | None = None,
+        elsewhere: ServerSpec | None = None,
+    ) -> None:
         """Bring a request to a server, in its client's inner session there.
 
         :param tool: what is called, where identical calls of it may be one.
+        :param elsewhere: the server as it is run for another directory, if it is to go there.
         :raise GatewayError: it goes nowhere.
         """
         outer: Session = call.session
@@ -98,13 +108,22 @@ class Road:
             return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
+        if elsewhere is not None:
+            inner = None
         if inner is None:
-            found = self._board.meet(outer, server)
+            found = self._meet(outer, server, elsewhere)
             if isinstance(found, Deferred):
                 self.later(found, call, lambda met: self._met(call, message, met, tool))
                 return
             inner = found
         self._met(call, message, inner, tool)
+
+    def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session | Deferred[Session]:
+        if elsewhere is None:
+            return self._board.meet(outer, server)
+        from mcpgateway.hub.views.elsewhere import meet  # hardly any call names a directory
+
+        return meet(self._board, outer, elsewhere)
 
     def _met(self, call: Call, message: Message, inner: Session, tool: Item | None) -> None:
         call.session = inner
@@ -136,7 +155,7 @@ class Road:
 
     def with_known(self, call: Call, inners: Inners, kind: Kind, then: Callable[[], None]) -> None:
         """Go on with a call once the lists of all servers are known, or it has waited for long enough."""
-        missing = inners.view.to_ask(kind)
+        missing = [each for each in inners.view.to_ask(kind) if self._has_to_be_asked(each, kind, inners)]
         if not missing:
             then()
             return
@@ -152,10 +171,17 @@ class Road:
 
         board.lister.wait(call.session, missing, kind, go_on)
 
+    def _has_to_be_asked(self, server: ServerSpec, kind: Kind, inners: Inners) -> bool:
+        # What is on record is good enough while its server does not run, which is not started for it.
+        board = self._board
+        if server.name in inners.view.told or board.librarian.known(server, kind) is None:
+            return True
+        return any(board.switchboard.pool.is_running(server, era) for era in Era)
+
     def _give(self, call: Call, kind: Kind) -> None:
         inners = self._board.inners(call.session)
         inners.listed.add(kind)
-        listed = inners.view.listed(kind)
+        listed = inners.view.listed(kind, is_dotted=call.is_dotted)
         if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
             self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})

@@ -8,6 +8,7 @@ from attrs import define
 
 from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.sinks import Between
@@ -89,21 +90,28 @@ class Tools:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._road.learn_task(call, inners, tool.server)
-        self._board.outcomes.over(call, inners.view, tool.server, tool.own, None, tool)
+        whose = call.session.principal
+        self._board.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
         self._road.go(call, message, tool.server, tool)
 
     def bring(
-        self, call: Call, message: Message, view: View, target: tuple[str, str], level: Level | None
+        self,
+        call: Call,
+        message: Message,
+        view: View,
+        target: tuple[str, str],
+        level: Level | None,
+        elsewhere: ServerSpec | None = None,
     ) -> None:
         """Bring a call to a server's tool.
 
         :param target: the server, and the tool's own name.
         :param level: how its result is shielded; None for what the view says.
+        :param elsewhere: the server as it is run for another directory, if it is to go there.
         :raise GatewayError: it goes nowhere.
         """
-        server, tool = target
-        self._board.outcomes.over(call, view, server, tool, level)
-        self._road.go(call, message, server, view.tool(server, tool))
+        self._board.outcomes.over(call, call.session.principal, view, target, level)
+        self._road.go(call, message, target[0], view.tool(*target), elsewhere)
 
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.hub.views.elsewhere import LIMIT
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -18,10 +20,17 @@ def stage() -> Stage:
     return Stage(MemoryGateway(more=(spaced,)), spaced=Offer(tools=[tool("where")]))
 
 
-def viewer(stage: Stage, place: Path) -> Client:
+def also(stage: Stage, client: Client) -> Client:
+    """Another connection of the same session."""
+    found = stage.gateway.client(**client.headers)
+    found.path = client.path
+    return found
+
+
+def viewer(stage: Stage, place: Path, **capabilities: Any) -> Client:
     """A session of somebody who works in a directory."""
     client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {"Mcp-Project-Path": str(place)})
-    client.initialize(protocolVersion="2025-06-18")
+    client.initialize(protocolVersion="2025-06-18", capabilities=capabilities)
     return client
 
 
@@ -57,3 +66,67 @@ class PlaceTests:
         session = next(iter(gateway.sessions))
         assert session.server.workspace == str(tmp_path)
         assert again.child("spaced").asked("tools/call")
+
+
+class ElsewhereTests:
+    """Calls of a server as it is run for another directory than the client's own."""
+
+    @pytest.fixture
+    def client(self, stage: Stage, tmp_path: Path) -> Client:
+        """A session of a view where servers may ask."""
+        (tmp_path / "here").mkdir()
+        found = viewer(stage, tmp_path / "here", sampling={})
+        stage.list(found)
+        return found
+
+    def call(self, stage: Stage, client: Client, place: Path, identifier: int = 1) -> Client:
+        """Call a tool there, on a connection of its own."""
+        place.mkdir(exist_ok=True)
+        stream = also(stage, client)
+        arguments = {"server": "spaced", "tool": "where", "args": {}, "cwd": str(place)}
+        stream.call(identifier, "tools/call", name="gateway_call", arguments=arguments)
+        stage.play()
+        return stream
+
+    def test_taken_back(self, stage: Stage, client: Client, tmp_path: Path) -> None:
+        """The client takes one back like any other."""
+        stream = self.call(stage, client, tmp_path / "there")
+        child = stage.child("spaced")
+        assert child.launched is not None
+        assert child.asked("tools/call")
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        also(stage, client).ask(cancelled)
+        assert child.asked("notifications/cancelled")
+        assert stream.heard is not None
+        assert stream.heard.json["error"]["code"] == -32800
+
+    def test_asked(self, tmp_path: Path) -> None:
+        """A server that takes values of the workspace may ask the client meanwhile."""
+        apart = ServerSpec("spaced", ("run",), {}, "/", Share.SESSION)
+        stage = Stage(MemoryGateway(more=(apart,)), spaced=Offer(tools=[tool("where")]))
+        stage.gateway.switchboard.scopes._takes_values = lambda server: server.name == "spaced"
+        client = viewer(stage, tmp_path, sampling={})
+        stream = self.call(stage, client, tmp_path / "there")
+        child = stage.child("spaced")
+        asked = child.asked("tools/call")[0]
+        child.say({"jsonrpc": "2.0", "id": 5, "method": "sampling/createMessage", "params": {}})
+        assert stream.heard is not None
+        question = stream.heard.events[0]
+        assert question["method"] == "sampling/createMessage"
+        also(stage, client).ask({"jsonrpc": "2.0", "id": question["id"], "result": {"ok": 1}})
+        assert {"jsonrpc": "2.0", "id": 5, "result": {"ok": 1}} in child.received
+        child.answer(asked, {"content": []})
+        assert stream.heard.events[-1]["result"] == {"content": []}
+
+    def test_only_so_many(self, stage: Stage, client: Client, tmp_path: Path) -> None:
+        """What is not in use makes room, and what is in use stays; all of them end with the session."""
+        streams = [self.call(stage, client, tmp_path / str(each)) for each in range(LIMIT + 1)]
+        assert [each.heard is not None for each in streams] == [False] * LIMIT + [True]
+        session = next(iter(stage.gateway.sessions))
+        first = next(each for each in stage.gateway.launcher.children if each.asked("tools/call"))
+        first.answer(first.asked("tools/call")[0], {"content": []})
+        self.call(stage, client, tmp_path / "another")
+        assert session.inners is not None
+        assert sum(" " in name for name in session.inners.sessions) == LIMIT
+        also(stage, client).send(b"", "DELETE")
+        assert stage.gateway.switchboard.calls() == 0
