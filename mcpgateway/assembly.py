@@ -193,6 +193,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         board, states = switchboard.board, keys.request_states()
         door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
         board.outcomes.serve(door)
+        board.grounds.on_tick.append(door.look_around)
         return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
@@ -309,6 +310,7 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
+        self.switchboard.tick_views()
         for each in (self.snapshots, self.usage, self.vault):
             if each is not None:
                 each.tick()

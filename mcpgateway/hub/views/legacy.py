@@ -47,6 +47,7 @@ class LegacyAccess:
 
     def anew(self) -> LegacyAccess:
         """The same caller, after the configuration has changed."""
+        self._board.tick()  # what has been approved of is seen now
         return evolve(self, view=self._board.view(self.session))
 
     def within(self, cwd: str) -> LegacyAccess:

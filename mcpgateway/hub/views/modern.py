@@ -15,10 +15,11 @@ name is another, which is the server's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -170,6 +171,23 @@ class ViewDoor:
                 self._seen.clear()
             seen = self._seen[key] = _Seen(spec, self._look_at(spec), moves, now)
         return seen.view
+
+    def look_anew(self, spec: ServerSpec) -> View:
+        """What a view shows just now.
+
+        :raise UnknownServer: there is no such view any more.
+        """
+        self._seen.clear()
+        return self.look(spec)
+
+    def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
+        """Workspaces may define other servers now: say so to whoever listens there.
+
+        :param has_news: users have approved of others.
+        """
+        if has_news:
+            self._seen = {key: evolve(each, at=-math.inf) for key, each in self._seen.items()}
+        self._ears.look_around(has_news=has_news)
 
     @property
     def is_heard(self) -> bool:

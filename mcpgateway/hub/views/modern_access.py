@@ -103,7 +103,7 @@ class ModernAccess:
 
     def anew(self) -> ModernAccess:
         """The same caller, after the configuration has changed."""
-        return evolve(self, view=self.door.look(self.asker.server))
+        return evolve(self, view=self.door.look_anew(self.asker.server))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)

@@ -66,6 +66,7 @@ class View:
     :ivar spec: the view's own entry; `ServerSpec.view` says of which kind it is.
     :ivar servers: the servers it shows, by name, as they are run for that place.
     :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.librarian`.
+    :ivar own: those among its servers that the place itself defines.
     :ivar exposure: what decides what it lists.
     """
 
@@ -75,8 +76,10 @@ class View:
         servers: Mapping[str, ServerSpec],
         told: Mapping[str, str],
         sources: Sources,
+        own: tuple[ServerSpec, ...] = (),
     ) -> None:
         self.spec = spec
+        self.own = own
         self.servers = servers
         self.told = told
         self._sources = sources
