@@ -17,14 +17,18 @@ Ask = Callable[[dict[str, Any]], Awaitable[str]]
 
 def exactly(text: str | bytes) -> Any:
     """A value with the text of its numbers, so that 1.0 is not 1."""
-    return json.loads(text, parse_int=lambda each: ("number", each), parse_float=lambda each: ("number", each))
+    return json.loads(
+        text, parse_int=lambda each: ("number", each), parse_float=lambda each: ("number", each)
+    )
 
 
 def result_of(answer: Answer) -> bytes:
     """The result in an answer, as it was written."""
     body = answer.body
     if answer.is_stream:
-        lines = [each.removeprefix(b"data:").strip() for each in body.splitlines() if each.startswith(b"data:")]
+        lines = [
+            each.removeprefix(b"data:").strip() for each in body.splitlines() if each.startswith(b"data:")
+        ]
         body = next(each for each in reversed(lines) if each)
     message = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     if "result" not in message:

@@ -102,6 +102,7 @@ class LegacyAccess:
         ):
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
+        self._board.outcomes.called(server, tool)
         self._board.go(call, message, server)
         return call
 

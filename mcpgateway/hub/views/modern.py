@@ -106,6 +106,8 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
+    :ivar called: told of each call that no client waits for.
+    :ivar listed: told of each list of tools that a client is given.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
@@ -118,6 +120,8 @@ class ViewDoor:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
+        self.called: Callable[[str, str], None] = _uncounted
+        self.listed: Callable[[View], None] = _uncounted
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
@@ -235,6 +239,8 @@ class ViewDoor:
 
     def _listed(self, call: Call, kind: Kind, view: View) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
+        if kind is Kind.TOOL:
+            self.listed(view)
         terms = self.lists.terms(servers, kind).written()
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
@@ -297,3 +303,7 @@ class ViewDoor:
         """End whatever stands open, in order."""
         self._ears.close()
         self.errands.close()
+
+
+def _uncounted(*what: object) -> None:
+    """Nobody counts."""
