@@ -6,6 +6,7 @@ called, how children are shared and how results are kept is the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +35,15 @@ from mcpgateway.wire.jsonrpc import Envelope
 FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
 OWN = "gateway"
 """The server that the gateway's own tools are shown to be of."""
+
+COMMANDS = {
+    "search": "tools search",
+    "describe": "tools describe",
+    "invoke": "tools call",
+    "list_tools": "tools list",
+    "list_servers": "status",
+}
+_TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # else it is an id
 
 FOUND_MOST = 50  # by one search
 LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
@@ -226,7 +236,7 @@ class Toolbox:
         if is_error(result):
             said = value if isinstance(value, dict) else {}
             message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
-            raise Failed(str(message), str(hint), said or None)
+            raise Failed(str(message), in_shell(str(hint)), said or None)
         return value
 
     async def _visit(self, spec: ServerSpec, caller: Caller, limit_s: float, work: Work[T]) -> T:
@@ -247,6 +257,11 @@ class Toolbox:
             return await work(visit)
         finally:
             visit.end("it was for one question")
+
+
+def in_shell(hint: str) -> str:
+    """A hint to one of the gateway's own tools, for those who have commands in their place."""
+    return _TOLD.sub(lambda found: f"mcpgateway {COMMANDS.get(found[1], f'tools call {found[0]}')}", hint)
 
 
 def is_error(result: Raw) -> bool:

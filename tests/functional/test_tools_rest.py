@@ -91,6 +91,8 @@ class ReadingTests:
         status, refusal = ask(gateway, "/api/v1/tools/clock__convrt")
         assert status == 404
         assert "clock__convert" in refusal["hint"]
+        assert "mcpgateway tools search finds the ids" in refusal["hint"]
+        assert "gateway_search" not in refusal["hint"]
 
     def test_without_the_version(self, gateway):
         """What is asked for without its version is found all the same."""
