@@ -71,6 +71,12 @@ class Caller(Protocol):
         :raise GatewayError: (through the Deferred) there is none.
         """
 
+    def own(self, name: str) -> Deferred[ServerSpec]:
+        """The server of that name that the caller's workspace itself defines.
+
+        :raise GatewayError: (through the Deferred) it has none, or it may not run.
+        """
+
 
 class Failed(BackendError):
     """One of the gateway's own tools has failed; its words say why."""
@@ -165,7 +171,7 @@ class Toolbox:
         :param limit_s: how long it may take.
         :raise GatewayError: there is no such server or tool, or there is no answer in time.
         """
-        spec = self.server(server)
+        spec = await self._served(caller, server)
         params = {"name": tool, "arguments": arguments}
 
         async def called(visit: Visit) -> Raw:
@@ -214,6 +220,14 @@ class Toolbox:
                 f"did you mean {' or '.join(near)}?" if near else f"mcpgateway tools list --server {server}"
             )
             raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
+
+    async def _served(self, caller: Caller, name: str) -> ServerSpec:
+        if name not in self._switchboard.servers:
+            try:
+                return await caller.own(name)
+            except UnknownServer:
+                pass  # it is said below, with a hint
+        return self.server(name)
 
     def server(self, name: str) -> ServerSpec:
         """The server of that name.

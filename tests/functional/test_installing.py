@@ -167,6 +167,23 @@ class YesTests:
             assert ("memory__read_graph" in [each["name"] for each in listed]) is is_there
         found = asked(gateway, str(root), "tools/call", name="memory__read_graph", arguments={})
         assert not found.get("isError")
+        for cwd, status in ((str(root), 200), (str(tmp_path), 404)):
+            assert called_plainly(gateway, cwd, "memory__read_graph") == status
+
+
+def called_plainly(gateway: Gateway, cwd: str, identifier: str) -> int:
+    """The status of a call over plain HTTP of somebody who works somewhere."""
+    headers = {
+        "Content-Type": "application/json",
+        "Mcp-Project-Path": cwd,
+        "Authorization": f"Bearer {(gateway.home / 'auth.token').read_text().strip()}",
+    }
+    sent = urllib.request.Request(f"{gateway.url}/api/v1/tools/{identifier}/call", b"{}", headers)
+    try:
+        with urllib.request.urlopen(sent, timeout=LIMIT_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
 
 
 def asked(gateway: Gateway, cwd: str, method: str, **params: Any) -> dict[str, Any]:
