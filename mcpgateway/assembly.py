@@ -194,6 +194,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
         board.outcomes.serve(door)
         board.errands = door.errands
+        board.grounds.on_tick.append(door.look_around)
         return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
@@ -310,6 +311,7 @@ class Hub:
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
+        self.switchboard.tick_views()
         for each in (self.snapshots, self.usage, self.vault):
             if each is not None:
                 each.tick()

@@ -148,6 +148,7 @@ def make_gateway(
         reload.state.shown,
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
+        lambda: hub.usage.shown() if hub.usage is not None else {},
     )
     guard = Guard(policy_of(settings.gateway), tokens)
     root = Root(

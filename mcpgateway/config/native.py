@@ -56,6 +56,7 @@ class Native:
     :ivar workspaces: by name.
     :ivar address: where the address is said that is listened on.
     :ivar env_file: the file of values that is named, and where.
+    :ivar consolidates: where it is said whether tools over a budget become one.
     :ivar clients: what is to become of clients' own files.
     """
 
@@ -65,7 +66,11 @@ class Native:
     workspaces: Mapping[str, Space] = field(factory=dict)
     address: Place | None = None
     env_file: Place | None = None
+    consolidates: Place | None = None
     clients: ClientSettings = field(factory=ClientSettings)
+
+
+CONSOLIDATE = "consolidate_excess"
 
 
 def is_client_file(document: Document) -> bool:
@@ -86,6 +91,11 @@ def read_native(documents: Sequence[Document], problems: Problems) -> Native:
     read = Native()
     for document in documents:
         read = _overlay(read, document, problems)
+    views = read.gateway.views
+    if read.consolidates is not None and views.consolidate_excess and not views.per_server_budget:
+        what = "has no effect without a per_server_budget, since no server has too many tools then"
+        hint = "set gateway.tool_filter.per_server_budget, or leave this out"
+        problems.warn(read.consolidates.where, what, hint)
     return read
 
 
@@ -160,6 +170,9 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         {**before.workspaces, **workspaces},
         place.at("bind_address") if "bind_address" in section else before.address,
         place.at("env_file") if "env_file" in section else before.env_file,
+        place.at("tool_filter").at(CONSOLIDATE)
+        if CONSOLIDATE in section.get("tool_filter", {})
+        else before.consolidates,
         _clients(before.clients, found.get("clients", {})),
     )
 

@@ -23,7 +23,7 @@ from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
 from mcpgateway.host import approvals
 from mcpgateway.host.approvals import REPOSITORY_FILE, Repository
 from mcpgateway.host.places import Kept
-from mcpgateway.rules.sharing import scope_of
+from mcpgateway.rules.sharing import launch_digest, scope_of
 
 SEEN_LIMIT = 1000
 ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
@@ -88,6 +88,26 @@ class Approvals:
             raise _refusal(name, entry, repository)
         return self._server(name, entry, root)
 
+    def servers(self, root: str) -> tuple[ServerSpec, ...]:
+        """All of a workspace's own servers that its user has approved of, as they are run there."""
+        repository = self._repository(root)
+        if repository is None or not self._is_approved(repository):
+            return ()
+        found = []
+        for name, entry in self._named(repository, root).items():
+            try:
+                found.append(self._server(name, entry, root))
+            except ConfigError as why:
+                self.log.debug("{server} of {root} is left out: {why}", server=name, root=root, why=why)
+        return tuple(found)
+
+    def approved(self) -> Mapping[str, str]:
+        """The digests that were approved of, by the paths of the files; none where that cannot be read."""
+        try:
+            return self._approved.get(approvals.file_of(self._home))
+        except ConfigError:
+            return {}
+
     def _server(self, name: str, entry: Entry, root: str) -> ServerSpec:
         workspace = self._read(root)
         built = self._built.get((name, root))
@@ -95,7 +115,9 @@ class Approvals:
             found = specialise(Blueprint(name, entry, self._world), workspace)
             if scope_of(found) not in ISOLATING:
                 found = evolve(found, share=Share.WORKSPACE)  # another workspace has not approved of it
-            built = _Built(evolve(found, workspace=root), entry, workspace)
+            # Whatever of it is another after an edit: what runs is the child of what was approved of before.
+            credential = f"{found.credential} {launch_digest(found)}"
+            built = _Built(evolve(found, workspace=root, credential=credential), entry, workspace)
             if len(self._built) >= SEEN_LIMIT:
                 self._built.clear()
             self._built[name, root] = built

@@ -31,6 +31,7 @@ class Census:
     :ivar config: what is to be said of the configuration.
     :ivar clients: the clients' files that lead here.
     :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar saved: the tokens that models were spared; empty where nobody has used a view since the gateway runs.
     """
 
     switchboard: Switchboard
@@ -41,6 +42,7 @@ class Census:
     config: Callable[[], dict[str, Any]] = dict
     clients: Callable[[], Sequence[ClientFile]] = tuple
     is_disabled: Callable[[], bool] = bool
+    saved: Callable[[], dict[str, Any]] = dict
 
     def health(self) -> dict[str, Any]:
         """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``."""
@@ -68,6 +70,7 @@ class Census:
             "config": self.config(),
             "clients": [_client(each) for each in self.clients()],
             "aggregate": True,
+            "saved": self.saved(),
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 

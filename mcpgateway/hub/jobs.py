@@ -26,6 +26,7 @@ from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Access
 from mcpgateway.hub.builtin.deadline import Deadline
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.access import may_read
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -331,7 +332,7 @@ class Jobs:
         """
         job = self._jobs.get(name)
         record = job.record if job is not None else self._over.get(name) or self._recalled(name)
-        if record is None or record.principal != principal:
+        if record is None or not may_read(principal, record.principal):
             raise UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
         return record
 

@@ -13,7 +13,7 @@ who works in no workspace gets the server as its entry says, without the values 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -46,6 +46,12 @@ class Repositories(Protocol):
         :raise UnknownServer: it has none.
         :raise NeedsApproval: its user has not approved of it.
         """
+
+    def servers(self, root: str) -> tuple[ServerSpec, ...]:
+        """All of a workspace's own servers that may run."""
+
+    def approved(self) -> Mapping[str, str]:
+        """What was approved of, in all workspaces."""
 
     def waiting(self) -> list[dict[str, Any]]:
         """The files that are not approved of, and the names of their servers."""
@@ -101,12 +107,14 @@ class _Placed:
     """Whether the workspace matters to a server, as it was when so many others had been moved.
 
     :ivar is_built: its child depends on it; else only its calls are told of it.
+    :ivar is_of_directory: each directory in the workspace matters.
     """
 
     server: ServerSpec
     moves: int
     is_placed: bool
     is_built: bool
+    is_of_directory: bool
 
 
 class Scopes:
@@ -135,7 +143,15 @@ class Scopes:
 
     def is_placed(self, server: ServerSpec) -> bool:
         """Whether it matters in which workspace a client of a server works; asked with many a request."""
-        return self._known(server).is_placed
+        return self._known(server).is_placed or bool(server.view and self.approved())
+
+    def approved(self) -> Mapping[str, str]:
+        """What users have approved of in files of workspaces; where that is nothing, none defines a server."""
+        return self.repositories.approved() if self.repositories is not None else {}
+
+    def look_anew(self) -> None:
+        """Views show other servers from now on."""
+        self._placed.clear()
 
     def _known(self, server: ServerSpec) -> _Placed:
         known = self._placed.get(_key(server))
@@ -147,10 +163,14 @@ class Scopes:
 
     def _look_at(self, server: ServerSpec) -> _Placed:
         if server.view:
-            is_placed = any(self.is_placed(each) for each in self.members(server))
-            return _Placed(server, self._pool.moves, is_placed, is_built=False)
+            found = [self._known(each) for each in self.members(server)]
+            by_directory = any(each.is_of_directory for each in found)
+            return _Placed(
+                server, self._pool.moves, any(each.is_placed for each in found), False, by_directory
+            )
         is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
-        return _Placed(server, self._pool.moves, is_built or tells_place(server), is_built)
+        by_directory = scope_of(server) is Share.ISOLATED
+        return _Placed(server, self._pool.moves, is_built or tells_place(server), is_built, by_directory)
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
@@ -174,6 +194,10 @@ class Scopes:
     def place_of(self, cwd: str) -> Place:
         """The place that a directory is in; nowhere where it is none that we may look into."""
         return self._places.find(cwd)
+
+    def place_of_process(self, pid: int) -> Place:
+        """The place that a process works in."""
+        return self._places.of_process(pid)
 
     def _named(self, path: str) -> Place:
         # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
@@ -201,17 +225,23 @@ class Scopes:
             raise UnknownServer(f"Unknown server: {name}")
         return self.repositories.server(name, root)
 
+    def defined_for(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that a workspace itself defines, for those who use a view there."""
+        if self.repositories is None or not view.workspace:
+            return ()
+        return self.repositories.servers(self._places.find(view.workspace).root or view.workspace)
+
     def variant(self, server: ServerSpec, place: Place) -> ServerSpec:
         """A server as it is run for those who work at a place.
 
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        if server.workspace or not self.is_placed(server):
+        if server.workspace or not (server.view or self.is_placed(server)):
             return server
         if not place.root:
             return self._nowhere(server)
         # Where each directory has a child of its own, that is its place.
-        path = place.directory if self._is_of_directory(server) else place.root
+        path = place.directory if self._known(server).is_of_directory else place.root
         is_built = self._known(server).is_built
         workspace = self.workspace(place.root) if is_built else None
         built = self._built.get((_key(server), path))
@@ -224,11 +254,6 @@ class Scopes:
             self._built.clear()
         self._built[_key(server), path] = _Built(found, server, workspace)
         return found
-
-    def _is_of_directory(self, server: ServerSpec) -> bool:
-        if server.view:
-            return any(scope_of(each) is Share.ISOLATED for each in self.members(server))
-        return scope_of(server) is Share.ISOLATED
 
     def shown_by(self, view: ServerSpec, server: ServerSpec) -> ServerSpec:
         """A server as it is run for those who use a view, itself as it is for them.
@@ -265,7 +290,7 @@ class Scopes:
         :raise ConfigError: the values of the workspace cannot be used.
         """
         place = self._places.find(path) if path else NOWHERE
-        if not self._is_of_directory(server) and path:
+        if path and not self._known(server).is_of_directory:
             place = Place(path, path)  # whatever became of it, or of what lies above
         return self.variant(server, place)
 

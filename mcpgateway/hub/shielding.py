@@ -170,7 +170,8 @@ class Shielding:
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # what could not be had again is not cut
         shown = found.written(ref, masked=masked, is_repeat=known is not None)
-        self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
+        server = item.server if item is not None else call.session.server.name if call.session else ""
+        self.saved(server, len(whole), len(bytes(shown)))
         return shown
 
     def _mask(self) -> Masking:

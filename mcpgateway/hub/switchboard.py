@@ -151,6 +151,7 @@ class Switchboard:
     def adopt(self, change: Change) -> None:
         """Serve other servers from now on; who uses those that have not changed notices nothing."""
         self.servers = {server.name: server for server in change.servers}
+        self.scopes.look_anew()
         for server in change.added:
             self._drop(server)  # what may have been left behind by a former server of that name
         for server in change.removed:
@@ -271,6 +272,11 @@ class Switchboard:
 
     def _bridges(self) -> list[ToModern]:
         return [self._to_modern] if self._to_modern is not None else []
+
+    def tick_views(self) -> None:
+        """A second has passed for those who see all servers at once."""
+        for board in self._boards():
+            board.tick()
 
     def bridged(self) -> list[Session]:
         """The sessions whose calls go over the bridge to a modern child."""

@@ -6,6 +6,7 @@ called, how children are shared and how results are kept is the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -35,6 +36,15 @@ FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
 OWN = "gateway"
 """The server that the gateway's own tools are shown to be of."""
 
+COMMANDS = {
+    "search": "tools search",
+    "describe": "tools describe",
+    "invoke": "tools call",
+    "list_tools": "tools list",
+    "list_servers": "status",
+}
+_TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # else it is an id
+
 FOUND_MOST = 50  # by one search
 LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
 
@@ -59,6 +69,12 @@ class Caller(Protocol):
         """The variant of a server or view for where the caller works.
 
         :raise GatewayError: (through the Deferred) there is none.
+        """
+
+    def own(self, name: str) -> Deferred[ServerSpec]:
+        """The server of that name that the caller's workspace itself defines.
+
+        :raise GatewayError: (through the Deferred) it has none, or it may not run.
         """
 
 
@@ -156,7 +172,7 @@ class Toolbox:
         :param limit_s: how long it may take.
         :raise GatewayError: there is no such server or tool, or there is no answer in time.
         """
-        spec = self.server(server)
+        spec = await self._served(caller, server)
         params = {"name": tool, "arguments": arguments}
 
         async def called(visit: Visit) -> Raw:
@@ -206,6 +222,14 @@ class Toolbox:
             )
             raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
 
+    async def _served(self, caller: Caller, name: str) -> ServerSpec:
+        if name not in self._switchboard.servers:
+            try:
+                return await caller.own(name)
+            except UnknownServer:
+                pass  # it is said below, with a hint
+        return self.server(name)
+
     def server(self, name: str) -> ServerSpec:
         """The server of that name.
 
@@ -227,7 +251,7 @@ class Toolbox:
         if is_error(result):
             said = value if isinstance(value, dict) else {}
             message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
-            raise Failed(str(message), str(hint), said or None)
+            raise Failed(str(message), in_shell(str(hint)), said or None)
         return value
 
     async def _visit(self, spec: ServerSpec, caller: Caller, limit_s: float, work: Work[T]) -> T:
@@ -248,6 +272,11 @@ class Toolbox:
             return await work(visit)
         finally:
             visit.end("it was for one question")
+
+
+def in_shell(hint: str) -> str:
+    """A hint to one of the gateway's own tools, for those who have commands in their place."""
+    return _TOLD.sub(lambda found: f"mcpgateway {COMMANDS.get(found[1], f'tools call {found[0]}')}", hint)
 
 
 def is_error(result: Raw) -> bool:

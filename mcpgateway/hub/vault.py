@@ -3,7 +3,7 @@
 # Note [Where originals are]
 On disk (`mcpgateway.host.spill`), so that they cost no memory and are still there after a restart; in memory is what
 is on record of them, and the one that was read last, for whoever reads page after page.  The oldest make room.  A
-reference cannot be guessed, and is good for nobody but its principal.
+reference cannot be guessed, and is good for its principal and whoever may read what is its (`mcpgateway.rules.access`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.host.spill import Kept, Spill
+from mcpgateway.rules.access import may_read
 from mcpgateway.shield.paging import page
 from mcpgateway.shield.queries import PageQuery
 
@@ -154,7 +155,7 @@ class Vault:
 
     def _record(self, ref: str, principal: str) -> Kept:
         record = self._kept.get(ref)
-        if record is None or record.principal != principal:
+        if record is None or not may_read(principal, record.principal):
             raise _unknown(ref)
         return record
 
@@ -212,11 +213,11 @@ class Vault:
         return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
 
     def listed(self, principal: str) -> Sequence[Kept]:
-        """What is kept for somebody, the newest first."""
-        return [each for each in reversed(self._kept.values()) if each.principal == principal]
+        """What is kept that somebody may read, the newest first."""
+        return [each for each in reversed(self._kept.values()) if may_read(principal, each.principal)]
 
     def resources(self, principal: str) -> list[dict[str, Any]]:
-        """What is kept for somebody, as entries of ``resources/list``."""
+        """What is kept that somebody may read, as entries of ``resources/list``."""
         return [
             {
                 "uri": URI + each.ref,

@@ -4,6 +4,12 @@
 Every route has a class, and a class has a rule.  A path without a class has nothing behind it and is answered 404 after
 the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
 403: Claude Code remembers both against a server.
+
+# Note [Whose results]
+What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
+the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
+and is on this machine may read what is kept for those clients.  It goes no further: not the other way, and neither to
+nor from other machines, which are a principal of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +17,9 @@ from __future__ import annotations
 from enum import Enum
 
 from attrs import field, frozen
+
+LOCAL, TOKEN, REMOTE = "local", "token", "remote"
+"""The principals: on this machine without a token and with it, and on another one, where nobody is without."""
 
 LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 SAME_SITE = frozenset((b"none", b"same-origin"))
@@ -139,7 +148,18 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
             allowed = True
     if not allowed:
         return Deny(401, "Unauthorized: a bearer token is required")
-    return Pass("local" if facts.credential is Credential.NONE else "token", is_admin)
+    return Pass(_principal(facts), is_admin)
+
+
+def _principal(facts: Facts) -> str:
+    if facts.reach is Reach.REMOTE:
+        return REMOTE
+    return LOCAL if facts.credential is Credential.NONE else TOKEN
+
+
+def may_read(reader: str, owner: str) -> bool:
+    """Whether a principal may read what is kept for a principal; see Note [Whose results]."""
+    return reader == owner or (reader == TOKEN and owner == LOCAL)
 
 
 def _is_our_name(host: bytes, policy: Policy) -> bool:

@@ -51,6 +51,19 @@ class ViewTests:
             Expose.FULL, True, FilterMode.ALLOW, ("a", "b"), ("c",), 40, 10, True, Order.NAME, ("a__x",)
         )
 
+    def test_nothing_is_over(self):
+        """A tool for what is over a budget that is not there is a warning with its place, and what to do."""
+        lonely = "gateway:\n  tool_filter:\n    consolidate_excess: true\n"
+        gateway, _, problems = read(lonely)
+        assert gateway.views.consolidate_excess
+        (said,) = problems
+        assert said.startswith("/g/0.yaml, line 3: gateway.tool_filter.consolidate_excess: has no effect")
+        assert "set gateway.tool_filter.per_server_budget, or leave this out" in said
+        budget = "gateway: {tool_filter: {per_server_budget: 3}}"
+        assert read(lonely, budget)[2] == read(budget, lonely)[2] == []
+        assert read(lonely, "gateway: {tool_filter: {consolidate_excess: false}}")[2] == []
+        assert read("gateway: {tool_filter: {consolidate_excess: false}}")[2] == []
+
     @pytest.mark.parametrize(
         ("word", "order"),
         [

@@ -153,6 +153,55 @@ class YesTests:
         assert initialized(gateway, "memory", str(root)) == 200
         assert initialized(gateway, "memory", str(tmp_path)) == 404
 
+    def test_on_the_view_of_its_workspace(self, gateway: Gateway, tmp_path: Path) -> None:
+        """Whoever works there is told the names that its view lists the tools under; others are not shown them."""
+        root = tmp_path / "shop"
+        (root / ".git").mkdir(parents=True)
+        said = {"server": entry(tmp_path), "name": "memory", "cwd": str(root)}
+        found = asked(gateway, str(root), "tools/call", name="gateway_install_server", arguments=said)
+        answer = json.loads(found["content"][0]["text"])
+        assert "memory__read_graph" in answer["tools"]
+        assert answer["hint"] == "its tools can be called now"
+        for cwd, is_there in ((str(root), True), (str(tmp_path), False)):
+            listed = asked(gateway, cwd, "tools/list")["tools"]
+            assert ("memory__read_graph" in [each["name"] for each in listed]) is is_there
+        found = asked(gateway, str(root), "tools/call", name="memory__read_graph", arguments={})
+        assert not found.get("isError")
+        for cwd, status in ((str(root), 200), (str(tmp_path), 404)):
+            assert called_plainly(gateway, cwd, "memory__read_graph") == status
+
+
+def called_plainly(gateway: Gateway, cwd: str, identifier: str) -> int:
+    """The status of a call over plain HTTP of somebody who works somewhere."""
+    headers = {
+        "Content-Type": "application/json",
+        "Mcp-Project-Path": cwd,
+        "Authorization": f"Bearer {(gateway.home / 'auth.token').read_text().strip()}",
+    }
+    sent = urllib.request.Request(f"{gateway.url}/api/v1/tools/{identifier}/call", b"{}", headers)
+    try:
+        with urllib.request.urlopen(sent, timeout=LIMIT_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
+
+
+def asked(gateway: Gateway, cwd: str, method: str, **params: Any) -> dict[str, Any]:
+    """What an administrator who works somewhere is answered on the view of all servers."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Mcp-Project-Path": cwd,
+        "Authorization": f"Bearer {(gateway.home / 'admin.token').read_text().strip()}",
+    }
+    sent = urllib.request.Request(f"{gateway.url}/mcp/full", body, headers)
+    with urllib.request.urlopen(sent, timeout=LIMIT_S) as answer:
+        text = answer.read().decode()
+    said = [each.removeprefix("data: ") for each in text.splitlines() if "{" in each]
+    result: dict[str, Any] = json.loads(said[-1])["result"]
+    return result
+
 
 def initialized(gateway: Gateway, name: str, cwd: str) -> int:
     """The status with which a client that works somewhere can begin a session at a server."""

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import sys
 import time
 import urllib.error
@@ -86,10 +87,12 @@ class ReadingTests:
         assert (found["id"], found["server"], found["name"]) == ("clock__convert", "clock", "convert")
 
     def test_describe_nothing(self, gateway):
-        """One that is not there is 404, with those that may be meant."""
+        """One that is not there is 404, with those that may be meant, and a command that finds them."""
         status, refusal = ask(gateway, "/api/v1/tools/clock__convrt")
         assert status == 404
         assert "clock__convert" in refusal["hint"]
+        assert "mcpgateway tools search finds the ids" in refusal["hint"]
+        assert "gateway_search" not in refusal["hint"]
 
     def test_without_the_version(self, gateway):
         """What is asked for without its version is found all the same."""
@@ -182,3 +185,25 @@ class DiscoverTests:
             lambda: {each["name"] for each in gateway.health()["backends"] if each["pids"]} <= running,
             "they have ended again",
         )
+
+
+class ResultTests:
+    """Results that were too long to be shown to a client."""
+
+    def test_the_rest(self, gateway):
+        """What was cut for a client of the view is read in parts, by whoever made the call, and with the token."""
+        call = {"name": "fx__big", "arguments": {"bytes": 300_000}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        status, answer = ask(gateway, "/mcp/full", body, token=False)
+        assert status == 200
+        text = json.dumps(answer["result"])
+        assert len(text) < 100_000
+        ref = re.search(r"_ref\W+([\w-]+)", text)[1]
+        status, part = ask(gateway, f"/api/v1/results/{ref}?limit=1", token=False)
+        assert status == 200
+        assert part["ref"] == ref
+        assert ask(gateway, f"/api/v1/results/{ref}?limit=1") == (200, part)
+        status, whole = ask(gateway, f"/api/v1/results/{ref}?raw=true&head=1", token=False)
+        assert status == 200, whole
+        assert ask(gateway, "/api/v1/results/r_nothing")[0] == 404
+        assert ask(gateway, f"/api/v1/results/{ref}?grep=a&head=1", token=False)[0] == 400

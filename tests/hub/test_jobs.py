@@ -185,11 +185,18 @@ class EndTests:
         """Nobody finds, or ends, another's job."""
         world = World()
         record = world.add()
-        with pytest.raises(UnknownJob):
-            world.find(record, "somebody")
+        for each in ("somebody", "remote"):
+            with pytest.raises(UnknownJob):
+                world.find(record, each)
         with pytest.raises(UnknownJob):
             world.jobs.cancel(record.job, "somebody")
         assert world.find(record).status is Status.RUNNING
+
+    def test_with_the_token(self) -> None:
+        """Whoever has the token finds the jobs of the clients that need none."""
+        world = World()
+        record = world.add()
+        assert world.find(record, "token") is record
 
     def test_a_running_job_is_cancelled(self) -> None:
         """A cancelled job's call is taken back, and what it says afterwards is not heard; the next is begun."""

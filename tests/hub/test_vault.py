@@ -132,6 +132,16 @@ class KeepingTests:
         assert ref_of(listed[0]["uri"]) == second
         assert ref_of("file:///x") is None
 
+    def test_with_the_token(self, house: House) -> None:
+        """Whoever has the token sees those of the clients that need none, and not the other way."""
+        ours, theirs = house.keep(principal="token"), house.keep(principal="local")
+        assert house.vault.find(theirs, "token") == ORIGINAL
+        assert [each.ref for each in house.vault.listed("token")] == [theirs, ours]
+        assert [each.ref for each in house.vault.listed("local")] == [theirs]
+        for reader in ("local", "remote"):
+            with pytest.raises(UnknownResult):
+                house.vault.find(ours, reader)
+
 
 class BoundTests:
     """How much is kept."""

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from mcpgateway.rules.access import Credential, Deny, Facts, Pass, Policy, Reach, RouteClass, judge
+from mcpgateway.rules.access import Credential, Deny, Facts, Pass, Policy, Reach, RouteClass, judge, may_read
 
 OPEN = Policy()
 
@@ -116,7 +116,13 @@ class CallerTests:
             verdict = judge(facts(route=route, reach=Reach.REMOTE, credential=credential), policy)
             assert isinstance(verdict, Deny)
         admin = judge(facts(route=route, reach=Reach.REMOTE, credential=Credential.ADMIN), allowed)
-        assert admin == Pass("token")
+        assert admin == Pass("remote")
+
+    def test_whose_results(self) -> None:
+        """The token reads what is kept for clients of this machine that have none; nobody else reads another's."""
+        everybody = ("local", "token", "remote")
+        read = {(reader, owner) for reader, owner in product(everybody, repeat=2) if may_read(reader, owner)}
+        assert read == {(each, each) for each in everybody} | {("token", "local")}
 
     def test_bearer_required(self) -> None:
         """With bearer-required even a local MCP call needs the token."""

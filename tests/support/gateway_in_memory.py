@@ -350,6 +350,7 @@ class MemoryGateway:
             needs_token=lambda: False,
             clients=lambda: self.settings.adopted,
             is_disabled=lambda: self.root.is_disabled,
+            saved=lambda: self.hub.usage.shown() if self.hub.usage is not None else {},
         )
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         self.settings = settings

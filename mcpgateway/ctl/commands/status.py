@@ -129,6 +129,7 @@ def _value(found: _Found) -> dict[str, Any]:
         "port": found.port or None,
         "version": found.body.get("version") or found.left.version or None,
         "aggregate": aggregate(found.body) or None,
+        "saved": found.body.get("saved") or None,
         "uptime_seconds": int(found.uptime) if runs else None,
         "servers": [
             {"name": each.get("name"), "state": each.get("status")} for each in found.body.get("backends", ())
@@ -193,6 +194,8 @@ def _tell_running(found: _Found, home: str) -> None:
     if found.body:
         servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
         click.echo(f"Servers: {', '.join(servers) or 'none'}")
+    if (saved := found.body.get("saved")) and isinstance(saved, dict):
+        click.echo(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
     for each in clients(found.body):
         click.echo(f"Client:  {each['name']} ({each['servers']} servers)")
     if found.left.trouble:

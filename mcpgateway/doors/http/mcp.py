@@ -64,7 +64,7 @@ class McpDoor:
         """Serve one request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         # A session that is in use has its place.
-        if self._switchboard.sessions.named(identifier) or not self._switchboard.scopes.is_placed(server):
+        if self._switchboard.sessions.named(identifier):
             self._serve(exchange, server, principal)
         else:
             self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))

@@ -36,9 +36,18 @@ class Placing:
     def find(self, exchange: Any, server: ServerSpec, serve: Callable[[ServerSpec], None]) -> None:
         """Go on with the variant of a server that an exchange is for, or refuse the exchange."""
         if not self._scopes.is_placed(server):
-            serve(server)
+            serve(self._noted(exchange, server))
             return
         self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
+
+    def _noted(self, exchange: Any, server: ServerSpec) -> ServerSpec:
+        # On a view it may matter later where a client works: a workspace may come to define servers.  So what is said
+        # of it is kept in mind, but nobody is looked for.
+        if not server.view or not _may_say(exchange):
+            return server
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        return self._scopes.variant(server, place) if place is not None else server
 
     def own(self, exchange: Any, name: str, sessions: Sessions, serve: Callable[[ServerSpec], None]) -> None:
         """Go on with a server that the client's own workspace defines, or refuse the exchange."""
@@ -59,7 +68,9 @@ class Placing:
         :param link: has an ``endpoint``, the ``server`` as it is run for its client, and perhaps a ``session``.
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        if link.session is not None or not self._scopes.is_placed(link.endpoint):
+        if link.session is not None:
+            return
+        if not link.endpoint.view and not self._scopes.is_placed(link.endpoint):
             return
         said = said_place(exchange, self._owners)
         place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
@@ -110,6 +121,11 @@ def said_place(exchange: Any, owners: Owners) -> Said:
     body = _params(exchange.body) if not path and not project else None
     pid = owners.living(said_pid(exchange, _pid_in(body)))
     return Said(path, project, _cwd_in(body), pid or 0)
+
+
+def _may_say(exchange: Any) -> bool:
+    headers = exchange.headers
+    return b"mcp-project-path" in headers or b"x-mcp-project" in headers or b'"cwd"' in exchange.body
 
 
 def _text(header: bytes | None) -> str:

@@ -54,12 +54,18 @@ class Caller:
         scopes = self._switchboard.scopes
         if not scopes.is_placed(server):
             return succeed(server)
-        said, peer = said_place(self._exchange, self._owners), self._exchange.caller
+        return self._place().addCallback(lambda place: scopes.variant(server, place))
+
+    def own(self, name: str) -> Deferred[ServerSpec]:
+        """The server of that name that the caller's workspace itself defines."""
+        return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
+
+    def _place(self) -> Deferred[Place]:
+        scopes, peer = self._switchboard.scopes, self._exchange.caller
+        said = said_place(self._exchange, self._owners)
         place = scopes.place(said, peer)
         looked = scopes.look_for(peer) if place is None else succeed(None)
-        return looked.addCallback(
-            lambda _: scopes.variant(server, place or scopes.place(said, peer) or Place())
-        )
+        return looked.addCallback(lambda _: place or scopes.place(said, peer) or Place())
 
 
 class Turns:

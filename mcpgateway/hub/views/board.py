@@ -28,6 +28,7 @@ from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, Unknown
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
+from mcpgateway.hub.views.grounds import Grounds
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.outcomes import Outcomes
@@ -64,6 +65,7 @@ class Board:
     :ivar lister: asks for the lists that are not known.
     :ivar outcomes: counts calls, and shortens their answers.
     :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
+    :ivar grounds: sees what workspaces define themselves.
     """
 
     log = Logger()
@@ -91,6 +93,7 @@ class Board:
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
+        self.grounds = Grounds(self)
         self.ways = ways
         self.settle(ways)
         librarian.on_news = self._news
@@ -110,6 +113,10 @@ class Board:
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that a view shows, as their entries define them."""
         return specs.members(view, self.switchboard.servers.values(), self.ways)
+
+    def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that it shows because its place defines them, as they are run there."""
+        return specs.members(view, self.switchboard.scopes.defined_for(view), self.ways)
 
     def current(self, view: ServerSpec) -> ServerSpec:
         """A view as it is today, for the same workspace.
@@ -134,17 +141,25 @@ class Board:
             except GatewayError:
                 self.switchboard.end(session, "its view was taken out of the configuration")
                 continue
-            self._look_again(session)
+            self.look_again(session)
         self.lister.forget()
         if change or self._is_resettled:
             self._is_resettled = False
             for session in list(self._outer):
-                self._announce_all(session)
+                self.announce_all(session)
 
-    def _look_again(self, session: Session) -> None:
+    def look_again(self, session: Session) -> None:
+        """What a session is shown may be something else now."""
         if session.inners is not None:
             session.inners.view = self.view(session)
+            self.grounds.drop_strays(session, session.inners)
             self._restore(session)
+
+    # Workspaces
+
+    def tick(self) -> None:
+        """A second has passed: see whether workspaces define other servers now, and say so to who works there."""
+        self.grounds.tick(self._outer)
 
     # What sessions see
 
@@ -163,10 +178,13 @@ class Board:
             servers[each.name] = shown
             if name := told_of(shown):
                 told[each.name] = name
+        own = self.own(spec)
+        servers.update((each.name, each) for each in own)
+        told.update((each.name, name) for each in own if (name := told_of(each)))
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = View(spec, servers, told, self._sources)
+            found = self._views[key] = View(spec, servers, told, self._sources, own)
         return found
 
     def within(self, view: View, cwd: str, session: Session | None = None) -> View:
@@ -222,7 +240,7 @@ class Board:
         self._outer[session] = None
         self.inners(session).listed.update(Kind)
         session.is_stale = False
-        self._announce_all(session)
+        self.announce_all(session)
         self._restore(session)
 
     def _restore(self, session: Session) -> None:
@@ -323,7 +341,8 @@ class Board:
                 for each in news:
                     session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
 
-    def _announce_all(self, session: Session) -> None:
+    def announce_all(self, session: Session) -> None:
+        """All that a session is listed may be something else now."""
         for kind in Kind:
             if self.inners(session).view.shows(kind):
                 self._announce(session, kind)

@@ -47,6 +47,7 @@ class LegacyAccess:
 
     def anew(self) -> LegacyAccess:
         """The same caller, after the configuration has changed."""
+        self._board.tick()  # what has been approved of is seen now
         return evolve(self, view=self._board.view(self.session))
 
     def within(self, cwd: str) -> LegacyAccess:
@@ -104,6 +105,7 @@ class LegacyAccess:
         if self.is_elsewhere or self._board.switchboard.pool.scope(spec) is not Share.SESSION:
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
+        self._board.outcomes.called(server, tool)
         self._board.go(call, message, server)
         return call
 

@@ -15,10 +15,11 @@ name is another, which is the server's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -105,6 +106,8 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
+    :ivar called: told of each call that no client waits for.
+    :ivar listed: told of each list of tools that a client is given.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
@@ -117,6 +120,8 @@ class ViewDoor:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
+        self.called: Callable[[str, str], None] = _uncounted
+        self.listed: Callable[[View], None] = _uncounted
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
@@ -171,6 +176,23 @@ class ViewDoor:
             seen = self._seen[key] = _Seen(spec, self._look_at(spec), moves, now)
         return seen.view
 
+    def look_anew(self, spec: ServerSpec) -> View:
+        """What a view shows just now.
+
+        :raise UnknownServer: there is no such view any more.
+        """
+        self._seen.clear()
+        return self.look(spec)
+
+    def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
+        """Workspaces may define other servers now: say so to whoever listens there.
+
+        :param has_news: users have approved of others.
+        """
+        if has_news:
+            self._seen = {key: evolve(each, at=-math.inf) for key, each in self._seen.items()}
+        self._ears.look_around(has_news=has_news)
+
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens."""
@@ -217,6 +239,8 @@ class ViewDoor:
 
     def _listed(self, call: Call, kind: Kind, view: View) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
+        if kind is Kind.TOOL:
+            self.listed(view)
         terms = self.lists.terms(servers, kind).written()
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
@@ -279,3 +303,7 @@ class ViewDoor:
         """End whatever stands open, in order."""
         self._ears.close()
         self.errands.close()
+
+
+def _uncounted(*what: object) -> None:
+    """Nobody counts."""

@@ -103,7 +103,7 @@ class ModernAccess:
 
     def anew(self) -> ModernAccess:
         """The same caller, after the configuration has changed."""
-        return evolve(self, view=self.door.look(self.asker.server))
+        return evolve(self, view=self.door.look_anew(self.asker.server))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
@@ -156,7 +156,9 @@ class ModernAccess:
             rpc.Kind.REQUEST, jsonrpc.request(0, CALL_TOOL, params), CALL_TOOL, b"0", params, meta
         )
         call = Call(None, CALL_TOOL, b"0", bytes(TOKEN), Job(sink))
-        self.door.send(call, message, evolve(self.asker, server=self._spec(server), headers=None))
+        spec = self._spec(server)
+        self.door.called(server, tool)
+        self.door.send(call, message, evolve(self.asker, server=spec, headers=None))
         return call
 
     def cancel(self, call: Call, why: str) -> None:

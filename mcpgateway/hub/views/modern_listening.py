@@ -73,6 +73,8 @@ class Ear:
     :ivar view: what it listens to, as it is now.
     :ivar open: what is asked of servers, and not answered yet.
     :ivar honoured: what it will hear.
+    :ivar own: the servers its place has defined when it was last told.
+    :ivar is_nowhere: nobody knows where it works.
     :ivar parts: where it listens.
     """
 
@@ -80,6 +82,8 @@ class Ear:
     listener: ClientListener
     view: Callable[[], View]
     honoured: Filter
+    own: tuple[ServerSpec, ...]
+    is_nowhere: bool
     parts: dict[Call, Part] = field(factory=dict)
     open: set[Call] = field(factory=set)
     patience: IDelayedCall | None = None
@@ -225,7 +229,8 @@ class ViewEars:
         if len(self._ears) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
         listener = ClientListener(call, wanted, self.cancel)
-        ear = self._ears[call] = Ear(self, listener, view, Filter(wanted.lists))
+        own, is_nowhere = view().own, not asker.server.workspace
+        ear = self._ears[call] = Ear(self, listener, view, Filter(wanted.lists), own, is_nowhere)
         for wish in wishes:
             inner = Call(None, modern.LISTEN, call.id, None, None)
             inner.sink = ear.parts[inner] = Part(ear, wish)
@@ -273,6 +278,17 @@ class ViewEars:
         for ear in list(self._ears.values()):
             if self._view(ear) is not None:
                 for kind in Kind:
+                    self._note(ear, kind)
+
+    def look_around(self, *, has_news: bool) -> None:
+        """Workspaces may define other servers now: whoever listens there is told, as is who may work there."""
+        for ear in list(self._ears.values()):
+            view = self._view(ear)
+            if view is None or (view.own == ear.own and not (has_news and ear.is_nowhere)):
+                continue
+            ear.own = view.own
+            for kind in Kind:
+                if view.shows(kind):
                     self._note(ear, kind)
 
     def _view(self, ear: Ear) -> View | None:

@@ -43,10 +43,21 @@ class Outcomes:
 
     def serve(self, door: ViewDoor) -> None:
         """Do the same for requests of the modern era."""
-        door.shield = self.over
+        door.shield, door.called, door.listed = self.over, self.called, self.listed
         if self.flights is not None:
             door.may_fly, door.flies = self.may_fly, self.flies
         door.leave = self.leave
+
+    def called(self, server: str, tool: str) -> None:
+        """A server's tool is called, by its own name."""
+        if self.usage is not None:
+            self.usage.called(server, tool)
+
+    def listed(self, view: View) -> None:
+        """A client is given a view's list of tools."""
+        if self.usage is not None:
+            for saving, server, tokens in view.spared():
+                self.usage.saved(saving, server, tokens)
 
     def over(
         self,
@@ -65,8 +76,7 @@ class Outcomes:
         :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
         """
         server, tool = target
-        if self.usage is not None:
-            self.usage.called(server, tool)
+        self.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
             self.shielding.over(call, item or view.tool(server, tool), chosen, principal)

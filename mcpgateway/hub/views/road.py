@@ -182,6 +182,8 @@ class Road:
         inners = self._board.inners(call.session)
         inners.listed.add(kind)
         listed = inners.view.listed(kind, is_dotted=call.is_dotted)
+        if kind is Kind.TOOL:
+            self._board.outcomes.listed(inners.view)
         if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
             self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MAIN = "mcp"
 ADMIN = "admin"
 FULL, SEARCH, HYBRID = Expose.FULL.value, Expose.SEARCH.value, Expose.HYBRID.value
+VIEWS_LIMIT = 1000  # whose entries are held
 _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
 
@@ -54,10 +56,13 @@ def view_specs(ways: Ways) -> tuple[ServerSpec, ...]:
     """The entries of all views; their names are their paths."""
     kinds = {MAIN: ways.gateway.views.expose.value, **_FIXED}
     kinds.update({f"{_PROFILES}{each}": FULL for each in ways.profiles})
-    return tuple(
-        ServerSpec(name, (), {}, "/", Share.GLOBAL, title=name, source="the gateway itself", view=kind)
-        for name, kind in kinds.items()
-    )
+    return tuple(_entry(name, kind) for name, kind in kinds.items())
+
+
+@lru_cache(maxsize=VIEWS_LIMIT)
+def _entry(name: str, kind: str) -> ServerSpec:
+    # The same object whoever asks, since what is known of servers is known of one entry.
+    return ServerSpec(name, (), {}, "/", Share.GLOBAL, title=name, source="the gateway itself", view=kind)
 
 
 def members(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:

@@ -2,6 +2,11 @@
 
 A view is shared by all sessions that it looks the same to.  It holds no processes and no sessions: it is a look at what
 the librarian knows, taken anew when that has changed.
+
+# Note [When the order changes]
+What is listed may depend on how often tools are called.  The counts are read when a view is first looked at, and again
+when the tools of its servers or the configuration are others, which sessions are told of anyway.  In between the same
+tools stand in the same order: models keep what they have read for as long as it begins with the same words.
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ from msgspec import Raw
 from mcpgateway.catalog.exposure import Exposure, Listing, More, definition, listing
 from mcpgateway.catalog.naming import Names, named
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.catalog.spared import Spared, spared
+from mcpgateway.catalog.tokens import estimate
 from mcpgateway.catalog.topology import topology
 from mcpgateway.catalog.uris import Owned, Routes
 from mcpgateway.config.model import ServerSpec
@@ -50,6 +57,7 @@ class _Look:
     :ivar calls: the tools of servers by the names that clients know them under; the hot road's one look.
     :ivar listing: None until a tool is asked for.
     :ivar results: those of lists, as they have been asked for.
+    :ivar spared: what the list of tools spares whoever reads it; None until it is asked for.
     """
 
     generation: int
@@ -58,6 +66,7 @@ class _Look:
     prompts: Names | None = None
     routes: Routes | None = None
     results: dict[tuple[Kind, bool], Raw] = field(factory=dict)
+    spared: Spared | None = None
 
 
 class View:
@@ -66,6 +75,7 @@ class View:
     :ivar spec: the view's own entry; `ServerSpec.view` says of which kind it is.
     :ivar servers: the servers it shows, by name, as they are run for that place.
     :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.librarian`.
+    :ivar own: those among its servers that the place itself defines.
     :ivar exposure: what decides what it lists.
     """
 
@@ -75,8 +85,10 @@ class View:
         servers: Mapping[str, ServerSpec],
         told: Mapping[str, str],
         sources: Sources,
+        own: tuple[ServerSpec, ...] = (),
     ) -> None:
         self.spec = spec
+        self.own = own
         self.servers = servers
         self.told = told
         self._sources = sources
@@ -88,6 +100,8 @@ class View:
             sources.settings, servers.values(), kind, reserved=names, beside=len(self._own)
         )
         self._seen = _Look(-1)
+        self._counted: list[Item] | None = None
+        self._usage: Mapping[str, int] = {}
 
     @property
     def kind(self) -> str:
@@ -122,7 +136,11 @@ class View:
 
     def _look_at_tools(self) -> _Look:
         look = self._look()
-        look.listing = found = listing(self.items(Kind.TOOL), self.exposure, self._sources.usage())
+        items = self.items(Kind.TOOL)
+        if items != self._counted:
+            # See Note [When the order changes].
+            self._counted, self._usage = items, self._sources.usage()
+        look.listing = found = listing(items, self.exposure, self._usage)
         look.calls = {**found.names.items, **found.tools}
         return look
 
@@ -202,6 +220,14 @@ class View:
             yield from self._resources(kind)
             return
         yield from (Raw(definition(name, item, self.exposure)) for name, item in named)
+
+    def spared(self) -> Spared:
+        """What a model is spared that is given the list of tools."""
+        look = self._look()
+        if look.spared is None:
+            beside = sum(estimate(each.definition) for each in self._own)
+            look.spared = spared(self.listing, self.exposure, beside) if self.kind != ADMIN else ()
+        return look.spared
 
     def topology(self) -> str:
         """Eight digits that change with what is listed."""

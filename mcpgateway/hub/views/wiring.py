@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from mcpgateway.catalog.records import Item
+from mcpgateway.catalog.tokens import CHARACTERS_PER_TOKEN
+from mcpgateway.catalog.usage import Saving
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.builtin import family
 from mcpgateway.hub.builtin.builtin import Access, Builtin, Tool
@@ -80,7 +82,16 @@ def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
         return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
 
     shielding = Shielding(hub.vault, limits, secrets) if hub.vault is not None else None
+    if shielding is not None and hub.usage is not None:
+        shielding.saved = _saved_in(hub.usage)
     return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
+
+
+def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:
+    def saved(server: str, before: int, after: int) -> None:
+        usage.saved(Saving.SHIELDING, server, (before - after) // CHARACTERS_PER_TOKEN)
+
+    return saved
 
 
 def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
