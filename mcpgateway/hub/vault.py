@@ -39,7 +39,12 @@ class UnknownResult(InvalidParams):
 
 
 def _unknown(ref: str) -> UnknownResult:
-    return UnknownResult(
+    return UnknownResult(*missing(ref))
+
+
+def missing(ref: str) -> tuple[str, str]:
+    """What is said of a reference that is none, and what to do."""
+    return (
         f"Result {ref[:100]} not found or expired",
         "Only so many results are kept, each for whoever asked for it; call the tool again for a new one",
     )
@@ -157,6 +162,13 @@ class Vault:
         if record is None or record.principal != principal:
             raise _unknown(ref)
         return record
+
+    def size_of(self, ref: str, principal: str) -> int | None:
+        """How many bytes a result has; None where there is none of that reference, or it is somebody else's."""
+        try:
+            return self._record(ref, principal).size
+        except UnknownResult:
+            return None
 
     def find(self, ref: str, principal: str) -> bytes:
         """The whole of a result, at once; what is large is better fetched.

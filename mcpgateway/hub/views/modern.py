@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -37,6 +37,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views import hello
+from mcpgateway.hub.views.kept import KeptResults, with_kept
 from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
@@ -105,6 +106,7 @@ class ViewDoor:
     :ivar errands: the calls of the gateway's own tools.
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
+    :ivar kept: the originals of what was cut; None where none are kept.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
@@ -117,6 +119,7 @@ class ViewDoor:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
+        self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
@@ -209,18 +212,23 @@ class ViewDoor:
     def _list(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         if "cursor" in (message.params or {}):
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
-        kind = KINDS[call.method]
+        kind, principal = KINDS[call.method], asker.principal
         if view.shows(kind):
-            self._road.find(call, (kind,), asker, view, lambda view: self._listed(call, kind, view))
+            self._road.find(
+                call, (kind,), asker, view, lambda view: self._listed(call, kind, view, principal)
+            )
         else:
-            self._listed(call, kind, view)
+            self._listed(call, kind, view, principal)
 
-    def _listed(self, call: Call, kind: Kind, view: View) -> None:
+    def _listed(self, call: Call, kind: Kind, view: View, principal: str) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
-        terms = self.lists.terms(servers, kind).written()
+        terms = self.lists.terms(servers, kind)
+        kept = self.kept.entries(kind, principal) if self.kept is not None else []
+        if kept and kind is Kind.RESOURCE:
+            terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
-        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
-        whole = Raw(result + bytes(view.listed(kind))[1:])
+        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
+        whole = Raw(result + bytes(with_kept(view.listed(kind), kept))[1:])
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening

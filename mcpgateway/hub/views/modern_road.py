@@ -24,6 +24,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
+from mcpgateway.hub.views.kept import missing
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
@@ -31,12 +32,14 @@ from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.mirrored import ANNOTATION
 from mcpgateway.wire.revisions import Era
+from mcpgateway.wire.translate import COMPLETE
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.views.modern import ViewDoor
 
 CALL_TOOL = "tools/call"
+KEPT_MS = 60_000
 _MIRRORED = ANNOTATION.encode()
 Here = Callable[[Call, Message, Asker, View], None]
 Submit = Callable[[Call, Message], None]
@@ -206,12 +209,15 @@ class Road:
             self.find(call, (Kind.PROMPT,), asker, view, forward)
 
     def _read(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        uri = _text(message, "uri", jsonrpc.URI_LIMIT)
+        uri, kept = _text(message, "uri", jsonrpc.URI_LIMIT), self._door.kept
+        if kept is not None and kept.has(uri, asker.principal):
+            self._give(kept.read(uri, asker.principal), call)
+            return
 
         def read(view: View) -> None:
             found = view.resource(uri)
             if found is None:
-                raise InvalidParams(f"Resource not found: {uri}", data={"uri": uri})
+                raise InvalidParams(*missing(uri), data={"uri": uri})
             server, own = found
             if own != uri:
                 call.sink = _Renamed(call.sink, own, uri)
@@ -222,6 +228,16 @@ class Road:
             read(view)
         else:
             self.find(call, (Kind.RESOURCE, Kind.TEMPLATE), asker, view, read)
+
+    def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+        # What a reference stands for does not change, as long as it stands for anything.
+        terms = {"resultType": COMPLETE, "ttlMs": KEPT_MS, "cacheScope": "private"}
+
+        def answer(result: dict[str, Any]) -> None:
+            if not call.sink.is_gone:
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, terms | result))
+
+        found.addCallback(answer).addErrback(self._broken, call)
 
     def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         reference = peek.members(message.params, "ref")
