@@ -21,6 +21,7 @@ from mcpgateway.shield.results import Shortened, is_small, shorten, with_note
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE, kind_of
 
+PAGES = "/mcp"  # where whoever is at the endpoint of a single server is shown the rest
 Saved = Callable[[str, int, int], None]
 """Told of every result that was shortened: the server's name, its bytes before and after."""
 
@@ -36,6 +37,7 @@ class _Shield(Between):
     shielding: Shielding
     item: Item | None
     level: Level
+    is_direct: bool
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -43,7 +45,9 @@ class _Shield(Between):
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
-        self.shielding.shield(call, result, self.item, self.level).addCallback(self._pass_on, call, reply)
+        self.shielding.shield(call, result, self.item, self.level, is_direct=self.is_direct).addCallback(
+            self._pass_on, call, reply
+        )
 
     def _pass_on(self, result: Raw, call: Call, reply: Envelope) -> None:
         reply["result"] = result
@@ -86,21 +90,28 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
-    def over(self, call: Call, item: Item | None, level: Level) -> None:
-        """Put the shield between a call of a tool and whoever waits for its answer."""
-        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level)
+    def over(self, call: Call, item: Item | None, level: Level, *, is_direct: bool = False) -> None:
+        """Put the shield between a call of a tool and whoever waits for its answer.
 
-    def shield(self, call: Call, result: Raw, item: Item | None, level: Level) -> Deferred[Raw]:
+        :param is_direct: it is called at its server's own endpoint, where no tool of the gateway's is.
+        """
+        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
+            call.sink = _Shield(call.sink, self, item, level, is_direct)
+
+    def shield(
+        self, call: Call, result: Raw, item: Item | None, level: Level, *, is_direct: bool = False
+    ) -> Deferred[Raw]:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
-        done = Deferred.fromCoroutine(self._shielded(call, result, item, level))
+        done = Deferred.fromCoroutine(self._shielded(call, result, item, level, PAGES if is_direct else ""))
         return done.addErrback(self._broken, result)
 
     def _broken(self, why: Failure, result: Raw) -> Raw:
         self.log.failure("a result could not be shortened", why, event="result.unshortened")
         return result
 
-    async def _shielded(self, call: Call, result: Raw, item: Item | None, level: Level) -> Raw:
+    async def _shielded(
+        self, call: Call, result: Raw, item: Item | None, level: Level, elsewhere: str
+    ) -> Raw:
         masked = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
@@ -108,13 +119,13 @@ class Shielding:
         schema = item.output_schema if item is not None else None
         found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
         if found is not None:
-            shown = await self._kept(call, result, item, found, masked)
+            shown = await self._kept(call, result, item, found, masked, elsewhere)
             if shown is not None:
                 return shown
         return with_note(result, masked) if masked else result
 
     async def _kept(
-        self, call: Call, original: Raw, item: Item | None, found: Shortened, masked: int
+        self, call: Call, original: Raw, item: Item | None, found: Shortened, masked: int, elsewhere: str
     ) -> Raw | None:
         principal, whole = call.session.principal, bytes(original)
         known = self.vault.known(principal, whole)
@@ -122,7 +133,7 @@ class Shielding:
         made_by = f"{item.server}__{item.own}" if item is not None else ""
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # what could not be had again is not cut
-        shown = found.written(ref, masked=masked, is_repeat=known is not None)
+        shown = found.written(ref, masked=masked, is_repeat=known is not None, elsewhere=elsewhere)
         self.saved(call.session.server.name, len(whole), len(bytes(shown)))
         return shown
 

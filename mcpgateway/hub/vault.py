@@ -21,12 +21,13 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.host.spill import Kept, Spill
+from mcpgateway.shield import notes
 from mcpgateway.shield.paging import page
 from mcpgateway.shield.queries import PageQuery
 
 PREFIX = "r_"
 REF_BYTES = 10  # sixteen characters
-URI = "gateway://results/"
+URI = notes.KEPT
 HANDY_BYTES = 262_144  # what is no larger is written, read and paged at once: a few milliseconds
 RECENT_BYTES = 4_194_304  # of the original that was read last and is kept in memory
 RECENT_TICKS = 60

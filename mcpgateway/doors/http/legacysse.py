@@ -303,7 +303,7 @@ class LegacySse:
         try:
             call.session = self._session(link)
             call.token = message.token
-            self._switchboard.submit(call, message)
+            self._switchboard.take(call, message)
         except GatewayError as why:
             call.sink.failed(call, why)
 

@@ -147,7 +147,7 @@ class McpDoor:
         call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
         try:
             call.token = message.token
-            self._switchboard.submit(call, message)
+            self._switchboard.take(call, message)
         except GatewayError as why:
             call.sink.failed(call, why)
         return call.token

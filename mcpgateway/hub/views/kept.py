@@ -15,8 +15,16 @@ from mcpgateway.errors import InvalidParams
 from mcpgateway.hub import vault
 from mcpgateway.hub.vault import URI, Vault, ref_of
 from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.revisions import Era
+from mcpgateway.wire.translate import COMPLETE
 
 READ_LIMIT = 16_777_216  # bytes of what is given in one answer; a larger one has pages
+# What a reference stands for does not change, as long as it stands for anything.
+OF_ERA: dict[Era, dict[str, Any]] = {
+    Era.LEGACY: {},
+    Era.MODERN: {"resultType": COMPLETE, "ttlMs": 60_000, "cacheScope": "private"},
+}
+"""What else stands in the result of a ``resources/read``."""
 TEMPLATE = jsonrpc.raw(
     {
         "uriTemplate": f"{URI}{{ref}}",

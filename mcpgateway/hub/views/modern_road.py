@@ -24,7 +24,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
-from mcpgateway.hub.views.kept import missing
+from mcpgateway.hub.views.kept import OF_ERA, missing
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
@@ -32,14 +32,12 @@ from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.mirrored import ANNOTATION
 from mcpgateway.wire.revisions import Era
-from mcpgateway.wire.translate import COMPLETE
 
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.views.modern import ViewDoor
 
 CALL_TOOL = "tools/call"
-KEPT_MS = 60_000
 _MIRRORED = ANNOTATION.encode()
 Here = Callable[[Call, Message, Asker, View], None]
 Submit = Callable[[Call, Message], None]
@@ -230,12 +228,9 @@ class Road:
             self.find(call, (Kind.RESOURCE, Kind.TEMPLATE), asker, view, read)
 
     def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
-        # What a reference stands for does not change, as long as it stands for anything.
-        terms = {"resultType": COMPLETE, "ttlMs": KEPT_MS, "cacheScope": "private"}
-
         def answer(result: dict[str, Any]) -> None:
             if not call.sink.is_gone:
-                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, terms | result))
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[Era.MODERN] | result))
 
         found.addCallback(answer).addErrback(self._broken, call)
 
