@@ -185,6 +185,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         made.is_open = switchboard.is_open
         to_legacy.current = switchboard.current
         made.make_views = make_views
+        made.direct = lambda: switchboard.board.direct
         return made
 
     def make_views(stateless: Stateless) -> ViewDoor:

@@ -173,7 +173,8 @@ def read_id(text: str) -> list[tuple[str, str]]:
 def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names that are most like a wrong one, the likest first.
 
-    Pairs of letters are compared, without regard to case and separators, of names and of what is behind the prefix.
+    Pairs of letters are compared, without regard to case and separators, of names and of what is behind the prefix; of
+    short words the letters, because one slip leaves hardly any pair as it was.
     """
     asked = _Shape.of(wrong[:ID_LIMIT])
     scored = ((max(asked.likeness(each) for each in _parts(name)), name) for name in known)
@@ -181,6 +182,9 @@ def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [name for _, name in near[:most]]
 
 
+SHORT = 8  # letters; of longer words a slip leaves most pairs as they were
+SHORTEST = 3  # letters; fewer are near to too many others
+TWO_SLIPS_FROM = 5  # letters
 NEAR = 0.5  # the likeness from which on a name may have been meant; 1 is the same
 
 
@@ -201,7 +205,32 @@ class _Shape:
         if self.letters == other.letters:
             return 1.0 if self.letters else 0.0
         both = len(self.pairs & other.pairs)
-        return 2 * both / ((len(self.pairs) + len(other.pairs)) or 1)
+        alike = 2 * both / ((len(self.pairs) + len(other.pairs)) or 1)
+        return max(alike, _slipped(self.letters, other.letters))
+
+
+def _slipped(wrong: str, right: str) -> float:
+    # How like two short words are of which one is a slip of the other; 0 where it is none.
+    longest, shortest = max(len(wrong), len(right)), min(len(wrong), len(right))
+    reach = 2 if shortest >= TWO_SLIPS_FROM else 1
+    if longest > SHORT or shortest < SHORTEST or longest - shortest > reach:
+        return 0.0
+    count = slips(wrong, right)
+    return 1 - count / longest if count <= reach else 0.0
+
+
+def slips(wrong: str, right: str) -> int:
+    """How many letters were left out, added, mistaken, or swapped with the next."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(wrong, 1):
+        last, before, row = before, row, [i]
+        for j, other in enumerate(right, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and other == wrong[i - 2]:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]
 
 
 def _parts(name: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mcpgateway.config.model import GatewaySettings, ServerSpec
 
 # What a server is called and where that is written says nothing of how it runs.
 NOTES = ("source", "title")
-# Only views ask for them.
+# They matter to what clients are shown, not to the child.
 SHOWN = ("prefix", "expose_tools", "pinned", "shield", "shield_tools")
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
 LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -198,7 +199,7 @@ class ServerSpec:
     :ivar prefix: what its names begin with on views; empty: nothing; None: its own name.
     :ivar expose_tools: its tools are offered on views.
     :ivar pinned: names of its tools that come before others on views.
-    :ivar shield: how much of its answers is shown; None: what the gateway's settings say.
+    :ivar shield: how much of its answers is shown; None: what the gateway's settings say on views, all elsewhere.
     :ivar shield_tools: the same for single tools, by their names.
     :ivar view: it is no server but a view of all of them, with this name; empty for servers.
     """
@@ -232,6 +233,11 @@ class ServerSpec:
     shield: Level | None = None
     shield_tools: Mapping[str, Level] = field(factory=dict)
     view: str = ""
+
+    @cached_property
+    def has_shield(self) -> bool:
+        """Whether any of its answers is to be shortened wherever it is asked; looked at with every request."""
+        return any(each not in (None, Level.OFF) for each in (self.shield, *self.shield_tools.values()))
 
 
 @frozen

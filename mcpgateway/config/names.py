@@ -17,6 +17,12 @@ RESERVED_AFTER_MCP = frozenset({"full", "search", "admin", "p"})
 RESERVED_BEFORE_MCP = frozenset({"api", "mcp", "sse", "messages", "clients", "sessions", "projects"})
 
 
+def sse_base(endpoint: str, *, is_view: bool) -> str:
+    """What stands before ``/sse`` and ``/messages`` in the paths of an endpoint."""
+    # /mcp/sse is the server of that name, so the view of that path is at the top.
+    return "" if is_view and endpoint == "mcp" else f"/{endpoint}"
+
+
 @frozen
 class Candidate:
     """An entry that wants a name.

@@ -131,7 +131,11 @@ AUTH = Section(
 SHIELD = Section(
     "The shield of a server",
     [
-        Key("level", LEVELS, "How much of its answers is shown; without it, what ``gateway.shield`` says."),
+        Key(
+            "level",
+            LEVELS,
+            "How much of its answers is shown; without it, what ``gateway.shield`` says on views, and all elsewhere.",
+        ),
         Key("tools", MapOf(LEVELS), "The same for single tools, by their names.", {}),
     ],
 )
@@ -298,7 +302,8 @@ SERVER = Section(
         Key(
             "shield",
             Either({str: LEVELS, bool: LEVELS, dict: SHIELD}, "a level, or a mapping of a level and tools"),
-            "How much of its answers is shown on views, where it is not what ``gateway.shield`` says.",
+            "How much of its answers is shown, on views and at its own endpoint. Without it, views show what "
+            "``gateway.shield`` says, and its own endpoint shows all.",
             is_ours=True,
         ),
         Key("name", Text(), "Its name, where servers are a list."),

@@ -22,6 +22,7 @@ from mcpgateway.shield.results import Shortened, is_small, shorten, with_note
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE, kind_of
 
+PAGES = "/mcp"  # where whoever is at the endpoint of a single server is shown the rest
 Saved = Callable[[str, int, int], None]
 """Told of every result that was shortened: its server (empty: the gateway itself), its bytes before and after."""
 
@@ -38,6 +39,7 @@ class _Shield(Between):
     item: Item | None
     level: Level
     principal: str
+    is_direct: bool
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -46,7 +48,10 @@ class _Shield(Between):
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
         self.shielding.hold(call, self, reply)
-        self.shielding.shield(result, self.item, self.level, self.principal).addCallback(self._pass_on, call)
+        shielded = self.shielding.shield(
+            result, self.item, self.level, self.principal, is_direct=self.is_direct
+        )
+        shielded.addCallback(self._pass_on, call)
 
     def _pass_on(self, result: Raw, call: Call) -> None:
         reply = self.shielding.release(call, self)
@@ -99,18 +104,24 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
-    def over(self, call: Call, item: Item | None, level: Level, principal: str) -> None:
+    def over(
+        self, call: Call, item: Item | None, level: Level, principal: str, *, is_direct: bool = False
+    ) -> None:
         """Put the shield between a call of a tool and whoever waits for its answer.
 
         :param item: the tool; None for one of the gateway's own.
         :param principal: who calls, for whom the original is kept.
+        :param is_direct: it is called at its server's own endpoint, where no tool of the gateway's is.
         """
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level, principal)
+            call.sink = _Shield(call.sink, self, item, level, principal, is_direct)
 
-    def shield(self, result: Raw, item: Item | None, level: Level, principal: str) -> Deferred[Raw]:
+    def shield(
+        self, result: Raw, item: Item | None, level: Level, principal: str, *, is_direct: bool = False
+    ) -> Deferred[Raw]:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
-        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal))
+        elsewhere = PAGES if is_direct else ""
+        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal, elsewhere))
         return done.addErrback(self._broken, result)
 
     # The answers that are being shortened
@@ -147,7 +158,9 @@ class Shielding:
         self.log.failure("a result could not be shortened", why, event="result.unshortened")
         return result
 
-    async def _shielded(self, result: Raw, item: Item | None, level: Level, principal: str) -> Raw:
+    async def _shielded(
+        self, result: Raw, item: Item | None, level: Level, principal: str, elsewhere: str
+    ) -> Raw:
         masked = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
@@ -155,13 +168,13 @@ class Shielding:
         schema = item.output_schema if item is not None else None
         found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
         if found is not None:
-            shown = await self._kept(principal, result, item, found, masked)
+            shown = await self._kept(principal, result, item, found, masked, elsewhere)
             if shown is not None:
                 return shown
         return with_note(result, masked) if masked else result
 
     async def _kept(
-        self, principal: str, original: Raw, item: Item | None, found: Shortened, masked: int
+        self, principal: str, original: Raw, item: Item | None, found: Shortened, masked: int, elsewhere: str
     ) -> Raw | None:
         whole = bytes(original)
         known = self.vault.known(principal, whole)
@@ -169,9 +182,8 @@ class Shielding:
         made_by = f"{item.server}__{item.own}" if item is not None else ""
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # what could not be had again is not cut
-        shown = found.written(ref, masked=masked, is_repeat=known is not None)
-        server = item.server if item is not None else call.session.server.name if call.session else ""
-        self.saved(server, len(whole), len(bytes(shown)))
+        shown = found.written(ref, masked=masked, is_repeat=known is not None, elsewhere=elsewhere)
+        self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
         return shown
 
     def _mask(self) -> Masking:

@@ -57,6 +57,7 @@ from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
 from mcpgateway.wire.translate import CACHEABLE
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.views.direct import Direct
     from mcpgateway.hub.views.modern import ViewDoor
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
@@ -111,10 +112,12 @@ class Stateless:
     :ivar is_open: false once the gateway is stopping.
     :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
     :ivar make_views: makes what serves those endpoints that stand for all servers.
     """
 
     log = Logger()
+    direct: Callable[[], Direct]
 
     def __init__(
         self,
@@ -177,6 +180,15 @@ class Stateless:
             raise UnsupportedVersion(UNSUPPORTED)
         else:
             self._go(road, call, message, asker)
+
+    def take(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request that a client has sent itself on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        server = asker.server
+        if not server.has_shield or not self.direct().serves_modern(call, message, server, asker.principal):
+            self.submit(call, message, asker)
 
     @property
     def is_heard(self) -> bool:

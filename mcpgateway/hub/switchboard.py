@@ -525,6 +525,14 @@ class Switchboard:
         else:
             self._forward(call, message)
 
+    def take(self, call: Call, message: Message) -> None:
+        """Bring a request that a client has sent itself to its server; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if not call.session.server.has_shield or not self.board.direct.serves(call, message):
+            self.submit(call, message)
+
     def _bridge(self, call: Call, message: Message) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")

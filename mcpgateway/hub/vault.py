@@ -22,12 +22,13 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.host.spill import Kept, Spill
 from mcpgateway.rules.access import may_read
+from mcpgateway.shield import notes
 from mcpgateway.shield.paging import page
 from mcpgateway.shield.queries import PageQuery
 
 PREFIX = "r_"
 REF_BYTES = 10  # sixteen characters
-URI = "gateway://results/"
+URI = notes.KEPT
 HANDY_BYTES = 262_144  # what is no larger is written, read and paged at once: a few milliseconds
 RECENT_BYTES = 4_194_304  # of the original that was read last and is kept in memory
 RECENT_TICKS = 60
@@ -40,7 +41,12 @@ class UnknownResult(InvalidParams):
 
 
 def _unknown(ref: str) -> UnknownResult:
-    return UnknownResult(
+    return UnknownResult(*missing(ref))
+
+
+def missing(ref: str) -> tuple[str, str]:
+    """What is said of a reference that is none, and what to do."""
+    return (
         f"Result {ref[:100]} not found or expired",
         "Only so many results are kept, each for whoever asked for it; call the tool again for a new one",
     )
@@ -158,6 +164,13 @@ class Vault:
         if record is None or not may_read(principal, record.principal):
             raise _unknown(ref)
         return record
+
+    def size_of(self, ref: str, principal: str) -> int | None:
+        """How many bytes a result has; None where there is none of that reference, or it is somebody else's."""
+        try:
+            return self._record(ref, principal).size
+        except UnknownResult:
+            return None
 
     def find(self, ref: str, principal: str) -> bytes:
         """The whole of a result, at once; what is large is better fetched.

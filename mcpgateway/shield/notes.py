@@ -7,18 +7,28 @@ from typing import Any
 
 from mcpgateway.shield.tree import RETRIEVE, Cut
 
+KEPT = "gateway://results/"
 META_KEY = "mcpgateway/shield"  # in the result's ``_meta``
 NAMED_CUTS = 3  # in the note
 LISTED_CUTS = 10  # in ``_meta``
 SHOWN_CHARS = 80  # of a path, or of what is missing there
 
 
-def note(cuts: Sequence[Cut], ref: str, *, masked: int = 0, is_repeat: bool = False) -> str:
-    """A sentence or two for whoever reads the result."""
+def note(
+    cuts: Sequence[Cut], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
+) -> str:
+    """A sentence or two for whoever reads the result.
+
+    :param elsewhere: the endpoint that has the tool which shows the rest; empty: the one that is asked.
+    """
     said = []
     if is_repeat:
         said.append(f"Same as {ref}, which you have been given before.")
-    if ref:
+    if ref and elsewhere:
+        said.append(
+            f"Shortened: the resource {KEPT}{ref} has all of it, and {RETRIEVE} at {elsewhere} shows it in pages."
+        )
+    elif ref:
         said.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
     if cuts:
         said.append(f"{'; '.join(_said(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}.")

@@ -269,11 +269,12 @@ class Shortened:
         more = list(cuts(structured, layout.of_structured)) if structured is not None else []
         return [*found, *(each for each in more if each not in found)]
 
-    def written(self, ref: str, *, masked: int = 0, is_repeat: bool = False) -> Raw:
+    def written(self, ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = "") -> Raw:
         """The result as it is now, with a word about where the rest is."""
         missing = self.cuts()
         is_terse = self.limits.total_bytes < TERSE_BYTES
-        words = notes.note([] if is_terse else missing, ref, masked=masked, is_repeat=is_repeat)
+        shown = [] if is_terse else missing
+        words = notes.note(shown, ref, masked=masked, is_repeat=is_repeat, elsewhere=elsewhere)
         said = {"_ref": ref, "_truncated": True, "_note": words}
         result = self.members | {"content": self._content(said)}
         if self._structured is not None:

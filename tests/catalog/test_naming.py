@@ -13,6 +13,7 @@ from mcpgateway.catalog.naming import (
     named,
     read_id,
     shown,
+    slips,
 )
 from tests.support.listed import ids, items, of_ids, owns, servers
 
@@ -200,6 +201,25 @@ class DidYouMeanTests:
     def test_nearest(self, wrong, right):
         """Slips of case, separators, letters and prefixes do not hide what was meant."""
         assert did_you_mean(wrong, self.KNOWN)[0] == right
+
+    @pytest.mark.parametrize(
+        "wrong", ["tyme", "tim", "tmie", "itme", "timee", "Tyme", "fecth", "ftch", "gti", "fe_tsh"]
+    )
+    def test_short(self, wrong):
+        """One slip in a short word, and two in one of five letters, do not hide what was meant."""
+        right = {"t": "time", "i": "time", "f": "fetch", "g": "git"}[wrong[0].lower()]
+        assert did_you_mean(wrong, ("time", "fetch", "git", "sqlite", "filesystem"), 1) == [right]
+
+    def test_short_strangers(self):
+        """Short words that are others are not what was meant."""
+        for wrong in ("ab", "gt", "docs", "mail", "tome2you"):
+            assert did_you_mean(wrong, ("time", "fetch", "git", "a")) == []
+
+    @given(st.text("abc", max_size=8), st.text("abc", max_size=8))
+    def test_slips(self, one, other):
+        """Slips are as many in both directions, none between a word and itself, and no more than it has letters."""
+        assert slips(one, other) == slips(other, one) <= max(len(one), len(other))
+        assert (slips(one, other) == 0) == (one == other)
 
     def test_strange(self):
         """Nothing is like a word that has nothing in common with any name."""

@@ -88,13 +88,13 @@ async def over(ways, **callbacks):
 class SdkTests:
     """Clients of the SDK, on views."""
 
-    @pytest.mark.parametrize("path", ["/mcp", "/mcp/full", "/mcp/search", "/", "/sse"])
+    @pytest.mark.parametrize("path", ["/mcp", "/mcp/full", "/mcp/search", "/", "/sse", "/mcp/full/sse"])
     def test_calls(self, gateway, path):
         """Every view and every way to it serves the tools of all servers."""
 
         async def work():
             url = f"{gateway.url}{path}"
-            ways = sse_client(url) if path == "/sse" else streamable_http_client(url)
+            ways = sse_client(url) if path.endswith("/sse") else streamable_http_client(url)
             async with over(ways) as client:
                 await client.list_tools()
                 return [said(await client.call_tool(f"{each}__echo", {"text": each})) for each in FIXTURES]

@@ -1,7 +1,8 @@
-"""A gateway in memory that keeps the originals of what it shortens."""
+"""A gateway in memory that keeps the originals of what it shortens, on a real disk."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from mcpgateway.host.spill import Spill
 from mcpgateway.hub.vault import Vault
 from mcpgateway.hub.views.specs import Keepers
 from tests.support.gateway_in_memory import MemoryGateway
+
+LONG: dict[str, Any] = {
+    "content": [{"type": "text", "text": json.dumps([f"item {each}" for each in range(500)])}]
+}
 
 
 class Thread:
@@ -34,14 +39,14 @@ class Thread:
             done.callback(work())
 
 
-def keeping(home: Path, thread: Thread | None = None) -> MemoryGateway:
+def keeping(home: Path, thread: Thread | None = None, **more: Any) -> MemoryGateway:
     """A gateway that keeps originals in a directory; what is large is worked on by that thread, or at once."""
 
     def vault(limits: ShieldLimits) -> Vault:
-        more = {"work": thread.do} if thread is not None else {}
-        return Vault(Spill(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **more)
+        works = {"work": thread.do} if thread is not None else {}
+        return Vault(Spill(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **works)
 
     class Keeping(MemoryGateway):
         keepers = Keepers(vault=vault)
 
-    return Keeping()
+    return Keeping(**more)

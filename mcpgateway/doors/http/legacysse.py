@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.names import sse_base
 from mcpgateway.doors.http.batches import Unreadable, read_batch
 from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
 from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid
@@ -99,9 +100,8 @@ class Link:
     def open(self) -> None:
         """Send the head, and where to post."""
         self._exchange.begin_stream()
-        # The one of all servers is at the top.
-        base = b"" if self.server.view else b"/%b" % quote(self.server.name, safe="").encode()
-        address = b"%b/messages?sessionId=%b" % (base, self.id)
+        base = quote(sse_base(self.server.name, is_view=bool(self.server.view)))
+        address = b"%b/messages?sessionId=%b" % (base.encode(), self.id)
         self._exchange.send(b"event: endpoint\ndata: " + address + b"\n\n")
 
     # What is under way
@@ -303,7 +303,7 @@ class LegacySse:
         try:
             call.session = self._session(link)
             call.token = message.token
-            self._switchboard.submit(call, message)
+            self._switchboard.take(call, message)
         except GatewayError as why:
             call.sink.failed(call, why)
 

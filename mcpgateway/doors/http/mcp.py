@@ -148,7 +148,7 @@ class McpDoor:
         call.is_dotted = is_dotted(exchange)
         try:
             call.token = message.token
-            self._switchboard.submit(call, message)
+            self._switchboard.take(call, message)
         except GatewayError as why:
             call.sink.failed(call, why)
         return call.token

@@ -112,6 +112,6 @@ class ModernDoor:
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child
         try:
-            self._stateless.submit(call, message, asker)
+            self._stateless.take(call, message, asker)
         except GatewayError as why:
             call.sink.failed(call, why)

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
-from mcpgateway.config.names import RESERVED_AFTER_MCP
+from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.mcp import McpDoor, refuse
@@ -121,9 +121,9 @@ class Root:
                 ways[f"/mcp/{server.name}".encode()] = way
         for view in views:
             ways[f"/{view.name}".encode()] = Way(RouteClass.MCP, view, self._mcp.handle)
-        if views:
-            ways[b"/sse"] = Way(RouteClass.MCP, views[0], self._listen)
-            ways[b"/messages"] = Way(RouteClass.MCP, views[0], self._say)
+            base = sse_base(view.name, is_view=True)  # longer than a server's paths, or shorter
+            ways[f"{base}/sse".encode()] = Way(RouteClass.MCP, view, self._listen)
+            ways[f"{base}/messages".encode()] = Way(RouteClass.MCP, view, self._say)
         self._servers = {server.name: server for server in servers}
         self._views = {view.name: view for view in views}
         self._ways = ways

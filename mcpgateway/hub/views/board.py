@@ -28,6 +28,7 @@ from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, Unknown
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
+from mcpgateway.hub.views.direct import Direct
 from mcpgateway.hub.views.grounds import Grounds
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
 from mcpgateway.hub.views.lists import Lister
@@ -66,6 +67,7 @@ class Board:
     :ivar outcomes: counts calls, and shortens their answers.
     :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
     :ivar grounds: sees what workspaces define themselves.
+    :ivar direct: does that for servers' own endpoints.
     """
 
     log = Logger()
@@ -86,6 +88,7 @@ class Board:
         self._road = Road(self)
         self.outcomes = outcomes
         self.errands: Holder | None = None
+        self.direct = Direct(outcomes, librarian, self._told)
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
@@ -263,8 +266,7 @@ class Board:
         """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
         self._outer.pop(session, None)
         inner = list(session.inners.sessions.values()) if session.inners is not None else []
-        killed = [self.switchboard.end_inner(each, why) for each in inner]
-        return any(killed)
+        return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
 
     def meet(self, session: Session, server: str) -> Session | Deferred[Session]:
         """The session of a session's client at one server; later, where it is to be found out how that is shared.

@@ -38,6 +38,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views import hello
+from mcpgateway.hub.views.kept import KeptResults, with_kept
 from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
@@ -108,6 +109,7 @@ class ViewDoor:
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
     :ivar called: told of each call that no client waits for.
     :ivar listed: told of each list of tools that a client is given.
+    :ivar kept: the originals of what was cut; None where none are kept.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
@@ -122,6 +124,7 @@ class ViewDoor:
         self.shield: Shield = as_it_is
         self.called: Callable[[str, str], None] = _uncounted
         self.listed: Callable[[View], None] = _uncounted
+        self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
@@ -231,20 +234,25 @@ class ViewDoor:
     def _list(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         if "cursor" in (message.params or {}):
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
-        kind = KINDS[call.method]
+        kind, principal = KINDS[call.method], asker.principal
         if view.shows(kind):
-            self._road.find(call, (kind,), asker, view, lambda view: self._listed(call, kind, view))
+            self._road.find(
+                call, (kind,), asker, view, lambda view: self._listed(call, kind, view, principal)
+            )
         else:
-            self._listed(call, kind, view)
+            self._listed(call, kind, view, principal)
 
-    def _listed(self, call: Call, kind: Kind, view: View) -> None:
+    def _listed(self, call: Call, kind: Kind, view: View, principal: str) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
         if kind is Kind.TOOL:
             self.listed(view)
-        terms = self.lists.terms(servers, kind).written()
+        terms = self.lists.terms(servers, kind)
+        kept = self.kept.entries(kind, principal) if self.kept is not None else []
+        if kept and kind is Kind.RESOURCE:
+            terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
-        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
-        whole = Raw(result + bytes(view.listed(kind, is_dotted=call.is_dotted))[1:])
+        result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
+        whole = Raw(result + bytes(with_kept(view.listed(kind, is_dotted=call.is_dotted), kept))[1:])
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening

@@ -24,6 +24,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
+from mcpgateway.hub.views.kept import OF_ERA, missing
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.sinks import Rewriter
 from mcpgateway.hub.views.view import View
@@ -194,12 +195,15 @@ class Road:
             self.find(call, (Kind.PROMPT,), asker, view, forward)
 
     def _read(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        uri = _text(message, "uri", jsonrpc.URI_LIMIT)
+        uri, kept = _text(message, "uri", jsonrpc.URI_LIMIT), self._door.kept
+        if kept is not None and kept.has(uri, asker.principal):
+            self._give(kept.read(uri, asker.principal), call)
+            return
 
         def read(view: View) -> None:
             found = view.resource(uri)
             if found is None:
-                raise InvalidParams(f"Resource not found: {uri}", data={"uri": uri})
+                raise InvalidParams(*missing(uri), data={"uri": uri})
             server, own = found
             if own != uri:
                 from mcpgateway.hub.views.words import renamed
@@ -212,6 +216,13 @@ class Road:
             read(view)
         else:
             self.find(call, (Kind.RESOURCE, Kind.TEMPLATE), asker, view, read)
+
+    def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+        def answer(result: dict[str, Any]) -> None:
+            if not call.sink.is_gone:
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[Era.MODERN] | result))
+
+        found.addCallback(answer).addErrback(self._broken, call)
 
     def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         reference = peek.members(message.params, "ref")

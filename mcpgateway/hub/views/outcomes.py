@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
+from mcpgateway.hub.views.kept import KeptResults
 from mcpgateway.interfaces import Call
 from mcpgateway.wire.jsonrpc import Message
 
@@ -25,7 +26,10 @@ FLYING_LIMIT = 10_000  # tools whose annotations are remembered
 
 
 class Outcomes:
-    """Counts calls, shortens answers, lets identical calls fly together; each where there is something that does it."""
+    """Counts calls, shortens answers, lets identical calls fly together; each where there is something that does it.
+
+    :ivar kept: the originals of what was shortened; None where none are kept.
+    """
 
     def __init__(
         self, usage: Usage | None, shielding: Shielding | None, flights: SingleFlight | None
@@ -33,6 +37,7 @@ class Outcomes:
         self.usage = usage
         self.shielding = shielding
         self.flights = flights
+        self.kept = KeptResults(shielding.vault) if shielding is not None else None
         self._flying: dict[
             int, tuple[Item, bool]
         ] = {}  # annotations are slow to read, and read with every call
@@ -43,7 +48,8 @@ class Outcomes:
 
     def serve(self, door: ViewDoor) -> None:
         """Do the same for requests of the modern era."""
-        door.shield, door.called, door.listed = self.over, self.called, self.listed
+        door.shield, door.kept = self.over, self.kept
+        door.called, door.listed = self.called, self.listed
         if self.flights is not None:
             door.may_fly, door.flies = self.may_fly, self.flies
         door.leave = self.leave

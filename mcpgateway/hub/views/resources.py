@@ -12,6 +12,7 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.views.inners import Inners
+from mcpgateway.hub.views.kept import KeptResults, missing
 from mcpgateway.hub.views.sinks import Rewriter, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -37,13 +38,25 @@ class Resources:
 
     def read(self, call: Call, message: Message, inners: Inners) -> None:
         """Read one."""
-        self._bring(call, message, inners)
+        kept, uri = self._kept(call, message)
+        if kept is not None:
+            self._road.give(kept.read(uri, call.session.principal), call)
+        else:
+            self._bring(call, message, inners)
 
     def subscribe(self, call: Call, message: Message, inners: Inners) -> None:
         """Hear of its changes, or not any more."""
         if not call.session.id:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+        if self._kept(call, message)[0] is not None:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # it never changes
+            return
         self._bring(call, message, inners)
+
+    def _kept(self, call: Call, message: Message) -> tuple[KeptResults | None, str]:
+        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT) or ""
+        kept = self._board.outcomes.kept
+        return (kept if kept is not None and kept.has(uri, call.session.principal) else None), uri
 
     def _bring(self, call: Call, message: Message, inners: Inners) -> None:
         uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
@@ -68,7 +81,7 @@ class Resources:
     def _to(self, call: Call, message: Message, uri: str) -> None:
         owners = self._board.inners(call.session).view.owners(uri)
         if not owners:
-            raise UnknownResource(f"Resource not found: {uri}", data={"uri": uri})
+            raise UnknownResource(*missing(uri), data={"uri": uri})
         if len(owners) > 1 and call.method == "resources/read":
             call.sink = _Next(call.sink, self, call.session, message, uri, list(owners[1:]))
         self.bring(call, message, uri, owners[0])

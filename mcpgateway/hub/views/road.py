@@ -16,7 +16,7 @@ and keeps its client's sink, so the answer, and all that is said before it, take
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
@@ -30,6 +30,7 @@ from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
 from mcpgateway.hub.views.inners import Inners, inner_id
+from mcpgateway.hub.views.kept import with_kept
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
 from mcpgateway.hub.views.specs import FULL
@@ -146,6 +147,21 @@ class Road:
 
         known.addCallback(go_on).addErrback(broken)
 
+    def give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+        """Answer a call with what the gateway itself has, unless it was taken back until then."""
+        board = self._board
+        board.hold(call)
+
+        def answer(result: dict[str, Any]) -> None:
+            if board.release(call):
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
+
+        def fail(why: Failure) -> None:
+            if board.release(call):
+                call.sink.failed(call, reason(why))
+
+        found.addCallback(answer).addErrback(fail)
+
     # Lists
 
     def _list(self, call: Call, message: Message, inners: Inners) -> None:
@@ -182,8 +198,11 @@ class Road:
         inners = self._board.inners(call.session)
         inners.listed.add(kind)
         listed = inners.view.listed(kind, is_dotted=call.is_dotted)
+        outcomes = self._board.outcomes
         if kind is Kind.TOOL:
-            self._board.outcomes.listed(inners.view)
+            outcomes.listed(inners.view)
+        if outcomes.kept is not None:
+            listed = with_kept(listed, outcomes.kept.entries(kind, call.session.principal))
         if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
             self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})

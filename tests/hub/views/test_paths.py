@@ -90,6 +90,34 @@ class PathTests:
         said = [json.loads(each) for each in re.findall(rb"data: (\{[^\n]+)", stream.transport.taken)]
         assert [each["id"] for each in said if "id" in each] == [1, 2]
 
+    @pytest.mark.parametrize("path", ["/mcp/full", "/mcp/search", "/mcp/admin"])
+    def test_sse_of_each(self, path: str) -> None:
+        """Every other view has the older transport below its path."""
+        gateway = MemoryGateway()
+        stream = connection(gateway, f"{path}/sse")
+        stream.send(b"", "GET", Accept="text/event-stream")
+        address = re.search(rb"data: (\S+/messages\?sessionId=[^\n]+)", stream.transport.taken)
+        assert address is not None
+        assert address[1].decode().startswith(f"{path}/messages")
+        assert connection(gateway, address[1].decode()).ask(PING).status == 202
+        assert b'"result":{}' in stream.transport.taken
+        assert connection(gateway, address[1].decode().replace(path, "")).ask(PING).status == 404
+        assert (
+            connection(gateway, "/mcp/p/none/sse").ask(b"", "GET", Accept="text/event-stream").status == 404
+        )
+
+    @pytest.mark.parametrize("name", ["sse", "messages", "full", "p"])
+    def test_sse_of_servers(self, name: str) -> None:
+        """No path of a server's is a view's."""
+        gateway = MemoryGateway()
+        gateway.serve(named(name))
+        stream = connection(gateway, f"/{name}/sse")
+        stream.send(b"", "GET", Accept="text/event-stream")
+        assert f"data: /{name}/messages?".encode() in stream.transport.taken
+        if name in ("sse", "messages"):
+            assert connection(gateway, f"/mcp/{name}").initialize(protocolVersion="2025-06-18").status == 200
+            assert gateway.launcher.children
+
     def test_not_a_server_s(self) -> None:
         """A stream of the view takes nothing that is posted to a server, and the other way round."""
         gateway = MemoryGateway()
