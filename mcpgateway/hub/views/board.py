@@ -29,7 +29,7 @@ from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.direct import Direct
-from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
+from mcpgateway.hub.views.inners import Forward, Inners, inner_id, is_relied_on, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.outcomes import Outcomes
 from mcpgateway.hub.views.road import Road
@@ -107,8 +107,7 @@ class Board:
 
         :raise UnknownServer: there is none any more.
         """
-        known = self._specs.get(view.name)
-        if known is None:
+        if (known := self._specs.get(view.name)) is None:
             raise UnknownServer(f"Unknown server: {view.name}")
         return self.switchboard.scopes.again(known, view.workspace) if view.workspace else known
 
@@ -143,7 +142,7 @@ class Board:
         """What a session is shown."""
         return self._view(session.server, lambda server: self._told(session, server))
 
-    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str]) -> View:
+    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None) -> View:
         servers, told = {}, {}
         for each in self.members(spec):
             try:
@@ -152,9 +151,9 @@ class Board:
                 self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
                 continue
             servers[each.name] = shown
-            if name := told_of(shown):
+            if told_of is not None and (name := told_of(shown)):
                 told[each.name] = name
-        key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
+        key = (spec.name, spec.view, told_of is None, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
             found = self._views[key] = View(spec, servers, told, self._sources)
@@ -162,13 +161,12 @@ class Board:
 
     def within(self, view: View, cwd: str) -> View:
         """The same view, as it looks to those who work in a directory."""
-        scopes = self.switchboard.scopes
-        known = self._specs.get(view.spec.name, view.spec)
+        scopes, known = self.switchboard.scopes, self._specs.get(view.spec.name, view.spec)
         return self.seen(scopes.variant(known, scopes.place_of(cwd)))
 
     def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
-        return self._view(spec, lambda _: "")
+        return self._view(spec, None)
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
@@ -201,8 +199,11 @@ class Board:
 
     def begin(self, session: Session) -> Raw:
         """A session has begun; what its client is told first."""
+        view = self.inners(session).view
+        if not is_relied_on(view, self._outer):
+            view.refresh()
         self._outer[session] = None
-        return hello.written(self.inners(session).view, self.librarian, session.version)
+        return hello.written(view, self.librarian, session.version)
 
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
@@ -326,8 +327,7 @@ class Board:
 
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""
-        outer = session.outer
-        if outer is None or outer.inners is None:
+        if (outer := session.outer) is None or outer.inners is None:
             return
         name, inners = session.server.name, outer.inners
         own = inner_id(outer, name).decode()
@@ -378,8 +378,8 @@ class Board:
 
     def calls(self) -> list[Call]:
         """The calls that wait here, or for the answer to another that is the same."""
-        flights = self.outcomes.flights
-        return [*self._held, *(flights.calls() if flights is not None else ())]
+        flown = self.outcomes.flights.calls() if self.outcomes.flights is not None else ()
+        return [*self._held, *flown]
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""

@@ -48,12 +48,14 @@ class _Look:
     """What was seen when the librarian's knowledge was of one generation.
 
     :ivar calls: the tools of servers by the names that clients know them under; the hot road's one look.
+    :ivar usage: how often each tool had been called by then.
     :ivar listing: None until a tool is asked for.
     :ivar results: those of lists, as they have been asked for.
     """
 
     generation: int
     calls: dict[str, Item | More] = field(factory=dict)
+    usage: Mapping[str, int] = field(factory=dict)
     listing: Listing | None = None
     prompts: Names | None = None
     routes: Routes | None = None
@@ -119,9 +121,15 @@ class View:
 
     def _look_at_tools(self) -> _Look:
         look = self._look()
-        look.listing = found = listing(self.items(Kind.TOOL), self.exposure, self._sources.usage())
+        look.usage = self._sources.usage()
+        look.listing = found = listing(self.items(Kind.TOOL), self.exposure, look.usage)
         look.calls = {**found.names.items, **found.tools}
         return look
+
+    def refresh(self) -> None:
+        """Let what is used most today be listed; for when nobody has a list that this would make untrue."""
+        if self.kind == HYBRID and self._seen.usage != self._sources.usage():
+            self._seen = _Look(-1)
 
     def tool(self, server: str, own: str) -> Item | None:
         """A server's tool by its own name."""
