@@ -88,6 +88,11 @@ class Librarian:
         """
         return self._list(server, kind, told).items
 
+    def recall(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+        """The same; what no view has asked for yet may be on record by now, from whoever was at the server itself."""
+        found = self.known(server, kind, told)
+        return self._on_record(server, kind, told).items if found is None else found
+
     def is_fresh(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
         """Whether a list is known, and its server has not said since that it has changed."""
         found = self._list(server, kind, told)

@@ -89,7 +89,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     files.mkdir()
     shutil.copy(LOCK, files / "lock.json")
     (files / "lines.txt").write_text(LINES)
-    with Gateway(folder, {"files": server(filesystem(str(files)))}) as running:
+    command = filesystem(str(files))
+    servers = {"files": server(command), "cutting": server(command, shield="bounded")}
+    with Gateway(folder, servers) as running:
         yield running
 
 
@@ -144,6 +146,24 @@ class RoundTripTests:
             return answer.messages[-1]["error"]
 
         assert "not found or expired" in run(use)["message"]
+
+    def test_its_own_endpoint(self, gateway: Gateway) -> None:
+        """Where a server's entry asks for it, its own endpoint shortens too, and has the whole as a resource."""
+        arguments = {"path": str(gateway.directory / "files" / "lines.txt")}
+
+        async def use() -> tuple[bytes, bytes, str]:
+            original = await called(gateway, "/files/mcp", "read_text_file", arguments)
+            client = await opened(gateway, "/cutting/mcp")
+            await client.post(message(1, "tools/list"))
+            cut = result_of(await client.post(tool_call(2, "read_text_file", arguments)))
+            uri = f"gateway://results/{ref_of(cut)}"
+            read = await client.post(message(3, "resources/read", {"uri": uri}))
+            client.close()
+            return original, cut, json.loads(result_of(read))["contents"][0]["text"]
+
+        original, cut, text = run(use)
+        assert len(cut) < len(original) / 2
+        assert text.encode() == original
 
     def test_nothing_is_cut(self, gateway: Gateway) -> None:
         """Without a shield a view passes on the bytes that the server has written."""

@@ -137,6 +137,17 @@ class KnownTests:
         snapshots.keep("m", Key(place, Era.MODERN, MODERN), Kind.TOOL.method, (page("c"),))
         assert names(librarian) == ["a"]
 
+    @pytest.mark.parametrize(("era", "told_of"), [(Era.MODERN, ""), (Era.LEGACY, "mine")])
+    def test_recalled(self, librarian: Librarian, snapshots: Snapshots, era: Era, told_of: str) -> None:
+        """What was not known, and has come on record since, is found by whoever asks for that; no view changes."""
+        assert names(librarian, told_of) is None
+        snapshots.keep("m", Key(place_of(SERVER), era, told_of), Kind.TOOL.method, (page("a"),))
+        generation = librarian.generation
+        found = librarian.recall(SERVER, Kind.TOOL, told_of)
+        assert found is not None
+        assert [each.own for each in found] == ["a"]
+        assert (names(librarian, told_of), librarian.generation) == (None, generation)
+
     def test_apart(self, librarian: Librarian) -> None:
         """Lists of clients' own children are known apart from each other."""
         librarian.learn(SERVER, Kind.TOOL, [page("a")], "one")

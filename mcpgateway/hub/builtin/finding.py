@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from attrs import define
+from attrs import define, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -28,6 +28,13 @@ FOUND, FOUND_MOST = 10, 50
 DESCRIPTION_CHARACTERS = 120
 LISTS_LIMIT = 1000
 IDLE_S = 900.0  # an index is made anew in a fraction of a second, and takes megabytes
+OWN_SHARE = (
+    0.4  # of its score that a tool of the gateway's own keeps where the question is about something else
+)
+_ABOUT_US = re.compile(
+    r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",
+    re.IGNORECASE,
+)
 _WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
 
 
@@ -38,6 +45,12 @@ class Hit(Protocol):
     def item(self) -> Item: ...  # noqa: D102 - plain
     @property
     def score(self) -> float: ...  # noqa: D102
+
+
+@frozen
+class _Hit:
+    item: Item
+    score: float
 
 
 class Index(Protocol):
@@ -84,10 +97,21 @@ class Finder:
     ) -> list[Hit]:
         """The best hits among the tools of these lists, and the gateway's own.
 
+        Those come before others where the question is about servers or tools, or where they are clearly better.
+
         :param lists: the tools of each server, by its name, and what makes its list another than others' (a key as
             `Directory.lists` makes it).
         :param server: only this one's.
         """
+        if server or _ABOUT_US.search(query):
+            return self._found(query, limit, lists, server)
+        # Some of the gateway's own may be among the first, and make room for others then.
+        hits = self._found(query, FOUND_MOST, lists)
+        return sorted(map(_own_last, hits), key=lambda hit: -hit.score)[:limit]
+
+    def _found(
+        self, query: str, limit: int, lists: Mapping[str, tuple[Item, ...]], server: str = ""
+    ) -> list[Hit]:
         index = self._ready()
         keys = {OWN_NAME} | {self._indexed(index, key, items) for key, items in lists.items()}
         if server:
@@ -136,6 +160,10 @@ class Finder:
             self._timer.cancel()
         self._timer = self._index = None
         self._lists = {}
+
+
+def _own_last(hit: Hit) -> Hit:
+    return _Hit(hit.item, hit.score * OWN_SHARE) if hit.item.server == OWN_NAME else hit
 
 
 def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit]:

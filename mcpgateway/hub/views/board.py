@@ -30,7 +30,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.direct import Direct
 from mcpgateway.hub.views.grounds import Grounds
-from mcpgateway.hub.views.inners import Forward, Inners, inner_id, subscribed
+from mcpgateway.hub.views.inners import Forward, Inners, inner_id, is_relied_on, subscribed
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.outcomes import Outcomes
 from mcpgateway.hub.views.road import Road
@@ -126,8 +126,7 @@ class Board:
 
         :raise UnknownServer: there is none any more.
         """
-        known = self._specs.get(view.name)
-        if known is None:
+        if (known := self._specs.get(view.name)) is None:
             raise UnknownServer(f"Unknown server: {view.name}")
         return self.switchboard.scopes.again(known, view.workspace) if view.workspace else known
 
@@ -170,7 +169,7 @@ class Board:
         """What a session is shown."""
         return self._view(session.server, lambda server: self._told(session, server))
 
-    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str]) -> View:
+    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None) -> View:
         servers, told = {}, {}
         for each in self.members(spec):
             try:
@@ -179,12 +178,13 @@ class Board:
                 self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
                 continue
             servers[each.name] = shown
-            if name := told_of(shown):
+            if told_of is not None and (name := told_of(shown)):
                 told[each.name] = name
         own = self.own(spec)
         servers.update((each.name, each) for each in own)
-        told.update((each.name, name) for each in own if (name := told_of(each)))
-        key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
+        if told_of is not None:
+            told.update((each.name, name) for each in own if (name := told_of(each)))
+        key = (spec.name, spec.view, told_of is None, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
             found = self._views[key] = View(spec, servers, told, self._sources, own)
@@ -198,11 +198,11 @@ class Board:
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.variant(known, scopes.place_of(cwd))
-        return self._view(spec, lambda each: self._told(session, each) if session is not None else "")
+        return self._view(spec, (lambda each: self._told(session, each)) if session is not None else None)
 
     def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
-        return self._view(spec, lambda _: "")
+        return self._view(spec, None)
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
@@ -235,8 +235,11 @@ class Board:
 
     def begin(self, session: Session) -> Raw:
         """A session has begun; what its client is told first."""
+        view = self.inners(session).view
+        if not is_relied_on(view, self._outer):
+            view.refresh()
         self._outer[session] = None
-        return hello.written(self.inners(session).view, self.librarian, session.version)
+        return hello.written(view, self.librarian, session.version)
 
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
@@ -361,8 +364,7 @@ class Board:
 
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""
-        outer = session.outer
-        if outer is None or outer.inners is None:
+        if (outer := session.outer) is None or outer.inners is None:
             return
         name, inners = session.server.name, outer.inners
         own = inner_id(outer, name).decode()

@@ -65,7 +65,7 @@ class Direct:
             shielding.over(call, self._tool(server, name, told), level, principal, is_direct=True)
 
     def _tool(self, server: ServerSpec, name: str, told: str) -> Item:
-        known = self._librarian.known(server, Kind.TOOL, told) or ()
+        known = self._librarian.recall(server, Kind.TOOL, told) or ()
         found = next((each for each in known if each.own == name), None)
         return found or Item(server.name, Kind.TOOL, name, _UNCUT)
 

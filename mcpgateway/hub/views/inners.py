@@ -7,12 +7,13 @@ outer one.  What it is told outside of calls is the outer session's to hear.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from zope.interface import implementer
 
+from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.subscriptions import URIS_LIMIT
@@ -20,7 +21,6 @@ from mcpgateway.interfaces import IMessageStream
 from mcpgateway.wire import jsonrpc, peek
 
 if TYPE_CHECKING:
-    from mcpgateway.catalog.records import Kind
     from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.views.view import View
 
@@ -61,6 +61,12 @@ class Inners:
         self.tasks[task] = server
         if len(self.tasks) > TASKS_LIMIT:
             del self.tasks[next(iter(self.tasks))]
+
+
+def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
+    """Whether any of these sessions has been listed the tools of a view."""
+    inner = [each.inners for each in sessions if each.inners is not None]
+    return any(each.view is view and Kind.TOOL in each.listed for each in inner)
 
 
 def inner_id(outer: Session, server: str) -> bytes:

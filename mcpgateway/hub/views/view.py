@@ -5,7 +5,8 @@ the librarian knows, taken anew when that has changed.
 
 # Note [When the order changes]
 What is listed may depend on how often tools are called.  The counts are read when a view is first looked at, and again
-when the tools of its servers or the configuration are others, which sessions are told of anyway.  In between the same
+when the tools of its servers or the configuration are others, which sessions are told of anyway, or when a session
+begins and no other has been given the list.  In between the same
 tools stand in the same order: models keep what they have read for as long as it begins with the same words.
 """
 
@@ -143,6 +144,11 @@ class View:
         look.listing = found = listing(items, self.exposure, self._usage)
         look.calls = {**found.names.items, **found.tools}
         return look
+
+    def refresh(self) -> None:
+        """Let what is used most today be listed; for when nobody has a list that this would make untrue."""
+        if self.kind == HYBRID and self._usage != self._sources.usage():
+            self._seen, self._counted = _Look(-1), None
 
     def tool(self, server: str, own: str) -> Item | None:
         """A server's tool by its own name."""

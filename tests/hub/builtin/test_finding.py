@@ -159,15 +159,48 @@ class SearchTests:
         """The gateway's own tools are found like others, under the ids they are called by."""
         assert World().search("how the gateway")["results"][0]["id"] == "gateway_status"
 
+    def test_own_tools_come_last(self) -> None:
+        """They are behind any server's, also where only a few are asked for, unless the question is about servers."""
+        world = World()
+        status = {"name": "s", "description": "What of the servers", "inputSchema": {}}
+        world.librarian.lists["files", ""] = items("files", status)
+
+        def ids(query: str, limit: int) -> list[str]:
+            return [each["id"] for each in world.search(query, limit=limit)["results"]]
+
+        assert ids("what", 1) == ids("of", 1) == ["files__s"]
+        assert ids("servers", 10)[0] == "gateway_status"
+
+    def test_a_question_of_every_day(self) -> None:
+        """With the real index, what time it is is no question about the gateway, and where tools are is one."""
+        from mcpgateway.hub.builtin.finding import make_index
+
+        clock = {
+            "name": "get_current_time",
+            "description": "Get current time in a timezone",
+            "inputSchema": {},
+        }
+        world = World()
+        world.librarian.lists["files", ""] = items("files", clock, READ_FILE)
+        own = Builtin([Search(world.means), Status(world.means.sight), ListTools(world.means)])
+        finder = Finder(own, world.clock, make_index)
+        lists = {"files": world.librarian.lists["files", ""]}
+        hits = finder.search("what time is it", 10, lists)
+        assert hits[0].item.own == "get_current_time"
+        assert hits == sorted(hits, key=lambda hit: -hit.score)
+        servers = [each.item.server for each in hits]
+        assert "gateway" not in servers[: len([each for each in servers if each == "files"])]
+        assert finder.search("find tools of all servers", 10, lists)[0].item.server == "gateway"
+
     def test_what_cannot_be_used_is_not_found(self) -> None:
         """A caller finds the tools of its own servers only, however many others there are."""
         world = World()
         world.search("a")
         narrow = ScriptedAccess((world.db,))
         assert [each["id"] for each in world.search("a", narrow)["results"]] == [
-            "gateway_status",
             "db__drop",
             "db__make_issue",
+            "gateway_status",
         ]
         with pytest.raises(InvalidParams, match="Unknown server: files"):
             world.search("a", narrow, server="files")

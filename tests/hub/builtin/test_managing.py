@@ -207,6 +207,7 @@ class InstallTests:
         ("arguments", "error", "hint"),
         [
             ({"server": "playwrigt"}, "no server 'playwrigt'", "did you mean playwright"),
+            ({"server": "tyme"}, "no server 'tyme'", "did you mean time"),
             ({"server": ""}, "missing", "list_catalog"),
             ({"server": {"x": 1}}, "no definition", "command or a url"),
             ({"server": ENTRY, "name": "admin"}, "the gateway's own", "name"),
