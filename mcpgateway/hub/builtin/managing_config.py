@@ -129,7 +129,7 @@ def without_values(definition: Any) -> Any:
 class _Change:
     """What an action comes to.
 
-    :ivar edits: one after the other.
+    :ivar edits: all at once.
     :ivar words: what a human has to agree to; empty where nobody has to.
     """
 
@@ -178,17 +178,17 @@ class ManageConfig:
         name = known_name(said, made, place)
         entry = made.plans.definition_of(name, place.root)
         change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
-        if not place.root:
-            made.plans.home_of(name)  # before anybody is asked
+        if change.edits:
+            made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
         if change.words:
             await agreed(call, access, _question(change, place, made), retry_of(self.name, said))
-        files = [made.installing.change(each, place.root) for each in change.edits]
+        file = made.installing.change(change.edits, place.root) if change.edits else ""
         return {
-            "changed": bool(files),
+            "changed": bool(file),
             "action": action,
             "server": name,
             "scope": str(place),
-            **({"file": files[0]} if files else {"hint": "it was so already"}),
+            **({"file": file} if file else {"hint": "it was so already"}),
         }
 
 

@@ -169,7 +169,7 @@ class RemoveServer:
     async def _remove(self, said: Envelope, made: Management) -> dict[str, Any]:
         place = where(said, made.plans.workspaces)
         name = known_name(said, made, place)
-        file = made.installing.change(Remove((name,)), place.root)
+        file = made.installing.change((Remove((name,)),), place.root)
         return {"removed": True, "server": name, "scope": str(place), "file": file}
 
 

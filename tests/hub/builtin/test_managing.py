@@ -73,7 +73,6 @@ class ConsentTests:
         ("manage_config", {"action": "set", "server": "a", "key": "args", "value": ["x"]}),
         ("manage_config", {"action": "set", "server": "a", "key": "cwd", "value": "/tmp"}),
         ("manage_config", {"action": "unset", "server": "a", "key": "env"}),
-        ("manage_config", {"action": "unset", "server": "a", "key": "command"}),
     )
 
     @pytest.mark.parametrize(("tool", "arguments"), RUNNING)
@@ -353,6 +352,7 @@ class ManageTests:
             ({"action": "add_env", "server": "a", "env": {"NODE_OPTIONS": "x"}}, "NODE_OPTIONS", ""),
             ({"action": "add_env", "server": "a", "env": {"MY_SECRET": "x"}}, "secret", ".env"),
             ({"action": "remove_env", "server": "a"}, "list of names", ""),
+            ({"action": "unset", "server": "a", "key": "command"}, "nothing was changed", ""),
         ],
     )
     def test_refused(self, managed: Managed, arguments: dict[str, Any], error: str, hint: str) -> None:
@@ -361,6 +361,7 @@ class ManageTests:
         found = refused(managed.ask("manage_config", **arguments, **GLOBAL))
         assert error in found["error"]
         assert hint in found.get("hint", "")
+        assert managed.access.questions == []
         assert managed.text == CONFIG
 
     def test_variables(self, managed: Managed) -> None:
@@ -370,6 +371,33 @@ class ManageTests:
         assert "MODE: fast" in managed.text
         assert "# the first" in managed.text
         said(managed.ask("manage_config", action="remove_env", server="a", names="MODE", **GLOBAL))
+        assert managed.text == CONFIG
+
+    def test_half_a_change(self, managed: Managed) -> None:
+        """A change of which a part is refused is not made at all, and nobody is asked about what cannot be done."""
+        managed.access.yes()
+        found = refused(
+            managed.ask(
+                "manage_config",
+                action="add_env",
+                server="a",
+                env={"MODE": "x", "LD_PRELOAD": "/evil.so"},
+                **GLOBAL,
+            )
+        )
+        assert "LD_PRELOAD" in found["error"]
+        assert managed.access.questions == []
+        assert managed.text == CONFIG
+
+    def test_several_at_once(self, managed: Managed) -> None:
+        """All variables of a call are written together."""
+        managed.access.yes()
+        more = {"MODE": "x", "LEVEL": "y"}
+        said(managed.ask("manage_config", action="add_env", server="a", env=more, **GLOBAL))
+        (server,) = managed.reload.settings.servers
+        assert {"MODE", "LEVEL", "TOKEN"} <= set(server.env)
+        gone = ["MODE", "LEVEL"]
+        said(managed.ask("manage_config", action="remove_env", server="a", names=gone, **GLOBAL))
         assert managed.text == CONFIG
 
     def test_a_clients_own_file(self, tmp_path: Path) -> None:
