@@ -28,6 +28,7 @@ from mcpgateway.errors import (
     Overloaded,
 )
 from mcpgateway.host import approvals
+from mcpgateway.host.removed import keep
 from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.installplans import LIST, Plan, Plans, edited, read_text, with_entry
 from mcpgateway.hub.reload import Reload
@@ -174,6 +175,18 @@ class Installing:
             "{server} was changed in {file} through a tool", event="server.edited", server=name, file=file
         )
         return file
+
+    def remove(self, name: str, root: str = "") -> tuple[str, str]:
+        """Take a server out; the file that it stood in, and the one that keeps what stood there.
+
+        :raise GatewayError: it cannot be taken out; nothing was changed.
+        """
+        kept = keep(self.plans.home, name, self.plans.definition_of(name, root))
+        try:
+            return self.change((Remove((name,)),), root), kept
+        except GatewayError:
+            os.unlink(kept)
+            raise
 
     def _change_own(self, name: str, changes: Sequence[Edit], root: str) -> str:
         repository = self.plans.own_of(name, changes, root)

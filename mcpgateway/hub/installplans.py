@@ -33,6 +33,7 @@ from mcpgateway.host import approvals, files
 from mcpgateway.host.approvals import Repository
 from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.scopes import Said
+from mcpgateway.rules.masking import address, masked
 from mcpgateway.rules.sharing import scope_of
 
 FILE_LIMIT = 20 * 1_048_576
@@ -357,4 +358,14 @@ def words_of(plan: Plan) -> str:
         lines.append(f"{key}: {shown}")
     whose = f"the clients that work in {plan.root}" if plan.root else "all clients of this gateway"
     lines += [f"It would be there for {whose}.", f"It would be written to {plan.file}."]
+    return "\n".join(visible(each) for each in lines)
+
+
+def words_of_served(servers: Sequence[ServerSpec]) -> str:
+    """What would be served from then on, for the human who is asked."""
+    lines = []
+    for each in servers:
+        runs = shlex.join(masked(list(each.command), "args"))
+        what = runs or address(str(getattr(each.reach, "url", ""))) or "what it says"
+        lines.append(f"Then another definition of {each.name} would be in force, of {each.source}: {what}")
     return "\n".join(visible(each) for each in lines)

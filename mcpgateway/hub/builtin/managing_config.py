@@ -35,7 +35,9 @@ from mcpgateway.hub.builtin.managing_checks import (
     check_secrets,
     risky,
 )
-from mcpgateway.hub.builtin.managing_install import known_name
+from mcpgateway.hub.builtin.managing_install import known_name, removed
+from mcpgateway.hub.builtin.status import seen_by
+from mcpgateway.hub.installplans import words_of_served
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.masking import masked
 from mcpgateway.wire.jsonrpc import Envelope
@@ -102,10 +104,10 @@ def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]
     own = next((each for each in access.specs() if each.name == name), None)
     root = root or (own.workspace if own is not None else "")
     found = made.plans.definition_of(name, root) if root else None
-    found = made.plans.definition_of(name) if found is None else found
-    spec = next((each for each in made.sight.servers() if each.name == name), own)
-    if found is None and spec is None:
-        known_name(said, made)
+    spec = next((each for each in seen_by(access) if each.name == name), None)
+    if found is None:
+        known_name(said, access)
+        found = made.plans.definition_of(name)
     shown: dict[str, Any] = {"server": name}
     if spec is not None:
         shown |= {"source": spec.source, "enabled": spec.enabled, "share": spec.share.value}
@@ -173,15 +175,21 @@ class ManageConfig:
         made = self._make()
         action = _action(said)
         if action == "get":
-            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made)
+            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made, access)
         place = where(said, made.plans.workspaces)
-        name = known_name(said, made, place)
+        if action == "remove":
+            return {"changed": True, "action": action, **await removed(self.name, call, said, access, made)}
+        name = known_name(said, access, place)
         entry = made.plans.definition_of(name, place.root)
         change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
+        words = change.words
         if change.edits:
-            made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
-        if change.words:
-            await agreed(call, access, _question(change, place, made), retry_of(self.name, said))
+            served = made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
+            if action == "rename" and served:
+                renamed = visible(arguments.text(said, "new_name"))
+                words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"
+        if words:
+            await agreed(call, access, _question(words, place), retry_of(self.name, said))
         file = made.installing.change(change.edits, place.root) if change.edits else ""
         return {
             "changed": bool(file),
@@ -204,7 +212,7 @@ def _action(said: Envelope) -> str:
     raise InvalidParams(f"there is no action '{found[:40]}'", f"{meant}There are: {', '.join(ACTIONS)}")
 
 
-def _whole(made: Management) -> dict[str, Any]:
+def _whole(made: Management, access: Access) -> dict[str, Any]:
     config = made.sight.config()
     return {
         "files": list(config.get("files") or ()),
@@ -212,16 +220,15 @@ def _whole(made: Management) -> dict[str, Any]:
         "problems": list(config.get("problems") or ()),
         "restart_needed": list(config.get("restart_needed") or ()),
         "servers": [
-            {"name": each.name, "enabled": each.enabled, "source": each.source}
-            for each in made.sight.servers()
+            {"name": each.name, "enabled": each.enabled, "source": each.source} for each in seen_by(access)
         ],
         "hint": "settings of the gateway itself are changed in its file, which counts at once; docs says which",
     }
 
 
-def _question(change: _Change, place: Where, made: Management) -> str:
+def _question(words: str, place: Where) -> str:
     whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
-    return "\n".join((change.words, visible(f"It would count for {whose}.")))
+    return "\n".join((words, visible(f"It would count for {whose}.")))
 
 
 def _change(
@@ -244,7 +251,7 @@ def _change(
             if any(each.name == new for each in made.sight.servers()) or new in RESERVED_BEFORE_MCP:
                 raise InvalidParams(f"there is a server {new} already", "pass another name")
             return _Change((Rename((name,), new),))
-    return _Change((Remove((name,)),))
+    raise AssertionError(action)
 
 
 def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:

@@ -42,7 +42,8 @@ from mcpgateway.hub.builtin.managing import (
     where,
 )
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name, runs_a_shell
-from mcpgateway.hub.installplans import Plan, words_of
+from mcpgateway.hub.builtin.status import seen_by
+from mcpgateway.hub.installplans import Plan, words_of, words_of_served
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import urls
 from mcpgateway.wire.jsonrpc import Envelope
@@ -154,7 +155,7 @@ class RemoveServer:
     tier: ClassVar[str] = WRITE
     definition: ClassVar[bytes] = define_tool(
         "remove_server",
-        "Remove a server from the configuration.",
+        "Remove a server from the configuration. The user is asked.",
         {"server": SERVER, "scope": SCOPE, "cwd": CWD},
         ["server"],
         destructiveHint=True,
@@ -163,28 +164,39 @@ class RemoveServer:
 
     def call(self, call: Call, said: Envelope, access: Access) -> None:
         """Answer when it is gone."""
-        made = self._make()
-        answer_later(call, self._remove(said, made))
+        answer_later(call, self._remove(call, said, access))
 
-    async def _remove(self, said: Envelope, made: Management) -> dict[str, Any]:
-        place = where(said, made.plans.workspaces)
-        name = known_name(said, made, place)
-        file = made.installing.change((Remove((name,)),), place.root)
-        return {"removed": True, "server": name, "scope": str(place), "file": file}
+    async def _remove(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        return {"removed": True, **await removed(self.name, call, said, access, self._make())}
 
 
-def known_name(said: Envelope, made: Management, place: Where | None = None) -> str:
-    """The server that a call names.
+async def removed(tool: str, call: Call, said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+    """Take a server out of the configuration, with a yes of its user; what has become of it."""
+    place = where(said, made.plans.workspaces)
+    name = known_name(said, access, place)
+    served = made.plans.foresee(name, (Remove((name,)),), place.root)
+    whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
+    words = [f"Remove the server {visible(name)} for {visible(whose)}?", "A copy of its entry is kept."]
+    if served:
+        words.append(words_of_served(served))
+    await agreed(call, access, "\n".join(words), retry_of(tool, said))
+    file, kept = made.installing.remove(name, place.root)
+    hint = f"what it was is kept in {kept}, for its user"
+    return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}
+
+
+def known_name(said: Envelope, access: Access, place: Where | None = None) -> str:
+    """The server that a call names, which its view shows or its workspace defines.
 
     :raise InvalidParams: there is none of that name; the hint says which may have been meant.
     """
     name = arguments.needed(said, "server", "list_all_servers says which there are")
-    known = [each.name for each in made.sight.servers()]
+    known = [each.name for each in seen_by(access)]
     if name in known or (place is not None and place.root):
         return name
     near = did_you_mean(name, known)
     raise InvalidParams(
-        f"there is no server '{printable(name)}'",
+        f"there is no server '{printable(name)}' here",
         f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are",
     )
 

@@ -154,7 +154,9 @@ class Board:
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = View(spec, servers, told, self._sources)
+            every = specs.concerned(spec, self.switchboard.servers.values(), self.ways)
+            others = tuple(each for each in every if each.name not in servers)
+            found = self._views[key] = View(spec, servers, told, self._sources, others)
         return found
 
     def within(self, view: View, cwd: str) -> View:

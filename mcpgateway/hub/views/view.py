@@ -67,6 +67,7 @@ class View:
     :ivar servers: the servers it shows, by name, as they are run for that place.
     :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.librarian`.
     :ivar exposure: what decides what it lists.
+    :ivar others: the servers it is of that it cannot show now, for most of all those that are switched off.
     """
 
     def __init__(
@@ -75,10 +76,12 @@ class View:
         servers: Mapping[str, ServerSpec],
         told: Mapping[str, str],
         sources: Sources,
+        others: tuple[ServerSpec, ...] = (),
     ) -> None:
         self.spec = spec
         self.servers = servers
         self.told = told
+        self.others = others
         self._sources = sources
         self._librarian = sources.librarian
         self._own = sources.builtin.tools(spec.view) if sources.builtin is not None else ()
