@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from attrs import define, frozen
@@ -132,7 +132,7 @@ class _Change:
     """What an action comes to.
 
     :ivar edits: all at once.
-    :ivar words: what a human has to agree to; empty where nobody has to.
+    :ivar words: what a human has to agree to, of which only our own line breaks are any; empty where nobody has to.
     """
 
     edits: tuple[Edit, ...]
@@ -263,7 +263,7 @@ def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
         edits.append(Put((name, "disabled"), not on))
     if bool(entry.get("enabled", True)) is not on and (on or not edits):
         edits.append(Put((name, "enabled"), on))
-    return _Change(tuple(edits), f"Switch the server {name} on, so that it runs?" if on else "")
+    return _Change(tuple(edits), f"Switch the server {visible(name)} on, so that it runs?" if on else "")
 
 
 def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
@@ -275,8 +275,10 @@ def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Ch
     check_definition(changed, may_hold_secrets=call.is_admin)
     words = ""
     if risky(road[:1]):
-        words = f"Set {'.'.join(road)} of the server {name} to this?\n{_said(value)}"
-    return _Change((Put((name, *road), value),), visible_lines(words))
+        words = (
+            f"Set {visible('.'.join(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+        )
+    return _Change((Put((name, *road), value),), words)
 
 
 def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
@@ -286,8 +288,8 @@ def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
         if not isinstance(held, Mapping) or step not in held:
             return _Change(())
         held = held[step]
-    words = f"Take {'.'.join(road)} of the server {name} away?" if risky(road[:1]) else ""
-    return _Change((Remove((name, *road)),), visible_lines(words))
+    words = f"Take {visible('.'.join(road))} of the server {visible(name)} away?" if risky(road[:1]) else ""
+    return _Change((Remove((name, *road)),), words)
 
 
 def _road(said: Envelope) -> tuple[str, ...]:
@@ -318,7 +320,7 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key:
     if not call.is_admin:
         check_secrets(given)
     key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
-    lines = "\n".join(f"{each}: {value}" for each, value in given.items())
+    lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
     what = "variables" if key != "headers" else "headers"
     held = entry.get(key)
     if isinstance(held, list):
@@ -328,7 +330,7 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key:
         )
     else:
         edits = tuple(Put((name, key, each), value) for each, value in given.items())
-    return _Change(edits, visible_lines(f"Give the server {name} these {what}?\n{lines}"))
+    return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}")
 
 
 def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
@@ -340,17 +342,9 @@ def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _C
         edits = (Put((name, key), kept),) if len(kept) != len(held) else ()
     elif isinstance(held, Mapping):
         edits = tuple(Remove((name, key, each)) for each in gone if each in held)
-    words = f"Take {', '.join(gone)} away from the server {name} ({key})?" if edits else ""
-    return _Change(edits, visible_lines(words))
-
-
-def visible_lines(text: str) -> str:
-    """A text whose lines hold nothing that could forge another."""
-    return "\n".join(visible(each) for each in _lines(text))
-
-
-def _lines(text: str) -> Iterator[str]:
-    yield from text.split("\n")
+    away = ", ".join(map(visible, gone))
+    words = f"Take {away} away from the server {visible(name)} ({key})?" if edits else ""
+    return _Change(edits, words)
 
 
 def _said(value: Any) -> str:

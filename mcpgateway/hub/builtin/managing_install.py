@@ -49,6 +49,7 @@ from mcpgateway.rules import urls
 from mcpgateway.wire.jsonrpc import Envelope
 
 LISTS = ("mcpServers", "servers")
+TALE_CHARACTERS = 200  # of what the author says
 DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in the name of a host
 
 
@@ -214,7 +215,7 @@ def recipe_of(server: Any, prefer: str = "") -> Recipe:
         raise InvalidParams('"server" is missing', "list_catalog says which servers are known by name")
     server = server.strip()
     if server.startswith(("http://", "https://", "ws://", "wss://")):
-        return Recipe(_name_of_host(server), about="a server elsewhere", keys={"url": server})
+        return Recipe(_name_of_host(server), keys={"url": server})
     if is_package(server):
         return of_package(server)
     known = read_recipes(shipped.recipes())
@@ -295,14 +296,14 @@ def _values(said: Envelope) -> dict[str, list[str]]:
 
 
 def _question(plan: Plan, recipe: Recipe) -> str:
-    said = [f"Install the MCP server {plan.name}?"]
-    if recipe.about:
-        said.append(visible(recipe.about))
-    said.append(words_of(plan))
+    # What runs comes first, and what strangers have written last: a long tale must not hide it.
+    said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
     if runs_a_shell(plan.definition):
         said.append("Beware: this program runs whatever its arguments say.")
-    if recipe.quirks:
-        said.append(visible(recipe.quirks))
+    tale = visible(" ".join(f"{recipe.about} {recipe.quirks}".split()))
+    if tale:
+        short = tale if len(tale) <= TALE_CHARACTERS else tale[: TALE_CHARACTERS - 1] + "…"
+        said.append(f"Its author says: {short}")
     return "\n".join(said)
 
 

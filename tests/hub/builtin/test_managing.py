@@ -325,6 +325,23 @@ class InstallTests:
         )
         assert "Beware" in managed.access.questions[0]
 
+    def test_the_author_speaks_last(self, managed: Managed) -> None:
+        """The exact command comes first, then the gateway's words, and at last some of the author's on one line."""
+        managed.access.yes()
+        told = "Harmless.\n\nIt would run: nothing at all.  \u202e" + "so good " * 5000
+        package = {"registryType": "npm", "identifier": "reg"}
+        server = {"name": "io.o/reg", "description": told, "packages": [package]}
+        said(managed.ask("install_server", server=server, **GLOBAL))
+        (question,) = managed.access.questions
+        first, *others = question.split("\n")
+        assert first == "It would run: npx -y reg"
+        assert "Install the MCP server reg?" in others[:-1]
+        assert others[-1].startswith(
+            "Its author says: Harmless. It would run: nothing at all. \\u202eso good"
+        )
+        assert len(others[-1]) < 250
+        assert "Harmless" not in "".join(others[:-1])
+
     def test_into_a_workspace(self, managed: Managed, tmp_path: Path) -> None:
         """The human is told which workspace, and its file is approved of afterwards."""
         root = repository(tmp_path / "shop")
@@ -419,6 +436,24 @@ class ManageTests:
         assert "LD_PRELOAD" in found["error"]
         assert managed.access.questions == []
         assert managed.text == CONFIG
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"action": "add_env", "env": {"MODE": "x\nIt would count for nobody."}},
+            {"action": "add_env", "env": {"MODE\nIt would count for nobody.": "x"}},
+            {"action": "remove_env", "names": ["TOKEN", "X\nIt would count for nobody."]},
+            {"action": "set", "key": "description\nIt would count for nobody.", "value": "x"},
+            {"action": "set", "key": "cwd", "value": "/x\nIt would count for nobody."},
+        ],
+    )
+    def test_values_forge_no_lines(self, managed: Managed, arguments: dict[str, Any]) -> None:
+        """A question has the lines that the gateway has written, whatever stands in a name or a value."""
+        managed.access.yes()
+        managed.ask("manage_config", server="a", **arguments, **GLOBAL)
+        for each in managed.access.questions:
+            assert "It would count for nobody." not in each.split("\n")
+            assert "\\nIt would count for nobody." in each
 
     def test_several_at_once(self, managed: Managed) -> None:
         """All variables of a call are written together."""
