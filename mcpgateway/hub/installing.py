@@ -32,7 +32,8 @@ from mcpgateway.host.removed import keep
 from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.installplans import LIST, Plan, Plans, edited, read_text, with_entry
 from mcpgateway.hub.reload import Reload
-from mcpgateway.rules.secrecy import secrets_in, without
+from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.secrecy import without
 
 INSTALL_S = 300.0  # a large package on a slow line
 CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
@@ -212,7 +213,9 @@ def _failed(plan: Plan, report: Report) -> GatewayError:
             "let its user open that URL in a browser on the gateway's machine, then install it again",
             step.why.data,
         )
-    said = without(step.detail.encode(), secrets_in(plan.spec.env)).decode(errors="replace")
+    said = without(step.detail.encode(), secrets_of(plan.spec.env, plan.spec.command)).decode(
+        errors="replace"
+    )
     return BackendError(
         f"{plan.name} was not installed, and nothing was changed: {step.name}: {said}",
         "correct its definition, or what it needs, and install it again",

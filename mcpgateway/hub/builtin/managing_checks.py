@@ -15,7 +15,7 @@ from mcpgateway.config.names import NAME_CHARACTERS, RESERVED_AFTER_MCP, RESERVE
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.hub.builtin.builtin import OWN_NAME
 from mcpgateway.rules import urls
-from mcpgateway.rules.masking import masked
+from mcpgateway.rules.masking import holds_secret, masked
 from mcpgateway.rules.secrecy import MASK, SECRET
 
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_CHARACTERS - 1}}}")
@@ -73,8 +73,16 @@ def check_definition(definition: Mapping[str, Any], *, may_hold_secrets: bool) -
     if not may_hold_secrets:
         for key in (*VARIABLES, "headers"):
             found = definition.get(key)
+            if isinstance(found, list):
+                found = dict(str(each).partition("=")[::2] for each in found)
             if isinstance(found, Mapping):
                 check_secrets(found)
+        for key in URLS:
+            if key in definition and holds_secret(str(definition[key])):
+                raise InvalidParams(
+                    f"{key}: values of secrets are not taken from a call",
+                    "put it into a header as ${NAME}, and its value into the gateway's own .env",
+                )
         _check_words(definition)
 
 
@@ -135,10 +143,11 @@ def check_secrets(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         text = str(value)
         bare = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
-        if text and SECRET.search(name) and not VARIABLE.fullmatch(bare):
+        is_one = SECRET.search(str(name)) is not None and not VARIABLE.fullmatch(bare)
+        if text and (is_one or holds_secret(text)):
             raise InvalidParams(
-                f"{printable(name)}: a secret is not passed through a tool",
-                f'let its user put it into the gateway\'s own .env, and pass "${{{_variable(name)}}}" as its value',
+                f"{printable(str(name))}: values of secrets are not taken from a call",
+                f'let its user put it into the gateway\'s own .env, and pass "${{{_variable(str(name))}}}" instead',
             )
 
 

@@ -284,6 +284,10 @@ class InstallTests:
         for arguments in (
             {"server": ENTRY, "env": {"API_TOKEN": "abc"}},
             {"server": {"command": "x", "args": ["--api-key=abcdef"]}},
+            {"server": ENTRY, "env": {"WHO": "ghp_0123456789abcdef"}},
+            {"server": ENTRY, "env": {"DATABASE": "postgres://u:p@db/shop"}},
+            {"server": {"command": "x", "env": ["DATABASE=postgres://u:p@db/shop"]}},
+            {"server": "https://e.com/mcp?api_key=abc"},
             {"server": {"url": "https://e.com/mcp", "headers": {"Authorization": "Bearer abc"}}},
         ):
             found = refused(managed.ask("install_server", **arguments, **GLOBAL))
@@ -399,6 +403,8 @@ class ManageTests:
             ({"action": "add_env", "server": "a"}, "missing", ""),
             ({"action": "add_env", "server": "a", "env": {"NODE_OPTIONS": "x"}}, "NODE_OPTIONS", ""),
             ({"action": "add_env", "server": "a", "env": {"MY_SECRET": "x"}}, "secret", ".env"),
+            ({"action": "add_env", "server": "a", "env": {"WHO": "ghp_0123456789abcdef"}}, "secret", ".env"),
+            ({"action": "set", "server": "a", "key": "url", "value": "https://e.com/?token=x"}, "secret", ""),
             ({"action": "remove_env", "server": "a"}, "list of names", ""),
             ({"action": "unset", "server": "a", "key": "command"}, "nothing was changed", ""),
         ],
