@@ -11,7 +11,9 @@ from mcpgateway.catalog.naming import did_you_mean
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import printable
 from mcpgateway.config.expand import FORBIDDEN, VARIABLE
+from mcpgateway.config.kinds import Either
 from mcpgateway.config.names import NAME_CHARACTERS, RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP
+from mcpgateway.config.section import Section
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.hub.builtin.builtin import OWN_NAME
 from mcpgateway.rules import urls
@@ -94,6 +96,19 @@ def check_keys(definition: Mapping[str, Any]) -> None:
             raise InvalidParams(
                 f"'{printable(key)}' is no key of a server",
                 f"did you mean {near[0]}?" if near else "docs says which keys there are",
+            )
+        _check_inner(key, definition[key])
+
+
+def _check_inner(key: str, value: Any) -> None:
+    kind = serverkeys.SERVER.keys[key].kind
+    section = kind.kinds.get(dict) if isinstance(kind, Either) else kind
+    if not isinstance(section, Section) or section.is_open or not isinstance(value, Mapping):
+        return
+    for each in value:
+        if each not in section.keys:
+            raise InvalidParams(
+                f"'{printable(str(each))}' is no key of {key}", f"its keys are {', '.join(section.keys)}"
             )
 
 

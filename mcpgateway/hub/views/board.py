@@ -10,6 +10,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -22,9 +23,10 @@ from twisted.logger import Logger
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
+from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
@@ -160,7 +162,12 @@ class Board:
         return found
 
     def within(self, view: View, cwd: str) -> View:
-        """The same view, as it looks to those who work in a directory."""
+        """The same view, as it looks to those who work in a directory.
+
+        :raise InvalidParams: that is no directory.
+        """
+        if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
+            raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         return self.seen(scopes.variant(known, scopes.place_of(cwd)))

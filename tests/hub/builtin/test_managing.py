@@ -398,6 +398,16 @@ class ManageTests:
             ({"action": "set", "server": "a", "key": "share", "value": "x"}, "share", ""),
             ({"action": "set", "server": "a", "key": "env_policy", "value": "full"}, "by hand", ""),
             ({"action": "set", "server": "a", "key": "args", "value": "x"}, "list", ""),
+            (
+                {"action": "set", "server": "a", "key": "shield", "value": {"command": "x"}},
+                "no key of shield",
+                "level, tools",
+            ),
+            (
+                {"action": "set", "server": "a", "key": "lazy.enabeld", "value": True},
+                "no key of lazy",
+                "enabled",
+            ),
             ({"action": "rename", "server": "a", "new_name": "mcp"}, "own", ""),
             ({"action": "rename", "server": "a", "new_name": "a"}, "already", ""),
             ({"action": "add_env", "server": "a"}, "missing", ""),

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.views.specs import view_specs
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -57,3 +59,18 @@ class PlaceTests:
         session = next(iter(gateway.sessions))
         assert session.server.workspace == str(tmp_path)
         assert again.child("spaced").asked("tools/call")
+
+    @pytest.mark.parametrize("cwd", ["src", "~/src", "/nonexistent/directory", ""])
+    def test_a_directory_that_is_none(self, stage: Stage, cwd: str) -> None:
+        """What is as from another directory is refused where there is none, not done as from nowhere."""
+        board = stage.gateway.switchboard.board
+        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
+        with pytest.raises(InvalidParams, match="no directory"):
+            board.within(view, cwd)
+
+    def test_another_directory(self, stage: Stage, tmp_path: Path) -> None:
+        """The same view, as it looks from there; it knows which servers are switched off, too."""
+        board = stage.gateway.switchboard.board
+        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
+        assert board.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
+        assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.switchboard.servers)
