@@ -11,7 +11,6 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from mcpgateway.config.document import visible
 from mcpgateway.ctl.context import Globals
 
 DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
@@ -71,8 +70,13 @@ def readable(text: str, stream: TextIO | None = None) -> str:
     """What strangers have written, for whoever reads it: a terminal obeys nothing in it, a pipe gets it as it is."""
     if not (stream or sys.stdout).isatty():
         return text
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
+    return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def _harmless(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def write(text: str, *, fg: str | None = None) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
 from mcpgateway.errors import InvalidParams
-from mcpgateway.hub.views.specs import view_specs
+from mcpgateway.hub.views.specs import Ways, concerned, members, view_specs
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -74,3 +74,21 @@ class PlaceTests:
         view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
         assert board.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
         assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.switchboard.servers)
+
+
+class ProfileTests:
+    """The view of a profile."""
+
+    def test_what_it_is_of(self) -> None:
+        """It is of the servers of its profile, and shows those of them that are switched on."""
+        servers = [
+            ServerSpec("on", ("run",), {}, "/"),
+            ServerSpec("off", ("run",), {}, "/", enabled=False),
+            ServerSpec("foreign", ("run",), {}, "/"),
+        ]
+        ways = Ways(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
+        known = {each.name: each for each in view_specs(ways)}
+        mine, every = known["mcp/p/mine"], known["mcp/full"]
+        assert [each.name for each in concerned(mine, servers, ways)] == ["on", "off"]
+        assert [each.name for each in members(mine, servers, ways)] == ["on"]
+        assert [each.name for each in concerned(every, servers, ways)] == ["on", "off", "foreign"]
