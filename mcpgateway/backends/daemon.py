@@ -27,7 +27,8 @@ from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
-from mcpgateway.rules.secrecy import secrets_in, without
+from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.secrecy import without
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
@@ -103,7 +104,7 @@ class _Daemon:
         self._is_stopping = False
         self._is_cleared = False
         self._is_locked = False
-        self._hidden = secrets_in(launch.env)
+        self._hidden = secrets_of(launch.env, launch.argv)
         self._waiters: list[Deferred[None]] = []
 
     def is_of(self, launch: Launch, reach: Daemon) -> bool:

@@ -35,7 +35,7 @@ from mcpgateway.interfaces import (
     Ran,
     Told,
 )
-from mcpgateway.rules.secrecy import secrets_in
+from mcpgateway.rules.masking import secrets_of
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
@@ -188,7 +188,7 @@ class Launcher:
         env = dict(launch.env)
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
-        hidden = secrets_in(launch.env)
+        hidden = secrets_of(launch.env, launch.argv)
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, hidden)
         child.is_heard = launch.is_heard
         argv = [program, *launch.argv[1:]]

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -37,7 +37,7 @@ class Trouble(click.ClickException):
             emit({"error": self.message, "hint": self.hint})
             return
         click.secho("mcpgateway: ", file=sys.stderr, nl=False, fg="red", color=colour())
-        click.echo(self.message, file=sys.stderr)
+        click.echo(readable(self.message, sys.stderr), file=sys.stderr)
         if self.hint:
             click.secho(f"  {self.hint}", file=sys.stderr, dim=True, color=colour())
 
@@ -64,6 +64,27 @@ def colour() -> bool | None:
     """False where nothing is to be written in colour; None where that depends on who reads it."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("MCPGATEWAY_PLAIN") or is_dumb()
     return False if is_plain else None
+
+
+def readable(text: str, stream: TextIO | None = None) -> str:
+    """What strangers have written, for whoever reads it: a terminal obeys nothing in it, a pipe gets it as it is."""
+    if not (stream or sys.stdout).isatty():
+        return text
+    return "".join(map(_harmless, text.replace("\r\n", "\n")))
+
+
+def _harmless(character: str) -> str:
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def write(text: str, *, fg: str | None = None) -> None:
+    """Write what strangers have written; a pipe gets every byte of it."""
+    if sys.stdout.isatty():
+        click.echo(click.style(readable(text), fg=fg) if fg else readable(text))
+    else:
+        click.echo(text, color=True)  # or their own colours would be taken out
 
 
 def emit(value: Any) -> None:

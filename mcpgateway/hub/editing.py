@@ -11,22 +11,26 @@ from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.reload import Reload
 
 
-def carry_out(reload: Reload, change: Edit) -> None:
-    """Change a file, and take the change back if what it says then cannot be used.
+def carry_out(reload: Reload, *changes: Edit) -> None:
+    """Change a file, and take the changes back if what it says then cannot be used.
 
+    :param changes: of one server; they are written at once, or none of them is.
     :raise ConfigError: nothing was changed; the text says why.
     :raise UnknownServer: there is no such server.
     """
-    permit.check(change)
+    for each in changes:
+        permit.check(each)
     if reload.state.problems:
         raise ConfigError(
             f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
         )
-    file, road = _home_of(reload, change)
+    file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
-        where = road or road_to(parse(text, file).value, change.road[0])
-        return edit(text, file, rooted(change, where))
+        for each in changes:
+            where = road or road_to(parse(text, file).value, each.road[0])
+            text = edit(text, file, rooted(each, where))
+        return text
 
     former = write_back(file, edited)
     reload.read_own()

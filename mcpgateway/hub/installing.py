@@ -17,9 +17,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from mcpgateway.backends.validating import Report
-from mcpgateway.config import permit
-from mcpgateway.config.document import visible
-from mcpgateway.config.edit import Edit, Put, Remove, Road, edit, road_to, rooted
+from mcpgateway.config.edit import Edit, Put, Remove, Road, edit, road_to
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse
 from mcpgateway.errors import (
@@ -28,13 +26,14 @@ from mcpgateway.errors import (
     GatewayError,
     NeedsAuthorization,
     Overloaded,
-    UnknownServer,
 )
 from mcpgateway.host import approvals
+from mcpgateway.host.removed import keep
 from mcpgateway.host.writeback import write_back
-from mcpgateway.hub.installplans import LIST, Plan, Plans, read_text, with_entry
+from mcpgateway.hub.installplans import LIST, Plan, Plans, edited, read_text, with_entry
 from mcpgateway.hub.reload import Reload
-from mcpgateway.rules.secrecy import secrets_in, without
+from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.secrecy import without
 
 INSTALL_S = 300.0  # a large package on a slow line
 CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
@@ -161,33 +160,43 @@ class Installing:
 
         write_back(written.file, restored)
 
-    def change(self, change: Edit, root: str = "") -> str:
-        """Change or remove the entry of a server, in the configuration or in a workspace's own file; the file.
+    def change(self, changes: Sequence[Edit], root: str = "") -> str:
+        """Change the entry of a server, in the configuration or in a workspace's own file; the file.
 
-        :param change: its road begins with the server's name.
+        :param changes: all at once; their roads begin with the server's name.
         :raise GatewayError: it stands nowhere where it could be changed, or cannot be changed so; nothing was changed.
         """
-        name = change.road[0]
+        name = changes[0].road[0]
         if root:
-            file = self._change_own(name, change, root)
+            file = self._change_own(name, changes, root)
         else:
             file = self.plans.home_of(name)
-            self._reload.edit(change)
+            self._reload.edit(*changes)
         self.log.info(
             "{server} was changed in {file} through a tool", event="server.edited", server=name, file=file
         )
         return file
 
-    def _change_own(self, name: str, change: Edit, root: str) -> str:
-        permit.check(change)
-        path = approvals.target(root)
-        repository = self.plans.approved(path, root)
-        if repository is None or name not in [each.title for each in repository.entries]:
-            raise UnknownServer(f"Unknown server: {name}; {visible(path)} does not define it")
-        former = write_back(path, lambda text: edit(text, path, rooted(change, (LIST, name))))
+    def remove(self, name: str, root: str = "") -> tuple[str, str]:
+        """Take a server out; the file that it stood in, and the one that keeps what stood there.
+
+        :raise GatewayError: it cannot be taken out; nothing was changed.
+        """
+        kept = keep(self.plans.home, name, self.plans.definition_of(name, root))
+        try:
+            return self.change((Remove((name,)),), root), kept
+        except GatewayError:
+            os.unlink(kept)
+            raise
+
+    def _change_own(self, name: str, changes: Sequence[Edit], root: str) -> str:
+        repository = self.plans.own_of(name, changes, root)
+        path = repository.path
+        former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)))
         try:
             left = {each.title for each in approvals.read_repository(path, self.plans.home).entries}
-            if len(left) < len(repository.entries) - (isinstance(change, Remove) and len(change.road) == 1):
+            gone = any(isinstance(each, Remove) and len(each.road) == 1 for each in changes)
+            if len(left) < len(repository.entries) - gone:
                 raise ConfigError(f"nothing was changed: {name} could not be run like this")
         except ConfigError:
             former.restore()
@@ -204,7 +213,9 @@ def _failed(plan: Plan, report: Report) -> GatewayError:
             "let its user open that URL in a browser on the gateway's machine, then install it again",
             step.why.data,
         )
-    said = without(step.detail.encode(), secrets_in(plan.spec.env)).decode(errors="replace")
+    said = without(step.detail.encode(), secrets_of(plan.spec.env, plan.spec.command)).decode(
+        errors="replace"
+    )
     return BackendError(
         f"{plan.name} was not installed, and nothing was changed: {step.name}: {said}",
         "correct its definition, or what it needs, and install it again",

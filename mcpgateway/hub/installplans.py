@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -21,10 +21,10 @@ from mcpgateway.config import permit
 from mcpgateway.config.assemble import Blueprint, World, specialise
 from mcpgateway.config.client import read_project
 from mcpgateway.config.compose import Setting, compose
-from mcpgateway.config.document import visible
-from mcpgateway.config.edit import Put, edit, road_to, same
+from mcpgateway.config.document import printable, visible
+from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted, same
 from mcpgateway.config.environment import sources
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Settings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.provenance import place_of
 from mcpgateway.config.read import parse
@@ -33,6 +33,7 @@ from mcpgateway.host import approvals, files
 from mcpgateway.host.approvals import Repository
 from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.scopes import Said
+from mcpgateway.rules.masking import address, masked
 from mcpgateway.rules.sharing import scope_of
 
 FILE_LIMIT = 20 * 1_048_576
@@ -161,18 +162,12 @@ class Plans:
 
     def _draft(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
         """The server that an entry would make, in the configuration as it would be."""
-        reload, file = self._reload, self._reload.config_file
-        assert reload.gather is not None
+        file = self._reload.config_file
         text = read_text(file) or ""
-        edited = edit(text, file, Put(road_to(parse(text, file).value, name), dict(definition)))
-        found = reload.gather()
-        document = parse(edited, file)
-        native = [document if each.file == file else each for each in found.native]
-        if document not in native:
-            native.insert(0, document)
         problems = Problems()
-        setting = Setting(self._world, reload.settings.gateway.http_port, os.path.realpath)
-        settings = compose(evolve(found, native=tuple(native)), setting, problems)
+        settings = self._composed(
+            file, edit(text, file, Put(road_to(parse(text, file).value, name), dict(definition))), problems
+        )
         blueprint = settings.blueprints.get(name) if settings is not None else None
         if settings is None or blueprint is None:
             raise InvalidParams(
@@ -183,6 +178,62 @@ class Plans:
                 hint = f"values of variables belong into {self.home}/.env" if "variable" in str(each) else ""
                 raise InvalidParams(f"{name} cannot be installed: {each}", hint)
         return next(each for each in settings.servers if each.name == name)
+
+    def _composed(self, file: str, text: str, problems: Problems) -> Settings | None:
+        """The settings as they would be if this were the text of that file."""
+        reload = self._reload
+        assert reload.gather is not None
+        found = reload.gather()
+        document = parse(text, file)
+        native = [document if each.file == file else each for each in found.native]
+        if document not in native:
+            native.insert(0, document)
+        setting = Setting(self._world, reload.settings.gateway.http_port, os.path.realpath)
+        return compose(evolve(found, native=tuple(native)), setting, problems)
+
+    def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:
+        """Find out whether an entry could be changed so, without writing anything.
+
+        :return: the servers that would be served then and are not now, under whatever name.
+        :raise GatewayError: it could not.
+        """
+        if root:
+            path = self.own_of(name, changes, root).path
+            edited(read_text(path) or "", path, changes, (LIST, name))
+            return ()
+        for each in changes:
+            permit.check(each)
+        self.home_of(name)
+        reload = self._reload
+        if reload.state.problems:
+            raise ConfigError(
+                f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
+            )
+        entry = reload.settings.blueprints[name].entry
+        place = place_of(reload.gather(), entry) if reload.gather is not None else None
+        if place is None:
+            raise ConfigError(f"{name} stands in no file that could be changed")
+        file = place.document.file
+        text = edited(read_text(file) or "", file, changes, tuple(str(each) for each in place.path))
+        problems = Problems()
+        settings = self._composed(file, text, problems)
+        if settings is None:
+            raise ConfigError(f"nothing was changed: {next(iter(problems.errors))}")
+        known = [_nameless(each) for each in reload.settings.servers if each.enabled]
+        return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
+
+    def own_of(self, name: str, changes: Sequence[Edit], root: str) -> Repository:
+        """The workspace's file that an entry stands in, which may be changed so.
+
+        :raise GatewayError: it may not, or does not define it.
+        """
+        for each in changes:
+            permit.check(each)
+        path = approvals.target(root)
+        repository = self.approved(path, root)
+        if repository is None or name not in [each.title for each in repository.entries]:
+            raise UnknownServer(f"Unknown server: {printable(name)}; {visible(path)} does not define it")
+        return repository
 
     def _plan_own(self, name: str, definition: Mapping[str, Any], root: str) -> Plan:
         if strange := [key for key in definition if key not in REPOSITORY_KEYS and key != "share"]:
@@ -201,9 +252,9 @@ class Plans:
             return Plan(name, definition, path, root, self.workspaces.own(name, root), is_there=True)
         if existing is not None or any(each.name == name for each in self._reload.settings.servers):
             raise _taken(name)
-        edited = with_entry(text, path, name, definition)
+        planned = with_entry(text, path, name, definition)
         problems = Problems()
-        entries = read_project(parse(edited, path, strict=False), root, 0, problems).entries
+        entries = read_project(parse(planned, path, strict=False), root, 0, problems).entries
         entry = next((each for each in entries if each.title == name), None)
         if entry is None:
             raise InvalidParams(f"{name} cannot be installed: {next(iter(problems), 'it is left out')}")
@@ -269,10 +320,21 @@ def read_text(path: str) -> str | None:
         return None
 
 
+def edited(text: str, file: str, changes: Sequence[Edit], road: Road) -> str:
+    """A file's text after all these changes of the entry at a road."""
+    for each in changes:
+        text = edit(text, file, rooted(each, road))
+    return text
+
+
 def with_entry(text: str | None, path: str, name: str, definition: Mapping[str, Any]) -> str:
     """The text of a workspace's file with an entry in it."""
     held = text if text is not None and text.strip() else EMPTY_REPOSITORY
     return edit(held, path, Put(("mcpServers", name), dict(definition)))
+
+
+def _nameless(server: ServerSpec) -> ServerSpec:
+    return evolve(server, name="", title="", source="")
 
 
 def _taken(name: str) -> InvalidParams:
@@ -296,4 +358,14 @@ def words_of(plan: Plan) -> str:
         lines.append(f"{key}: {shown}")
     whose = f"the clients that work in {plan.root}" if plan.root else "all clients of this gateway"
     lines += [f"It would be there for {whose}.", f"It would be written to {plan.file}."]
+    return "\n".join(visible(each) for each in lines)
+
+
+def words_of_served(servers: Sequence[ServerSpec]) -> str:
+    """What would be served from then on, for the human who is asked."""
+    lines = []
+    for each in servers:
+        runs = shlex.join(masked(list(each.command), "args"))
+        what = runs or address(str(getattr(each.reach, "url", ""))) or "what it says"
+        lines.append(f"Then another definition of {each.name} would be in force, of {each.source}: {what}")
     return "\n".join(visible(each) for each in lines)

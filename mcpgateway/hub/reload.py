@@ -134,15 +134,16 @@ class Reload:
         for done in waiting:
             done.callback(None)
 
-    def edit(self, change: Edit) -> None:
+    def edit(self, *changes: Edit) -> None:
         """Change the file that defines a server, and put into force what it says then. It writes a file and blocks.
 
-        :param change: its road begins with the server's name; one that is new goes to the configuration file.
+        :param changes: all at once; their roads begin with the server's name, and what is new goes to the
+            configuration file.
         :raise ConfigError: it is refused, or what is written could not be used, in which case nothing is changed.
         """
         from mcpgateway.hub.editing import carry_out  # hardly anybody edits
 
-        carry_out(self, change)
+        carry_out(self, *changes)
 
     def read_own(self) -> None:
         """Read at once what the gateway has just written."""

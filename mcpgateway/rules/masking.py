@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote_plus
 
-from mcpgateway.rules.secrecy import MASK, SECRET
+from mcpgateway.rules.secrecy import MASK, NAMED_CHARS, SECRET, secrets_in
 
 # What such a text begins with is a secret of a well-known service, whatever stands before it.
 TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{8,}")
@@ -17,6 +19,7 @@ URL = re.compile(
 OPTION = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 PAIR = re.compile(r"(?P<name>[A-Za-z_][\w-]*)(?P<mark>=|: *)(?P<value>.*)", re.DOTALL)
 PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
+KEYS = frozenset(("key", "sig", "signature", "code"))  # what also names a secret in the query of a URL
 REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -89,3 +92,46 @@ def _argument(word: str, former: str) -> str:
     if pair and is_secret(pair["name"]):
         return f"{pair['name']}{pair['mark']}{_hidden(pair['value'])}"
     return TOKEN.sub(MASK, address(word))
+
+
+def secrets_of(env: Mapping[str, str], words: Sequence[str]) -> tuple[str, ...]:
+    """What a program must not be quoted with: the secrets of its environment and its arguments, the longest first."""
+    found = {*secrets_in(env), *secret_words(words)}
+    return tuple(sorted(found, key=lambda each: (-len(each), each)))
+
+
+def secret_words(words: Sequence[str]) -> Iterator[str]:
+    """The parts of arguments that are not shown, each as it stands there and as its program may say it."""
+    for word, shown in zip(words, arguments(list(words)), strict=True):
+        if word == shown:
+            continue
+        road = "(.*)".join(map(re.escape, shown.split(MASK)))
+        found = re.fullmatch(road, word, re.DOTALL)
+        for part in found.groups() if found else (word,):
+            yield from (each for each in _spoken(part) if len(each) >= NAMED_CHARS)
+
+
+def _spoken(part: str) -> Iterator[str]:
+    whole = part.strip()
+    yield whole
+    if " " in whole:
+        yield whole.rpartition(" ")[2]  # a token behind its scheme
+    for each in re.split(r"[&;]", whole):
+        name, equals, value = each.partition("=")
+        if equals and is_secret(name):
+            yield from (value, unquote_plus(value))
+    if " " not in whole and "=" not in whole:
+        yield whole.partition(":")[2]  # a password behind its user
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text looks like a secret, whatever it is called: a token, or a URL with a password or a key."""
+    if TOKEN.search(text):
+        return True
+    for found in URL.finditer(text):
+        password = (found["user"] or "")[:-1].partition(":")[2]
+        pairs = (each.partition("=") for each in re.split(r"[&;]", (found["query"] or "")[1:]))
+        values = [value for name, _, value in pairs if is_secret(name) or name.lower() in KEYS]
+        if any(each and not REFERENCE.fullmatch(each) for each in (password, *values)):
+            return True
+    return False

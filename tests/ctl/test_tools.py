@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -136,3 +137,32 @@ class DiscoverTests:
         assert run(["--url", "http://127.0.0.1:1", "discover"]) == 2
         assert run(["--url", "http://127.0.0.1:1", "tools", "list"]) == 2
         assert "no gateway answers" in capsys.readouterr().err
+
+
+class TerminalTests:
+    """What servers write, on a terminal and in a pipe."""
+
+    NASTY = "a\tb\r\n\x1b]0;title\x07\x1b[31mred\x1b[0m\u202e"
+    RESULT: ClassVar[dict[str, Any]] = {"content": [{"type": "text", "text": NASTY}]}
+
+    def test_a_terminal_obeys_nothing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Control characters are shown, in results and in descriptions."""
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        tools._tell_result(self.RESULT)
+        assert capsys.readouterr().out == "a\tb\n\\x1b]0;title\\x07\\x1b[31mred\\x1b[0m\\u202e\n"
+        schema = {"properties": {self.NASTY: {"type": "string", "description": self.NASTY}}}
+        tool = {"id": self.NASTY, "title": self.NASTY, "description": self.NASTY, "inputSchema": schema}
+        tools._tell_tool(tool)
+        tools._tell_tools([{"name": self.NASTY, "description": self.NASTY}])
+        out = capsys.readouterr().out
+        assert "\x1b]" not in out
+        assert "\x07" not in out
+        assert "\u202e" not in out
+
+    def test_a_pipe_gets_every_byte(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A program that reads the result gets what the tool has said."""
+        tools._tell_result(self.RESULT)
+        assert capsys.readouterr().out == self.NASTY + "\n"

@@ -60,6 +60,13 @@ class ReadingTests:
         assert known["clock__convert"]["input_schema"]["required"] == ["time", "to_timezone"]
         assert "time zone" in known["clock__convert"]["description"]
 
+    @pytest.mark.parametrize("path", ["/api/v1/results/a%2Fb", "/api/v1/servers/a%2Fb/call"])
+    def test_nothing_there(self, gateway, path):
+        """A path with nothing behind it is told in JSON, with what to do."""
+        status, refusal = ask(gateway, path, {} if path.endswith("call") else None)
+        assert (status, refusal["error"]) == (404, "Not Found")
+        assert "/api/v1/tools" in refusal["hint"]
+
     def test_one_server(self, gateway):
         """Those of one server can be asked for; one that is not there is 404."""
         _, found = ask(gateway, "/api/v1/tools?server=clock")

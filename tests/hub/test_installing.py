@@ -255,7 +255,7 @@ class WorkspaceTests:
         assert '"b": {"command": "b"}' in (root / ".mcp.json").read_text()
         assert install(managed, "other", root=str(root), tools=BackendGone("gone")).error is not None
         assert managed.plans.workspaces.own("time", str(root)).command == ("uvx", "mcp-server-time")
-        managed.installing.change(Remove(("time",)), str(root))
+        managed.installing.change((Remove(("time",)),), str(root))
         assert json.loads((root / ".mcp.json").read_text()) == json.loads(text)
         assert managed.plans.workspaces.own("b", str(root)).command == ("b",)
 
@@ -291,17 +291,17 @@ class ChangeTests:
     def test_removed(self, managed: Managed) -> None:
         """An entry is taken out, and the rest of the file stays."""
         install(managed)
-        assert managed.installing.change(Remove(("time",))) == str(managed.file)
+        assert managed.installing.change((Remove(("time",)),)) == str(managed.file)
         assert managed.text == CONFIG
         assert managed.names == ["a"]
 
     def test_unknown(self, managed: Managed, tmp_path: Path) -> None:
         """What is not there cannot be changed."""
         with pytest.raises(UnknownServer):
-            managed.installing.change(Remove(("b",)))
+            managed.installing.change((Remove(("b",)),))
         root = repository(tmp_path / "shop")
         with pytest.raises(UnknownServer):
-            managed.installing.change(Remove(("b",)), str(root))
+            managed.installing.change((Remove(("b",)),), str(root))
 
     def test_a_change_that_breaks_a_workspace(self, managed: Managed, tmp_path: Path) -> None:
         """It is taken back."""
@@ -309,7 +309,7 @@ class ChangeTests:
         install(managed, root=str(root))
         before = (root / ".mcp.json").read_text()
         with pytest.raises(ConfigError, match="could not be run"):
-            managed.installing.change(Put(("time", "args"), 7), str(root))
+            managed.installing.change((Put(("time", "args"), 7),), str(root))
         assert (root / ".mcp.json").read_text() == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcpgateway.rules.masking import holds_secret, secrets_of
 from mcpgateway.rules.secrecy import secrets_in, without
 
 
@@ -44,3 +45,47 @@ class SecrecyTests:
         hidden = secrets_in({"PRIVATE_KEY": "begin\nMIIEvQ\n", "A_TOKEN": "MIIEvQIBADAN"})
         assert hidden == ("MIIEvQIBADAN", "MIIEvQ", "begin")
         assert without(b"MIIEvQIBADAN MIIEvQ", hidden) == "••• •••".encode()
+
+
+class ArgumentTests:
+    """Secrets in the arguments of a program."""
+
+    @pytest.mark.parametrize(
+        ("words", "quoted"),
+        [
+            (("run", "--api-key=hunter22"), "hunter22"),
+            (("run", "--token", "hunter22"), "hunter22"),
+            (("run", "-H", "Authorization: Bearer hunter22"), "hunter22"),
+            (("run", "-e", "DB_PASSWORD=hunter22"), "hunter22"),
+            (("run", "ghp_0123456789abcdef"), "ghp_0123456789abcdef"),
+            (("run", "postgres://me:hunter22@db/shop"), "hunter22"),
+            (("run", "https://e.com/mcp?a=b&api_key=hunter%3D22"), "hunter=22"),
+        ],
+    )
+    def test_a_program_quotes_them(self, words: tuple[str, ...], quoted: str) -> None:
+        """What is masked in arguments is left out of what the program says, too."""
+        hidden = secrets_of({}, words)
+        assert without(f"bad: {quoted}!".encode(), hidden) == "bad: •••!".encode()
+        for each in words:
+            assert quoted not in without(each.encode(), hidden).decode()
+
+    def test_the_rest_is_said(self) -> None:
+        """Other arguments stay."""
+        assert secrets_of({}, ("run", "--port", "8080", "https://e.com/mcp", "/srv/data")) == ()
+
+    @pytest.mark.parametrize(
+        ("text", "is_one"),
+        [
+            ("ghp_0123456789abcdef", True),
+            ("postgres://u:p@db/shop", True),
+            ("https://e.com/mcp?api_key=abc", True),
+            ("https://e.com/mcp?key=abc", True),
+            ("https://e.com/mcp?key=${KEY}", False),
+            ("postgres://u:${PW}@db/shop", False),
+            ("https://e.com/mcp?project=abc", False),
+            ("fast", False),
+        ],
+    )
+    def test_looks(self, text: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table
+        """A token, a password or a key in a URL is known by its look."""
+        assert holds_secret(text) is is_one

@@ -95,6 +95,7 @@ class ScriptedView:
     told: dict[str, str] = field(factory=dict)
     names: dict[str, Any] = field(factory=dict)
     exposure: Exposure = field(factory=Exposure)
+    others: tuple[ServerSpec, ...] = ()
 
     def find(self, name: str) -> Any:
         return self.names.get(name)

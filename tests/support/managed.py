@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,17 @@ servers:
 
 
 class NamingView:
-    """A view in which every tool has the usual name."""
+    """A view in which every tool has the usual name.
+
+    :ivar servers: those it is of, but for those that its caller may use.
+    """
+
+    def __init__(self) -> None:
+        self.servers: Callable[[], Iterable[ServerSpec]] = tuple
+
+    @property
+    def others(self) -> tuple[ServerSpec, ...]:
+        return tuple(self.servers())
 
     @property
     def listing(self) -> NamingView:
@@ -123,6 +134,11 @@ class Managed:
         scopes = self._scopes()
         self.plans = Plans(self.reload, Workspaces(scopes), str(home))
         self.installing = Installing(self.reload, self.plans, self._try)
+        self.access.view.servers = lambda: [
+            each
+            for each in self.reload.settings.servers
+            if each.name not in [known.name for known in self.access.specs()]
+        ]
         sight = Sight(
             lambda: self.reload.settings.servers, lambda _: {}, lambda _: 1, self.reload.state.shown
         )

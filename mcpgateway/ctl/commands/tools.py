@@ -13,7 +13,7 @@ import click
 
 from mcpgateway.ctl.commands.validate import Seconds
 from mcpgateway.ctl.completing import server_names, tool_ids
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, is_terminal, spinner, table
+from mcpgateway.ctl.console import DONE, FAILED, answer, fail, is_terminal, readable, spinner, table, write
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
@@ -210,22 +210,22 @@ def _tell_tools(found: list[dict[str, Any]]) -> None:
     if not found:
         click.echo("There are no tools.")
         return
-    rows = [(str(each["name"]), _short(str(each.get("description") or ""))) for each in found]
+    rows = [(readable(str(each["name"])), _short(str(each.get("description") or ""))) for each in found]
     table(("TOOL", "WHAT IT DOES"), rows)
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = readable(" ".join(text.split()))
     return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
 
 
 def _tell_tool(found: dict[str, Any]) -> None:
-    click.secho(str(found.get("id")), bold=True)
+    click.secho(readable(str(found.get("id"))), bold=True)
     for name in ("server", "name", "title"):
         if found.get(name):
-            click.echo(f"{name:<7} {found[name]}")
+            write(f"{name:<7} {found[name]}")
     if found.get("description"):
-        click.echo(f"\n{str(found['description']).strip()}")
+        write(f"\n{str(found['description']).strip()}")
     rows = list(_rows(found.get("inputSchema")))
     if rows:
         click.echo()
@@ -242,16 +242,21 @@ def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
         types = " or ".join(sorted(_types(said)))
         if isinstance(said.get("enum"), list):
             types = "|".join(map(str, said["enum"]))
-        yield name, types, "needed" if name in required else "", _short(str(said.get("description") or ""))
+        yield (
+            readable(name),
+            readable(types),
+            "needed" if name in required else "",
+            _short(str(said.get("description") or "")),
+        )
 
 
 def _tell_result(result: dict[str, Any]) -> None:
     blocks = [each for each in result.get("content") or () if isinstance(each, dict)]
     is_error = result.get("isError") is True
     for each in blocks:
-        click.secho(_shown(each), fg="red" if is_error and is_terminal() else None)
+        write(_shown(each), fg="red" if is_error and is_terminal() else None)
     if not blocks and "structuredContent" in result:
-        click.echo(json.dumps(result["structuredContent"], indent=2, ensure_ascii=False))
+        write(json.dumps(result["structuredContent"], indent=2, ensure_ascii=False))
 
 
 def _shown(block: dict[str, Any]) -> str:

@@ -16,7 +16,9 @@ from msgspec import Raw
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.doors.http.placing import is_admin, said_place
@@ -173,6 +175,15 @@ class Tools:
             return self._discovery.shown()
 
         return self._told(request, begun)
+
+    @app.handle_errors(HTTPException)  # type: ignore[untyped-decorator]  # Klein is untyped
+    def no_route(self, request: IRequest, why: Failure) -> bytes:
+        """There is nothing, or nothing that could be done so; programs are told in their own words."""
+        said: Any = why.value
+        request.setResponseCode(said.code)
+        return _json(
+            request, {"error": said.name, "hint": "GET /api/v1/tools lists the tools that there are"}
+        )
 
     def _named(self, said: Mapping[str, Raw]) -> list[ServerSpec]:
         known = self._switchboard.servers

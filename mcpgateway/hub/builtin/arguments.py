@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from attrs import field, frozen
 from msgspec import Raw
 
 from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.config.document import printable
 from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.wire import jsonrpc
@@ -119,15 +120,21 @@ class Flaws:
         return bool(self.missing or self.unknown)
 
     def __str__(self) -> str:
+        # The names are their server's and the caller's, the words around them are ours.
         said = []
         if self.missing:
-            said.append(f"missing: {', '.join(self.missing[:NAMED])}")
+            said.append(f"missing: {_listed(self.missing)}")
         for name, meant in list(self.unknown.items())[:NAMED]:
-            said.append(f"unknown: {name}" + (f" (did you mean {meant}?)" if meant else ""))
+            hint = f" (did you mean {printable(meant)}?)" if meant else ""
+            said.append(f"unknown: {printable(name)}{hint}")
         if self.takes:
             more = ", …" if len(self.takes) > NAMED else ""
-            said.append(f"the tool takes: {', '.join(self.takes[:NAMED])}{more}")
+            said.append(f"the tool takes: {_listed(self.takes)}{more}")
         return "; ".join(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(printable, names[:NAMED]))
 
 
 def flaws(arguments: Raw, schema: Raw | None) -> Flaws:

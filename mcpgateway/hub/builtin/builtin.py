@@ -78,6 +78,7 @@ class View(Protocol):
     :ivar told: what a client's own child is told of it, by server.
     :ivar listing: what it offers, under which names.
     :ivar exposure: what decides that.
+    :ivar others: the servers it is of that cannot be used now, for most of all those that are switched off.
     """
 
     @property
@@ -88,6 +89,8 @@ class View(Protocol):
     def listing(self) -> Listing: ...  # noqa: D102
     @property
     def exposure(self) -> Exposure: ...  # noqa: D102
+    @property
+    def others(self) -> tuple[ServerSpec, ...]: ...  # noqa: D102
 
     def find(self, name: str) -> Any:
         """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""

@@ -247,5 +247,7 @@ class CallTool:
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:
         """The call becomes that of the tool."""
+        if not arguments.text(given, "tool", "id"):
+            raise InvalidParams('"tool" is missing', "list_tools shows the tools of a server")
         cwd = arguments.text(given, "cwd")
         self.invoking.invoke(call, given, access.within(cwd) if cwd else access)

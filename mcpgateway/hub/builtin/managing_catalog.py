@@ -16,6 +16,7 @@ from mcpgateway.host import shipped
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.builtin import READ, Access, define_tool
 from mcpgateway.hub.builtin.managing import Management, answer_later
+from mcpgateway.hub.builtin.status import seen_by
 from mcpgateway.interfaces import Call
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -125,10 +126,11 @@ class GetHealth:
         """Answer with a line for each."""
         made = self._make()
         name = arguments.text(said, "server")
-        specs = [each for each in access.specs() if name in ("", each.name)]
+        seen = seen_by(access)
+        specs = [each for each in seen if name in ("", each.name)]
         if name and not specs:
-            near = did_you_mean(name, [each.name for each in access.specs()])
-            hint = f"did you mean {' or '.join(near)}?" if near else "list_servers says which there are"
+            near = did_you_mean(name, [each.name for each in seen])
+            hint = f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are"
             answers.failed(call, f"there is no server '{name[:60]}'", hint)
             return
         servers = [made.sight.shown(each) for each in specs]

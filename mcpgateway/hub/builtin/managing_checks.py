@@ -11,11 +11,13 @@ from mcpgateway.catalog.naming import did_you_mean
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import printable
 from mcpgateway.config.expand import FORBIDDEN, VARIABLE
+from mcpgateway.config.kinds import Either
 from mcpgateway.config.names import NAME_CHARACTERS, RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP
+from mcpgateway.config.section import Section
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.hub.builtin.builtin import OWN_NAME
 from mcpgateway.rules import urls
-from mcpgateway.rules.masking import masked
+from mcpgateway.rules.masking import holds_secret, masked
 from mcpgateway.rules.secrecy import MASK, SECRET
 
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_CHARACTERS - 1}}}")
@@ -73,8 +75,16 @@ def check_definition(definition: Mapping[str, Any], *, may_hold_secrets: bool) -
     if not may_hold_secrets:
         for key in (*VARIABLES, "headers"):
             found = definition.get(key)
+            if isinstance(found, list):
+                found = dict(str(each).partition("=")[::2] for each in found)
             if isinstance(found, Mapping):
                 check_secrets(found)
+        for key in URLS:
+            if key in definition and holds_secret(str(definition[key])):
+                raise InvalidParams(
+                    f"{key}: values of secrets are not taken from a call",
+                    "put it into a header as ${NAME}, and its value into the gateway's own .env",
+                )
         _check_words(definition)
 
 
@@ -86,6 +96,19 @@ def check_keys(definition: Mapping[str, Any]) -> None:
             raise InvalidParams(
                 f"'{printable(key)}' is no key of a server",
                 f"did you mean {near[0]}?" if near else "docs says which keys there are",
+            )
+        _check_inner(key, definition[key])
+
+
+def _check_inner(key: str, value: Any) -> None:
+    kind = serverkeys.SERVER.keys[key].kind
+    section = kind.kinds.get(dict) if isinstance(kind, Either) else kind
+    if not isinstance(section, Section) or section.is_open or not isinstance(value, Mapping):
+        return
+    for each in value:
+        if each not in section.keys:
+            raise InvalidParams(
+                f"'{printable(str(each))}' is no key of {key}", f"its keys are {', '.join(section.keys)}"
             )
 
 
@@ -135,10 +158,11 @@ def check_secrets(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         text = str(value)
         bare = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
-        if text and SECRET.search(name) and not VARIABLE.fullmatch(bare):
+        is_one = SECRET.search(str(name)) is not None and not VARIABLE.fullmatch(bare)
+        if text and (is_one or holds_secret(text)):
             raise InvalidParams(
-                f"{printable(name)}: a secret is not passed through a tool",
-                f'let its user put it into the gateway\'s own .env, and pass "${{{_variable(name)}}}" as its value',
+                f"{printable(str(name))}: values of secrets are not taken from a call",
+                f'let its user put it into the gateway\'s own .env, and pass "${{{_variable(str(name))}}}" instead',
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from attrs import define, frozen
@@ -35,7 +35,9 @@ from mcpgateway.hub.builtin.managing_checks import (
     check_secrets,
     risky,
 )
-from mcpgateway.hub.builtin.managing_install import known_name
+from mcpgateway.hub.builtin.managing_install import known_name, removed
+from mcpgateway.hub.builtin.status import seen_by
+from mcpgateway.hub.installplans import words_of_served
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.masking import masked
 from mcpgateway.wire.jsonrpc import Envelope
@@ -102,10 +104,10 @@ def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]
     own = next((each for each in access.specs() if each.name == name), None)
     root = root or (own.workspace if own is not None else "")
     found = made.plans.definition_of(name, root) if root else None
-    found = made.plans.definition_of(name) if found is None else found
-    spec = next((each for each in made.sight.servers() if each.name == name), own)
-    if found is None and spec is None:
-        known_name(said, made)
+    spec = next((each for each in seen_by(access) if each.name == name), None)
+    if found is None:
+        known_name(said, access)
+        found = made.plans.definition_of(name)
     shown: dict[str, Any] = {"server": name}
     if spec is not None:
         shown |= {"source": spec.source, "enabled": spec.enabled, "share": spec.share.value}
@@ -129,8 +131,8 @@ def without_values(definition: Any) -> Any:
 class _Change:
     """What an action comes to.
 
-    :ivar edits: one after the other.
-    :ivar words: what a human has to agree to; empty where nobody has to.
+    :ivar edits: all at once.
+    :ivar words: what a human has to agree to, of which only our own line breaks are any; empty where nobody has to.
     """
 
     edits: tuple[Edit, ...]
@@ -173,22 +175,28 @@ class ManageConfig:
         made = self._make()
         action = _action(said)
         if action == "get":
-            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made)
+            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made, access)
         place = where(said, made.plans.workspaces)
-        name = known_name(said, made, place)
+        if action == "remove":
+            return {"changed": True, "action": action, **await removed(self.name, call, said, access, made)}
+        name = known_name(said, access, place)
         entry = made.plans.definition_of(name, place.root)
         change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
-        if not place.root:
-            made.plans.home_of(name)  # before anybody is asked
-        if change.words:
-            await agreed(call, access, _question(change, place, made), retry_of(self.name, said))
-        files = [made.installing.change(each, place.root) for each in change.edits]
+        words = change.words
+        if change.edits:
+            served = made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
+            if action == "rename" and served:
+                renamed = visible(arguments.text(said, "new_name"))
+                words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"
+        if words:
+            await agreed(call, access, _question(words, place), retry_of(self.name, said))
+        file = made.installing.change(change.edits, place.root) if change.edits else ""
         return {
-            "changed": bool(files),
+            "changed": bool(file),
             "action": action,
             "server": name,
             "scope": str(place),
-            **({"file": files[0]} if files else {"hint": "it was so already"}),
+            **({"file": file} if file else {"hint": "it was so already"}),
         }
 
 
@@ -204,7 +212,7 @@ def _action(said: Envelope) -> str:
     raise InvalidParams(f"there is no action '{found[:40]}'", f"{meant}There are: {', '.join(ACTIONS)}")
 
 
-def _whole(made: Management) -> dict[str, Any]:
+def _whole(made: Management, access: Access) -> dict[str, Any]:
     config = made.sight.config()
     return {
         "files": list(config.get("files") or ()),
@@ -212,16 +220,15 @@ def _whole(made: Management) -> dict[str, Any]:
         "problems": list(config.get("problems") or ()),
         "restart_needed": list(config.get("restart_needed") or ()),
         "servers": [
-            {"name": each.name, "enabled": each.enabled, "source": each.source}
-            for each in made.sight.servers()
+            {"name": each.name, "enabled": each.enabled, "source": each.source} for each in seen_by(access)
         ],
         "hint": "settings of the gateway itself are changed in its file, which counts at once; docs says which",
     }
 
 
-def _question(change: _Change, place: Where, made: Management) -> str:
+def _question(words: str, place: Where) -> str:
     whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
-    return "\n".join((change.words, visible(f"It would count for {whose}.")))
+    return "\n".join((words, visible(f"It would count for {whose}.")))
 
 
 def _change(
@@ -244,7 +251,7 @@ def _change(
             if any(each.name == new for each in made.sight.servers()) or new in RESERVED_BEFORE_MCP:
                 raise InvalidParams(f"there is a server {new} already", "pass another name")
             return _Change((Rename((name,), new),))
-    return _Change((Remove((name,)),))
+    raise AssertionError(action)
 
 
 def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
@@ -256,7 +263,7 @@ def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
         edits.append(Put((name, "disabled"), not on))
     if bool(entry.get("enabled", True)) is not on and (on or not edits):
         edits.append(Put((name, "enabled"), on))
-    return _Change(tuple(edits), f"Switch the server {name} on, so that it runs?" if on else "")
+    return _Change(tuple(edits), f"Switch the server {visible(name)} on, so that it runs?" if on else "")
 
 
 def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
@@ -268,8 +275,10 @@ def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Ch
     check_definition(changed, may_hold_secrets=call.is_admin)
     words = ""
     if risky(road[:1]):
-        words = f"Set {'.'.join(road)} of the server {name} to this?\n{_said(value)}"
-    return _Change((Put((name, *road), value),), visible_lines(words))
+        words = (
+            f"Set {visible('.'.join(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+        )
+    return _Change((Put((name, *road), value),), words)
 
 
 def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
@@ -279,8 +288,8 @@ def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
         if not isinstance(held, Mapping) or step not in held:
             return _Change(())
         held = held[step]
-    words = f"Take {'.'.join(road)} of the server {name} away?" if risky(road[:1]) else ""
-    return _Change((Remove((name, *road)),), visible_lines(words))
+    words = f"Take {visible('.'.join(road))} of the server {visible(name)} away?" if risky(road[:1]) else ""
+    return _Change((Remove((name, *road)),), words)
 
 
 def _road(said: Envelope) -> tuple[str, ...]:
@@ -311,7 +320,7 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key:
     if not call.is_admin:
         check_secrets(given)
     key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
-    lines = "\n".join(f"{each}: {value}" for each, value in given.items())
+    lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
     what = "variables" if key != "headers" else "headers"
     held = entry.get(key)
     if isinstance(held, list):
@@ -321,7 +330,7 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key:
         )
     else:
         edits = tuple(Put((name, key, each), value) for each, value in given.items())
-    return _Change(edits, visible_lines(f"Give the server {name} these {what}?\n{lines}"))
+    return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}")
 
 
 def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
@@ -333,17 +342,9 @@ def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _C
         edits = (Put((name, key), kept),) if len(kept) != len(held) else ()
     elif isinstance(held, Mapping):
         edits = tuple(Remove((name, key, each)) for each in gone if each in held)
-    words = f"Take {', '.join(gone)} away from the server {name} ({key})?" if edits else ""
-    return _Change(edits, visible_lines(words))
-
-
-def visible_lines(text: str) -> str:
-    """A text whose lines hold nothing that could forge another."""
-    return "\n".join(visible(each) for each in _lines(text))
-
-
-def _lines(text: str) -> Iterator[str]:
-    yield from text.split("\n")
+    away = ", ".join(map(visible, gone))
+    words = f"Take {away} away from the server {visible(name)} ({key})?" if edits else ""
+    return _Change(edits, words)
 
 
 def _said(value: Any) -> str:

@@ -42,12 +42,14 @@ from mcpgateway.hub.builtin.managing import (
     where,
 )
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name, runs_a_shell
-from mcpgateway.hub.installplans import Plan, words_of
+from mcpgateway.hub.builtin.status import seen_by
+from mcpgateway.hub.installplans import Plan, words_of, words_of_served
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import urls
 from mcpgateway.wire.jsonrpc import Envelope
 
 LISTS = ("mcpServers", "servers")
+TALE_CHARACTERS = 200  # of what the author says
 DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in the name of a host
 
 
@@ -154,7 +156,7 @@ class RemoveServer:
     tier: ClassVar[str] = WRITE
     definition: ClassVar[bytes] = define_tool(
         "remove_server",
-        "Remove a server from the configuration.",
+        "Remove a server from the configuration. The user is asked.",
         {"server": SERVER, "scope": SCOPE, "cwd": CWD},
         ["server"],
         destructiveHint=True,
@@ -163,28 +165,39 @@ class RemoveServer:
 
     def call(self, call: Call, said: Envelope, access: Access) -> None:
         """Answer when it is gone."""
-        made = self._make()
-        answer_later(call, self._remove(said, made))
+        answer_later(call, self._remove(call, said, access))
 
-    async def _remove(self, said: Envelope, made: Management) -> dict[str, Any]:
-        place = where(said, made.plans.workspaces)
-        name = known_name(said, made, place)
-        file = made.installing.change(Remove((name,)), place.root)
-        return {"removed": True, "server": name, "scope": str(place), "file": file}
+    async def _remove(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        return {"removed": True, **await removed(self.name, call, said, access, self._make())}
 
 
-def known_name(said: Envelope, made: Management, place: Where | None = None) -> str:
-    """The server that a call names.
+async def removed(tool: str, call: Call, said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+    """Take a server out of the configuration, with a yes of its user; what has become of it."""
+    place = where(said, made.plans.workspaces)
+    name = known_name(said, access, place)
+    served = made.plans.foresee(name, (Remove((name,)),), place.root)
+    whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
+    words = [f"Remove the server {visible(name)} for {visible(whose)}?", "A copy of its entry is kept."]
+    if served:
+        words.append(words_of_served(served))
+    await agreed(call, access, "\n".join(words), retry_of(tool, said))
+    file, kept = made.installing.remove(name, place.root)
+    hint = f"what it was is kept in {kept}, for its user"
+    return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}
+
+
+def known_name(said: Envelope, access: Access, place: Where | None = None) -> str:
+    """The server that a call names, which its view shows or its workspace defines.
 
     :raise InvalidParams: there is none of that name; the hint says which may have been meant.
     """
     name = arguments.needed(said, "server", "list_all_servers says which there are")
-    known = [each.name for each in made.sight.servers()]
+    known = [each.name for each in seen_by(access)]
     if name in known or (place is not None and place.root):
         return name
     near = did_you_mean(name, known)
     raise InvalidParams(
-        f"there is no server '{printable(name)}'",
+        f"there is no server '{printable(name)}' here",
         f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are",
     )
 
@@ -202,7 +215,7 @@ def recipe_of(server: Any, prefer: str = "") -> Recipe:
         raise InvalidParams('"server" is missing', "list_catalog says which servers are known by name")
     server = server.strip()
     if server.startswith(("http://", "https://", "ws://", "wss://")):
-        return Recipe(_name_of_host(server), about="a server elsewhere", keys={"url": server})
+        return Recipe(_name_of_host(server), keys={"url": server})
     if is_package(server):
         return of_package(server)
     known = read_recipes(shipped.recipes())
@@ -283,14 +296,14 @@ def _values(said: Envelope) -> dict[str, list[str]]:
 
 
 def _question(plan: Plan, recipe: Recipe) -> str:
-    said = [f"Install the MCP server {plan.name}?"]
-    if recipe.about:
-        said.append(visible(recipe.about))
-    said.append(words_of(plan))
+    # What runs comes first, and what strangers have written last: a long tale must not hide it.
+    said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
     if runs_a_shell(plan.definition):
         said.append("Beware: this program runs whatever its arguments say.")
-    if recipe.quirks:
-        said.append(visible(recipe.quirks))
+    tale = visible(" ".join(f"{recipe.about} {recipe.quirks}".split()))
+    if tale:
+        short = tale if len(tale) <= TALE_CHARACTERS else tale[: TALE_CHARACTERS - 1] + "…"
+        said.append(f"Its author says: {short}")
     return "\n".join(said)
 
 

@@ -16,6 +16,8 @@ from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 
+URI = "gateway://results/"  # what a reference is the end of, where it is a resource
+
 
 class Vault(Protocol):
     """Where the originals of results are (`mcpgateway.hub.vault.Vault`)."""
@@ -62,7 +64,7 @@ class GetResult:
         """Answer with the page; as a table where that is asked for."""
         from mcpgateway.shield.queries import read_query  # whoever never pages does without
 
-        ref = arguments.needed(given, "ref", "a result that was cut names it")
+        ref = arguments.needed(given, "ref", "a result that was cut names it").removeprefix(URI)
         style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):
             raise InvalidParams('"format" must be json or table')

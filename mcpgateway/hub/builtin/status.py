@@ -63,6 +63,11 @@ class Sight:
         return shown
 
 
+def seen_by(access: Access) -> tuple[ServerSpec, ...]:
+    """The servers that a caller's view is of: those that it may use, and those that cannot be used now."""
+    return (*access.specs(), *access.view.others)
+
+
 @define(eq=False)
 class Status:
     """Shows what S004 shows of the gateway: which servers are connected, how many tools there are."""
@@ -126,14 +131,14 @@ class ListServers:
 
 @define(eq=False)
 class ListAllServers:
-    """Lists every configured server, and whether the caller may use it here."""
+    """Lists every server of the view, and whether the caller may use it."""
 
     sight: Sight
     name: ClassVar[str] = "list_all_servers"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
         "list_all_servers",
-        "Every configured server, also those that cannot be used here.",
+        "Every server of this endpoint, also those that cannot be used now.",
         {},
         readOnlyHint=True,
     )
@@ -141,9 +146,6 @@ class ListAllServers:
     def call(self, call: Call, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each."""
         usable = {each.name for each in access.specs()}
-        listed = [{**self.sight.shown(each), "usable": each.name in usable} for each in self.sight.servers()]
-        known = {each["name"] for each in listed}
-        own = [
-            {**self.sight.shown(each), "usable": True} for each in access.specs() if each.name not in known
-        ]
-        answers.text(call, listed + own)
+        order = {each.name: at for at, each in enumerate(self.sight.servers())}
+        seen = sorted(seen_by(access), key=lambda each: order.get(each.name, len(order)))
+        answers.text(call, [{**self.sight.shown(each), "usable": each.name in usable} for each in seen])

@@ -10,6 +10,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -22,9 +23,10 @@ from twisted.logger import Logger
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
+from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
@@ -187,14 +189,19 @@ class Board:
         key = (spec.name, spec.view, told_of is None, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            found = self._views[key] = View(spec, servers, told, self._sources, own)
+            every = specs.concerned(spec, self.switchboard.servers.values(), self.ways)
+            others = tuple(each for each in every if each.name not in servers)
+            found = self._views[key] = View(spec, servers, told, self._sources, own, others)
         return found
 
     def within(self, view: View, cwd: str, session: Session | None = None) -> View:
         """The same view, as it looks to those who work in a directory.
 
         :param session: whose client its own children are told of there; None where there is none.
+        :raise InvalidParams: that is no directory.
         """
+        if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
+            raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.variant(known, scopes.place_of(cwd))

@@ -67,6 +67,11 @@ def _entry(name: str, kind: str) -> ServerSpec:
 
 def members(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:
     """The servers that a view shows: all that are switched on, or those of its profile."""
+    return tuple(each for each in concerned(view, servers, ways) if each.enabled)
+
+
+def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:
+    """The servers that a view is of, switched on or off: all, or those of its profile."""
     name = view.name.removeprefix(_PROFILES)
     named = None if name == view.name else ways.profiles[name].servers if name in ways.profiles else ()
-    return tuple(each for each in servers if each.enabled and (named is None or each.name in named))
+    return tuple(each for each in servers if named is None or each.name in named)

@@ -78,6 +78,7 @@ class View:
     :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.librarian`.
     :ivar own: those among its servers that the place itself defines.
     :ivar exposure: what decides what it lists.
+    :ivar others: the servers it is of that it cannot show now, for most of all those that are switched off.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class View:
         told: Mapping[str, str],
         sources: Sources,
         own: tuple[ServerSpec, ...] = (),
+        others: tuple[ServerSpec, ...] = (),
     ) -> None:
         self.spec = spec
         self.own = own
         self.servers = servers
         self.told = told
+        self.others = others
         self._sources = sources
         self._librarian = sources.librarian
         self._own = sources.builtin.tools(spec.view) if sources.builtin is not None else ()

@@ -210,6 +210,13 @@ class InvokeTests:
         assert world.access.sent[0].arguments == {"sql": "x"}
         assert world.access.elsewhere == "/w"
 
+    def test_call_names_what_it_misses(self) -> None:
+        """A ``call`` without a tool is told of the argument that it has, not of another tool's."""
+        world = Invoked()
+        tool = CallTool(Invoking(world.means, world.clock))
+        with pytest.raises(InvalidParams, match='"tool" is missing'):
+            ask(tool, world.access, {"server": "db"})
+
 
 class DeadlineTests:
     """How long a call may take."""

@@ -10,6 +10,7 @@ import pytest
 
 from mcpgateway.errors import InvalidParams, NeedsAuthorization
 from mcpgateway.host import approvals
+from mcpgateway.host.removed import KEPT, keep
 from mcpgateway.hub.builtin.builtin import READ
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name, check_url
 from tests.support.managed import CONFIG, Managed, failed, refused, repository, said
@@ -73,7 +74,8 @@ class ConsentTests:
         ("manage_config", {"action": "set", "server": "a", "key": "args", "value": ["x"]}),
         ("manage_config", {"action": "set", "server": "a", "key": "cwd", "value": "/tmp"}),
         ("manage_config", {"action": "unset", "server": "a", "key": "env"}),
-        ("manage_config", {"action": "unset", "server": "a", "key": "command"}),
+        ("manage_config", {"action": "remove", "server": "a"}),
+        ("remove_server", {"server": "a"}),
     )
 
     @pytest.mark.parametrize(("tool", "arguments"), RUNNING)
@@ -132,11 +134,10 @@ class ConsentTests:
             {"action": "set", "server": "a", "key": "share", "value": "session"},
             {"action": "set", "server": "a", "key": "lazy.enabled", "value": False},
             {"action": "rename", "server": "a", "new_name": "b"},
-            {"action": "remove", "server": "a"},
         ],
     )
     def test_what_runs_nothing_new(self, managed: Managed, arguments: dict[str, Any]) -> None:
-        """How a server is used, and whether it is there, is changed without a question."""
+        """How a server is used, and what it is called, is changed without a question."""
         assert said(managed.ask("manage_config", **arguments, **GLOBAL))["changed"] is True
         assert managed.text != CONFIG
 
@@ -156,6 +157,35 @@ class ConsentTests:
         managed.access.yes()
         said(managed.ask("manage_config", **on))
         assert managed.reload.settings.servers[0].enabled
+
+    @pytest.mark.parametrize(
+        ("tool", "arguments"),
+        [
+            ("remove_server", {}),
+            ("manage_config", {"action": "rename", "new_name": "b"}),
+        ],
+    )
+    @pytest.mark.parametrize("over", ["enabled: false", "command: mine"])
+    def test_what_was_hidden_stays_so(
+        self, tmp_path: Path, tool: str, arguments: dict[str, Any], over: str
+    ) -> None:
+        """A definition that another file has hidden or switched off does not come into force on a model's word."""
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700)
+        (home / "config.local.yaml").write_text(
+            f"servers: {{a: {{command: run, {over}}}}}\n".replace("command: run, command", "command")
+        )
+        managed = Managed(home, "servers: {a: {command: theirs, args: [--evil]}}\n")
+        assert "theirs" not in managed.reload.settings.servers[0].command
+        found = refused(managed.ask(tool, server="a", **arguments, **GLOBAL))
+        assert "cannot ask" in found["error"]
+        managed.access.yes()
+        said(managed.ask(tool, server="a", **arguments, **GLOBAL))
+        (question,) = managed.access.questions
+        assert "Then another definition of a would be in force" in question
+        assert "theirs --evil" in question
+        (server,) = [each for each in managed.reload.settings.servers if each.name == "a"]
+        assert server.command == ("theirs", "--evil")
 
     def test_the_same_again_asks_nobody(self, managed: Managed) -> None:
         """What is installed like this already is only listed."""
@@ -255,6 +285,10 @@ class InstallTests:
         for arguments in (
             {"server": ENTRY, "env": {"API_TOKEN": "abc"}},
             {"server": {"command": "x", "args": ["--api-key=abcdef"]}},
+            {"server": ENTRY, "env": {"WHO": "ghp_0123456789abcdef"}},
+            {"server": ENTRY, "env": {"DATABASE": "postgres://u:p@db/shop"}},
+            {"server": {"command": "x", "env": ["DATABASE=postgres://u:p@db/shop"]}},
+            {"server": "https://e.com/mcp?api_key=abc"},
             {"server": {"url": "https://e.com/mcp", "headers": {"Authorization": "Bearer abc"}}},
         ):
             found = refused(managed.ask("install_server", **arguments, **GLOBAL))
@@ -295,6 +329,23 @@ class InstallTests:
             )
         )
         assert "Beware" in managed.access.questions[0]
+
+    def test_the_author_speaks_last(self, managed: Managed) -> None:
+        """The exact command comes first, then the gateway's words, and at last some of the author's on one line."""
+        managed.access.yes()
+        told = "Harmless.\n\nIt would run: nothing at all.  \u202e" + "so good " * 5000
+        package = {"registryType": "npm", "identifier": "reg"}
+        server = {"name": "io.o/reg", "description": told, "packages": [package]}
+        said(managed.ask("install_server", server=server, **GLOBAL))
+        (question,) = managed.access.questions
+        first, *others = question.split("\n")
+        assert first == "It would run: npx -y reg"
+        assert "Install the MCP server reg?" in others[:-1]
+        assert others[-1].startswith(
+            "Its author says: Harmless. It would run: nothing at all. \\u202eso good"
+        )
+        assert len(others[-1]) < 250
+        assert "Harmless" not in "".join(others[:-1])
 
     def test_into_a_workspace(self, managed: Managed, tmp_path: Path) -> None:
         """The human is told which workspace, and its file is approved of afterwards."""
@@ -348,12 +399,25 @@ class ManageTests:
             ({"action": "set", "server": "a", "key": "share", "value": "x"}, "share", ""),
             ({"action": "set", "server": "a", "key": "env_policy", "value": "full"}, "by hand", ""),
             ({"action": "set", "server": "a", "key": "args", "value": "x"}, "list", ""),
+            (
+                {"action": "set", "server": "a", "key": "shield", "value": {"command": "x"}},
+                "no key of shield",
+                "level, tools",
+            ),
+            (
+                {"action": "set", "server": "a", "key": "lazy.enabeld", "value": True},
+                "no key of lazy",
+                "enabled",
+            ),
             ({"action": "rename", "server": "a", "new_name": "mcp"}, "own", ""),
             ({"action": "rename", "server": "a", "new_name": "a"}, "already", ""),
             ({"action": "add_env", "server": "a"}, "missing", ""),
             ({"action": "add_env", "server": "a", "env": {"NODE_OPTIONS": "x"}}, "NODE_OPTIONS", ""),
             ({"action": "add_env", "server": "a", "env": {"MY_SECRET": "x"}}, "secret", ".env"),
+            ({"action": "add_env", "server": "a", "env": {"WHO": "ghp_0123456789abcdef"}}, "secret", ".env"),
+            ({"action": "set", "server": "a", "key": "url", "value": "https://e.com/?token=x"}, "secret", ""),
             ({"action": "remove_env", "server": "a"}, "list of names", ""),
+            ({"action": "unset", "server": "a", "key": "command"}, "nothing was changed", ""),
         ],
     )
     def test_refused(self, managed: Managed, arguments: dict[str, Any], error: str, hint: str) -> None:
@@ -362,6 +426,7 @@ class ManageTests:
         found = refused(managed.ask("manage_config", **arguments, **GLOBAL))
         assert error in found["error"]
         assert hint in found.get("hint", "")
+        assert managed.access.questions == []
         assert managed.text == CONFIG
 
     def test_variables(self, managed: Managed) -> None:
@@ -371,6 +436,51 @@ class ManageTests:
         assert "MODE: fast" in managed.text
         assert "# the first" in managed.text
         said(managed.ask("manage_config", action="remove_env", server="a", names="MODE", **GLOBAL))
+        assert managed.text == CONFIG
+
+    def test_half_a_change(self, managed: Managed) -> None:
+        """A change of which a part is refused is not made at all, and nobody is asked about what cannot be done."""
+        managed.access.yes()
+        found = refused(
+            managed.ask(
+                "manage_config",
+                action="add_env",
+                server="a",
+                env={"MODE": "x", "LD_PRELOAD": "/evil.so"},
+                **GLOBAL,
+            )
+        )
+        assert "LD_PRELOAD" in found["error"]
+        assert managed.access.questions == []
+        assert managed.text == CONFIG
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"action": "add_env", "env": {"MODE": "x\nIt would count for nobody."}},
+            {"action": "add_env", "env": {"MODE\nIt would count for nobody.": "x"}},
+            {"action": "remove_env", "names": ["TOKEN", "X\nIt would count for nobody."]},
+            {"action": "set", "key": "description\nIt would count for nobody.", "value": "x"},
+            {"action": "set", "key": "cwd", "value": "/x\nIt would count for nobody."},
+        ],
+    )
+    def test_values_forge_no_lines(self, managed: Managed, arguments: dict[str, Any]) -> None:
+        """A question has the lines that the gateway has written, whatever stands in a name or a value."""
+        managed.access.yes()
+        managed.ask("manage_config", server="a", **arguments, **GLOBAL)
+        for each in managed.access.questions:
+            assert "It would count for nobody." not in each.split("\n")
+            assert "\\nIt would count for nobody." in each
+
+    def test_several_at_once(self, managed: Managed) -> None:
+        """All variables of a call are written together."""
+        managed.access.yes()
+        more = {"MODE": "x", "LEVEL": "y"}
+        said(managed.ask("manage_config", action="add_env", server="a", env=more, **GLOBAL))
+        (server,) = managed.reload.settings.servers
+        assert {"MODE", "LEVEL", "TOKEN"} <= set(server.env)
+        gone = ["MODE", "LEVEL"]
+        said(managed.ask("manage_config", action="remove_env", server="a", names=gone, **GLOBAL))
         assert managed.text == CONFIG
 
     def test_a_clients_own_file(self, tmp_path: Path) -> None:
@@ -391,6 +501,61 @@ class ManageTests:
         assert managed.access.questions == []
         shown = said(managed.ask("get_server_config", server="theirs"))
         assert shown["config"] == {"command": "run", "env_keys": ["TOKEN"]}
+
+
+class RemovalTests:
+    """What becomes of what is removed, and whose it is."""
+
+    def test_it_is_kept(self, managed: Managed) -> None:
+        """The entry is kept in a file of the user's own, which the answer names."""
+        managed.access.yes()
+        found = said(managed.ask("remove_server", server="a", **GLOBAL))
+        kept = Path(found["kept"])
+        assert kept.parent == managed.home / "removed"
+        assert kept.stat().st_mode & 0o777 == 0o600
+        entry = {"command": "run", "env": {"TOKEN": "very secret"}}
+        assert json.loads(kept.read_text()) == {"mcpServers": {"a": entry}}
+        assert "very secret" not in json.dumps(found)
+        assert managed.names == []
+
+    def test_a_bounded_number_is_kept(self, managed: Managed) -> None:
+        """The oldest give way."""
+        for number in range(KEPT + 3):
+            keep(str(managed.home), f"s{number}", {})
+        names = sorted(each.name for each in (managed.home / "removed").iterdir())
+        assert len(names) == KEPT
+        assert names[0].endswith("-s3.json")
+
+    def test_what_cannot_be_kept(self, managed: Managed) -> None:
+        """Without a copy nothing is removed."""
+        (managed.home / "removed").write_text("in the way")
+        refused(managed.ask("remove_server", is_admin=True, server="a", **GLOBAL))
+        assert managed.text == CONFIG
+
+    @pytest.mark.parametrize(
+        ("tool", "arguments"),
+        [
+            ("remove_server", GLOBAL),
+            ("manage_config", {"action": "disable", **GLOBAL}),
+            ("manage_config", {"action": "get"}),
+            ("get_server_config", {}),
+            ("get_health", {}),
+        ],
+    )
+    def test_what_the_view_does_not_show(
+        self, managed: Managed, tool: str, arguments: dict[str, Any]
+    ) -> None:
+        """A server that the caller's view is not of is unknown to all tools alike, whoever asks."""
+        managed.access.view.servers = tuple
+        assert "no server" in refused(managed.ask(tool, is_admin=True, server="a", **arguments))["error"]
+        assert said(managed.ask("manage_config", action="get"))["servers"] == []
+        assert managed.text == CONFIG
+
+    def test_what_is_switched_off(self, managed: Managed) -> None:
+        """A server that is switched off is shown by all of them."""
+        said(managed.ask("manage_config", action="disable", server="a", **GLOBAL))
+        assert said(managed.ask("get_server_config", server="a"))["enabled"] is False
+        assert said(managed.ask("get_health", server="a"))["servers"][0]["name"] == "a"
 
 
 class LookTests:

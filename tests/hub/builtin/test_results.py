@@ -10,7 +10,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.errors import InvalidParams
-from mcpgateway.hub.builtin.results import GetResult
+from mcpgateway.hub import vault
+from mcpgateway.hub.builtin.results import URI, GetResult
 from mcpgateway.shield.paging import page
 from mcpgateway.shield.queries import PageQuery
 from tests.support.gateway_tools import ScriptedAccess, ask
@@ -34,8 +35,8 @@ class MemoryVault:
 def shown(**arguments: Any) -> Any:
     """What the tool shows of a list of a hundred and twenty rows."""
     result = {"content": [{"type": "text", "text": json.dumps(ROWS)}]}
-    vault = MemoryVault({("r1", "local"): json.dumps(result).encode()})
-    return ask(GetResult(vault), ScriptedAccess(), {"ref": "r1", **arguments}).value
+    kept = MemoryVault({("r1", "local"): json.dumps(result).encode()})
+    return ask(GetResult(kept), ScriptedAccess(), {"ref": "r1", **arguments}).value
 
 
 class GetResultTests:
@@ -52,6 +53,11 @@ class GetResultTests:
             "hasMore": True,
         }
         assert found["data"] == ROWS[50:100]
+
+    def test_a_resource_is_its_reference(self) -> None:
+        """The URI that a cut result is linked by is as good as its reference."""
+        assert URI == vault.URI
+        assert shown(ref="gateway://results/r1", path="$[7].name")["data"] == "row 7"
 
     def test_a_page_can_be_chosen(self) -> None:
         """Items are searched, projected and counted."""

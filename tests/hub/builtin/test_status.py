@@ -8,7 +8,7 @@ from typing import Any
 from mcpgateway.config.model import Project, ServerSpec
 from mcpgateway.hub.builtin.builtin import Builtin
 from mcpgateway.hub.builtin.status import ListAllServers, ListServers, Sight, Status
-from tests.support.gateway_tools import ScriptedAccess, ask, spec
+from tests.support.gateway_tools import ScriptedAccess, ScriptedView, ask, spec
 
 CONFIG = {"files": ["/home/u/config.yaml"], "loaded_at": "2026-11-01T00:00:00+00:00", "problems": []}
 
@@ -59,9 +59,10 @@ class StatusTests:
         assert access.elsewhere == "/w"
 
     def test_all_servers_are_listed_on_demand(self) -> None:
-        """Every server is listed where that is asked for, with those of the caller's own repository."""
-        one, two, own = spec("one"), spec("two"), spec("own")
-        listed = ask(ListAllServers(sight((one, two))), ScriptedAccess((one, own))).value
+        """Every server of the view is listed, also those of the caller's own repository, and no other view's."""
+        one, two, own, foreign = spec("one"), spec("two"), spec("own"), spec("foreign")
+        access = ScriptedAccess((one, own), view=ScriptedView(others=(two,)))
+        listed = ask(ListAllServers(sight((one, two, foreign))), access).value
         assert [(each["name"], each["usable"]) for each in listed] == [
             ("one", True),
             ("two", False),

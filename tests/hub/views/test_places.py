@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
+from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.views.elsewhere import LIMIT
+from mcpgateway.hub.views.specs import Ways, concerned, members, view_specs
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -66,6 +68,21 @@ class PlaceTests:
         session = next(iter(gateway.sessions))
         assert session.server.workspace == str(tmp_path)
         assert again.child("spaced").asked("tools/call")
+
+    @pytest.mark.parametrize("cwd", ["src", "~/src", "/nonexistent/directory", ""])
+    def test_a_directory_that_is_none(self, stage: Stage, cwd: str) -> None:
+        """What is as from another directory is refused where there is none, not done as from nowhere."""
+        board = stage.gateway.switchboard.board
+        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
+        with pytest.raises(InvalidParams, match="no directory"):
+            board.within(view, cwd)
+
+    def test_another_directory(self, stage: Stage, tmp_path: Path) -> None:
+        """The same view, as it looks from there; it knows which servers are switched off, too."""
+        board = stage.gateway.switchboard.board
+        view = board.seen(next(each for each in view_specs(board.ways) if each.name == "mcp/full"))
+        assert board.within(view, str(tmp_path)).servers["spaced"].workspace == str(tmp_path)
+        assert {*view.servers, *(each.name for each in view.others)} == set(stage.gateway.switchboard.servers)
 
 
 class ElsewhereTests:
@@ -130,3 +147,21 @@ class ElsewhereTests:
         assert sum(" " in name for name in session.inners.sessions) == LIMIT
         also(stage, client).send(b"", "DELETE")
         assert stage.gateway.switchboard.calls() == 0
+
+
+class ProfileTests:
+    """The view of a profile."""
+
+    def test_what_it_is_of(self) -> None:
+        """It is of the servers of its profile, and shows those of them that are switched on."""
+        servers = [
+            ServerSpec("on", ("run",), {}, "/"),
+            ServerSpec("off", ("run",), {}, "/", enabled=False),
+            ServerSpec("foreign", ("run",), {}, "/"),
+        ]
+        ways = Ways(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
+        known = {each.name: each for each in view_specs(ways)}
+        mine, every = known["mcp/p/mine"], known["mcp/full"]
+        assert [each.name for each in concerned(mine, servers, ways)] == ["on", "off"]
+        assert [each.name for each in members(mine, servers, ways)] == ["on"]
+        assert [each.name for each in concerned(every, servers, ways)] == ["on", "off", "foreign"]
