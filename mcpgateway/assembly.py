@@ -193,6 +193,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         board, states = switchboard.board, keys.request_states()
         door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
         board.outcomes.serve(door)
+        board.errands = door.errands
         return door
 
     hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)

@@ -186,6 +186,7 @@ class Call:
     :ivar level: from which log level on the caller wants to hear messages; None if it wants none (modern era).
     :ivar is_admin: it is a person's, or a program's that a person trusts with everything: it came with the admin token,
         or by itself over the Unix socket.  What a client on stdio sends through it is a model's word.
+    :ivar is_dotted: its URL asks for the gateway's own tools under names with dots, where they are listed.
     """
 
     session: Any
@@ -199,6 +200,7 @@ class Call:
     lonely: int = 0
     level: str | None = None
     is_admin: bool = False
+    is_dotted: bool = False
 
 
 class ICallSink(Interface):

@@ -6,7 +6,7 @@ running.  So a name tells by itself what it means:
 
 * ``<prefix>__<own>`` is used as it is where it has its first ``__`` behind the prefix, so that no other prefix and name
   make the same one, where it has at most 46 characters, all of which every model takes, and where it does not end like
-  the names of the next kind.
+  the names of the next kind, nor begin like those of the gateway's own tools, listed or not.
 * All others end with an underscore and six digits of a digest of the server and the tool's own name, behind as much of
   both as there is room for.
 
@@ -34,7 +34,10 @@ NAME_LIMIT = (
 )
 JOIN = "__"
 OURS = "gateway_"
-"""What the names of the gateway's own tools begin with; a server's name that looks like one gets its digits."""
+"""What the names of the gateway's own tools begin with; a bare name that looks like one gets its digits."""
+
+OUR_PREFIX = "gateway"
+"""``gateway__search`` is the gateway's own too, so all names of a server with this prefix get their digits."""
 
 DIGITS = (6, 12, 24, 40)
 """How many digits of the digest are used; the later ones are for names that are the same all the same."""
@@ -218,7 +221,7 @@ def _is_plain(prefix: str, name: str) -> bool:
         return False
     if not prefix:
         return JOIN not in name and not name.startswith(OURS)
-    return JOIN not in prefix and not prefix.endswith("_")
+    return JOIN not in prefix and not prefix.endswith("_") and prefix != OUR_PREFIX
 
 
 def _clashing(names: list[str], reserved: Collection[str]) -> list[int]:

@@ -275,7 +275,7 @@ class Jobs:
         )
         try:
             job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
-            self._shield(job.call, job.item, job.level)
+            self._shield(job.call, job.item, job.level, job.access)
         except GatewayError as why:
             job.failed(job.call or Call(None, "tools/call", b"0", None, job), why)
 

@@ -7,7 +7,8 @@ whoever was told about alike: ``told`` is empty for children that clients share.
 
 # Note [What is known without asking]
 A list on disk is good enough to show without starting its server.  It is asked for again once the server runs, and if
-it is another then, whoever was shown the former is told.
+it is another then, whoever was shown the former is told.  A server of the modern era hears of its client with each
+request, and hardly any lists something else for that: what it has told anybody is as good.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake
-from mcpgateway.wire import legacy, peek
+from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake, told_in
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Librarian:
         self._shelves: dict[tuple[str, str], Shelf] = {}
         self._places: dict[str, tuple[ServerSpec, str]] = {}  # asked for often, and made of a digest
         self._shared = told_at_handshake(legacy.shared_params(__version__))
+        own = modern.own_meta(__version__).items()
+        self._modern = told_in({name: jsonrpc.raw(value) for name, value in own})
         if snapshots is not None:
             snapshots.kept = self._kept
 
@@ -118,17 +121,27 @@ class Librarian:
         if snapshots is None:
             return _List(None)
         place = self._place(server)
-        key, answer = Key(place, Era.LEGACY, told or self._shared), None
-        answer = snapshots.find(server.name, key, kind.method)
-        if answer is not None:
-            # Once the server runs it is seen whether this is still true.
-            snapshots.shown.add((server.name, key, kind.method))
-            return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method))
+        legacy_key, modern_key = self._keys(place, told)
+        found = {
+            legacy_key: snapshots.find(server.name, legacy_key, kind.method),
+            modern_key: snapshots.find(server.name, modern_key, kind.method)
+            or snapshots.newest(server.name, place, kind.method, Era.MODERN),
+        }
+        for key, answer in found.items():
+            if answer is not None:
+                # Once the server runs it is seen whether this is still true.
+                snapshots.shown.add((server.name, key, kind.method))
+                return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method))
         answer = snapshots.newest(server.name, place, kind.method) if not told else None
         if answer is None:
             return _List(None)
-        # Good to be found, and to be shown until the server has been asked in its own name.
+        # Good to be found, and to be shown until the server runs and has been asked in its own name.
+        snapshots.shown.add((server.name, legacy_key, kind.method))
         return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method), is_fresh=False)
+
+    def _keys(self, place: str, told: str = "") -> tuple[Key, Key]:
+        # How a list is on record that is asked for in either era; what the gateway says of itself is the same for all.
+        return Key(place, Era.LEGACY, told or self._shared), Key(place, Era.MODERN, self._modern)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
         at = (server.name, self._place(server))
@@ -170,9 +183,14 @@ class Librarian:
     def _kept(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
         # Whoever asked for it: it is what those are shown who share the child.
         kind, shelf = _KINDS.get(method), self._shelves.get((name, key.place))
-        if kind is None or shelf is None or key.told != self._shared or key.era is not Era.LEGACY:
+        if kind is None or shelf is None:
             return
-        self._put(shelf, name, kind, "", pages)
+        legacy_key, modern_key = self._keys(key.place)
+        if key == legacy_key or (key == modern_key and not self._is_on_record(name, legacy_key, kind)):
+            self._put(shelf, name, kind, "", pages)
+
+    def _is_on_record(self, name: str, key: Key, kind: Kind) -> bool:
+        return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
     def changed(self, server: ServerSpec, news: str) -> None:
         """A server says that a list has changed; what was known of it holds until somebody asks."""
@@ -200,8 +218,11 @@ class Librarian:
                 known.is_fresh = False
             else:
                 # It is asked once it is there, and whoever was shown something else is told.
-                key = Key(self._place(server), Era.LEGACY, self._shared)
-                self._snapshots.shown.add((server.name, key, kind.method))
+                legacy_key, modern_key = self._keys(self._place(server))
+                is_modern = self._is_on_record(server.name, modern_key, kind) and not self._is_on_record(
+                    server.name, legacy_key, kind
+                )
+                self._snapshots.shown.add((server.name, modern_key if is_modern else legacy_key, kind.method))
 
     def lend(self, server: ServerSpec, former: str, told: str) -> None:
         """One client's own child lists something else from now on; what it had is known until it is asked."""

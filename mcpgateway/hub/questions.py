@@ -18,13 +18,14 @@ from twisted.logger import Logger
 from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 LIMIT = 100  # of one session at a time
 FIRST_LIMIT = 2**30  # some clients read a number into 32 bits
 UNHEARD_TICKS = 60  # until the client opens a stream on which it can be asked
 UNANSWERED_TICKS = 3600  # a human may have to decide
+_TOKEN = "progressToken"  # noqa: S105 - the name of a member
 
 
 @define(eq=False)
@@ -37,6 +38,7 @@ class Question:
     :ivar session: whose client is asked.
     :ivar at: that client's session at the server itself; another where it uses a view of all servers.
     :ivar call: the call it belongs to, where that is known; it is asked on that call's stream, and outlives the child.
+    :ivar token: the child's own progress token, where the client of a view of all servers was given another.
     """
 
     number: int
@@ -47,6 +49,7 @@ class Question:
     at: Session
     method: str
     call: Call | None = None
+    token: Raw | None = None
     is_heard: bool = False
     ticks: int = 0
 
@@ -90,6 +93,8 @@ class Questions:
         number = next(self._numbers)
         question = Question(number, slot, backend, message["id"], session, at, method, call)
         self._asked[number] = question
+        if at is not session and call is None:
+            message = _with_own_token(question, message)
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
         # A session of the gateway's own can only be asked about its calls: nobody will ever listen for it.
         if not question.is_heard and session.issued is None and session.mailbox.withdraw(question.key):
@@ -148,6 +153,15 @@ class Questions:
         """Whether a session has a question before it, so that it may report progress."""
         return any(session in (each.session, each.at) for each in self._asked.values())
 
+    def progressed(self, session: Session, message: Message) -> None:
+        """Bring a client's progress to the one server, of all those of its view, whose question it is about."""
+        params = message.params or {}
+        question = self._asked.get(jsonrpc.integer(params.get(_TOKEN)) or 0)
+        if question is None or question.session is not session or question.token is None:
+            return
+        said = jsonrpc.raw(params | {_TOKEN: question.token})
+        self._tell(question, message.envelope | {"params": said})
+
     def session_ended(self, session: Session) -> None:
         """Answer in the place of a client that has gone."""
         for question in [each for each in self._asked.values() if session in (each.session, each.at)]:
@@ -190,3 +204,14 @@ class Questions:
             question.backend.notify(reply)
         except GatewayError as why:
             self.log.debug("{server} could not be answered: {why}", server=question.slot.server.name, why=why)
+
+
+def _with_own_token(question: Question, message: Envelope) -> Envelope:
+    # Several servers may use the same token; the question's number is nobody else's.
+    params = peek.members(message, "params")
+    meta = peek.members(params, "_meta")
+    question.token = meta.get(_TOKEN)
+    if question.token is None:
+        return message
+    meta[_TOKEN] = jsonrpc.raw(question.number)
+    return message | {"params": jsonrpc.raw(params | {"_meta": jsonrpc.raw(meta)})}

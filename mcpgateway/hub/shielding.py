@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level, ShieldLimits
+from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.vault import Vault
 from mcpgateway.interfaces import Call
@@ -22,7 +23,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE, kind_of
 
 Saved = Callable[[str, int, int], None]
-"""Told of every result that was shortened: the server's name, its bytes before and after."""
+"""Told of every result that was shortened: its server (empty: the gateway itself), its bytes before and after."""
 
 
 def _unheard(server: str, before: int, after: int) -> None:
@@ -36,6 +37,7 @@ class _Shield(Between):
     shielding: Shielding
     item: Item | None
     level: Level
+    principal: str
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -43,15 +45,25 @@ class _Shield(Between):
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
-        self.shielding.shield(call, result, self.item, self.level).addCallback(self._pass_on, call, reply)
+        self.shielding.hold(call, self, reply)
+        self.shielding.shield(result, self.item, self.level, self.principal).addCallback(self._pass_on, call)
 
-    def _pass_on(self, result: Raw, call: Call, reply: Envelope) -> None:
-        reply["result"] = result
-        self.sink.answered(call, reply)
+    def _pass_on(self, result: Raw, call: Call) -> None:
+        reply = self.shielding.release(call, self)
+        if reply is not None:
+            reply["result"] = result
+            self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway answers in the server's place."""
+        self.shielding.release(call, self)
+        self.sink.failed(call, why)
 
 
 class Shielding:
     """Shortens answers, and keeps their originals.
+
+    What is large takes a while, in a thread; meanwhile its call is under way here and nowhere else.
 
     :ivar saved: told what that has saved.
     :param secrets: the values that are secret, for where they are masked.
@@ -70,6 +82,7 @@ class Shielding:
         self._limits = limits
         self._secrets = secrets
         self._masking: Masking | None = None
+        self._held: dict[Call, tuple[_Shield, Envelope]] = {}
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
     def passes(self, result: Raw, level: Level) -> bool:
@@ -86,21 +99,55 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
-    def over(self, call: Call, item: Item | None, level: Level) -> None:
-        """Put the shield between a call of a tool and whoever waits for its answer."""
-        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level)
+    def over(self, call: Call, item: Item | None, level: Level, principal: str) -> None:
+        """Put the shield between a call of a tool and whoever waits for its answer.
 
-    def shield(self, call: Call, result: Raw, item: Item | None, level: Level) -> Deferred[Raw]:
+        :param item: the tool; None for one of the gateway's own.
+        :param principal: who calls, for whom the original is kept.
+        """
+        if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
+            call.sink = _Shield(call.sink, self, item, level, principal)
+
+    def shield(self, result: Raw, item: Item | None, level: Level, principal: str) -> Deferred[Raw]:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
-        done = Deferred.fromCoroutine(self._shielded(call, result, item, level))
+        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal))
         return done.addErrback(self._broken, result)
+
+    # The answers that are being shortened
+
+    def hold(self, call: Call, shield: _Shield, reply: Envelope) -> None:
+        """An answer is here."""
+        self._held[call] = (shield, reply)
+
+    def release(self, call: Call, shield: _Shield) -> Envelope | None:
+        """An answer goes on; None where its call was taken back."""
+        held = self._held.get(call)
+        if held is None or held[0] is not shield:
+            return None
+        del self._held[call]
+        return held[1]
+
+    def calls(self) -> list[Call]:
+        """The calls whose answers are being shortened."""
+        return list(self._held)
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+        return self._held.pop(call, None) is not None
+
+    def hurry(self, call: Call) -> bool:
+        """Pass an answer on as it is, because there is no more time; false where it may hold secrets."""
+        if call not in self._held or self._limits.mask_secrets:
+            return False
+        shield, reply = self._held.pop(call)
+        shield.sink.answered(call, reply)
+        return True
 
     def _broken(self, why: Failure, result: Raw) -> Raw:
         self.log.failure("a result could not be shortened", why, event="result.unshortened")
         return result
 
-    async def _shielded(self, call: Call, result: Raw, item: Item | None, level: Level) -> Raw:
+    async def _shielded(self, result: Raw, item: Item | None, level: Level, principal: str) -> Raw:
         masked = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
@@ -108,22 +155,22 @@ class Shielding:
         schema = item.output_schema if item is not None else None
         found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
         if found is not None:
-            shown = await self._kept(call, result, item, found, masked)
+            shown = await self._kept(principal, result, item, found, masked)
             if shown is not None:
                 return shown
         return with_note(result, masked) if masked else result
 
     async def _kept(
-        self, call: Call, original: Raw, item: Item | None, found: Shortened, masked: int
+        self, principal: str, original: Raw, item: Item | None, found: Shortened, masked: int
     ) -> Raw | None:
-        principal, whole = call.session.principal, bytes(original)
+        whole = bytes(original)
         known = self.vault.known(principal, whole)
         ref = known or self.vault.new_ref()
         made_by = f"{item.server}__{item.own}" if item is not None else ""
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # what could not be had again is not cut
         shown = found.written(ref, masked=masked, is_repeat=known is not None)
-        self.saved(call.session.server.name, len(whole), len(bytes(shown)))
+        self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
         return shown
 
     def _mask(self) -> Masking:

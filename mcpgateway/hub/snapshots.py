@@ -151,10 +151,17 @@ class Snapshots:
         if known is None or known.pages != pages:
             self.kept(name, key, method, pages)
 
-    def newest(self, name: str, place: str, method: str) -> Answer | None:
-        """What a server has answered last of all, to whomever."""
+    def newest(self, name: str, place: str, method: str, era: Era | None = None) -> Answer | None:
+        """What a server has answered last of all, to whomever.
+
+        :param era: the one it was asked in; None for either.
+        """
         variants = self._hold(name).catalog.variants.items()
-        found = [answers[method] for key, answers in variants if key.place == place and method in answers]
+        found = [
+            answers[method]
+            for key, answers in variants
+            if key.place == place and era in (None, key.era) and method in answers
+        ]
         return max(found, key=lambda answer: answer.at, default=None)
 
     def drop(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.scopes import Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
+from mcpgateway.hub.signs import PROGRESS
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
@@ -277,7 +278,8 @@ class Switchboard:
 
     def busy(self) -> set[Session]:
         """The sessions that have calls under way."""
-        sessions = {call.session for holder in self.holders() for call in holder.calls()}
+        calls = (call for holder in self.holders() for call in holder.calls())
+        sessions: set[Session] = {call.session for call in calls if call.session is not None}
         return sessions | {each.outer for each in sessions if each.outer is not None}
 
     def holders(self) -> list[Slot | ToModern | Board]:
@@ -596,14 +598,14 @@ class Switchboard:
             self._cancelled(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             return  # the gateway said it itself, once per child
+        elif session.inners is not None and message.method == PROGRESS:
+            self.questions.progressed(session, message)
         elif session.inners is not None:
             for each in list(session.inners.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:
             slot = self.pool.slot_for(session)
-            is_for_it = not slot.shared and (
-                message.method != "notifications/progress" or self.questions.owns_token(session)
-            )
+            is_for_it = not slot.shared and (message.method != PROGRESS or self.questions.owns_token(session))
             if slot.conversation is not None and is_for_it:
                 slot.conversation.notify(message.envelope)
 
@@ -618,7 +620,8 @@ class Switchboard:
             return  # without a session, ids are those of several clients
         for holder in self._holders_of(session):
             for call in reversed(holder.calls()):
-                is_its = session in (call.session, call.session.outer)
+                its: Session | None = call.session
+                is_its = its is not None and session in (its, its.outer)
                 if is_its and jsonrpc.same_identifier(call.id, identifier):
                     if holder.cancel(call, _reason(message)):
                         call.sink.failed(call, Cancelled("Request cancelled"))
@@ -658,14 +661,21 @@ class Switchboard:
         """Take back calls that have had their time; their clients are told what that may mean."""
         # Not left to the end of the servers: whoever ends because we say so has nothing to tell of it.
         for call in list(calls):
+            if self._board is not None and self._board.hurry(call):
+                continue
             if any(holder.cancel(call, "the gateway is stopping") for holder in self.holders()):
-                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=call.session.server.name)))
+                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:
     from mcpgateway.wire import translate  # what only the bridge needs
 
     return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
+
+
+def _called(call: Call) -> str:
+    # Whoever calls a tool of the gateway's own in the modern era has no session.
+    return str(call.session.server.name) if call.session is not None else "the tool"
 
 
 def _pong(call: Call, message: Message) -> None:

@@ -79,7 +79,7 @@ class Array:
             "_truncated": True,
             "_total": self.total,
             "_showing": len(self.items),
-            "_message": f"[TRUNCATED: {missing} more items; {RETRIEVE} has them]",
+            "_message": f"{missing} further items are left out here; {RETRIEVE} has them",
         }
 
 

@@ -246,7 +246,7 @@ class EndTests:
         world = World()
         world.jobs = Jobs(world.clock, world.store, lambda *found: seen.append(found))
         world.add(level="lean")
-        assert seen == [(world.sent[0].call, ITEM, "lean")]
+        assert seen == [(world.sent[0].call, ITEM, "lean", world.access)]
 
 
 class RestartTests:

@@ -13,13 +13,14 @@ from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.rules.snapshots import Catalog, Key, place_of, told_at_handshake
-from mcpgateway.wire import legacy
+from mcpgateway.rules.snapshots import Catalog, Key, place_of, told_at_handshake, told_in
+from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.revisions import Era
 
 SERVER = ServerSpec("m", ("run",), {}, "/", Share.GLOBAL)
 NEWS = Kind.TOOL.news
 SHARED = told_at_handshake(legacy.shared_params(__version__))
+MODERN = told_in({name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()})
 
 
 def page(*names: str) -> Raw:
@@ -111,6 +112,30 @@ class KnownTests:
         assert names(librarian) == ["a"]
         assert not librarian.is_fresh(SERVER, Kind.TOOL)
         assert names(librarian, "mine") is None
+
+    def test_modern(self, librarian: Librarian, snapshots: Snapshots, told: list[Any]) -> None:
+        """What a server of the modern era has told anybody is listed to all, and is asked for again when it runs."""
+        own = Key(place_of(SERVER), Era.MODERN, MODERN)
+        snapshots.keep("m", Key(own.place, Era.MODERN, "other"), Kind.TOOL.method, (page("a"),))
+        assert (names(librarian), names(librarian, "mine")) == (["a"], ["a"])
+        assert librarian.is_fresh(SERVER, Kind.TOOL)
+        assert librarian.is_fresh(SERVER, Kind.TOOL, "mine")
+        assert ("m", own, Kind.TOOL.method) in snapshots.shown
+        snapshots.keep("m", own, Kind.TOOL.method, (page("b"),))
+        assert names(librarian) == ["b"]
+        assert told == [("m", Kind.TOOL, "")]
+        snapshots.shown.clear()
+        librarian.lost(SERVER)
+        assert snapshots.shown == {("m", own, Kind.TOOL.method)}
+
+    def test_both_eras(self, librarian: Librarian, snapshots: Snapshots) -> None:
+        """What is on record of the legacy era comes first, so that nobody is told of changes that are none."""
+        place = place_of(SERVER)
+        snapshots.keep("m", Key(place, Era.LEGACY, SHARED), Kind.TOOL.method, (page("a"),))
+        snapshots.keep("m", Key(place, Era.MODERN, MODERN), Kind.TOOL.method, (page("b"),))
+        assert names(librarian) == ["a"]
+        snapshots.keep("m", Key(place, Era.MODERN, MODERN), Kind.TOOL.method, (page("c"),))
+        assert names(librarian) == ["a"]
 
     def test_apart(self, librarian: Librarian) -> None:
         """Lists of clients' own children are known apart from each other."""

@@ -38,10 +38,16 @@ class Desk:
         self.saved: list[tuple[str, int, int]] = []
         self.shielding.saved = lambda *what: self.saved.append(what)
 
-    def answer(self, reply: dict[str, Any], level: Level = Level.BOUNDED, method: str = "tools/call") -> Any:
-        call = Call(Session(b"s", SPEC, "me", "2025-11-25"), method, b"7", None, Sink())
+    def answer(
+        self,
+        reply: dict[str, Any],
+        level: Level = Level.BOUNDED,
+        method: str = "tools/call",
+        item: Item | None = ITEM,
+    ) -> Any:
+        call = Call(None, method, b"7", None, Sink())
         sink = call.sink
-        self.shielding.over(call, ITEM, level)
+        self.shielding.over(call, item, level, "me")
         whole = jsonrpc.decode(json.dumps({"jsonrpc": "2.0", "id": 1, **reply}).encode())
         call.sink.answered(call, whole)
         return sink.replies[0]
@@ -67,6 +73,12 @@ class ShieldingTests:
         assert server == "docs"
         assert before > 4 * after
         assert desk.vault.listed("me")[0].made_by == "docs__search"
+
+    def test_the_gateway_s_own(self, desk: Desk) -> None:
+        """What one of the gateway's own tools answers is shortened too, and kept for whoever has called it."""
+        result = desk.answer({"result": LARGE}, item=None)["result"]
+        assert json.loads(desk.vault.find(result["_ref"], "me")) == LARGE
+        assert desk.saved[0][0] == ""
 
     def test_the_same_again(self, desk: Desk) -> None:
         """The very same result has the same reference, and says so."""
@@ -100,7 +112,7 @@ class ShieldingTests:
         """Where there is no answer, the caller hears why."""
         call = Call(Session(b"s", SPEC, "me", "2025-11-25"), "tools/call", b"7", None, Sink())
         sink = call.sink
-        desk.shielding.over(call, None, Level.LEAN)
+        desk.shielding.over(call, None, Level.LEAN, "me")
         call.sink.failed(call, BackendGone("gone"))
         assert isinstance(sink.reasons[0], BackendGone)
 

@@ -64,7 +64,7 @@ class RulesTests:
         assert found[:50] == [f"item {each}" for each in range(50)]
         assert len(found) == 51
         assert (found[50]["_truncated"], found[50]["_total"], found[50]["_showing"]) == (True, 120, 50)
-        assert "70 more items" in found[50]["_message"]
+        assert found[50]["_message"] == "70 further items are left out here; gateway_get_result has them"
 
     def test_arrays_in_objects(self) -> None:
         """Arrays are cut wherever they are, and what is said of it has its place in the object."""

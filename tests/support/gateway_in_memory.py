@@ -31,7 +31,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.tokens import Tokens
-from mcpgateway.hub.views.specs import Ways, view_specs
+from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
 from mcpgateway.wire.revisions import Era
@@ -283,9 +283,11 @@ class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends.
 
     :ivar catalogs: what servers have answered before; a subclass may keep it.
+    :ivar keepers: what is kept of what happens on views; likewise.
     """
 
     catalogs: Store | None = None
+    keepers: Keepers = NOTHING_KEPT
 
     def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
@@ -324,6 +326,7 @@ class MemoryGateway:
             self.processes.holders,
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
+            self.keepers,
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger

@@ -157,6 +157,11 @@ def is_admin(exchange: Any) -> bool:
     return exchange.route is not None and exchange.route.is_admin and RELAYED not in exchange.headers
 
 
+def is_dotted(exchange: Any) -> bool:
+    """Whether a URL asks for the gateway's own tools under names with dots (``?names=dotted``)."""
+    return bool(exchange.query) and b"names=dotted" in exchange.query.split(b"&")
+
+
 def known_id(body: bytes) -> bytes:
     """The id of what is no message, as far as it has one that can be answered; else null."""
     try:

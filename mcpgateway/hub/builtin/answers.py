@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
@@ -13,6 +13,9 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Access
 
 
 def text(call: Call, value: Any, *more: Raw) -> None:
@@ -58,12 +61,12 @@ def with_note(reply: Envelope, note: str) -> Envelope:
     return {**reply, "result": jsonrpc.raw(result)}
 
 
-Shield = Callable[[Call, "Item | None", Any], None]
+Shield = Callable[[Call, "Item | None", Any, "Access"], None]
 """Has the answer of a call cut to a size that a model can afford.
 
-It is given the call, its tool (None for what is the gateway's own), and the level (None: the usual one).
+It is given the call, its tool (None for what is the gateway's own), the level (None: the usual one), and who calls.
 """
 
 
-def unshielded(call: Call, item: Item | None, level: Any) -> None:
+def unshielded(call: Call, item: Item | None, level: Any, access: Access) -> None:
     """Let answers be as large as they are."""

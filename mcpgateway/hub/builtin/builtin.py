@@ -222,11 +222,11 @@ class Builtin:
         return tuple(Listed(prefix + name, self._tools[name]) for name in names if name in self._tools)
 
     def find(self, name: str, kind_of_view: str = "") -> Tool | None:
-        """The tool of a name as a client writes it; bare names are known on the ``meta`` view only."""
+        """The tool of a name as a client writes it; bare names are known where they are listed."""
         for prefix in _SPELLINGS:
             if name.startswith(prefix) and name[len(prefix) :] in self._tools:
                 return self._tools[name[len(prefix) :]]
-        return self._tools.get(name) if kind_of_view == "meta" else None
+        return self._tools.get(name) if kind_of_view == "meta" and name in _BARE else None
 
 
 def define_tool(

@@ -335,7 +335,7 @@ class ListTools:
         names = [each.name for each in access.specs()]
         if server and server not in names:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
-        self.means.shield(call, None, arguments.level(given))
+        self.means.shield(call, None, arguments.level(given), access)
         listed = Deferred.fromCoroutine(self._list([server] if server else names, server, access))
         listed.addCallback(self._answer, call, access, style).addErrback(not_found, call)
 

@@ -11,7 +11,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from msgspec import Raw
@@ -46,6 +46,16 @@ if TYPE_CHECKING:
     from mcpgateway.hub.switchboard import Switchboard
 
 
+class Holder(Protocol):
+    """Whatever calls can be with that are with no server."""
+
+    def calls(self) -> list[Call]:
+        """They."""
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+
+
 class Board:
     """What the switchboard hands over to where a session is one of all servers.
 
@@ -53,6 +63,7 @@ class Board:
     :ivar clock: what waits are measured with.
     :ivar lister: asks for the lists that are not known.
     :ivar outcomes: counts calls, and shortens their answers.
+    :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
     """
 
     log = Logger()
@@ -72,6 +83,7 @@ class Board:
         self.lister = Lister(self)
         self._road = Road(self)
         self.outcomes = outcomes
+        self.errands: Holder | None = None
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
@@ -375,19 +387,26 @@ class Board:
         return self._held.pop(call, _gone) is not _gone
 
     def calls(self) -> list[Call]:
-        """The calls that wait here, or for the answer to another that is the same."""
-        flights = self.outcomes.flights
-        return [*self._held, *(flights.calls() if flights is not None else ())]
+        """The calls that wait here, or for the answer to another that is the same, or until theirs is shorter."""
+        found = (call for each in self._others() for call in each.calls())
+        return list(dict.fromkeys((*self._held, *found)))
+
+    def _others(self) -> list[Holder]:
+        found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
+        return [each for each in found if each is not None]
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
-        if call not in self._held:
-            flights = self.outcomes.flights
-            return flights is not None and flights.cancel(call, reason)
-        on_cancel = self._held.pop(call)
+        on_cancel = self._held.pop(call, _gone)
         if on_cancel is not None:
             on_cancel(reason)
-        return True
+        was_elsewhere = [each.cancel(call, reason) for each in self._others()]
+        return on_cancel is not _gone or any(was_elsewhere)
+
+    def hurry(self, call: Call) -> bool:
+        """There is no more time: answer a call at once, if its answer is here; false where it is not."""
+        shielding = self.outcomes.shielding
+        return shielding is not None and shielding.hurry(call)
 
     def take_back(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""

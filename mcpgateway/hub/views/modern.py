@@ -220,7 +220,7 @@ class ViewDoor:
         terms = self.lists.terms(servers, kind).written()
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms})[:-1] + b","
-        whole = Raw(result + bytes(view.listed(kind))[1:])
+        whole = Raw(result + bytes(view.listed(kind, is_dotted=call.is_dotted))[1:])
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening

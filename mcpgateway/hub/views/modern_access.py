@@ -134,7 +134,7 @@ class ModernAccess:
         errands.limit(self.errand, limit_s)
         try:
             # The headers repeat the arguments of the tool that was called, not of this one.
-            self.door.shield(call, self.view, server, tool, level)
+            self.door.shield(call, self.principal, self.view, target, level)
             self.door.send(call, inner, evolve(self.asker, server=spec, headers=None))
         except GatewayError:
             errands.stay(self.errand)

@@ -25,7 +25,6 @@ from mcpgateway.errors import (
     InvalidParams,
     Overloaded,
     QuestionRefused,
-    ShuttingDown,
 )
 from mcpgateway.hub.to_legacy import PARKED_LIMIT, PARKED_OF_PRINCIPAL, PARKED_TICKS
 from mcpgateway.interfaces import Call, ICallSink
@@ -170,7 +169,11 @@ class Errands:
         if client is not None:
             self._under_way.pop(client, None)
 
-    def cancel(self, client: Call) -> bool:
+    def calls(self) -> list[Call]:
+        """The requests of clients that wait for tools of the gateway's own."""
+        return list(self._under_way)
+
+    def cancel(self, client: Call, reason: str = "") -> bool:
         """A client takes its request back; false when it is not for a tool of the gateway's own."""
         errand = self._under_way.pop(client, None)
         if errand is None:
@@ -248,12 +251,10 @@ class Errands:
             waiting.errback(ClientGone(why))
 
     def close(self) -> None:
-        """Nobody can come back for what is parked."""
+        """Nobody can come back for what is parked; whoever stops the gateway waits for the others, or cuts them off."""
         self._is_open = False
         for errand in list(self._parked.values()):
             self._give_up(errand, "the gateway is stopping")
-        for errand in [each for each in self._under_way.values() if not each.is_elsewhere]:
-            errand.failed(errand.call, ShuttingDown("the gateway is stopping"))
 
 
 def _typed(reply: Envelope) -> Envelope:

@@ -25,6 +25,7 @@ from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.views.modern_access import ModernAccess
+from mcpgateway.hub.views.sinks import Rewriter
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern, peek
@@ -42,8 +43,11 @@ Here = Callable[[Call, Message, Asker, View], None]
 Submit = Callable[[Call, Message], None]
 Flies = Callable[[Call, Message, Item, Submit], bool]
 """Whether a call is made together with others that are the same (`mcpgateway.hub.singleflight`)."""
-Shield = Callable[[Call, View, str, str, Any], None]
-"""Puts itself between a call and its sink; it is given the view, the server, the tool's own name, and the level."""
+Shield = Callable[[Call, str, View, tuple[str, str], Any], None]
+"""Puts itself between a call and its sink.
+
+It is given the principal, the view, the server and the tool's own name, and the level.
+"""
 
 _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
 """What ends a client's talk with an endpoint, and is true of one server here and not of the view."""
@@ -60,27 +64,11 @@ class _OnView(Between):
         if not isinstance(why, _OF_ONE_SERVER):
             self.sink.failed(call, why)
         elif call.method == CALL_TOOL:
-            from mcpgateway.hub.views.modern_words import unusable
+            from mcpgateway.hub.views.words import unusable
 
             self.sink.answered(call, unusable(self.server, why))
         else:
             self.sink.failed(call, GatewayError(f"{self.server}: {why.hint or why.message}"))
-
-
-@define(eq=False)
-class _Renamed(Between):
-    """Calls a resource in a result what the client calls it."""
-
-    own: str
-    shown: str
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """The server's own response."""
-        if "result" in reply:
-            from mcpgateway.hub.views.modern_words import renamed
-
-            reply = reply | {"result": renamed(reply["result"], self.own, self.shown)}
-        self.sink.answered(call, reply)
 
 
 class Road:
@@ -163,7 +151,7 @@ class Road:
         asker = evolve(asker, server=view.servers[item.server])
         _put(message, "name", item.own)
         if item.kind is Kind.TOOL:
-            self._door.shield(call, view, item.server, item.own, None)
+            self._door.shield(call, asker.principal, view, (item.server, item.own), None)
             if self._flies(call, message, asker, item):
                 return
         self.send(call, message, asker)
@@ -214,7 +202,9 @@ class Road:
                 raise InvalidParams(f"Resource not found: {uri}", data={"uri": uri})
             server, own = found
             if own != uri:
-                call.sink = _Renamed(call.sink, own, uri)
+                from mcpgateway.hub.views.words import renamed
+
+                call.sink = Rewriter(call.sink, lambda result: renamed(result, own, uri))
                 _put(message, "uri", own)
             self.send(call, message, evolve(asker, server=view.servers[server]))
 
@@ -268,7 +258,7 @@ def nowhere(call: Call, reason: str) -> bool:
     return False
 
 
-def as_it_is(call: Call, view: View, server: str, tool: str, level: Any) -> None:
+def as_it_is(call: Call, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
     """Nothing is cut."""
 
 

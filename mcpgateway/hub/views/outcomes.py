@@ -45,36 +45,48 @@ class Outcomes:
         """Do the same for requests of the modern era."""
         door.shield = self.over
         if self.flights is not None:
-            door.may_fly, door.flies, door.leave = self.may_fly, self.flies, self.flights.cancel
+            door.may_fly, door.flies = self.may_fly, self.flies
+        door.leave = self.leave
 
     def over(
         self,
         call: Call,
+        principal: str,
         view: View,
-        server: str,
-        tool: str,
+        target: tuple[str, str],
         level: Level | None = None,
         item: Item | None = None,
     ) -> None:
         """A call of a server's tool is on its way.
 
+        :param principal: who calls.
+        :param target: the server, and the tool's own name.
         :param item: the tool as it is listed, where that is known.
         :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
         """
+        server, tool = target
         if self.usage is not None:
             self.usage.called(server, tool)
         if self.shielding is not None:
             chosen = self.shielding.level(view.servers[server], tool, level)
-            self.shielding.over(call, item or view.tool(server, tool), chosen)
+            self.shielding.over(call, item or view.tool(server, tool), chosen, principal)
 
-    def shield(self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None) -> None:
+    def shield(
+        self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None, principal: str
+    ) -> None:
         """Have the answer of a call of the gateway's own shortened.
 
         :param spec: the server whose settings count.
+        :param principal: who is given the answer.
         """
         if self.shielding is not None:
             tool = item.own if item is not None else ""
-            self.shielding.over(call, item, self.shielding.level(spec, tool, level))
+            self.shielding.over(call, item, self.shielding.level(spec, tool, level), principal)
+
+    def leave(self, call: Call, reason: str) -> bool:
+        """Take a call back that flies with others, or whose answer is being shortened; false when it is neither."""
+        found = (self.flights, self.shielding)
+        return any(each.cancel(call, reason) for each in found if each is not None)
 
     def flies(
         self, call: Call, message: Message, item: Item | None, submit: Callable[[Call, Message], None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import define
-from msgspec import Raw
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Owned
@@ -81,7 +80,9 @@ class Resources:
         """
         if owner.uri != uri:
             (message.params or {})["uri"] = jsonrpc.raw(owner.uri)
-            call.sink = Rewriter(call.sink, lambda result: _shown(result, owner.uri, uri))
+            from mcpgateway.hub.views.words import renamed  # what hardly any request needs
+
+            call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
         self._road.go(call, message, owner.server)
 
 
@@ -110,20 +111,3 @@ class _Next(Between):
             self.resources.bring(call, again, self.uri, self.owners.pop(0))
         except GatewayError as why:
             call.sink.failed(call, why)
-
-
-def _shown(result: Raw, own: str, uri: str) -> Raw:
-    # A client looks for what it has asked for by the URI that it knows.
-    members = peek.members({"result": result}, "result")
-    if "contents" not in members:
-        return result
-    contents = []
-    for each in jsonrpc.read_list(members["contents"], "contents"):
-        try:
-            content = jsonrpc.read_object(each, "contents")
-        except GatewayError:
-            contents.append(each)
-            continue
-        is_its = peek.text(content, "uri", jsonrpc.URI_LIMIT) == own
-        contents.append(jsonrpc.raw(content | {"uri": jsonrpc.raw(uri)}) if is_its else each)
-    return jsonrpc.raw(members | {"contents": jsonrpc.raw(contents)})

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session
@@ -38,6 +39,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
@@ -136,7 +138,7 @@ class Road:
 
     def with_known(self, call: Call, inners: Inners, kind: Kind, then: Callable[[], None]) -> None:
         """Go on with a call once the lists of all servers are known, or it has waited for long enough."""
-        missing = inners.view.to_ask(kind)
+        missing = [each for each in inners.view.to_ask(kind) if self._has_to_be_asked(each, kind, inners)]
         if not missing:
             then()
             return
@@ -152,10 +154,17 @@ class Road:
 
         board.lister.wait(call.session, missing, kind, go_on)
 
+    def _has_to_be_asked(self, server: ServerSpec, kind: Kind, inners: Inners) -> bool:
+        # What is on record is good enough while its server does not run, which is not started for it.
+        board = self._board
+        if server.name in inners.view.told or board.librarian.known(server, kind) is None:
+            return True
+        return any(board.switchboard.pool.is_running(server, era) for era in Era)
+
     def _give(self, call: Call, kind: Kind) -> None:
         inners = self._board.inners(call.session)
         inners.listed.add(kind)
-        listed = inners.view.listed(kind)
+        listed = inners.view.listed(kind, is_dotted=call.is_dotted)
         if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
             self._board.builtin.heard(call.session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})

@@ -89,7 +89,8 @@ class Tools:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._road.learn_task(call, inners, tool.server)
-        self._board.outcomes.over(call, inners.view, tool.server, tool.own, None, tool)
+        whose = call.session.principal
+        self._board.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
         self._road.go(call, message, tool.server, tool)
 
     def bring(
@@ -101,9 +102,8 @@ class Tools:
         :param level: how its result is shielded; None for what the view says.
         :raise GatewayError: it goes nowhere.
         """
-        server, tool = target
-        self._board.outcomes.over(call, view, server, tool, level)
-        self._road.go(call, message, server, view.tool(server, tool))
+        self._board.outcomes.over(call, call.session.principal, view, target, level)
+        self._road.go(call, message, target[0], view.tool(*target))
 
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.

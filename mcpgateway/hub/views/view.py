@@ -57,7 +57,7 @@ class _Look:
     listing: Listing | None = None
     prompts: Names | None = None
     routes: Routes | None = None
-    results: dict[Kind, Raw] = field(factory=dict)
+    results: dict[tuple[Kind, bool], Raw] = field(factory=dict)
 
 
 class View:
@@ -97,7 +97,10 @@ class View:
     # What stands behind a name
 
     def find(self, name: str) -> Item | More | Tool | None:
-        """What is called by a name: a server's tool, one of the gateway's own, or None."""
+        """What is called by a name: a server's tool, one of the gateway's own, or None.
+
+        No name is both: `mcpgateway.catalog.naming` gives a server's tool none of the gateway's own.
+        """
         look = self._seen
         if look.generation != self._librarian.generation or look.listing is None:
             look = self._look_at_tools()
@@ -174,17 +177,22 @@ class View:
             return self.kind in (FULL, HYBRID)
         return self.kind != ADMIN
 
-    def listed(self, kind: Kind) -> Raw:
-        """The result of a list."""
-        results = self._look().results
-        found = results.get(kind)
+    def listed(self, kind: Kind, *, is_dotted: bool = False) -> Raw:
+        """The result of a list.
+
+        :param is_dotted: with dots in the names of the gateway's own tools, for whoever asks for that.
+        """
+        results, key = self._look().results, (kind, is_dotted and kind is Kind.TOOL)
+        found = results.get(key)
         if found is None:
-            found = results[kind] = jsonrpc.raw({kind.member: list(self._entries(kind))})
+            found = results[key] = jsonrpc.raw({kind.member: list(self._entries(*key))})
         return found
 
-    def _entries(self, kind: Kind) -> Iterator[Raw]:
+    def _entries(self, kind: Kind, is_dotted: bool = False) -> Iterator[Raw]:  # noqa: FBT001, FBT002
         if kind is Kind.TOOL:
-            yield from (Raw(each.definition) for each in self._own)
+            builtin = self._sources.builtin if is_dotted else None
+            own = builtin.tools(self.kind, is_dotted=True) if builtin is not None else self._own
+            yield from (Raw(each.definition) for each in own)
             named = self.listing.tools.items()
         elif self.kind == ADMIN:
             return

@@ -10,7 +10,7 @@ from attrs import frozen
 from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.builtin import family
-from mcpgateway.hub.builtin.builtin import Builtin, Tool
+from mcpgateway.hub.builtin.builtin import Access, Builtin, Tool
 from mcpgateway.hub.builtin.status import Sight
 from mcpgateway.hub.jobs import Jobs, Nowhere
 from mcpgateway.hub.librarian import Librarian
@@ -86,9 +86,11 @@ def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
 def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
     switchboard, clock = parts.switchboard, parts.clock
 
-    def shield(call: Call, item: Item | None, level: Any) -> None:
-        server = switchboard.servers.get(item.server) if item is not None else None
-        outcomes.shield(server or OURS, call, item, level)
+    def shield(call: Call, item: Item | None, level: Any, access: Access) -> None:
+        # As the caller's view has the server, which may be one of a workspace or of a repository.
+        name = item.server if item is not None else ""
+        server = next((each for each in access.specs() if each.name == name), OURS)
+        outcomes.shield(server, call, item, level, access.principal)
 
     hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield)
     sight = family.sight_of(switchboard, parts.health, librarian, hub.config)

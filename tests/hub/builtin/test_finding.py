@@ -342,7 +342,7 @@ class ListToolsTests:
         seen: list[Any] = []
         world.means.shield = lambda *found: seen.append(found[1:])
         ask(ListTools(world.means), world.access, {"shield": "off"})
-        assert seen == [(None, Level.OFF)]
+        assert seen == [(None, Level.OFF, world.access)]
 
     def test_a_table_is_short(self) -> None:
         """As a table, the same is shown in a fraction of the bytes."""

@@ -97,6 +97,7 @@ class BuiltinTests:
         family = self.family()
         assert family.find("list_servers") is None
         assert family.find("list_servers", "meta") is not None
+        assert family.find("search", "meta") is None
         assert family.find("gateway_nothing") is None
 
     def test_views_list_their_own(self) -> None:

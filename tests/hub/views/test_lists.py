@@ -321,6 +321,17 @@ class RecordTests:
         assert set(again.names(client)) == {"shared__echo", "own__count"}
         assert again.gateway.launcher.children == []
 
+    def test_outdated_and_ended(self, stage: Stage) -> None:
+        """A server that has said that its list is another, and has ended, is not started to say which."""
+        client = stage.view()
+        stage.list(client)
+        child = stage.child("shared")
+        child.say({"jsonrpc": "2.0", "method": TOOLS})
+        child.exit()
+        before = len(stage.gateway.launcher.children)
+        assert "shared__echo" in stage.names(client)
+        assert len(stage.gateway.launcher.children) == before
+
     def test_not_true_any_more(self) -> None:
         """What a server lists otherwise than it is on record is announced once it runs."""
         stage = Stage(Recorded())

@@ -225,6 +225,27 @@ class RestTests:
         assert "result" in reply(client)
         assert stage.children("old") == []
 
+    def test_clients_of_the_other_era(self, tmp_path: Path) -> None:
+        """Nor is anything started for the list of a legacy client, who is told when it is another after all."""
+        home = Home(tmp_path)
+        before = Stage(modern("m"), gateway=home.start(), m=[tool("echo")])
+        post(client := before.client("/m/mcp"), request(1, "tools/list"))
+        before.answer()
+        assert "result" in reply(client)
+        stage = Stage(modern("m"), gateway=home.start(), m=[tool("echo"), tool("new")])
+        guest = stage.gateway.view()
+        guest.call(1, "tools/list")
+        assert guest.heard is not None
+        assert "m__echo" in [each["name"] for each in guest.heard.json["result"]["tools"]]
+        assert stage.gateway.launcher.children == []
+        ears = stage.gateway.listen(guest)
+        guest.call(2, "tools/call", name="m__echo")
+        for _ in range(3):
+            stage.answer()
+            stage.gateway.clock.advance(0)
+        assert ears.heard is not None
+        assert [each["method"] for each in ears.heard.events] == ["notifications/tools/list_changed"]
+
     def test_lists_that_a_server_has_not(self, tmp_path: Path) -> None:
         """A server that is known to have no prompts is not started to say so once more."""
         home = Home(tmp_path)

@@ -204,12 +204,21 @@ class AskingTests:
         assert call(stage, stage.client(**OTHER), "gateway_ask")["result"]["resultType"] == "input_required"
 
     def test_the_gateways_end(self, stage: Stage) -> None:
-        """A gateway that stops lets nobody wait."""
+        """A gateway that stops waits for its own tools, and lets nobody wait when there is no more time."""
         call(stage, stage.client(), "gateway_ask")
-        client = stage.client()
-        call(stage, client, "gateway_wait")
+        clients = [stage.client(), stage.client()]
+        for client in clients:
+            call(stage, client, "gateway_wait")
+        switchboard = stage.gateway.switchboard
+        assert len(switchboard.under_way()) == 2
+        assert switchboard.busy() == set()
         stage.gateway.hub.close()
-        assert reply(client)["error"]["code"] == -32603
+        assert (len(stage.door.errands), switchboard.awaited()) == (2, 2)
+        answers.text(the_tool(stage, "wait").calls[0][0], "in time")
+        assert text(reply(clients[0])) == "in time"
+        assert switchboard.awaited() == 1
+        switchboard.close()
+        assert reply(clients[1])["error"]["code"] == -32603
         assert len(stage.door.errands) == 0
 
 

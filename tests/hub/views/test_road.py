@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -273,6 +274,15 @@ class ResourceTests:
         child.answer(request, {"contents": [{"uri": own, "text": "t"}]})
         assert client.heard is not None
         assert client.heard.json["result"] == {"contents": [{"uri": uri, "text": "t"}]}
+
+    @pytest.mark.parametrize("result", [{"contents": "none"}, {"contents": [1, {"text": "t"}]}, {}])
+    def test_strange(self, stage: Stage, client: Client, result: dict[str, Any]) -> None:
+        """What is strange in a server's answer is passed on as it is."""
+        client.call(1, "resources/read", uri="mcpgateway:own/a://x")
+        child = stage.child("own")
+        child.answer(child.asked("resources/read")[0], result)
+        assert client.heard is not None
+        assert client.heard.json["result"] == result
 
     def test_unknown(self, client: Client) -> None:
         """A resource that is nobody's is not found."""

@@ -14,6 +14,8 @@ from tests.support.views import Offer, Stage, tool
 
 UPDATED = "notifications/resources/updated"
 
+PROGRESS = "notifications/progress"
+
 
 @pytest.fixture
 def stage() -> Stage:
@@ -238,6 +240,32 @@ class QuestionTests:
             assert clients[key[0]].ask(answer).status == 202
             replies = [each for each in child.received if "method" not in each]
             assert [each["result"] for each in replies] == [{"by": key[0]}]
+
+    def test_progress(self, stage: Stage) -> None:
+        """What a client says of its progress is heard by the one server whose question it is about."""
+        stage.gateway.serve(
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.SESSION)
+        )
+        stage.offers["more"] = Offer(tools=[tool("extra")])
+        client = stage.view(sampling={})
+        children = [call(stage, client, "own__count"), call(stage, client, "more__extra")]
+        for child in children:
+            self.ask(stage, child, 1, _meta={"progressToken": "t", "x": 1})
+        ears = stage.gateway.listen(client)
+        assert ears.heard is not None
+        asked = [each for each in ears.heard.events if each["method"] == "sampling/createMessage"]
+        assert [each["params"]["_meta"]["x"] for each in asked] == [1, 1]
+        tokens = [each["params"]["_meta"]["progressToken"] for each in asked]
+        assert len(set(tokens)) == 2
+        for token in (tokens[0], "t", 7, None):
+            params = {"progressToken": token, "progress": 1}
+            client.ask({"jsonrpc": "2.0", "method": PROGRESS, "params": params})
+        said = [each["params"] for child in children for each in child.asked(PROGRESS)]
+        assert said == [{"progressToken": "t", "progress": 1}]
+        client.ask({"jsonrpc": "2.0", "id": asked[0]["id"], "result": {}})
+        params = {"progressToken": tokens[0], "progress": 2}
+        client.ask({"jsonrpc": "2.0", "method": PROGRESS, "params": params})
+        assert sum(len(child.asked(PROGRESS)) for child in children) == 1
 
     def test_without_the_capability(self, stage: Stage) -> None:
         """A client that has not offered it is not asked."""
