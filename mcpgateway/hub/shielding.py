@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import define, evolve
 from msgspec import Raw
@@ -38,6 +39,7 @@ class _Shield(Between):
     item: Item | None
     level: Level
     principal: str
+    is_own: bool
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -46,7 +48,8 @@ class _Shield(Between):
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
         self.shielding.hold(call, self, reply)
-        self.shielding.shield(result, self.item, self.level, self.principal).addCallback(self._pass_on, call)
+        done = self.shielding.shield(result, self.item, self.level, self.principal, is_own=self.is_own)
+        done.addCallback(self._pass_on, call)
 
     def _pass_on(self, result: Raw, call: Call) -> None:
         reply = self.shielding.release(call, self)
@@ -99,18 +102,23 @@ class Shielding:
         """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
-    def over(self, call: Call, item: Item | None, level: Level, principal: str) -> None:
+    def over(
+        self, call: Call, item: Item | None, level: Level, principal: str, *, is_own: bool = False
+    ) -> None:
         """Put the shield between a call of a tool and whoever waits for its answer.
 
-        :param item: the tool; None for one of the gateway's own.
+        :param item: the tool; None for one of the gateway's own, and for one that no list has.
         :param principal: who calls, for whom the original is kept.
+        :param is_own: it is one of the gateway's own, whose lists keep whole items.
         """
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level, principal)
+            call.sink = _Shield(call.sink, self, item, level, principal, is_own)
 
-    def shield(self, result: Raw, item: Item | None, level: Level, principal: str) -> Deferred[Raw]:
+    def shield(
+        self, result: Raw, item: Item | None, level: Level, principal: str, *, is_own: bool = False
+    ) -> Deferred[Raw]:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
-        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal))
+        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal, is_own=is_own))
         return done.addErrback(self._broken, result)
 
     # The answers that are being shortened
@@ -147,13 +155,16 @@ class Shielding:
         self.log.failure("a result could not be shortened", why, event="result.unshortened")
         return result
 
-    async def _shielded(self, result: Raw, item: Item | None, level: Level, principal: str) -> Raw:
+    async def _shielded(
+        self, result: Raw, item: Item | None, level: Level, principal: str, *, is_own: bool
+    ) -> Raw:
         masked = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
             result, masked = await self.vault.do(size, self._mask().masked, result)
         schema = item.output_schema if item is not None else None
-        found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
+        cut = partial(shorten, keeps_items=is_own)
+        found = await self.vault.do(size, cut, result, evolve(self._limits, level=level), schema)
         if found is not None:
             shown = await self._kept(principal, result, item, found, masked)
             if shown is not None:

@@ -9,6 +9,9 @@
 
 ``lean`` does the same within tighter limits, and writes lists of alike objects as tables.
 
+Of what the gateway's own tools answer only the last rule holds, and it takes whole items: a list of tools whose schemas
+were cut would be good for nothing.
+
 # Note [What is never cut]
 Images, sounds, links, embedded resources, ``isError``, and whatever is not known here pass as they are.  Structured
 content that has a schema is cut only where the schema allows it (`mcpgateway.shield.permits`), and is never left out:
@@ -46,6 +49,8 @@ NOTE_BYTES = 2048  # of the limit, for what is said of the cuts
 TERSE_BYTES = 8192  # where no more may be said in all, the note is short
 LEAN_ITEMS = 0.4  # what lean shows of a list: 20 items instead of 50
 LEAN_SHARE = 0.25  # and of everything else
+LIST_BYTES = 256  # a shorter list stays whole where items do
+ANY = 1024**3  # no limit
 TRUE = Raw(b"true")
 _STRUCTURED = b'"structuredContent"'
 
@@ -59,14 +64,22 @@ def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | N
     return None if found is None else found.written(ref)
 
 
-def shorten(result: Raw, limits: ShieldLimits, output_schema: Raw | None = None) -> Shortened | None:
-    """Cut off what is too much; None where nothing is."""
+def shorten(
+    result: Raw, limits: ShieldLimits, output_schema: Raw | None = None, *, keeps_items: bool = False
+) -> Shortened | None:
+    """Cut off what is too much; None where nothing is.
+
+    :param keeps_items: only the whole is bounded, and what is left of a list are whole items.
+    """
     if limits.level is Level.OFF or is_small(result, limits):
         return None
     members = values.members(result)
     if members is None:
         return None
-    found = Shortened(members, _effective(limits))
+    effective = _effective(limits)
+    if keeps_items:
+        effective = evolve(effective, array_items=ANY, string_chars=ANY, field_bytes=ANY)
+    found = Shortened(members, effective, keeps_items)
     found.cut(output_schema)
     return found if found.is_changed else None
 
@@ -149,6 +162,7 @@ class Shortened:
 
     members: Envelope
     limits: ShieldLimits
+    keeps_items: bool = False
     _blocks: list[documents.Block] = field(factory=list, init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
@@ -175,7 +189,8 @@ class Shortened:
 
     def _read(self, output_schema: Raw | None) -> None:
         limits = self.limits
-        reader = Reader(limits.array_items, _floor(limits))
+        floor = LIST_BYTES if self.keeps_items else _floor(limits)
+        reader = Reader(limits.array_items, floor, self.keeps_items)
         self._blocks = documents.blocks(self.members)
         for index, block in enumerate(self._blocks):
             part = _Part(block, index)
@@ -209,7 +224,8 @@ class Shortened:
         for _ in range(ROUNDS):
             if self._size() <= budget:
                 return
-            shrunk = [each for each in self._nodes() if passes.shrink(each)]
+            many = 1 if self.keeps_items else passes.MANY_ITEMS
+            shrunk = [each for each in self._nodes() if passes.shrink(each, many)]
             if not shrunk:
                 break
         if self._size() > budget:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from mcpgateway.config.surface import Level, ShieldLimits
-from mcpgateway.shield.results import shielded
+from mcpgateway.shield.results import shielded, shorten
 
 LIMITS = ShieldLimits()
 LEAN = ShieldLimits(level=Level.LEAN)
@@ -146,6 +146,52 @@ class RulesTests:
         assert found[:50] == ["\ud800"] * 50
         assert shown(of_text("\udfff" * 9000))["content"][0]["text"].startswith("\udfff")
         assert shown(of_json({"\ud800": ["x"] * 600, "b": ["y" * 20] * 600})) is not None
+
+
+class OwnTests:
+    """What the gateway's own tools answer."""
+
+    def cut(self, value: Any, limits: ShieldLimits = LIMITS) -> Any:
+        """What becomes of an answer; None when it is passed on."""
+        found = shorten(raw(of_json(value)), limits, keeps_items=True)
+        return None if found is None else json.loads(bytes(found.written(REF)))
+
+    def test_only_the_whole_counts(self) -> None:
+        """However many items there are, and however heavy, they are shown while there is room."""
+        assert self.cut({"a": [{"name": "n", "inputSchema": "x" * 600}] * 90}) is None
+
+    def test_items_are_whole(self) -> None:
+        """Where there is no more room, whole items go, the last ones first."""
+        for size in (300, 3000, 9000):
+            tool = {
+                "name": "n",
+                "inputSchema": {"enum": ["v" * 30] * (size // 30), "description": "d" * size},
+            }
+            result = self.cut({"a": [tool] * 300, "b": [tool] * 2})
+            *shown, marker = document(result)["a"]
+            assert len(json.dumps(result)) <= 65_536
+            assert shown
+            assert all(each == tool for each in shown)
+            assert marker["_showing"] == len(shown)
+
+    @given(
+        st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=3000), max_size=60), max_size=4),
+        st.integers(2000, 20_000),
+    )
+    def test_any(self, value: Any, total: int) -> None:
+        """What is shown of any list are its first items as they are, within the limit, or the beginning of the text."""
+        result = self.cut(value, ShieldLimits(total_bytes=total))
+        if result is None:
+            assert len(json.dumps(value).encode()) <= total + 200
+            return
+        assert len(msgspec.json.encode(result)) <= max(total, 2048) + 200
+        try:
+            found = document(result)
+        except ValueError:
+            return
+        for name, items in value.items():
+            shown = [each for each in found[name] if isinstance(each, str)]
+            assert shown == items[: len(shown)]
 
 
 class IntactTests:
