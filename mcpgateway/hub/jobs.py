@@ -232,7 +232,9 @@ class Jobs:
         record.ref = known or self._vault.new_ref()
         self._write(record)
         self._keep(record)
-        keeping = succeed(True) if known else self._vault.keep(record.ref, record.principal, whole, record.tool)
+        keeping = (
+            succeed(True) if known else self._vault.keep(record.ref, record.principal, whole, record.tool)
+        )
         keeping.addCallback(self._is_put_by, record, record.hint)
         return True
 

@@ -13,7 +13,9 @@ Of what the gateway's own tools answer only the last rule holds, and it takes wh
 were cut would be good for nothing.
 
 # Note [What is never cut]
-Images, sounds, links, embedded resources, ``isError``, and whatever is not known here pass as they are.  Structured
+Images, sounds, links, what embedded resources have as a ``blob``, ``isError``, and whatever is not known here pass as
+they are, but for texts: that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
+members only where it alone would be half of all that is allowed.  Structured
 content that has a schema is cut only where the schema allows it (`mcpgateway.shield.permits`), and is never left out:
 clients refuse a result without it, which would lose all of it.  So it is the one thing that may exceed the limits.
 """
@@ -136,13 +138,13 @@ class _Part:
             if more:
                 document = jsonrpc.raw((values.members(document) or {}) | more)
             return values.quoted(values.as_text(document))
-        return written(self.node) if self.node is not None else self.block.members["text"]
+        return written(self.node) if self.node is not None else values.quoted(self.block.text or "")
 
     def written(self, more: dict[str, Any] | None = None) -> Raw:
         """The block as it is now."""
         if not self.is_changed and not more:
             return self.block.raw
-        return jsonrpc.raw(self.block.members | {"text": self.text(more)})
+        return self.block.with_text(self.text(more))
 
     def flatten(self) -> Text:
         """Take its text for mere characters from now on."""
@@ -164,12 +166,14 @@ class Shortened:
     limits: ShieldLimits
     keeps_items: bool = False
     _blocks: list[documents.Block] = field(factory=list, init=False)
+    _layout: documents.Layout = field(default=documents.Layout(is_single=True), init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
     _dropped: int = field(default=0, init=False)
     _structured: Node | None = field(default=None, init=False)
     _is_left_out: bool = field(default=False, init=False)
     _has_schema: bool = field(default=False, init=False)
+    _meta_omitted: list[str] = field(factory=list, init=False)
 
     def cut(self, output_schema: Raw | None) -> None:
         """Cut what is too much; see Note [In this order]."""
@@ -183,7 +187,8 @@ class Shortened:
                 part.node = (
                     passes.tabulate(part.node) if part.is_document and part.node is not None else part.node
                 )
-        budget = limits.total_bytes - min(NOTE_BYTES, limits.total_bytes // 2)
+        self._bound_meta(limits.total_bytes // 2)
+        budget = limits.total_bytes - min(NOTE_BYTES, limits.total_bytes // 2) - self._meta_size()
         if self._size() > budget:
             self._fit(budget)
 
@@ -192,6 +197,7 @@ class Shortened:
         floor = LIST_BYTES if self.keeps_items else _floor(limits)
         reader = Reader(limits.array_items, floor, self.keeps_items)
         self._blocks = documents.blocks(self.members)
+        self._layout = documents.layout(self.members, self._blocks)
         for index, block in enumerate(self._blocks):
             part = _Part(block, index)
             if block.text is not None and len(self._texts) >= limits.array_items:
@@ -207,6 +213,21 @@ class Shortened:
             # Clients hold what is no error against the schema.
             self._has_schema = output_schema is not None and self.members.get("isError") != TRUE
             self._structured = reader.read(data, permit_of(output_schema if self._has_schema else None, data))
+
+    def _bound_meta(self, most: int) -> None:
+        # Programs read it, not models: it is cut only where it is as much as all else, and then by whole members.
+        while self._meta_size() > most:
+            found = values.members(self.members["_meta"]) or {}
+            if not found:
+                return
+            largest = max(found, key=lambda name: values.size(found[name]))
+            self._meta_omitted.append(largest)
+            del found[largest]
+            self.members["_meta"] = jsonrpc.raw(found)
+
+    def _meta_size(self) -> int:
+        found = documents.meta(self.members)
+        return 0 if found is None else values.size(found)
 
     def _nodes(self) -> list[Node]:
         nodes = [each.node for each in self._texts if each.node is not None]
@@ -251,8 +272,7 @@ class Shortened:
     def _leave_out(self, node: Node) -> None:
         self._structured, self._is_left_out = None, True
         if not self._texts:
-            members = {"type": jsonrpc.raw("text"), "text": jsonrpc.raw("")}
-            block = documents.Block(jsonrpc.raw(members), members, "")
+            block = documents.text_block(jsonrpc.raw(""))
             part = _Part(block, 0, Text(values.as_text(written(node)), FREE), is_rewritten=True)
             self._parts.append(part)
             self._texts.append(part)
@@ -263,22 +283,25 @@ class Shortened:
         return bool(
             self._dropped
             or self._is_left_out
+            or self._meta_omitted
             or (self._structured is not None and _is_cut(self._structured))
             or any(each.is_changed for each in self._texts)
         )
 
     def cuts(self) -> list[Cut]:
         """What is missing, by where it is found in the original."""
-        layout = documents.layout(self._blocks, documents.structured(self.members))
+        layout = self._layout
         found = [
             cut
             for part in self._texts
             if part.node is not None
-            for cut in cuts(part.node, layout.of_block(part.index))
+            for cut in cuts(part.node, layout.of_block(part.index, part.block))
         ]
         if self._dropped:
             total = len(self._texts) + self._dropped
             found.append(Cut(f"{documents.ROOT}.content", f"{len(self._texts)} of {total} texts"))
+        if self._meta_omitted:
+            found.append(Cut(f"{documents.ROOT}._meta", f"without {', '.join(self._meta_omitted)}"))
         if self._is_left_out:
             return [*found, Cut(layout.of_structured, "left out")]
         structured = self._structured
@@ -326,6 +349,7 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
     return (
         part.is_document
         and part.is_changed
+        and part.block.is_plain
         and isinstance(node, Object)
         and said.keys().isdisjoint(node.members)
     )

@@ -348,6 +348,18 @@ class WholeTests:
         assume(len(original) < SIZE_LIMIT)
         assert joined(original, limit=limit) == exactly(documents.root_of(original))
 
+    @given(st.lists(texts, min_size=1, max_size=3), st.integers(20, 50))
+    def test_embedded_texts(self, said: list[str], limit: int) -> None:
+        """The texts of embedded resources, and of blocks of unknown kind, can be read whole where they stand."""
+        embedded = [{"type": "resource", "resource": {"uri": "a:b", "text": each}} for each in said]
+        content = [*embedded, {"type": "novel", "text": said[0]}]
+        original = msgspec.json.encode({"content": content})
+        assume(len(original) < SIZE_LIMIT)
+        places = [(f"$.content[{index}].resource.text", each) for index, each in enumerate(said)]
+        for path, each in (*places, (f"$.content[{len(said)}].text", said[0])):
+            inner = values.container(each)
+            assert joined(original, path, limit) == (each if inner is None else exactly(inner))
+
     @given(texts)
     def test_the_text_itself(self, text: str) -> None:
         """The text as it was written can be read whole, whatever it says."""
