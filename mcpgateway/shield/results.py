@@ -166,13 +166,13 @@ class Shortened:
     limits: ShieldLimits
     keeps_items: bool = False
     _blocks: list[documents.Block] = field(factory=list, init=False)
-    _layout: documents.Layout = field(default=documents.Layout(is_single=True), init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
     _dropped: int = field(default=0, init=False)
     _structured: Node | None = field(default=None, init=False)
     _is_left_out: bool = field(default=False, init=False)
     _has_schema: bool = field(default=False, init=False)
+    _meta_left: Raw | None = field(default=None, init=False)
     _meta_omitted: list[str] = field(factory=list, init=False)
 
     def cut(self, output_schema: Raw | None) -> None:
@@ -197,7 +197,6 @@ class Shortened:
         floor = LIST_BYTES if self.keeps_items else _floor(limits)
         reader = Reader(limits.array_items, floor, self.keeps_items)
         self._blocks = documents.blocks(self.members)
-        self._layout = documents.layout(self.members, self._blocks)
         for index, block in enumerate(self._blocks):
             part = _Part(block, index)
             if block.text is not None and len(self._texts) >= limits.array_items:
@@ -216,18 +215,18 @@ class Shortened:
 
     def _bound_meta(self, most: int) -> None:
         # Programs read it, not models: it is cut only where it is as much as all else, and then by whole members.
-        while self._meta_size() > most:
-            found = values.members(self.members["_meta"]) or {}
-            if not found:
-                return
-            largest = max(found, key=lambda name: values.size(found[name]))
-            self._meta_omitted.append(largest)
-            del found[largest]
-            self.members["_meta"] = jsonrpc.raw(found)
+        found = documents.meta(self.members)
+        left = values.members(found) or {} if found is not None else {}
+        size = values.size(found) if found is not None else 0
+        for name in sorted(left, key=lambda each: -values.size(left[each])):
+            if size <= max(most, documents.META_BYTES):
+                break
+            size -= len(name) + values.size(left.pop(name))
+            self._meta_omitted.append(name)
+        self._meta_left = jsonrpc.raw(left) if self._meta_omitted else found
 
     def _meta_size(self) -> int:
-        found = documents.meta(self.members)
-        return 0 if found is None else values.size(found)
+        return 0 if self._meta_left is None else values.size(self._meta_left)
 
     def _nodes(self) -> list[Node]:
         nodes = [each.node for each in self._texts if each.node is not None]
@@ -290,7 +289,7 @@ class Shortened:
 
     def cuts(self) -> list[Cut]:
         """What is missing, by where it is found in the original."""
-        layout = self._layout
+        layout = documents.layout(self.members, self._blocks)
         found = [
             cut
             for part in self._texts
@@ -315,12 +314,16 @@ class Shortened:
         words = notes.note([] if is_terse else missing, ref, masked=masked, is_repeat=is_repeat)
         said = {"_ref": ref, "_truncated": True, "_note": words}
         result = self.members | {"content": self._content(said)}
+        if self._meta_left is not None:
+            result["_meta"] = self._meta_left
         if self._structured is not None:
             result["structuredContent"] = written(self._structured)
         else:
             result.pop("structuredContent", None)
         if self._is_left_out or self._has_schema:
-            result["_meta"] = self._meta({"ref": ref} | ({} if is_terse else notes.listed(missing)))
+            meta = values.members(result.get("_meta", jsonrpc.EMPTY)) or {}
+            told = {"ref": ref} | ({} if is_terse else notes.listed(missing))
+            result["_meta"] = jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(told)})
         return jsonrpc.raw(result | {name: jsonrpc.raw(value) for name, value in said.items()})
 
     def _content(self, said: dict[str, Any]) -> Raw:
@@ -329,10 +332,6 @@ class Shortened:
         if teller is None:
             content.append(note_block(said))
         return jsonrpc.raw(content)
-
-    def _meta(self, said: dict[str, Any]) -> Raw:
-        meta = values.members(self.members.get("_meta", jsonrpc.EMPTY)) or {}
-        return jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(said)})
 
 
 def _read_text(part: _Part, text: str, reader: Reader) -> None:
