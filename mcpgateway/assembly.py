@@ -43,7 +43,8 @@ from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 if TYPE_CHECKING:
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
-    from mcpgateway.hub.jobs import Jobs, JobStore
+    from mcpgateway.hub.jobrecords import JobStore
+    from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
     from mcpgateway.hub.usage import Usage

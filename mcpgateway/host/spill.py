@@ -81,6 +81,10 @@ class Spill:
             raise OSError("the file is damaged")
         return original
 
+    def has(self, ref: str) -> bool:
+        """Whether a result is on the disk, as far as that is seen without reading it."""
+        return os.path.isfile(self._path(ref))
+
     def remove(self, ref: str) -> None:
         """Take a result off the disk."""
         with suppress(OSError):

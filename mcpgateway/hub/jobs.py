@@ -1,34 +1,40 @@
 """Calls of tools that nobody waits for: queued, run a few at a time, and kept until somebody asks what became of them.
 
 # Note [What is kept where]
-A job that waits or runs lives in memory, and its file says that it does.  One that has ended lives in its file, and
-in memory only where that could not be written or is too small for its result.  So whoever asks after the gateway was
-started anew finds the results of those that had ended, and of the others that they were interrupted.  The arguments
-of a call are in no file.
+A job that waits or runs lives in memory, and its file says that it does.  One that has ended lives in its file, which
+names the reference of a result that is too large for it: that is kept with the originals of results
+(`mcpgateway.hub.vault`), for as long as those are.  In memory is what could be written to neither.  So whoever asks
+after the gateway was started anew finds the results of those that had ended, and of the others that they were
+interrupted, or never begun.  The arguments of a call are in no file.
 """
 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
-from enum import Enum
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import define, field
 from msgspec import Raw
+from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.catalog.records import Item
-from mcpgateway.errors import CallerError, GatewayError, Overloaded, ShuttingDown
+from mcpgateway.errors import GatewayError, InvalidParams, Overloaded, ShuttingDown
 from mcpgateway.hub.builtin import answers
 from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import Access
 from mcpgateway.hub.builtin.deadline import Deadline
+from mcpgateway.hub.jobrecords import UNFINISHED, JobStore, Record, Status, UnknownJob
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.access import may_read
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from mcpgateway.hub.vault import Vault
 
 AT_ONCE = 3
 KEPT = 200
@@ -37,99 +43,7 @@ FILE_BYTES = 131_072  # a shielded result has half of that
 LOG_LINES, LOG_CHARACTERS = 50, 300
 QUIET_S, WHOLE_S = 600.0, 3600.0  # until a job that makes no progress, or any job, is given up
 INTERRUPTED = "the gateway was stopped before it ended; it may have had effects"
-
-
-class Status(Enum):
-    """What has become of a job."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-
-UNFINISHED = frozenset((Status.QUEUED, Status.RUNNING))
-
-
-class UnknownJob(CallerError):
-    """No job of the caller's has that id."""
-
-    code = -32602
-
-
-class JobStore(Protocol):
-    """Where jobs outlive the gateway (`mcpgateway.host.jobfiles.JobFiles`); no method raises."""
-
-    def names(self) -> list[str]:
-        """The ids of all jobs on record, in any order."""
-
-    def read(self, name: str) -> bytes | None:
-        """What is on record of a job."""
-
-    def write(self, name: str, data: bytes) -> bool:
-        """Put a job on record; false where it cannot be."""
-
-    def remove(self, name: str) -> None:
-        """Forget a job."""
-
-
-class Nowhere:
-    """No place for jobs: they live as long as the gateway."""
-
-    def names(self) -> list[str]:
-        """None."""
-        return []
-
-    def read(self, name: str) -> bytes | None:
-        """Nothing."""
-
-    def write(self, name: str, data: bytes) -> bool:
-        """Nothing can be kept."""
-        return False
-
-    def remove(self, name: str) -> None:
-        """There is nothing."""
-
-
-@define(kw_only=True)
-class Record:
-    """A job as it is kept; times are seconds since the epoch, and what is not there is the null of JSON.
-
-    :ivar job: its id.
-    :ivar tool: the id of its tool.
-    """
-
-    principal: str
-    job: str
-    tool: str
-    status: Status = Status.QUEUED
-    priority: int = 0
-    created: float = 0.0
-    started: float | None = None
-    finished: float | None = None
-    result: Raw = field(default=jsonrpc.NULL, repr=False)
-    error: str = ""
-    hint: str = ""
-    logs: list[str] = field(factory=list, repr=False)
-    progress: Raw = field(default=jsonrpc.NULL, repr=False)
-
-    def shown(self) -> dict[str, Any]:
-        """What is shown of it, as S004 names it, but for its result."""
-        shown: dict[str, Any] = {
-            "jobId": self.job,
-            "status": self.status.value,
-            "toolId": self.tool,
-            "createdAt": _written(self.created),
-            "startedAt": _written(self.started),
-            "finishedAt": _written(self.finished),
-            "logs": self.logs,
-        }
-        more = {"priority": self.priority, "error": self.error, "hint": self.hint}
-        if self.progress != jsonrpc.NULL:
-            shown["progress"] = self.progress
-        return shown | {name: value for name, value in more.items() if value}
+NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
 
 
 @define(eq=False)
@@ -169,7 +83,7 @@ class Job:
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer."""
         if isinstance(why, ShuttingDown):
-            self.jobs.ended(self, Status.INTERRUPTED, INTERRUPTED)
+            self.jobs.ended(self, Status.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
         else:
             self.jobs.ended(self, Status.FAILED, why.message, why.hint)
 
@@ -199,12 +113,16 @@ class Jobs:
 
     :param store: where they are on record.
     :param shield: has the result of a job's call cut to its size.
+    :param vault: keeps results that are too large for a file; None where nothing does.
     """
 
-    def __init__(self, clock: Any, store: JobStore, shield: Shield = unshielded) -> None:
+    def __init__(
+        self, clock: Any, store: JobStore, shield: Shield = unshielded, vault: Vault | None = None
+    ) -> None:
         self._clock = clock
         self._store = store
         self._shield = shield
+        self._vault = vault
         self._is_open = True
         self._serial = 0
         self._waiting: list[tuple[int, int, Job]] = []
@@ -270,7 +188,8 @@ class Jobs:
         record = job.record
         record.status, record.started = Status.RUNNING, self._clock.seconds()
         self._running += 1
-        self._write(record)
+        if not self._write(record):
+            self._store.remove(record.job)  # which says that it has not begun
         job.deadline = Deadline(
             self._clock, job.quiet_s, max(WHOLE_S, job.quiet_s), lambda: self._too_late(job)
         )
@@ -301,9 +220,32 @@ class Jobs:
         record.finished = self._clock.seconds()
         if job.deadline is not None:
             job.deadline.stop()
-        if not self._write(record):
+        if not self._put_by(record) and not self._write(record):
             self._keep(record)
         self._clock.callLater(0, self._go_on)
+
+    def _put_by(self, record: Record) -> bool:
+        # Its file names the reference at once, as the gateway may end before the result is written.
+        if self._vault is None or len(msgspec.json.encode(record)) <= FILE_BYTES:
+            return False
+        whole = bytes(record.result)
+        known = self._vault.known(record.principal, whole)
+        record.ref = known or self._vault.new_ref()
+        self._write(record)
+        self._keep(record)
+        keeping = (
+            succeed(True) if known else self._vault.keep(record.ref, record.principal, whole, record.tool)
+        )
+        keeping.addCallback(self._is_put_by, record, record.hint)
+        return True
+
+    def _is_put_by(self, is_kept: Any, record: Record, hint: str) -> None:
+        if is_kept:
+            record.result, record.hint = jsonrpc.NULL, hint
+        else:
+            record.ref = ""
+        if self._write(record) and is_kept:
+            self._over.pop(record.job, None)
 
     def _write(self, record: Record) -> bool:
         # True where the file holds all of it.
@@ -346,10 +288,23 @@ class Jobs:
             return None  # half a file, or one of a newer gateway
         if record.status in UNFINISHED:
             # Of a former gateway; should that still run, and end it in order, its file will say so.
-            record.status, record.error = Status.INTERRUPTED, INTERRUPTED
-        elif record.status is Status.COMPLETED and record.result == jsonrpc.NULL:
+            why = NOT_BEGUN if record.status is Status.QUEUED else INTERRUPTED
+            record.status, record.error = Status.INTERRUPTED, why
+        elif record.status is Status.COMPLETED and record.result == jsonrpc.NULL and not record.ref:
             record.hint = "its result was too large to outlive the gateway"
         return record
+
+    def result(self, record: Record) -> Deferred[Raw]:
+        """Fires with a job's result; the null of JSON where it has none, or it is kept no longer."""
+        if record.result != jsonrpc.NULL or not record.ref or self._vault is None:
+            return succeed(record.result)
+
+        def lost(why: Failure) -> Raw:
+            why.trap(InvalidParams)
+            record.ref, record.hint = "", "its result was too large to be kept for long"
+            return jsonrpc.NULL
+
+        return self._vault.fetch(record.ref, record.principal).addCallbacks(Raw, lost)
 
     def cancel(self, name: str, principal: str) -> Record:
         """Give a job up; one that is over stays as it is.
@@ -365,9 +320,3 @@ class Jobs:
     def close(self) -> None:
         """Start no more; those that run may end, and whoever stops the gateway waits for them."""
         self._is_open = False
-
-
-def _written(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

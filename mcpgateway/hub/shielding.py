@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import define, evolve
 from msgspec import Raw
@@ -40,6 +41,7 @@ class _Shield(Between):
     level: Level
     principal: str
     is_direct: bool
+    is_own: bool
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -48,10 +50,10 @@ class _Shield(Between):
             self.sink.answered(call, reply)  # an error, a question, or a task
             return
         self.shielding.hold(call, self, reply)
-        shielded = self.shielding.shield(
-            result, self.item, self.level, self.principal, is_direct=self.is_direct
+        done = self.shielding.shield(
+            result, self.item, self.level, self.principal, is_direct=self.is_direct, is_own=self.is_own
         )
-        shielded.addCallback(self._pass_on, call)
+        done.addCallback(self._pass_on, call)
 
     def _pass_on(self, result: Raw, call: Call) -> None:
         reply = self.shielding.release(call, self)
@@ -105,23 +107,39 @@ class Shielding:
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
     def over(
-        self, call: Call, item: Item | None, level: Level, principal: str, *, is_direct: bool = False
+        self,
+        call: Call,
+        item: Item | None,
+        level: Level,
+        principal: str,
+        *,
+        is_direct: bool = False,
+        is_own: bool = False,
     ) -> None:
         """Put the shield between a call of a tool and whoever waits for its answer.
 
-        :param item: the tool; None for one of the gateway's own.
+        :param item: the tool; None for one of the gateway's own, and for one that no list has.
         :param principal: who calls, for whom the original is kept.
         :param is_direct: it is called at its server's own endpoint, where no tool of the gateway's is.
+        :param is_own: it is one of the gateway's own, whose lists keep whole items.
         """
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
-            call.sink = _Shield(call.sink, self, item, level, principal, is_direct)
+            call.sink = _Shield(call.sink, self, item, level, principal, is_direct, is_own)
 
     def shield(
-        self, result: Raw, item: Item | None, level: Level, principal: str, *, is_direct: bool = False
+        self,
+        result: Raw,
+        item: Item | None,
+        level: Level,
+        principal: str,
+        *,
+        is_direct: bool = False,
+        is_own: bool = False,
     ) -> Deferred[Raw]:
         """Fires with what the caller is given; never fails, because a long result is better than none."""
         elsewhere = PAGES if is_direct else ""
-        done = Deferred.fromCoroutine(self._shielded(result, item, level, principal, elsewhere))
+        shielded = self._shielded(result, item, level, principal, elsewhere, is_own=is_own)
+        done = Deferred.fromCoroutine(shielded)
         return done.addErrback(self._broken, result)
 
     # The answers that are being shortened
@@ -159,14 +177,15 @@ class Shielding:
         return result
 
     async def _shielded(
-        self, result: Raw, item: Item | None, level: Level, principal: str, elsewhere: str
+        self, result: Raw, item: Item | None, level: Level, principal: str, elsewhere: str, *, is_own: bool
     ) -> Raw:
         masked = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
             result, masked = await self.vault.do(size, self._mask().masked, result)
         schema = item.output_schema if item is not None else None
-        found = await self.vault.do(size, shorten, result, evolve(self._limits, level=level), schema)
+        cut = partial(shorten, keeps_items=is_own)
+        found = await self.vault.do(size, cut, result, evolve(self._limits, level=level), schema)
         if found is not None:
             shown = await self._kept(principal, result, item, found, masked, elsewhere)
             if shown is not None:

@@ -105,8 +105,12 @@ class Vault:
         """The reference of the very same result, if it is still kept."""
         kept = self._kept
         ref = self._by_digest.get(_digest(principal, original))
-        if ref is not None:
-            kept[ref] = kept.pop(ref)  # it is the newest again
+        if ref is None:
+            return None
+        if not self._spill.has(ref):
+            self._lost(kept[ref], "its file has gone")
+            return None
+        kept[ref] = kept.pop(ref)  # it is the newest again
         return ref
 
     def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:

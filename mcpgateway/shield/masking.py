@@ -105,7 +105,7 @@ class Masking:
         masked = masker.text(block.text)
         if masked == block.text:
             return block.raw
-        return jsonrpc.raw(block.members | {"text": values.quoted(masked)})
+        return block.with_text(values.quoted(masked))
 
 
 def _spellings(secrets: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from msgspec import Raw
 
 from mcpgateway.errors import InvalidParams
@@ -112,7 +112,7 @@ def _of_items(
         return _matching([line for each in items for line in _lines(each)], query)
     if query.search:
         needle = query.search.lower()
-        items = [each for each in items if needle in _searchable(each.value)]
+        items = [each for each in items if _holds(each.value, needle)]
     if query.aggregate is not None:
         return _counted(items, query)
     start, stop = _window(len(items), query)
@@ -120,7 +120,7 @@ def _of_items(
     for each in items[start:stop]:
         if not shown.take(each.path, _projected(each.value, query.fields)):
             break
-    return _answer(len(items), start, stop, shown, jsonrpc.raw(shown.entries), query)
+    return _answer(len(items), start, shown, jsonrpc.raw(shown.entries))
 
 
 def _lines(where: Found) -> list[str]:
@@ -130,9 +130,12 @@ def _lines(where: Found) -> list[str]:
     return lines.of_value(where.path, where.value)
 
 
-def _searchable(value: Raw) -> str:
+def _holds(value: Raw, needle: str) -> bool:
     text = values.text(value)
-    return (values.as_text(value) if text is None else text).lower()
+    if text is not None:
+        return needle in text.lower()
+    # Whoever searches knows neither the server's blanks nor how it writes its characters.
+    return any(needle in each.lower() for each in (values.as_text(value), values.compact(value)))
 
 
 def _projected(value: Raw, fields: tuple[str, ...]) -> Raw:
@@ -143,29 +146,22 @@ def _projected(value: Raw, fields: tuple[str, ...]) -> Raw:
 
 
 def _window(total: int, query: PageQuery) -> tuple[int, int]:
-    if query.head:
-        return 0, min(query.head, query.limit, total)
-    if query.tail:
-        return max(0, total - min(query.tail, query.limit)), total
-    return min(query.offset, total), min(query.offset + query.limit, total)
+    # Of a long beginning or end the first page, which says where the next one is.
+    start = min(max(query.offset, total - query.tail if query.tail else 0), total)
+    return start, min(start + min(query.head or query.limit, query.limit), total)
 
 
-def _answer(total: int, start: int, stop: int, shown: _Page, data: Raw, query: PageQuery) -> dict[str, Any]:
-    count = len(shown.entries)
-    end = start + count
-    has_more = end < stop if query.head or query.tail else end < total
-    answer: dict[str, Any] = {
-        "total": total,
-        "offset": start,
-        "count": count,
-        "hasMore": has_more,
-        "data": data,
-    }
-    if has_more:
-        answer["nextOffset"] = end
+def _answer(total: int, start: int, shown: _Page, data: Raw) -> dict[str, Any]:
+    answer = _counts(total, start, len(shown.entries)) | {"data": data}
     if shown.too_large:
         answer["tooLarge"] = shown.too_large
     return answer
+
+
+def _counts(total: int, start: int, count: int) -> dict[str, Any]:
+    end = start + count
+    said: dict[str, Any] = {"total": total, "offset": start, "count": count, "hasMore": end < total}
+    return said | {"nextOffset": end} if end < total else said
 
 
 def _stand_in(path: str, value: Raw) -> Raw:
@@ -184,9 +180,7 @@ def _of_members(where: Found, named: dict[str, Raw], query: PageQuery) -> dict[s
     if query.search:
         needle = query.search.lower()
         chosen = {
-            name: each
-            for name, each in chosen.items()
-            if needle in name.lower() or needle in _searchable(each)
+            name: each for name, each in chosen.items() if needle in name.lower() or _holds(each, needle)
         }
     names = list(chosen)
     start, stop = _window(len(names), query)
@@ -195,7 +189,7 @@ def _of_members(where: Found, named: dict[str, Raw], query: PageQuery) -> dict[s
         if not shown.take(paths.of_member(where.path, name), chosen[name], len(name.encode())):
             break
     data = dict(zip(names[start:stop], shown.entries, strict=False))
-    return _answer(len(names), start, stop, shown, jsonrpc.raw(data), query)
+    return _answer(len(names), start, shown, jsonrpc.raw(data))
 
 
 # Texts
@@ -212,32 +206,15 @@ def _of_text(text: str, query: PageQuery) -> dict[str, Any]:
         return _of_lines(found, *_window(len(found), query))
     if query.head or query.tail:
         found = text.split("\n")
-        start = 0 if query.head else max(0, len(found) - query.tail)
-        stop = min(query.head, len(found)) if query.head else len(found)
-        return _of_lines(found, start, stop)
+        return _of_lines(found, *_window(len(found), evolve(query, limit=query.head or query.tail)))
     start = min(query.offset, len(text))
     chunk = text[start : start + query.limit * CHARS_PER_ITEM]
-    end = start + len(chunk)
-    answer = {
-        "total": len(text),
-        "offset": start,
-        "count": len(chunk),
-        "hasMore": end < len(text),
-        "data": values.quoted(chunk),
-    }
-    return answer | {"nextOffset": end} if end < len(text) else answer
+    return _counts(len(text), start, len(chunk)) | {"data": values.quoted(chunk)}
 
 
 def _of_lines(found: Sequence[str], start: int, stop: int) -> dict[str, Any]:
     shown = list(_fitting(map(lines.shortened, found[start:stop])))
-    end = start + len(shown)
-    return {
-        "total": len(found),
-        "offset": start,
-        "count": len(shown),
-        "hasMore": end < len(found),
-        "data": values.quoted("\n".join(shown)),
-    }
+    return _counts(len(found), start, len(shown)) | {"data": values.quoted("\n".join(shown))}
 
 
 def _fitting(found: Iterator[str]) -> Iterator[str]:
@@ -257,14 +234,8 @@ def _matching(found: list[str], query: PageQuery) -> dict[str, Any]:
     while stop - start > 1 and sum(map(len, shown)) > PAGE_BYTES:
         stop = start + (stop - start) // 2
         shown = lines.around(found, hits[start:stop], query.context)
-    answer = {
-        "total": len(hits),
-        "offset": start,
-        "count": stop - start,
-        "hasMore": stop < len(hits),
-        "data": values.quoted("\n".join(_fitting(iter(shown)))),
-    }
-    return answer | {"nextOffset": stop} if stop < len(hits) else answer
+    data = values.quoted("\n".join(_fitting(iter(shown))))
+    return _counts(len(hits), start, stop - start) | {"data": data}
 
 
 # Counts
@@ -289,15 +260,8 @@ def _counted(items: Sequence[Found], query: PageQuery) -> dict[str, Any]:
         _short(value) if query.aggregate is Aggregate.DISTINCT else {"value": _short(value), "count": count}
         for value, count in ordered[start:stop]
     ]
-    return {
-        "by": query.by,
-        "total": len(ordered),
-        "offset": start,
-        "count": len(data),
-        "hasMore": stop < len(ordered),
-        "without": lacking,
-        "data": jsonrpc.raw(data),
-    }
+    counts = _counts(len(ordered), start, len(data))
+    return {"by": query.by, **counts, "without": lacking, "data": jsonrpc.raw(data)}
 
 
 def _value_at(item: Raw, by: str) -> Raw | None:

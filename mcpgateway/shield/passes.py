@@ -17,7 +17,7 @@ SIGNAL = frozenset(
 OBJECTS = 5  # a list of no more is not looked through for heavy fields
 SAMPLE = 10  # objects that the size of fields is measured by
 LONG_CHARS = 2000  # a shorter text is not halved
-MANY_ITEMS = 10  # a shorter list keeps its items
+MANY_ITEMS = 10  # of a list that is long
 KEPT_SHARE = 0.75  # of the items of a list, each time
 ROWS = 4  # a shorter list makes no table
 SHARED = 0.9  # of all names of members, those that every object of a table has
@@ -74,13 +74,16 @@ def shorten(node: Node, chars: int) -> None:
             each.cut(chars)
 
 
-def shrink(node: Node) -> bool:
-    """Halve what is long and take a quarter off what is many; false when there is nothing of that kind."""
+def shrink(node: Node, many: int = MANY_ITEMS) -> bool:
+    """Halve what is long and take a quarter off what is many; false when there is nothing of that kind.
+
+    :param many: a shorter list keeps its items.
+    """
     has_shrunk = False
     for each in below(node):
         if isinstance(each, Text) and len(each.text) > LONG_CHARS:
             has_shrunk |= each.cut(len(each.text) // 2)
-        elif isinstance(each, Array) and len(each.items) > MANY_ITEMS:
+        elif isinstance(each, Array) and len(each.items) > many:
             has_shrunk |= each.cut(int(len(each.items) * KEPT_SHARE))
     return has_shrunk
 

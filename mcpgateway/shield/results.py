@@ -9,8 +9,13 @@
 
 ``lean`` does the same within tighter limits, and writes lists of alike objects as tables.
 
+Of what the gateway's own tools answer only the last rule holds, and it takes whole items: a list of tools whose schemas
+were cut would be good for nothing.
+
 # Note [What is never cut]
-Images, sounds, links, embedded resources, ``isError``, and whatever is not known here pass as they are.  Structured
+Images, sounds, links, what embedded resources have as a ``blob``, ``isError``, and whatever is not known here pass as
+they are, but for texts: that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
+members only where it alone would be half of all that is allowed.  Structured
 content that has a schema is cut only where the schema allows it (`mcpgateway.shield.permits`), and is never left out:
 clients refuse a result without it, which would lose all of it.  So it is the one thing that may exceed the limits.
 """
@@ -46,6 +51,8 @@ NOTE_BYTES = 2048  # of the limit, for what is said of the cuts
 TERSE_BYTES = 8192  # where no more may be said in all, the note is short
 LEAN_ITEMS = 0.4  # what lean shows of a list: 20 items instead of 50
 LEAN_SHARE = 0.25  # and of everything else
+LIST_BYTES = 256  # a shorter list stays whole where items do
+ANY = 1024**3  # no limit
 TRUE = Raw(b"true")
 _STRUCTURED = b'"structuredContent"'
 
@@ -59,14 +66,22 @@ def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | N
     return None if found is None else found.written(ref)
 
 
-def shorten(result: Raw, limits: ShieldLimits, output_schema: Raw | None = None) -> Shortened | None:
-    """Cut off what is too much; None where nothing is."""
+def shorten(
+    result: Raw, limits: ShieldLimits, output_schema: Raw | None = None, *, keeps_items: bool = False
+) -> Shortened | None:
+    """Cut off what is too much; None where nothing is.
+
+    :param keeps_items: only the whole is bounded, and what is left of a list are whole items.
+    """
     if limits.level is Level.OFF or is_small(result, limits):
         return None
     members = values.members(result)
     if members is None:
         return None
-    found = Shortened(members, _effective(limits))
+    effective = _effective(limits)
+    if keeps_items:
+        effective = evolve(effective, array_items=ANY, string_chars=ANY, field_bytes=ANY)
+    found = Shortened(members, effective, keeps_items)
     found.cut(output_schema)
     return found if found.is_changed else None
 
@@ -123,13 +138,13 @@ class _Part:
             if more:
                 document = jsonrpc.raw((values.members(document) or {}) | more)
             return values.quoted(values.as_text(document))
-        return written(self.node) if self.node is not None else self.block.members["text"]
+        return written(self.node) if self.node is not None else values.quoted(self.block.text or "")
 
     def written(self, more: dict[str, Any] | None = None) -> Raw:
         """The block as it is now."""
         if not self.is_changed and not more:
             return self.block.raw
-        return jsonrpc.raw(self.block.members | {"text": self.text(more)})
+        return self.block.with_text(self.text(more))
 
     def flatten(self) -> Text:
         """Take its text for mere characters from now on."""
@@ -149,6 +164,7 @@ class Shortened:
 
     members: Envelope
     limits: ShieldLimits
+    keeps_items: bool = False
     _blocks: list[documents.Block] = field(factory=list, init=False)
     _parts: list[_Part] = field(factory=list, init=False)
     _texts: list[_Part] = field(factory=list, init=False)
@@ -156,6 +172,8 @@ class Shortened:
     _structured: Node | None = field(default=None, init=False)
     _is_left_out: bool = field(default=False, init=False)
     _has_schema: bool = field(default=False, init=False)
+    _meta_left: Raw | None = field(default=None, init=False)
+    _meta_omitted: list[str] = field(factory=list, init=False)
 
     def cut(self, output_schema: Raw | None) -> None:
         """Cut what is too much; see Note [In this order]."""
@@ -169,13 +187,15 @@ class Shortened:
                 part.node = (
                     passes.tabulate(part.node) if part.is_document and part.node is not None else part.node
                 )
-        budget = limits.total_bytes - min(NOTE_BYTES, limits.total_bytes // 2)
+        self._bound_meta(limits.total_bytes // 2)
+        budget = limits.total_bytes - min(NOTE_BYTES, limits.total_bytes // 2) - self._meta_size()
         if self._size() > budget:
             self._fit(budget)
 
     def _read(self, output_schema: Raw | None) -> None:
         limits = self.limits
-        reader = Reader(limits.array_items, _floor(limits))
+        floor = LIST_BYTES if self.keeps_items else _floor(limits)
+        reader = Reader(limits.array_items, floor, self.keeps_items)
         self._blocks = documents.blocks(self.members)
         for index, block in enumerate(self._blocks):
             part = _Part(block, index)
@@ -193,6 +213,21 @@ class Shortened:
             self._has_schema = output_schema is not None and self.members.get("isError") != TRUE
             self._structured = reader.read(data, permit_of(output_schema if self._has_schema else None, data))
 
+    def _bound_meta(self, most: int) -> None:
+        # Programs read it, not models: it is cut only where it is as much as all else, and then by whole members.
+        found = documents.meta(self.members)
+        left = values.members(found) or {} if found is not None else {}
+        size = values.size(found) if found is not None else 0
+        for name in sorted(left, key=lambda each: -values.size(left[each])):
+            if size <= max(most, documents.META_BYTES):
+                break
+            size -= len(name) + values.size(left.pop(name))
+            self._meta_omitted.append(name)
+        self._meta_left = jsonrpc.raw(left) if self._meta_omitted else found
+
+    def _meta_size(self) -> int:
+        return 0 if self._meta_left is None else values.size(self._meta_left)
+
     def _nodes(self) -> list[Node]:
         nodes = [each.node for each in self._texts if each.node is not None]
         return nodes if self._structured is None else [*nodes, self._structured]
@@ -209,7 +244,8 @@ class Shortened:
         for _ in range(ROUNDS):
             if self._size() <= budget:
                 return
-            shrunk = [each for each in self._nodes() if passes.shrink(each)]
+            many = 1 if self.keeps_items else passes.MANY_ITEMS
+            shrunk = [each for each in self._nodes() if passes.shrink(each, many)]
             if not shrunk:
                 break
         if self._size() > budget:
@@ -235,8 +271,7 @@ class Shortened:
     def _leave_out(self, node: Node) -> None:
         self._structured, self._is_left_out = None, True
         if not self._texts:
-            members = {"type": jsonrpc.raw("text"), "text": jsonrpc.raw("")}
-            block = documents.Block(jsonrpc.raw(members), members, "")
+            block = documents.text_block(jsonrpc.raw(""))
             part = _Part(block, 0, Text(values.as_text(written(node)), FREE), is_rewritten=True)
             self._parts.append(part)
             self._texts.append(part)
@@ -247,22 +282,25 @@ class Shortened:
         return bool(
             self._dropped
             or self._is_left_out
+            or self._meta_omitted
             or (self._structured is not None and _is_cut(self._structured))
             or any(each.is_changed for each in self._texts)
         )
 
     def cuts(self) -> list[Cut]:
         """What is missing, by where it is found in the original."""
-        layout = documents.layout(self._blocks, documents.structured(self.members))
+        layout = documents.layout(self.members, self._blocks)
         found = [
             cut
             for part in self._texts
             if part.node is not None
-            for cut in cuts(part.node, layout.of_block(part.index))
+            for cut in cuts(part.node, layout.of_block(part.index, part.block))
         ]
         if self._dropped:
             total = len(self._texts) + self._dropped
             found.append(Cut(f"{documents.ROOT}.content", f"{len(self._texts)} of {total} texts"))
+        if self._meta_omitted:
+            found.append(Cut(f"{documents.ROOT}._meta", f"without {', '.join(self._meta_omitted)}"))
         if self._is_left_out:
             return [*found, Cut(layout.of_structured, "left out")]
         structured = self._structured
@@ -277,12 +315,16 @@ class Shortened:
         words = notes.note(shown, ref, masked=masked, is_repeat=is_repeat, elsewhere=elsewhere)
         said = {"_ref": ref, "_truncated": True, "_note": words}
         result = self.members | {"content": self._content(said)}
+        if self._meta_left is not None:
+            result["_meta"] = self._meta_left
         if self._structured is not None:
             result["structuredContent"] = written(self._structured)
         else:
             result.pop("structuredContent", None)
         if self._is_left_out or self._has_schema:
-            result["_meta"] = self._meta({"ref": ref} | ({} if is_terse else notes.listed(missing)))
+            meta = values.members(result.get("_meta", jsonrpc.EMPTY)) or {}
+            told = {"ref": ref} | ({} if is_terse else notes.listed(missing))
+            result["_meta"] = jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(told)})
         return jsonrpc.raw(result | {name: jsonrpc.raw(value) for name, value in said.items()})
 
     def _content(self, said: dict[str, Any]) -> Raw:
@@ -291,10 +333,6 @@ class Shortened:
         if teller is None:
             content.append(note_block(said))
         return jsonrpc.raw(content)
-
-    def _meta(self, said: dict[str, Any]) -> Raw:
-        meta = values.members(self.members.get("_meta", jsonrpc.EMPTY)) or {}
-        return jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(said)})
 
 
 def _read_text(part: _Part, text: str, reader: Reader) -> None:
@@ -311,6 +349,7 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
     return (
         part.is_document
         and part.is_changed
+        and part.block.is_plain
         and isinstance(node, Object)
         and said.keys().isdisjoint(node.members)
     )

@@ -127,10 +127,12 @@ class Reader:
 
     :ivar array_items: how many items are kept of each array.
     :ivar floor: a value of fewer bytes holds nothing that is too much.
+    :ivar keeps_items: what is an item of an array stays whole, if it stays.
     """
 
     array_items: int
     floor: int
+    keeps_items: bool = False
 
     def read(self, raw: Raw, permit: Permit = FREE, depth: int = 0) -> Node:
         """A value as a tree."""
@@ -145,15 +147,16 @@ class Reader:
     def _may_be_cut(self, raw: Raw) -> bool:
         return values.size(raw) >= self.floor
 
+    def _item(self, raw: Raw, permit: Permit, index: int, depth: int) -> Node:
+        is_whole = self.keeps_items or not self._may_be_cut(raw)
+        return raw if is_whole else self.read(raw, permit.item(index, raw), depth)
+
     def _array(self, raw: Raw, permit: Permit, depth: int) -> Node:
         listed = values.items(raw)
         if listed is None:
             return raw
         kept = listed[: max(self.array_items, permit.fewest)]
-        nodes = [
-            self.read(each, permit.item(index, each), depth + 1) if self._may_be_cut(each) else each
-            for index, each in enumerate(kept)
-        ]
+        nodes = [self._item(each, permit, index, depth + 1) for index, each in enumerate(kept)]
         return Array(nodes, len(listed), permit)
 
     def _object(self, raw: Raw, permit: Permit, depth: int) -> Node:

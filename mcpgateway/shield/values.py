@@ -7,6 +7,7 @@ more than a scan.  What msgspec refuses although it is legal JSON, half a surrog
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 from msgspec import Raw
@@ -18,6 +19,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 _CONTAINERS = ("{", "[")
 _read_string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
+_ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)")
 
 
 def size(raw: Raw) -> int:
@@ -100,6 +102,22 @@ def container(string: str) -> Raw | None:
 def as_text(raw: Raw) -> str:
     """A value's JSON as characters."""
     return bytes(raw).decode("utf-8", "replace")
+
+
+def compact(raw: Raw) -> str:
+    """A value's JSON without blanks and with its characters as themselves; numbers keep their text."""
+    try:
+        text = msgspec.json.format(raw, indent=-1)
+    except (msgspec.MsgspecError, RecursionError):
+        return as_text(raw)
+    return _ESCAPED.sub(_unescaped, as_text(Raw(text)))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if not found[1]:
+        return found[0]  # a sign that stands for another, such as a quote
+    character = chr(int(found[1], 16))
+    return character if character.isprintable() and character not in '"\\' else found[0]
 
 
 def same(one: Raw, other: Raw) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from twisted.internet.task import Clock
 
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
+from mcpgateway.host.spill import Spill
 from mcpgateway.hub import jobs
 from mcpgateway.hub.builtin.later import InvokeStatus
-from mcpgateway.hub.jobs import Jobs, Nowhere, Record, Status, UnknownJob
+from mcpgateway.hub.jobrecords import Nowhere, Record, Status, UnknownJob
+from mcpgateway.hub.jobs import Jobs
+from mcpgateway.hub.vault import Vault
 from mcpgateway.wire import jsonrpc
 from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
 
@@ -40,17 +44,19 @@ class MemoryStore:
         return not self.is_full
 
     def remove(self, name: str) -> None:
-        del self.files[name]
+        self.files.pop(name, None)
 
 
 class World:
     """Jobs, their store, and a caller whose calls are answered by the test."""
 
-    def __init__(self, store: Any = None) -> None:
+    def __init__(self, store: Any = None, home: Path | None = None, keep_bytes: int = 10_000_000) -> None:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.store = store if store is not None else MemoryStore()
-        self.jobs = Jobs(self.clock, self.store)
+        self.home = home
+        vault = Vault(Spill(str(home)), 100, keep_bytes, self.clock.seconds) if home is not None else None
+        self.jobs = Jobs(self.clock, self.store, vault=vault)
         self.access = ScriptedAccess()
 
     def add(self, arguments: str = "{}", **more: Any) -> Record:
@@ -71,7 +77,11 @@ class World:
 
     def again(self) -> World:
         """The gateway is started anew."""
-        return World(self.store)
+        return World(self.store, self.home)
+
+    def shown(self, record: Record) -> Any:
+        """What ``invoke_status`` answers."""
+        return ask(InvokeStatus(self.jobs), self.access, {"jobId": record.job})
 
     def find(self, record: Record, principal: str = "local") -> Record:
         """What is known of a job."""
@@ -276,6 +286,8 @@ class RestartTests:
         records = [world.add() for _ in range(4)]
         again = world.again()
         assert {again.find(each).status for each in records} == {Status.INTERRUPTED}
+        said = [again.find(each).error for each in records]
+        assert said == [*[jobs.INTERRUPTED] * 3, jobs.NOT_BEGUN]  # no more than three run
         world.finish(world.sent[0])
         assert again.find(records[0]).status is Status.COMPLETED
 
@@ -312,6 +324,68 @@ class RestartTests:
         assert world.find(record).result == jsonrpc.NULL
         assert world.find(others[0]).result == jsonrpc.NULL
         assert world.find(others[1]).result != jsonrpc.NULL
+
+    def test_large_results_outlive_the_gateway(self, tmp_path: Path) -> None:
+        """A result too large for a file is kept with the originals, whole and with its images, and not in memory."""
+        world = World(home=tmp_path / "results")
+        record = world.add()
+        image = {"type": "image", "data": "A" * 2 * jobs.FILE_BYTES, "mimeType": "image/png"}
+        content = [{"type": "text", "text": "look"}, image]
+        world.sent[0].call.sink.answered(world.sent[0].call, reply({"content": content}))
+        assert not world.jobs._over
+        for each in (world, world.again()):
+            sink = each.shown(record)
+            assert sink.result["content"][1] == image
+            assert sink.value["result"]["content"][0] == content[0]
+            assert sink.value["status"] == "completed"
+            assert each.jobs._vault is not None
+            kept = each.jobs._vault.find(sink.value["ref"], "local")
+            assert json.loads(kept)["content"] == content
+
+    def test_the_same_large_result(self, tmp_path: Path) -> None:
+        """Two jobs with the very same result share what is kept of it."""
+        world = World(home=tmp_path / "results")
+        records = [world.add() for _ in range(2)]
+        for sent in world.sent[:2]:
+            sent.answer("x" * jobs.FILE_BYTES)
+        assert world.shown(records[0]).value["ref"] == world.shown(records[1]).value["ref"]
+        assert "result" in world.shown(records[1]).value
+
+    def test_large_results_that_are_kept_no_longer(self, tmp_path: Path) -> None:
+        """Where the original has gone, the job says so, and names no reference."""
+        world = World(home=tmp_path / "results")
+        record = world.add()
+        world.sent[0].answer("x" * jobs.FILE_BYTES)
+        for each in (tmp_path / "results").iterdir():
+            each.unlink()
+        shown = world.again().shown(record).value
+        assert "too large" in shown["hint"]
+        assert shown.keys().isdisjoint(("ref", "result"))
+
+    def test_large_results_that_cannot_be_kept(self, tmp_path: Path) -> None:
+        """Where there is no room for it on the disk, a result stays in memory."""
+        world = World(home=tmp_path / "results", keep_bytes=10)
+        record = world.add()
+        world.sent[0].answer("x" * jobs.FILE_BYTES)
+        shown = world.shown(record).value
+        assert "ref" not in shown
+        assert len(shown["result"]["content"][0]["text"]) == jobs.FILE_BYTES
+
+    def test_a_full_disk_does_not_say_that_nothing_has_begun(self) -> None:
+        """A job that has begun is not on record as one that has not, even where that cannot be written."""
+        world = World()
+        record = world.jobs.add(world.access, ITEM, "db__query", Raw(b"{}"))
+        world.store.is_full = True
+        world.clock.advance(0)
+        with pytest.raises(UnknownJob):
+            world.again().find(record)
+
+    def test_a_call_that_was_not_begun_any_more(self) -> None:
+        """A job whose call the stopping gateway has refused says that the tool was not called."""
+        world = World()
+        world.access.refusal = ShuttingDown("the gateway is stopping")
+        record = world.find(world.add())
+        assert (record.status, record.error) == (Status.INTERRUPTED, jobs.NOT_BEGUN)
 
     @pytest.mark.parametrize("store", [MemoryStore(is_full=True), Nowhere()])
     def test_no_disk_is_needed(self, store: Any) -> None:

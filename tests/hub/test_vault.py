@@ -197,6 +197,18 @@ class DiskTests:
         assert [each["event"] for each in events] == ["result.lost"] * 2
         assert house.vault.listed("me") == []
 
+    def test_its_file_has_gone(self, house: House) -> None:
+        """The very same result has no reference any more when its file has gone, and is kept anew."""
+        ref = house.keep()
+        (house.directory / f"{ref}.result").unlink()
+        with capturedLogs() as events:
+            assert house.vault.known("me", ORIGINAL) is None
+        assert [each["event"] for each in events] == ["result.lost"]
+        again = house.keep()
+        assert again != ref
+        assert house.vault.known("me", ORIGINAL) == again
+        assert house.vault.find(again, "me") == ORIGINAL
+
 
 class WorkTests:
     """What takes its time is done elsewhere."""

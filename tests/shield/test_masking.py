@@ -61,6 +61,14 @@ class MaskingTests:
         )
         assert (json.loads(found["content"][0]["text"]), count) == ([MASK, "abc"], 1)
 
+    def test_embedded_texts(self) -> None:
+        """The texts of embedded resources are looked through, and so is content that is a mere string."""
+        resource = {"uri": "file:///x", "text": f"token {TOKENS[0]}"}
+        found, count = masked({"content": [{"type": "resource", "resource": resource}]})
+        assert found["content"][0]["resource"] == {"uri": "file:///x", "text": f"token {MASK}"}
+        assert count == 1
+        assert masked({"content": TOKENS[0]})[0]["content"] == [{"type": "text", "text": MASK}]
+
     def test_what_is_no_text(self) -> None:
         """Images and embedded resources are not looked into."""
         result = {"content": [{"type": "image", "data": TOKENS[0], "mimeType": "image/png"}]}

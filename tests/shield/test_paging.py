@@ -102,6 +102,16 @@ class PageTests:
         assert (answer["total"], answer["count"], answer["hasMore"]) == (11, 2, True)
         assert answer["data"] == [{"id": 9, "name": "Name 9"}, {"id": 90, "name": "Name 90"}]
 
+    def test_search_knows_no_blanks(self) -> None:
+        """An item is found by its JSON without blanks, and by the way its server has written it."""
+        rows = [{"id": 1, "n": 1.50, "who": "Zoë"}, {"id": 2, "who": "x"}]
+        for indent in (None, 2):
+            original = of_text(json.dumps(rows, indent=indent))
+            for needle in ('"id":1', '"id": 1', '"n":1.5', "zoë", "zo\\u00eb"):
+                assert [each["id"] for each in asked(original, search=needle)["data"]] == [1]
+        named = of_json({"a": rows[0], "b": rows[1]})
+        assert list(asked(named, search='"id":2')["data"]) == ["b"]
+
     def test_texts(self) -> None:
         """A text is paged by characters, 200 for each item; a search gives its lines."""
         text = "\n".join(f"line {each} " + "é" * 50 for each in range(1000))
@@ -234,6 +244,38 @@ class QuestionTests:
         assert asked(original, head=3)["data"] == [0, 1, 2]
         assert asked(original, tail=3)["data"] == [97, 98, 99]
 
+    def test_more_than_a_page_of_them(self) -> None:
+        """Of a longer beginning or end there are pages, too: each says that there is more, and where."""
+        original = of_json(list(range(300)))
+        for asking, first in (({"head": 100}, 0), ({"tail": 100}, 200)):
+            answer = asked(original, **asking)
+            assert (answer["offset"], answer["count"], answer["hasMore"]) == (first, 50, True)
+            again = asked(original, offset=answer["nextOffset"], **asking)
+            assert answer["data"] + again["data"] == list(range(first, first + 100))
+            assert again["hasMore"] is (first == 0)
+        assert asked(original, tail=10)["hasMore"] is False
+        assert asked(original, head=10)["nextOffset"] == 10
+
+    def test_more_lines_than_a_page(self) -> None:
+        """Lines at the beginning, at the end, or with a text go on where the answer says."""
+        lines = [f"{each} " + "x" * 300 for each in range(400)]
+        for asking, wanted in (
+            ({"head": 400}, lines),
+            ({"tail": 300}, lines[100:]),
+            ({"search": "x"}, lines),
+        ):
+            seen: list[str] = []
+            more: dict[str, Any] = {"hasMore": True, "nextOffset": 0}
+            while more["hasMore"]:
+                more = asked(of_text("\n".join(lines)), offset=more["nextOffset"], **asking)
+                seen += more["data"].split("\n")
+            assert seen == wanted
+
+    def test_counts_have_pages(self) -> None:
+        """So have the values that items are counted by."""
+        original = of_json([{"a": each} for each in range(120)])
+        assert asked(original, aggregate="distinct:a")["nextOffset"] == 50
+
     def test_shape(self) -> None:
         """What a value is made of: types, names, counts and sizes."""
         rows = [
@@ -305,6 +347,18 @@ class WholeTests:
         original = msgspec.json.encode({"content": content, "structuredContent": structured})
         assume(len(original) < SIZE_LIMIT)
         assert joined(original, limit=limit) == exactly(documents.root_of(original))
+
+    @given(st.lists(texts, min_size=1, max_size=3), st.integers(20, 50))
+    def test_embedded_texts(self, said: list[str], limit: int) -> None:
+        """The texts of embedded resources, and of blocks of unknown kind, can be read whole where they stand."""
+        embedded = [{"type": "resource", "resource": {"uri": "a:b", "text": each}} for each in said]
+        content = [*embedded, {"type": "novel", "text": said[0]}]
+        original = msgspec.json.encode({"content": content})
+        assume(len(original) < SIZE_LIMIT)
+        places = [(f"$.content[{index}].resource.text", each) for index, each in enumerate(said)]
+        for path, each in (*places, (f"$.content[{len(said)}].text", said[0])):
+            inner = values.container(each)
+            assert joined(original, path, limit) == (each if inner is None else exactly(inner))
 
     @given(texts)
     def test_the_text_itself(self, text: str) -> None:

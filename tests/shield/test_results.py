@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from mcpgateway.config.surface import Level, ShieldLimits
-from mcpgateway.shield.results import shielded
+from mcpgateway.shield.documents import META_BYTES
+from mcpgateway.shield.paging import page
+from mcpgateway.shield.queries import read_query
+from mcpgateway.shield.results import shielded, shorten
+from mcpgateway.wire import jsonrpc
 
 LIMITS = ShieldLimits()
 LEAN = ShieldLimits(level=Level.LEAN)
@@ -148,17 +152,63 @@ class RulesTests:
         assert shown(of_json({"\ud800": ["x"] * 600, "b": ["y" * 20] * 600})) is not None
 
 
+class OwnTests:
+    """What the gateway's own tools answer."""
+
+    def cut(self, value: Any, limits: ShieldLimits = LIMITS) -> Any:
+        """What becomes of an answer; None when it is passed on."""
+        found = shorten(raw(of_json(value)), limits, keeps_items=True)
+        return None if found is None else json.loads(bytes(found.written(REF)))
+
+    def test_only_the_whole_counts(self) -> None:
+        """However many items there are, and however heavy, they are shown while there is room."""
+        assert self.cut({"a": [{"name": "n", "inputSchema": "x" * 600}] * 90}) is None
+
+    def test_items_are_whole(self) -> None:
+        """Where there is no more room, whole items go, the last ones first."""
+        for size in (300, 3000, 9000):
+            tool = {
+                "name": "n",
+                "inputSchema": {"enum": ["v" * 30] * (size // 30), "description": "d" * size},
+            }
+            result = self.cut({"a": [tool] * 300, "b": [tool] * 2})
+            *shown, marker = document(result)["a"]
+            assert len(json.dumps(result)) <= 65_536
+            assert shown
+            assert all(each == tool for each in shown)
+            assert marker["_showing"] == len(shown)
+
+    @given(
+        st.dictionaries(st.text(max_size=5), st.lists(st.text(max_size=3000), max_size=60), max_size=4),
+        st.integers(2000, 20_000),
+    )
+    def test_any(self, value: Any, total: int) -> None:
+        """What is shown of any list are its first items as they are, within the limit, or the beginning of the text."""
+        result = self.cut(value, ShieldLimits(total_bytes=total))
+        if result is None:
+            assert len(json.dumps(value).encode()) <= total + 200
+            return
+        assert len(msgspec.json.encode(result)) <= max(total, 2048) + 200
+        try:
+            found = document(result)
+        except ValueError:
+            return
+        for name, items in value.items():
+            shown = [each for each in found[name] if isinstance(each, str)]
+            assert shown == items[: len(shown)]
+
+
 class IntactTests:
     """What is never cut."""
 
     def test_other_blocks(self) -> None:
-        """Images, sounds, links and embedded resources pass byte for byte, and so does what is not known."""
+        """Images, sounds, links and blobs pass byte for byte, and so does what is not known and is no text."""
         others = [
             {"type": "image", "data": "A" * 100_000, "mimeType": "image/png"},
             {"type": "audio", "data": "B" * 100_000, "mimeType": "audio/wav"},
             {"type": "resource_link", "uri": "file:///x", "name": "x"},
-            {"type": "resource", "resource": {"uri": "file:///y", "text": "C" * 100_000}},
-            {"type": "novel", "items": list(range(1000))},
+            {"type": "resource", "resource": {"uri": "file:///y", "blob": "C" * 100_000}},
+            {"type": "novel", "items": list(range(1000)), "encoded": "D" * 100_000},
             "no block at all",
         ]
         text = {"type": "text", "text": "x" * 10_000, "annotations": {"priority": 1.0}}
@@ -174,6 +224,86 @@ class IntactTests:
         whole = json.dumps({"a": 1}, indent=8)
         result = shown({"content": [{"type": "text", "text": whole}, {"type": "text", "text": "x" * 9000}]})
         assert result["content"][0]["text"] == whole
+
+
+class ElsewhereTests:
+    """Texts that are in no text block; every byte of them can be had."""
+
+    def of(self, result: Any, **asking: Any) -> Any:
+        """What a page of the original shows."""
+        return json.loads(bytes(jsonrpc.raw(page(bytes(raw(result)), read_query(asking)))))["data"]
+
+    def test_embedded_resources(self) -> None:
+        """The text of an embedded resource is cut like any other; its other members stay, and so does a blob."""
+        lines = "\n".join(f"line {each}" for each in range(20_000))
+        resource = {"uri": "file:///a", "mimeType": "text/plain", "text": lines, "_meta": {"x": 1}}
+        block = {"type": "resource", "resource": resource, "annotations": {"priority": 0.5}}
+        blob = {"type": "resource", "resource": {"uri": "file:///b", "blob": "A" * 70_000}}
+        result = {"content": [block, blob]}
+        found = shown(result)
+        short, same, note = found["content"]
+        assert len(short["resource"].pop("text")) < 8300
+        assert short == {**block, "resource": {**resource, "text": None}} | {"resource": short["resource"]}
+        assert set(short["resource"]) == {"uri", "mimeType", "_meta"}
+        assert same == blob
+        assert json.loads(note["text"])["_ref"] == REF
+        assert "$.content[0].resource.text: 8192 of" in found["_note"]
+        assert self.of(result, path="$.content[0].resource.text", tail=1) == "line 19999"
+        assert self.of(result, path="$.content[0].resource.uri") == "file:///a"
+
+    def test_embedded_json(self) -> None:
+        """JSON in an embedded resource is cut as JSON, without a word in it that is not the file's."""
+        result = {
+            "content": [
+                {"type": "resource", "resource": {"uri": "a:b", "text": json.dumps({"l": [7] * 900})}}
+            ]
+        }
+        found = json.loads(shown(result)["content"][0]["resource"]["text"])
+        assert set(found) == {"l"}
+        assert len(found["l"]) == 51
+        assert self.of(result, path="$.content[0].resource.text.l", offset=890) == [7] * 10
+
+    def test_many_embedded_resources(self) -> None:
+        """Of very many, the first ones are shown, and the others can be asked for, with their names."""
+        blocks = [
+            {"type": "resource", "resource": {"uri": f"file:///{each}", "text": "x" * 2000}}
+            for each in range(200)
+        ]
+        found = shown({"content": blocks})
+        assert len(json.dumps(found)) <= 65_536
+        last = {"uri": "file:///199", "text": "x" * 2000}
+        assert self.of({"content": blocks}, path="$.content[199].resource") == last
+
+    def test_unknown_blocks(self) -> None:
+        """The longest text of a block of unknown kind is cut, and can be asked for."""
+        for name in ("text", "markdown"):
+            block = {"type": "novel", name: "a word " * 5000, "more": 1}
+            found = shown({"content": [block]})["content"][0]
+            assert len(found.pop(name)) < 8300
+            assert found == {"type": "novel", "more": 1}
+            asking = {"path": f"$.content[0].{name}", "offset": 34_990}
+            assert self.of({"content": [block]}, **asking) == ("a word " * 5000)[34_990:]
+
+    def test_content_that_is_a_string(self) -> None:
+        """Content that is a mere string is cut as a text, and becomes content as the protocol has it."""
+        found = shown({"content": "é" * 9000})
+        assert found["content"][0]["type"] == "text"
+        assert found["content"][0]["text"].startswith("é" * 8192 + "\n[")
+        assert self.of({"content": "é" * 9000}, offset=8990) == "é" * 10
+        assert shown({"content": "é" * 400}) is None
+
+    def test_meta(self) -> None:
+        """A huge ``_meta`` loses its largest members, which can be asked for; a smaller one stays."""
+        meta = {"keep": {"a": [1] * 100}, "huge": "x" * 100_000, "large": ["y" * 100] * 100}
+        result = of_text("hello", _meta=meta)
+        found = shown(result)
+        assert {name: found["_meta"][name] for name in ("keep", "large")} == {
+            name: meta[name] for name in ("keep", "large")
+        }
+        assert "huge" not in found["_meta"]
+        assert "$._meta: without huge" in found["_note"]
+        assert self.of(result, path="$._meta.huge", offset=99_990) == "x" * 10
+        assert shown(of_text("hello", _meta={"large": ["y" * 100] * 100})) is None
 
 
 SCHEMA: dict[str, Any] = {
@@ -328,6 +458,14 @@ class AnyTests:
         ]
         image = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
         result: dict[str, Any] = {"content": [*content, image], "isError": is_error}
+        if isinstance(structured, list):
+            texts = [each if isinstance(each, str) else "a b" for each in structured]
+            result["content"] += [
+                {"type": "resource", "resource": {"uri": "file:///x", "text": each}} for each in texts
+            ]
+            result["content"] += [{"type": "novel", "said": each} for each in texts if " " in each[:99]]
+        if isinstance(structured, str):
+            result["_meta"] = {"a": structured, "b": structured[:9]}
         if isinstance(structured, dict):
             result["structuredContent"] = structured
         whole = Raw(msgspec.json.encode(result))
@@ -340,8 +478,10 @@ class AnyTests:
         assert read["isError"] is is_error
         assert image in read["content"]
         assert read["_ref"] == REF
-        assert len(bytes(found)) <= max(total, 2048) + 200
+        assert len(bytes(found)) <= max(total, 2048) + 200 + META_BYTES
         assert all(isinstance(each["text"], str) for each in read["content"] if each["type"] == "text")
+        embedded = [each["resource"] for each in read["content"] if each["type"] == "resource"]
+        assert all(each["uri"] == "file:///x" and isinstance(each["text"], str) for each in embedded)
 
     @given(
         st.dictionaries(st.sampled_from(("rows", "names", "coded", "either")), trees, max_size=4),

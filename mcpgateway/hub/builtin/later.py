@@ -13,7 +13,8 @@ from mcpgateway.hub.builtin.builtin import READ, RUN, Access, Tool, define_tool
 from mcpgateway.hub.builtin.deadline import seconds_of
 from mcpgateway.hub.builtin.finding import not_found
 from mcpgateway.hub.builtin.invoking import Invoking, Target
-from mcpgateway.hub.jobs import QUIET_S, WHOLE_S, Jobs, Record
+from mcpgateway.hub.jobrecords import Record
+from mcpgateway.hub.jobs import QUIET_S, WHOLE_S, Jobs
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -82,16 +83,18 @@ class InvokeStatus:
         name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
         wants_end = arguments.value(given, "cancel") is True
         find = self.jobs.cancel if wants_end else self.jobs.find
-        show(call, find(name, access.principal))
+        record = find(name, access.principal)
+        done = self.jobs.result(record).addCallback(lambda result: show(call, record, result))
+        done.addErrback(not_found, call)
 
 
-def show(call: Call, record: Record) -> None:
-    """Answer with a job."""
+def show(call: Call, record: Record, result: Raw) -> None:
+    """Answer with a job, and its result unless that is the null of JSON."""
     shown = record.shown()
-    if record.result == jsonrpc.NULL:
+    if result == jsonrpc.NULL:
         answers.text(call, shown)
         return
-    result, apart = without_blocks(record.result)
+    result, apart = without_blocks(result)
     answers.text(call, shown | {"result": result}, *apart)
 
 

@@ -97,7 +97,8 @@ class Outcomes:
         """
         if self.shielding is not None:
             tool = item.own if item is not None else ""
-            self.shielding.over(call, item, self.shielding.level(spec, tool, level), principal)
+            chosen = self.shielding.level(spec, tool, level)
+            self.shielding.over(call, item, chosen, principal, is_own=item is None)
 
     def leave(self, call: Call, reason: str) -> bool:
         """Take a call back that flies with others, or whose answer is being shortened; false when it is neither."""

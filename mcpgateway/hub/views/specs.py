@@ -12,7 +12,7 @@ from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
 from mcpgateway.config.surface import Expose, ShieldLimits
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.jobs import JobStore
+    from mcpgateway.hub.jobrecords import JobStore
     from mcpgateway.hub.usage import Usage
     from mcpgateway.hub.vault import Vault
 

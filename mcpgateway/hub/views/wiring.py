@@ -14,7 +14,8 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.builtin import family
 from mcpgateway.hub.builtin.builtin import Access, Builtin, Tool
 from mcpgateway.hub.builtin.status import Sight
-from mcpgateway.hub.jobs import Jobs, Nowhere
+from mcpgateway.hub.jobrecords import Nowhere
+from mcpgateway.hub.jobs import Jobs
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.shielding import Shielding
 from mcpgateway.hub.singleflight import SingleFlight
@@ -103,7 +104,7 @@ def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -
         server = next((each for each in access.specs() if each.name == name), OURS)
         outcomes.shield(server, call, item, level, access.principal)
 
-    hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield)
+    hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield, hub.vault)
     sight = family.sight_of(switchboard, parts.health, librarian, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
     around = family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield)

@@ -15,7 +15,8 @@ from mcpgateway.hub.builtin.builtin import READ, RUN, SIX, WRITE, Builtin, Tool
 from mcpgateway.hub.builtin.family import Around, make_builtin
 from mcpgateway.hub.builtin.managing import management
 from mcpgateway.hub.builtin.status import Sight
-from mcpgateway.hub.jobs import Jobs, Nowhere
+from mcpgateway.hub.jobrecords import Nowhere
+from mcpgateway.hub.jobs import Jobs
 from tests.hub.builtin.test_finding import ScriptedLibrarian
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "gateway-tools.rst"

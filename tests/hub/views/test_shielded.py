@@ -111,10 +111,28 @@ class OwnToolTests:
 
     def test_modern(self, tmp_path: Path) -> None:
         """A client of the modern era, which has no session, is given the short form, and gets the whole by its name."""
-        stage = Stage(modern("m"), gateway=keeping(tmp_path), m=[tool(f"tool_{each}") for each in range(200)])
+        stage = Stage(
+            modern("m"), gateway=keeping(tmp_path), m=[tool(f"tool_{each}") for each in range(2000)]
+        )
         stage.names()
         result = stage.ask("tools/call", name="gateway_list_tools")["result"]
         assert "_ref" in result
-        assert len(json.dumps(result)) < 40_000
-        again = stage.ask("tools/call", name="gateway_get_result", arguments={"ref": result["_ref"]})
-        assert not again["result"].get("isError")
+        assert len(json.dumps(result)) <= 65_536
+        asked = {"ref": result["_ref"], "path": "$.m", "offset": 1990}
+        again = stage.ask("tools/call", name="gateway_get_result", arguments=asked)["result"]
+        assert [each["name"] for each in json.loads(again["content"][0]["text"])["data"]][-1] == "tool_1999"
+
+    def test_tools_are_whole(self, tmp_path: Path) -> None:
+        """A list of tools has the schema of each, and as many rows as there are tools."""
+        schema = {"type": "object", "properties": {f"p{each}": {"type": "string"} for each in range(12)}}
+        tools = [tool(f"tool_{each}") | {"inputSchema": schema} for each in range(80)]
+        stage = Stage(modern("m"), gateway=keeping(tmp_path), m=tools)
+        stage.names()
+
+        def listed(**arguments: str) -> Any:
+            result = stage.ask("tools/call", name="gateway_list_tools", arguments=arguments)["result"]
+            assert "_ref" not in result
+            return json.loads(result["content"][0]["text"])
+
+        assert [each["inputSchema"] for each in listed(server="m")["m"]] == [schema] * 80
+        assert len(listed(format="table")["rows"]) == 80
