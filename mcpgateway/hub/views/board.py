@@ -10,6 +10,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -21,6 +22,7 @@ from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Level
@@ -87,6 +89,7 @@ class Board:
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
+        self._holders: defaultdict[str, Holders] = defaultdict(Holders)
         self._outer: dict[Session, None] = {}
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
@@ -103,7 +106,9 @@ class Board:
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
-        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts)
+        self._sources = Sources(
+            self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts, self._holders
+        )
         if self.outcomes.shielding is not None:
             self.outcomes.shielding.adopt(ways.gateway.shield)
 
@@ -126,6 +131,9 @@ class Board:
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
         self._views.clear()
+        for name, holders in self._holders.items():
+            spec = self._specs.get(name)
+            holders.retain({each.name for each in self.members(spec)} if spec is not None else ())
         for spec in self._specs.values():
             self.switchboard.sessions.forget_anonymous(spec)
         for session in list(self._outer):
