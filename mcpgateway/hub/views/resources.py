@@ -88,7 +88,7 @@ class Resources:
 
 @define(eq=False)
 class _Next(Between):
-    """Asks the next server where one says that it has no such resource."""
+    """Asks the next server where one says that it has no such resource; a refusal or a failure is the answer."""
 
     resources: Resources
     session: Session
@@ -98,7 +98,7 @@ class _Next(Between):
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
-        is_last = "error" not in reply or not self.owners
+        is_last = not self.owners or "error" not in reply or not _is_not_found(reply)
         call.sink = self.sink if is_last else self
         if is_last:
             self.sink.answered(call, reply)
@@ -111,3 +111,9 @@ class _Next(Between):
             self.resources.bring(call, again, self.uri, self.owners.pop(0))
         except GatewayError as why:
             call.sink.failed(call, why)
+
+
+def _is_not_found(reply: Envelope) -> bool:
+    from mcpgateway.hub.views.words import is_not_found  # what hardly any request needs
+
+    return is_not_found(reply["error"])

@@ -82,3 +82,40 @@ class TakeoverTests:
         come(stage)
         stage.gateway.serve(*(each for each in stage.gateway.settings.servers if each.name != "shared"))
         assert set(uris(stage, client)) == {"a://y", "a://x"}
+
+
+class NextOwnerTests:
+    """What is in no list, and may be of several servers."""
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            {"code": -32002, "message": "Nope"},
+            {"code": -32602, "message": "Resource a://z not found"},
+            {"code": 0, "message": "Unknown resource: a://z"},
+        ],
+    )
+    def test_not_found(self, stage: Stage, client: Client, error: dict[str, Any]) -> None:
+        """The next is asked where one says that it has no such resource."""
+        client.call(1, "resources/read", uri="a://z")
+        answer(stage, "shared", "resources/read", error=error)
+        assert answer(stage, "own", "resources/read", {"contents": []}) == "a://z"
+        assert client.heard is not None
+        assert client.heard.json["result"] == {"contents": []}
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            {"code": -32602, "message": "Invalid params: too long"},
+            {"code": -32603, "message": "Internal error: file not found"},
+            {"code": -32001, "message": "Not for you"},
+            {"message": "Resource not found"},
+        ],
+    )
+    def test_refused(self, stage: Stage, client: Client, error: dict[str, Any]) -> None:
+        """A refusal or a failure is the answer, and no other server is asked."""
+        client.call(1, "resources/read", uri="a://z")
+        answer(stage, "shared", "resources/read", error=error)
+        assert not stage.child("own").asked("resources/read")
+        assert client.heard is not None
+        assert client.heard.json["error"] == error
