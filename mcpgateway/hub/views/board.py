@@ -213,6 +213,7 @@ class Board:
         now, inners = self.switchboard.sessions.now, session.inners
         if inners is None:
             inners = session.inners = Inners(self.view(session), now)
+            inners.recall(session.uris or ())
         elif not session.id and inners.seen_at != now:
             # It stands for all requests without an id, for as long as there are any.
             inners.view, inners.seen_at = self.view(session), now

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.support.gateway_in_memory import Client
+from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage
 
 X = [{"uri": "a://x", "name": "x"}]
@@ -117,5 +117,119 @@ class NextOwnerTests:
         client.call(1, "resources/read", uri="a://z")
         answer(stage, "shared", "resources/read", error=error)
         assert not stage.child("own").asked("resources/read")
+        assert client.heard is not None
+        assert client.heard.json["error"] == error
+
+
+class SubscriptionTests:
+    """A subscription knows whose it is, and what its client calls it."""
+
+    @staticmethod
+    def subscribe(stage: Stage, client: Client, uri: str, server: str) -> None:
+        """Subscribe to a resource of a server's."""
+        client.call(10, "resources/subscribe", uri=uri)
+        answer(stage, server, "resources/subscribe")
+        assert client.heard is not None
+        assert client.heard.json["result"] == {}
+
+    @staticmethod
+    def changed(stage: Stage, server: str, uri: str) -> None:
+        """A resource changes."""
+        stage.child(server).say({"jsonrpc": "2.0", "method": UPDATED, "params": {"uri": uri}})
+
+    @staticmethod
+    def told(ears: Client) -> list[str]:
+        """The changes that a client has heard of."""
+        assert ears.heard is not None
+        return [each["params"]["uri"] for each in ears.heard.events if each["method"] == UPDATED]
+
+    def test_its_owner(self, stage: Stage, client: Client) -> None:
+        """It stays with its server and its URI when another server comes before that, and ends there."""
+        self.subscribe(stage, client, "a://x", "shared")
+        ears = stage.gateway.listen(client)
+        come(stage)
+        self.changed(stage, "shared", "a://x")
+        assert self.told(ears) == ["a://x"]
+        client.call(11, "resources/unsubscribe", uri="a://x")
+        assert answer(stage, "shared", "resources/unsubscribe") == "a://x"
+        self.changed(stage, "shared", "a://x")
+        assert self.told(ears) == ["a://x"]
+
+    def test_unlisted(self, stage: Stage, client: Client) -> None:
+        """A change of what nobody lists, and of its parts, is told as it was subscribed to."""
+        ears = stage.gateway.listen(client)
+        self.subscribe(stage, client, "mcpgateway:own/a://z", "own")
+        self.changed(stage, "own", "a://z")
+        self.changed(stage, "own", "a://z/part")
+        assert self.told(ears) == ["mcpgateway:own/a://z", "mcpgateway:own/a://z/part"]
+
+    def test_two_names(self, stage: Stage, client: Client) -> None:
+        """One resource under two URIs is two subscriptions for its client, and one for its server."""
+        ears = stage.gateway.listen(client)
+        self.subscribe(stage, client, "mcpgateway:own/a://y", "own")
+        client.call(11, "resources/subscribe", uri="a://y")
+        self.changed(stage, "own", "a://y")
+        assert self.told(ears) == ["mcpgateway:own/a://y", "a://y"]
+        client.call(12, "resources/unsubscribe", uri="mcpgateway:own/a://y")
+        assert not stage.child("own").asked("resources/unsubscribe")
+        self.changed(stage, "own", "a://y")
+        assert self.told(ears)[2:] == ["a://y"]
+        client.call(13, "resources/unsubscribe", uri="mcpgateway:own/a://y")
+        assert not stage.child("own").asked("resources/unsubscribe")
+        client.call(14, "resources/unsubscribe", uri="a://y")
+        assert answer(stage, "own", "resources/unsubscribe") == "a://y"
+
+    def test_back(self, stage: Stage, client: Client) -> None:
+        """A session that outlives the gateway has its subscriptions where they were, as it has written them."""
+        self.subscribe(stage, client, "a://x", "shared")
+        self.subscribe(stage, client, "mcpgateway:own/a://z", "own")
+        gateway = MemoryGateway(store=stage.gateway.store)
+        again = Stage(gateway, **stage.offers)
+        come(again)
+        back = Client(gateway.factory.buildProtocol(None), "/mcp/full", dict(client.headers))
+        ears = gateway.listen(back)
+        again.play()
+        for server, uri in (("shared", "a://x"), ("own", "a://z")):
+            assert answer(again, server, "resources/subscribe") == uri
+            self.changed(again, server, uri)
+        assert self.told(ears) == ["a://x", "mcpgateway:own/a://z"]
+        back.call(1, "resources/read", uri="a://x")
+        assert answer(again, "shared", "resources/read", {"contents": []}) == "a://x"
+        for server, uri in (("shared", "a://x"), ("own", "mcpgateway:own/a://z")):
+            back.call(2, "resources/unsubscribe", uri=uri)
+            answer(again, server, "resources/unsubscribe")
+        last = MemoryGateway(store=gateway.store)
+        Client(last.factory.buildProtocol(None), "/mcp/full", dict(client.headers)).call(1, "ping")
+        assert last.launcher.children == []
+
+    def test_server_gone(self, stage: Stage, client: Client) -> None:
+        """A subscription ends also where its server is not any more."""
+        self.subscribe(stage, client, "a://x", "shared")
+        stage.gateway.serve(*(each for each in stage.gateway.settings.servers if each.name != "shared"))
+        client.call(11, "resources/unsubscribe", uri="a://x")
+        assert client.heard is not None
+        assert client.heard.json["result"] == {}
+
+    def test_where_it_is_read(self, stage: Stage, client: Client) -> None:
+        """What nobody lists is subscribed to where it can be read, and read there from then on."""
+        client.call(1, "resources/subscribe", uri="a://z")
+        answer(stage, "shared", "resources/read", error={"code": -32002, "message": "Resource not found"})
+        answer(stage, "own", "resources/read", {"contents": []})
+        assert answer(stage, "own", "resources/subscribe") == "a://z"
+        assert not stage.child("shared").asked("resources/subscribe")
+        stage.offers["0a"].resources = [{"uri": "a://z", "name": "z"}]
+        come(stage)
+        uris(stage, client)
+        client.call(2, "resources/read", uri="a://z")
+        assert len(stage.child("own").asked("resources/read")) == 2
+        assert not stage.child("0a").asked("resources/read")
+
+    def test_not_found(self, stage: Stage, client: Client) -> None:
+        """Where it can be read nowhere, the next is asked where one says that it has no such resource."""
+        error = {"code": -32002, "message": "Resource not found"}
+        client.call(1, "resources/subscribe", uri="a://z")
+        for method in ("resources/read", "resources/subscribe"):
+            answer(stage, "shared", method, error=error)
+            answer(stage, "own", method, error=error)
         assert client.heard is not None
         assert client.heard.json["error"] == error
