@@ -224,6 +224,16 @@ class SubscriptionTests:
         assert len(stage.child("own").asked("resources/read")) == 2
         assert not stage.child("0a").asked("resources/read")
 
+    def test_cancelled(self, stage: Stage, client: Client) -> None:
+        """Who takes a subscription back while it is found out where it belongs is subscribed to nothing."""
+        client.call(1, "resources/subscribe", uri="a://z")
+        other = stage.gateway.client(**client.headers)
+        other.path = client.path
+        other.ask({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
+        assert len(stage.child("shared").asked("notifications/cancelled")) == 1
+        answer(stage, "shared", "resources/read", {"contents": []})
+        assert not stage.child("shared").asked("resources/subscribe")
+
     def test_not_found(self, stage: Stage, client: Client) -> None:
         """Where it can be read nowhere, the next is asked where one says that it has no such resource."""
         error = {"code": -32002, "message": "Resource not found"}
