@@ -1,11 +1,18 @@
 """Resources of several servers under one roof: their URIs are kept, and tell whose they are.
 
     URI                      of whom
-    as a server lists it     that server; where two list the same, the first of them
+    as a server lists it     that server; where two list the same, the one that had it first
     mcpgateway:NAME/URI      the server NAME, which knows it as URI; this is how the others' are listed, and all that
                              begin with mcpgateway: as their servers list them
     any other                servers with a template that it fits, the one with the most fixed characters first; then
                              servers that list something with its scheme; each as it is
+
+# Note [Who had it first]
+Servers come and go, and their order may change.  A URI that has been shown as one server's would be another's then, and
+nobody who reads it would notice.  So `Holders` remembers whose each URI was when it was shown or asked for: it stays
+that server's for as long as the view has that server, whether it lists it at the moment or not, and others that list
+the same have theirs with their names.  Nothing of that is on record: after a restart the order of the configuration
+decides, of those that list the same.
 
 # Note [What fits a template]
 A template (RFC 6570) fits more than what it expands to: clients do not always escape what they put in, so ``{x}``
@@ -18,15 +25,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.wire.jsonrpc import URI_LIMIT
 
 SCHEME = "mcpgateway"
+HOLDERS_LIMIT = 20_000  # URIs and templates of one view
 PARTS_LIMIT = 64  # fixed texts and expressions of one template
 
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
@@ -56,6 +64,27 @@ def unprefixed(uri: str) -> Owned | None:
     )
 
 
+@define(eq=False)
+class Holders:
+    """Whose the URIs and templates are that a view has shown; see Note [Who had it first]."""
+
+    _servers: dict[tuple[Kind, str], str] = field(factory=dict, repr=False)
+
+    def of(self, kind: Kind, uri: str, servers: Container[str]) -> str | None:
+        """The server that had it first, if that is one of these."""
+        found = self._servers.get((kind, uri))
+        return found if found in servers else None
+
+    def keep(self, kind: Kind, uri: str, server: str) -> None:
+        """It has been shown as a server's; it stays whose it was where another had it."""
+        if self._servers.setdefault((kind, uri), server) == server and len(self._servers) > HOLDERS_LIMIT:
+            del self._servers[next(iter(self._servers))]
+
+    def retain(self, servers: Container[str]) -> None:
+        """There are only these servers now."""
+        self._servers = {key: server for key, server in self._servers.items() if server in servers}
+
+
 @frozen(eq=False)
 class Roof:
     """The resources, or the templates, of all servers.
@@ -67,13 +96,20 @@ class Roof:
     _shown: Mapping[tuple[str, str], str] = field(repr=False)
 
     @classmethod
-    def over(cls, items: Iterable[Item]) -> Roof:
-        """Find out what is listed under which URI."""
+    def over(
+        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+    ) -> Roof:
+        """Find out what is listed under which URI.
+
+        :param holders: whose URIs are what they are already, of these servers.
+        """
         listed: dict[str, Item] = {}
         shown: dict[tuple[str, str], str] = {}
         for each in items:
             # A server's own URI that looks like one of another server is not taken at its word.
             is_kept = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
+            if is_kept and holders is not None:
+                is_kept = holders.of(each.kind, each.own, servers) in (None, each.server)
             uri = each.own if is_kept else prefixed(each.server, each.own)
             listed[uri] = each
             shown[each.server, each.own] = uri
@@ -96,13 +132,18 @@ class Routes:
     _known: frozenset[str] = field(repr=False)
     _patterns: tuple[tuple[Pattern, Item], ...] = field(repr=False)
     _schemes: Mapping[str, tuple[str, ...]] = field(repr=False)
+    _holders: Holders = field(repr=False)
 
     @classmethod
-    def over(cls, items: Iterable[Item]) -> Routes:
+    def over(
+        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+    ) -> Routes:
         """Find out whose is what.
 
         :param items: resources and templates of all servers, in the order of the servers and of their lists.
+        :param holders: whose URIs are what they are already, of these servers.
         """
+        holders = holders or Holders()
         found = list(items)
         templates = [each for each in found if each.kind is Kind.TEMPLATE]
         patterns = [(Pattern.of(each.own), each) for each in templates]
@@ -111,14 +152,15 @@ class Routes:
         for each in found:
             schemes[_scheme(each.own)][each.server] = None
         return cls(
-            Roof.over(each for each in found if each.kind is Kind.RESOURCE),
-            Roof.over(templates),
+            Roof.over((each for each in found if each.kind is Kind.RESOURCE), holders, servers),
+            Roof.over(templates, holders, servers),
             frozenset(each.server for each in found),
             tuple(patterns),
-            {scheme: tuple(servers) for scheme, servers in schemes.items() if scheme},
+            {scheme: tuple(having) for scheme, having in schemes.items() if scheme},
+            holders,
         )
 
-    def owners(self, uri: str, servers: Iterable[str] = ()) -> tuple[Owned, ...]:
+    def owners(self, uri: str, servers: Collection[str] = ()) -> tuple[Owned, ...]:
         """The servers that a URI may be of, the likeliest first, each with what it knows the URI as.
 
         :param servers: all there are, which may be asked though they list nothing.
@@ -128,6 +170,9 @@ class Routes:
         item = self.resources.items.get(uri)
         if item is not None:
             return (Owned(item.server, item.own),)
+        holder = self._holders.of(Kind.RESOURCE, uri, servers)
+        if holder is not None:
+            return (Owned(holder, uri),)
         owned = unprefixed(uri)
         if owned is not None and (owned.server in self._known or owned.server in servers):
             return (owned,)

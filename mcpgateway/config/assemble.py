@@ -66,18 +66,22 @@ def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
 def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Problems) -> Assembled:
     """Turn all entries into the servers that are run; what is wrong is told to the problems.
 
+    They are in the order in which they are written, our own files' before those of clients: what is added behind others
+    comes behind them wherever there is room for some only.
+
     :param limit: how many servers there may be; those beyond it are left out.
     """
     names = names_of(entries, world)
-    leaders: dict[str, Entry] = {}
+    leaders: dict[str, tuple[int, Entry]] = {}
     wanted: set[str] = set()
-    for name, entry in sorted(zip(names, entries, strict=True), key=lambda pair: _order(pair[1])):
-        leaders.setdefault(name, entry)
+    for place, entry in sorted(enumerate(entries), key=lambda pair: _order(pair[1])):
+        name = names[place]
+        leaders.setdefault(name, (place, entry))
         if entry.enabled:
             wanted.add(name)
     servers: list[ServerSpec] = []
     blueprints: dict[str, Blueprint] = {}
-    for name, leader in leaders.items():
+    for name, (_, leader) in sorted(leaders.items(), key=lambda pair: _listed(*pair[1])):
         # One definition that two files share is off only where both have switched it off.
         entry = evolve(leader, enabled=name in wanted)
         if len(servers) >= limit:
@@ -118,6 +122,10 @@ def _order(entry: Entry) -> tuple[object, ...]:
     origin = entry.origin
     unlike = entry.title != slug(entry.title)
     return (origin.scope.value, origin.rank, unlike, origin.project or origin.profile, entry.title)
+
+
+def _listed(place: int, entry: Entry) -> tuple[object, ...]:
+    return (entry.origin.scope.value, entry.origin.rank, entry.origin.project or entry.origin.profile, place)
 
 
 def _definition(entry: Entry, world: World) -> str:

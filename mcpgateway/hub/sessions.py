@@ -327,15 +327,22 @@ class Sessions:
 
     def subscribed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
         """A session has gained or lost a resource."""
-        if session.outer is not None:
-            from mcpgateway.hub.views import inners  # it has one only where there are views
+        if session.outer is None:
+            self.record(session, uri, is_on=is_on)
+        elif (
+            not is_on
+        ):  # what it gains is put on record as its client has written it, by whoever has brought that
+            from mcpgateway.catalog.uris import Owned
+            from mcpgateway.hub.views.inners import lost  # it has one only where there are views
 
-            inners.note(session.outer, session.server.name, uri, is_on)
-            uri, session = inners.written(session.server.name, uri), session.outer
-        if session.issued is None:
-            return
-        note = self.store.subscribe if is_on else self.store.unsubscribe
-        note(session.issued.serial, uri)
+            for each in lost(session.outer, Owned(session.server.name, uri)):
+                self.record(session.outer, each, is_on=False)
+
+    def record(self, session: Session, uri: str, *, is_on: bool) -> None:
+        """Put on record that a session has gained or lost a resource."""
+        if session.issued is not None:
+            note = self.store.subscribe if is_on else self.store.unsubscribe
+            note(session.issued.serial, uri)
 
     def park(self, session: Session) -> None:
         """Drop the object; the id stays good."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.catalog.records import Kind
-from mcpgateway.catalog.uris import Owned, Pattern, Roof, Routes, prefixed, unprefixed
+from mcpgateway.catalog.uris import Holders, Owned, Pattern, Roof, Routes, prefixed, unprefixed
 from tests.support.listed import items
 
 uris = st.from_regex(r"[a-z]{1,5}:(//)?[a-z/?#{}%:]{0,10}", fullmatch=True) | st.text(max_size=8)
@@ -68,6 +68,48 @@ class RoofTests:
         for uri, item in routes.resources.items.items():
             assert routes.owners(uri) == (Owned(item.server, item.own),)
             assert routes.resources.shown(item.server, item.own) == uri
+
+
+class HoldersTests:
+    """What has been shown as one server's stays that server's."""
+
+    @pytest.fixture
+    def holders(self):
+        """What a has shown."""
+        found = Holders()
+        found.keep(Kind.RESOURCE, "x://1", "a")
+        found.keep(Kind.TEMPLATE, "x://{y}", "a")
+        found.keep(Kind.RESOURCE, "x://1", "0a")
+        return found
+
+    def test_kept(self, holders):
+        """A server before it that lists the same has its own with its name."""
+        both = [
+            each for name in ("0a", "a") for each in (*resources(name, "x://1"), *templates(name, "x://{y}"))
+        ]
+        routes = Routes.over(both, holders, {"0a", "a"})
+        assert list(routes.resources.items) == ["mcpgateway:0a/x://1", "x://1"]
+        assert list(routes.templates.items) == ["mcpgateway:0a/x://{y}", "x://{y}"]
+        assert routes.owners("x://1", {"0a", "a"}) == (Owned("a", "x://1"),)
+
+    def test_not_listed(self, holders):
+        """It is nobody else's while its server does not list it."""
+        routes = Routes.over(resources("0a", "x://1"), holders, {"0a", "a"})
+        assert list(routes.resources.items) == ["mcpgateway:0a/x://1"]
+        assert routes.owners("x://1", {"0a", "a"}) == (Owned("a", "x://1"),)
+
+    def test_gone(self, holders):
+        """It may be another's where its server is not."""
+        assert list(Roof.over(resources("0a", "x://1"), holders, {"0a"}).items) == ["x://1"]
+        holders.retain({"0a"})
+        assert list(Roof.over(resources("0a", "x://1"), holders, {"0a", "a"}).items) == ["x://1"]
+
+    def test_bounded(self, holders, monkeypatch):
+        """The oldest is forgotten where there are too many."""
+        monkeypatch.setattr("mcpgateway.catalog.uris.HOLDERS_LIMIT", 2)
+        holders.keep(Kind.RESOURCE, "x://2", "a")
+        assert holders.of(Kind.RESOURCE, "x://1", {"a"}) is None
+        assert holders.of(Kind.RESOURCE, "x://2", {"a"}) == "a"
 
 
 class OwnersTests:

@@ -51,6 +51,23 @@ def served(entries, warnings=None, limit=100, **world):
     return {each.name: each for each in found}
 
 
+class OrderTests:
+    def test_as_written(self):
+        """Servers are in the order in which they are written, our own before those of clients."""
+        own, theirs = (
+            native({"zz": {"command": "1"}, "aa": {"command": "2"}}),
+            client({"y": {"command": "3"}}),
+        )
+        theirs += client({"b": {"command": "4"}}, {"/p": {"d": {"command": "6"}, "c": {"command": "7"}}})
+        assert list(served((*theirs, *own))) == ["zz", "aa", "y", "b", "d", "c"]
+
+    def test_added(self):
+        """The name of a server that is added behind others does not bring it before them."""
+        before = native({"m": {"command": "1"}, "n": {"command": "2"}})
+        after = native({"m": {"command": "1"}, "n": {"command": "2"}, "0a": {"command": "3"}})
+        assert [*served(before), "0a"] == list(served(after)) == ["m", "n", "0a"]
+
+
 class EnvironmentTests:
     def test_client(self):
         """A client's server gets the login environment, its directory and its own variables."""

@@ -11,6 +11,7 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -22,6 +23,7 @@ from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
@@ -94,6 +96,7 @@ class Board:
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
+        self._holders: defaultdict[str, Holders] = defaultdict(Holders)
         self._outer: dict[Session, None] = {}
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
@@ -111,7 +114,9 @@ class Board:
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
-        self._sources = Sources(self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts)
+        self._sources = Sources(
+            self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts, self._holders
+        )
         if self.outcomes.shielding is not None:
             self.outcomes.shielding.adopt(ways.gateway.shield)
 
@@ -137,6 +142,9 @@ class Board:
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
         self._views.clear()
+        for name, holders in self._holders.items():
+            spec = self._specs.get(name)
+            holders.retain({each.name for each in self.members(spec)} if spec is not None else ())
         for spec in self._specs.values():
             self.switchboard.sessions.forget_anonymous(spec)
         for session in list(self._outer):
@@ -233,6 +241,7 @@ class Board:
         now, inners = self.switchboard.sessions.now, session.inners
         if inners is None:
             inners = session.inners = Inners(self.view(session), now)
+            inners.recall(session.uris or ())
         elif not session.id and inners.seen_at != now:
             # It stands for all requests without an id, for as long as there are any.
             inners.view, inners.seen_at = self.view(session), now

@@ -14,10 +14,12 @@ from attrs import define, field
 from zope.interface import implementer
 
 from mcpgateway.catalog.records import Kind
+from mcpgateway.catalog.uris import Owned, prefixed, unprefixed
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.subscriptions import URIS_LIMIT
 from mcpgateway.interfaces import IMessageStream
+from mcpgateway.rules.audience import is_part
 from mcpgateway.wire import jsonrpc, peek
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views.view import View
 
 TASKS_LIMIT = 1000  # of one session
+USED_LIMIT = 500  # URIs of one session
 SEPARATOR = " "  # in no name of a server
 UPDATED = "notifications/resources/updated"
 TASK_STATUS = "notifications/tasks/status"
@@ -41,6 +44,8 @@ class Inners:
     :ivar tasks: the servers of the tasks that it has begun, by their ids.
     :ivar listed: the lists it has been given, so that it hears of it when they change.
     :ivar private: servers whose lists its own children have changed for it alone.
+    :ivar heard: the URIs it has subscribed to as its client wrote them, by server and by what they are there.
+    :ivar used: the servers that have answered for URIs that nobody lists, which are asked for them from then on.
     """
 
     view: View
@@ -49,6 +54,8 @@ class Inners:
     tasks: dict[str, str] = field(factory=dict)
     listed: set[Kind] = field(factory=set)
     private: set[str] = field(factory=set)
+    heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
+    used: dict[str, str] = field(factory=dict)
 
     def drop(self, session: Session) -> None:
         """An inner session has ended."""
@@ -61,6 +68,39 @@ class Inners:
         self.tasks[task] = server
         if len(self.tasks) > TASKS_LIMIT:
             del self.tasks[next(iter(self.tasks))]
+
+    def recall(self, records: Iterable[str]) -> None:
+        """A session is back with its subscriptions."""
+        for each in records:
+            owner, shown = _read(each)
+            self.hear(owner, shown)
+
+    def hear(self, owner: Owned, shown: str) -> None:
+        """It is subscribed to a resource, under a URI as its client wrote it."""
+        self.heard.setdefault(owner.server, {}).setdefault(owner.uri, {})[shown] = None
+
+    def subscription(self, shown: str) -> Owned | None:
+        """The resource that it is subscribed to under that URI."""
+        for server, heard in self.heard.items():
+            own = _own(server, shown)
+            if shown in heard.get(own, ()):
+                return Owned(server, own)
+        return None
+
+    def told_as(self, server: str, uri: str) -> list[str]:
+        """The URIs that it hears of a change under: those it has subscribed to, or parts of them."""
+        heard = self.heard.get(server, {})
+        if uri in heard:
+            return list(heard[uri])
+        parts = [(own, shown) for own, names in heard.items() if is_part(uri, own) for shown in names]
+        found = dict.fromkeys(uri if shown == own else prefixed(server, uri) for own, shown in parts)
+        return list(found) or [self.view.shown_uri(server, uri)]
+
+    def stick(self, uri: str, server: str) -> None:
+        """A server has answered for a URI that nobody lists."""
+        self.used[uri] = server
+        if len(self.used) > USED_LIMIT:
+            del self.used[next(iter(self.used))]
 
 
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
@@ -79,28 +119,51 @@ def named_elsewhere(server: ServerSpec) -> str:
     return f"{server.name}{SEPARATOR}{server.workspace}"
 
 
-def written(server: str, uri: str) -> str:
-    """How a subscription of a session's is put on record."""
-    return f"{server}{SEPARATOR}{uri}"
+def written(server: str, shown: str) -> str:
+    """How a subscription of a session's is put on record, with its URI as the client wrote it."""
+    return f"{server}{SEPARATOR}{shown}"
+
+
+def _own(server: str, shown: str) -> str:
+    # A client writes a URI of a server's as it is there, or with the server's name.
+    owned = unprefixed(shown)
+    return owned.uri if owned is not None and owned.server == server else shown
+
+
+def _read(record: str) -> tuple[Owned, str]:
+    server, _, shown = record.partition(SEPARATOR)
+    return Owned(server, _own(server, shown)), shown
 
 
 def subscribed(outer: Session) -> dict[str, set[str]]:
     """The resources a session is subscribed to, by the names of their servers."""
     found: dict[str, set[str]] = {}
     for each in outer.uris or ():
-        server, _, uri = each.partition(SEPARATOR)
-        found.setdefault(server, set()).add(uri)
+        owner, _ = _read(each)
+        found.setdefault(owner.server, set()).add(owner.uri)
     return found
 
 
-def note(outer: Session, server: str, uri: str, is_on: bool) -> None:  # noqa: FBT001 - as the store is told
-    """An inner session has gained or lost a resource."""
+def gained(outer: Session, owner: Owned, shown: str) -> str:
+    """A session has subscribed to a resource; returns the record of it, or "" where there is one or no room."""
+    record = written(owner.server, shown)
     if outer.uris is None:
         outer.uris = set()
-    if is_on and len(outer.uris) < URIS_LIMIT:
-        outer.uris.add(written(server, uri))
-    elif not is_on:
-        outer.uris.discard(written(server, uri))
+    if outer.inners is not None:
+        outer.inners.hear(owner, shown)
+    if record in outer.uris or len(outer.uris) >= URIS_LIMIT:
+        return ""
+    outer.uris.add(record)
+    return record
+
+
+def lost(outer: Session, owner: Owned) -> list[str]:
+    """An inner session has lost a resource; returns the records of it."""
+    heard = outer.inners.heard.get(owner.server, {}) if outer.inners is not None else {}
+    records = [written(owner.server, shown) for shown in heard.pop(owner.uri, {owner.uri: None})]
+    if outer.uris is not None:
+        outer.uris.difference_update(records)
+    return records
 
 
 @implementer(IMessageStream)
@@ -144,11 +207,9 @@ class Forward:
         envelope = jsonrpc.decode(message)
         method, params = peek.text(envelope, "method"), peek.members(envelope, "params")
         if method == UPDATED and (uri := peek.text(params, "uri", jsonrpc.URI_LIMIT)) is not None:
-            shown = inners.view.shown_uri(self.inner.server.name, uri)
-            if shown != uri:
-                params["uri"] = jsonrpc.raw(shown)
-                message = jsonrpc.encode(envelope | {"params": jsonrpc.raw(params)})
-            self.outer.mailbox.put(message, (method, shown))
+            for shown in inners.told_as(self.inner.server.name, uri):
+                renamed = envelope | {"params": jsonrpc.raw(params | {"uri": jsonrpc.raw(shown)})}
+                self.outer.mailbox.put(message if shown == uri else jsonrpc.encode(renamed), (method, shown))
         elif method == TASK_STATUS:
             self.outer.mailbox.put(message, (method, peek.text(params, "taskId")))
         else:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.catalog.uris import Owned
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     GatewayError,
@@ -70,6 +71,30 @@ class _OnView(Between):
             self.sink.answered(call, unusable(self.server, why))
         else:
             self.sink.failed(call, GatewayError(f"{self.server}: {why.hint or why.message}"))
+
+
+@define(eq=False)
+class _Next(Between):
+    """Reads a resource at the next server where one says that it has no such resource; a refusal is the answer."""
+
+    road: Road
+    message: Message
+    asker: Asker
+    uri: str
+    owners: list[tuple[Owned, ServerSpec]]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        from mcpgateway.hub.views.words import is_not_found
+
+        call.sink = self.sink
+        if "error" not in reply or not is_not_found(reply["error"]):
+            self.sink.answered(call, reply)
+            return
+        try:
+            self.road.read_at(call, self.message, self.asker, self.uri, self.owners)
+        except GatewayError as why:
+            call.sink.failed(call, why)
 
 
 class Road:
@@ -201,16 +226,10 @@ class Road:
             return
 
         def read(view: View) -> None:
-            found = view.resource(uri)
-            if found is None:
+            owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
+            if not owners:
                 raise InvalidParams(*missing(uri), data={"uri": uri})
-            server, own = found
-            if own != uri:
-                from mcpgateway.hub.views.words import renamed
-
-                call.sink = Rewriter(call.sink, lambda result: renamed(result, own, uri))
-                _put(message, "uri", own)
-            self.send(call, message, evolve(asker, server=view.servers[server]))
+            self.read_at(call, message, asker, uri, owners)
 
         if view.resource(uri) is not None:
             read(view)
@@ -223,6 +242,24 @@ class Road:
                 call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[Era.MODERN] | result))
 
         found.addCallback(answer).addErrback(self._broken, call)
+
+    def read_at(
+        self, call: Call, message: Message, asker: Asker, uri: str, owners: list[tuple[Owned, ServerSpec]]
+    ) -> None:
+        """Read a resource at the first server that it may be of, and at the next where that has no such resource.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        (owner, server), *others = owners
+        if others:
+            again = evolve(message, params=dict(message.params or {}))
+            call.sink = _Next(call.sink, self, again, evolve(asker), uri, others)
+        if owner.uri != uri:
+            from mcpgateway.hub.views.words import renamed
+
+            call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
+            _put(message, "uri", owner.uri)
+        self.send(call, message, evolve(asker, server=server))
 
     def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         reference = peek.members(message.params, "ref")

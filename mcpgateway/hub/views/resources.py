@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define
+from twisted.internet.defer import Deferred
 
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Owned
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
-from mcpgateway.hub.views.inners import Inners
+from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.hub.views.inners import Inners, gained, written
 from mcpgateway.hub.views.kept import KeptResults, missing
-from mcpgateway.hub.views.sinks import Rewriter, own_message
+from mcpgateway.hub.views.sinks import Own, Rewriter, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -21,6 +24,8 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.road import Road
+
+READ = "resources/read"
 
 
 class UnknownResource(InvalidParams):
@@ -38,59 +43,121 @@ class Resources:
 
     def read(self, call: Call, message: Message, inners: Inners) -> None:
         """Read one."""
-        kept, uri = self._kept(call, message)
+        uri = _uri(message)
+        kept = self._kept(call, uri)
         if kept is not None:
             self._road.give(kept.read(uri, call.session.principal), call)
         else:
-            self._bring(call, message, inners)
+            self._with_owner(call, inners, uri, lambda: self._to(call, message, uri))
+
+    def _kept(self, call: Call, uri: str) -> KeptResults | None:
+        kept = self._board.outcomes.kept
+        return kept if kept is not None and kept.has(uri, call.session.principal) else None
 
     def subscribe(self, call: Call, message: Message, inners: Inners) -> None:
-        """Hear of its changes, or not any more."""
-        if not call.session.id:
-            raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        if self._kept(call, message)[0] is not None:
+        """Hear of its changes."""
+        _check_session(call)
+        uri = _uri(message)
+        if self._kept(call, uri) is not None:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # it never changes
             return
-        self._bring(call, message, inners)
+        self._with_owner(call, inners, uri, lambda: self._subscribe(call, message, uri))
 
-    def _kept(self, call: Call, message: Message) -> tuple[KeptResults | None, str]:
-        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT) or ""
-        kept = self._board.outcomes.kept
-        return (kept if kept is not None and kept.has(uri, call.session.principal) else None), uri
+    def unsubscribe(self, call: Call, message: Message, inners: Inners) -> None:
+        """Hear of them no more: at the server that was asked for them."""
+        _check_session(call)
+        uri = _uri(message)
+        if self._kept(call, uri) is not None:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+            return
+        owner = inners.subscription(uri)
+        if owner is None:
+            self._with_owner(call, inners, uri, lambda: self._unsubscribe(call, message, uri))
+        else:
+            self._leave(call, message, inners, uri, owner)
 
-    def _bring(self, call: Call, message: Message, inners: Inners) -> None:
-        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
-        if uri is None:
-            raise InvalidParams('Invalid params: "uri" must be a string')
-        if inners.view.resource(uri) is not None:
-            self._to(call, message, uri)
+    def _with_owner(self, call: Call, inners: Inners, uri: str, then: Callable[[], None]) -> None:
+        if _owners(inners, uri):
+            then()
             return
         # It may be new, or of a server that nobody has ever listed.
         self._road.with_known(
             call,
             inners,
             Kind.RESOURCE,
-            lambda: self._road.with_known(
-                call,
-                self._board.inners(call.session),
-                Kind.TEMPLATE,
-                lambda: self._to(call, message, uri),
-            ),
+            lambda: self._road.with_known(call, self._board.inners(call.session), Kind.TEMPLATE, then),
         )
 
-    def _to(self, call: Call, message: Message, uri: str) -> None:
-        owners = self._board.inners(call.session).view.owners(uri)
+    def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
+        owners = _owners(self._board.inners(session), uri)
         if not owners:
             raise UnknownResource(*missing(uri), data={"uri": uri})
-        if len(owners) > 1 and call.method == "resources/read":
+        return owners
+
+    def _to(self, call: Call, message: Message, uri: str) -> None:
+        owners = self._found(call.session, uri)
+        if len(owners) > 1:
             call.sink = _Next(call.sink, self, call.session, message, uri, list(owners[1:]))
         self.bring(call, message, uri, owners[0])
+
+    # Subscriptions, each with its owner and its URI as the client wrote it
+
+    def _subscribe(self, call: Call, message: Message, uri: str) -> None:
+        if len(self._found(call.session, uri)) == 1:
+            self._to(call, message, uri)
+            return
+        # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
+        board, done = self._board, Deferred[Envelope]()
+        probe = Call(call.session, READ, b"", None, Own(done))
+        board.hold(call, lambda why: _let_go(board, probe, why))
+
+        def go_on(_: object) -> None:
+            if board.release(call):
+                try:
+                    self._to(call, message, uri)
+                except GatewayError as why:
+                    call.sink.failed(call, why)
+
+        done.addBoth(go_on)
+        try:
+            self._to(probe, own_message(READ, {"uri": jsonrpc.raw(uri)}), uri)
+        except GatewayError as why:
+            probe.sink.failed(probe, why)
+
+    def _unsubscribe(self, call: Call, message: Message, uri: str) -> None:
+        inners, owner = self._board.inners(call.session), self._found(call.session, uri)[0]
+        if owner.uri in inners.heard.get(owner.server, {}):
+            _agree(call)  # that is the subscription of another URI, which stays
+        else:
+            self.bring(call, message, uri, owner)  # it may be under way
+
+    def _leave(self, call: Call, message: Message, inners: Inners, uri: str, owner: Owned) -> None:
+        names = inners.heard[owner.server][owner.uri]
+        if len(names) == 1 and owner.server in inners.view.servers:
+            self.bring(call, message, uri, owner)
+            return
+        del names[uri]
+        record = written(owner.server, uri)
+        (call.session.uris or set()).discard(record)
+        self._board.switchboard.sessions.record(call.session, record, is_on=False)
+        _agree(call)
+
+    def answered(self, outer: Session, method: str, uri: str, owner: Owned) -> None:
+        """A server has done what it was asked."""
+        if not outer.id or outer.inners is None:
+            return
+        if method == READ and owner.uri == uri and uri not in outer.inners.view.routes.resources.items:
+            outer.inners.stick(uri, owner.server)
+        elif method == SUBSCRIBE and (record := gained(outer, owner, uri)):
+            self._board.switchboard.sessions.record(outer, record, is_on=True)
 
     def bring(self, call: Call, message: Message, uri: str, owner: Owned) -> None:
         """Bring a request to the server that a resource may be of.
 
         :raise GatewayError: it goes nowhere.
         """
+        if call.session.server.view and call.method != UNSUBSCRIBE:
+            call.sink = _Done(call.sink, self, call.session, uri, owner)
         if owner.uri != uri:
             (message.params or {})["uri"] = jsonrpc.raw(owner.uri)
             from mcpgateway.hub.views.words import renamed  # what hardly any request needs
@@ -100,8 +167,24 @@ class Resources:
 
 
 @define(eq=False)
+class _Done(Between):
+    """Sees which server has done what a client has asked."""
+
+    resources: Resources
+    session: Session
+    uri: str
+    owner: Owned
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            self.resources.answered(self.session, call.method, self.uri, self.owner)
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
 class _Next(Between):
-    """Asks the next server where one says that it has no such resource."""
+    """Asks the next server where one says that it has no such resource; a refusal or a failure is the answer."""
 
     resources: Resources
     session: Session
@@ -111,7 +194,7 @@ class _Next(Between):
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
-        is_last = "error" not in reply or not self.owners
+        is_last = not self.owners or "error" not in reply or not _is_not_found(reply)
         call.sink = self.sink if is_last else self
         if is_last:
             self.sink.answered(call, reply)
@@ -124,3 +207,37 @@ class _Next(Between):
             self.resources.bring(call, again, self.uri, self.owners.pop(0))
         except GatewayError as why:
             call.sink.failed(call, why)
+
+
+def _is_not_found(reply: Envelope) -> bool:
+    from mcpgateway.hub.views.words import is_not_found  # what hardly any request needs
+
+    return is_not_found(reply["error"])
+
+
+def _uri(message: Message) -> str:
+    uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+    if uri is None:
+        raise InvalidParams('Invalid params: "uri" must be a string')
+    return uri
+
+
+def _owners(inners: Inners, uri: str) -> tuple[Owned, ...]:
+    # What one has answered for is not another's, whoever lists it since.
+    owner, used = inners.subscription(uri), inners.used.get(uri)
+    if owner is None and used is not None:
+        owner = Owned(used, uri)
+    return (owner,) if owner is not None and owner.server in inners.view.servers else inners.view.owners(uri)
+
+
+def _check_session(call: Call) -> None:
+    if not call.session.id:
+        raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+
+
+def _agree(call: Call) -> None:
+    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+
+def _let_go(board: Board, probe: Call, why: str) -> None:
+    board.take_back(probe, why)

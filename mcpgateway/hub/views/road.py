@@ -65,7 +65,7 @@ class Road:
             "completion/complete": self._complete,
             "resources/read": resources.read,
             SUBSCRIBE: resources.subscribe,
-            UNSUBSCRIBE: resources.subscribe,
+            UNSUBSCRIBE: resources.unsubscribe,
             SET_LEVEL: self._set_level,
             "ping": _pong,
             LIST_TASKS: self._tasks,

@@ -12,6 +12,7 @@ tools stand in the same order: models keep what they have read for as long as it
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.catalog.spared import Spared, spared
 from mcpgateway.catalog.tokens import estimate
 from mcpgateway.catalog.topology import topology
-from mcpgateway.catalog.uris import Owned, Routes
+from mcpgateway.catalog.uris import Holders, Owned, Routes
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.hub.librarian import Librarian
@@ -43,12 +44,14 @@ class Sources:
 
     :ivar builtin: the gateway's own tools; None where there are none.
     :ivar usage: how often each tool was called, by `Item.id`.
+    :ivar holders: whose the URIs are that views have shown, by the names of these.
     """
 
     librarian: Librarian
     settings: ViewSettings
     builtin: Builtin | None
     usage: Callable[[], Mapping[str, int]]
+    holders: defaultdict[str, Holders] = field(factory=lambda: defaultdict(Holders), repr=False)
 
 
 @define(eq=False)
@@ -96,6 +99,7 @@ class View:
         self.told = told
         self.others = others
         self._sources = sources
+        self._holders = sources.holders[spec.name]
         self._librarian = sources.librarian
         self._own = sources.builtin.tools(spec.view) if sources.builtin is not None else ()
         kind = Expose.SEARCH if spec.view == ADMIN else Expose(spec.view)
@@ -249,18 +253,24 @@ class View:
         """Whose each resource is."""
         look = self._look()
         if look.routes is None:
-            look.routes = Routes.over([*self.items(Kind.RESOURCE), *self.items(Kind.TEMPLATE)])
+            listed = [*self.items(Kind.RESOURCE), *self.items(Kind.TEMPLATE)]
+            look.routes = Routes.over(listed, self._holders, self.servers)
         return look.routes
 
     def _resources(self, kind: Kind) -> Iterator[Raw]:
         roof = self.routes.resources if kind is Kind.RESOURCE else self.routes.templates
         for uri, item in roof.items.items():
             is_its = uri == item.own
+            if is_its:
+                self._holders.keep(kind, uri, item.server)
             yield jsonrpc.raw(item.raw if is_its else item.raw | {kind.key: jsonrpc.raw(uri)})
 
     def owners(self, uri: str) -> tuple[Owned, ...]:
         """The servers that a resource may be of, the likeliest first, and what it is called there."""
-        return tuple(each for each in self.routes.owners(uri, self.servers) if each.server in self.servers)
+        found = self.routes.owners(uri, self.servers)
+        if len(found) == 1 and found[0].uri == uri and uri in self.routes.resources.items:
+            self._holders.keep(Kind.RESOURCE, uri, found[0].server)
+        return tuple(each for each in found if each.server in self.servers)
 
     def resource(self, uri: str) -> tuple[str, str] | None:
         """The server that a resource is most likely of, and its own URI there."""

@@ -1,6 +1,11 @@
-"""What hardly any request to a view needs: a server's refusal as a result, and a resource under another name."""
+"""What hardly any request to a view needs.
+
+A server's refusal as a result, a resource under another name, and whether a server has no such resource.
+"""
 
 from __future__ import annotations
+
+import re
 
 from msgspec import Raw
 
@@ -8,6 +13,10 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE
+
+NOT_FOUND = -32002
+_MAY_BE_NOT_FOUND = (-32602, 0)  # the latest revision's, and what some libraries say of every exception
+_NOT_FOUND = re.compile(r"not found|not exist|(unknown|no such|no) resource", re.IGNORECASE)
 
 
 def unusable(server: str, why: GatewayError) -> Envelope:
@@ -33,3 +42,11 @@ def _renamed(content: Raw, own: str, shown: str) -> Raw:
     if peek.text(members, "uri", jsonrpc.URI_LIMIT) != own:
         return content
     return jsonrpc.raw(members | {"uri": jsonrpc.raw(shown)})
+
+
+def is_not_found(error: Raw) -> bool:
+    """Whether an error says that there is no such resource, and neither a refusal nor a failure."""
+    members = peek.members({"error": error}, "error")
+    code = jsonrpc.integer(members.get("code"))
+    said = peek.text(members, "message", jsonrpc.URI_LIMIT) or ""
+    return code == NOT_FOUND or (code in _MAY_BE_NOT_FOUND and _NOT_FOUND.search(said) is not None)

@@ -409,6 +409,29 @@ class OtherRequestTests:
         done(stage.child(server), asked, contents=[])
         assert reply(client)["result"]["contents"] == []
 
+    @pytest.mark.parametrize(
+        ("error", "following"),
+        [
+            ({"code": -32602, "message": "Resource not found"}, ["old"]),
+            ({"code": -32603, "message": "Internal error"}, []),
+        ],
+    )
+    def test_several_may_have_it(self, stage: Stage, error: dict[str, Any], following: list[str]) -> None:
+        """The next server is asked where one has no such resource, and not where one refuses or fails."""
+        client = stage.client()
+        stage.send(client, "resources/read", uri="test://n/other")
+        (asked,) = stage.child("n").asked("resources/read")
+        stage.child("n").say({"jsonrpc": "2.0", "id": asked["id"], "error": error})
+        stage.answer()
+        old = stage.child("old").asked("resources/read")
+        assert len(old) == len(following)
+        if following:
+            assert old[0]["params"]["uri"] == "test://n/other"
+            done(stage.child("old"), old[0], contents=[])
+            assert reply(client)["result"]["contents"] == []
+        else:
+            assert reply(client)["error"] == error
+
     def test_completions(self, stage: Stage) -> None:
         """What is to be completed is its server's."""
         argument = {"name": "a", "value": "x"}
