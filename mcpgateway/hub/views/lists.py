@@ -1,7 +1,8 @@
 """Ask servers for the lists that are not known, as a client would, several at once.
 
 A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
-own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.
+own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.  And once somebody has waited
+for a list in vain, nobody waits for it again until it has come.
 """
 
 from __future__ import annotations
@@ -46,9 +47,13 @@ Key = tuple[str, str, Kind, str]
 
 @define(eq=False)
 class _Asking:
-    """A list that is being asked for, and who waits for it."""
+    """A list that is being asked for, and who waits for it.
+
+    :ivar is_missed: somebody has been shown something without it.
+    """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
+    is_missed: bool = False
 
 
 class Lister:
@@ -70,13 +75,15 @@ class Lister:
         )
 
     def wait(
-        self, session: Session, servers: Iterable[ServerSpec], kind: Kind, then: Callable[[], None]
+        self, session: Session, wanted: Iterable[tuple[ServerSpec, Kind]], then: Callable[[], None]
     ) -> None:
-        """Go on once all these servers' lists are known, or `PATIENCE_S` have passed."""
-        asked = [self.ask(session, each, kind) for each in servers]
-        for each in asked:
-            each.addErrback(_let_go)
+        """Go on once all these lists are known, or `PATIENCE_S` have passed."""
+        asked: list[Deferred[None]] = []
+        # To ask may mean to start many servers, which takes its time.
         late = self._board.clock.callLater(PATIENCE_S, self._impatient, asked)
+        for server, kind in wanted:
+            if not self._is_missed(session, server, kind):
+                asked.append(self.ask(session, server, kind).addErrback(_let_go))
 
         def done(_: object) -> None:
             if late.active():
@@ -86,8 +93,20 @@ class Lister:
         defer.DeferredList(asked).addCallback(done)
 
     def _impatient(self, asked: list[Deferred[None]]) -> None:
+        for asking in self._asking.values():
+            asking.is_missed = asking.is_missed or not asking.waiting.keys().isdisjoint(asked)
         for each in asked:
             each.cancel()
+
+    def _is_missed(self, session: Session, server: ServerSpec, kind: Kind) -> bool:
+        # Somebody has waited for it before, in vain; it is announced when it comes.
+        asking = self._asking.get(self._key(session, server, kind))
+        return asking is not None and asking.is_missed
+
+    def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
+        if told is None:
+            told = self._board.inners(session).view.told.get(server.name, "")
+        return (server.name, server.workspace, kind, told)
 
     def ask(
         self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None
@@ -98,9 +117,7 @@ class Lister:
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         board = self._board
-        if told is None:
-            told = board.inners(session).view.told.get(server.name, "")
-        key = (server.name, server.workspace, kind, told)
+        key = self._key(session, server, kind, told)
         if self._respites.get(key, 0.0) > board.clock.seconds():
             return fail(GatewayError(f"{server.name} could not be asked for its {kind.member} a moment ago"))
         asking, is_first = self._asking.get(key), False

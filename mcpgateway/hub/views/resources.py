@@ -53,17 +53,8 @@ class Resources:
             self._to(call, message, uri)
             return
         # It may be new, or of a server that nobody has ever listed.
-        self._road.with_known(
-            call,
-            inners,
-            Kind.RESOURCE,
-            lambda: self._road.with_known(
-                call,
-                self._board.inners(call.session),
-                Kind.TEMPLATE,
-                lambda: self._to(call, message, uri),
-            ),
-        )
+        kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+        self._road.with_known(call, inners, kinds, lambda: self._to(call, message, uri))
 
     def _to(self, call: Call, message: Message, uri: str) -> None:
         owners = self._board.inners(call.session).view.owners(uri)

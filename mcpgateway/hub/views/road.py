@@ -15,7 +15,7 @@ and keeps its client's sink, so the answer, and all that is said before it, take
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -151,11 +151,17 @@ class Road:
     def _list(self, call: Call, message: Message, inners: Inners) -> None:
         if message.params is not None and "cursor" in message.params:
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
-        self.with_known(call, inners, KINDS[call.method], lambda: self._give(call, KINDS[call.method]))
+        kind = KINDS[call.method]
+        self.with_known(call, inners, (kind,), lambda: self._give(call, kind))
 
-    def with_known(self, call: Call, inners: Inners, kind: Kind, then: Callable[[], None]) -> None:
-        """Go on with a call once the lists of all servers are known, or it has waited for long enough."""
-        missing = [each for each in inners.view.to_ask(kind) if self._has_to_be_asked(each, kind, inners)]
+    def with_known(self, call: Call, inners: Inners, kinds: Iterable[Kind], then: Callable[[], None]) -> None:
+        """Go on with a call once these lists of all servers are known, or it has waited for long enough."""
+        missing = [
+            (each, kind)
+            for kind in kinds
+            for each in inners.view.to_ask(kind)
+            if self._has_to_be_asked(each, kind, inners)
+        ]
         if not missing:
             then()
             return
@@ -169,7 +175,7 @@ class Road:
                 except GatewayError as why:
                     call.sink.failed(call, why)
 
-        board.lister.wait(call.session, missing, kind, go_on)
+        board.lister.wait(call.session, missing, go_on)
 
     def _has_to_be_asked(self, server: ServerSpec, kind: Kind, inners: Inners) -> bool:
         # What is on record is good enough while its server does not run, which is not started for it.
@@ -202,7 +208,7 @@ class Road:
                 raise InvalidParams(f"Unknown prompt: {name}", _hint(near))
             self._under_its_own(call, message, params, "name", item)
 
-        self.with_known(call, inners, Kind.PROMPT, again)
+        self.with_known(call, inners, (Kind.PROMPT,), again)
 
     def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
         params[key] = jsonrpc.raw(item.own)
@@ -225,7 +231,8 @@ class Road:
         if _referred(inners.view, name, uri) is not None:
             go_on()
         else:
-            self.with_known(call, inners, Kind.PROMPT if name is not None else Kind.TEMPLATE, go_on)
+            kind = Kind.PROMPT if name is not None else Kind.TEMPLATE
+            self.with_known(call, inners, (kind,), go_on)
 
     # The log level
 
