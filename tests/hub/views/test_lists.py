@@ -191,6 +191,15 @@ class ListTests:
         assert [each["method"] for each in ears.heard.events] == [TOOLS]
         assert "own__count" in stage.names(client)
 
+    @pytest.mark.parametrize("path", ["/mcp/search", "/mcp/admin"])
+    def test_nothing_shown(self, stage: Stage, path: str) -> None:
+        """Where nothing of theirs is listed, no server is started for a list."""
+        client = stage.view(path)
+        client.call(1, "tools/list")
+        assert client.heard is not None
+        assert client.heard.json["result"]["tools"]
+        assert stage.gateway.launcher.children == []
+
     def test_waited_for_once(self, stage: Stage) -> None:
         """Once somebody has waited for a server in vain, nobody waits for it again until it has answered."""
         stage.offers["own"] = Offer(tools=None)
