@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import GatewaySettings, Limits, Profile, ServerSpec, Share
+from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.rules.reaping import IDLE_TICKS
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -93,6 +93,21 @@ class LifeTests:
         assert stage.gateway.reaper.look_around() == 1
         assert child.is_stopping
         assert call(stage, client, "own__count") is not child
+
+    @pytest.mark.parametrize("listens", [True, False])
+    def test_idle_server(self, listens: bool) -> None:  # noqa: FBT001 - a parameter
+        """A server that a client has called once is stopped when nobody uses it, unless that client listens."""
+        gateway = MemoryGateway()
+        lazy = Lazy(idle_s=60)
+        gateway.serve(ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, lazy=lazy))
+        stage = Stage(gateway)
+        client = stage.view()
+        child = call(stage, client, "shared__echo")
+        if listens:
+            gateway.listen(client)
+        for _ in range(180):
+            gateway.tick()
+        assert child.is_stopping is not listens
 
     def test_busy(self, stage: Stage) -> None:
         """A session whose call is with a server is not idle."""
