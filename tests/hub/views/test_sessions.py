@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
+from mcpgateway.hub.census import Census
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.rules.reaping import IDLE_TICKS
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -73,6 +74,14 @@ class LifeTests:
         call(stage, client, "shared__echo")
         call(stage, client, "own__count")
         assert len(stage.gateway.sessions) == 1
+
+    def test_counted_at_its_server(self, stage: Stage) -> None:
+        """What is told of a server counts the sessions that views have there; the total does not."""
+        board, health = stage.gateway.switchboard, stage.gateway.health
+        call(stage, stage.view(), "shared__echo")
+        told = Census(board, health, 0.0, lambda: 9100, needs_token=lambda: False).health()
+        assert {each["name"]: each["sessions"] for each in told["backends"]}["shared"] == 1
+        assert told["sessions"] == 1
 
     def test_crowded(self) -> None:
         """Where there is no room, whole sessions make it, never an inner one alone."""
