@@ -29,6 +29,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
+from mcpgateway.hub.views.doubts import doubt
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
@@ -159,12 +160,7 @@ class Road:
 
     def with_known(self, call: Call, inners: Inners, kinds: Iterable[Kind], then: Callable[[], None]) -> None:
         """Go on with a call once these lists of all servers are known, or it has waited for long enough."""
-        missing = [
-            (each, kind)
-            for kind in kinds
-            for each in inners.view.to_ask(kind)
-            if self._has_to_be_asked(each, kind, inners)
-        ]
+        missing = [(each, kind) for kind in kinds for each in self._missing(call.session, inners.view, kind)]
         if not missing:
             then()
             return
@@ -180,12 +176,21 @@ class Road:
 
         board.lister.wait(call.session, missing, go_on)
 
-    def _has_to_be_asked(self, server: ServerSpec, kind: Kind, inners: Inners) -> bool:
+    def _missing(self, session: Session, view: View, kind: Kind) -> list[ServerSpec]:
         # What is on record is good enough while its server does not run, which is not started for it.
         board = self._board
-        if server.name in inners.view.told or board.librarian.known(server, kind) is None:
-            return True
-        return any(board.switchboard.pool.is_running(server, era) for era in Era)
+        unknown = [
+            each
+            for each in view.to_ask(kind)
+            if each.name in view.told or board.librarian.known(each, kind) is None or self._runs(each)
+        ]
+        in_doubt = (
+            each for each in view.servers.values() if doubt(board, session, each) and self._runs(each)
+        )
+        return list({each.name: each for each in (*unknown, *in_doubt)}.values())
+
+    def _runs(self, server: ServerSpec) -> bool:
+        return any(self._board.switchboard.pool.is_running(server, era) for era in Era)
 
     def _give(self, call: Call, kind: Kind) -> None:
         inners = self._board.inners(call.session)

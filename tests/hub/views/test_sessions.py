@@ -331,8 +331,8 @@ class QuestionTests:
         stage.gateway.serve(*stage.gateway.settings.servers, ServerSpec("auto", ("run",), {}, "/"))
         stage.offers["auto"] = Offer(tools=[tool("ask")])
         client = stage.view(sampling={})
-        stage.list(client)
         client.call(1, "tools/call", name="auto__ask")
+        stage.play()
         hellos = [
             each.asked("initialize")[0]["params"]["capabilities"]
             for each in stage.gateway.launcher.children
@@ -341,7 +341,7 @@ class QuestionTests:
         assert len(hellos) == 2
         sibling = stage.child("auto")
         self.ask(stage, sibling, 1)
-        stage.play()
         stage.gateway.clock.advance(1)
+        stage.play()
         assert stage.child("auto").asked("tools/call")
         assert stage.child("auto").asked("initialize")[0]["params"]["capabilities"] == {"sampling": {}}
