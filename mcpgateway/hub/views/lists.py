@@ -210,9 +210,12 @@ class Lister:
             asked = board.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)
         pages = await self._pages(asked, kind)
-        librarian.learn(server, kind, pages, told)
-        if librarian.changes.get(server.name) != changes:
-            librarian.outdate(server, kind.news, told)
+        # A child of the client's own that has said meanwhile that its list has changed is its client's alone since.
+        own = board.inners(session).view.told.get(server.name, told) if told else told
+        for each in dict.fromkeys((told, own)):
+            librarian.learn(server, kind, pages, each)
+            if librarian.changes.get(server.name) != changes:
+                librarian.outdate(server, kind.news, each)
 
     async def _settle(self, session: Session, server: ServerSpec, kind: Kind, doubted: str) -> None:
         board = self._board

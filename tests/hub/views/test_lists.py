@@ -260,6 +260,15 @@ class ListTests:
         ]
         assert hellos == [{"roots": {}}, {"sampling": {}}]
 
+    def test_changed_meanwhile(self, stage: Stage) -> None:
+        """A client's own child that says that its list has changed before it is listed is on the first list too."""
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.child("own").say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.play()
+        assert client.heard is not None
+        assert "own__count" in str(client.heard.json["result"])
+
     def test_one_of_them_leaves(self, stage: Stage) -> None:
         """Whoever waits for what another client's child is asked gets it from its own, when that client leaves."""
         offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
