@@ -138,15 +138,17 @@ class Listing:
     :ivar tools: what is listed, by name.
     :ivar names: all that can be called, by name, listed or not.
     :ivar cut: what is not listed for want of room; see Note [Hidden and cut].
+    :ivar further: the tools that call others, by name, listed or not.
     """
 
     tools: Mapping[str, Item | More]
     names: Names
     cut: tuple[Cut, ...] = ()
+    further: Mapping[str, More] = field(factory=dict)
 
     def find(self, text: str) -> Item | More | None:
         """What is called by a name or an id, listed or not."""
-        return self.tools.get(text) or self.names.find(text)
+        return self.tools.get(text) or self.further.get(text) or self.names.find(text)
 
 
 def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int]) -> Listing:
@@ -157,14 +159,16 @@ def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int])
     """
     offered = [each for each in items if each.server not in exposure.hidden]
     names = Names(named(offered, exposure.prefixes, exposure.reserved), exposure.prefixes)
+    budgets = _Budgets(exposure, names, _Ranks.of(exposure, exposure.settings.budget_order, names, usage))
     match exposure.expose:
         case Expose.FULL:
-            ranks = _Ranks.of(exposure, exposure.settings.budget_order, names, usage)
-            return _Budgets(exposure, names, ranks).full()
+            return budgets.full()
         case Expose.HYBRID:
-            return _Budgets(exposure, names, _Ranks.of(exposure, Order.USAGE, names, usage)).hybrid()
+            ranks = _Ranks.of(exposure, Order.USAGE, names, usage)
+            found = _Budgets(exposure, names, ranks).hybrid()
         case _:
-            return Listing({}, names)
+            found = Listing({}, names)
+    return evolve(found, further=budgets.further())
 
 
 def definition(name: str, item: Item | More, exposure: Exposure) -> bytes:
@@ -262,21 +266,33 @@ class _Budgets:
         entries: dict[str, Item | More] = {}
         ranks: dict[str, Rank] = {}
         cut: list[Cut] = []
+        further = self.further()
         for server, names in self._by_server().items():
             kept, excess = self._within_budget(names)
             for name in kept:
                 entries[name] = item = self.names.items[name]
                 ranks[name] = self.ranks.of_item(name, item)
-            more = self._consolidated(server, excess)
+            name = self._name_of_more(server)
+            more = further.get(name)
             cut += self._over_budget(excess, more)
             if more:
-                name = self._name_of_more(server)
                 entries[name] = more
                 ranks[name] = self.ranks.of_more(name, self.ranks.places[names[-1]])
         first = sorted(entries, key=ranks.__getitem__)
         room = self._room(len(first))
         fallen = {name: entries[name] for name in first[room:]}
-        return Listing(self._in_order(entries, first[:room]), self.names, tuple(_with(cut, fallen)))
+        return Listing(self._in_order(entries, first[:room]), self.names, tuple(_with(cut, fallen)), further)
+
+    def further(self) -> dict[str, More]:
+        """The tools that call what is over its server's budget, by name."""
+        if not self.exposure.settings.consolidate_excess:
+            return {}
+        found = {}
+        for server, names in self._by_server().items():
+            more = self._consolidated(server, self._within_budget(names)[1])
+            if more:
+                found[self._name_of_more(server)] = more
+        return found
 
     def hybrid(self) -> Listing:
         """The pinned tools and those that were called most, as far as they fit."""
@@ -317,8 +333,6 @@ class _Budgets:
         return [each for each in names if each in first], [each for each in names if each not in first]
 
     def _consolidated(self, server: str, excess: list[str]) -> More | None:
-        if not self.exposure.settings.consolidate_excess:
-            return None
         items = [self.names.items[each] for each in excess]
         fine = tuple(each for each in items if len(each.own) <= TOOL_NAME_LIMIT and JOIN not in each.own)
         return More(server, fine) if fine else None

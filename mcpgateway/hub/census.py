@@ -80,7 +80,8 @@ class Census:
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         pids = [slot.pid for slot in slots if slot.pid]  # 0: no process of ours
-        sessions = sum(1 for session in self.switchboard.sessions if session.server.name == server.name)
+        # Those that the sessions of views have there are its own too, though not further clients of the gateway.
+        sessions = sum(1 for session in self.switchboard.sessions.of(server) if session.id)
         return {
             "name": server.name,
             "title": server.title,

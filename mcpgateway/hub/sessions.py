@@ -91,6 +91,8 @@ class Session:
         """Whether its client is listening outside of its calls."""
         if self.is_apart and self.slot is not None and self.slot.listening:
             return True
+        if self.outer is not None:
+            return self.outer.has_stream  # what is said to an inner one is always passed on
         return self._mailbox is not None and self._mailbox.stream is not None
 
     @property

@@ -160,6 +160,15 @@ class BudgetTests:
         )
         assert list(found.tools) == ["a__one", "a__more_tools"]
 
+    @pytest.mark.parametrize("expose", list(Expose))
+    def test_not_listed(self, expose):
+        """The tool that calls others is called by its name wherever it is not listed."""
+        settings = {"per_server_budget": 1, "consolidate_excess": True, "budget_order": Order.BACKEND}
+        found = shows(expose, tool_budget=1, **settings)
+        assert "b__more_tools" not in found.tools
+        assert found.find("b__more_tools") == shows(**settings).tools["b__more_tools"]
+        assert shows(expose).find("b__more_tools") is None
+
     def test_name_taken(self):
         """A server's own tool called more_tools keeps its name."""
         tools = items("a", "more_tools", "x", "y")

@@ -162,7 +162,8 @@ class Invoking:
         if not (identifier or name):
             raise InvalidParams('"id" is missing', "gateway_search finds the ids of tools")
         is_pair = bool(server and name)
-        own = self.means.own.find(f"{server}__{name}" if is_pair else identifier or name)
+        called = f"{server}__{name}" if is_pair else identifier or name
+        own = self.means.own.find(called)
         if own is not None:
             if own.name in CALLERS:
                 raise InvalidParams(
@@ -170,7 +171,7 @@ class Invoking:
                 )
             return succeed(own)
         directory = self.means.directory
-        more = access.view.find(identifier)
+        more = access.view.find(called)
         if isinstance(more, More):
             item, inner = more.choose(jsonrpc.read_object(inner, "args"))
             return succeed(Target(self.means.id_of(item, access), item, inner))

@@ -21,7 +21,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
@@ -31,7 +30,7 @@ from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.views import hello, specs
+from mcpgateway.hub.views import doubts, hello, specs
 from mcpgateway.hub.views.direct import Direct
 from mcpgateway.hub.views.grounds import Grounds
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, is_relied_on, subscribed
@@ -41,8 +40,7 @@ from mcpgateway.hub.views.road import Road
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.snapshots import told_at_handshake
-from mcpgateway.wire import jsonrpc, legacy
+from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Message
 from mcpgateway.wire.revisions import Era
 
@@ -225,9 +223,7 @@ class Board:
             return ""
         if session.inners is not None and server.name in session.inners.private:
             return inner_id(session, server.name).decode()
-        may_ask = server.interactive is not False
-        params = legacy.session_params(board.sessions.params_of(session), __version__, may_ask=may_ask)
-        return told_at_handshake(params)
+        return doubts.told_of(self, session, server)
 
     @property
     def builtin(self) -> Builtin | None:
@@ -248,6 +244,10 @@ class Board:
         return inners
 
     # Sessions
+
+    def outer(self) -> list[Session]:
+        """The sessions of all views that have an id."""
+        return list(self._outer)
 
     def begin(self, session: Session) -> Raw:
         """A session has begun; what its client is told first."""
@@ -307,6 +307,7 @@ class Board:
     def _open_later(self, session: Session, server: str) -> Session:
         if session not in self._outer:
             raise UnknownSession("Session has ended")
+        doubts.found_out(self, server)
         return self.open_now(session, server)
 
     def open_now(self, session: Session, server: str) -> Session:
@@ -347,9 +348,10 @@ class Board:
                 and view.shows(kind)
                 and not self.lister.waits(session, server, kind)
             ):
-                self._announce(session, kind)
+                self.announce(session, kind)
 
-    def _announce(self, session: Session, kind: Kind) -> None:
+    def announce(self, session: Session, kind: Kind) -> None:
+        """Tell a session that a list has changed."""
         # Many servers may have news in one turn, as when all of them begin.
         if not self._due:
             self.clock.callLater(0, self._tell)
@@ -366,7 +368,7 @@ class Board:
         """All that a session is listed may be something else now."""
         for kind in Kind:
             if self.inners(session).view.shows(kind):
-                self._announce(session, kind)
+                self.announce(session, kind)
 
     def lists_changed(self, slot: Slot, news: str) -> None:
         """A server says that a list has changed, to all who share its child."""

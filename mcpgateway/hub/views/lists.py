@@ -1,7 +1,8 @@
 """Ask servers for the lists that are not known, as a client would, several at once.
 
 A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
-own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.
+own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.  And once somebody has waited
+for a list in vain, nobody waits for it again until it has come.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout, GatewayError, UnknownSession
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
 from mcpgateway.hub.views.sinks import Own, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT, cursor_of
@@ -46,9 +48,17 @@ Key = tuple[str, str, Kind, str]
 
 @define(eq=False)
 class _Asking:
-    """A list that is being asked for, and who waits for it."""
+    """A list that is being asked for, and who waits for it.
+
+    :ivar is_missed: somebody has been shown something without it.
+    :ivar behind: those of the waiting that another asking waits with.
+    :ivar ahead: the asking that this one waits for.
+    """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
+    is_missed: bool = False
+    behind: set[Deferred[None]] = field(factory=set)
+    ahead: _Asking | None = None
 
 
 class Lister:
@@ -64,19 +74,22 @@ class Lister:
     def waits(self, session: Session, server: str, kind: Kind) -> bool:
         """Whether a session waits for a list that is being asked for."""
         return any(
-            session in asking.waiting.values()
+            each is session and done not in asking.behind
             for key, asking in self._asking.items()
             if key[0] == server and key[2] is kind
+            for done, each in asking.waiting.items()
         )
 
     def wait(
-        self, session: Session, servers: Iterable[ServerSpec], kind: Kind, then: Callable[[], None]
+        self, session: Session, wanted: Iterable[tuple[ServerSpec, Kind]], then: Callable[[], None]
     ) -> None:
-        """Go on once all these servers' lists are known, or `PATIENCE_S` have passed."""
-        asked = [self.ask(session, each, kind) for each in servers]
-        for each in asked:
-            each.addErrback(_let_go)
+        """Go on once all these lists are known, or `PATIENCE_S` have passed."""
+        asked: list[Deferred[None]] = []
+        # To ask may mean to start many servers, which takes its time.
         late = self._board.clock.callLater(PATIENCE_S, self._impatient, asked)
+        for server, kind in wanted:
+            if not self._is_missed(session, server, kind):
+                asked.append(self.ask(session, server, kind).addErrback(_let_go))
 
         def done(_: object) -> None:
             if late.active():
@@ -86,8 +99,25 @@ class Lister:
         defer.DeferredList(asked).addCallback(done)
 
     def _impatient(self, asked: list[Deferred[None]]) -> None:
+        for asking in self._asking.values():
+            if not asking.waiting.keys().isdisjoint(asked):
+                asking.is_missed = True
+                if asking.ahead is not None:
+                    asking.ahead.is_missed = True
         for each in asked:
             each.cancel()
+
+    def _is_missed(self, session: Session, server: ServerSpec, kind: Kind) -> bool:
+        # Somebody has waited for it before, in vain; it is announced when it comes.
+        asking = self._asking.get(self._key(session, server, kind))
+        return asking is not None and asking.is_missed
+
+    def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
+        if told is None:
+            told = self._board.inners(session).view.told.get(server.name) or doubt(
+                self._board, session, server
+            )
+        return (server.name, server.workspace, kind, told)
 
     def ask(
         self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None
@@ -98,9 +128,7 @@ class Lister:
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         board = self._board
-        if told is None:
-            told = board.inners(session).view.told.get(server.name, "")
-        key = (server.name, server.workspace, kind, told)
+        key = self._key(session, server, kind, told)
         if self._respites.get(key, 0.0) > board.clock.seconds():
             return fail(GatewayError(f"{server.name} could not be asked for its {kind.member} a moment ago"))
         asking, is_first = self._asking.get(key), False
@@ -169,6 +197,9 @@ class Lister:
 
     async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
         board, librarian = self._board, self._board.librarian
+        if told.startswith(DOUBT):
+            await self._settle(session, server, kind, told)
+            return
         # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
         if told:
             from mcpgateway.hub.views.elsewhere import meet
@@ -179,9 +210,30 @@ class Lister:
             asked = board.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)
         pages = await self._pages(asked, kind)
-        librarian.learn(server, kind, pages, told)
-        if librarian.changes.get(server.name) != changes:
-            librarian.outdate(server, kind.news, told)
+        # A child of the client's own that has said meanwhile that its list has changed is its client's alone since.
+        own = board.inners(session).view.told.get(server.name, told) if told else told
+        for each in dict.fromkeys((told, own)):
+            librarian.learn(server, kind, pages, each)
+            if librarian.changes.get(server.name) != changes:
+                librarian.outdate(server, kind.news, each)
+
+    async def _settle(self, session: Session, server: ServerSpec, kind: Kind, doubted: str) -> None:
+        board = self._board
+        await board.switchboard.find_out(server)
+        found_out(board, server.name)
+        if not self._is_there(session):
+            raise UnknownSession("Session has ended")
+        told = board.inners(session).view.told.get(server.name, "")
+        if board.librarian.is_fresh(server, kind, told):
+            return
+        asking = self._asking[self._key(session, server, kind, doubted)]
+        done = self.ask(session, server, kind, told)
+        ahead = self._asking.get(self._key(session, server, kind, told))
+        if ahead is not None and done in ahead.waiting:
+            ahead.behind.add(done)
+            ahead.is_missed = ahead.is_missed or asking.is_missed
+            asking.ahead = ahead
+        await done
 
     async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
         pages: list[Raw] = []

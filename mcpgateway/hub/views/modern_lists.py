@@ -150,13 +150,21 @@ class Lists:
 
         :return: None where nobody has to be asked.
         """
-        asked = [self.ask(*each, asker) for each in wanted if self.has_to_be_asked(*each)]
-        # Somebody has waited for those before, in vain.
-        asked = [each for each in asked if not each.asking.is_missed and not each.wait.called]
-        if not asked:
+        to_ask = [each for each in wanted if self.has_to_be_asked(*each)]
+        if not to_ask:
             return None
+        asked: list[Asked] = []
         done: Deferred[None] = Deferred()
+        # To ask may mean to start many servers, which takes its time.
         late = self._clock.callLater(PATIENCE_S, self._late, asked, done)
+        for server, kind in to_ask:
+            each = self.ask(server, kind, asker)
+            # Somebody has waited for those that are missed before, in vain.
+            if not each.asking.is_missed and not each.wait.called:
+                asked.append(each)
+        if not asked:
+            late.cancel()
+            return None
 
         def told(_: object) -> None:
             if late.active():

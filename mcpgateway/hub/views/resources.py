@@ -81,12 +81,7 @@ class Resources:
             then()
             return
         # It may be new, or of a server that nobody has ever listed.
-        self._road.with_known(
-            call,
-            inners,
-            Kind.RESOURCE,
-            lambda: self._road.with_known(call, self._board.inners(call.session), Kind.TEMPLATE, then),
-        )
+        self._road.with_known(call, inners, (Kind.RESOURCE, Kind.TEMPLATE), then)
 
     def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
         owners = _owners(self._board.inners(session), uri)

@@ -15,7 +15,7 @@ and keeps its client's sink, so the answer, and all that is said before it, take
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -29,6 +29,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
+from mcpgateway.hub.views.doubts import doubt
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.kept import with_kept
 from mcpgateway.hub.views.resources import Resources
@@ -167,11 +168,15 @@ class Road:
     def _list(self, call: Call, message: Message, inners: Inners) -> None:
         if message.params is not None and "cursor" in message.params:
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
-        self.with_known(call, inners, KINDS[call.method], lambda: self._give(call, KINDS[call.method]))
+        kind = KINDS[call.method]
+        if inners.view.shows(kind):
+            self.with_known(call, inners, (kind,), lambda: self._give(call, kind))
+        else:
+            self._give(call, kind)
 
-    def with_known(self, call: Call, inners: Inners, kind: Kind, then: Callable[[], None]) -> None:
-        """Go on with a call once the lists of all servers are known, or it has waited for long enough."""
-        missing = [each for each in inners.view.to_ask(kind) if self._has_to_be_asked(each, kind, inners)]
+    def with_known(self, call: Call, inners: Inners, kinds: Iterable[Kind], then: Callable[[], None]) -> None:
+        """Go on with a call once these lists of all servers are known, or it has waited for long enough."""
+        missing = [(each, kind) for kind in kinds for each in self._missing(call.session, inners.view, kind)]
         if not missing:
             then()
             return
@@ -185,14 +190,23 @@ class Road:
                 except GatewayError as why:
                     call.sink.failed(call, why)
 
-        board.lister.wait(call.session, missing, kind, go_on)
+        board.lister.wait(call.session, missing, go_on)
 
-    def _has_to_be_asked(self, server: ServerSpec, kind: Kind, inners: Inners) -> bool:
+    def _missing(self, session: Session, view: View, kind: Kind) -> list[ServerSpec]:
         # What is on record is good enough while its server does not run, which is not started for it.
         board = self._board
-        if server.name in inners.view.told or board.librarian.known(server, kind) is None:
-            return True
-        return any(board.switchboard.pool.is_running(server, era) for era in Era)
+        unknown = [
+            each
+            for each in view.to_ask(kind)
+            if each.name in view.told or board.librarian.known(each, kind) is None or self._runs(each)
+        ]
+        in_doubt = (
+            each for each in view.servers.values() if doubt(board, session, each) and self._runs(each)
+        )
+        return list({each.name: each for each in (*unknown, *in_doubt)}.values())
+
+    def _runs(self, server: ServerSpec) -> bool:
+        return any(self._board.switchboard.pool.is_running(server, era) for era in Era)
 
     def _give(self, call: Call, kind: Kind) -> None:
         inners = self._board.inners(call.session)
@@ -223,7 +237,7 @@ class Road:
                 raise InvalidParams(f"Unknown prompt: {name}", _hint(near))
             self._under_its_own(call, message, params, "name", item)
 
-        self.with_known(call, inners, Kind.PROMPT, again)
+        self.with_known(call, inners, (Kind.PROMPT,), again)
 
     def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
         params[key] = jsonrpc.raw(item.own)
@@ -246,7 +260,8 @@ class Road:
         if _referred(inners.view, name, uri) is not None:
             go_on()
         else:
-            self.with_known(call, inners, Kind.PROMPT if name is not None else Kind.TEMPLATE, go_on)
+            kind = Kind.PROMPT if name is not None else Kind.TEMPLATE
+            self.with_known(call, inners, (kind,), go_on)
 
     # The log level
 

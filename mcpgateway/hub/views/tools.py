@@ -128,7 +128,7 @@ class Tools:
                 raise InvalidParams(f"Unknown tool: {name}", hint)
             self._to(call, message, params, found, inners)
 
-        self._road.with_known(call, inners, Kind.TOOL, again)
+        self._road.with_known(call, inners, (Kind.TOOL,), again)
 
     def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:
         from mcpgateway.hub.builtin import answers  # what only views need

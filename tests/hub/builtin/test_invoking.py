@@ -191,6 +191,8 @@ class InvokeTests:
         world.access.view.names["db__more_tools"] = More("db", world.librarian.lists["db", ""])
         _, sent = world.invoke(id="db__more_tools", args={"tool_name": "query", "arguments": {"sql": "x"}})
         assert (sent.tool, sent.arguments) == ("query", {"sql": "x"})
+        _, sent = world.invoke(server="db", tool="more_tools", args={"tool_name": "query"})
+        assert (sent.tool, sent.arguments) == ("query", {})
 
     def test_own_tools_can_be_invoked(self) -> None:
         """The gateway's own tools are called by their ids too, but for those that call others."""

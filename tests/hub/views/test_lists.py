@@ -191,6 +191,44 @@ class ListTests:
         assert [each["method"] for each in ears.heard.events] == [TOOLS]
         assert "own__count" in stage.names(client)
 
+    @pytest.mark.parametrize("path", ["/mcp/search", "/mcp/admin"])
+    def test_nothing_shown(self, stage: Stage, path: str) -> None:
+        """Where nothing of theirs is listed, no server is started for a list."""
+        client = stage.view(path)
+        client.call(1, "tools/list")
+        assert client.heard is not None
+        assert client.heard.json["result"]["tools"]
+        assert stage.gateway.launcher.children == []
+
+    def test_waited_for_once(self, stage: Stage) -> None:
+        """Once somebody has waited for a server in vain, nobody waits for it again until it has answered."""
+        stage.offers["own"] = Offer(tools=None)
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.play()
+        stage.gateway.clock.advance(PATIENCE_S)
+        again = stage.gateway.client(**client.headers)
+        again.path = client.path
+        again.call(2, "tools/list")
+        assert again.heard is not None
+        assert again.heard.status == 200
+        unknown = stage.gateway.client(**client.headers)
+        unknown.path = client.path
+        unknown.call(3, "tools/call", name="own__nothing", arguments={})
+        assert unknown.heard is not None
+        assert "Unknown tool" in unknown.heard.json["error"]["message"]
+
+    def test_one_wait_for_a_resource(self, stage: Stage) -> None:
+        """Whoever reads a resource that is on no list waits for the lists of both kinds at the same time."""
+        stage.offers["own"] = Offer(tools=[], resources=None, templates=None)
+        client = stage.view()
+        client.call(1, "resources/read", uri="a://nothing")
+        stage.play()
+        assert client.heard is None
+        stage.gateway.clock.advance(PATIENCE_S)
+        assert client.heard is not None
+        assert client.heard.json["error"]["code"] == -32002
+
     def test_broken(self, stage: Stage) -> None:
         """A server that cannot be started does not keep the others from being listed, and has a respite."""
         stage.gateway.serve(
@@ -221,6 +259,15 @@ class ListTests:
             if stage.name(each) == "own"
         ]
         assert hellos == [{"roots": {}}, {"sampling": {}}]
+
+    def test_changed_meanwhile(self, stage: Stage) -> None:
+        """A client's own child that says that its list has changed before it is listed is on the first list too."""
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.child("own").say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.play()
+        assert client.heard is not None
+        assert "own__count" in str(client.heard.json["result"])
 
     def test_one_of_them_leaves(self, stage: Stage) -> None:
         """Whoever waits for what another client's child is asked gets it from its own, when that client leaves."""

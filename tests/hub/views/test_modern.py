@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
+from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import Share
-from mcpgateway.hub.views.modern_lists import ASKING_S, PATIENCE_S, RESPITE_S
+from mcpgateway.hub.asker import Asker
+from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.views.modern_lists import ASKING_S, PATIENCE_S, RESPITE_S, Lists
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
     CANCELLED,
@@ -156,6 +160,18 @@ class ListTests:
         assert "n__echo" not in str(reply(client)["result"]["tools"])  # nobody waits for it again
         stage.answer()
         assert "n__echo" in stage.names()
+
+    def test_slow_to_ask(self) -> None:
+        """The time it takes to ask all of them, which may be to start them, is a part of what a client waits."""
+        clock = Clock()
+        lists = Lists(
+            Librarian(), lambda *_: clock.advance(3), lambda _: None, lambda _: False, lambda _: None, clock
+        )
+        asker = Asker(modern("m"), "", None)
+        done = lists.look_for([(modern(name), Kind.TOOL) for name in "mn"], asker)
+        assert done is not None
+        clock.advance(PATIENCE_S - 6)
+        assert done.called
 
     def test_a_server_that_never_answers(self, stage: Stage) -> None:
         """A server that could not be asked is left alone for a while, and then asked again."""

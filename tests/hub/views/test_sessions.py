@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import GatewaySettings, Limits, Profile, ServerSpec, Share
+from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
+from mcpgateway.hub.census import Census
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.rules.reaping import IDLE_TICKS
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -74,6 +75,14 @@ class LifeTests:
         call(stage, client, "own__count")
         assert len(stage.gateway.sessions) == 1
 
+    def test_counted_at_its_server(self, stage: Stage) -> None:
+        """What is told of a server counts the sessions that views have there; the total does not."""
+        board, health = stage.gateway.switchboard, stage.gateway.health
+        call(stage, stage.view(), "shared__echo")
+        told = Census(board, health, 0.0, lambda: 9100, needs_token=lambda: False).health()
+        assert {each["name"]: each["sessions"] for each in told["backends"]}["shared"] == 1
+        assert told["sessions"] == 1
+
     def test_crowded(self) -> None:
         """Where there is no room, whole sessions make it, never an inner one alone."""
         stage = Stage(MemoryGateway(limits=Limits(sessions=2)))
@@ -93,6 +102,21 @@ class LifeTests:
         assert stage.gateway.reaper.look_around() == 1
         assert child.is_stopping
         assert call(stage, client, "own__count") is not child
+
+    @pytest.mark.parametrize("listens", [True, False])
+    def test_idle_server(self, listens: bool) -> None:  # noqa: FBT001 - a parameter
+        """A server that a client has called once is stopped when nobody uses it, unless that client listens."""
+        gateway = MemoryGateway()
+        lazy = Lazy(idle_s=60)
+        gateway.serve(ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, lazy=lazy))
+        stage = Stage(gateway)
+        client = stage.view()
+        child = call(stage, client, "shared__echo")
+        if listens:
+            gateway.listen(client)
+        for _ in range(180):
+            gateway.tick()
+        assert child.is_stopping is not listens
 
     def test_busy(self, stage: Stage) -> None:
         """A session whose call is with a server is not idle."""
@@ -307,8 +331,8 @@ class QuestionTests:
         stage.gateway.serve(*stage.gateway.settings.servers, ServerSpec("auto", ("run",), {}, "/"))
         stage.offers["auto"] = Offer(tools=[tool("ask")])
         client = stage.view(sampling={})
-        stage.list(client)
         client.call(1, "tools/call", name="auto__ask")
+        stage.play()
         hellos = [
             each.asked("initialize")[0]["params"]["capabilities"]
             for each in stage.gateway.launcher.children
@@ -317,7 +341,7 @@ class QuestionTests:
         assert len(hellos) == 2
         sibling = stage.child("auto")
         self.ask(stage, sibling, 1)
-        stage.play()
         stage.gateway.clock.advance(1)
+        stage.play()
         assert stage.child("auto").asked("tools/call")
         assert stage.child("auto").asked("initialize")[0]["params"]["capabilities"] == {"sampling": {}}
