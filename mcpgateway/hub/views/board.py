@@ -10,7 +10,6 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -23,10 +22,9 @@ from twisted.logger import Logger
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.diff import Change
-from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import hello, specs
@@ -156,18 +154,14 @@ class Board:
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            every = specs.concerned(spec, self.switchboard.servers.values(), self.ways)
-            others = tuple(each for each in every if each.name not in servers)
+            every = self.switchboard.servers.values()
+            others = tuple(e for e in specs.concerned(spec, every, self.ways) if e.name not in servers)
             found = self._views[key] = View(spec, servers, told, self._sources, others)
         return found
 
     def within(self, view: View, cwd: str) -> View:
-        """The same view, as it looks to those who work in a directory.
-
-        :raise InvalidParams: that is no directory.
-        """
-        if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
-            raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")
+        """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none."""
+        specs.check_directory(cwd)
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         return self.seen(scopes.variant(known, scopes.place_of(cwd)))
