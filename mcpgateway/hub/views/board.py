@@ -154,8 +154,8 @@ class Board:
         key = (spec.name, spec.view, *map(id, servers.values()), *sorted(told.items()))
         found = self._views.get(key)
         if found is None:
-            every = self.switchboard.servers.values()
-            others = tuple(e for e in specs.concerned(spec, every, self.ways) if e.name not in servers)
+            every = specs.concerned(spec, self.switchboard.servers.values(), self.ways)
+            others = tuple(each for each in every if each.name not in servers)
             found = self._views[key] = View(spec, servers, told, self._sources, others)
         return found
 
@@ -163,8 +163,7 @@ class Board:
         """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none."""
         specs.check_directory(cwd)
         scopes = self.switchboard.scopes
-        known = self._specs.get(view.spec.name, view.spec)
-        return self.seen(scopes.variant(known, scopes.place_of(cwd)))
+        return self.seen(scopes.variant(self._specs.get(view.spec.name, view.spec), scopes.place_of(cwd)))
 
     def seen(self, spec: ServerSpec) -> View:
         """What a view shows to those who have no session with it."""
