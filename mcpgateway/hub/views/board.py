@@ -10,7 +10,6 @@ what servers say              inner sessions hear it (`mcpgateway.hub.views.inne
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -24,10 +23,9 @@ from twisted.logger import Logger
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
-from mcpgateway.config.document import printable
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import doubts, hello, specs
@@ -201,16 +199,13 @@ class Board:
         return found
 
     def within(self, view: View, cwd: str, session: Session | None = None) -> View:
-        """The same view, as it looks to those who work in a directory.
+        """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none.
 
         :param session: whose client its own children are told of there; None where there is none.
-        :raise InvalidParams: that is no directory.
         """
-        if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
-            raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")
+        specs.check_directory(cwd)
         scopes = self.switchboard.scopes
-        known = self._specs.get(view.spec.name, view.spec)
-        spec = scopes.variant(known, scopes.place_of(cwd))
+        spec = scopes.variant(self._specs.get(view.spec.name, view.spec), scopes.place_of(cwd))
         return self._view(spec, (lambda each: self._told(session, each)) if session is not None else None)
 
     def seen(self, spec: ServerSpec) -> View:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mcpgateway.config.document import printable
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
 from mcpgateway.config.surface import Expose, ShieldLimits
+from mcpgateway.errors import InvalidParams
 
 if TYPE_CHECKING:
     from mcpgateway.hub.jobrecords import JobStore
@@ -75,3 +78,12 @@ def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tu
     name = view.name.removeprefix(_PROFILES)
     named = None if name == view.name else ways.profiles[name].servers if name in ways.profiles else ()
     return tuple(each for each in servers if named is None or each.name in named)
+
+
+def check_directory(cwd: str) -> None:
+    """Refuse what is no directory that somebody could work in.
+
+    :raise InvalidParams: it is none.
+    """
+    if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
+        raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")
