@@ -108,6 +108,7 @@ class CountingTests:
 
     def test_kept(self, house: House) -> None:
         """It is written while time passes, and when the gateway stops."""
+        house.stage.list(house.stage.view("/mcp/full"))
         house.stage.list(house.stage.view("/mcp/search"))
         house.gateway.tick(60)
         assert house.memory.writes == 1
