@@ -19,6 +19,8 @@ from mcpgateway.shield.queries import read_query
 from mcpgateway.shield.results import shielded, shorten
 from mcpgateway.wire import jsonrpc
 
+SIZE_LIMIT = 1_000_000  # bytes of one value
+
 LIMITS = ShieldLimits()
 LEAN = ShieldLimits(level=Level.LEAN)
 REF = "r_abcdefghijklmnop"
@@ -423,12 +425,19 @@ texts = st.one_of(
     st.text(max_size=20),
     st.builds(lambda text, times: text * times, st.text(max_size=5), st.integers(1, 5000)),
 )
+
+
+def _many(item: Any, times: int) -> list[Any]:
+    # One in another multiply: what is too long for a test is never made.
+    return [item] * min(times, max(1, SIZE_LIMIT // len(msgspec.json.encode(item))))
+
+
 leaves = st.one_of(numbers, texts, st.booleans(), st.none())
 trees = st.recursive(
     leaves,
     lambda below: st.one_of(
         st.lists(below, max_size=4),
-        st.builds(lambda item, times: [item] * times, below, st.integers(1, 150)),
+        st.builds(_many, below, st.integers(1, 150)),
         st.dictionaries(st.text(max_size=8), below, max_size=5),
         st.builds(lambda value: msgspec.json.encode(value).decode(), below),
     ),
