@@ -164,6 +164,7 @@ class Accounts:
         told = oauth.challenge(said)
 
         async def ask() -> None:
+            """Ask for a token."""
             grant = account.grant
             if status == 401 and grant is not None and grant.refresh_token:
                 try:

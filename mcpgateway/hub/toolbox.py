@@ -61,9 +61,12 @@ class Caller(Protocol):
     """
 
     @property
-    def principal(self) -> str: ...  # noqa: D102 - told above
+    def principal(self) -> str:
+        """Who calls."""
+
     @property
-    def is_admin(self) -> bool: ...  # noqa: D102
+    def is_admin(self) -> bool:
+        """Whether that is an administrator."""
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
         """The variant of a server or view for where the caller works.
@@ -129,6 +132,7 @@ class Toolbox:
         }
 
         async def found(visit: Visit) -> list[dict[str, Any]]:
+            """Search, and look up what was found."""
             hits = (await self._own(visit, "search", asked))["results"]
             known = {each["name"]: each for each in await self._listed(visit, "")}
             fitting = [hit for hit in hits if hit["id"] in known][:limit]
@@ -157,6 +161,7 @@ class Toolbox:
         """
 
         async def kept(visit: Visit) -> Any:
+            """Ask for the part."""
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
             except Failed as why:
@@ -176,6 +181,7 @@ class Toolbox:
         params = {"name": tool, "arguments": arguments}
 
         async def called(visit: Visit) -> Raw:
+            """Call it."""
             return await self._called(visit, params)
 
         return await self._visit(spec, caller, limit_s, called)
@@ -192,6 +198,7 @@ class Toolbox:
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
 
         async def called(visit: Visit) -> Raw:
+            """Call it."""
             return await visit.ask("tools/call", params)
 
         return await self._visit(FULL, caller, limit_s, called)

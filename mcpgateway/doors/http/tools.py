@@ -111,6 +111,7 @@ class Tools:
         """All tools, those of one server, or those that fit to what somebody wants."""
 
         async def listed() -> Any:
+            """List them when it is their turn."""
             said = _query(request)
             caller, server = self._caller(request), said.get("server", "")
             if "q" not in said:
@@ -129,6 +130,7 @@ class Tools:
         """Call a tool by its id."""
 
         async def called() -> Any:
+            """Call it when it is its turn."""
             asked = _asked(request)
             return await self._toolbox.call_by_id(
                 self._caller(request), identifier, asked.arguments, asked.limit_s
@@ -141,6 +143,7 @@ class Tools:
         """Call a tool of a server by its own name."""
 
         async def called() -> Any:
+            """Call it when it is its turn."""
             asked = _asked(request)
             if not asked.tool:
                 raise InvalidParams('"tool" is missing', EXPECTED)
@@ -167,6 +170,7 @@ class Tools:
         """Have servers asked for their lists; who comes while that is done is told how far it is."""
 
         async def begun() -> Any:
+            """Begin when it is their turn."""
             said = _body(request)
             servers, limit_s = self._named(said), _seconds(said, LIMIT_S)
             if not self._discovery.is_running:

@@ -58,11 +58,16 @@ class Tool(Protocol):
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - told above
+    def name(self) -> str:
+        """What it is called by."""
+
     @property
-    def definition(self) -> bytes: ...  # noqa: D102
+    def definition(self) -> bytes:
+        """How it is listed, as JSON."""
+
     @property
-    def tier(self) -> str: ...  # noqa: D102
+    def tier(self) -> str:
+        """``read``, ``write`` or ``run``."""
 
     def call(self, call: Call, arguments: Envelope, access: Access) -> None:
         """Answer the call's sink, now or later (`mcpgateway.hub.builtin.answers`), or have the call redirected.
@@ -82,15 +87,24 @@ class View(Protocol):
     """
 
     @property
-    def kind(self) -> str: ...  # noqa: D102 - told above
+    def kind(self) -> str:
+        """Which view it is."""
+
     @property
-    def told(self) -> Mapping[str, str]: ...  # noqa: D102
+    def told(self) -> Mapping[str, str]:
+        """What clients' own children are told, by server."""
+
     @property
-    def listing(self) -> Listing: ...  # noqa: D102
+    def listing(self) -> Listing:
+        """What it lists."""
+
     @property
-    def exposure(self) -> Exposure: ...  # noqa: D102
+    def exposure(self) -> Exposure:
+        """What decides what it lists."""
+
     @property
-    def others(self) -> tuple[ServerSpec, ...]: ...  # noqa: D102
+    def others(self) -> tuple[ServerSpec, ...]:
+        """The servers it is of that it cannot show now."""
 
     def find(self, name: str) -> Any:
         """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""
@@ -106,13 +120,20 @@ class Access(Protocol):
     """
 
     @property
-    def principal(self) -> str: ...  # noqa: D102 - told above
+    def principal(self) -> str:
+        """Who calls."""
+
     @property
-    def view(self) -> View: ...  # noqa: D102
+    def view(self) -> View:
+        """The view it is called through."""
+
     @property
-    def session(self) -> Any: ...  # noqa: D102
+    def session(self) -> Any:
+        """The session of whoever calls; None where there is none."""
+
     @property
-    def message(self) -> Message: ...  # noqa: D102
+    def message(self) -> Message:
+        """The request, as it came."""
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""

@@ -42,9 +42,12 @@ class Hit(Protocol):
     """What a search has found (`mcpgateway.catalog.search.Hit`)."""
 
     @property
-    def item(self) -> Item: ...  # noqa: D102 - plain
+    def item(self) -> Item:
+        """What was found."""
+
     @property
-    def score(self) -> float: ...  # noqa: D102
+    def score(self) -> float:
+        """How well it answers."""
 
 
 @frozen

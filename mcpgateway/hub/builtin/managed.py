@@ -49,6 +49,7 @@ def managed(parts: Parts) -> tuple[Tool, ...]:
         return validate(server, parts.launcher, clock, INSTALL_S, CONNECT_S)
 
     async def visit(server: ServerSpec, principal: str) -> Sequence[str]:
+        """Ask a server for its tools' names."""
         visited = ensureDeferred(_tools(parts.switchboard, server, principal))
         visited.addTimeout(LISTING_S, clock)
         try:
