@@ -88,7 +88,7 @@ class EntryTests:
     def test_refusals(self, tmp_path: Path) -> None:
         """A server, a client or a configuration that there is not is said so, with what there is."""
         here = machine(tmp_path)
-        with pytest.raises(ConfigError, match="no server z; there are: files, github"):
+        with pytest.raises(ConfigError, match="no server z; there are: github, files"):
             entries(Wish(dialect_of("cursor"), ("z",)), here)
         with pytest.raises(ConfigError, match="expected one of claude-code"):
             dialect_of("emacs")
@@ -124,7 +124,7 @@ class WriteTests:
         write(dialect_of("continue"), str(file), entries(Wish(dialect_of("continue")), here), 1)
         found = value_of(file.read_text(), "x.yaml")
         assert found["name"] == "mine"
-        assert [each["name"] for each in found["mcpServers"]] == ["files", "github"]
+        assert [each["name"] for each in found["mcpServers"]] == ["github", "files"]
 
     def test_a_broken_file(self, tmp_path: Path) -> None:
         """A file that cannot be read stays as it is."""
