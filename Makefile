@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 9100
 RUN_ARGS ?= --demo
-JOBS ?= 3
+JOBS ?= 4
 
 BIN := .venv/bin
 VENV := .venv/.made

@@ -62,7 +62,9 @@ class CommandTests:
         assert contents(house) == before
         assert leftovers(house) == []
 
-    @pytest.mark.parametrize("command", ["apply", "undo", "disable"])
+    @pytest.mark.parametrize(
+        "command", ["apply", *(pytest.param(each, marks=pytest.mark.soak) for each in ("undo", "disable"))]
+    )
     def test_killed(self, house: House, command: str) -> None:
         """Killed at any moment, every file is one of the two, and undo gives back what was there before."""
         before = contents(house)

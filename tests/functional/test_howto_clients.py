@@ -52,10 +52,15 @@ def called(url: str) -> str:
     return str(body["result"]["content"][0]["text"])
 
 
+# One of each form in every run; the pages of the others are the same but for their files.
+OFTEN = frozenset(("claude-code", "codex", "continue", "cursor", "opencode", "vscode"))
+STEPS = [each if each in OFTEN else pytest.param(each, marks=pytest.mark.soak) for each in DIALECTS]
+
+
 class PageTests:
     """What a page shows is what happens."""
 
-    @pytest.mark.parametrize("name", DIALECTS)
+    @pytest.mark.parametrize("name", STEPS)
     def test_the_steps(self, name: str, user: User) -> None:
         """Each command does what the page says, the server is served, and the file is the same again in the end."""
         file = file_of(name, user)
