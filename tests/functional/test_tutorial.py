@@ -63,7 +63,7 @@ class TutorialTests:
             done = user.ran("sh", "-euc", STEP.sub(r"echo '# [\1]'", script), URL=user.url)
             assert done.returncode == 0, done.stdout + done.stderr
             said = dict(zip(STEP.findall(done.stdout), STEP.split(done.stdout)[2::2], strict=True))
-            assert "Servers: calendar, clock" in said["start"]
+            assert "Servers: clock, calendar" in said["start"]
             assert f'"url": "{user.url}/clock/mcp"' in said["plan"]
             assert "k-123" not in said["plan"]
             assert "calendar leads to the gateway" in said["apply"]
