@@ -28,8 +28,8 @@ _END_OF_NUMBER = frozenset(b",}")
 
 @implementer(ICallSink)
 @define(eq=False)
-class _OwnQuestion:
-    """Turns the answer to a request of our own into a Deferred."""
+class OwnQuestion:
+    """Turns the answer to a request of the gateway's own into a Deferred, which fires with the whole response."""
 
     done: Deferred[Envelope]
     is_gone: bool = False
@@ -113,7 +113,7 @@ class Conversation:
         """
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
-        self.pending[number] = Call(None, method, b"", None, _OwnQuestion(done), number)
+        self.pending[number] = Call(None, method, b"", None, OwnQuestion(done), number)
         try:
             self._write(jsonrpc.request(number, method, self._meta | params))
         except GatewayError as why:

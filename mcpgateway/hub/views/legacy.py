@@ -29,7 +29,7 @@ OURS = "mcpgateway"
 
 @frozen
 class LegacyAccess:
-    """An `mcpgateway.hub.views.access.Access`, made for one call.
+    """An `mcpgateway.hub.builtin.builtin.Access`, made for one call.
 
     :ivar is_elsewhere: it is to be as if the caller worked in another directory.
     """

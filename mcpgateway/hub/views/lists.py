@@ -17,12 +17,13 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout, GatewayError, UnknownSession
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
-from mcpgateway.hub.views.sinks import Own, own_message
+from mcpgateway.hub.views.sinks import own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT, cursor_of
 from mcpgateway.wire import jsonrpc, legacy
@@ -257,7 +258,7 @@ class Lister:
             board.take_back(call, "it takes too long")
 
         done: Deferred[Envelope] = Deferred(give_up)
-        call.sink = Own(done)
+        call.sink = OwnQuestion(done)
         try:
             board.switchboard.submit(call, own_message(method, params))
         except GatewayError as why:

@@ -70,7 +70,7 @@ class Job(Between):
 
 @define(eq=False)
 class ModernAccess:
-    """An `mcpgateway.hub.views.access.Access`, for one call of a tool.
+    """An `mcpgateway.hub.builtin.builtin.Access`, for one call of a tool.
 
     :ivar asker: who calls.
     :ivar errand: the call, as the tool knows it.

@@ -21,15 +21,15 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway import __version__
+from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.librarian import Librarian
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
@@ -74,30 +74,6 @@ def most_careful(found: Iterable[Terms]) -> Terms:
     if not each:
         return NOT_AT_ALL
     return Terms(min(one.ttl_ms for one in each), all(one.is_public for one in each))
-
-
-@implementer(ICallSink)
-@define(eq=False)
-class _Page:
-    """Turns the answer to a request of the gateway's own into a Deferred."""
-
-    done: Deferred[Envelope] = field(factory=Deferred)
-    is_gone: bool = False
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """The server has answered."""
-        self.done.callback(reply)
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """It cannot be asked."""
-        self.done.errback(why)
-
-    def progressed(self, call: Call, message: bytes) -> None:
-        """Nobody waits for progress of it."""
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """Nobody listens here."""
-        return False
 
 
 @define(eq=False)
@@ -272,11 +248,11 @@ class Lists:
             params["cursor"] = jsonrpc.raw(cursor)
         envelope = jsonrpc.request(0, kind.method, params)
         message = Message(rpc.Kind.REQUEST, envelope, kind.method, b"0", params, dict(_META))
-        sink = _Page()
-        call = Call(None, kind.method, b"0", None, sink)
+        done: Deferred[Envelope] = Deferred()
+        call = Call(None, kind.method, b"0", None, OwnQuestion(done))
         self._submit(call, message, Asker(server, asker.principal, asker.caller, asker.pid))
         try:
-            reply = await sink.done
+            reply = await done
         except defer.CancelledError:
             self._cancel(call)
             raise

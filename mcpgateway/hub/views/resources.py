@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 from twisted.internet.defer import Deferred
 
+from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Owned
 from mcpgateway.errors import GatewayError, InvalidParams
@@ -16,7 +17,7 @@ from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.views.inners import Inners, gained, written
 from mcpgateway.hub.views.kept import KeptResults, missing
-from mcpgateway.hub.views.sinks import Own, Rewriter, own_message
+from mcpgateway.hub.views.sinks import Rewriter, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -103,7 +104,7 @@ class Resources:
             return
         # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
         board, done = self._board, Deferred[Envelope]()
-        probe = Call(call.session, READ, b"", None, Own(done))
+        probe = Call(call.session, READ, b"", None, OwnQuestion(done))
         board.hold(call, lambda why: _let_go(board, probe, why))
 
         def go_on(_: object) -> None:

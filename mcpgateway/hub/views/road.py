@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
+from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
@@ -33,7 +34,7 @@ from mcpgateway.hub.views.doubts import doubt
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.kept import with_kept
 from mcpgateway.hub.views.resources import Resources
-from mcpgateway.hub.views.sinks import Own, TaskLearner, own_message
+from mcpgateway.hub.views.sinks import TaskLearner, own_message
 from mcpgateway.hub.views.specs import FULL
 from mcpgateway.hub.views.tools import Tools
 from mcpgateway.hub.views.view import KINDS, View
@@ -283,7 +284,7 @@ class Road:
         :raise GatewayError: (through the Deferred) it goes nowhere.
         """
         done: Deferred[Envelope] = Deferred()
-        call = Call(inner, method, b"", None, Own(done))
+        call = Call(inner, method, b"", None, OwnQuestion(done))
         try:
             self._board.switchboard.submit(call, own_message(method, params))
         except GatewayError as why:

@@ -1,4 +1,4 @@
-"""What stands between a call on a view and its client, and who waits for what the gateway itself asks servers."""
+"""What stands between a call on a view and its client, and what the gateway itself asks servers."""
 
 from __future__ import annotations
 
@@ -7,42 +7,16 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 from msgspec import Raw
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
 
 from mcpgateway.errors import BackendTimeout, GatewayError
 from mcpgateway.hub.sinks import Between
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
 if TYPE_CHECKING:
     from mcpgateway.hub.views.inners import Inners
-
-
-@implementer(ICallSink)
-@define(eq=False)
-class Own:
-    """Turns the answer to a request of the gateway's own into a Deferred."""
-
-    done: Deferred[Envelope]
-    is_gone: bool = False
-
-    def answered(self, call: Call, reply: Envelope) -> None:
-        """The server's own response, which may be an error."""
-        self.done.callback(reply)
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """There is none."""
-        self.done.errback(why)
-
-    def progressed(self, call: Call, message: bytes) -> None:
-        """Nobody waits for progress of it."""
-
-    def noticed(self, call: Call, message: bytes) -> bool:
-        """Nobody listens here."""
-        return False
 
 
 def own_message(method: str, params: Envelope) -> Message:
