@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, Transport
 from mcpgateway.interfaces import IBackend, Launch
 from tests.support import engines, real_servers
+from tests.support.ports import free_port
 
 LIMIT_S = 60.0
 SERVERS = real_servers.ROOT / "tests" / "servers"
@@ -145,14 +146,6 @@ class Kind:
             place.end_servers()
         else:
             os.kill(backend.pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        number: int = found.getsockname()[1]
-    return number
 
 
 def wait_for(port: int) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, MARKER, Gateway, eventually
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 

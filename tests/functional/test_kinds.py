@@ -17,8 +17,8 @@ from mcp import Client
 
 from tests.support import engines, real_servers
 from tests.support.engines import Engine
-from tests.support.far import free_port
 from tests.support.gateway import Gateway, eventually
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 

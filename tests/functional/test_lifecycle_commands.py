@@ -14,14 +14,13 @@ import threading
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from tests.bridge.driver import INITIALIZE, Shim
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
-from tests.support.storm import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -218,7 +217,7 @@ class StartTests:
 
     def test_again_after_a_crash(self, home):
         """Without options it is started as the one that crashed, until it is stopped."""
-        port = free_port(Random())
+        port = free_port()
         pid = home.json("start", "--port", port)["pid"]
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not is_alive(pid), "it is dead")
@@ -642,7 +641,7 @@ class AdoptionTests:
         """Entries follow a gateway that is started anew at another port."""
         path, original = client_file(home)
         home.json("start", "--adopt", "always")
-        port = free_port(Random())
+        port = free_port()
         assert home.run("restart", "--port", str(port)).returncode == 0
         assert (
             json.loads(path.read_text())["mcpServers"]["mine"]["url"] == f"http://localhost:{port}/mine/mcp"

@@ -7,14 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import aclosing, asynccontextmanager
-from random import Random
 
 import pytest
 
 from mcpgateway import __version__
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import LIMIT_S, Client, Connection, message, request, text_of, tool_call
-from tests.support.storm import WEATHER, free_port
+from tests.support.ports import free_port
+from tests.support.storm import WEATHER
 
 pytestmark = pytest.mark.functional
 
@@ -33,7 +33,7 @@ every_revision = pytest.mark.parametrize("revision", REVISIONS)
 
 def steady(directory, **more):
     """A gateway that has the same port after each start."""
-    return Gateway(directory, SERVERS, options=("--port", str(free_port(Random()))), **more)
+    return Gateway(directory, SERVERS, options=("--port", str(free_port())), **more)
 
 
 @pytest.fixture

@@ -24,8 +24,9 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.wire.revisions import Era
 from tests.support import real_servers
 from tests.support.certificates import Authority
-from tests.support.far import GatewayOfRemotes, Pipe, Server, free_port, raw
+from tests.support.far import GatewayOfRemotes, Pipe, Server, raw
 from tests.support.gateway import Gateway, eventually, server
+from tests.support.ports import free_port
 from tests.support.talk import Talk
 
 pytestmark = pytest.mark.functional

@@ -11,16 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from tests.bridge.driver import INITIALIZE
 from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
+from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
 from tests.support.service_manager import Manager
-from tests.support.storm import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -365,7 +364,7 @@ class EndpointsTests:
     def test_further_endpoints(self, tmp_path):
         """They are the same sockets afterwards, and nobody is refused meanwhile."""
         with Home(tmp_path, SERVERS) as home:
-            more, other = tmp_path / "more.sock", free_port(Random())
+            more, other = tmp_path / "more.sock", free_port()
             listen = ["--listen", f"unix:{more}:mode=600", "--listen", f"tcp:{other}:interface=127.0.0.1"]
             home.json("start", "--adopt", "never", "--", *listen)
             before = more.stat()
@@ -392,7 +391,7 @@ class EndpointsTests:
 
     def test_another_port(self, home):
         """One that the configuration names since then is listened on, and the former one is not."""
-        port = free_port(Random())
+        port = free_port()
         config = home.path / "config.json"
         document = json.loads(config.read_text())
         document["gateway"]["http_port"] = port

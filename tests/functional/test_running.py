@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, RUNNERS, Gateway, eventually, ran, server
 from tests.support.http_client import Client, Connection, tool_call
+from tests.support.ports import free_port
 from tests.support.real_servers import fixture
 
 pytestmark = pytest.mark.functional

@@ -21,9 +21,9 @@ import pytest
 from mcpgateway.ctl.main import COMMANDS
 from mcpgateway.host.settings import keep_login
 from mcpgateway.local.units import SYSTEMD, Place, systemd_units
-from tests.support.far import free_port
 from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.http_client import Client
+from tests.support.ports import free_port
 from tests.support.real_servers import fixture
 from tests.support.service_manager import Manager
 from tests.support.user_systemd import Unavailable, UserSystemd

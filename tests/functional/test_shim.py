@@ -13,14 +13,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 
 import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, eventually, is_alive, server
-from tests.support.storm import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
@@ -38,7 +37,7 @@ MIB = 2**20
 @pytest.fixture
 def gateway(tmp_path):
     """A gateway that has the same port after each start."""
-    with Gateway(tmp_path, SERVERS, options=("--port", str(free_port(Random())))) as running:
+    with Gateway(tmp_path, SERVERS, options=("--port", str(free_port()))) as running:
         yield running
 
 
@@ -53,7 +52,7 @@ class Home:
         self._marker = secrets.token_hex(8)
         self.path = directory / "home"
         self.path.mkdir(mode=0o700)
-        self.port = port or free_port(Random())
+        self.port = port or free_port()
         document = {"gateway": {"http_port": self.port}, "servers": SERVERS}
         (self.path / "config.json").write_text(json.dumps(document))
 
@@ -95,6 +94,11 @@ def _is_daemon(pid):
 def connected(gateway, name="shared", *more, **options):
     """A shim of that gateway."""
     return Shim("connect", name, "--home", gateway.home, *more, cwd=gateway.directory, **options)
+
+
+def led(gateway, name="shared"):
+    """A shim of that gateway that never starts it: it is for the test to say when it comes back."""
+    return Shim("--url", gateway.url, "connect", name, cwd=gateway.directory)
 
 
 class RelayTests:
@@ -311,7 +315,7 @@ class OutlivingTests:
 
     def test_a_new_start(self, gateway):
         """A session goes on under its old id when the gateway is killed and started again."""
-        with connected(gateway) as shim:
+        with led(gateway) as shim:
             shim.open()
             assert shim.call("echo", text="before") == "before"
             gateway.kill()
@@ -326,7 +330,7 @@ class OutlivingTests:
 
     def test_a_call_under_way(self, gateway):
         """A call that the gateway takes with it fails, and is not made again."""
-        with connected(gateway) as shim:
+        with led(gateway) as shim:
             shim.open()
             number = shim.begin("tools/call", name="mute", arguments={})
             eventually(lambda: gateway.health()["calls"] == 1, "the call runs")
@@ -341,7 +345,7 @@ class OutlivingTests:
 
     def test_a_call_that_has_begun_to_answer(self, gateway):
         """The stream of a call is taken up again, and says that its answer is lost."""
-        with connected(gateway) as shim:
+        with led(gateway) as shim:
             shim.open()
             arguments = {"steps": 1000, "ms": 100}
             number = shim.begin(
@@ -355,7 +359,7 @@ class OutlivingTests:
 
     def test_a_session_that_is_not_known(self, gateway):
         """A gateway that has lost all its sessions is told the beginning again; the client notices nothing."""
-        with connected(gateway) as shim:
+        with led(gateway) as shim:
             shim.open()
             gateway.kill()
             eventually(lambda: gateway.children() == [], "its children end with it")
@@ -404,7 +408,7 @@ class OutlivingTests:
     def test_it_does_not_come_back_and_nobody_else_is_there(self, tmp_path):
         """Without an original, what waits for too long fails; the session is not given up."""
         with (
-            Gateway(tmp_path, SERVERS, options=("--port", str(free_port(Random())))) as gateway,
+            Gateway(tmp_path, SERVERS, options=("--port", str(free_port()))) as gateway,
             Shim("--url", gateway.url, "--patience", "1", "connect", "shared", cwd=tmp_path) as shim,
         ):
             shim.open()
@@ -646,7 +650,7 @@ class ModernTests:
 
     def test_the_gateway_goes(self, gateway):
         """The end of a listening is told as its cancellation, and the next request finds the new gateway."""
-        with connected(gateway, "modern") as shim:
+        with led(gateway, "modern") as shim:
             number = shim.begin(
                 "subscriptions/listen", _meta=MODERN, notifications={"toolsListChanged": True}
             )

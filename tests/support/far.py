@@ -17,19 +17,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually
+from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
 
 OVER_HTTP = ROOT / "tests" / "servers" / "over_http.py"
 TAC = ROOT / "tests" / "servers" / "gateway_of_remotes.tac"
 EVERYTHING = ROOT / "tests/servers/npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def answers(port: int) -> bool:

@@ -8,10 +8,9 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 
 from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
-from tests.support.storm import free_port
+from tests.support.ports import free_port
 
 
 class Home:
@@ -25,7 +24,7 @@ class Home:
         self.directory = directory
         self.path = directory / "home"
         self.path.mkdir(mode=0o700)
-        self.port = port or free_port(Random())
+        self.port = port or free_port()
         self._marker = secrets.token_hex(8)
         self.environ = {
             "PATH": os.environ["PATH"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,7 @@ from attrs import define, field
 
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import message, text_of
+from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
 from tests.support.storm_client import CAPABILITIES, Session
 from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Member, Setting, World
@@ -34,8 +34,6 @@ MANY, MUCH = (
     12,
     500_000,
 )  # messages, and bytes of each: more than the kernel takes, so that the gateway keeps the rest
-# Below those that outgoing connections are given: one to itself would take the port.
-PORTS = range(12_000, 32_000)
 
 Judge = Callable[[Call, Any], str | None]
 
@@ -52,18 +50,6 @@ class SteadyGateway(Gateway):
     def __init__(self, directory: Path, random: Random) -> None:
         self._port = free_port(random)
         super().__init__(directory, servers(), options=("--port", str(self._port)))
-
-
-def free_port(random: Random) -> int:
-    """A port that nobody listens on, and that no outgoing connection is given by chance."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 @define(eq=False)

@@ -10,13 +10,12 @@ import subprocess
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 from typing import Any, Self
 
 from attrs import Factory, define
 
 from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
-from tests.support.storm import free_port
+from tests.support.ports import free_port
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 WORK = "work"
@@ -31,7 +30,7 @@ class User:
     """
 
     home: Path
-    port: int = Factory(lambda: free_port(Random()))
+    port: int = Factory(free_port)
     _mark: str = Factory(lambda: secrets.token_hex(8))
 
     @property
