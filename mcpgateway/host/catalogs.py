@@ -30,7 +30,7 @@ class Catalogs:
         self._directory = directory
         self._now = now
         self._newer: set[str] = set()
-        self._has_complained = False
+        self._writer = files.Writer(self._complain)
         self._has_swept = False
 
     def _path(self, name: str) -> str:
@@ -65,22 +65,8 @@ class Catalogs:
         """Put on record what is known of a server; false when that has to be tried again."""
         if name in self._newer:
             return True  # it is not ours to replace
-        try:
-            files.make_home(self._directory)
-            self._sweep()
-            files.write_atomic(self._path(name), catalog.written(), lasting=False)
-        except (ConfigError, OSError) as why:
-            if not self._has_complained:
-                self.log.warn(
-                    "what servers have answered cannot be kept in {directory}: {why}",
-                    event="catalog.unwritable",
-                    directory=self._directory,
-                    why=str(why),
-                )
-            self._has_complained = True
-            return False
-        self._has_complained = False
-        return True
+        self._sweep()
+        return self._writer.write(self._path(name), catalog.written())
 
     def erase(self, name: str) -> None:
         """Forget a server; the file of a newer gateway stays."""
@@ -93,7 +79,15 @@ class Catalogs:
         if self._has_swept:
             return
         self._has_swept = True
-        with os.scandir(self._directory) as found:
+        with suppress(OSError), os.scandir(self._directory) as found:
             for each in found:
                 if each.name.startswith(".") and self._now() - each.stat().st_mtime > ABANDONED_S:
                     os.unlink(each.path)
+
+    def _complain(self, why: str) -> None:
+        self.log.warn(
+            "what servers have answered cannot be kept in {directory}: {why}",
+            event="catalog.unwritable",
+            directory=self._directory,
+            why=why,
+        )

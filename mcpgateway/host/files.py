@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mcpgateway.errors import ConfigError
@@ -79,6 +79,30 @@ def write_atomic(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = T
         raise
     if lasting:
         _sync_directory(directory)
+
+
+class Writer:
+    """Writes small files of which a lost one costs little; that they cannot be written is said once, until one can.
+
+    :param complain: says why not.
+    """
+
+    def __init__(self, complain: Callable[[str], None]) -> None:
+        self._complain = complain
+        self._has_complained = False
+
+    def write(self, path: str, data: bytes) -> bool:
+        """Replace a file, whose directory need not be there; false where it cannot be written."""
+        try:
+            make_home(os.path.dirname(path))
+            write_atomic(path, data, lasting=False)
+        except (ConfigError, OSError) as why:
+            if not self._has_complained:
+                self._complain(str(why))
+            self._has_complained = True
+            return False
+        self._has_complained = False
+        return True
 
 
 def make_home(path: str) -> None:

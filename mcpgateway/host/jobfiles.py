@@ -28,7 +28,7 @@ class JobFiles:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._has_complained = False
+        self._writer = files.Writer(self._complain)
 
     def names(self) -> list[str]:
         """The ids of all jobs on record."""
@@ -49,23 +49,7 @@ class JobFiles:
 
     def write(self, name: str, data: bytes) -> bool:
         """Put a job on record; false where it cannot be."""
-        if not _NAME.match(name):
-            return False
-        try:
-            files.make_home(self._directory)
-            files.write_atomic(self._path(name), data, lasting=False)
-        except (ConfigError, OSError) as why:
-            if not self._has_complained:
-                self.log.warn(
-                    "what became of jobs cannot be kept in {directory}: {why}",
-                    event="jobs.unwritable",
-                    directory=self._directory,
-                    why=str(why),
-                )
-            self._has_complained = True
-            return False
-        self._has_complained = False
-        return True
+        return _NAME.match(name) is not None and self._writer.write(self._path(name), data)
 
     def remove(self, name: str) -> None:
         """Forget a job."""
@@ -75,3 +59,11 @@ class JobFiles:
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name + _SUFFIX)
+
+    def _complain(self, why: str) -> None:
+        self.log.warn(
+            "what became of jobs cannot be kept in {directory}: {why}",
+            event="jobs.unwritable",
+            directory=self._directory,
+            why=why,
+        )

@@ -6,8 +6,6 @@ waits until it is on the disk.
 
 from __future__ import annotations
 
-import os
-
 from twisted.logger import Logger
 
 from mcpgateway.catalog import usage
@@ -24,7 +22,7 @@ class UsageFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._is_newer = False
-        self._has_complained = False
+        self._writer = files.Writer(self._complain)
 
     def read(self) -> Book:
         """What was written last; an empty book where there is none."""
@@ -53,18 +51,12 @@ class UsageFile:
         """Keep a book; false when that has to be tried again."""
         if self._is_newer:
             return True  # it is not ours to replace
-        try:
-            files.make_home(os.path.dirname(self._path))
-            files.write_atomic(self._path, book.written(), lasting=False)
-        except (ConfigError, OSError) as why:
-            if not self._has_complained:
-                self.log.warn(
-                    "how often tools are called cannot be kept in {path}: {why}",
-                    event="usage.unwritable",
-                    path=self._path,
-                    why=str(why),
-                )
-            self._has_complained = True
-            return False
-        self._has_complained = False
-        return True
+        return self._writer.write(self._path, book.written())
+
+    def _complain(self, why: str) -> None:
+        self.log.warn(
+            "how often tools are called cannot be kept in {path}: {why}",
+            event="usage.unwritable",
+            path=self._path,
+            why=why,
+        )

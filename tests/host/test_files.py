@@ -7,7 +7,14 @@ import threading
 import pytest
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.files import TOKEN_CHARACTERS, make_home, read_or_create_token, read_text, write_atomic
+from mcpgateway.host.files import (
+    TOKEN_CHARACTERS,
+    Writer,
+    make_home,
+    read_or_create_token,
+    read_text,
+    write_atomic,
+)
 
 
 def mode(path):
@@ -172,3 +179,20 @@ class TokenTests:
         for each in threads:
             each.join()
         assert len(set(found)) == 1
+
+
+class WriterTests:
+    def test_one_complaint(self, tmp_path):
+        """Its directory is made; that it cannot write is said once, and again only when it could in between."""
+        said = []
+        writer, path = Writer(said.append), tmp_path / "below" / "f"
+        assert writer.write(str(path), b"one")
+        assert (path.read_bytes(), mode(path), mode(path.parent)) == (b"one", 0o600, 0o700)
+        for _ in range(2):
+            path.unlink()
+            path.mkdir()
+            assert not writer.write(str(path), b"two")
+            assert not writer.write(str(path), b"two")
+            path.rmdir()
+            assert writer.write(str(path), b"two")
+        assert len(said) == 2
