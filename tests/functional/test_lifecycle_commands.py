@@ -656,6 +656,7 @@ class AdoptionTests:
             with Shim("--home", home.path, "connect", "shared", cwd=tmp_path, environ=home.environ) as shim:
                 shim.open()
                 assert home.run("clients", "apply", "--yes").returncode == 0
+                eventually(lambda: home.json("health")["clients"], "it knows who is led to it")
             ticks = home.json("health")["uptime"]
             eventually(lambda: home.json("health")["uptime"] > ticks + 4, "time passes")
             assert home.run("clients", "undo").returncode == 0
