@@ -24,7 +24,6 @@ from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.config.surface import Level
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sessions import Session
@@ -64,6 +63,7 @@ class Board:
     :ivar librarian: knows the lists of all servers.
     :ivar clock: what waits are measured with.
     :ivar lister: asks for the lists that are not known.
+    :ivar road: brings requests to servers.
     :ivar outcomes: counts calls, and shortens their answers.
     :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
     :ivar grounds: sees what workspaces define themselves.
@@ -85,7 +85,7 @@ class Board:
         self.librarian = librarian
         self.clock = clock
         self.lister = Lister(self)
-        self._road = Road(self)
+        self.road = Road(self)
         self.outcomes = outcomes
         self.errands: Holder | None = None
         self.direct = Direct(outcomes, librarian, self._told)
@@ -394,36 +394,7 @@ class Board:
 
         :raise GatewayError: it goes nowhere.
         """
-        self._road.submit(call, message)
-
-    def go(self, call: Call, message: Message, server: str) -> None:
-        """Bring a request to one server.
-
-        :raise GatewayError: it goes nowhere.
-        """
-        self._road.go(call, message, server)
-
-    def bring(
-        self,
-        call: Call,
-        message: Message,
-        view: View,
-        target: tuple[str, str],
-        level: Level | None,
-        elsewhere: ServerSpec | None = None,
-    ) -> None:
-        """Bring a call to a server's tool.
-
-        :param target: the server, and the tool's own name.
-        :param level: how its result is shielded; None for what the view says.
-        :param elsewhere: the server as it is run for another directory, if it is to go there.
-        :raise GatewayError: it goes nowhere.
-        """
-        self._road.tools.bring(call, message, view, target, level, elsewhere)
-
-    def give_back(self, call: Call) -> bool:
-        """One of the gateway's own tools gives a call on; false when it was taken back."""
-        return self.release(call)
+        self.road.submit(call, message)
 
     def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:
         """A call waits here."""

@@ -71,7 +71,7 @@ class LegacyAccess:
         meta = {"_meta": jsonrpc.raw(message.meta)} if message.meta is not None else {}
         changed = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments, **meta})
         changed.id, changed.meta = message.id, message.meta
-        if not self._board.give_back(call):
+        if not self._board.release(call):
             return  # it was taken back meanwhile
         if limit_s:
             call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
@@ -79,7 +79,7 @@ class LegacyAccess:
         if self.is_elsewhere and not self.session.id:
             call.session = self._anonymous(server)
         elsewhere = self.view.servers[server] if self.is_elsewhere else None
-        self._board.bring(call, changed, self.view, target, level, elsewhere)
+        self._board.road.tools.bring(call, changed, self.view, target, level, elsewhere)
 
     def _anonymous(self, server: str) -> Session:
         return self._board.switchboard.session(None, self._served(server), self.principal)
@@ -106,7 +106,7 @@ class LegacyAccess:
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
         self._board.outcomes.called(server, tool)
-        self._board.go(call, message, server)
+        self._board.road.go(call, message, server)
         return call
 
     def cancel(self, call: Call, why: str) -> None:
