@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -34,7 +32,8 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 def columns(item: Item) -> Indexed:
     """The words of an entry for each of `COLUMNS`; the same for the same entry, whenever it is asked."""
     schema = _value(item.input_schema)
-    parameters = list(islice(_parameters(schema, DEPTH_LIMIT), PARAMETERS_LIMIT))
+    parameters: list[tuple[str, str]] = []
+    _parameters(schema, DEPTH_LIMIT, parameters)
     names = " ".join(name for name, _ in parameters)
     notes = " ".join(note for _, note in parameters)[:TEXT_LIMIT]
     lead, *rest = _SENTENCE.split(item.description[:TEXT_LIMIT].strip(), maxsplit=1)
@@ -48,14 +47,17 @@ def _value(raw: Raw | None) -> Any:
         return None
 
 
-def _parameters(schema: Any, depth: int) -> Iterator[tuple[str, str]]:
-    """The name of each property, and what is said of it; those of an object within one come after its own."""
+def _parameters(schema: Any, depth: int, found: list[tuple[str, str]]) -> None:
+    """Add the name of each property, and what is said of it; those of an object within one come after its own."""
     if not isinstance(schema, dict) or depth == 0:
         return
     properties = schema.get("properties")
     if isinstance(properties, dict):
         for name, inner in properties.items():
+            if len(found) >= PARAMETERS_LIMIT:
+                return
             note = inner.get("description") if isinstance(inner, dict) else None
-            yield name, note if isinstance(note, str) else ""
-            yield from _parameters(inner, depth - 1)
-    yield from _parameters(schema.get("items"), depth - 1)
+            found.append((name, note if isinstance(note, str) else ""))
+            _parameters(inner, depth - 1, found)
+    if "items" in schema:
+        _parameters(schema["items"], depth - 1, found)

@@ -75,6 +75,8 @@ class Index:
                 f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
                 hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
             ) from None
+        # Never committed: what is in memory alone is not lost by that, and each commit would have SQLite sort anew.
+        self._file.execute("BEGIN")
         self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
         self._vocabulary = Vocabulary()
@@ -151,7 +153,8 @@ class Index:
             near = self._vocabulary.near(whole)
             _raise(found, self._matching(near), SLIP)
             meant.update(near)
-        if len(whole) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
+        # A plural is taken for its singular before it is looked for, and what is left may begin anything.
+        if len(whole.rstrip("s")) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
             _raise(found, self._matching([whole], "*"), BEGINNING)
         others = related(whole)
         rare = [other for other in others if self._are_few(self._vocabulary.count(other), COMMON)]
@@ -168,9 +171,7 @@ class Index:
         return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
 
     def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Indexed]) -> None:
-        self._file.execute("BEGIN")
         self._file.executemany(statement, ((row, *text.texts) for row, text in zip(rows, texts, strict=True)))
-        self._file.execute("COMMIT")
 
 
 def _place(item: Item) -> tuple[str, str, str]:

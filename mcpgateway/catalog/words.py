@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -11,6 +12,7 @@ from mcpgateway.catalog.everyday import SAYS_NOTHING
 
 LONGEST_QUERY = 1000  # characters; a question that a person types has a tenth
 MOST_WORDS = 24  # different ones; each costs a few look-ups
+REMEMBERED = 2048  # words whose parts are known: the tools of one server have many words in common
 
 # Underscores part words, as everything else does that is neither letter nor digit; lone surrogates are neither.
 _WHOLE = re.compile(r"[^\W_]+")
@@ -50,9 +52,15 @@ def words(text: str) -> list[Word]:
 
 def indexed(texts: Sequence[str]) -> Indexed:
     """What is indexed of texts: each as it is, and after it the parts of its words that have any."""
-    different = set(_whole(" ".join(texts)))
-    odd = {written: parts for written in different if not written.islower() and (parts := _parts(written))}
-    known = {written.lower() for written in different}.union(*odd.values())
+    everything = " ".join(texts)
+    different = suspects = set(_whole(everything))
+    if everything.isascii():
+        known = set(_whole(everything.lower()))
+        suspects = different - known  # a word without capitals has no parts
+    else:
+        known = {written.lower() for written in different}
+    odd = {written: parts for written in suspects if (parts := _parts(written))}
+    known.update(*odd.values())
     if not odd:
         return Indexed(tuple(texts), known)
     return Indexed(tuple(_with_parts(text, odd) for text in texts), known)
@@ -69,6 +77,7 @@ def _whole(text: str) -> list[str]:
     return text.translate(_SPACED).split() if text.isascii() else _WHOLE.findall(text)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _parts(written: str) -> tuple[str, ...]:
     if not written.isascii():
         parts = _UNSPACED.sub(r" \1 ", written).lower().split()
