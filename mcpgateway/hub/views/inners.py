@@ -7,7 +7,7 @@ outer one.  What it is told outside of calls is the outer session's to hear.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -89,18 +89,26 @@ class Inners:
 
     def told_as(self, server: str, uri: str) -> list[str]:
         """The URIs that it hears of a change under: those it has subscribed to, or parts of them."""
-        heard = self.heard.get(server, {})
-        if uri in heard:
-            return list(heard[uri])
-        parts = [(own, shown) for own, names in heard.items() if is_part(uri, own) for shown in names]
-        found = dict.fromkeys(uri if shown == own else prefixed(server, uri) for own, shown in parts)
-        return list(found) or [self.view.shown_uri(server, uri)]
+        return names_of(self.view, server, uri, self.heard.get(server, {}))
 
     def stick(self, uri: str, server: str) -> None:
         """A server has answered for a URI that nobody lists."""
         self.used[uri] = server
         if len(self.used) > USED_LIMIT:
             del self.used[next(iter(self.used))]
+
+
+def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str]]) -> list[str]:
+    """The URIs that a client hears of a change under.
+
+    :param uri: what has changed, as its server knows it.
+    :param heard: what the client has subscribed to at that server as it wrote it, by what it is there.
+    """
+    if uri in heard:
+        return list(heard[uri])
+    parts = [(own, shown) for own, names in heard.items() if is_part(uri, own) for shown in names]
+    found = dict.fromkeys(uri if shown == own else prefixed(server, uri) for own, shown in parts)
+    return list(found) or [view.shown_uri(server, uri)]
 
 
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:

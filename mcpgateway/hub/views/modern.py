@@ -16,6 +16,7 @@ name is another, which is the server's own.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -271,16 +272,17 @@ class ViewDoor:
 
     def _wishes(self, wanted: Filter, asker: Asker, view: View) -> list[Wish]:
         found: dict[str, Filter] = {}
+        names: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
         for uri in sorted(wanted.uris):
-            owner = view.resource(uri)
-            if owner is not None:
-                server, own = owner
-                found[server] = found.get(server, Filter()) | Filter(uris=frozenset((own,)))
+            # Where nobody lists it, each server that may have it is listened to: the one that has it tells of it.
+            for owner in view.owners(uri):
+                found[owner.server] = found.get(owner.server, Filter()) | Filter(uris=frozenset((owner.uri,)))
+                names[owner.server].setdefault(owner.uri, []).append(uri)
         for task in sorted(wanted.tasks):
             runner = self._road.runner(view, asker.principal, task)
             if runner is not None:
                 found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
-        return [Wish(view.servers[server], filter_) for server, filter_ in found.items()]
+        return [Wish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
 
     def _changed(self, server: str, kind: Kind) -> None:
         if self.lists.learning != (server, kind):

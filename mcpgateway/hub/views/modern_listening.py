@@ -13,7 +13,7 @@ order, since there is no way to take back a part of what was agreed to: the clie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
@@ -34,6 +34,7 @@ from mcpgateway.hub.listening import (
     read_filter,
 )
 from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.views.inners import names_of
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
@@ -59,10 +60,16 @@ class Wish:
 
     :ivar server: as it is run for the client.
     :ivar filter: in the server's own words.
+    :ivar names: what the client calls the resources among them, by the server's own URIs.
     """
 
     server: ServerSpec
     filter: Filter
+    names: Mapping[str, Collection[str]] = field(factory=dict)
+
+    def called(self, uri: str, view: View) -> list[str]:
+        """What the client calls a resource of the server's."""
+        return names_of(view, self.server.name, uri, self.names)
 
 
 @define(eq=False)
@@ -140,21 +147,21 @@ class Part:
         elif call in ear.open:
             ear.open.discard(call)
             honoured = read_filter(peek.members(said, "params"))
-            shown = (ear.view().shown_uri(self.wish.server.name, uri) for uri in honoured.uris)
-            ear.honoured |= Filter(uris=frozenset(shown), tasks=honoured.tasks)
+            names = (name for uri in honoured.uris for name in self.wish.called(uri, ear.view()))
+            ear.honoured |= Filter(uris=frozenset(names), tasks=honoured.tasks)
             ear.look()
         return True
 
     def _tell(self, method: str, said: Envelope) -> None:
         if method in KINDS:
             return  # that comes from the librarian
-        if method == UPDATED:
-            params = peek.members(said, "params")
-            uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
-            if uri is not None:
-                params["uri"] = jsonrpc.raw(self.ear.view().shown_uri(self.wish.server.name, uri))
-                said["params"] = jsonrpc.raw(params)
-        self.ear.listener.told(method, said)
+        uri = peek.text(peek.members(said, "params"), "uri", jsonrpc.URI_LIMIT) if method == UPDATED else None
+        if uri is None:
+            self.ear.listener.told(method, said)
+            return
+        for name in self.wish.called(uri, self.ear.view()):
+            params = {**peek.members(said, "params"), "uri": jsonrpc.raw(name)}
+            self.ear.listener.told(method, {**said, "params": jsonrpc.raw(params)})
 
     def progressed(self, call: Call, message: bytes) -> None:
         """Listening makes no progress."""

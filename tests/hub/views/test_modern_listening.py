@@ -97,6 +97,27 @@ class AcknowledgementTests:
         (said,) = events(client)
         assert said["params"]["notifications"] == {"resourceSubscriptions": [ONE]}
 
+    def test_unlisted(self) -> None:
+        """What nobody lists is listened to wherever it may be, and told as it was asked for."""
+        template = {"uriTemplate": "a://{name}", "name": "any"}
+        stage = Stage(
+            modern("m"),
+            modern("n"),
+            m={"resources/templates/list": [template]},
+            n={"resources/templates/list": [template]},
+        )
+        wanted = ["a://x", "mcpgateway:n/a://y"]
+        listen(client := stage.client(), resourceSubscriptions=wanted)
+        stage.answer()
+        assert acknowledge(stage.child("m"))["resourceSubscriptions"] == ["a://x"]
+        assert acknowledge(stage.child("n"))["resourceSubscriptions"] == ["a://x", "a://y"]
+        (said,) = events(client)
+        assert said["params"]["notifications"] == {"resourceSubscriptions": wanted}
+        for uri in ("a://x", "a://y", "a://y/part"):
+            news(stage.child("n"), UPDATED, uri=uri)
+        heard = [each["params"]["uri"] for each in told(stage, client)]
+        assert heard == [*wanted, "mcpgateway:n/a://y/part"]
+
     def test_a_server_that_refuses(self, stage: Stage) -> None:
         """What a server does not agree to is left out."""
         listen(client := stage.client(), toolsListChanged=True, resourceSubscriptions=[ONE])
