@@ -265,6 +265,8 @@ async def listed(gateway: Gateway, path: str) -> list[Any]:
         result = json.loads(result_of(await client.post(message(1, "tools/list", params))))
         tools += result["tools"]
         if not result.get("nextCursor"):
+            # What is listed first stays so for as long as somebody has been listed it.
+            await client.ask("DELETE")
             client.close()
             return tools
         params = {"cursor": result["nextCursor"]}
