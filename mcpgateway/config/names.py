@@ -115,6 +115,7 @@ def _order(candidate: Candidate) -> tuple[object, ...]:
         candidate.title,
         candidate.definition,
         candidate.keeps,
+        candidate.pinned,
     )
 
 

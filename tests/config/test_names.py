@@ -105,6 +105,12 @@ class AssignTests:
         assert len(set(found)) == 12
         assert max(map(len, found)) <= NAME_CHARACTERS
 
+    def test_two_pins(self):
+        """Where one definition is pinned under two names, others of it join the same of both, whatever comes first."""
+        pinned = [candidate("g", "x", pinned=name) for name in ("mine", "github")]
+        assert assign([*pinned, candidate("g", "x")]) == ("mine", "github", "github")
+        assert assign([*pinned[::-1], candidate("g", "x")]) == ("github", "mine", "github")
+
     @given(candidates, st.randoms())
     def test_order_does_not_matter(self, wanted, random):
         """The order in which entries are found has no influence on their names."""
