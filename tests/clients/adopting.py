@@ -51,8 +51,9 @@ class Program:
     @property
     def parents(self) -> dict[int, int]:
         """Which process of it was started by which."""
-        lines = self.starts.read_text().splitlines() if self.starts.exists() else []
-        return {int(line.split()[0]): int(line.split()[1]) for line in lines}
+        text = self.starts.read_text() if self.starts.exists() else ""
+        written = [line.split() for line in text.split("\n")[:-1]]  # the last may be half of a line
+        return {int(child): int(parent) for child, parent in written}
 
 
 Call = Callable[[Home, str, str], str]
