@@ -21,6 +21,7 @@ from tests.bench.http1 import BadAnswer
 from tests.bench.mcp import Client, Session
 from tests.bench.procs import Account, account, identify, tree
 from tests.bench.tools import HERE, Tools
+from tests.support.ports import free_port
 
 LISTENING_LIMIT_S = 30.0
 CALL_LIMIT_S = 45.0
@@ -259,7 +260,7 @@ class Starter:
         home = tempfile.TemporaryDirectory(prefix="mcpgateway-bench-", ignore_cleanup_errors=True)
         child = [str(self.tools.child), *CHILD_OPTIONS]
         npm = self.tools.npm if isinstance(self.tools.npm, Path) else Path()
-        place = Place(_free_port(), Path(home.name), child, self.python, npm)
+        place = Place(free_port(), Path(home.name), child, self.python, npm)
         command = program.command(place)
         with open(place.home / "log", "wb") as log:
             began = time.perf_counter()
@@ -297,9 +298,3 @@ def environment(home: Path) -> dict[str, str]:
         "NO_COLOR": "1",
         "DO_NOT_TRACK": "1",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
