@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
@@ -120,6 +120,8 @@ def _refused(request: Any, why: GatewayError) -> bytes:
 
 def _versioned(request: Any, rest: str) -> bytes:
     # Tell where that is which was asked for without its version.
+    if request.uri.startswith(VERSIONED):
+        raise NotFound
     request.setHeader(b"location", VERSIONED + request.uri.removeprefix(API))
     request.setResponseCode(307)
     return b""
