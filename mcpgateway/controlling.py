@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.switchboard import Switchboard
 
 
@@ -27,6 +29,8 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar logs: what servers have said.
+    :ivar events: what has happened.
     """
 
     switchboard: Switchboard
@@ -35,6 +39,8 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    logs: ServerLogs
+    events: Chronicle
 
 
 def make_site(parts: Parts) -> Site:
@@ -62,6 +68,13 @@ def groups_of(parts: Parts) -> Groups:
 
         return Describing()
 
+    def logs() -> Any:
+        from mcpgateway.doors.http.rest.following import Readers
+        from mcpgateway.doors.http.rest.logs import Logs
+
+        readers = Readers(parts.clock, lambda: parts.limits().log_streams)
+        return Logs(parts.logs, parts.events, readers)
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
@@ -72,5 +85,5 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    made = (authorization, clients, describing, logs, sessions, tools)
     return {each.__name__: each for each in made}

@@ -30,6 +30,7 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
+from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.census import Census
@@ -43,7 +44,9 @@ from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
+from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
@@ -71,22 +74,24 @@ def make_gateway(
     reactor: Any,
     origin: Origin | None = None,
     command: Command | None = None,
+    observation: Observation | None = None,
 ) -> GatewayService:
     """Build the whole house and bind its addresses.
 
     :param origin: where the settings come from; without it they stay as they are.
     :param command: how this process was started, where it may begin anew by itself.
+    :param observation: what observes the log, where it begins before the gateway.
     :raise ConfigError: an address or the home directory cannot be used.
     """
     sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     claim = _claim_of(home)
-    tokens, keys = _secrets_of(home)
+    observation = observation or Observation()
+    tokens, keys = _secrets_of(home, observation.redactor)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
 
     def make_resolver() -> IResolver:
@@ -94,7 +99,8 @@ def make_gateway(
 
         return Resolver(home, reactor.seconds)
 
-    launcher = Launcher(reactor, ward, make_resolver)
+    logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing)
 
     def make_locks() -> DaemonLocks:
         from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
@@ -110,9 +116,17 @@ def make_gateway(
         make_locks,
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
-    instruments = instruments_of(reactor, backends, snapshots)
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
-    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
+    outside = Outside(
+        backends,
+        reactor,
+        keys,
+        Journal(f"{home}/sessions/journal.db", reactor.seconds),
+        holders,
+        instruments_of(reactor, backends, snapshots),
+        snapshots,
+        keepers,
+    )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
@@ -138,6 +152,8 @@ def make_gateway(
         limits=lambda: reload.settings.gateway.limits,
         let_in=backends.let_in,
         clients=make_clients,
+        logs=logs,
+        events=observation.events,
     )
 
     def make_sse() -> LegacySse:
@@ -196,6 +212,7 @@ def make_gateway(
         origin,
         claim,
         Renewal(reactor, command),
+        observation,
     )
 
 
@@ -211,14 +228,13 @@ def _claim_of(home: str) -> Claim:
     return Claim.of(home, os.environ, socket_path(home))
 
 
-def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+def _secrets_of(home: str, redactor: Redactor) -> tuple[Tokens, Keys]:
     try:
-        tokens = Tokens.of(
-            files.read_or_create_token(f"{home}/auth.token"),
-            files.read_or_create_token(f"{home}/admin.token"),
-        )
+        read = [files.read_or_create_token(f"{home}/{each}.token") for each in ("auth", "admin")]
         files.make_home(f"{home}/sessions")
-        return tokens, Keys(files.read_or_create_token(f"{home}/sessions/key"))
+        key = files.read_or_create_token(f"{home}/sessions/key")
+        redactor.learn((*read, key))
+        return Tokens.of(*read), Keys(key)
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
 

@@ -28,6 +28,7 @@ from mcpgateway.config.section import Key, Section, same
 from mcpgateway.config.surface import Expose, FilterMode, Order
 
 GIB = 2**30
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
 @frozen(eq=False, repr=False)
@@ -220,6 +221,12 @@ GATEWAY = Section(
             "30s",
         ),
         same("ping_interval_ms", Duration("ms"), "ping_interval"),
+        Key(
+            "log_level",
+            Choice({**{each: each for each in LOG_LEVELS}, "warning": "warn"}),
+            "What is logged: this and whatever is graver. ``--log-level`` and ``$MCPGATEWAY_LOG_LEVEL`` outrank it.",
+            "info",
+        ),
         Key("circuit", CIRCUIT, "When a server that keeps failing is given up."),
         Key("limits", LIMITS, "The bounds of the gateway itself."),
         same("drain", Duration(), "limits.drain"),

@@ -284,7 +284,10 @@ class Limits:
 
 @frozen
 class GatewaySettings:
-    """What the ``gateway`` section decides."""
+    """What the ``gateway`` section decides.
+
+    :ivar log_level: the name of the lowest level that is logged.
+    """
 
     http_port: int = 9100
     bind_address: str = "127.0.0.1"
@@ -298,6 +301,7 @@ class GatewaySettings:
     limits: Limits = Limits()
     circuit: Circuit = Circuit()
     ping_s: float = 30.0
+    log_level: str = "info"
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -36,7 +36,7 @@ class Follower(Protocol):
 
 
 @define(eq=False)
-class Feed:
+class Chronicle:
     """Entries, told to all who follow.
 
     :ivar kept: the last of them.
@@ -49,11 +49,6 @@ class Feed:
     kept: deque[Entry] = field(init=False, factory=deque)
     _chars: int = field(init=False, default=0)
     _followers: list[Follower] = field(init=False, factory=list)
-
-    @property
-    def is_followed(self) -> bool:
-        """Whether anybody follows."""
-        return bool(self._followers)
 
     def add(self, entry: Entry) -> None:
         """Keep it, and tell it."""
@@ -76,14 +71,15 @@ class Feed:
         """Those that are kept and came after the one of that identifier."""
         return (each for each in tuple(self.kept) if each.identifier > identifier)
 
-    def follow(self, follower: Follower) -> None:
-        """Tell him of every entry from now on."""
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Tell him of every entry from now on; returns what ends that."""
         self._followers.append(follower)
 
-    def leave(self, follower: Follower) -> None:
-        """Tell him no more; harmless where he does not follow."""
-        if follower in self._followers:
-            self._followers.remove(follower)
+        def leave() -> None:
+            if follower in self._followers:
+                self._followers.remove(follower)
+
+        return leave
 
     def close(self) -> None:
         """Tell all who follow that this was all."""

@@ -226,6 +226,13 @@ class Instance:
     def became(self, state: State) -> None:
         """It is in this state now."""
         former, self.state = self.state, state
+        self.log.debug(
+            "{server} is now {state}, it was {former}",
+            event="server.state",
+            server=self.slot.server.name,
+            state=state.value,
+            former=former.value,
+        )
         if state not in _WAITING:
             self.retry_at = math.inf
         if state is not State.STARTING:

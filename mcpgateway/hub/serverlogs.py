@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.logger import Logger
 
-from mcpgateway.hub.following import Entry, Feed, Follower
+from mcpgateway.hub.following import Chronicle, Entry, Follower
 from mcpgateway.rules.redaction import LONGEST, Redactor, one_line
 
 HISTORY = 1000  # lines
@@ -83,7 +83,7 @@ class ServerLog:
     _file: LogFile = field(repr=False)
     _redactor: Redactor = field(repr=False)
     _clock: Any = field(repr=False)
-    _feed: Feed = field(init=False, repr=False)
+    _chronicle: Chronicle = field(init=False, repr=False)
     _queue: deque[bytes] = field(init=False, factory=deque, repr=False)
     _queued: int = field(init=False, default=0)
     _left_out: int = field(init=False, default=0)
@@ -92,7 +92,7 @@ class ServerLog:
     _is_broken: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self._feed = Feed(HISTORY, UNWRITTEN_CHARS)
+        self._chronicle = Chronicle(HISTORY, UNWRITTEN_CHARS)
 
     def queue(self, lines: list[bytes]) -> None:
         """Lines of a child; see Note [A server that floods us]."""
@@ -136,7 +136,7 @@ class ServerLog:
 
     def say(self, source: str, text: str) -> None:
         """Add a line that is not a child's."""
-        self._keep([self._entry(source, text[: LINE_BYTES])])
+        self._keep([self._entry(source, text[:LINE_BYTES])])
 
     def _entry(self, source: str, text: str) -> Entry:
         shown = one_line(self._redactor.redact(text, LINE_CHARS))
@@ -153,7 +153,7 @@ class ServerLog:
             self._is_broken = False
         except OSError as why:
             for each in entries:
-                self._feed.keep(each)
+                self._chronicle.keep(each)
             if not self._is_broken:
                 self._is_broken = True
                 # Not with the server's name: what is logged about a server ends up here.
@@ -164,24 +164,25 @@ class ServerLog:
                     why=why.strerror,
                 )
         for each in entries:
-            self._feed.tell(each)
+            self._chronicle.tell(each)
 
     def history(self, number: int = HISTORY, after: str = "") -> list[Entry]:
         """The last lines, the oldest first; with ``after`` only those that came after it."""
-        written = (Entry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY))
-        found = sorted((*written, *self._feed.kept), key=lambda each: each.identifier)
+        written = (
+            Entry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
+        )
+        found = sorted((*written, *self._chronicle.kept), key=lambda each: each.identifier)
         found = [each for each in found if each.identifier > after]
         return found[-number:] if number else []
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Tell him of every line from now on; returns what ends that."""
-        self._feed.follow(follower)
-        return lambda: self._feed.leave(follower)
+        return self._chronicle.follow(follower)
 
     def close(self) -> None:
         """Nobody needs it any more; whoever follows is told so."""
         self.settle()
-        self._feed.close()
+        self._chronicle.close()
 
 
 @define(eq=False)
@@ -189,18 +190,26 @@ class ServerLogs:
     """The logs of all servers.
 
     :param make_file: where the log of a server is kept.
+    :ivar is_served: whether there is a server of that name.
     """
 
     redactor: Redactor = field(repr=False)
     _clock: Any = field(repr=False)
     _make_file: Callable[[str], LogFile] = field(repr=False)
+    is_served: Callable[[str], bool] = field(default=lambda _: False, repr=False)
     _logs: dict[str, ServerLog] = field(init=False, factory=dict)
+
+    def is_known(self, server: str) -> bool:
+        """Whether there is a server of that name, or was one that has said something."""
+        return server in self._logs or self.is_served(server)
 
     def of(self, server: str) -> ServerLog:
         """The log of a server, which may have said nothing yet."""
         found = self._logs.get(server)
         if found is None:
-            found = self._logs[server] = ServerLog(server, self._make_file(server), self.redactor, self._clock)
+            found = self._logs[server] = ServerLog(
+                server, self._make_file(server), self.redactor, self._clock
+            )
         return found
 
     def __iter__(self) -> Iterator[ServerLog]:
@@ -235,7 +244,7 @@ def stamp(seconds: float, after: str = "") -> str:
         former = datetime.fromisoformat(after)
     except ValueError:
         return made  # what was there before is no line of ours
-    return _written(datetime.fromtimestamp(former.timestamp() + 0.0000011, UTC))
+    return _written(former + timedelta(microseconds=1))
 
 
 def _written(time: datetime) -> str:

@@ -147,6 +147,20 @@ ROUTES: tuple[Route, ...] = (
           "How far having servers asked for their lists is.", {200: "Discovery"}),
     Route("POST", "/api/v1/discover", MUTATE, "tools.discover", "Have servers asked for their lists.",
           {202: "Discovery"}, takes="Discover"),
+    # Logs and events
+    Route("GET", "/api/v1/servers/{name}/logs", READ, "logs.of_server",
+          "The log of a server: its last lines, then what is added to it. ``Last-Event-ID`` goes on from there.",
+          {200: OK}, query=(
+              Query("tail", "so many of the last lines; 1000 at most", "integer"),
+              Query("follow", "false: only the lines that there are", "boolean"),
+          ), media=Media.EVENTS),
+    Route("GET", "/api/v1/events", READ, "logs.events",
+          "What happens in the gateway, from now on; with ``Last-Event-ID`` from there.", {200: OK}, query=(
+              Query("kind", "only these, such as server,session.ended"),
+              Query("server", "only what is about this server"),
+              Query("after", "what was seen last, for those who cannot send Last-Event-ID"),
+              Query("follow", "false: only what has happened", "boolean"),
+          ), media=Media.EVENTS),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"
