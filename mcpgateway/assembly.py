@@ -27,7 +27,7 @@ from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.scopes import Ground, Scopes
@@ -103,6 +103,7 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar said: told of what servers say for people to read.
     """
 
     launcher: ILauncher
@@ -113,6 +114,7 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    said: Said = unkept
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -127,6 +129,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+    notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
 
     def others(slot: Slot) -> int:

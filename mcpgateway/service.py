@@ -126,6 +126,7 @@ def make_gateway(
         instruments_of(reactor, backends, snapshots),
         snapshots,
         keepers,
+        logs.said,
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

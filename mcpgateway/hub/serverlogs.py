@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
@@ -27,6 +29,7 @@ LINE_BYTES = LINE_CHARS * 4 + LONGEST  # of a line that are looked at: half a se
 UNWRITTEN_CHARS = 131_072  # of lines that could not be written to the disk
 BATCH, PAUSE_S = 100, 0.05
 QUEUE_LINES, QUEUE_BYTES = 5000, 2 * 1_048_576
+LEVEL_CHARS = 20
 STDERR, GATEWAY, MESSAGE = "stderr", "gateway", "message"
 """Where a line is from."""
 
@@ -59,7 +62,7 @@ class Hearing:
         if lines:
             lines[0] = self._rest + lines[0]
             self._rest = rest[:LINE_BYTES]
-            self._log.queue(lines)
+            self._log.queue(STDERR, lines)
         elif len(self._rest) < LINE_BYTES:
             self._rest += rest[: LINE_BYTES - len(self._rest)]
 
@@ -67,7 +70,7 @@ class Hearing:
         """That was all; a last line may have no end."""
         if self._rest:
             rest, self._rest = self._rest, b""
-            self._log.queue([rest])
+            self._log.queue(STDERR, [rest])
 
 
 @define(eq=False)
@@ -84,7 +87,7 @@ class ServerLog:
     _redactor: Redactor = field(repr=False)
     _clock: Any = field(repr=False)
     _chronicle: Chronicle = field(init=False, repr=False)
-    _queue: deque[bytes] = field(init=False, factory=deque, repr=False)
+    _queue: deque[tuple[str, bytes]] = field(init=False, factory=deque, repr=False)
     _queued: int = field(init=False, default=0)
     _left_out: int = field(init=False, default=0)
     _drain: Any = field(init=False, default=None, repr=False)
@@ -94,16 +97,16 @@ class ServerLog:
     def __attrs_post_init__(self) -> None:
         self._chronicle = Chronicle(HISTORY, UNWRITTEN_CHARS)
 
-    def queue(self, lines: list[bytes]) -> None:
-        """Lines of a child; see Note [A server that floods us]."""
+    def queue(self, source: str, lines: list[bytes]) -> None:
+        """Lines of the server's own; see Note [A server that floods us]."""
         for line in lines:
             if not line.strip():
                 continue
             kept = line[:LINE_BYTES]
-            self._queue.append(kept)
+            self._queue.append((source, kept))
             self._queued += len(kept)
         while len(self._queue) > QUEUE_LINES or self._queued > QUEUE_BYTES:
-            self._queued -= len(self._queue.popleft())
+            self._queued -= len(self._queue.popleft()[1])
             self._left_out += 1
         if self._drain is None:
             self._next()
@@ -121,9 +124,9 @@ class ServerLog:
         if left_out:
             made.append(self._entry(GATEWAY, f"{left_out} lines were left out: it writes too many at once"))
         for _ in range(number):
-            line = self._queue.popleft()
+            source, line = self._queue.popleft()
             self._queued -= len(line)
-            made.append(self._entry(STDERR, line.decode(errors="replace").rstrip("\r")))
+            made.append(self._entry(source, line.decode(errors="replace").rstrip("\r")))
         self._keep(made)
 
     def settle(self) -> None:
@@ -222,6 +225,14 @@ class ServerLogs:
         """
         self.redactor.learn(secrets)
         return Hearing(self.of(server))
+
+    def said(self, server: str, level: str, data: bytes) -> None:
+        """A server has said something by ``notifications/message``: JSON, of whatever size."""
+        text = data[:LINE_BYTES]
+        if data[:1] == b'"' and len(data) < LINE_BYTES:
+            with suppress(msgspec.DecodeError):
+                text = msgspec.json.decode(data, type=str).encode(errors="replace")
+        self.of(server).queue(MESSAGE, [b"[%b] %b" % (level[:LEVEL_CHARS].encode(errors="replace"), text)])
 
     def forget(self, server: str) -> None:
         """The server is gone; what it said stays on the disk."""
