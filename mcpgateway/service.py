@@ -30,7 +30,9 @@ from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.settings import Examined
+from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.host.ward import Ward
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.helper import Helper
@@ -39,7 +41,6 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.renewal import Renewal
@@ -79,7 +80,7 @@ def make_gateway(
     sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     claim = _claim_of(home)
-    tokens, keys = _secrets_of(home)
+    bearers, keys = _secrets_of(home, reactor)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
@@ -150,7 +151,8 @@ def make_gateway(
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
     )
-    guard = Guard(policy_of(settings.gateway), tokens)
+    bearers.admit_keys(settings.gateway.security.api_keys, settings.gateway.security.project_tokens)
+    guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
         (*settings.servers, *view_specs(hub.ways)),
         mcp,
@@ -181,7 +183,7 @@ def make_gateway(
         housekeeping,
         ward,
         launcher,
-        Front(root, guard, callers),
+        Front(root, guard, callers, bearers),
         reload,
         enrolment,
         origin,
@@ -202,14 +204,13 @@ def _claim_of(home: str) -> Claim:
     return Claim.of(home, os.environ, socket_path(home))
 
 
-def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+def _secrets_of(home: str, clock: Any) -> tuple[Bearers, Keys]:
+    kept = TokenFiles(home)
     try:
-        tokens = Tokens.of(
-            files.read_or_create_token(f"{home}/auth.token"),
-            files.read_or_create_token(f"{home}/admin.token"),
-        )
+        bearers = Bearers.of(*kept.own(), seconds=clock.seconds)
+        bearers.admit_agents(kept.agents())
         files.make_home(f"{home}/sessions")
-        return tokens, Keys(files.read_or_create_token(f"{home}/sessions/key"))
+        return bearers, Keys(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
 

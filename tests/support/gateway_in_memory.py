@@ -30,7 +30,7 @@ from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
-from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
@@ -341,7 +341,7 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
+        guard = Guard(policy or Policy(), Bearers.of("bearer-token", "admin-token"))
         census = Census(
             self.switchboard,
             self.health,
