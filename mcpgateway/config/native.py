@@ -28,7 +28,9 @@ PLAIN_FIELDS = (
     " bridge tls_cert_path tls_key_path".split()
 )
 TLS_FILES = ("tls_cert_path", "tls_key_path")
-LIMIT_FIELDS = ("body_bytes", "rest_body_bytes", "spawns", "servers", "sessions")
+LIMIT_FIELDS = (
+    "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
+)
 
 
 @frozen(eq=False)
@@ -279,6 +281,9 @@ def _gateway(
         for key in ("drain_ms", "drain"):
             if key in section:
                 limits["drain_s"] = section[key]
+    for key in ("wait_ms", "wait"):
+        if key in said:
+            limits["wait_s"] = said[key]
     for key in ("handshake", "idle_exit", "reap"):
         if key in said:
             limits[f"{key}_s"] = said[key]

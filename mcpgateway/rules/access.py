@@ -209,16 +209,19 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
         if facts.address and is_among(facts.address, policy.trusted):
             return _judge_client(f"{ADDRESS} {facts.address}", facts)
         return Deny(401, "Unauthorized: a bearer token is required")
-    is_admin = facts.credential is Credential.ADMIN or reach is Reach.SOCKET
+    return _judge_user(facts, policy)
+
+
+def _judge_user(facts: Facts, policy: Policy) -> Verdict:
+    has_token = facts.credential is not Credential.NONE
+    is_admin = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
     match facts.route:
         case RouteClass.ADMIN:
             allowed = is_admin
         case RouteClass.MUTATE | RouteClass.USE:
-            allowed = facts.credential is not Credential.NONE or reach is Reach.SOCKET
-        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if (
-            policy.bearer_required and reach is Reach.LOOPBACK
-        ):
-            allowed = facts.credential is not Credential.NONE
+            allowed = has_token or facts.reach is Reach.SOCKET
+        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if facts.reach is Reach.LOOPBACK:
+            allowed = has_token or not policy.bearer_required
         case _:
             allowed = True
     if not allowed:
