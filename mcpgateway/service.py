@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.callers import Security
 from mcpgateway.config.model import Settings
 from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
@@ -82,7 +83,7 @@ def make_gateway(
     sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     claim = _claim_of(home)
-    bearers, keys = _secrets_of(home, reactor)
+    bearers, keys = _secrets_of(home, settings.gateway.security, reactor)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
@@ -116,6 +117,7 @@ def make_gateway(
     outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
+    switchboard.permits.scopes = bearers.scopes
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
@@ -160,7 +162,6 @@ def make_gateway(
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
     )
-    bearers.admit_keys(settings.gateway.security.api_keys, settings.gateway.security.project_tokens)
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
         (*settings.servers, *view_specs(hub.ways)),
@@ -213,11 +214,12 @@ def _claim_of(home: str) -> Claim:
     return Claim.of(home, os.environ, socket_path(home))
 
 
-def _secrets_of(home: str, clock: Any) -> tuple[Bearers, Keys]:
+def _secrets_of(home: str, security: Security, clock: Any) -> tuple[Bearers, Keys]:
     kept = TokenFiles(home)
     try:
         bearers = Bearers.of(*kept.own(), seconds=clock.seconds)
         bearers.admit_agents(kept.agents())
+        bearers.admit_keys(security.api_keys, security.project_tokens)
         files.make_home(f"{home}/sessions")
         return bearers, Keys(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:

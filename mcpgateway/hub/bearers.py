@@ -69,7 +69,7 @@ class Bearers:
         good = {each.principal: each.scope for each in self._agents.values()}
         # What a principal has begun may still be under way when its token is not there any more.
         self.scopes.update((principal, NOTHING) for principal in self.scopes if principal not in good)
-        self.scopes.update((principal, scope) for principal, scope in good.items() if not scope.is_whole)
+        self.scopes.update(good)
 
     def judge(self, header: bytes | None, key: bytes | None = None) -> Holder:
         """Who somebody is who sends this ``Authorization`` (RFC 6750 section 2.1), or this ``X-API-Key``."""

@@ -251,6 +251,11 @@ def _principal(facts: Facts) -> str:
     return LOCAL if facts.credential is Credential.NONE else TOKEN
 
 
+def is_client(principal: str) -> bool:
+    """Whether a principal is somebody who has a client's credential; see Note [Clients' credentials]."""
+    return " " in principal
+
+
 def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a proxy says that it speaks for somebody; see Note [Through a proxy]."""
     return any(each in headers for each in FORWARDED)

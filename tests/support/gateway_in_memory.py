@@ -341,7 +341,9 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        guard = Guard(policy or Policy(), Bearers.of("bearer-token", "admin-token"))
+        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.switchboard.permits.scopes = self.bearers.scopes
+        guard = Guard(policy or Policy(), self.bearers)
         census = Census(
             self.switchboard,
             self.health,
