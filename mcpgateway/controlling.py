@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.issuing import Issuing
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.switchboard import Switchboard
 
@@ -26,6 +27,7 @@ class Parts:
 
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
+    :ivar issuing: makes what manages tokens.
     :ivar limits: the bounds of the moment.
     """
 
@@ -35,6 +37,7 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    issuing: Callable[[], Issuing]
 
 
 def make_site(parts: Parts) -> Site:
@@ -67,10 +70,15 @@ def groups_of(parts: Parts) -> Groups:
 
         return Sessions(parts.switchboard)
 
+    def tokens() -> Any:
+        from mcpgateway.doors.http.rest.tokens import Tokens
+
+        return Tokens(parts.issuing())
+
     def tools() -> Any:
         from mcpgateway.doors.http.rest.tools import Tools
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    made = (authorization, clients, describing, sessions, tokens, tools)
     return {each.__name__: each for each in made}

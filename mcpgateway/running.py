@@ -279,6 +279,7 @@ class GatewayService(Service):
             self.hub.tick,
             self.hub.health.tick,
             self.owners.tick,
+            self.front.bearers.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,

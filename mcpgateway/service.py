@@ -43,6 +43,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
+from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.renewal import Renewal
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.issuing import Issuing
 
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
@@ -117,7 +119,6 @@ def make_gateway(
     outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
-    switchboard.permits.scopes = bearers.scopes
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
     owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
@@ -141,6 +142,7 @@ def make_gateway(
         limits=lambda: reload.settings.gateway.limits,
         let_in=backends.let_in,
         clients=make_clients,
+        issuing=lambda: _issuing_of(bearers, home, reload),
     )
 
     def make_sse() -> LegacySse:
@@ -176,6 +178,7 @@ def make_gateway(
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
+    _watch_over(bearers, switchboard, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
@@ -224,6 +227,18 @@ def _secrets_of(home: str, security: Security, clock: Any) -> tuple[Bearers, Key
         return bearers, Keys(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def _watch_over(bearers: Bearers, switchboard: Switchboard, factory: ChannelFactory) -> None:
+    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    switchboard.permits.scopes = bearers.scopes
+    bearers.gone = factory.hang_up
+
+
+def _issuing_of(bearers: Bearers, home: str, reload: Reload) -> Issuing:
+    from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
+
+    return Issuing(bearers, TokenFiles(home), reload)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

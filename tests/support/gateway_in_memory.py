@@ -24,10 +24,12 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
+from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.health import BLIND, Instruments
+from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
@@ -365,8 +367,10 @@ class MemoryGateway:
             lambda: make_site(self.parts()),
             HealthDoor(census),
         )
+        self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
+        self.bearers.gone = self.factory.hang_up
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
@@ -377,6 +381,7 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
