@@ -187,6 +187,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
+        made.permits = switchboard.permits
         to_legacy.current = switchboard.current
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
     from mcpgateway.hub.following import Chronicle
+    from mcpgateway.hub.issuing import Issuing
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.switchboard import Switchboard
@@ -28,6 +29,7 @@ class Parts:
 
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
+    :ivar issuing: makes what manages tokens.
     :ivar limits: the bounds of the moment.
     :ivar logs: what servers have said.
     :ivar events: what has happened.
@@ -41,6 +43,7 @@ class Parts:
     clients: Callable[[], Clients]
     logs: ServerLogs
     events: Chronicle
+    issuing: Callable[[], Issuing]
 
 
 def make_site(parts: Parts) -> Site:
@@ -80,10 +83,24 @@ def groups_of(parts: Parts) -> Groups:
 
         return Sessions(parts.switchboard)
 
+    def tokens() -> Any:
+        from mcpgateway.doors.http.rest.tokens import Tokens
+
+        return Tokens(parts.issuing())
+
     def tools() -> Any:
         from mcpgateway.doors.http.rest.tools import Tools
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, logs, sessions, tools)
+    made = (
+        authorization,
+        clients,
+        describing,
+        logs,
+        sessions,
+        tokens,
+        tools,
+    )  # fmt: skip
+    made = (authorization, clients, describing, sessions, tokens, tools)
     return {each.__name__: each for each in made}

@@ -121,6 +121,10 @@ class Refused(CallerError):
     code = -32000
 
 
+class OutOfScope(Refused):
+    """The caller's token is not for this."""
+
+
 class ClientGone(CallerError):
     """A server asked a client that is not there any more."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.callers import Security
 from mcpgateway.config.model import Settings
 from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
@@ -32,7 +33,9 @@ from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
+from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.host.ward import Ward
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.helper import Helper
@@ -41,7 +44,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.observation import Observation
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.issuing import Issuing
 
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
@@ -87,7 +91,7 @@ def make_gateway(
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     claim = _claim_of(home)
     observation = observation or Observation()
-    tokens, keys = _secrets_of(home, observation.redactor)
+    bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
@@ -155,6 +159,7 @@ def make_gateway(
         clients=make_clients,
         logs=logs,
         events=observation.events,
+        issuing=lambda: _issuing_of(bearers, home, reload),
     )
 
     def make_sse() -> LegacySse:
@@ -176,7 +181,7 @@ def make_gateway(
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
     )
-    guard = Guard(policy_of(settings.gateway), tokens)
+    guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
         (*settings.servers, *view_specs(hub.ways)),
         mcp,
@@ -190,6 +195,7 @@ def make_gateway(
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
+    _watch_over(bearers, switchboard, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
@@ -207,7 +213,7 @@ def make_gateway(
         housekeeping,
         ward,
         launcher,
-        Front(root, guard, callers),
+        Front(root, guard, callers, bearers),
         reload,
         enrolment,
         origin,
@@ -229,15 +235,31 @@ def _claim_of(home: str) -> Claim:
     return Claim.of(home, os.environ, socket_path(home))
 
 
-def _secrets_of(home: str, redactor: Redactor) -> tuple[Tokens, Keys]:
+def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:
+    kept = TokenFiles(home)
     try:
-        read = [files.read_or_create_token(f"{home}/{each}.token") for each in ("auth", "admin")]
+        own = kept.own()
+        bearers = Bearers.of(*own, seconds=clock.seconds)
+        bearers.admit_agents(kept.agents())
+        bearers.admit_keys(security.api_keys, security.project_tokens)
         files.make_home(f"{home}/sessions")
         key = files.read_or_create_token(f"{home}/sessions/key")
-        redactor.learn((*read, key))
-        return Tokens.of(*read), Keys(key)
+        redactor.learn((*own, key))
+        return bearers, Keys(key)
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def _watch_over(bearers: Bearers, switchboard: Switchboard, factory: ChannelFactory) -> None:
+    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    switchboard.permits.scopes = bearers.scopes
+    bearers.gone = factory.hang_up
+
+
+def _issuing_of(bearers: Bearers, home: str, reload: Reload) -> Issuing:
+    from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
+
+    return Issuing(bearers, TokenFiles(home), reload)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

@@ -18,7 +18,6 @@ from mcpgateway.config.kinds import (
     Duration,
     Flag,
     ListOf,
-    Strings,
     Text,
     Texts,
     Whole,
@@ -258,30 +257,16 @@ GATEWAY = Section(
         ),
         Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
         Key("shield", SHIELD, "How large answers are shortened."),
-        Key("tls_cert_path", Text(), "Certificate of the listener.", "", is_served=False),
-        Key("tls_key_path", Text(), "Key of the certificate.", "", is_served=False),
-    ],
-)
-
-AUTHENTICATION = Section(
-    "Authentication",
-    [
-        Key("enabled", Flag(), "Whether a key is needed.", default=False, is_served=False),
-        Key("trusted_ips", Texts(), "Addresses that need none.", [], is_served=False),
-        Key("api_keys", Texts(is_secret=True), "Keys.", [], is_served=False),
         Key(
-            "project_tokens",
-            Strings(hides_names=True),
-            "Tokens, and the workspace each is for.",
-            {},
-            is_served=False,
+            "tls_cert_path",
+            Text(),
+            "File of the certificate, and of those in between, that the main port and those of ``listen`` on TCP are"
+            " served with. From then on they speak https only.",
+            "",
         ),
+        Key("tls_key_path", Text(), "File of the key of that certificate; only its owner may read it.", ""),
     ],
-    is_secret=True,
 )
-
-SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call.")])
-SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
 
 CLIENTS = Section(
     "Clients' own files",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.callers import Security
 from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
 from mcpgateway.wire.revisions import Era
 
@@ -304,6 +305,9 @@ class GatewaySettings:
     log_level: str = "info"
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
+    security: Security = field(factory=Security, repr=False)
+    tls_cert_path: str = ""
+    tls_key_path: str = ""
 
 
 class Adopt(Enum):

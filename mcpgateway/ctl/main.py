@@ -48,6 +48,7 @@ COMMANDS = {
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),

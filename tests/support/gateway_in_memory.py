@@ -24,13 +24,15 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
+from mcpgateway.host.tokenfile import TokenFiles
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.health import BLIND, Instruments
+from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
-from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
@@ -341,7 +343,9 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
+        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.switchboard.permits.scopes = self.bearers.scopes
+        guard = Guard(policy or Policy(), self.bearers)
         census = Census(
             self.switchboard,
             self.health,
@@ -363,8 +367,10 @@ class MemoryGateway:
             lambda: make_site(self.parts()),
             HealthDoor(census),
         )
+        self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
+        self.bearers.gone = self.factory.hang_up
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
@@ -375,6 +381,7 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -87,7 +87,8 @@ class Route:
         return self._pattern.fullmatch(path) is not None
 
 
-READ, END, MUTATE = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE
+READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
+LOOK, USE = RouteClass.LOOK, RouteClass.USE
 OK = "Anything"
 
 ROUTES: tuple[Route, ...] = (
@@ -117,19 +118,19 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/sessions/{id}", END, "sessions.end", "End a session; an unknown id ends nothing.",
           {200: "Ended"}),
     # Tools; who calls a tool can do whatever the tool does
-    Route("GET", "/api/v1/tools", READ, "tools.listed", "All tools, those of a server, or those that fit best.",
+    Route("GET", "/api/v1/tools", LOOK, "tools.listed", "All tools, those of a server, or those that fit best.",
           {200: "Tools"}, query=(
               Query("server", "only of this server"),
               Query("q", "what is looked for"),
               Query("limit", "how many at most, with q", "integer"),
           )),
-    Route("POST", "/api/v1/tools/{id:path}/call", MUTATE, "tools.call_by_id", "Call a tool by its id.",
+    Route("POST", "/api/v1/tools/{id:path}/call", USE, "tools.call_by_id", "Call a tool by its id.",
           {200: "ToolResult"}, takes="Call"),
-    Route("GET", "/api/v1/tools/{id:path}", READ, "tools.describe", "All there is to know of a tool.",
+    Route("GET", "/api/v1/tools/{id:path}", LOOK, "tools.describe", "All there is to know of a tool.",
           {200: "Tool"}),
-    Route("POST", "/api/v1/servers/{name}/call", MUTATE, "tools.call", "Call a tool of a server by its own name.",
+    Route("POST", "/api/v1/servers/{name}/call", USE, "tools.call", "Call a tool of a server by its own name.",
           {200: "ToolResult"}, takes="CallOfServer"),
-    Route("GET", "/api/v1/results/{ref}", READ, "tools.result", "A part of a result that was too long to be shown.",
+    Route("GET", "/api/v1/results/{ref}", LOOK, "tools.result", "A part of a result that was too long to be shown.",
           {200: OK}, query=(
               Query("offset", "where the part begins", "integer"),
               Query("limit", "how long it is", "integer"),
@@ -143,6 +144,17 @@ ROUTES: tuple[Route, ...] = (
               Query("shape", "only what it is made of", "boolean"),
               Query("aggregate", "only numbers of it"),
           )),
+    # Tokens
+    Route("GET", "/api/v1/tokens", ADMIN, "tokens.listed", "The tokens of agents, without themselves.",
+          {200: "Tokens"}),
+    Route("POST", "/api/v1/tokens", ADMIN, "tokens.create",
+          "Make a token for an agent; the answer is the only one that has it.", {201: "MadeToken"}, takes="NewToken"),
+    Route("POST", "/api/v1/tokens/rotate", ADMIN, "tokens.rotate",
+          "Replace the gateway's own tokens; those that were are good no more.", {200: "Rotated"}, takes="Rotate"),
+    Route("PUT", "/api/v1/tokens/required", ADMIN, "tokens.require",
+          "Whether clients on this machine need a token, too.", {200: "Required"}, takes="Required"),
+    Route("DELETE", "/api/v1/tokens/{id}", ADMIN, "tokens.revoke", "Take a token back, by its id or its name.",
+          {200: "RevokedToken"}),
     Route("GET", "/api/v1/discover", READ, "tools.discovered",
           "How far having servers asked for their lists is.", {200: "Discovery"}),
     Route("POST", "/api/v1/discover", MUTATE, "tools.discover", "Have servers asked for their lists.",

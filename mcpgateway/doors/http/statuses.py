@@ -32,6 +32,7 @@ def status_of(why: GatewayError) -> int:
 CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.UnknownServer: 404,
     errors.NotThere: 404,
+    errors.OutOfScope: 403,
     errors.CallerError: 400,
     errors.Overloaded: 503,
     errors.ShuttingDown: 503,

@@ -30,6 +30,18 @@ LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that i
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
+TOKEN_MEMBERS: dict[str, Any] = {
+    "id": TEXT,
+    "name": TEXT,
+    "servers": listing(TEXT),
+    "tools": listing(TEXT),
+    "read_only": FLAG,
+    "created": NUMBER,
+    "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
+    "expired": FLAG,
+}
+AGENT_TOKEN = made_of(TOKEN_MEMBERS)
+
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Anything": {},
     "Error": made_of({"error": TEXT}, hint=TEXT),
@@ -51,6 +63,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Switched": made_of({"ok": FLAG, "status": {"enum": ["enabled", "disabled"]}}),
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
+    "AgentToken": AGENT_TOKEN,
+    "Tokens": made_of({"required": FLAG, "tokens": listing(ref("AgentToken"))}),
+    "NewToken": made_of(
+        {"name": {"type": "string", "minLength": 1, "maxLength": 64}},
+        servers=listing(TEXT),
+        tools=listing(TEXT),
+        read_only=FLAG,
+        expires_in={"type": "number", "minimum": 0, "description": "Seconds; 0: until it is revoked."},
+    ),
+    "MadeToken": made_of({"token": TEXT, **TOKEN_MEMBERS}),
+    "Rotate": made_of({}, which=listing({"enum": ["auth", "admin"]})),
+    "Rotated": made_of({"rotated": listing(TEXT)}),
+    "Required": made_of({"required": FLAG}),
+    "RevokedToken": made_of({"revoked": TEXT, "name": TEXT}),
     "Tools": listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT})),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
