@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
 from mcpgateway.hub.locks import Locks
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.pool import Pool
@@ -103,6 +105,7 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar stopwatch: measures calls, in seconds, and never goes back.
     """
 
     launcher: ILauncher
@@ -113,6 +116,7 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    stopwatch: Callable[[], float] = time.perf_counter
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -128,6 +132,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     notices = Notices(sessions, questions, moved)
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
+    meters = Meters(outside.stopwatch)
 
     def others(slot: Slot) -> int:
         return sum(
@@ -142,6 +147,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         gateway.limits.handshake_s,
         sessions.subscribed,
         health,
+        meters,
         snapshots,
         Locks(moved, others),
     )
@@ -199,7 +205,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         board.grounds.on_tick.append(door.look_around)
         return door
 
-    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
+    hub = Hub(switchboard, health, meters, make_stateless, Ways(gateway, settings.profiles), snapshots)
     return hub
 
 
@@ -255,6 +261,7 @@ class Hub:
 
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
+    :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
@@ -265,6 +272,7 @@ class Hub:
 
     switchboard: Switchboard
     health: Health
+    meters: Meters
     _make_stateless: Callable[[], Stateless]
     ways: Ways
     snapshots: Snapshots | None = None
