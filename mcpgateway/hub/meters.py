@@ -59,6 +59,7 @@ OK, ERROR, CANCELLED = "ok", "error", "cancelled"
 
 _EDGE = 512  # bytes at both ends of an answer that are looked at
 _FAILED = b'"isError"'
+_USUAL = b'"isError":false}}'
 
 Begun = Callable[[Call, Message, "Row"], None]
 """Told of every call that is brought to a server; its message may still be changed."""
@@ -252,10 +253,12 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
 
     Only both ends of it are looked at, where what says so stands in practice.
     """
-    at = line.rfind(_FAILED, -_EDGE)
+    if line.endswith(_USUAL):
+        return False
+    at = line.find(_FAILED, -_EDGE)
     if at < 0 and len(line) > _EDGE:
         at = line.find(_FAILED, 0, _EDGE)
-    if at < 0 or b"f" in line[at + 9 : at + 12]:  # it is there, and false
+    if at < 0:
         return False
     # It may be a part of what the tool has answered.
     return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
