@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.figures import Figures
+    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.switchboard import Switchboard
 
@@ -26,6 +28,8 @@ class Parts:
 
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
+    :ivar figures: makes what tells of numbers.
+    :ivar ledger: what the gateway saves.
     :ivar limits: the bounds of the moment.
     """
 
@@ -35,6 +39,8 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    figures: Callable[[], Figures]
+    ledger: Ledger
 
 
 def make_site(parts: Parts) -> Site:
@@ -62,6 +68,11 @@ def groups_of(parts: Parts) -> Groups:
 
         return Describing()
 
+    def figures() -> Any:
+        from mcpgateway.doors.http.rest.figures import Figures
+
+        return Figures(parts.figures(), parts.ledger)
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
@@ -72,5 +83,5 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    made = (authorization, clients, describing, figures, sessions, tools)
     return {each.__name__: each for each in made}

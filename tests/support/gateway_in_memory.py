@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.assembly import Keys, Outside, make_hub
+from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.controlling import Parts, make_site
@@ -343,7 +343,7 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(
+        self.census = census = Census(
             self.switchboard,
             self.health,
             0.0,
@@ -362,7 +362,7 @@ class MemoryGateway:
             guard,
             limits,
             lambda: make_site(self.parts()),
-            HealthDoor(census),
+            HealthDoor(census, lambda: exposition_of(self.hub, census)),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
@@ -376,6 +376,8 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            figures=lambda: figures_of(self.hub, self.census),
+            ledger=self.hub.ledger,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
