@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.issuing import Issuing
+    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.switchboard import Switchboard
@@ -30,6 +32,8 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar issuing: makes what manages tokens.
+    :ivar figures: makes what tells of numbers.
+    :ivar ledger: what the gateway saves.
     :ivar limits: the bounds of the moment.
     :ivar logs: what servers have said.
     :ivar events: what has happened.
@@ -44,6 +48,8 @@ class Parts:
     logs: ServerLogs
     events: Chronicle
     issuing: Callable[[], Issuing]
+    figures: Callable[[], Figures]
+    ledger: Ledger
 
 
 def make_site(parts: Parts) -> Site:
@@ -78,6 +84,11 @@ def groups_of(parts: Parts) -> Groups:
         readers = Readers(parts.clock, lambda: parts.limits().log_streams)
         return Logs(parts.logs, parts.events, readers)
 
+    def figures() -> Any:
+        from mcpgateway.doors.http.rest.figures import Figures
+
+        return Figures(parts.figures(), parts.ledger)
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
@@ -97,10 +108,10 @@ def groups_of(parts: Parts) -> Groups:
         authorization,
         clients,
         describing,
+        figures,
         logs,
         sessions,
         tokens,
         tools,
     )  # fmt: skip
-    made = (authorization, clients, describing, sessions, tokens, tools)
     return {each.__name__: each for each in made}

@@ -44,8 +44,8 @@ from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
-from mcpgateway.rules.configured import configured
 from mcpgateway.rules.access import Policy, networks
+from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files

@@ -7,7 +7,16 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
+from mcpgateway.assembly import (
+    Keys,
+    Outside,
+    exposition_of,
+    figures_of,
+    instruments_of,
+    keepers_of,
+    make_hub,
+    settle,
+)
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.callers import Security
@@ -160,6 +169,8 @@ def make_gateway(
         logs=logs,
         events=observation.events,
         issuing=lambda: _issuing_of(bearers, home, reload),
+        figures=lambda: figures_of(hub, census),
+        ledger=hub.ledger,
     )
 
     def make_sse() -> LegacySse:
@@ -189,7 +200,7 @@ def make_gateway(
         guard,
         settings.gateway.limits,
         lambda: make_site(parts),
-        HealthDoor(census),
+        HealthDoor(census, lambda: exposition_of(hub, census)),
     )
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled

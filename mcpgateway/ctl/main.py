@@ -25,6 +25,10 @@ COMMANDS = {
     "restart": Told("running:restart", "end the gateway and start it with the same options", RUNNING),
     "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
     "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
+    "stats": Told(
+        "figures:stats", "say which tools are called, and how they and their servers fare", RUNNING
+    ),
+    "savings": Told("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),

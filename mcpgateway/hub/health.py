@@ -337,15 +337,24 @@ class Health:
         tries = [each.next_try for each in watching if each.next_try is not None]
         tries += [each.breaker.opens_at for each in charts if each.breaker.opens_at is not None]
         return {
-            "status": self._state(server, watching, charts).value,
+            "status": self.state(server, watching, charts).value,
             **numbers(charts, sum(running)),
             "uptime_seconds": max(running, default=0),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
         }
 
-    def _state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
-        # The worst state of those instances that matter.
+    @property
+    def charts(self) -> Collection[Chart]:
+        """What is known of each server, as it is run for each workspace."""
+        return self._charts.values()
+
+    def watching(self, slots: Iterable[Slot]) -> list[Instance]:
+        """Those that watch over some slots."""
+        return _watching(slots)
+
+    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
+        """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
         used = [each for each in watching if each.slot.is_up or each.is_used]

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.assembly import Keys, Outside, make_hub
+from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.controlling import Parts, make_site
@@ -329,6 +329,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
+            self.clock.seconds,
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
@@ -346,7 +347,7 @@ class MemoryGateway:
         self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
         self.switchboard.permits.scopes = self.bearers.scopes
         guard = Guard(policy or Policy(), self.bearers)
-        census = Census(
+        self.census = census = Census(
             self.switchboard,
             self.health,
             0.0,
@@ -365,7 +366,7 @@ class MemoryGateway:
             guard,
             limits,
             lambda: make_site(self.parts()),
-            HealthDoor(census),
+            HealthDoor(census, lambda: exposition_of(self.hub, census)),
         )
         self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
@@ -382,6 +383,8 @@ class MemoryGateway:
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
             issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
+            figures=lambda: figures_of(self.hub, self.census),
+            ledger=self.hub.ledger,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

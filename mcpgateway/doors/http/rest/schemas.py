@@ -49,6 +49,64 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Health": made_of(
         {"status": TEXT, "version": TEXT, "port": WHOLE, "servers": {"type": ["integer", "array"]}}
     ),
+    "Stats": made_of(
+        {
+            "uptimeSeconds": WHOLE,
+            "totalRequests": WHOLE,
+            "totalErrors": WHOLE,
+            "toolStats": {"type": "object", "additionalProperties": ref("ToolStats")},
+            "activeConnections": WHOLE,
+            "memoryServiceHealthy": FLAG,
+            "servers": listing(
+                made_of({"name": TEXT, "mode": TEXT, "status": {"enum": ["running", "idle", "error"]}})
+            ),
+            "sessions": listing(made_of({"sessionId": TEXT, "servers": listing(TEXT), "childCount": WHOLE})),
+            "clients": listing(OBJECT),
+            "timeline": listing(made_of({"minuteTs": WHOLE, "requests": WHOLE, "errors": WHOLE})),
+            "gatewayEnabled": FLAG,
+            "memoryMB": WHOLE,
+        }
+    ),
+    "ToolStats": made_of(
+        {
+            "calls": WHOLE,
+            "errors": WHOLE,
+            "totalMs": NUMBER,
+            "avgMs": NUMBER,
+            "p99Ms": NUMBER,
+            "errorRate": NUMBER,
+            "lastCalledAt": WHOLE,
+            "server": TEXT,
+        }
+    ),
+    "Metrics": made_of(
+        {
+            "timestamp": TEXT,
+            "gateway_uptime": TEXT,
+            "servers": listing(
+                made_of(
+                    {"name": TEXT, "restart_count": WHOLE, "mtbf": TEXT, "uptime": TEXT}, last_crash_at=TEXT
+                )
+            ),
+            "tokens": made_of(
+                {
+                    "total_tools": WHOLE,
+                    "est_schema_tokens": WHOLE,
+                    "est_description_tokens": WHOLE,
+                    "est_total_tokens": WHOLE,
+                }
+            ),
+        }
+    ),
+    "Savings": made_of(
+        {
+            "uptime_seconds": WHOLE,
+            "processes": OBJECT,
+            "memory": OBJECT,
+            "tokens": OBJECT,
+            "servers": listing(made_of({"name": TEXT, "saved": WHOLE})),
+        }
+    ),
     "Clients": made_of({"clients": listing(OBJECT)}),
     "Detected": made_of({"detected": listing(OBJECT)}),
     "Register": made_of({"tool": TEXT}, configPath=TEXT),
