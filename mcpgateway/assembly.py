@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
@@ -134,6 +135,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
+    tapes = Tapes(clock.seconds)
     around = Surroundings(
         launcher,
         clock,
@@ -144,6 +146,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         health,
         snapshots,
         Locks(moved, others),
+        tapes,
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -199,7 +202,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         board.grounds.on_tick.append(door.look_around)
         return door
 
-    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
+    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), tapes, snapshots)
     return hub
 
 
@@ -257,6 +260,7 @@ class Hub:
     :ivar health: watches over the servers.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
@@ -267,6 +271,7 @@ class Hub:
     health: Health
     _make_stateless: Callable[[], Stateless]
     ways: Ways
+    tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None

@@ -16,7 +16,14 @@ from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    HandshakeLate,
+    HandshakeRefused,
+    Overloaded,
+    ShuttingDown,
+)
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
 from mcpgateway.hub.monitor import Monitor, Watch
@@ -31,6 +38,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.tape import Tapes
     from mcpgateway.hub.listening import Listening
     from mcpgateway.hub.locks import Locks
     from mcpgateway.hub.mirrors import Learning
@@ -60,6 +68,7 @@ class Surroundings:
     :ivar monitor: watches over the lives of children.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
+    :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
     """
 
     launcher: ILauncher
@@ -71,6 +80,7 @@ class Surroundings:
     monitor: Monitor
     snapshots: Snapshots | None = None
     locks: Locks | None = None
+    tapes: Tapes | None = None
 
 
 @implementer(INoticeListener)
@@ -452,7 +462,9 @@ class Slot:
     def _spawn(self) -> None:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
-        conversation = Conversation(self.server.name, self, self._gone, self.era)
+        tapes = self._around.tapes
+        tape = tapes.of(self.server.name) if tapes is not None else None
+        conversation = Conversation(self.server.name, self, self._gone, self.era, tape)
         self._current = conversation
         server = self.server
         launch = Launch(
@@ -470,6 +482,7 @@ class Slot:
     def _launch(self, launch: Launch, conversation: Conversation) -> None:
         if conversation is not self._current:
             return  # it was called off while it was found out how it is best started
+        self.watch.launching(launch)
         try:
             conversation.backend = self._around.launcher.launch(launch, conversation)
         except GatewayError as why:
@@ -486,8 +499,8 @@ class Slot:
 
     def _late(self, conversation: Conversation) -> None:
         limit = self._around.handshake_s
-        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {limit:g} s")
-        self._abandon(conversation, why)
+        what = f"{self.server.name} did not answer the handshake within {limit:g} s"
+        self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
 
     def _greeted(self, hello: Envelope, conversation: Conversation) -> None:
         if conversation is not self._current:
@@ -502,10 +515,8 @@ class Slot:
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
-        backend = conversation.backend
-        words = backend.stderr_tail() if backend is not None else ""
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
-        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", words))
+        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", _last_words(conversation)))
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
         self.log.failure(
@@ -628,6 +639,10 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _last_words(conversation: Conversation) -> str:
+    return conversation.backend.stderr_tail() if conversation.backend is not None else ""
 
 
 def _let_go(why: Failure) -> None:
