@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Site
 
+    from mcpgateway.assembly import Hub
+    from mcpgateway.config.problems import Problem
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
@@ -27,6 +29,7 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar problems: what is wrong with the configuration.
     """
 
     switchboard: Switchboard
@@ -35,6 +38,8 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    hub: Hub
+    problems: Callable[[], Sequence[Problem]]
 
 
 def make_site(parts: Parts) -> Site:
@@ -72,5 +77,12 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    def tracing() -> Any:
+        from mcpgateway.doors.http.rest.tracing import Tracing
+        from mcpgateway.hub.why import Why
+
+        hub = parts.hub
+        return Tracing(Why(parts.switchboard, hub.health, hub.tapes, parts.problems))
+
+    made = (authorization, clients, describing, sessions, tools, tracing)
     return {each.__name__: each for each in made}

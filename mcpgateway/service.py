@@ -138,6 +138,8 @@ def make_gateway(
         limits=lambda: reload.settings.gateway.limits,
         let_in=backends.let_in,
         clients=make_clients,
+        hub=hub,
+        problems=lambda: (*reload.state.problems, *reload.state.warnings),
     )
 
     def make_sse() -> LegacySse:

@@ -73,9 +73,8 @@ class Why:
         """
         slots = [each for each in self.switchboard.pool if each.server.name == name]
         server = self.switchboard.servers.get(name) or next((each.server for each in slots), None)
-        if server is None or server.view:
-            return self._redacted(self._not_served(name))
-        return self._redacted(self._told(server, slots))
+        found = self._not_served(name) if server is None or server.view else self._told(server, slots)
+        return {key: self._redacted(each) for key, each in found.items()}
 
     def _redacted(self, value: Any) -> Any:
         match value:

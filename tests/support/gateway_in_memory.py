@@ -375,6 +375,8 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            hub=self.hub,
+            problems=tuple,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

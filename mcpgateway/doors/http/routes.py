@@ -147,6 +147,9 @@ ROUTES: tuple[Route, ...] = (
           "How far having servers asked for their lists is.", {200: "Discovery"}),
     Route("POST", "/api/v1/discover", MUTATE, "tools.discover", "Have servers asked for their lists.",
           {202: "Discovery"}, takes="Discover"),
+    # How it came about
+    Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
+          "Why a server is as it is: how it is started, what has happened, and what helps.", {200: "Why"}),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"
