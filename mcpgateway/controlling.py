@@ -30,6 +30,7 @@ class Parts:
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
     :ivar problems: what is wrong with the configuration.
+    :ivar redact: takes out of a text whatever is secret.
     """
 
     switchboard: Switchboard
@@ -40,6 +41,7 @@ class Parts:
     clients: Callable[[], Clients]
     hub: Hub
     problems: Callable[[], Sequence[Problem]]
+    redact: Callable[[str], str]
 
 
 def make_site(parts: Parts) -> Site:
@@ -79,10 +81,12 @@ def groups_of(parts: Parts) -> Groups:
 
     def tracing() -> Any:
         from mcpgateway.doors.http.rest.tracing import Tracing
+        from mcpgateway.hub.recording import Recording
         from mcpgateway.hub.why import Why
 
-        hub = parts.hub
-        return Tracing(Why(parts.switchboard, hub.health, hub.tapes, parts.problems))
+        hub, health = parts.hub, parts.hub.health
+        why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+        return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
 
     made = (authorization, clients, describing, sessions, tools, tracing)
     return {each.__name__: each for each in made}

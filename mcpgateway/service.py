@@ -44,6 +44,8 @@ from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.renewal import Renewal
+from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
@@ -140,6 +142,7 @@ def make_gateway(
         clients=make_clients,
         hub=hub,
         problems=lambda: (*reload.state.problems, *reload.state.warnings),
+        redact=_redactor_of(settings).redact,
     )
 
     def make_sse() -> LegacySse:
@@ -223,6 +226,13 @@ def _secrets_of(home: str) -> tuple[Tokens, Keys]:
         return tokens, Keys(files.read_or_create_token(f"{home}/sessions/key"))
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def _redactor_of(settings: Settings) -> Redactor:
+    made = Redactor()
+    for server in settings.servers:
+        made.learn(secrets_of(server.env, server.command))
+    return made
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

@@ -78,8 +78,12 @@ class Tapes:
         self._lines = lines
         self._tapes: dict[str, Tape] = {}
 
+    def find(self, server: str) -> Tape | None:
+        """The tape of a server; None where nothing has been kept."""
+        return self._tapes.get(server)
+
     def of(self, server: str) -> Tape | None:
-        """The tape of a server; None where nothing is kept."""
+        """The tape of a server, made for its first line; None where nothing is kept."""
         found = self._tapes.get(server)
         if found is None and self._lines:
             if len(self._tapes) >= SERVERS:

@@ -93,6 +93,10 @@ class Histories:
         self._wall = wall
         self._known: dict[str, History] = {}
 
+    def find(self, name: str) -> History | None:
+        """What has happened to a server; None where nothing has."""
+        return self._known.get(name)
+
     def of(self, name: str) -> History:
         """What has happened to a server, also under former definitions of it."""
         found = self._known.get(name)

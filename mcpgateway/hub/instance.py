@@ -134,7 +134,8 @@ class Instance:
             return
         # A program that is missing stays so until somebody does something about it.
         is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
-        self.chart.history.failed(why, self.chart.note(why.message), why.hint)
+        words = why.hint if isinstance(why, HandshakeFailed) else ""
+        self.chart.history.failed(why, self.chart.note(why.message), words)
         self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
 
     def ended(self, why: Gone) -> None:

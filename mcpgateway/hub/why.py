@@ -76,6 +76,12 @@ class Why:
         found = self._not_served(name) if server is None or server.view else self._told(server, slots)
         return {key: self._redacted(each) for key, each in found.items()}
 
+    def is_known(self, name: str) -> bool:
+        """Whether there is a server of that name."""
+        return name in self.switchboard.servers or any(
+            each.server.name == name for each in self.switchboard.pool
+        )
+
     def _redacted(self, value: Any) -> Any:
         match value:
             case str():
@@ -148,7 +154,7 @@ class Why:
         launch: _Launched,
     ) -> Facts:
         history, now = launch.history, self.health.now
-        tape = self.tapes.of(server.name)
+        tape = self.tapes.find(server.name)
         failure, worst = _failure(history, charts), self._worst(charts)
         return Facts(
             server.name,

@@ -213,10 +213,8 @@ def _failures(facts: Facts) -> Iterator[Advice]:
         case Failure.LAUNCH:
             yield from _not_launched(facts)
         case _:
-            yield from _complaints(facts)
-            yield from _silent(facts)
-            yield from _end(facts)
-            yield Advice("failed", facts.fault or facts.failure.value, _look(facts))
+            known = [*_complaints(facts), *_silent(facts), *_end(facts)]
+            yield from known or [Advice("failed", facts.fault or facts.failure.value, _look(facts))]
 
 
 def _not_launched(facts: Facts) -> Iterator[Advice]:
@@ -227,14 +225,11 @@ def _not_launched(facts: Facts) -> Iterator[Advice]:
         comes = f"install {COMES_WITH[name]}" if name in COMES_WITH else "install it"
         do = f"{comes}, or name it by its absolute path (which {name} in your shell says it)"
         yield Advice("command-not-found", f"the program {facts.program} is not there", do)
-    elif facts.is_found and "not found" in facts.fault:
-        yield Advice(
-            "found-since",
-            f"its program was not there at the last try, and is now: {facts.fault}",
-            _retry(facts),
-        )
-    yield from _complaints(facts)
-    yield Advice("not-started", facts.fault, _retry(facts))
+    elif "not found" in facts.fault:
+        says = f"its program was not there at the last try, and is now: {facts.fault}"
+        yield Advice("found-since", says, _retry(facts))
+    else:
+        yield Advice("not-started", facts.fault, _retry(facts))
 
 
 def _complaints(facts: Facts) -> Iterator[Advice]:

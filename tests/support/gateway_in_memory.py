@@ -34,6 +34,7 @@ from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 
@@ -377,6 +378,7 @@ class MemoryGateway:
             clients=lambda: self.clients,
             hub=self.hub,
             problems=tuple,
+            redact=Redactor().redact,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -1,7 +1,9 @@
-"""Commands that tell how it came about: why a server is as it is."""
+"""Commands that tell how it came about: why a server is as it is, and what was said."""
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,10 +13,11 @@ from urllib.parse import quote
 import click
 
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, spinner, write
+from mcpgateway.ctl.console import DONE, FAILED, answer, fail, spinner, write
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
+EXPORT_S = 30.0
 HISTORY = 20  # happenings that are shown to a person
 WORDS = 8  # lines of stderr, likewise
 GOOD = frozenset(("child.ready", "server.enabled", "server.reset"))
@@ -32,11 +35,58 @@ def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
     """
     remote = Remote(globals_)
     with spinner("asking the gateway"):
-        found = remote.get(f"/api/v1/servers/{quote(server, safe='')}/why")
+        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/why")
     if not isinstance(found, dict) or "verdict" not in found:
         remote.unreachable("what answers there is no gateway")
     answer(globals_, found, lambda: _tell(found, is_whole=is_whole))
     return DONE if found.get("ok") is True else FAILED
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def record() -> None:
+    """The flight recorder: the latest lines that were said to a server, and by it."""
+
+
+@record.command()
+@click.argument("server", shell_complete=server_names)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write to a file that only you can read.",
+)
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only so many of the latest lines.")
+@click.pass_obj
+def export(globals_: Globals, server: str, output: str | None, last: int | None) -> None:
+    """Print what was said to a server and by it, without secrets: one JSON object on each line."""
+    query = f"?limit={last}" if last else ""
+    remote = Remote(globals_)
+    with spinner("asking the gateway"):
+        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/record{query}", limit_s=EXPORT_S)
+    lines = found.get("lines") if isinstance(found, dict) else None
+    if not isinstance(lines, list):
+        remote.unreachable("what answers there is no gateway")
+    text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+    if output is None:
+        write(text.rstrip("\n")) if lines else None
+        return
+    _write_privately(output, text)
+    answer(
+        globals_,
+        {"file": output, "lines": len(lines)},
+        lambda: click.echo(f"{len(lines)} lines are in {output}"),
+    )
+
+
+def _write_privately(path: str, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    try:
+        with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(text)
+    except OSError as why:
+        fail(f"{path} cannot be written: {why.strerror}")
 
 
 def _tell(found: Mapping[str, Any], *, is_whole: bool) -> None:

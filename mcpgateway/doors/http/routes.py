@@ -87,7 +87,7 @@ class Route:
         return self._pattern.fullmatch(path) is not None
 
 
-READ, END, MUTATE = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE
+READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
 OK = "Anything"
 
 ROUTES: tuple[Route, ...] = (
@@ -150,6 +150,9 @@ ROUTES: tuple[Route, ...] = (
     # How it came about
     Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
           "Why a server is as it is: how it is started, what has happened, and what helps.", {200: "Why"}),
+    Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
+          "The flight recorder of a server: the latest lines that were said to it and by it, without secrets.",
+          {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"
