@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
 from mcpgateway.hub.locks import Locks
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices
 from mcpgateway.hub.pool import Pool
@@ -104,6 +106,7 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar stopwatch: measures calls, in seconds, and never goes back.
     """
 
     launcher: ILauncher
@@ -114,6 +117,7 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    stopwatch: Callable[[], float] = time.perf_counter
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -129,6 +133,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     notices = Notices(sessions, questions, moved)
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
+    meters = Meters(outside.stopwatch)
 
     def others(slot: Slot) -> int:
         return sum(
@@ -144,6 +149,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         gateway.limits.handshake_s,
         sessions.subscribed,
         health,
+        meters,
         snapshots,
         Locks(moved, others),
         tapes,
@@ -202,7 +208,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         board.grounds.on_tick.append(door.look_around)
         return door
 
-    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), tapes, snapshots)
+    hub = Hub(switchboard, health, meters, make_stateless, Ways(gateway, settings.profiles), tapes, snapshots)
     return hub
 
 
@@ -258,6 +264,7 @@ class Hub:
 
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
+    :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
@@ -269,6 +276,7 @@ class Hub:
 
     switchboard: Switchboard
     health: Health
+    meters: Meters
     _make_stateless: Callable[[], Stateless]
     ways: Ways
     tapes: Tapes

@@ -21,11 +21,13 @@ from mcpgateway.errors import (
     HandshakeFailed,
     HandshakeLate,
     HandshakeRefused,
+    LaunchFailed,
     Overloaded,
     ShuttingDown,
 )
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.monitor import Monitor, Watch
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
@@ -66,6 +68,7 @@ class Surroundings:
     :ivar handshake_s: seconds a child may take to answer the handshake.
     :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
     :ivar monitor: watches over the lives of children.
+    :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
     :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
@@ -78,6 +81,7 @@ class Surroundings:
     handshake_s: float
     subscribed: Callable[[Session, str, bool], None]
     monitor: Monitor
+    meters: Meters
     snapshots: Snapshots | None = None
     locks: Locks | None = None
     tapes: Tapes | None = None
@@ -154,6 +158,7 @@ class Slot:
         self._answered = 0
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
+        self._meter = around.meters.of(server.name)
         self._remember()
 
     def _remember(self) -> None:
@@ -246,6 +251,8 @@ class Slot:
         take = self._takers.get(call.method)
         if take is not None and take(call, message):
             return
+        if call.meter is None:
+            self._meter.begin(call, message)
         conversation = self.conversation
         try:
             if conversation is not None:
@@ -254,7 +261,7 @@ class Slot:
             if len(self._waiting) >= WAITING_LIMIT:
                 raise Overloaded(f"{WAITING_LIMIT} calls already wait for {self.server.name} to start")
         except GatewayError as why:
-            call.sink.failed(call, why)
+            call.fail(why)
             return
         self._waiting.append(_Waiting(call, message))
         self._life.wanted()
@@ -394,6 +401,8 @@ class Slot:
         for each in self._waiting:
             if each.call is call:
                 self._waiting.remove(each)
+                if call.meter is not None:
+                    call.meter.taken_back(call, reason)
                 return True
         return self._current is not None and self._current.cancel(call, reason)
 
@@ -604,11 +613,20 @@ class Slot:
         greeting, self._greeting = self._greeting, []
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.call.sink.failed(each.call, self._why)
+            if self._may_go_on():
+                each.call.sink.failed(each.call, self._why)
+            else:
+                each.call.fail(self._why)
         for done in greeting:
             done.errback(self._why)
         if self.listening is not None:
             self.listening.refuse(self._why)
+
+    def _may_go_on(self) -> bool:
+        # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
+        if self._is_replica:
+            return isinstance(self._why, LaunchFailed | HandshakeFailed)
+        return isinstance(self._why, HandshakeRefused) and self.server.protocol is None
 
     def stop(self) -> None:
         """Climb the stop ladder."""

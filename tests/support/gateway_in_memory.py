@@ -328,6 +328,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
+            self.clock.seconds,
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
