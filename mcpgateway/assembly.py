@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
@@ -146,6 +147,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
+    tapes = Tapes(clock.seconds)
     around = Surroundings(
         launcher,
         clock,
@@ -157,6 +159,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         meters,
         snapshots,
         Locks(moved, others),
+        tapes,
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -214,7 +217,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         return door
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
-    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, snapshots)
+    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
     hub.ledger = ledger_of(hub, outside)
     return hub
 
@@ -305,6 +308,7 @@ class Hub:
     :ivar ledger: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
@@ -317,6 +321,7 @@ class Hub:
     timeline: Timeline
     _make_stateless: Callable[[], Stateless]
     ways: Ways
+    tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None

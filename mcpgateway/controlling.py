@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Site
 
+    from mcpgateway.assembly import Hub
+    from mcpgateway.config.problems import Problem
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
@@ -37,6 +39,8 @@ class Parts:
     :ivar limits: the bounds of the moment.
     :ivar logs: what servers have said.
     :ivar events: what has happened.
+    :ivar problems: what is wrong with the configuration.
+    :ivar redact: takes out of a text whatever is secret.
     """
 
     switchboard: Switchboard
@@ -50,6 +54,9 @@ class Parts:
     issuing: Callable[[], Issuing]
     figures: Callable[[], Figures]
     ledger: Ledger
+    hub: Hub
+    problems: Callable[[], Sequence[Problem]]
+    redact: Callable[[str], str]
 
 
 def make_site(parts: Parts) -> Site:
@@ -104,6 +111,15 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
+    def tracing() -> Any:
+        from mcpgateway.doors.http.rest.tracing import Tracing
+        from mcpgateway.hub.recording import Recording
+        from mcpgateway.hub.why import Why
+
+        hub, health = parts.hub, parts.hub.health
+        why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+        return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
+
     made = (
         authorization,
         clients,
@@ -113,5 +129,6 @@ def groups_of(parts: Parts) -> Groups:
         sessions,
         tokens,
         tools,
+        tracing,
     )  # fmt: skip
     return {each.__name__: each for each in made}

@@ -167,6 +167,10 @@ class HandshakeFailed(BackendError):
     retryable = True
 
 
+class HandshakeLate(HandshakeFailed):
+    """The server started, and did not answer the first words in time."""
+
+
 class HandshakeRefused(HandshakeFailed):
     """The server answered the first words with an error, or with something that is no answer to them."""
 

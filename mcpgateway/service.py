@@ -171,6 +171,9 @@ def make_gateway(
         issuing=lambda: _issuing_of(bearers, home, reload),
         figures=lambda: figures_of(hub, census),
         ledger=hub.ledger,
+        hub=hub,
+        problems=lambda: (*reload.state.problems, *reload.state.warnings),
+        redact=observation.redactor.redact,
     )
 
     def make_sse() -> LegacySse:

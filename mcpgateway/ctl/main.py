@@ -39,6 +39,10 @@ COMMANDS = {
     "discover": Told(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
     ),
+    "why": Told("tracing:why", "tell why a server is as it is, and what helps", SERVERS),
+    "record": Told(
+        "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
+    ),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),

@@ -36,6 +36,7 @@ from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 
@@ -385,6 +386,9 @@ class MemoryGateway:
             issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
             ledger=self.hub.ledger,
+            hub=self.hub,
+            problems=tuple,
+            redact=Redactor().redact,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

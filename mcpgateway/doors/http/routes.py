@@ -183,6 +183,12 @@ ROUTES: tuple[Route, ...] = (
               Query("after", "what was seen last, for those who cannot send Last-Event-ID"),
               Query("follow", "false: only what has happened", "boolean"),
           ), media=Media.EVENTS),
+    # How it came about
+    Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
+          "Why a server is as it is: how it is started, what has happened, and what helps.", {200: "Why"}),
+    Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
+          "The flight recorder of a server: the latest lines that were said to it and by it, without secrets.",
+          {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"

@@ -142,6 +142,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
+    "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
+    "Why": made_of(
+        {
+            "server": TEXT,
+            "state": TEXT,
+            "ok": FLAG,
+            "verdict": TEXT,
+            "advice": listing(made_of({"cause": TEXT, "says": TEXT, "do": TEXT, "trouble": FLAG})),
+            "history": listing(made_of({"at": TEXT, "event": TEXT, "text": TEXT, "times": WHOLE})),
+        },
+        launch=OBJECT,
+        breaker=OBJECT,
+        stderr=listing(TEXT),
+    ),
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {
