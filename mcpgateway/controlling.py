@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mcpgateway.config.model import Limits
 
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Site
 
+    from mcpgateway.assembly import Hub
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
+    from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.reload import Reload
     from mcpgateway.hub.switchboard import Switchboard
+    from mcpgateway.interfaces import ILauncher
 
 
 @frozen(kw_only=True)
@@ -27,6 +33,11 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar census: counts what runs.
+    :ivar reload: keeps what is served at what the files say.
+    :ivar home: the gateway's own directory.
+    :ivar launcher: tries servers out.
+    :ivar tag_key: what tags of entries are made with.
     """
 
     switchboard: Switchboard
@@ -35,6 +46,12 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    hub: Hub
+    census: Census
+    reload: Reload
+    home: str
+    launcher: ILauncher
+    tag_key: bytes = field(repr=False)
 
 
 def make_site(parts: Parts) -> Site:
@@ -62,6 +79,33 @@ def groups_of(parts: Parts) -> Groups:
 
         return Describing()
 
+    @cache
+    def operating() -> Operating:
+        from mcpgateway.hub.operating import Operating
+
+        return Operating(parts.switchboard, parts.hub.health, parts.clock)
+
+    def servers() -> Any:
+        from mcpgateway.doors.http.rest.servers import Servers
+        from mcpgateway.hub.entries import Entries
+        from mcpgateway.hub.roster import Roster
+
+        reload = parts.reload
+        roster = Roster(
+            lambda: parts.switchboard.servers,
+            parts.census.server,
+            lambda: reload.settings.blueprints,
+            parts.hub.snapshots,
+        )
+
+        def entries() -> Entries:
+            from mcpgateway.hub.builtin.managed import installing_of
+
+            installing = installing_of(reload, parts.switchboard, parts.home, parts.launcher, parts.clock)
+            return Entries(installing, roster, operating(), parts.tag_key)
+
+        return Servers(roster, operating(), entries)
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
@@ -72,5 +116,5 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    made = (authorization, clients, describing, servers, sessions, tools)
     return {each.__name__: each for each in made}

@@ -131,15 +131,6 @@ def make_gateway(
 
         return Clients(helper.ask, reload, root.switch, listeners.http_port)
 
-    parts = Parts(
-        switchboard=switchboard,
-        owners=owners,
-        clock=reactor,
-        limits=lambda: reload.settings.gateway.limits,
-        let_in=backends.let_in,
-        clients=make_clients,
-    )
-
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
 
@@ -158,6 +149,20 @@ def make_gateway(
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
+    )
+    parts = Parts(
+        switchboard=switchboard,
+        owners=owners,
+        clock=reactor,
+        limits=lambda: reload.settings.gateway.limits,
+        let_in=backends.let_in,
+        clients=make_clients,
+        hub=hub,
+        census=census,
+        reload=reload,
+        home=home,
+        launcher=backends,
+        tag_key=keys.tag_key(),
     )
     guard = Guard(policy_of(settings.gateway), tokens)
     root = Root(

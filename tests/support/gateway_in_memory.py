@@ -342,7 +342,7 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(
+        self.census = census = Census(
             self.switchboard,
             self.health,
             0.0,
@@ -364,6 +364,8 @@ class MemoryGateway:
             HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
+        self.reload: Any = None
+        self.home = ""
         self.factory = ChannelFactory(root)
 
     def parts(self) -> Parts:
@@ -375,6 +377,12 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            hub=self.hub,
+            census=self.census,
+            reload=self.reload or self,  # there are no files unless a test brings them
+            home=self.home,
+            launcher=self.launcher,
+            tag_key=b"of a test",
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
