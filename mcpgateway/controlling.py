@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mcpgateway.config.model import Limits
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from mcpgateway.config.problems import Problem
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
+    from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
     from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.issuing import Issuing
     from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.reload import Reload
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.switchboard import Switchboard
+    from mcpgateway.interfaces import ILauncher
 
 
 @frozen(kw_only=True)
@@ -41,6 +44,11 @@ class Parts:
     :ivar events: what has happened.
     :ivar problems: what is wrong with the configuration.
     :ivar redact: takes out of a text whatever is secret.
+    :ivar census: counts what runs.
+    :ivar reload: keeps what is served at what the files say.
+    :ivar home: the gateway's own directory.
+    :ivar launcher: tries servers out.
+    :ivar tag_key: what tags of entries are made with.
     """
 
     switchboard: Switchboard
@@ -57,6 +65,11 @@ class Parts:
     hub: Hub
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str]
+    census: Census
+    reload: Reload
+    home: str
+    launcher: ILauncher
+    tag_key: bytes = field(repr=False)
 
 
 def make_site(parts: Parts) -> Site:
@@ -126,6 +139,7 @@ def groups_of(parts: Parts) -> Groups:
         describing,
         figures,
         logs,
+        servers,
         sessions,
         tokens,
         tools,

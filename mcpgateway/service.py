@@ -159,23 +159,6 @@ def make_gateway(
 
         return Clients(helper.ask, reload, root.switch, listeners.http_port)
 
-    parts = Parts(
-        switchboard=switchboard,
-        owners=owners,
-        clock=reactor,
-        limits=lambda: reload.settings.gateway.limits,
-        let_in=backends.let_in,
-        clients=make_clients,
-        logs=logs,
-        events=observation.events,
-        issuing=lambda: _issuing_of(bearers, home, reload),
-        figures=lambda: figures_of(hub, census),
-        ledger=hub.ledger,
-        hub=hub,
-        problems=lambda: (*reload.state.problems, *reload.state.warnings),
-        redact=observation.redactor.redact,
-    )
-
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
 
@@ -194,6 +177,27 @@ def make_gateway(
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
+    )
+    parts = Parts(
+        switchboard=switchboard,
+        owners=owners,
+        clock=reactor,
+        limits=lambda: reload.settings.gateway.limits,
+        let_in=backends.let_in,
+        clients=make_clients,
+        logs=logs,
+        events=observation.events,
+        issuing=lambda: _issuing_of(bearers, home, reload),
+        figures=lambda: figures_of(hub, census),
+        ledger=hub.ledger,
+        hub=hub,
+        census=census,
+        problems=lambda: (*reload.state.problems, *reload.state.warnings),
+        redact=observation.redactor.redact,
+        reload=reload,
+        home=home,
+        launcher=backends,
+        tag_key=keys.tag_key(),
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(

@@ -371,6 +371,8 @@ class MemoryGateway:
         )
         self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
+        self.reload: Any = None
+        self.home = ""
         self.factory = ChannelFactory(root)
         self.bearers.gone = self.factory.hang_up
 
@@ -389,6 +391,11 @@ class MemoryGateway:
             hub=self.hub,
             problems=tuple,
             redact=Redactor().redact,
+            census=self.census,
+            reload=self.reload or self,  # there are no files unless a test brings them
+            home=self.home,
+            launcher=self.launcher,
+            tag_key=b"of a test",
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -45,9 +45,6 @@ def managed(parts: Parts) -> tuple[Tool, ...]:
     """The management tools, in the order they are listed in."""
     clock = parts.clock
 
-    def try_out(server: ServerSpec) -> Deferred[Report]:
-        return validate(server, parts.launcher, clock, INSTALL_S, CONNECT_S)
-
     async def visit(server: ServerSpec, principal: str) -> Sequence[str]:
         """Ask a server for its tools' names."""
         visited = ensureDeferred(_tools(parts.switchboard, server, principal))
@@ -58,10 +55,21 @@ def managed(parts: Parts) -> tuple[Tool, ...]:
             raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
 
     def make() -> Management:
-        plans = Plans(parts.reload, Workspaces(parts.switchboard.scopes), parts.home)
-        return Management(parts.sight, Installing(parts.reload, plans, try_out), visit)
+        installing = installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, clock)
+        return Management(parts.sight, installing, visit)
 
     return management(make)
+
+
+def installing_of(
+    reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
+) -> Installing:
+    """What installs servers into the configuration, and changes what is there."""
+
+    def try_out(server: ServerSpec) -> Deferred[Report]:
+        return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
+
+    return Installing(reload, Plans(reload, Workspaces(switchboard.scopes), home), try_out)
 
 
 async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:
