@@ -40,7 +40,7 @@ class Ended:
 
 
 @frozen
-class Roster:
+class SessionBook:
     """Tells of the sessions in use, and ends them.
 
     :ivar wall: seconds since the epoch.
