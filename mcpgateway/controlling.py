@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.model import Limits, Settings
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Site
 
+    from mcpgateway.backends.web import Web
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.health import Health
     from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
 
 
@@ -27,6 +30,11 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar web: what HTTP requests are sent with.
+    :ivar settings: those in force.
+    :ivar connections: the open ones.
+    :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar stop: ends the gateway, in order.
     """
 
     switchboard: Switchboard
@@ -35,6 +43,12 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
+    health: Health
+    web: Callable[[], Web]
+    settings: Callable[[], Settings]
+    connections: Callable[[], Collection[Any]]
+    is_disabled: Callable[[], bool]
+    stop: Callable[[], None]
 
 
 def make_site(parts: Parts) -> Site:
@@ -62,15 +76,40 @@ def groups_of(parts: Parts) -> Groups:
 
         return Describing()
 
+    def instance() -> Any:
+        from mcpgateway.doors.http.rest.instance import Instance
+        from mcpgateway.hub.dump import Dump
+        from mcpgateway.hub.ending import Ending
+        from mcpgateway.hub.readiness import Readiness
+
+        board, clock = parts.switchboard, parts.clock
+        return Instance(
+            Readiness(board, parts.health, clock, parts.is_disabled),
+            Dump(board, _book(parts), clock, parts.settings, parts.connections),
+            Ending(board, clock, parts.stop),
+        )
+
+    def relay() -> Any:
+        from mcpgateway.backends.relaying import Relay as Relaying
+        from mcpgateway.doors.http.rest.relay import Relay
+
+        return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
-        return Sessions(parts.switchboard)
+        return Sessions(parts.switchboard, _book(parts))
 
     def tools() -> Any:
         from mcpgateway.doors.http.rest.tools import Tools
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, sessions, tools)
+    made = (authorization, clients, describing, instance, relay, sessions, tools)
     return {each.__name__: each for each in made}
+
+
+def _book(parts: Parts) -> SessionBook:
+    from mcpgateway.hub.sessionbook import SessionBook
+
+    return SessionBook(parts.switchboard, parts.clock.seconds)

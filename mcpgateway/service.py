@@ -138,6 +138,12 @@ def make_gateway(
         limits=lambda: reload.settings.gateway.limits,
         let_in=backends.let_in,
         clients=make_clients,
+        health=hub.health,
+        web=lambda: backends.web,
+        settings=lambda: reload.settings,
+        connections=lambda: factory.connections,
+        is_disabled=lambda: root.is_disabled,
+        stop=reactor.stop,
     )
 
     def make_sse() -> LegacySse:

@@ -8,7 +8,7 @@ import msgspec
 
 from mcpgateway.hub.census import Census
 
-HEALTH, ALIVE = b"/health", b"/healthz"
+HEALTH, ALIVE = (b"/health", b"/api/v1/health"), b"/healthz"
 OK = b'{"status":"ok"}'
 UNSTORED = b"Cache-Control: no-store\r\n"
 IMMORTERM = b"shape=immorterm"
@@ -22,7 +22,7 @@ class HealthDoor:
 
     def serves(self, path: bytes) -> bool:
         """Whether a path is one of its own."""
-        return path in (HEALTH, ALIVE)
+        return path == ALIVE or path in HEALTH
 
     def handle(self, exchange: Any) -> None:
         """Answer; ``?shape=immorterm`` gives the numbers in S000's body."""

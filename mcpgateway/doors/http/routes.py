@@ -87,13 +87,24 @@ class Route:
         return self._pattern.fullmatch(path) is not None
 
 
-READ, END, MUTATE = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE
+READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
 OK = "Anything"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", READ, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
           query=(Query("shape", "immorterm: in the shape of immorterm-mcp-gateway"),), is_light=True),
     Route("GET", "/healthz", READ, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
+    Route("GET", "/api/v1/health", READ, "health.numbers", "The same.", {200: "Health"}, is_light=True),
+    Route("GET", "/api/v1/version", READ, "instance.version", "Which release this is.", {200: "Version"}),
+    Route("GET", "/api/v1/preflight", READ, "instance.preflight",
+          "Whether servers could be called now, as a number to branch on; nothing is started.", {200: "Readiness"},
+          query=(Query("need", "the names of servers, with commas"),)),
+    Route("POST", "/api/v1/wait", MUTATE, "instance.wait", "Start servers, and wait until they can be called.",
+          {200: "Readiness"}, takes="Wait"),
+    Route("GET", "/api/v1/debug/dump", MUTATE, "instance.dump",
+          "All that the gateway is doing, bounded and without secrets.", {200: "Dump"}),
+    Route("POST", "/api/v1/shutdown", ADMIN, "instance.shutdown",
+          "Have the gateway end; calls under way may end first.", {202: "Ending"}),
     Route("GET", "/oauth/callback", READ, "authorization.let_in",
           "Where a browser comes back to from the authorization server of a remote server.", {200: OK},
           query=(Query("state", "of the question"), Query("code", "the answer"), Query("error", "the refusal")),
@@ -116,6 +127,27 @@ ROUTES: tuple[Route, ...] = (
           "End every session of a client process.", {200: "EndedOfProcess"}),
     Route("DELETE", "/sessions/{id}", END, "sessions.end", "End a session; an unknown id ends nothing.",
           {200: "Ended"}),
+    Route("GET", "/api/v1/sessions", READ, "sessions.listed", "The sessions in use: whose they are, what they do.",
+          {200: "Sessions"}, query=(
+              Query("server", "only those of this server"),
+              Query("pid", "only those of this process", "integer"),
+              Query("limit", "how many at most", "integer"),
+          )),
+    Route("DELETE", "/api/v1/sessions/{id}", MUTATE, "sessions.kill",
+          "End a session, by its handle in the list or its own id.", {200: "EndedSome"}),
+    Route("DELETE", "/api/v1/sessions", MUTATE, "sessions.kill_some", "End the sessions of a process, or all.",
+          {200: "EndedSome"}, query=(
+              Query("pid", "those of this process", "integer"), Query("all", "all of them", "boolean"),
+          )),
+    Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named",
+          "End a session; an unknown one ends nothing.", {200: "EndedSome"}),
+    Route("POST", "/api/sessions/kill-all", MUTATE, "sessions.kill_all", "End all sessions.", {200: "EndedSome"}),
+    # The servers' own APIs; what is asked there is asked with what the entry of the server says
+    *(
+        Route(method, "/api/v1/servers/{name}/rest/{path:path}", MUTATE, "relay.pass_on",
+              "A request to the server's own REST API, at the rest_url of its entry.", {200: OK}, media=Media.ANY)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    ),
     # Tools; who calls a tool can do whatever the tool does
     Route("GET", "/api/v1/tools", READ, "tools.listed", "All tools, those of a server, or those that fit best.",
           {200: "Tools"}, query=(

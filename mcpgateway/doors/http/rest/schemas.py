@@ -28,6 +28,7 @@ def ref(name: str) -> dict[str, str]:
 
 LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
+CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs somebody, 12 failed."}
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -51,6 +52,42 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Switched": made_of({"ok": FLAG, "status": {"enum": ["enabled", "disabled"]}}),
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
+    "EndedSome": made_of({**ENDED, "sessions": WHOLE}),
+    "Sessions": made_of(
+        {
+            "sessions": listing(
+                made_of(
+                    {
+                        "id": TEXT,
+                        "server": TEXT,
+                        "servers": listing(TEXT),
+                        "client": OBJECT,
+                        "principal": TEXT,
+                    },
+                    pid={"type": ["integer", "null"]},
+                    idle_seconds=WHOLE,
+                    last_activity_at=TEXT,
+                    calls=WHOLE,
+                    streams=WHOLE,
+                )
+            ),
+            "count": WHOLE,
+        }
+    ),
+    "Version": made_of({"version": TEXT}),
+    "Readiness": made_of(
+        {
+            "ready": FLAG,
+            "code": CODE,
+            "state": TEXT,
+            "servers": listing(
+                made_of({"name": TEXT, "ready": FLAG, "code": CODE, "state": TEXT, "why": TEXT, "hint": TEXT})
+            ),
+        }
+    ),
+    "Wait": made_of({"servers": listing(TEXT)}, timeout_ms=LIMIT_MS),
+    "Dump": OBJECT,
+    "Ending": made_of({"status": {"enum": ["shutting_down", "already_shutting_down"]}}),
     "Tools": listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT})),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
