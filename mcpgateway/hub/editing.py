@@ -6,7 +6,7 @@ from mcpgateway.config import permit
 from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
 from mcpgateway.config.provenance import place_of
 from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, UnknownServer
+from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.reload import Reload
 
@@ -21,9 +21,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     for each in changes:
         permit.check(each)
     if reload.state.problems:
-        raise ConfigError(
-            f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
-        )
+        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
     file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
@@ -38,7 +36,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
         why = reload.state.problems[0]
         former.restore()
         reload.read_own()
-        raise ConfigError(f"nothing was changed: {why}")
+        raise Unfit(f"nothing was changed: {why}")
 
 
 def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
@@ -50,5 +48,5 @@ def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
         raise UnknownServer(f"Unknown server: {name}")
     place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
     if place is None:
-        raise ConfigError(f"{name} stands in no file that could be changed")
+        raise NotOurs(f"{name} stands in no file that could be changed")
     return place.document.file, tuple(str(each) for each in place.path)

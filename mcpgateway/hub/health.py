@@ -139,8 +139,38 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
+        self._named(name)
         self._switches[name] = False
+        self._switch(name, is_on=False)
+
+    def enable(self, name: str) -> None:
+        """Switch a server on, whatever it has done wrong before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self._named(name)
+        self._switches[name] = True
+        self._switch(name, is_on=True)
+
+    def follow(self, name: str) -> None:
+        """From now on a server is on or off as its entry says, whatever operators have said before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        charts = self._named(name)
+        was_on = self._switches.pop(name, None)
+        is_on = all(each.server.enabled for each in charts)
+        if was_on is not None and was_on is not is_on:
+            self._switch(name, is_on=is_on)
+
+    def _switch(self, name: str, *, is_on: bool) -> None:
+        charts = self._named(name)
+        if is_on:
+            self.log.info("{server} is switched on", event="server.enabled", server=name)
+            for chart in charts:
+                chart.is_off = False
+            self.reset(name)
+            return
         self.log.info("{server} is switched off", event="server.disabled", server=name)
         for chart in charts:
             chart.is_off = True
@@ -149,17 +179,12 @@ class Health:
                     each.slot.close()
                 each.switched_off()
 
-    def enable(self, name: str) -> None:
-        """Switch a server on, whatever it has done wrong before.
+    def instances(self, name: str) -> list[Instance]:
+        """All instances of a server.
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
-        self._switches[name] = True
-        self.log.info("{server} is switched on", event="server.enabled", server=name)
-        for chart in charts:
-            chart.is_off = False
-        self.reset(name)
+        return [each for chart in self._named(name) for each in self._of(chart)]
 
     def _named(self, name: str) -> list[Chart]:
         server = self._switchboard.servers.get(name) if self._switchboard is not None else None

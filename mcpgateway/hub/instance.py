@@ -339,6 +339,17 @@ class Instance:
         if again:
             self.slot.want()
 
+    # What operators want
+
+    def renew(self, why: str) -> None:
+        """Have the child that runs replaced by another."""
+        self._stop(why, again=True)
+
+    def put_off(self) -> None:
+        """Try nothing unasked any more."""
+        if self.state in _WAITING:
+            self._rest()
+
     # How it answers pings: a `mcpgateway.hub.pulse.Checked`.
 
     def is_busy(self) -> bool:

@@ -27,6 +27,7 @@ from mcpgateway.errors import (
     NotThere,
     UnknownServer,
 )
+from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Refusal, Visit
 from mcpgateway.wire import jsonrpc, peek
@@ -242,14 +243,7 @@ class Toolbox:
 
         :raise UnknownServer: there is none.
         """
-        known = self._switchboard.servers
-        if name not in known:
-            near = did_you_mean(name, known)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-            )
-            raise UnknownServer(f"Unknown server: {name}", hint)
-        return known[name]
+        return named(self._switchboard.servers, name)
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What one of the gateway's own tools says, whose words are JSON."""

@@ -57,16 +57,19 @@ def check_name(name: str) -> None:
         )
 
 
-def check_definition(definition: Mapping[str, Any], *, may_hold_secrets: bool) -> None:
-    """Refuse a definition that no tool may write, whoever agrees to it.
+def check_definition(
+    definition: Mapping[str, Any], *, may_hold_secrets: bool, by_hand: frozenset[str] = BY_HAND
+) -> None:
+    """Refuse a definition that nobody may write, whoever agrees to it.
 
     :param may_hold_secrets: values of secrets may stand in it as they are, and not as ``${NAME}`` only.
+    :param by_hand: the keys that may only be set in the file itself.
     :raise InvalidParams: it is refused.
     """
     check_keys(definition)
-    if by_hand := sorted(BY_HAND & definition.keys()):
+    if held := sorted(by_hand & definition.keys()):
         raise InvalidParams(
-            f"{', '.join(by_hand)}: can only be set by hand", "write it into the configuration file"
+            f"{', '.join(held)}: can only be set by hand", "write it into the configuration file"
         )
     _check_command(definition)
     for key in URLS:
