@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpgateway.config.model import Limits, Settings
+from mcpgateway.config.model import Limits, ServerSpec
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.web.server import Site
 
+    from mcpgateway.assembly import Hub
     from mcpgateway.backends.web import Web
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.clients import Clients
-    from mcpgateway.hub.health import Health
+    from mcpgateway.hub.installing import Installing
+    from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.reload import Reload
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
+    from mcpgateway.interfaces import ILauncher
 
 
 @frozen(kw_only=True)
@@ -30,8 +35,10 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar reload: keeps what is served at what the files say.
+    :ivar home: the gateway's own directory.
+    :ivar launcher: tries servers out.
     :ivar web: what HTTP requests are sent with.
-    :ivar settings: those in force.
     :ivar connections: the open ones.
     :ivar is_disabled: whether the whole gateway is switched off softly.
     :ivar stop: ends the gateway, in order.
@@ -43,9 +50,11 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
-    health: Health
+    hub: Hub
+    reload: Reload
+    home: str
+    launcher: ILauncher
     web: Callable[[], Web]
-    settings: Callable[[], Settings]
     connections: Callable[[], Collection[Any]]
     is_disabled: Callable[[], bool]
     stop: Callable[[], None]
@@ -76,6 +85,12 @@ def groups_of(parts: Parts) -> Groups:
 
         return Describing()
 
+    def daemons() -> Any:
+        from mcpgateway.doors.http.rest.daemons import Daemons
+        from mcpgateway.hub.daemons import Daemons as Book
+
+        return Daemons(Book(parts.switchboard, parts.hub.health, operating()))
+
     def instance() -> Any:
         from mcpgateway.doors.http.rest.instance import Instance
         from mcpgateway.hub.dump import Dump
@@ -84,10 +99,25 @@ def groups_of(parts: Parts) -> Groups:
 
         board, clock = parts.switchboard, parts.clock
         return Instance(
-            Readiness(board, parts.health, clock, parts.is_disabled),
-            Dump(board, _book(parts), clock, parts.settings, parts.connections),
+            Readiness(board, parts.hub.health, clock, parts.is_disabled),
+            Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections),
             Ending(board, clock, parts.stop),
         )
+
+    @cache
+    def operating() -> Operating:
+        from mcpgateway.hub.operating import Operating
+
+        return Operating(parts.switchboard, parts.hub.health, parts.clock)
+
+    def older() -> Any:
+        from mcpgateway.doors.http.rest.older import Older
+        from mcpgateway.hub.builtin.managed import list_tools
+
+        def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
+            return list_tools(parts.switchboard, parts.clock, server, principal)
+
+        return Older(parts.switchboard, operating(), parts.clients(), lambda: _installing(parts), listed)
 
     def relay() -> Any:
         from mcpgateway.backends.relaying import Relay as Relaying
@@ -105,7 +135,7 @@ def groups_of(parts: Parts) -> Groups:
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, describing, instance, relay, sessions, tools)
+    made = (authorization, clients, daemons, describing, instance, older, relay, sessions, tools)
     return {each.__name__: each for each in made}
 
 
@@ -113,3 +143,9 @@ def _book(parts: Parts) -> SessionBook:
     from mcpgateway.hub.sessionbook import SessionBook
 
     return SessionBook(parts.switchboard, parts.clock.seconds)
+
+
+def _installing(parts: Parts) -> Installing:
+    from mcpgateway.hub.builtin.managed import make_installing
+
+    return make_installing(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)

@@ -18,7 +18,6 @@ from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
 from mcpgateway.rules.condition import UP, State, worst
 from mcpgateway.rules.eras import Road
-from mcpgateway.rules.readiness import Facts
 from mcpgateway.rules.sharing import scope_of
 from mcpgateway.wire.revisions import Era
 
@@ -355,17 +354,6 @@ class Health:
     def runs(self, slots: Collection[Slot]) -> bool:
         """Whether a server answers calls at once."""
         return any(each.state in UP for each in _watching(slots))
-
-    def facts(self, server: ServerSpec, slots: Collection[Slot]) -> Facts:
-        """What is known of a server, to judge how ready it is."""
-        charts = self._charts_of(server)
-        return Facts(
-            server.name,
-            self._state(server, _watching(slots), charts),
-            next((each.needs for each in charts if each.needs), ""),
-            any(each.is_off for each in charts),
-            next((error for each in charts if (error := each.shown_error())), ""),
-        )
 
     def shown(self, server: ServerSpec, slots: Collection[Slot]) -> dict[str, Any]:
         """What is shown of a server's health; without values that its entry keeps secret."""

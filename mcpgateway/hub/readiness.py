@@ -25,6 +25,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Visit
+from mcpgateway.rules.condition import State
 from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION, Code, Facts, Verdict, judge, worst
 
 NAMES_LIMIT = 100
@@ -79,7 +80,11 @@ class Readiness:
 
     def _facts(self, server: ServerSpec) -> Facts:
         slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
-        return self.health.facts(server, slots)
+        shown = self.health.shown(server, slots)
+        charts = {self.health.chart(server), *(each.chart for each in self.health.instances(server.name))}
+        needs = next((each.needs for each in charts if each.needs), "")
+        is_off = any(each.is_off for each in charts)
+        return Facts(server.name, State(shown["status"]), needs, is_off, shown["last_error"])
 
     def _of_nobody(self, name: str) -> Verdict:
         repositories = self.switchboard.scopes.repositories
@@ -117,9 +122,9 @@ class Readiness:
                     return Verdict(Code.FAILED, why.message)
                 await deferLater(self.clock, AGAIN_S)
             except GatewayError as why:
-                return self._failed(server, why)
+                return self._failed(server.name, why)
             else:
-                verdict = judge(self._facts(server))
+                verdict = self._judge(server.name)
                 return verdict if verdict.code is Code.READY else WORKS
 
     async def _visit(self, server: ServerSpec) -> None:
@@ -130,7 +135,10 @@ class Readiness:
         finally:
             visit.end("it was waited for")
 
-    def _failed(self, server: ServerSpec, why: GatewayError) -> Verdict:
+    def _failed(self, name: str, why: GatewayError) -> Verdict:
+        server = self.switchboard.servers.get(name)
+        if server is None:
+            return self._of_nobody(name)  # by now
         facts = self._facts(server)
         match why:
             case NeedsAuthorization():
@@ -140,7 +148,7 @@ class Readiness:
             case SwitchedOff():
                 pass
             case _:
-                return Verdict(Code.FAILED, facts.error or why.message, f"mcpgateway why {server.name}")
+                return Verdict(Code.FAILED, facts.error or why.message, f"mcpgateway why {name}")
         return judge(facts)
 
 

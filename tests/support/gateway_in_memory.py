@@ -290,6 +290,7 @@ class MemoryGateway:
     :ivar keepers: what is kept of what happens on views; likewise.
     """
 
+    home = "/nowhere"
     catalogs: Store | None = None
     keepers: Keepers = NOTHING_KEPT
 
@@ -374,6 +375,7 @@ class MemoryGateway:
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
+        reload: Any = self
         return Parts(
             switchboard=self.switchboard,
             owners=self.owners,
@@ -381,9 +383,11 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
-            health=self.health,
+            hub=self.hub,
+            reload=reload,
+            home=self.home,
+            launcher=self.launcher,
             web=lambda: Web(self.net),
-            settings=lambda: self.settings,
             connections=lambda: self.factory.connections,
             is_disabled=lambda: self.root.is_disabled,
             stop=lambda: self.stops.append(True),

@@ -142,6 +142,24 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named",
           "End a session; an unknown one ends nothing.", {200: "EndedSome"}),
     Route("POST", "/api/sessions/kill-all", MUTATE, "sessions.kill_all", "End all sessions.", {200: "EndedSome"}),
+    # As immorterm-mcp-gateway has them
+    Route("POST", "/api/servers/install", ADMIN, "older.install",
+          "Try a server, and write it into the configuration when it works.", {200: "Installed"}, takes="Install"),
+    Route("POST", "/api/servers/{name}/reconnect", MUTATE, "older.reconnect",
+          "Replace what runs of a server by new children.", {200: "Reconnected"}),
+    Route("POST", "/api/servers/{name}/disable", MUTATE, "older.disable",
+          "Give clients their own entries of a server back, or switch it off.", {200: "ServerSwitched"}),
+    Route("POST", "/api/servers/{name}/enable", MUTATE, "older.enable",
+          "Lead clients here again for it, or switch it on.", {200: "ServerSwitched"}),
+    # As mcp-session-manager has them; a daemon is a server whose entry has a port
+    Route("GET", "/ping", READ, "daemons.ping", "Whether anybody is there.", {200: "Pong"}),
+    Route("GET", "/status", READ, "daemons.status", "How each daemon is.", {200: "Daemons"}),
+    Route("POST", "/start", MUTATE, "daemons.start", "Start a daemon.", {200: "Daemon"}, takes="NamedDaemon"),
+    Route("POST", "/stop", MUTATE, "daemons.stop", "Stop a daemon.", {200: "Daemon"}, takes="NamedDaemon"),
+    Route("POST", "/ensure", MUTATE, "daemons.ensure", "Have a daemon run; where it serves.", {200: "Ensured"},
+          takes="NamedDaemon"),
+    Route("POST", "/start-all", MUTATE, "daemons.start_all", "Start all daemons.", {200: "Daemons"}),
+    Route("POST", "/stop-all", MUTATE, "daemons.stop_all", "Stop all daemons.", {200: "Daemons"}),
     # The servers' own APIs; what is asked there is asked with what the entry of the server says
     *(
         Route(method, "/api/v1/servers/{name}/rest/{path:path}", MUTATE, "relay.pass_on",

@@ -29,6 +29,7 @@ def ref(name: str) -> dict[str, str]:
 LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
 CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs somebody, 12 failed."}
+DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -88,6 +89,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Wait": made_of({"servers": listing(TEXT)}, timeout_ms=LIMIT_MS),
     "Dump": OBJECT,
     "Ending": made_of({"status": {"enum": ["shutting_down", "already_shutting_down"]}}),
+    "Install": made_of({"name": TEXT, "command": TEXT}, args=listing(TEXT), env=OBJECT, cwd=TEXT),
+    "Installed": made_of({"ok": FLAG, "server": TEXT, "installed": FLAG, "tools": listing(TEXT)}),
+    "Reconnected": made_of({"ok": FLAG, "server": TEXT}),
+    "ServerSwitched": made_of({"ok": FLAG, "server": TEXT, "enabled": FLAG}),
+    "Pong": made_of({"status": TEXT, "message": TEXT}),
+    "NamedDaemon": made_of({"name": TEXT}),
+    "Daemon": DAEMON,
+    "Daemons": made_of({"daemons": listing(DAEMON)}),
+    "Ensured": made_of({"running": FLAG, "port": WHOLE}),
     "Tools": listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT})),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
