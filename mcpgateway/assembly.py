@@ -346,5 +346,9 @@ class Keys:
         key = hashlib.sha256(b"request states " + self._key.encode()).digest()
         return RequestStates(key, self._node())
 
+    def tag_key(self) -> bytes:
+        """What tags of entries are made with, so that they tell nothing of what they stand for."""
+        return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
+
     def _node(self) -> bytes:
         return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]

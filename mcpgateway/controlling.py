@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mcpgateway.config.model import Limits, ServerSpec
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcpgateway.backends.web import Web
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
+    from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.operating import Operating
@@ -35,9 +36,11 @@ class Parts:
     :ivar let_in: takes what browsers bring back from authorization servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
+    :ivar census: counts what runs.
     :ivar reload: keeps what is served at what the files say.
     :ivar home: the gateway's own directory.
     :ivar launcher: tries servers out.
+    :ivar tag_key: what tags of entries are made with.
     :ivar web: what HTTP requests are sent with.
     :ivar connections: the open ones.
     :ivar is_disabled: whether the whole gateway is switched off softly.
@@ -51,9 +54,11 @@ class Parts:
     let_in: LetIn
     clients: Callable[[], Clients]
     hub: Hub
+    census: Census
     reload: Reload
     home: str
     launcher: ILauncher
+    tag_key: bytes = field(repr=False)
     web: Callable[[], Web]
     connections: Callable[[], Collection[Any]]
     is_disabled: Callable[[], bool]
@@ -125,6 +130,24 @@ def groups_of(parts: Parts) -> Groups:  # noqa: C901 - it is a list
 
         return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
 
+    def servers() -> Any:
+        from mcpgateway.doors.http.rest.servers import Servers
+        from mcpgateway.hub.entries import Entries
+        from mcpgateway.hub.roster import Roster
+
+        reload = parts.reload
+        roster = Roster(
+            lambda: parts.switchboard.servers,
+            parts.census.server,
+            lambda: reload.settings.blueprints,
+            parts.hub.snapshots,
+        )
+
+        def entries() -> Entries:
+            return Entries(_installing(parts), roster, operating(), parts.tag_key)
+
+        return Servers(roster, operating(), entries)
+
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions
 
@@ -135,7 +158,18 @@ def groups_of(parts: Parts) -> Groups:  # noqa: C901 - it is a list
 
         return Tools(parts.switchboard, parts.owners, parts.clock)
 
-    made = (authorization, clients, daemons, describing, instance, older, relay, sessions, tools)
+    made = (
+        authorization,
+        clients,
+        daemons,
+        describing,
+        instance,
+        older,
+        relay,
+        servers,
+        sessions,
+        tools,
+    )
     return {each.__name__: each for each in made}
 
 
@@ -146,6 +180,6 @@ def _book(parts: Parts) -> SessionBook:
 
 
 def _installing(parts: Parts) -> Installing:
-    from mcpgateway.hub.builtin.managed import make_installing
+    from mcpgateway.hub.builtin.managed import installing_of
 
-    return make_installing(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)
+    return installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from mcpgateway.config import alteration
 from mcpgateway.config.document import printable
-from mcpgateway.config.edit import Edit, Rename
+from mcpgateway.config.edit import Edit, Rename, changed
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.errors import InvalidParams
 
@@ -40,17 +40,26 @@ class Patch:
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
         """What it comes to where an entry is written so."""
-        edits = [
-            *alteration.added(name, entry, alteration.ENV, self.add_env),
-            *alteration.taken(name, entry, alteration.ENV, self.remove_env),
-            *alteration.added(name, entry, alteration.HEADERS, self.add_headers),
-            *alteration.taken(name, entry, alteration.HEADERS, self.remove_headers),
-        ]
-        if self.disabled is not None:
-            edits += alteration.switched(name, entry, on=not self.disabled)
+        steps: tuple[Callable[[Any], tuple[Edit, ...]], ...] = (
+            lambda now: alteration.added(name, now, alteration.ENV, self.add_env),
+            lambda now: alteration.taken(name, now, alteration.ENV, self.remove_env),
+            lambda now: alteration.added(name, now, alteration.HEADERS, self.add_headers),
+            lambda now: alteration.taken(name, now, alteration.HEADERS, self.remove_headers),
+            lambda now: self._switched(name, now),
+        )
+        edits: list[Edit] = []
+        whole: Any = {name: dict(entry)}
+        for step in steps:  # one may build on another: variables can be one list
+            made = step(whole[name])
+            edits += made
+            for each in made:
+                whole = changed(whole, each, name)
         if self.new_name not in ("", name):
             edits.append(Rename((name,), self.new_name))  # last: it is where the others' roads end
         return tuple(edits)
+
+    def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
+        return () if self.disabled is None else alteration.switched(name, entry, on=not self.disabled)
 
 
 def read_patch(said: Mapping[str, Any]) -> Patch:

@@ -204,8 +204,8 @@ def _check(name: str, definition: Mapping[str, Any]) -> None:
 def _check_values(definition: Mapping[str, Any]) -> None:
     for key in (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS):
         held = definition.get(key)
-        pairs = held.items() if isinstance(held, Mapping) else ((each, each) for each in held or ())
-        for name, value in pairs:
+        listed = [(each, each) for each in held] if isinstance(held, list) else []
+        for name, value in held.items() if isinstance(held, Mapping) else listed:
             if FORBIDDEN.search(str(name)) or FORBIDDEN.search(str(value)):
                 shown = printable(str(name).partition("=")[0])
                 raise Unfit(f"{key}: {shown} has a line break or a NUL in it")

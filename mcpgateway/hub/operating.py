@@ -22,7 +22,7 @@ from mcpgateway.hub.discovery import OURSELVES
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
-from mcpgateway.hub.visits import Refusal, Visit
+from mcpgateway.hub.visits import Visit
 
 START_S = 300.0  # a package that has to be fetched first takes most of it
 
@@ -39,7 +39,7 @@ class Operating:
         self._starting: dict[str, list[Deferred[None]]] = {}
 
     def start(self, name: str) -> Deferred[None]:
-        """Start a server; fires when its tools are listed.
+        """Start a server; fires when it runs.
 
         :raise UnknownServer: there is none of that name.
         :raise Conflict: it may not be started; the hint says what to do.
@@ -53,7 +53,7 @@ class Operating:
             return done
         self._starting[name] = [done]
         work = ensureDeferred(self._meet(server)).addTimeout(START_S, self._clock)
-        work.addBoth(self._begun, name)
+        work.addErrback(self._not_met, name)
         return done
 
     def start_all(self) -> tuple[str, ...]:
@@ -159,32 +159,34 @@ class Operating:
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # what is on record needs no child
+            self._wake(server.name, None)
             if visit.offers("tools"):
                 await visit.list("tools/list", "tools")
-        except Refusal as why:
-            self.log.info(
-                "{server} runs, but does not list its tools: {why}",
-                event="server.unlisted",
-                server=server.name,
-                why=why.message,
-            )
         finally:
             visit.end("its server has been started")
 
-    def _begun(self, result: Failure | None, name: str) -> None:
-        if isinstance(result, Failure) and not result.check(GatewayError):
-            result = Failure(self._explained(result, name))
-        for done in self._starting.pop(name, []):
-            if isinstance(result, Failure):
-                done.errback(result)
-            else:
-                done.callback(None)
-
-    def _explained(self, why: Failure, name: str) -> GatewayError:
+    def _not_met(self, why: Failure, name: str) -> None:
+        waiting = name in self._starting
         if why.check(defer.TimeoutError):
-            return BackendTimeout(f"{name} has not started within {START_S:g} s")
-        self.log.failure("the start of a server broke", why, event="server.start_broken")
-        return GatewayError("Something went wrong in the gateway; its log says what.")
+            why = Failure(BackendTimeout(f"{name} has not started within {START_S:g} s"))
+        elif not why.check(GatewayError):
+            self.log.failure("the start of a server broke", why, event="server.start_broken")
+            why = Failure(GatewayError("Something went wrong in the gateway; its log says what."))
+        if not waiting:
+            self.log.info(
+                "{server} runs, but has not listed its tools: {why}",
+                event="server.unlisted",
+                server=name,
+                why=str(why.value),
+            )
+        self._wake(name, why)
+
+    def _wake(self, name: str, why: Failure | None) -> None:
+        for done in self._starting.pop(name, []):
+            if why is None:
+                done.callback(None)
+            else:
+                done.errback(why)
 
     def _waited(self, work: Deferred[None], limit_s: float) -> Deferred[None]:
         work.addErrback(_passed_over)

@@ -62,19 +62,19 @@ class SwitchTests:
 class ValuesTests:
     """Variables and headers."""
 
-    @given(VALUES, VALUES, st.sampled_from(["env", "environment"]), st.booleans())
-    def test_added(self, held: dict[str, str], new: dict[str, str], key: str, is_list: bool) -> None:
+    @given(VALUES, VALUES, st.sampled_from(["env", "environment"]), st.sampled_from([list, dict]))
+    def test_added(self, held: dict[str, str], new: dict[str, str], key: str, form: type) -> None:
         """What is added is there afterwards, beside all that was there; nothing is written twice."""
-        entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if is_list else held}
+        entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if form is list else held}
         edits = added("s", entry, ENV, new)
         made = after(entry, edits)
         assert variables(made) == {**held, **new}
         assert added("s", made, ENV, new) == ()
 
-    @given(VALUES, st.lists(NAMES), st.sampled_from(["env", "environment"]), st.booleans())
-    def test_taken(self, held: dict[str, str], gone: list[str], key: str, is_list: bool) -> None:
+    @given(VALUES, st.lists(NAMES), st.sampled_from(["env", "environment"]), st.sampled_from([list, dict]))
+    def test_taken(self, held: dict[str, str], gone: list[str], key: str, form: type) -> None:
         """What is taken away is not there afterwards, and all else is."""
-        entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if is_list else held}
+        entry: dict[str, Any] = {key: [f"{a}={b}" for a, b in held.items()] if form is list else held}
         made = after(entry, taken("s", entry, ENV, gone))
         assert variables(made) == {name: value for name, value in held.items() if name not in gone}
         assert taken("s", made, ENV, gone) == ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.conditions import Condition, read_condition
-from mcpgateway.errors import GatewayError, InvalidParams, NeedsCondition, Outdated
+from mcpgateway.errors import InvalidParams, NeedsCondition, Outdated
 
 A, B = '"a"', '"b"'
 
@@ -45,10 +47,8 @@ class ReadTests:
     @given(st.text())
     def test_anything(self, header: str) -> None:
         """Whatever a header says, it is read or refused as the caller's mistake."""
-        try:
+        with suppress(InvalidParams):
             read_condition(header, None)
-        except GatewayError as why:
-            assert isinstance(why, InvalidParams)
 
 
 class CheckTests:

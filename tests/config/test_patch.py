@@ -99,6 +99,11 @@ class EditsTests:
             Rename(("s",), "new"),
         )
 
+    def test_one_list(self) -> None:
+        """Where variables are one list, nothing that was set is lost by what is taken away."""
+        patch = Patch(add_env={"A": "1"}, remove_env=("B",))
+        assert patch.edits("s", {"env": ["B=2", "C=3"]})[-1] == Put(("s", "env"), ["C=3", "A=1"])
+
     def test_nothing(self) -> None:
         """What is so already comes to nothing."""
         assert Patch(False, {"A": "1"}, ("B",), {}, (), "s").edits("s", {"env": {"A": "1"}}) == ()

@@ -290,7 +290,6 @@ class MemoryGateway:
     :ivar keepers: what is kept of what happens on views; likewise.
     """
 
-    home = "/nowhere"
     catalogs: Store | None = None
     keepers: Keepers = NOTHING_KEPT
 
@@ -349,7 +348,7 @@ class MemoryGateway:
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
-        census = Census(
+        self.census = census = Census(
             self.switchboard,
             self.health,
             0.0,
@@ -371,11 +370,12 @@ class MemoryGateway:
             HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
+        self.reload: Any = None
+        self.home = ""
         self.factory = ChannelFactory(root)
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
-        reload: Any = self
         return Parts(
             switchboard=self.switchboard,
             owners=self.owners,
@@ -384,9 +384,11 @@ class MemoryGateway:
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
             hub=self.hub,
-            reload=reload,
+            census=self.census,
+            reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
             launcher=self.launcher,
+            tag_key=b"of a test",
             web=lambda: Web(self.net),
             connections=lambda: self.factory.connections,
             is_disabled=lambda: self.root.is_disabled,

@@ -89,6 +89,7 @@ class Route:
 
 READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
 OK = "Anything"
+WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s; 60s at most"),)
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", READ, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
@@ -166,6 +167,31 @@ ROUTES: tuple[Route, ...] = (
               "A request to the server's own REST API, at the rest_url of its entry.", {200: OK}, media=Media.ANY)
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     ),
+    # Servers; who says what is run can do whatever the gateway's user can
+    Route("GET", "/api/v1/servers", READ, "servers.listed", "Every server.", {200: "Servers"}),
+    Route("POST", "/api/v1/servers", ADMIN, "servers.add", "Add a server, and have it started.",
+          {202: "Accepted", 201: "Added"}, takes="AddServer", query=WAIT),
+    Route("POST", "/api/v1/servers/start", MUTATE, "servers.start_all", "Start every server that clients share.",
+          {202: "Operated"}),
+    Route("POST", "/api/v1/servers/stop", MUTATE, "servers.stop_all", "Stop every server.", {200: "Operated"}),
+    Route("GET", "/api/v1/servers/{name}", READ, "servers.shown",
+          "One server, its tools, and its definition without values of variables and headers.", {200: "Server"}),
+    Route("PUT", "/api/v1/servers/{name}", ADMIN, "servers.put",
+          "Let a server be defined so: added, replaced (with If-Match), or left as it is.",
+          {200: "Updated", 202: "Accepted", 201: "Added"}, takes="PutServer", query=WAIT),
+    Route("PATCH", "/api/v1/servers/{name}", MUTATE, "servers.patch",
+          "Switch a server on or off, rename it; with the admin token, change its variables and headers.",
+          {200: "Updated"}, takes="PatchServer", query=WAIT),
+    Route("DELETE", "/api/v1/servers/{name}", MUTATE, "servers.remove",
+          "Take a server out of the configuration; what it was is kept.", {200: "Removed"}),
+    Route("POST", "/api/v1/servers/{name}/start", MUTATE, "servers.start", "Start a server.",
+          {202: "Operated", 200: "Operated"}, query=WAIT),
+    Route("POST", "/api/v1/servers/{name}/stop", MUTATE, "servers.stop",
+          "Stop a server; the next who needs it starts it again.", {200: "Operated"}),
+    Route("POST", "/api/v1/servers/{name}/restart", MUTATE, "servers.restart",
+          "Replace what runs of a server, or start it.", {200: "Operated"}, query=WAIT),
+    Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
+          "Forget what a server has done wrong.", {200: "Operated"}),
     # Tools; who calls a tool can do whatever the tool does
     Route("GET", "/api/v1/tools", READ, "tools.listed", "All tools, those of a server, or those that fit best.",
           {200: "Tools"}, query=(

@@ -49,16 +49,16 @@ def managed(parts: Parts) -> tuple[Tool, ...]:
         return list_tools(switchboard, clock, server, principal)
 
     def make() -> Management:
-        installing = make_installing(parts.reload, switchboard, parts.home, parts.launcher, clock)
+        installing = installing_of(parts.reload, switchboard, parts.home, parts.launcher, clock)
         return Management(parts.sight, installing, visit)
 
     return management(make)
 
 
-def make_installing(
+def installing_of(
     reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
 ) -> Installing:
-    """What installs servers, which it tries first."""
+    """What installs servers into the configuration, and changes what is there."""
 
     def try_out(server: ServerSpec) -> Deferred[Report]:
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)

@@ -32,6 +32,51 @@ CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 nee
 DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
+NAMES = {"type": "array", "items": TEXT}
+MAY_BE_WHOLE = {"type": ["integer", "null"]}
+VALUES = {
+    "description": "A list of NAME=value, or an object of texts.",
+    "anyOf": [
+        {"type": "array", "items": {"type": "string", "pattern": "^[!-<>-~]+="}},
+        {"type": "object", "additionalProperties": TEXT},
+    ],
+}
+DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as a configuration file has it."}
+PATCH = {
+    "disabled": FLAG,
+    "enabled": FLAG,
+    "add_env": VALUES,
+    "remove_env": NAMES,
+    "add_headers": VALUES,
+    "remove_headers": NAMES,
+    "new_name": {"type": "string", "minLength": 1},
+}
+SERVER = made_of(
+    {
+        "name": TEXT,
+        "status": TEXT,
+        "transport": TEXT,
+        "enabled": FLAG,
+        "share": TEXT,
+        "restart_count": WHOLE,
+        "tool_count": MAY_BE_WHOLE,
+        "pids": {"type": "array", "items": WHOLE},
+        "env_keys": NAMES,
+        "header_keys": NAMES,
+    },
+    title=TEXT,
+    pid=WHOLE,
+    last_error=TEXT,
+    uptime_seconds=WHOLE,
+    next_try_s=MAY_BE_WHOLE,
+    sessions=WHOLE,
+    calls=WHOLE,
+    requests=WHOLE,
+    source=TEXT,
+    tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
+    config={"type": ["object", "null"]},
+)
+
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Anything": {},
     "Error": made_of({"error": TEXT}, hint=TEXT),
@@ -105,6 +150,26 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
+    "Server": SERVER,
+    "Servers": listing(ref("Server")),
+    "AddServer": made_of({"name": TEXT, "config": DEFINITION}),
+    "PutServer": made_of({"config": DEFINITION}, name=TEXT),
+    "PatchServer": {"type": "object", "properties": PATCH, "additionalProperties": False, "minProperties": 1},
+    "Accepted": made_of({"status": {"const": "accepted"}, "hint": TEXT}, server=ref("Server")),
+    "Added": made_of({"status": {"const": "added"}}),
+    "Updated": made_of(
+        {"status": {"enum": ["updated", "unchanged", "patched"]}},
+        old_name=TEXT,
+        new_name=TEXT,
+        hint=TEXT,
+        server=ref("Server"),
+    ),
+    "Removed": made_of({"status": {"const": "removed"}, "kept": TEXT}, hint=TEXT),
+    "Operated": made_of(
+        {"status": {"enum": ["started", "stopped", "restarted", "circuit reset"]}},
+        server=ref("Server"),
+        servers=NAMES,
+    ),
 }
 
 PARAMETERS: dict[str, dict[str, Any]] = {
