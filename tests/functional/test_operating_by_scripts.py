@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.host.unixhttp import UnixConnection
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, is_alive, server
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
-FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+SERVERS = Path(__file__).parents[1] / "servers"
+FIXTURE = (sys.executable, "-I", "-S", str(SERVERS / "fixture.py"))
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -67,14 +70,28 @@ def service():
 @pytest.fixture
 def gateway(tmp_path, service):
     """A gateway that runs."""
+    port = free_port()
     servers = {
         "fx": server(FIXTURE, rest_url=f"http://127.0.0.1:{service}/v1"),
         "own": server(FIXTURE, share="session"),
         "gone": server(("/nowhere/at/all",)),
+        "memory": server((sys.executable, str(SERVERS / "ported.py"), str(port)), port=port),
         "off": server(FIXTURE, enabled=False),
     }
     with Gateway(tmp_path, servers) as running:
         yield running
+
+
+def over_socket(gateway, path, method="POST", body=None):
+    """Ask over the Unix socket as `curl -d` does, without a token; status and JSON."""
+    connection = UnixConnection(str(gateway.home / "gateway.sock"), LIMIT_S)
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    connection.request(method, path, None if body is None else json.dumps(body), kind)
+    answer = connection.getresponse()
+    try:
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
 
 
 def ran(gateway, *words):
@@ -165,6 +182,41 @@ class RelayTests:
         assert asked(gateway, f"{path}/away")[0] == 502
         assert asked(gateway, f"{path}/a", token="")[0] == 401
         assert asked(gateway, f"{path}/%2e%2e/secret")[0] == 400
+
+
+class OlderTests:
+    """The routes of older gateways, over the Unix socket, where they need no token."""
+
+    def test_daemons(self, gateway):
+        """A program with a port is started, told of, and stopped; those who need it are told where it is."""
+        status, found = over_socket(gateway, "/ensure", body={"name": "memory"})
+        assert (status, found["running"]) == (200, True)
+        (daemon,) = over_socket(gateway, "/status", "GET")[1]["daemons"]
+        assert (daemon["running"], daemon["port"]) == (True, found["port"])
+        pid = daemon["pid"]
+        assert is_alive(pid)
+        assert over_socket(gateway, "/stop", body={"name": "memory"})[1]["running"] is False
+        assert not is_alive(pid)
+        assert [each["running"] for each in over_socket(gateway, "/start-all")[1]["daemons"]] == [True]
+        assert [each["running"] for each in over_socket(gateway, "/stop-all")[1]["daemons"]] == [False]
+
+    def test_install(self, gateway):
+        """A server is tried and written down, and is there at once; one that does not work changes nothing."""
+        before = gateway.config.read_text()
+        body = {"name": "broken", "command": "/nowhere/at/all"}
+        assert over_socket(gateway, "/api/servers/install", body=body)[0] == 502
+        assert gateway.config.read_text() == before
+        body = {"name": "new", "command": FIXTURE[0], "args": list(FIXTURE[1:])}
+        assert asked(gateway, "/api/servers/install", "POST", body)[0] == 401
+        status, found = over_socket(gateway, "/api/servers/install", body=body)
+        assert (status, found["installed"]) == (200, True)
+        assert "echo" in found["tools"]
+        assert json.loads(gateway.config.read_text())["servers"]["new"]["command"] == FIXTURE[0]
+        assert ran(gateway, "preflight", "--need", "new")[0] in (0, 10)
+        assert over_socket(gateway, "/api/servers/new/reconnect")[1] == {"ok": True, "server": "new"}
+        assert over_socket(gateway, "/api/servers/new/disable")[1]["enabled"] is False
+        assert ran(gateway, "preflight", "--need", "new")[0] == 11
+        assert over_socket(gateway, "/api/servers/new/enable")[1]["enabled"] is True
 
 
 class EndTests:
