@@ -38,6 +38,7 @@ COMMANDS = {
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
+    "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
     "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
     "discover": Told(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
@@ -63,6 +64,7 @@ COMMANDS = {
 }
 S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
+OWN_URL = ["servers", "add"]  # behind these words, --url is that of the server (and --api-url that of the gateway)
 
 
 @click.group(
@@ -142,14 +144,17 @@ def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
+    anywhere = ANYWHERE
     for word in words:
+        if rest[:2] == OWN_URL:
+            anywhere = tuple(each for each in ANYWHERE if each != "--url")
         if word == "--":
             rest += [word, *words]
         elif word == "--json":
             first.append(word)
-        elif word in ANYWHERE:
+        elif word in anywhere:
             first += [word, *([value] if (value := next(words, None)) is not None else [])]
-        elif word.startswith(tuple(f"{each}=" for each in ANYWHERE)):
+        elif word.startswith(tuple(f"{each}=" for each in anywhere)):
             first.append(word)
         else:
             rest.append(word)

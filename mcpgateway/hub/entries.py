@@ -197,7 +197,7 @@ def read_name(said: Mapping[str, Any]) -> str:
 def _check(name: str, definition: Mapping[str, Any]) -> None:
     check_name(name)
     # Whoever may say this may edit the file as well, in which all of it could stand.
-    check_definition(definition, may_hold_secrets=True, by_hand=frozenset())
+    check_definition(definition, may_hold_secrets=True, is_by_hand=True)
     _check_values(definition)
 
 

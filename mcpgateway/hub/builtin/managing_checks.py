@@ -58,22 +58,22 @@ def check_name(name: str) -> None:
 
 
 def check_definition(
-    definition: Mapping[str, Any], *, may_hold_secrets: bool, by_hand: frozenset[str] = BY_HAND
+    definition: Mapping[str, Any], *, may_hold_secrets: bool, is_by_hand: bool = False
 ) -> None:
     """Refuse a definition that nobody may write, whoever agrees to it.
 
     :param may_hold_secrets: values of secrets may stand in it as they are, and not as ``${NAME}`` only.
-    :param by_hand: the keys that may only be set in the file itself.
+    :param is_by_hand: it is said by somebody who could write it into the file just as well.
     :raise InvalidParams: it is refused.
     """
     check_keys(definition)
-    if held := sorted(by_hand & definition.keys()):
+    if not is_by_hand and (held := sorted(BY_HAND & definition.keys())):
         raise InvalidParams(
             f"{', '.join(held)}: can only be set by hand", "write it into the configuration file"
         )
     _check_command(definition)
     for key in URLS:
-        if key in definition:
+        if key in definition and not (is_by_hand and VARIABLE.search(str(definition[key]))):
             check_url(definition[key])
     if not may_hold_secrets:
         for key in (*VARIABLES, "headers"):
