@@ -207,19 +207,24 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         return made
 
     def make_views(stateless: Stateless) -> ViewDoor:
-        from mcpgateway.hub.views.modern import Around, ViewDoor
-
-        board, states = switchboard.board, keys.request_states()
-        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
-        board.outcomes.serve(door)
-        board.errands = door.errands
-        board.grounds.on_tick.append(door.look_around)
-        return door
+        return _views_of(stateless, switchboard, outside)
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
     hub.ledger = ledger_of(hub, outside)
     return hub
+
+
+def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+    from mcpgateway.hub.views.modern import Around, ViewDoor
+
+    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
+    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    door = ViewDoor(stateless, around)
+    board.outcomes.serve(door)
+    board.errands = door.errands
+    board.grounds.on_tick.append(door.look_around)
+    return door
 
 
 def ledger_of(hub: Hub, outside: Outside) -> Ledger:

@@ -198,6 +198,10 @@ def make_gateway(
         home=home,
         launcher=backends,
         tag_key=keys.tag_key(),
+        web=lambda: backends.web,
+        connections=lambda: factory.connections,
+        is_disabled=lambda: root.is_disabled,
+        stop=reactor.stop,
     )
     guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(

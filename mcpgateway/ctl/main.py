@@ -32,6 +32,13 @@ COMMANDS = {
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
+    "dump": Told("inspecting:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
+    "shutdown": Told(
+        "inspecting:shutdown", "have the gateway end, and leave clients' files as they are", RUNNING
+    ),
+    "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
+    "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),

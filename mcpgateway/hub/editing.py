@@ -22,8 +22,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     """
     for each in changes:
         permit.check(each)
-    if reload.state.problems:
-        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+    _check(reload)
     file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
@@ -41,15 +40,17 @@ def set_in_config(reload: Reload, change: Edit) -> None:
     :raise ConfigError: nothing was changed; the text says why.
     """
     if not reload.config_file:
-        raise ConfigError("this gateway has no configuration file that could be changed")
+        raise NotOurs("this gateway has no configuration file that could be changed")
+    _check(reload)
     _write(reload, reload.config_file, lambda text: edit(text, reload.config_file, change))
 
 
-def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
+def _check(reload: Reload) -> None:
     if reload.state.problems:
-        raise ConfigError(
-            f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
-        )
+        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+
+
+def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
     former = write_back(file, edited)
     reload.read_own()
     if reload.state.problems:

@@ -21,6 +21,7 @@ from mcpgateway.hub.upkeep import Upkeep
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.rules import backoff
 from mcpgateway.rules.condition import UP, Core, State, new_condition
+from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Instance:
         self._is_healthy = self._is_permanent = self._is_try = False
         self._probes = 0
         self.chart.breaker.ready()
-        self.chart.last_error, self.chart.is_failing = "", False
+        self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
         if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
             self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
         self._upkeep = Upkeep(self.slot, world, now, is_kept=self.is_kept)
@@ -176,6 +177,7 @@ class Instance:
     def _is_refused(self, why: GatewayError) -> None:
         # Its user has to do something first, which is no failure of the server's; nobody else can.
         self.chart.history.failed(why, self.chart.note(why.message), "")
+        self.chart.needs = AUTHORIZATION if isinstance(why, NeedsAuthorization) else APPROVAL
         self._is_permanent = True
         self._call_off()
         self._condition.failed()
@@ -185,7 +187,7 @@ class Instance:
             return
         chart = self.chart
         chart.note(why)
-        chart.is_failing = True
+        chart.is_failing, chart.needs = True, ""
         if is_unreachable:
             self._call_off()
             self._condition.lost()

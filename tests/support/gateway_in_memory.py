@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
+from mcpgateway.backends.web import Web
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.controlling import Parts, make_site
@@ -39,6 +40,7 @@ from mcpgateway.rules.access import Policy
 from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
+from tests.support.scripted_http import MemoryNet
 
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
@@ -285,6 +287,8 @@ class Client:
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends.
 
+    :ivar net: where servers' own APIs are, with a time of its own.
+    :ivar stops: each time that the gateway was to end.
     :ivar catalogs: what servers have answered before; a subclass may keep it.
     :ivar keepers: what is kept of what happens on views; likewise.
     """
@@ -309,6 +313,8 @@ class MemoryGateway:
         limits = limits or Limits()
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
+        self.net = MemoryNet()
+        self.stops: list[bool] = []
         self.launcher = MemoryLauncher()
         servers = (
             ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
@@ -396,6 +402,10 @@ class MemoryGateway:
             home=self.home,
             launcher=self.launcher,
             tag_key=b"of a test",
+            web=lambda: Web(self.net),
+            connections=lambda: self.factory.connections,
+            is_disabled=lambda: self.root.is_disabled,
+            stop=lambda: self.stops.append(True),
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -28,6 +28,8 @@ def ref(name: str) -> dict[str, str]:
 
 LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
+CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs somebody, 12 failed."}
+DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
 TOKEN_MEMBERS: dict[str, Any] = {
@@ -179,6 +181,51 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Rotated": made_of({"rotated": listing(TEXT)}),
     "Required": made_of({"required": FLAG}),
     "RevokedToken": made_of({"revoked": TEXT, "name": TEXT}),
+    "EndedSome": made_of({**ENDED, "sessions": WHOLE}),
+    "Sessions": made_of(
+        {
+            "sessions": listing(
+                made_of(
+                    {
+                        "id": TEXT,
+                        "server": TEXT,
+                        "servers": listing(TEXT),
+                        "client": OBJECT,
+                        "principal": TEXT,
+                    },
+                    pid={"type": ["integer", "null"]},
+                    idle_seconds=WHOLE,
+                    last_activity_at=TEXT,
+                    calls=WHOLE,
+                    streams=WHOLE,
+                )
+            ),
+            "count": WHOLE,
+        }
+    ),
+    "Version": made_of({"version": TEXT}),
+    "Readiness": made_of(
+        {
+            "ready": FLAG,
+            "code": CODE,
+            "state": TEXT,
+            "servers": listing(
+                made_of({"name": TEXT, "ready": FLAG, "code": CODE, "state": TEXT, "why": TEXT, "hint": TEXT})
+            ),
+        }
+    ),
+    "Wait": made_of({"servers": listing(TEXT)}, timeout_ms=LIMIT_MS),
+    "Dump": OBJECT,
+    "Ending": made_of({"status": {"enum": ["shutting_down", "already_shutting_down"]}}),
+    "Install": made_of({"name": TEXT, "command": TEXT}, args=listing(TEXT), env=OBJECT, cwd=TEXT),
+    "Installed": made_of({"ok": FLAG, "server": TEXT, "installed": FLAG, "tools": listing(TEXT)}),
+    "Reconnected": made_of({"ok": FLAG, "server": TEXT}),
+    "ServerSwitched": made_of({"ok": FLAG, "server": TEXT, "enabled": FLAG}),
+    "Pong": made_of({"status": TEXT, "message": TEXT}),
+    "NamedDaemon": made_of({"name": TEXT}),
+    "Daemon": DAEMON,
+    "Daemons": made_of({"daemons": listing(DAEMON)}),
+    "Ensured": made_of({"running": FLAG, "port": WHOLE}),
     "Tools": listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT})),
     "Tool": made_of({"id": TEXT, "server": TEXT, "name": TEXT}),
     "ToolResult": OBJECT,
