@@ -48,6 +48,9 @@ COMMANDS = {
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "credential": Told(
+        "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
+    ),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),

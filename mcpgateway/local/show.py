@@ -101,10 +101,10 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
             for name in member.value:
                 each = member.at(name)
                 shown = masked({name: each.value}, member.key)[name]
-                yield Row(f"{member.key}.{name}", shown, _line(each) + _variables(each.value, blueprint))
+                yield Row(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
         else:
             value = masked(member.value, member.key)
-            yield Row(member.key, value, _line(member) + _variables(member.value, blueprint))
+            yield Row(member.key, value, _line(member) + origins(member.value, blueprint))
     if place is None:
         yield Row("command", arguments(list(server.command)), server.source)
     for name, value in _effective(server).items():
@@ -130,7 +130,8 @@ def _line(place: Place) -> str:
     return f"{where.file}:{where.line}" if where.line else where.file
 
 
-def _variables(value: Any, blueprint: Blueprint) -> str:
+def origins(value: Any, blueprint: Blueprint) -> str:
+    """Where the variables of a value come from, each behind a comma."""
     names: dict[str, None] = {}
     for text in _texts(value):
         names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))
