@@ -11,6 +11,7 @@ from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Settings
+from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from mcpgateway.host.anew import Command
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
+    from mcpgateway.hub.clients import Clients
 
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
@@ -124,12 +126,19 @@ def make_gateway(
     helper = Helper(launcher.run, home, _surroundings(origin))
     enrolment = Enrolment(helper.ask, reactor, reload.read_own)
 
-    def make_site() -> Any:
-        from mcpgateway.doors.http.control import make_site  # Klein is loaded by the first who looks
-        from mcpgateway.hub.clients import Clients
+    def make_clients() -> Clients:
+        from mcpgateway.hub.clients import Clients  # few ask for them
 
-        clients = Clients(helper.ask, reload, root.switch, listeners.http_port)
-        return make_site(switchboard, backends.let_in, clients, owners, reactor)
+        return Clients(helper.ask, reload, root.switch, listeners.http_port)
+
+    parts = Parts(
+        switchboard=switchboard,
+        owners=owners,
+        clock=reactor,
+        limits=lambda: reload.settings.gateway.limits,
+        let_in=backends.let_in,
+        clients=make_clients,
+    )
 
     def make_sse() -> LegacySse:
         from mcpgateway.doors.http.legacysse import LegacySse  # hardly anybody needs it
@@ -157,7 +166,7 @@ def make_gateway(
         make_sse,
         guard,
         settings.gateway.limits,
-        make_site,
+        lambda: make_site(parts),
         HealthDoor(census),
     )
     root.look_again = reload.look_again

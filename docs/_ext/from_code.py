@@ -87,6 +87,26 @@ class RecipeTable(Directive):
         return [table(("Name", "What it is", "What it asks for"), (15, 45, 40), rows)]
 
 
+class RouteTable(Directive):
+    """``.. routes:: GROUP`` - the routes of one group of operations of the control plane."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.doors.http.routes import ROUTES
+
+        rows = []
+        for each in ROUTES:
+            if each.operation.partition(".")[0] == self.arguments[0]:
+                query = "; ".join(f"?{one.name}=: {one.what}" for one in each.query)
+                said = f"{each.summary} {query[:1].upper()}{query[1:]}{'.' if query else ''}".strip()
+                request = nodes.literal(text=f"{each.method} {each.path.replace(':path', '')}")
+                good = ", ".join(str(status) for status in each.gives)
+                rows.append((request, nodes.Text(each.access.value), nodes.Text(good), nodes.Text(said)))
+        return [table(("Request", "Class", "Answer", "What it does"), (36, 10, 8, 46), rows)]
+
+
 class FindingTable(Directive):
     """``.. findings::`` - what the doctor can find amiss, what it means, and what to do."""
 
@@ -136,4 +156,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("recipes", RecipeTable)
     app.add_directive("options", OptionTable)
     app.add_directive("findings", FindingTable)
+    app.add_directive("routes", RouteTable)
     return {"parallel_read_safe": True}

@@ -1,8 +1,16 @@
-"""Speak JSON-RPC with one child: our ids down, the right caller's answer up."""
+"""Speak JSON-RPC with one child: our ids down, the right caller's answer up.
+
+# Note [A window for each session]
+Most servers work through their stdin one line after the other, so whoever writes a thousand calls there lets everybody
+else wait for all of them.  Of one session's calls only so many are sent, and each that is answered lets its next one
+go, to the end of the line: sessions take turns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from attrs import define, evolve
@@ -18,6 +26,8 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
+WINDOW = 64  # of those a session may have sent; see Note [A window for each session]
+URGENT = frozenset(("tasks/cancel", "tasks/get", "tasks/result"))  # they end what fills a window
 SHOWN = 200  # characters of a stray line in the log
 GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
 GARBAGE_LIMIT = 10_000  # and then it is no MCP server
@@ -55,6 +65,7 @@ class Conversation:
     """The calls under way on one child, each under a number of ours that is never used twice.
 
     :ivar pending: the calls sent and not answered, oldest first.
+    :ivar queued: those that wait, by session, until enough of its others are answered.
     :ivar sent: how many requests this child has been sent by callers.
     :ivar answered: how many requests it has answered, those of our own too.
     :ivar cancelled: how many calls were taken back, at which it may still be working.
@@ -74,6 +85,8 @@ class Conversation:
         self.era = era
         self.backend: IBackend | None = None
         self.pending: dict[int, Call] = {}
+        self.queued: dict[Any, deque[tuple[Call, Message]]] = {}
+        self._flights: dict[Any, int] = {}  # how many of a session's calls are pending
         self.sent = 0
         self.answered = 0
         self.cancelled = 0
@@ -122,19 +135,81 @@ class Conversation:
         return done
 
     def request(self, call: Call, message: Message) -> None:
-        """Send a caller's request.
+        """Send a caller's request, or have it wait while too many others of its session are under way.
 
         :raise Overloaded: too many calls are under way, or the server has stopped reading.
         :raise BackendGone: the server has just ended.
         """
         if len(self.pending) >= IN_FLIGHT_LIMIT:
             raise Overloaded(f"{self.server} already has {IN_FLIGHT_LIMIT} calls under way")
+        session = call.session
+        if session is None:  # one of the gateway's own
+            self._send(call, message)
+            return
+        flights = self._flights.get(session, 0)
+        if flights >= WINDOW and call.method not in URGENT:
+            self._queue(call, message)
+            return
+        self._send(call, message)
+        self._flights[session] = flights + 1
+
+    def _queue(self, call: Call, message: Message) -> None:
+        queue = self.queued.setdefault(call.session, deque())
+        if len(queue) >= IN_FLIGHT_LIMIT:
+            raise Overloaded(f"{IN_FLIGHT_LIMIT} calls of this session already wait for {self.server}")
+        queue.append((call, message))
+
+    def _send(self, call: Call, message: Message) -> None:
         number = self._take_number()
         jsonrpc.splice_request(message, number)
         self._write(message.envelope)
         call.number = number
         self.pending[number] = call
         self.sent += 1
+
+    @property
+    def load(self) -> int:
+        """How many requests are under way or waiting."""
+        return len(self.pending) + sum(map(len, self.queued.values()))
+
+    def calls(self) -> Iterator[Call]:
+        """The calls of sessions under way or waiting; each session's in the order in which they came."""
+        waiting = (call for queue in self.queued.values() for call, _ in queue)
+        return (call for call in chain(self.pending.values(), waiting) if call.session is not None)
+
+    def _settle(self, number: int) -> Call | None:
+        # Whatever has become of a call, it is under way no more.
+        call = self.pending.pop(number, None)
+        if call is not None and call.session is not None:
+            left = self._flights.pop(call.session, 1) - 1
+            if left:
+                self._flights[call.session] = left
+            if self.queued:
+                self._let_go(call.session)
+        return call
+
+    def _let_go(self, session: Any) -> None:
+        queue = self.queued.get(session)
+        while queue and self._flights.get(session, 0) < WINDOW:
+            call, message = queue.popleft()
+            if not queue:
+                del self.queued[session]
+            try:
+                self._send(call, message)
+            except GatewayError as why:
+                call.sink.failed(call, why)
+            else:
+                self._flights[session] = self._flights.get(session, 0) + 1
+
+    def _withdraw(self, call: Call) -> bool:
+        queue = self.queued.get(call.session, ())
+        found = next((each for each in queue if each[0] is call), None)
+        if found is None:
+            return False
+        self.queued[call.session].remove(found)
+        if not self.queued[call.session]:
+            del self.queued[call.session]
+        return True
 
     def notify(self, envelope: Envelope) -> None:
         """Send a notification, or a response to a question of the server's."""
@@ -152,7 +227,9 @@ class Conversation:
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
-        if self.pending.pop(call.number, None) is None:
+        if self.queued and self._withdraw(call):
+            return True
+        if self._settle(call.number) is None:
             return False
         self.cancelled += 1
         try:
@@ -196,7 +273,7 @@ class Conversation:
             self._heard(envelope, line)
             return
         number = jsonrpc.integer(envelope.get("id"))
-        call = self.pending.pop(number, None) if number is not None else None
+        call = self._settle(number) if number is not None else None
         if call is None and number is None and "error" in envelope:
             call = self._only_call(envelope)
         if call is None:
@@ -216,7 +293,7 @@ class Conversation:
         # An error without an id is of a message that the server could not read; of which, can be told if there is one.
         if envelope.get("id", jsonrpc.NULL) != jsonrpc.NULL or len(self.pending) != 1:
             return None
-        return self.pending.popitem()[1]
+        return self._settle(next(iter(self.pending)))
 
     def _heard(self, envelope: Envelope, line: bytes) -> None:
         try:
@@ -260,7 +337,7 @@ class Conversation:
 
     def _garbled(self, line: bytes, why: GatewayError) -> None:
         self.strays += 1
-        call = self.pending.pop(number, None) if (number := _number_at_head(line)) is not None else None
+        call = self._settle(number) if (number := _number_at_head(line)) is not None else None
         if call is not None:
             call.sink.failed(
                 call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}")
@@ -298,7 +375,7 @@ class Conversation:
             limit=limit,
         )
         self._fault = f"it wrote more than {limit} bytes without a newline"
-        call = self.pending.pop(number, None) if (number := _number_at_head(head)) is not None else None
+        call = self._settle(number) if (number := _number_at_head(head)) is not None else None
         if call is not None:
             call.sink.failed(call, BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
 
@@ -307,9 +384,10 @@ class Conversation:
         if self._fault:
             why = evolve(why, fault=self._fault)
         self.ended = why
-        waiting, self.pending = self.pending, {}
+        waiting = [*self.pending.values(), *(call for queue in self.queued.values() for call, _ in queue)]
+        self.pending, self.queued, self._flights = {}, {}, {}
         self._on_gone(self, why)
-        for call in waiting.values():
+        for call in waiting:
             call.sink.failed(
                 call, BackendGone(f"{self.server} ended before it answered ({why})", why.last_words)
             )

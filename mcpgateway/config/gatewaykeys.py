@@ -81,11 +81,11 @@ LIMITS = Section(
             "How often is looked for sessions whose owners have gone, or that were silent for too long.",
             "60s",
         ),
-        Key("concurrent", Whole(1, 100_000), "Management requests that run at once.", 100, is_served=False),
-        Key("backlog", Whole(0, 100_000), "Management requests that wait.", 200, is_served=False),
-        Key("wait", Duration(), "How long a management request waits.", "30s", is_served=False),
-        Key("wait_ms", Duration("ms"), "The same as ``wait``.", is_served=False),
-        Key("log_streams", Whole(0, 10_000), "Streams of log lines at once.", 20, is_served=False),
+        Key("concurrent", Whole(1, 100_000), "Management requests that run at once.", 100),
+        Key("backlog", Whole(0, 100_000), "Management requests that wait.", 200),
+        Key("wait", Duration(), "How long a management request waits.", "30s"),
+        same("wait_ms", Duration("ms"), "wait"),
+        Key("log_streams", Whole(0, 10_000), "Streams of log lines, and of events, at once.", 20),
     ],
 )
 

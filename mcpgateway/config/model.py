@@ -262,6 +262,9 @@ class Limits:
     :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
     :ivar reap_s: seconds between two looks for sessions whose owners have gone.
     :ivar idle_exit_s: seconds without use after which a gateway ends that nobody has asked to stay; 0: never.
+    :ivar concurrent: management requests that run at once.
+    :ivar backlog: management requests that wait for their turn, for `wait_s` seconds.
+    :ivar log_streams: streams of log lines, and of events, at once.
     """
 
     body_bytes: int = 4_194_304
@@ -273,6 +276,10 @@ class Limits:
     idle_exit_s: float = 300.0
     servers: int = 100
     sessions: int = 10_000
+    concurrent: int = 100
+    backlog: int = 200
+    wait_s: float = 30.0
+    log_streams: int = 20
 
 
 @frozen

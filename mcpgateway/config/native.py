@@ -26,7 +26,9 @@ PLAIN_FIELDS = (
     "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
     " bridge".split()
 )
-LIMIT_FIELDS = ("body_bytes", "rest_body_bytes", "spawns", "servers", "sessions")
+LIMIT_FIELDS = (
+    "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
+)
 
 
 @frozen(eq=False)
@@ -269,6 +271,9 @@ def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettin
         for key in ("drain_ms", "drain"):
             if key in section:
                 limits["drain_s"] = section[key]
+    for key in ("wait_ms", "wait"):
+        if key in said:
+            limits["wait_s"] = said[key]
     for key in ("handshake", "idle_exit", "reap"):
         if key in said:
             limits[f"{key}_s"] = said[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -195,7 +195,7 @@ class Slot:
     @property
     def load(self) -> int:
         """How many requests are under way or waiting."""
-        return len(self._waiting) + (len(self._current.pending) if self._current is not None else 0)
+        return len(self._waiting) + (self._current.load if self._current is not None else 0)
 
     @property
     def has_levels(self) -> bool:
@@ -334,8 +334,7 @@ class Slot:
     def newest_calls(self) -> dict[Session, Call]:
         """Each session's newest call under way."""
         # Calls stand in the order they were sent, so a session's last one is its newest.
-        sent = self._current.pending.values() if self._current is not None else ()
-        return {call.session: call for call in sent if call.session is not None}
+        return {call.session: call for call in self._sent() if call.number}
 
     def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A notification of the child's."""
@@ -393,9 +392,10 @@ class Slot:
 
         So whoever takes all of them back does not have the server asked for what is taken back a moment later.
         """
-        sent = self._current.pending.values() if self._current is not None else ()
-        under_way = [call for call in sent if call.session is not None]
-        return [*self.subscriptions.waiting(), *under_way, *(each.call for each in self._waiting)]
+        return [*self.subscriptions.waiting(), *self._sent(), *(each.call for each in self._waiting)]
+
+    def _sent(self) -> Iterable[Call]:
+        return self._current.calls() if self._current is not None else ()
 
     def close(self) -> Deferred[None]:
         """Stop the child; fires when nothing of it is left."""

@@ -154,7 +154,7 @@ class DeleteTests:
         if pid == "%31":
             assert answer.status == 200
         else:
-            assert (answer.status, answer.json) == (400, {"error": "Invalid PID"})
+            assert (answer.status, answer.json["error"]) == (400, "Invalid PID")
 
     @pytest.mark.parametrize("pid", ["0", "x", "-4", "9" * 40])
     def test_a_wrong_owner_fails_nothing(self, gateway, pid):

@@ -65,7 +65,7 @@ class ReadingTests:
         """A path with nothing behind it is told in JSON, with what to do."""
         status, refusal = ask(gateway, path, {} if path.endswith("call") else None)
         assert (status, refusal["error"]) == (404, "Not Found")
-        assert "/api/v1/tools" in refusal["hint"]
+        assert "/api/v1/openapi.json" in refusal["hint"]
 
     def test_one_server(self, gateway):
         """Those of one server can be asked for; one that is not there is 404."""

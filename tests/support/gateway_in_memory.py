@@ -15,8 +15,8 @@ from zope.interface import implementer
 from mcpgateway.assembly import Keys, Outside, make_hub
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
+from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.channel import Channel, ChannelFactory
-from mcpgateway.doors.http.control import make_site
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.legacysse import LegacySse
@@ -360,13 +360,22 @@ class MemoryGateway:
             lambda: sse,
             guard,
             limits,
-            lambda: make_site(
-                self.switchboard, self.answers_for_users, self.clients, self.owners, self.clock
-            ),
+            lambda: make_site(self.parts()),
             HealthDoor(census),
         )
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.factory = ChannelFactory(root)
+
+    def parts(self) -> Parts:
+        """What the control plane is made of."""
+        return Parts(
+            switchboard=self.switchboard,
+            owners=self.owners,
+            clock=self.clock,
+            limits=lambda: self.settings.gateway.limits,
+            let_in=self.answers_for_users,
+            clients=lambda: self.clients,
+        )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:
         """Have an errand done by whoever answers for the helper program."""

@@ -18,7 +18,7 @@ from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.mcp import McpDoor, refuse
-from mcpgateway.doors.http.routes import class_of
+from mcpgateway.doors.http.routes import class_of, methods_of
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.interfaces import IDoor
 from mcpgateway.rules.access import Deny, RouteClass
@@ -34,6 +34,7 @@ CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-s
 MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found"}'
+NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
 DISABLED = jsonrpc.error_bytes(b"null", GatewayError("Gateway is disabled"))
 NAME_SHOWN = 100  # characters of an unknown server's name in an error
 
@@ -165,7 +166,7 @@ class Root:
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
         elif way.route is RouteClass.NOTHING:
-            exchange.answer(404, NOT_FOUND)
+            _nothing(exchange)
         elif self._health.serves(exchange.path):
             self._health.handle(exchange)
         else:
@@ -238,6 +239,14 @@ def _is_message(exchange: Any) -> bool:
 
 def _nothing_new() -> Deferred[None]:
     return succeed(None)
+
+
+def _nothing(exchange: Any) -> None:
+    methods = ", ".join(methods_of(exchange.path)).encode()
+    if methods:
+        exchange.answer(405, NOT_SO % methods, extra=b"Allow: %b\r\n" % methods)
+    else:
+        exchange.answer(404, NOT_FOUND)
 
 
 def _unknown(exchange: Any, name: str) -> None:

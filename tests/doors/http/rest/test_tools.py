@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.doors.http import tools
+from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.rules.access import RouteClass
 from tests.support.gateway_in_memory import Answer, Client, MemoryChild, MemoryGateway
@@ -174,16 +174,16 @@ class CallTests:
         assert heard(client).json["error"]
         assert gateway.launcher.children == []
 
-    def test_too_many(self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_too_many(self) -> None:
         """Of more calls than are let run at once a few wait, for a while; all others are refused."""
-        monkeypatch.setattr(tools, "RUNNING", 1)
-        monkeypatch.setattr(tools, "WAITING", 1)
+        gateway = MemoryGateway(limits=Limits(concurrent=1, backlog=1))
         clients = [gateway.client(**TOKEN) for _ in range(3)]
         for each in clients:
             post(each, tool="echo")
         assert [each.heard is not None for each in clients] == [False, False, True]
         assert heard(clients[2]).status == 503
-        gateway.clock.advance(tools.WAIT_S + 1)
+        assert heard(clients[2]).headers["retry-after"] == "1"
+        gateway.clock.advance(Limits().wait_s + 1)
         assert heard(clients[1]).status == 503
         gateway.child.answer(tool_call(gateway.child), DONE)
         assert heard(clients[0]).status == 200

@@ -1,0 +1,135 @@
+"""The control plane on Klein, made of the table of routes.
+
+Imported when it is first asked for: Klein costs 4 MB and a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException, NotFound
+
+from mcpgateway.config.model import Limits
+from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
+from mcpgateway.doors.http.rest.turns import Turns
+from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route
+from mcpgateway.doors.http.statuses import control_status_of
+from mcpgateway.errors import GatewayError
+
+Groups = Mapping[str, Callable[[], Any]]
+"""What makes each group of operations, when the first of them is asked for."""
+
+RETRY_S = "1"
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+BROKEN = "Something went wrong in the gateway; its log says what."
+
+
+class ControlPlane:
+    """Answers what is not MCP, by the table of routes."""
+
+    log = Logger()
+
+    def __init__(self, groups: Groups, limits: Callable[[], Limits], clock: IReactorTime) -> None:
+        self._groups = groups
+        self._made: dict[str, Any] = {}
+        self._turns = Turns(limits, clock)
+        self.app: Any = Klein()
+        for route in ROUTES:
+            if not route.is_light:
+                self._serve(route)
+        self.app.route("/api/<path:rest>", methods=ALL_METHODS, endpoint="versioned")(_versioned)
+        self.app.handle_errors(HTTPException)(_no_route)
+
+    def site(self) -> Site:
+        """What the channel hands requests to; forms are never parsed before somebody asks for it."""
+        return Site(self.app.resource(), parsePOSTFormSubmission=False)
+
+    def _serve(self, route: Route) -> None:
+        rule = PLACE.sub(lambda found: f"<{'path:' if found[2] else ''}{found[1]}>", route.path)
+
+        def serve(request: IRequest, **path: str) -> Deferred[bytes]:
+            return ensureDeferred(self._answer(Asked(request, route, path)))
+
+        methods = list(route.methods)
+        self.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
+
+    async def _answer(self, asked: Asked) -> bytes:
+        try:
+            if asked.route.media is Media.EVENTS:
+                found = await self._operate(asked)
+            else:
+                found = await self._turns.take(asked.principal, lambda: self._operate(asked))
+            return await _written(asked, found)
+        except CancelledError:
+            raise  # the client has gone, and nobody is there to be told
+        except GatewayError as why:
+            return _refused(asked.request, why)
+        except Exception:  # noqa: BLE001 - whatever it was, its traceback is not the client's
+            self.log.failure("a request to the control plane broke", event="control.broken")
+            return _refused(asked.request, GatewayError(BROKEN))
+
+    async def _operate(self, asked: Asked) -> Any:
+        group, _, method = asked.route.operation.partition(".")
+        made = self._made.get(group)
+        if made is None:
+            made = self._made[group] = self._groups[group]()
+        return await getattr(made, method)(asked)
+
+
+async def _written(asked: Asked, found: Any) -> bytes:
+    request = asked.request
+    if isinstance(found, Feed):
+        request.setHeader(b"content-type", found.media.encode())
+        request.setHeader(b"cache-control", b"no-store")
+        if asked.request.method != b"HEAD":
+            await found.run(request)
+        return b""
+    answer = found if isinstance(found, Answer) else Answer(next(iter(asked.route.gives)), found)
+    request.setResponseCode(answer.status)
+    for name, value in answer.headers.items():
+        request.setHeader(name.encode(), value.encode("latin-1"))
+    body = answer.body if answer.body is not None else msgspec.json.encode(answer.value)
+    return _framed(request, body, answer.media)
+
+
+def _framed(request: Any, body: bytes, media: str = "application/json") -> bytes:
+    request.setHeader(b"content-type", media.encode())
+    request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
+    request.setHeader(b"cache-control", b"no-store")
+    return body
+
+
+def _refused(request: Any, why: GatewayError) -> bytes:
+    status = control_status_of(why)
+    request.setResponseCode(status)
+    if status in (429, 503):
+        request.setHeader(b"retry-after", RETRY_S.encode())
+    body = {"error": why.message, "hint": why.hint}
+    more = {name: value for name, value in (why.data or {}).items() if name not in body}
+    return _framed(request, msgspec.json.encode({**body, **more}))
+
+
+def _versioned(request: Any, rest: str) -> bytes:
+    # Tell where that is which was asked for without its version.
+    if request.uri.startswith(VERSIONED):
+        raise NotFound
+    request.setHeader(b"location", VERSIONED + request.uri.removeprefix(API))
+    request.setResponseCode(307)
+    return b""
+
+
+def _no_route(request: IRequest, failure: Failure) -> bytes:
+    # The guard has let nothing through but what is declared; this is what Klein cannot take apart.
+    said: Any = failure.value
+    request.setResponseCode(said.code)
+    body = {"error": said.name, "hint": "GET /api/v1/openapi.json lists what there is"}
+    return _framed(request, msgspec.json.encode(body))

@@ -1,0 +1,91 @@
+"""So many requests at once, so many that wait, and among those who wait a turn for each caller.
+
+# Note [Fair turns]
+One caller with a thousand requests must not keep another's single one waiting: callers take turns, and where the queue
+is full the caller with most in it gives up his last place to one who has fewer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.config.model import Limits
+from mcpgateway.errors import Overloaded
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@define(eq=False)
+class Turns:
+    """Lets so many requests run at once, and so many wait for a while.
+
+    :ivar limits: the bounds of the moment.
+    """
+
+    limits: Callable[[], Limits]
+    _clock: IReactorTime
+    _running: int = field(default=0, init=False)
+    _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
+
+    async def take(self, caller: str, work: Work) -> Any:
+        """Do the work when it is its turn.
+
+        :raise Overloaded: too many wait already, or that takes too long.
+        """
+        limits = self.limits()
+        if self._running >= limits.concurrent:
+            await self._queued(caller, limits)
+        else:
+            self._running += 1
+        try:
+            return await work()
+        finally:
+            self._free()
+
+    def _queued(self, caller: str, limits: Limits) -> Deferred[None]:
+        if sum(map(len, self._waiting.values())) >= limits.backlog:
+            self._make_room(caller, limits)
+        turn: Deferred[None] = Deferred(lambda _: self._forget(caller, turn))
+        self._waiting.setdefault(caller, deque()).append(turn)
+        turn.addTimeout(limits.wait_s, self._clock, onTimeoutCancel=_too_late)
+        return turn
+
+    def _make_room(self, caller: str, limits: Limits) -> None:
+        own = len(self._waiting.get(caller, ()))
+        greediest = max(self._waiting, key=lambda each: len(self._waiting[each]), default=caller)
+        full = Overloaded(
+            f"{limits.concurrent} requests are under way and {limits.backlog} wait", "try again in a moment"
+        )
+        if greediest == caller or len(self._waiting[greediest]) <= own + 1:
+            raise full
+        last = self._waiting[greediest][-1]
+        self._forget(greediest, last)
+        last.errback(full)
+
+    def _forget(self, caller: str, turn: Deferred[None]) -> None:
+        queue = self._waiting.get(caller)
+        if queue is not None and turn in queue:
+            queue.remove(turn)
+            if not queue:
+                del self._waiting[caller]
+
+    def _free(self) -> None:
+        if not self._waiting:
+            self._running -= 1
+            return
+        caller, queue = next(iter(self._waiting.items()))
+        turn = queue.popleft()
+        del self._waiting[caller]
+        if queue:
+            self._waiting[caller] = queue  # last in the round
+        turn.callback(None)
+
+
+def _too_late(_: object, limit_s: float) -> None:
+    raise Overloaded(f"it was not its turn within {limit_s:g} s", "try again in a moment")
