@@ -276,6 +276,19 @@ AUTHENTICATION = Section(
 SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call.")])
 SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
 
+SECRETS = Section(
+    "Secrets",
+    [
+        Key(
+            "allow_cmd",
+            Flag(),
+            "Whether ``${cmd:program argument}`` in a value of this configuration runs the program and stands for what"
+            " it prints.",
+            default=False,
+        ),
+    ],
+)
+
 CLIENTS = Section(
     "Clients' own files",
     [

@@ -59,6 +59,7 @@ class Native:
     :ivar address: where the address is said that is listened on.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
 
@@ -70,6 +71,7 @@ class Native:
     env_file: Place | None = None
     consolidates: Place | None = None
     clients: ClientSettings = field(factory=ClientSettings)
+    allows_commands: bool = False
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -176,6 +178,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         if CONSOLIDATE in section.get("tool_filter", {})
         else before.consolidates,
         _clients(before.clients, found.get("clients", {})),
+        found.get("secrets", {}).get("allow_cmd", before.allows_commands),
     )
 
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import Blueprint
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.expand import VARIABLE
+from mcpgateway.config.expand import SOURCE, VARIABLE
 from mcpgateway.config.gatewaykeys import GATEWAY
 from mcpgateway.config.model import ServerSpec, Settings
 from mcpgateway.config.provenance import place_of
@@ -26,6 +26,7 @@ DEFAULT = "default"
 VARIABLE_KEYS = ("env", "environment", "headers")
 ALIAS = "The same as "
 WIDTH = 60
+OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
 
 
 @frozen
@@ -135,7 +136,10 @@ def origins(value: Any, blueprint: Blueprint) -> str:
     names: dict[str, None] = {}
     for text in _texts(value):
         names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))
-    return "".join(f", {each} {_origin(each, blueprint)}" for each in names)
+    found = [f"{each} {_origin(each, blueprint)}" for each in names]
+    if blueprint.entry.origin.is_ours:
+        found += [OUTSIDE[each["source"]] for text in _texts(value) for each in SOURCE.finditer(text)]
+    return "".join(f", {each}" for each in found)
 
 
 def _texts(value: Any) -> Iterator[str]:
