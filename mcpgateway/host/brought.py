@@ -149,8 +149,8 @@ def _printed(
             _end(program)
             raise Refused(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")
     if program.returncode:
-        why = reasons.get(program.returncode)
-        raise Refused(why or f"{what} has failed with exit code {program.returncode}")
+        known = reasons.get(program.returncode)
+        raise Refused(known or f"{what} has failed with exit code {program.returncode}")
     try:
         text = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
