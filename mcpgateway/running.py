@@ -49,6 +49,7 @@ from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
@@ -68,6 +69,7 @@ class Origin:
     :ivar gather: reads the files and no more.
     :ivar adopts: all clients are led to the gateway when it starts.
     :ivar command: how the program was started.
+    :ivar brought: what values take from outside of all files, so that it can be asked for again.
     """
 
     examine: Callable[[], Examined]
@@ -78,6 +80,7 @@ class Origin:
     gather: Callable[[], Files] | None = None
     adopts: bool = False
     command: tuple[str, ...] = ()
+    brought: Brought | None = field(default=None, repr=False)
 
 
 @frozen

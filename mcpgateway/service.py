@@ -62,6 +62,10 @@ from mcpgateway.rules.redaction import Redactor
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.anew import Command
     from mcpgateway.host.daemonlocks import DaemonLocks
@@ -294,9 +298,22 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
     from mcpgateway.host.essence import Essences
 
+    def in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
+        from twisted.internet.threads import deferToThreadPool  # few values come from outside of all files
+
+        return deferToThreadPool(clock, clock.getThreadPool(), work, *words)
+
     begun = State(origin.read_at, origin.files)
     return Reload(
-        settings, begun, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
+        settings,
+        begun,
+        origin.examine,
+        clock,
+        Essences(origin.busy_files),
+        origin.config_file,
+        origin.gather,
+        brought=origin.brought,
+        in_thread=in_thread,
     )
 
 

@@ -268,6 +268,19 @@ GATEWAY = Section(
     ],
 )
 
+SECRETS = Section(
+    "Secrets",
+    [
+        Key(
+            "allow_cmd",
+            Flag(),
+            "Whether ``${cmd:program argument}`` in a value of this configuration runs the program and stands for what"
+            " it prints.",
+            default=False,
+        ),
+    ],
+)
+
 CLIENTS = Section(
     "Clients' own files",
     [

@@ -63,6 +63,7 @@ class Native:
     :ivar tls: where a file of TLS is named.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
 
@@ -76,6 +77,7 @@ class Native:
     clients: ClientSettings = field(factory=ClientSettings)
     security: Place | None = None
     tls: Place | None = None
+    allows_commands: bool = False
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -184,6 +186,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         _clients(before.clients, found.get("clients", {})),
         root.at("settings").at("security") if "settings" in found else before.security,
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
+        found.get("secrets", {}).get("allow_cmd", before.allows_commands),
     )
 
 

@@ -65,6 +65,9 @@ COMMANDS = {
     ),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
     "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
+    "credential": Told(
+        "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
+    ),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
