@@ -283,6 +283,24 @@ class Limits:
 
 
 @frozen
+class TraceSettings:
+    """How calls are followed.
+
+    :ivar record_lines: how many lines of each server the flight recorder keeps.
+    :ivar activity: whether calls are written down.
+    :ivar begin: whether a trace is begun for calls that belong to none.
+    :ivar otlp: where spans are sent; empty for nowhere.
+    :ivar otlp_headers: what they are sent with; a token is among them.
+    """
+
+    record_lines: int = 400
+    activity: bool = True
+    begin: bool = False
+    otlp: str = ""
+    otlp_headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+@frozen
 class GatewaySettings:
     """What the ``gateway`` section decides."""
 
@@ -300,6 +318,7 @@ class GatewaySettings:
     ping_s: float = 30.0
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
+    trace: TraceSettings = field(factory=TraceSettings)
 
 
 class Adopt(Enum):

@@ -287,6 +287,7 @@ def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettin
         circuit=evolve(before.circuit, **circuit),
         views=_views(before.views, found),
         shield=evolve(before.shield, **found.get("shield", {})),
+        trace=evolve(before.trace, **found.get("trace", {})),
     )
 
 

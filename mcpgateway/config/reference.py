@@ -25,6 +25,7 @@ SECTIONS = {
     "The shield of a server": ("servers.<name>.shield", serverkeys.SHIELD),
     "The filter of tools": ("gateway.tool_filter", gatewaykeys.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
+    "Following calls": ("gateway.trace", gatewaykeys.TRACE),
     "Authentication": ("settings.security.auth", gatewaykeys.AUTHENTICATION),
     "Clients' own files": ("clients", gatewaykeys.CLIENTS),
     "Compatibility": ("compat", gatewaykeys.COMPAT),
