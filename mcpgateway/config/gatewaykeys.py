@@ -169,6 +169,43 @@ SHIELD = Section(
     ],
 )
 
+TRACE = Section(
+    "Following calls",
+    [
+        Key(
+            "record_lines",
+            Whole(0, 100_000),
+            "The latest lines that are kept in memory of what is said to each server and by it; 0: none.",
+            400,
+        ),
+        Key(
+            "activity",
+            Flag(),
+            "Whether a line is written to ``logs/activity.jsonl`` in the home for every call and every change.",
+            default=True,
+        ),
+        Key(
+            "begin",
+            Flag(),
+            "Whether a trace is begun for calls whose client says nothing of one.",
+            default=False,
+        ),
+        Key(
+            "otlp",
+            Text(),
+            "Where spans of calls are sent, by OTLP over HTTP, such as ``http://localhost:4318``; empty:"
+            " ``OTEL_EXPORTER_OTLP_ENDPOINT`` says it, or nothing is sent.",
+            "",
+        ),
+        Key(
+            "otlp_headers",
+            Strings(),
+            "The headers that they are sent with; empty: ``OTEL_EXPORTER_OTLP_HEADERS`` says it.",
+            {},
+        ),
+    ],
+)
+
 GATEWAY = Section(
     "The gateway",
     [
@@ -265,6 +302,7 @@ GATEWAY = Section(
             "",
         ),
         Key("tls_key_path", Text(), "File of the key of that certificate; only its owner may read it.", ""),
+        Key("trace", TRACE, "How calls are followed: the flight recorder, the activity log, traces."),
     ],
 )
 

@@ -284,6 +284,24 @@ class Limits:
 
 
 @frozen
+class TraceSettings:
+    """How calls are followed.
+
+    :ivar record_lines: how many lines of each server the flight recorder keeps.
+    :ivar activity: whether calls are written down.
+    :ivar begin: whether a trace is begun for calls that belong to none.
+    :ivar otlp: where spans are sent; empty for nowhere.
+    :ivar otlp_headers: what they are sent with; a token is among them.
+    """
+
+    record_lines: int = 400
+    activity: bool = True
+    begin: bool = False
+    otlp: str = ""
+    otlp_headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+@frozen
 class GatewaySettings:
     """What the ``gateway`` section decides.
 
@@ -308,6 +326,7 @@ class GatewaySettings:
     security: Security = field(factory=Security, repr=False)
     tls_cert_path: str = ""
     tls_key_path: str = ""
+    trace: TraceSettings = field(factory=TraceSettings)
 
 
 class Adopt(Enum):

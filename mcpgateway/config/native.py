@@ -301,6 +301,7 @@ def _gateway(
         views=_views(before.views, found),
         shield=evolve(before.shield, **found.get("shield", {})),
         security=overlaid(before.security, security),
+        trace=evolve(before.trace, **found.get("trace", {})),
     )
 
 

@@ -159,7 +159,7 @@ def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
-    anywhere = ANYWHERE
+    anywhere: tuple[str, ...] = ANYWHERE
     for word in words:
         if rest[:2] == OWN_URL:
             anywhere = tuple(each for each in ANYWHERE if each != "--url")

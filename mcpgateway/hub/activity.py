@@ -30,7 +30,48 @@ SEARCHED = 20_000  # lines that are looked through for one that is asked for
 SHOWN, SHOWN_MOST = 50, 1000
 REASON = "the tool says that it has failed"
 
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """One call, as it is written down.
+
+    :ivar at: when it ended.
+    :ivar id: the gateway's own id of it, which is that of its span.
+    :ivar request: the client's id of it.
+    :ivar number: the id that its server has seen, as in the flight recorder.
+    :ivar session: what stands for the id of its session, which is nobody's business.
+    :ivar parent: the client's span.
+    """
+
+    at: str
+    id: str
+    server: str
+    method: str
+    ms: float
+    outcome: str
+    principal: str
+    request: str
+    number: int
+    kind: str = ""
+    tool: str = ""
+    session: str = ""
+    code: int | None = None
+    error: str = ""
+    trace: str = ""
+    parent: str = ""
+
+
+class Managed(msgspec.Struct):
+    """One request to the gateway itself, as it is written down."""
+
+    at: str
+    id: str
+    kind: str
+    operation: str
+    request: str
+    status: int
+    principal: str
 
 
 class Lines(Protocol):
@@ -64,7 +105,7 @@ class Activity:
     dropped: int = 0
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
-    _done: list[dict[str, Any]] = field(factory=list, init=False, repr=False)
+    _done: list[Managed] = field(factory=list, init=False, repr=False)
 
     def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended; see Note [Off the road]."""
@@ -88,17 +129,9 @@ class Activity:
 
     def managed(self, operation: str, method: str, path: str, status: int, principal: str) -> str:
         """Something was asked of the gateway itself; the id under which that is written down."""
-        identifier = self._new_id()
+        identifier, request = self._new_id(), f"{method} {path}"
         self._done.append(
-            {
-                "at": written(self._now()),
-                "id": identifier,
-                "kind": "management",
-                "operation": operation,
-                "request": f"{method} {path}",
-                "status": status,
-                "principal": principal,
-            }
+            Managed(written(self._now()), identifier, "management", operation, request, status, principal)
         )
         return identifier
 
@@ -111,13 +144,14 @@ class Activity:
         """Write down what has ended."""
         ended, self._ended = self._ended, []
         done, self._done = self._done, []
-        lines = [_encode(each).decode() for each in (*map(self._record, ended), *done)]
-        if not lines:
+        sessions: dict[bytes, str] = {}
+        records = [*(self._record(each, sessions) for each in ended), *done]
+        if not records:
             return
         try:
-            self._lines.append(lines)
+            self._lines.append([_encode_lines(records).decode().rstrip("\n")])
         except OSError as why:
-            self.dropped += len(lines)
+            self.dropped += len(records)
             if not self._is_failing:
                 self._is_failing = True
                 self.log.warn(
@@ -126,30 +160,29 @@ class Activity:
         else:
             self._is_failing = False
 
-    def _record(self, ended: tuple[Any, ...]) -> dict[str, Any]:
+    def _record(self, ended: tuple[Any, ...], sessions: dict[bytes, str]) -> Record:
         at, row, spent_s, outcome, why, session, principal, request, number, trace = ended
-        record: dict[str, Any] = {
-            "at": written(at),
-            "id": trace.span if isinstance(trace, Traced) else self._new_id(),
-            "kind": "call",
-            "server": row.server,
-            "method": row.method,
-            "ms": round(spent_s * 1000, 3),
-            "outcome": outcome,
-            "principal": session.principal if session is not None else principal,
-            "request": request.decode(errors="replace"),
-            "number": number,
-        }
-        if row.tool:
-            record["tool"] = row.tool
+        is_traced = isinstance(trace, Traced)
+        record = Record(
+            written(at),
+            trace.span if is_traced else self._new_id(),
+            row.server,
+            row.method,
+            int(spent_s * 1_000_000) / 1000,
+            outcome,
+            principal if session is None else session.principal,
+            request.decode(errors="replace"),
+            number,
+            kind="call",
+            tool=row.tool,
+        )
         if session is not None and session.id:
-            record["session"] = blake2b(session.id, digest_size=6).hexdigest()
+            record.session = sessions.get(session.id) or sessions.setdefault(session.id, _digest(session.id))
         if why is not None:
-            record["code"], text = why
-            record["error"] = self._redact(text)[:ERROR_CHARS]
-        if isinstance(trace, Traced):
-            record["trace"] = trace.context.trace
-            record["parent"] = trace.parent
+            record.code, text = why
+            record.error = self._redact(text)[:ERROR_CHARS]
+        if is_traced:
+            record.trace, record.parent = trace.context.trace, trace.parent
         return record
 
     def find(self, most: int = SHOWN, **wanted: str) -> list[dict[str, Any]]:
@@ -179,6 +212,10 @@ class Activity:
             if len(found) >= min(most, SHOWN_MOST):
                 break
         return found[::-1]
+
+
+def _digest(identifier: bytes) -> str:
+    return blake2b(identifier, digest_size=6).hexdigest()
 
 
 def said_of(said: Any) -> tuple[int | None, str]:
