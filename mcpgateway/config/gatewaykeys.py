@@ -18,6 +18,7 @@ from mcpgateway.config.kinds import (
     Duration,
     Flag,
     ListOf,
+    Strings,
     Text,
     Texts,
     Whole,
