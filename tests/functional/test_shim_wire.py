@@ -194,6 +194,26 @@ class LegacyTests:
             assert shim.ask("tools/call")["error"] == {"code": -32001, "message": "Session not found"}
             assert len(stub.asked("tools/call")) == 2
 
+    def test_a_call_whose_session_ends(self, tmp_path):
+        """A call that was under way is not repeated; what comes after it goes on in a new session."""
+
+        def call(request):
+            if len(stub.asked("tools/call")) == 1:
+                number = request.body["id"]
+                ended = {"code": -32001, "message": "Session has ended"}
+                body = json.dumps({"jsonrpc": "2.0", "id": number, "error": ended}).encode()
+                request.answer(404, body)
+            else:
+                request.result({"ok": True})
+
+        with talk(tmp_path, tools_call=call) as (shim, stub):
+            shim.open()
+            assert shim.ask("tools/call")["error"]["message"] == "Session has ended"
+            assert shim.ask("tools/call")["result"] == {"ok": True}
+            first, second = stub.asked("tools/call")
+            assert first.headers["mcp-session-id"] != second.headers["mcp-session-id"]
+            assert len(stub.asked("initialize")) == 2
+
     @pytest.mark.parametrize(
         ("status", "body", "message"),
         [
