@@ -5,9 +5,9 @@ Each request has a connection of its own, so requests may overtake each other, a
 request (notifications, responses) and the first of a session may not: nothing behind it is sent before it has arrived.
 
 # Note [What is sent again]
-What the gateway cannot have read whole, and what it has refused unread because it did not know the session.  All else
-is sent once, also what was under way when its session ended: its answer is fetched where its stream had event ids, or
-is an error.
+What the gateway cannot have read whole, what it has refused unread because it did not know the session, and what does
+nothing when it comes twice, as answers to questions.  All else is sent once, also what was under way when its session
+ended: its answer is fetched where its stream had event ids, or is an error.
 """
 
 from __future__ import annotations

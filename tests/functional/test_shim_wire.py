@@ -167,6 +167,22 @@ class LegacyTests:
             shim.open()
             assert shim.ask("tools/list")["result"] == {"tools": []}
 
+    def test_an_answer_to_a_question_is_sent_again(self, tmp_path):
+        """What the client has answered is said once more when the connection ends before it was taken."""
+
+        def taken(request):
+            if len(stub.asked("POST")) == 1:
+                request.cut()
+            else:
+                request.answer(202)
+
+        with talk(tmp_path, POST=taken) as (shim, stub):
+            shim.open()
+            shim.say({"jsonrpc": "2.0", "id": 7, "result": {"action": "decline"}})
+            eventually(lambda: len(stub.asked("POST")) == 2, "it is sent again")
+            first, second = stub.asked("POST")
+            assert first.body == second.body
+
     def test_a_session_that_has_gone(self, tmp_path):
         """The session is begun again as the client began it, and what was refused is repeated once, in it."""
 
