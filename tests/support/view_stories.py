@@ -10,7 +10,7 @@ from typing import Any
 from attrs import Factory, define
 
 LINES, CHARACTERS = 400, 300  # of one client, the latest
-LOG_LINES = 100
+LOG_LINES = 400
 SECOND = len("2026-01-01T00:00:00")
 
 
