@@ -237,7 +237,12 @@ class EventTests:
             told.close()
             assert "is not served any more" not in gateway.log
             gateway.config.write_text(gateway.configured({}))  # whoever looks on waits for its last words
-            eventually(lambda: gateway.log.count("configuration has changed") > 2, "it logs again")
+            eventually(lambda: _changes(gateway) == 3, "it has been read")
+
+
+def _changes(gateway: Gateway) -> int:
+    told = Stream(gateway, "/api/v1/events?kind=config.changed&follow=false")
+    return len(list(told.events()))
 
 
 def _opened_is_logged(gateway: Gateway) -> bool:
