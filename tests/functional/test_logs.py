@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
+
+pytestmark = pytest.mark.functional
 
 SECRET = "correct-horse-battery-9"
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
