@@ -138,7 +138,7 @@ class Observation:
         is_logged = RANKS[level] >= RANKS[self.level]
         if not (is_logged or name):
             return
-        text = self._shown(formatEvent(event), TEXT_CHARS)
+        text = self._shown(formatEvent(dict(event)), TEXT_CHARS)
         values = {key: self._value(key, value) for key, value in event.items() if _is_told(key)}
         failure = event.get("log_failure")
         if is_logged:

@@ -31,6 +31,7 @@ from mcpgateway.host.settings import Examined
 from mcpgateway.host.template import write_first
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.watch import Watch, inotify
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
@@ -43,11 +44,12 @@ from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
-from mcpgateway.rules.access import Policy
+from mcpgateway.rules.access import Policy, networks
 from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
@@ -67,6 +69,7 @@ class Origin:
     :ivar gather: reads the files and no more.
     :ivar adopts: all clients are led to the gateway when it starts.
     :ivar command: how the program was started.
+    :ivar brought: what values take from outside of all files, so that it can be asked for again.
     """
 
     examine: Callable[[], Examined]
@@ -77,6 +80,7 @@ class Origin:
     gather: Callable[[], Files] | None = None
     adopts: bool = False
     command: tuple[str, ...] = ()
+    brought: Brought | None = field(default=None, repr=False)
 
 
 @frozen
@@ -86,11 +90,13 @@ class Front:
     root: Root
     guard: Guard
     callers: Callers
+    bearers: Bearers
 
     def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
         gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
         self.guard.adopt(policy_of(gateway))
         self.root.set_limits(gateway.limits)
         self.root.serve((*servers, *view_specs(ways)))
@@ -289,6 +295,7 @@ class GatewayService(Service):
             self.hub.tick,
             self.hub.health.tick,
             self.owners.tick,
+            self.front.bearers.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
@@ -417,6 +424,7 @@ def policy_of(settings: GatewaySettings) -> Policy:
         settings.allow_remote,
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
+        networks(settings.security.trusted_ips),
     )
 
 

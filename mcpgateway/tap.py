@@ -17,6 +17,7 @@ from mcpgateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
@@ -60,6 +61,7 @@ class Options(usage.Options):
     config_file: str
     busy_files: tuple[str, ...]
     read_at: float
+    brought: Brought
     examine: Callable[[], Examined]
     gather: Callable[[], Files]
 
@@ -79,7 +81,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, config_file, examine, gather, start
+        from mcpgateway.host.settings import LoadOptions, brought_of, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
@@ -90,12 +92,13 @@ class Options(usage.Options):
         more = tuple(self["listen"])
         self.read_at = time_ns() / 1e9
         try:
-            examined = _with_listen(start(options, os.environ), more)
+            self.brought = brought_of(options, os.environ)
+            examined = _with_listen(start(options, os.environ, self.brought), more)
         except ConfigError as why:
             raise SystemExit(f"mcpgateway: {why}") from None
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
-        self.examine = lambda: _with_listen(examine(options, os.environ), more)
+        self.examine = lambda: _with_listen(examine(options, os.environ, self.brought), more)
         self.gather = lambda: gather(options, os.environ)
         self.config_file = config_file(options, os.environ)
         named = (paths.absolute(each, os.environ) for each in sources or ())
@@ -182,6 +185,7 @@ def makeService(options: Options) -> IService:
         options.gather,
         bool(options["adopt"]),
         tuple(sys.argv),
+        options.brought,
     )
     try:
         return make_gateway(options.settings, options.home, reactor, origin, command, observation)
