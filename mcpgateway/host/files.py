@@ -60,14 +60,16 @@ def read_bytes(path: str, limit: int) -> bytes:
         os.close(descriptor)
 
 
-def write_atomic(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
+def write_atomic(
+    path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True, follows: bool = True
+) -> None:
     """Replace a file by a new one with ``data``, so that a reader sees either the old or the new, whole.
 
-    A symbolic link is written through: the link stays.
-
     :param lasting: wait until it is on the disk, where it outlives a failure of the power.
+    :param follows: write through a symbolic link, which stays; otherwise it is replaced.
     """
-    path = os.path.realpath(path)
+    if follows:
+        path = os.path.realpath(path)
     directory = os.path.dirname(path)
     temporary = os.path.join(directory, f".{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(6)}")
     try:
@@ -207,7 +209,7 @@ def locked(directory: str) -> Iterator[None]:
 
 def _new_token(path: str) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    write_atomic(path, token.encode("ascii") + b"\n")
+    write_atomic(path, token.encode("ascii") + b"\n", follows=False)
     return token
 
 

@@ -63,7 +63,7 @@ class TokenFiles:
         :raise ConfigError: they cannot be kept.
         """
         try:
-            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens))
+            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens), follows=False)
         except OSError as why:
             raise ConfigError(f"{self._at(AGENTS)}: cannot be written: {why.strerror}") from why
 
