@@ -125,6 +125,15 @@ class PageTests:
                     answer = ask(gateway, method, path_of(route))
                     assert not [each for each in answer.headers if each.startswith("access-control-")]
 
+    @attack("own finding, CWE-346", "an answer that a page names as its script")
+    @pytest.mark.parametrize("route", routes(RouteClass.READ), ids=name_of)
+    def test_no_script(self, gateway, route):
+        """Every answer that needs no token says that it is neither a script nor for other origins."""
+        if route.media is not Media.EVENTS:
+            answer = ask(gateway, route.method, path_of(route))
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
 
 class DoorTests:
     """Whom a door lets in."""
