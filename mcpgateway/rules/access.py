@@ -66,6 +66,10 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
+NOT_FOR_PAGES = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+"""What no page of another site may have done, whatever the method."""
+
+
 class Reach(Enum):
     """How near the peer is, by its connection, never by a header."""
 
@@ -184,7 +188,8 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
         return Deny(403, "Forbidden: this Host is not served here")
     if facts.origin is not None and not _is_our_origin(facts, policy):
         return Deny(403, "Forbidden: this Origin may not call the gateway")
-    if not facts.safe_method and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+    does_more = not facts.safe_method or facts.route in NOT_FOR_PAGES
+    if does_more and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
 
