@@ -95,6 +95,7 @@ def compose(
         evolve(native.clients, opt_out=_opted_out(files, native)),
         tuple(each.file for each in adopted),
         any(each.suspended == DISABLED for each in files.adopted),
+        native.manhole,
     )
 
 

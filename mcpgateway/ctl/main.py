@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "manhole": Told("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
