@@ -8,7 +8,7 @@ from typing import Any
 from twisted.conch.insults.insults import ServerProtocol
 from twisted.conch.manhole import ColoredManhole
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,7 +16,7 @@ CONNECTIONS = 4  # a person needs one, and another while the first hangs
 Namespace = Callable[[], Mapping[str, Any]]
 
 
-class Shell(ColoredManhole):  # type: ignore[misc]  # Twisted has no types for it
+class Shell(ColoredManhole):
     """A prompt for one person.
 
     :ivar way: how they have come.
@@ -59,9 +59,7 @@ class ShellFactory(Factory):
         """Give another person a prompt, unless there are too many."""
         if len(self._open) >= CONNECTIONS:
             return None
-        made = Counted(self._open, Shell, dict(self._namespace()))
-        made.factory = self
-        return made
+        return Counted(self._open, Shell, dict(self._namespace()))
 
     def end(self) -> None:
         """Send everybody away."""
@@ -70,7 +68,7 @@ class ShellFactory(Factory):
                 each.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
 
 
-class Counted(ServerProtocol):  # type: ignore[misc]  # Twisted has no types for it
+class Counted(ServerProtocol):
     """A terminal that is known to be open as long as it is."""
 
     def __init__(self, known: set[Protocol], *words: Any) -> None:
@@ -82,7 +80,7 @@ class Counted(ServerProtocol):  # type: ignore[misc]  # Twisted has no types for
         self._known.add(self)
         super().connectionMade()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """They have left."""
         self._known.discard(self)
         super().connectionLost(reason)

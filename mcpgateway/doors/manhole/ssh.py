@@ -18,15 +18,16 @@ from twisted.conch.ssh.session import SSHSession
 from twisted.conch.ssh.transport import SSHServerTransport
 from twisted.conch.ssh.userauth import SSHUserAuthServer
 from twisted.cred.portal import Portal
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.doors.manhole.shell import CONNECTIONS, Namespace, Shell
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 
-LOGIN_S = 30.0
+LOGIN_S = 30
 ATTEMPTS = 6
 KEYS_LIMIT = 262_144
 HOST_KEY_LIMIT = 16_384
@@ -64,14 +65,14 @@ class AuthorizedKeys:
         )
 
 
-class Login(SSHUserAuthServer):  # type: ignore[misc]  # Twisted has no types for it
+class Login(SSHUserAuthServer):
     """Lets in whoever has a key, soon."""
 
     loginTimeout = LOGIN_S
     attemptsBeforeDisconnect = ATTEMPTS
 
 
-class Channel(SSHSession):  # type: ignore[misc]  # Twisted has no types for it
+class Channel(SSHSession):
     """A prompt and nothing else: no commands, no subsystems, no forwarding."""
 
     def request_exec(self, data: bytes) -> int:
@@ -83,7 +84,7 @@ class Channel(SSHSession):  # type: ignore[misc]  # Twisted has no types for it
         return 0
 
 
-class User(TerminalUser):  # type: ignore[misc]  # Twisted has no types for it
+class User(TerminalUser):
     """Somebody who was let in."""
 
     def __init__(self, original: Any, avatar_id: Any) -> None:
@@ -91,7 +92,7 @@ class User(TerminalUser):  # type: ignore[misc]  # Twisted has no types for it
         self.channelLookup = {b"session": Channel}
 
 
-class Session(TerminalSession):  # type: ignore[misc]  # Twisted has no types for it
+class Session(TerminalSession):
     """A prompt on a terminal, or without one."""
 
     width, height = WIDTH, HEIGHT
@@ -117,58 +118,67 @@ class SshShell(Shell):
     way = "SSH"
 
 
-class Transport(SSHServerTransport):  # type: ignore[misc]  # Twisted has no types for it
+class Transport(SSHServerTransport):
     """A connection that is known to be open, and closed if nobody logs in."""
 
-    _timer: Any = None
+    _timer: IDelayedCall | None = None
+
+    def __init__(self, clock: IReactorTime, known: set[Transport]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._known = known
 
     def connectionMade(self) -> None:
         """Somebody has come."""
-        self.factory.opened.add(self)
-        self._timer = self.factory.clock.callLater(LOGIN_S, self._late)
+        self._known.add(self)
+        self._timer = self._clock.callLater(LOGIN_S, self._late)
         super().connectionMade()
 
     def _late(self) -> None:
         self._timer = None
         if getattr(self, "avatar", None) is None:
-            self.transport.abortConnection()
+            self.end()
 
-    def connectionLost(self, reason: Any) -> None:
+    def end(self) -> None:
+        """Send them away."""
+        stream: Any = self.transport
+        stream.abortConnection()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
         """They have left."""
-        self.factory.opened.discard(self)
+        self._known.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         super().connectionLost(reason)
 
 
-class SshFactory(ConchFactory):  # type: ignore[misc]  # Twisted has no types for it
+class SshFactory(ConchFactory):
     """Serves the prompt over SSH."""
 
     noisy = False
-    protocol = Transport
     services = {b"ssh-userauth": Login, b"ssh-connection": SSHConnection}
 
     def __init__(
         self, clock: IReactorTime, host_key: Key, authorized_keys: str, namespace: Namespace
     ) -> None:
-        realm = TerminalRealm()
+        realm: Any = TerminalRealm()
         realm.userFactory, realm.sessionFactory = User, Session
         realm.chainedProtocolFactory = lambda: ServerProtocol(SshShell, dict(namespace()))
         super().__init__(Portal(realm, [SSHPublicKeyChecker(AuthorizedKeys(authorized_keys))]))
-        self.clock = clock
-        self.opened: set[Transport] = set()
-        kind = host_key.sshType()
-        self.publicKeys, self.privateKeys = {kind: host_key.public()}, {kind: host_key}
+        self._open: set[Transport] = set()
+        self.protocol = lambda: Transport(clock, self._open)
+        keys: Any = {host_key.sshType(): host_key.public()}, {host_key.sshType(): host_key}
+        self.publicKeys, self.privateKeys = keys
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Answer another connection, unless there are too many."""
-        return super().buildProtocol(addr) if len(self.opened) < CONNECTIONS else None
+        return super().buildProtocol(addr) if len(self._open) < CONNECTIONS else None
 
     def end(self) -> None:
         """Send everybody away."""
-        for each in tuple(self.opened):
-            each.transport.abortConnection()
+        for each in tuple(self._open):
+            each.end()
 
 
 def host_key(path: str, make: Callable[[], Ed25519PrivateKey] = Ed25519PrivateKey.generate) -> Key:
