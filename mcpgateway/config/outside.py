@@ -14,6 +14,7 @@ from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, called, escaped
 from mcpgateway.config.native import Native
 from mcpgateway.config.problems import Problems, Where
+from mcpgateway.errors import ConfigError
 
 COMMAND, KEYRING = "cmd:", "keyring:"
 BUNDLES = ("profiles", "workspaces", "projects")
@@ -73,8 +74,19 @@ def unasked(value: Any) -> Any:
             return {key: unasked(each) for key, each in value.items()}
         case list():
             return [unasked(each) for each in value]
+        case tuple():
+            return tuple(unasked(each) for each in value)
         case _:
             return value
+
+
+def refuse(value: Any) -> None:
+    """Refuse a value of whoever is not at the keyboard, if anything would be asked for.
+
+    :raise ConfigError: it is refused.
+    """
+    if unasked(value) != value:
+        raise ConfigError("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
 
 
 def _refused(name: str, native: Native) -> tuple[str, str]:
