@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import socket
 import stat
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,23 @@ class SocketTests:
                 lambda: "manhole.left" in gateway.log or "has left the manhole" in gateway.log, "it is told"
             )
         assert not path.exists()
+
+    def test_terminal(self, tmp_path):
+        """On a terminal every key goes to the prompt, and the terminal is as it was when one leaves."""
+        with dug(tmp_path, socket=True) as gateway:
+            ours, theirs = pty.openpty()
+            before = termios.tcgetattr(theirs)
+            argv = [str(BIN / "mcpgateway"), "--home", str(gateway.home), "manhole"]
+            with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs) as program:
+                _read(ours, b">>> ")
+                os.write(ours, b"x = 6\rprint(x * 7)\x7f\x7f7)\r")
+                seen = _read(ours, b"\n42\r")
+                assert b"\x1b" in seen
+                os.write(ours, b"\x04")
+                assert program.wait(LIMIT_S) == 0
+            assert termios.tcgetattr(theirs) == before
+            os.close(ours)
+            os.close(theirs)
 
     def test_exit(self, tmp_path):
         """Who says exit() leaves the prompt, and the gateway runs on."""
@@ -130,6 +150,15 @@ class SocketTests:
             eventually(lambda: "the manhole cannot be opened" in gateway.log, "it is told")
             assert (tmp_path / "file").read_text() == "mine"
             assert gateway.health()["status"] == "ok"
+
+
+def _read(terminal, until):
+    """What a terminal shows, up to something."""
+    seen = b""
+    while until not in seen:
+        assert select.select([terminal], (), (), LIMIT_S)[0], seen
+        seen += os.read(terminal, 4096)
+    return seen
 
 
 def _is_over(line):

@@ -64,7 +64,7 @@ def _raw() -> Iterator[bool]:
 
     former = termios.tcgetattr(0)
     try:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is not lost
         yield True
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, former)
