@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway, eventually, server
+from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.keyrings import fill, keyring
 from tests.support.real_servers import fixture
 
@@ -51,6 +52,25 @@ class GatewayTests:
             )
             assert "hunter2" not in said + state
             assert "made-by-" not in said + state
+
+    def test_discover(self, tmp_path):
+        """Also a command that starts servers itself, where no gateway runs, asks for what they are given."""
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700)
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MCPGATEWAY_HOME": str(home)}
+        text = {
+            "secrets": {"allow_cmd": True},
+            "servers": {"a": server(fixture(), env={"T": VALUES["MADE"]})},
+        }
+        (home / "config.json").write_text(json.dumps(text))
+        for words, runs in ((("config", "check"), 0), (("discover",), 1), (("validate", "--server", "a"), 2)):
+            argv = [str(BIN / "mcpgateway"), *words]
+            ran = subprocess.run(
+                argv, env=environ, cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=False
+            )
+            assert ran.returncode == 0, ran
+            made = tmp_path / "made"
+            assert (made.read_text().count("made-by") if made.exists() else 0) == runs
 
     def test_refused(self, tmp_path):
         """Where commands are not allowed, the gateway does not start, and runs none."""
