@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import IService
 from twisted.python import usage
 
+from mcpgateway.config.gatewaykeys import LOG_LEVELS
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
+LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
+LEVELS = {"": "", **{each: each for each in LOG_LEVELS}, "warning": "warn"}
 TLS_SCHEMES = ("https:", "wss:")
 
 
@@ -38,6 +41,12 @@ class Options(usage.Options):
             None,
             "File of values instead of .env in the home (default: $MCP_GATEWAY_ENV_FILE).",
         ],
+        [
+            "log-level",
+            None,
+            None,
+            "debug, info, warn, error or critical (default: $MCPGATEWAY_LOG_LEVEL, or the configuration's).",
+        ],
         ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
     ]
     optFlags = [
@@ -47,6 +56,7 @@ class Options(usage.Options):
 
     settings: Settings
     home: str
+    log_level: str
     files: tuple[str, ...]
     config_file: str
     busy_files: tuple[str, ...]
@@ -78,6 +88,7 @@ class Options(usage.Options):
         options = LoadOptions(
             self["config"], sources, self.home, bool(self["demo"]), self._port(), self["env-file"]
         )
+        self.log_level = self._log_level()
         more = tuple(self["listen"])
         self.read_at = time_ns() / 1e9
         try:
@@ -102,6 +113,15 @@ class Options(usage.Options):
         if not (text.isascii() and text.isdigit() and int(text) < 65536):
             raise SystemExit(f"mcpgateway: --port: found {text!r}; expected a number from 0 to 65535")
         return int(text)
+
+    def _log_level(self) -> str:
+        text = self["log-level"] or os.environ.get(LEVEL_VARIABLE) or ""
+        level = LEVELS.get(text.strip().lower())
+        if level is None:
+            where = "--log-level" if self["log-level"] else LEVEL_VARIABLE
+            expected = f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}"
+            raise SystemExit(f"mcpgateway: {where}: found {text!r}; expected {expected}")
+        return level
 
 
 def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
@@ -149,9 +169,12 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from mcpgateway.host.anew import Command
+    from mcpgateway.observation import Observation
     from mcpgateway.running import Origin
     from mcpgateway.service import make_gateway
 
+    observation = Observation(pinned=options.log_level)
+    observation.lead()
     command = Command.of_this_process(os.environ)
     origin = Origin(
         options.examine,
@@ -165,6 +188,6 @@ def makeService(options: Options) -> IService:
         options.brought,
     )
     try:
-        return make_gateway(options.settings, options.home, reactor, origin, command)
+        return make_gateway(options.settings, options.home, reactor, origin, command, observation)
     except ConfigError as why:
         raise SystemExit(f"mcpgateway: {why}") from None

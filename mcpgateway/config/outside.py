@@ -14,7 +14,7 @@ from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, called, escaped
 from mcpgateway.config.native import Native
 from mcpgateway.config.problems import Problems, Where
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import Unfit
 
 COMMAND, KEYRING = "cmd:", "keyring:"
 BUNDLES = ("profiles", "workspaces", "projects")
@@ -83,10 +83,10 @@ def unasked(value: Any) -> Any:
 def refuse(value: Any) -> None:
     """Refuse a value of whoever is not at the keyboard, if anything would be asked for.
 
-    :raise ConfigError: it is refused.
+    :raise Unfit: it is refused.
     """
     if unasked(value) != value:
-        raise ConfigError("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
+        raise Unfit("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
 
 
 def _refused(name: str, native: Native) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from mcpgateway.config import environment, headers, outside
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import Edit, Put
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import Unfit
 
 VARIABLES = ("env", "environment")
 HEADERS = "headers"
@@ -18,7 +18,7 @@ def check(change: Edit) -> None:
     """Refuse what would have a server run other code, or break its requests.
 
     :param change: of a server: its road begins with the server's name.
-    :raise ConfigError: it is refused.
+    :raise Unfit: it is refused.
     """
     if not isinstance(change, Put):
         return
@@ -32,13 +32,11 @@ def check(change: Edit) -> None:
     refused = environment.refused(names)
     if refused:
         shown = ", ".join(printable(each) for each in refused)
-        raise ConfigError(
-            f"{shown}: can make a server run other code, and is only taken from the user's own files"
-        )
+        raise Unfit(f"{shown}: can make a server run other code, and is only taken from the user's own files")
     for name in _names(value.get(HEADERS)):
         why = headers.refused(name)
         if why:
-            raise ConfigError(f"{printable(name)}: {why}")
+            raise Unfit(f"{printable(name)}: {why}")
 
 
 def _names(value: Any) -> Iterable[str]:

@@ -10,10 +10,11 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.document import Place
-from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS, SETTINGS
+from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.kinds import FILLED, POLICY, Anything, Either, MapOf, Text, Texts, Variables
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
+from mcpgateway.config.security import SETTINGS
 
 
 @frozen(eq=False, repr=False)
