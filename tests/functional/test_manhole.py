@@ -250,6 +250,16 @@ class SshTests:
         assert (code, "Permission denied (publickey)" in err) == (255, True)
         assert "others than its owner may write to it" in gateway.log
 
+    def test_not_installed(self, tmp_path):
+        """Without the library the gateway goes on, and says how to install it; the socket needs none."""
+        (tmp_path / "bcrypt.py").write_text("raise ImportError")
+        manhole = {"socket": True, "ssh_port": free_port(), "authorized_keys": "/none"}
+        gateway = Gateway(tmp_path, {}, environ={"PYTHONPATH": str(tmp_path)})
+        change(gateway, **manhole)
+        with gateway:
+            assert "pip install 'mcpgateway[manhole]'" in gateway.log
+            assert "\n2\n" in typed(gateway, "print(1+1)\n")[1]
+
     def test_loopback(self, gateway):
         """Nobody listens elsewhere than on loopback."""
         port = json.loads(gateway.config.read_text())["manhole"]["ssh_port"]
