@@ -17,7 +17,7 @@ from mcpgateway import __version__
 from mcpgateway.assembly import Hub, ground_facts, settle
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -49,6 +49,7 @@ from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.doors.manhole.door import Manhole
     from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
@@ -131,6 +132,7 @@ class GatewayService(Service):
     _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
+    _manhole: Manhole | None = field(init=False, default=None, repr=False)
 
     @property
     def switchboard(self) -> Switchboard:
@@ -179,6 +181,7 @@ class GatewayService(Service):
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
         self.renewal.offer(self)
+        self._open_manhole()
         self.say_that_it_runs()
         # When the reactor runs: what is started now would find nobody who answers.
         self.reactor.callLater(0, self._enrol)
@@ -205,6 +208,20 @@ class GatewayService(Service):
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
         self.enrolment.look(settings)
+        self._open_manhole()
+
+    def _open_manhole(self) -> None:
+        if self._manhole is None and self.settings.manhole == ManholeSettings():
+            return
+        if self._manhole is None:
+            from mcpgateway.doors.manhole.door import Manhole  # hardly anybody looks inside
+
+            self._manhole = Manhole(self.reactor, self.home, self._inside)
+        self._manhole.adopt(self.settings.manhole)
+
+    def _inside(self) -> dict[str, Any]:
+        pool, sessions = self.switchboard.pool, self.switchboard.sessions
+        return {"gateway": self, "pool": pool, "sessions": sessions, "config": self.settings}
 
     def _observe(self) -> None:
         self.observation.redactor.learn(configured(self.settings))
@@ -363,6 +380,8 @@ class GatewayService(Service):
         super().stopService()
         self.enrolment.close()
         self.reload.close()
+        if self._manhole is not None:
+            self._manhole.close()
         self.switchboard.is_open = False
         if not self.renewal.is_due:
             await self._refuse()

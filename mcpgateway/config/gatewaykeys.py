@@ -16,6 +16,7 @@ from mcpgateway.config.kinds import (
     PORT_LIMIT,
     Choice,
     Duration,
+    Either,
     Flag,
     ListOf,
     Strings,
@@ -317,6 +318,23 @@ SECRETS = Section(
             " it prints.",
             default=False,
         ),
+    ],
+)
+
+MANHOLE = Section(
+    "The manhole",
+    [
+        Key(
+            "socket",
+            Either({bool: Flag(), str: FILLED}, "true or false, or a path"),
+            "Whether a Python prompt inside of the gateway is had at a Unix socket that only you can open:"
+            " ``manhole.sock`` in the home, or at this path.",
+            default=False,
+        ),
+        Key(
+            "ssh_port", Whole(0, PORT_LIMIT), "The port on 127.0.0.1 at which it is had over SSH; 0: none.", 0
+        ),
+        Key("authorized_keys", FILLED, "The file with the public keys that are let in there."),
     ],
 )
 

@@ -351,6 +351,22 @@ class ClientSettings:
 
 
 @frozen
+class ManholeSettings:
+    """What the ``manhole`` section decides; as it is here, there is none.
+
+    :ivar socket: whether there is a prompt at a Unix socket.
+    :ivar path: where the socket is; empty for the usual place in the home.
+    :ivar ssh_port: the port on loopback at which it is had over SSH; 0: none.
+    :ivar authorized_keys: the file with the keys of those who are let in there.
+    """
+
+    socket: bool = False
+    path: str = ""
+    ssh_port: int = 0
+    authorized_keys: str = ""
+
+
+@frozen
 class ClientFile:
     """A client's own file whose entries lead to the gateway, or did until that was suspended.
 
@@ -415,6 +431,7 @@ class Settings:
     :ivar projects: the directories that clients' own files say somebody works in.
     :ivar world: what entries are expanded in, also those of files that are read later.
     :ivar clients: what is to become of clients' own files.
+    :ivar manhole: where its owner gets inside of the running gateway.
     :ivar adopted: the clients' files that lead to the gateway.
     :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
     """
@@ -431,3 +448,4 @@ class Settings:
     clients: ClientSettings = ClientSettings()
     adopted: tuple[ClientFile, ...] = ()
     is_disabled: bool = False
+    manhole: ManholeSettings = ManholeSettings()

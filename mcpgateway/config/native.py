@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from mcpgateway.config import schema, serverkeys
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
-from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings
+from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
@@ -63,6 +63,7 @@ class Native:
     :ivar tls: where a file of TLS is named.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar manhole: where its owner gets inside of the running gateway.
     :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
@@ -78,6 +79,7 @@ class Native:
     security: Place | None = None
     tls: Place | None = None
     allows_commands: bool = False
+    manhole: ManholeSettings = field(factory=ManholeSettings)
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -187,6 +189,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         root.at("settings").at("security") if "settings" in found else before.security,
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
         found.get("secrets", {}).get("allow_cmd", before.allows_commands),
+        _manhole(before.manhole, found.get("manhole", {}), root, problems),
     )
 
 
@@ -269,6 +272,21 @@ def _clients(before: ClientSettings, found: Mapping[str, Any]) -> ClientSettings
     if "adopt" in found:
         fields["adopt"] = Adopt(found["adopt"])
     return evolve(before, **fields)
+
+
+def _manhole(
+    before: ManholeSettings, found: Mapping[str, Any], root: Place, problems: Problems
+) -> ManholeSettings:
+    fields: dict[str, Any] = {key: found[key] for key in ("ssh_port", "authorized_keys") if key in found}
+    said = found.get("socket")
+    if said is not None:
+        fields |= {"socket": bool(said), "path": said if isinstance(said, str) else ""}
+    made = evolve(before, **fields)
+    if found and made.ssh_port and not made.authorized_keys:
+        problems.error(
+            root.at("manhole").at("ssh_port").where, "is for nobody without manhole.authorized_keys"
+        )
+    return made
 
 
 def _gateway(

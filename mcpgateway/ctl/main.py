@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "manhole": Told("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
     "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
     "dump": Told("inspecting:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
     "shutdown": Told(

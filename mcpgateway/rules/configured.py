@@ -37,6 +37,7 @@ def configured(settings: Settings) -> Iterator[str]:
     )
     if settings.world is not None:
         yield from written(settings.world.variables)
+        yield from settings.world.outside.values()  # whatever they look like
     for profile in settings.profiles.values():
         yield from written(profile.env)
     for server in settings.servers:
