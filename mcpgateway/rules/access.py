@@ -46,6 +46,7 @@ TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key
 """The headers that a judgement may depend on, besides ``Host``."""
 
 ALL = Scope()
+NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 
 
 class RouteClass(Enum):
@@ -78,13 +79,14 @@ class Reach(Enum):
 class Credential(Enum):
     """What the ``Authorization`` header was worth.
 
-    ``OVER`` is a token that the gateway has given out, and that is not good any more; ``CLIENT`` is one of those of
-    Note [Clients' credentials].
+    ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
+    one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
 
     NONE = "none"
     WRONG = "wrong"
     OVER = "over"
+    NARROW = "narrow"
     CLIENT = "client"
     BEARER = "bearer"
     ADMIN = "admin"
@@ -163,11 +165,13 @@ class Deny:
     """Stay out: the HTTP status and the sentence for the caller.
 
     :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    :ivar error: what a client that looks for a token is to be told; empty for nothing.
     """
 
     status: int
     why: str
     wait_s: int = 0
+    error: str = field(default="", eq=False)
 
 
 Verdict = Pass | Deny
@@ -197,6 +201,8 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
         return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
     if facts.credential in (Credential.WRONG, Credential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
+    if facts.credential is Credential.NARROW:
+        return Deny(403, "Forbidden: the token does not allow this (its scopes)", error=NARROW)
     if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
         return Deny(
             403,
