@@ -19,9 +19,9 @@ from tests.support.issuer import Keys, LiveIssuer
 CLIENT = """
 import asyncio, sys
 from urllib.parse import parse_qsl, urlsplit
-import httpx
+import httpx2 as httpx
 from mcp import ClientSession
-from mcp.client.auth import OAuthClientProvider, TokenStorage
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider, TokenStorage
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientMetadata
 
@@ -38,11 +38,7 @@ async def redirect(url):
         answer = await browser.get(url)
     seen.update(parse_qsl(urlsplit(answer.headers["location"]).query))
 async def callback():
-    try:
-        from mcp.client.auth import AuthorizationCodeResult
-        return AuthorizationCodeResult(code=seen["code"], state=seen["state"])
-    except ImportError:
-        return seen["code"], seen["state"]
+    return AuthorizationCodeResult(code=seen["code"], state=seen["state"])
 
 async def main(url):
     metadata = OAuthClientMetadata(client_name="c", redirect_uris=["http://127.0.0.1:1/callback"], scope="mcp")
