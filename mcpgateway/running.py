@@ -44,11 +44,14 @@ from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import ILauncher, Launch
+from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
 from mcpgateway.rules.access import Policy, networks
+from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
@@ -68,6 +71,7 @@ class Origin:
     :ivar gather: reads the files and no more.
     :ivar adopts: all clients are led to the gateway when it starts.
     :ivar command: how the program was started.
+    :ivar brought: what values take from outside of all files, so that it can be asked for again.
     """
 
     examine: Callable[[], Examined]
@@ -78,6 +82,7 @@ class Origin:
     gather: Callable[[], Files] | None = None
     adopts: bool = False
     command: tuple[str, ...] = ()
+    brought: Brought | None = field(default=None, repr=False)
 
 
 @frozen
@@ -136,6 +141,7 @@ class GatewayService(Service):
     origin: Origin = field(repr=False)
     claim: Claim = field(repr=False)
     renewal: Renewal = field(repr=False)
+    observation: Observation = field(repr=False)
     _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
@@ -161,6 +167,10 @@ class GatewayService(Service):
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
         super().startService()
+        self._observe()
+        if self.observation.logs is not None:
+            self.observation.logs.is_served = lambda name: name in self.switchboard.servers
+        self.observation.begin()
         self._started_at = self.reactor.seconds()
         if self.manager is not None:
             self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
@@ -192,6 +202,7 @@ class GatewayService(Service):
         if self.manager is not None:
             self.manager.reloading()
         before, self.settings = self.settings, settings
+        self._observe()
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
@@ -204,9 +215,14 @@ class GatewayService(Service):
         self._say_served(change.added)
         for server in change.removed:
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
+            self.observation.forget(server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
         self.enrolment.look(settings)
+
+    def _observe(self) -> None:
+        self.observation.redactor.learn(configured(self.settings))
+        self.observation.adopt(self.settings.gateway.log_level)
 
     def _enrol(self) -> None:
         if self.switchboard.is_open:
@@ -378,6 +394,7 @@ class GatewayService(Service):
         self.switchboard.sessions.store.close()
         if not self.renewal.is_due:
             self.forget()
+        self.observation.end()
 
     def forget(self) -> None:
         """Take away what was said of us: we have ended in order."""
@@ -389,6 +406,7 @@ class GatewayService(Service):
         if self.manager is not None:
             self.manager.stopping(self._status())
         await DeferredList(self.listeners.close(), consumeErrors=True)
+        self.observation.dismiss()
         self.factory.drain()
         self.mcp.streams.close()
         self.hub.close()

@@ -25,7 +25,7 @@ OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", 
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
     "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
-    " bridge tls_cert_path tls_key_path".split()
+    " bridge log_level tls_cert_path tls_key_path".split()
 )
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (
@@ -63,6 +63,7 @@ class Native:
     :ivar tls: where a file of TLS is named.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
 
@@ -76,6 +77,7 @@ class Native:
     clients: ClientSettings = field(factory=ClientSettings)
     security: Place | None = None
     tls: Place | None = None
+    allows_commands: bool = False
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -184,6 +186,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         _clients(before.clients, found.get("clients", {})),
         root.at("settings").at("security") if "settings" in found else before.security,
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
+        found.get("secrets", {}).get("allow_cmd", before.allows_commands),
     )
 
 
@@ -298,6 +301,7 @@ def _gateway(
         views=_views(before.views, found),
         shield=evolve(before.shield, **found.get("shield", {})),
         security=overlaid(before.security, security),
+        trace=evolve(before.trace, **found.get("trace", {})),
     )
 
 

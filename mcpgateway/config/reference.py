@@ -27,6 +27,7 @@ SECTIONS = {
     "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
     "Authentication": ("settings.security.auth", security.AUTHENTICATION),
     "An authorization server for clients": ("settings.security.oauth", security.OAUTH_RESOURCE),
+    "Following calls": ("gateway.trace", gatewaykeys.TRACE),
     "Clients' own files": ("clients", gatewaykeys.CLIENTS),
     "Compatibility": ("compat", gatewaykeys.COMPAT),
 }

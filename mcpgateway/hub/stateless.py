@@ -216,7 +216,7 @@ class Stateless:
         try:
             self.submit(call, message, asker)
         except GatewayError as why:
-            call.sink.failed(call, why)
+            call.fail(why)
 
     def _is_stranger(self, asker: Asker) -> bool:
         # Two windows of one client look alike but for their processes; it only matters where one may be sent back.
@@ -240,7 +240,7 @@ class Stateless:
     def _not_submitted(self, why: Failure, call: Call) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke", why, event="request.broken")
-        call.sink.failed(call, reason(why))
+        call.fail(reason(why))
 
     def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
         server = asker.server

@@ -385,7 +385,7 @@ class Switchboard:
             self.submit(call, message)
 
         asked = self._has_other_era(session.server).addCallback(found)
-        asked.addErrback(lambda failure: call.sink.failed(call, reason(failure)))
+        asked.addErrback(lambda failure: call.fail(reason(failure)))
 
     def _cross_over(self, call: Call) -> None:
         session: Session = call.session

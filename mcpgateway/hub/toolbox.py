@@ -27,6 +27,7 @@ from mcpgateway.errors import (
     NotThere,
     UnknownServer,
 )
+from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Refusal, Visit
 from mcpgateway.wire import jsonrpc, peek
@@ -247,13 +248,7 @@ class Toolbox:
         known = self._switchboard.servers
         if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
             known = {each: spec for each, spec in known.items() if scope.admits_server(each)}
-        if name not in known:
-            near = did_you_mean(name, known)
-            hint = (
-                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-            )
-            raise UnknownServer(f"Unknown server: {name}", hint)
-        return known[name]
+        return named(known, name)
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What one of the gateway's own tools says, whose words are JSON."""

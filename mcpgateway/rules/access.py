@@ -52,13 +52,14 @@ NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 class RouteClass(Enum):
     """What a route lets its caller do.
 
-    ``PUBLIC`` is what everybody may know.  ``LOOK`` and ``USE`` read and call what the hub itself limits to what the
-    caller's credential is for.
+    ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
+    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.
     """
 
     PUBLIC = "public"
     MCP = "mcp"
     READ = "read"
+    WATCH = "watch"
     LOOK = "look"
     USE = "use"
     END_SESSION = "end my session"
@@ -226,7 +227,9 @@ def _judge_user(facts: Facts, policy: Policy) -> Verdict:
             allowed = is_admin
         case RouteClass.MUTATE | RouteClass.USE:
             allowed = has_token or facts.reach is Reach.SOCKET
-        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if facts.reach is Reach.LOOPBACK:
+        case RouteClass.MCP | RouteClass.READ | RouteClass.WATCH | RouteClass.LOOK if (
+            facts.reach is Reach.LOOPBACK
+        ):
             allowed = has_token or not policy.bearer_required
         case _:
             allowed = True
@@ -240,7 +243,7 @@ def _judge_client(principal: str, facts: Facts) -> Verdict:
     match facts.route:
         case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
             allowed = True
-        case RouteClass.READ:
+        case RouteClass.WATCH:
             allowed = facts.scope.is_whole
         case _:
             allowed = False

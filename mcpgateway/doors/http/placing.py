@@ -24,6 +24,14 @@ RELAYED = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio."""
 
 
+def said_trace(exchange: Any) -> tuple[str, str] | None:
+    """What the headers of a request say of the trace that it belongs to."""
+    parent = exchange.headers.get(b"traceparent")
+    if parent is None:
+        return None
+    return parent.decode("latin-1"), exchange.headers.get(b"tracestate", b"").decode("latin-1")
+
+
 class Placing:
     """Asks on behalf of the doors."""
 

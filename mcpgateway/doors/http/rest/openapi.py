@@ -10,7 +10,14 @@ from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
 from mcpgateway.rules.access import RouteClass
 
 OPEN = frozenset(
-    (RouteClass.PUBLIC, RouteClass.MCP, RouteClass.READ, RouteClass.LOOK, RouteClass.END_SESSION)
+    (
+        RouteClass.PUBLIC,
+        RouteClass.MCP,
+        RouteClass.READ,
+        RouteClass.WATCH,
+        RouteClass.LOOK,
+        RouteClass.END_SESSION,
+    )
 )
 REFUSALS = {
     "400": "The request is wrong; `error` says what, `hint` what would be right.",
@@ -20,6 +27,7 @@ REFUSALS = {
     "409": "That is in the way of something that is there.",
     "412": "It is not what the caller believes it is (`If-Match`).",
     "413": "The body is too long.",
+    "428": "Say which version it is that is to be replaced (`If-Match`).",
     "429": "Too many of them; `Retry-After` says when to come back.",
     "500": "The gateway could not do it.",
     "502": "The server could not do it.",
