@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +162,15 @@ class ServerTests:
             said = json.dumps(limited.own(client, name, **given)).replace("Unknown server: secret", "")
             assert "secret__" not in said
             assert '"secret"' not in said
+
+    def test_directories(self, era: str, tmp_path: Path) -> None:
+        """It cannot choose whose workspace it works in, by naming a directory in a call."""
+        limited = Limited()
+        limited.stage.ask("tools/list")
+        client = limited.client("/mcp/full", era)
+        found = limited.own(client, "call", server="m", tool="look", cwd=str(tmp_path))
+        assert "chooses no directory" in json.dumps(found)
+        assert limited.called() == []
 
     def test_management(self, era: str) -> None:
         """Whatever the gateway's own tools can do to the gateway, a client's token cannot, by any road."""
