@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.assembly import (
@@ -191,7 +191,7 @@ def make_gateway(
         clients=make_clients,
         logs=logs,
         events=observation.events,
-        issuing=lambda: _issuing_of(bearers, home, reload),
+        issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
         figures=lambda: figures_of(hub, census),
         ledger=hub.ledger,
         hub=hub,
@@ -312,10 +312,12 @@ def trusting(
     return trust
 
 
-def _issuing_of(bearers: Bearers, home: str, reload: Reload) -> Issuing:
+def _issuing_of(
+    bearers: Bearers, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
+) -> Issuing:
     from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
 
-    return Issuing(bearers, TokenFiles(home), reload)
+    return Issuing(bearers, TokenFiles(home), reload, learn)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

@@ -277,6 +277,32 @@ class RevokedTests:
         assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).status == 401
 
 
+class LegacySseTests:
+    """The transport of 2024-11-05 has no road of its own."""
+
+    def test_other_server(self) -> None:
+        """Its handshake is refused, and starts nothing; a server that the token is for is reached."""
+        limited = Limited(servers=("old",))
+        for name, is_there in (("secret", False), ("old", True)):
+            ears = limited.client(f"/{name}/sse")
+            ears.send(b"", "GET", Accept="text/event-stream")
+            said = ears.transport.taken
+            assert b"event: endpoint" in said
+            path = said.split(b"data: ")[1].split(b"\n")[0].strip().decode()
+            mouth = limited.client(path)
+            mouth.send(
+                {
+                    "jsonrpc": "2.0",
+                    "id": 0,
+                    "method": "initialize",
+                    "params": {"protocolVersion": "2024-11-05"},
+                }
+            )
+            limited.stage.answer()
+            assert (b"this token may not use" in ears.transport.taken) is not is_there
+            assert (name in limited.started()) is is_there
+
+
 class SessionTests:
     """Sessions belong to whoever has begun them."""
 
