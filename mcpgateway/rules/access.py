@@ -68,6 +68,9 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
+GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+
+
 class Reach(Enum):
     """How near the peer is, by its connection, never by a header."""
 
@@ -189,7 +192,9 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
         return Deny(403, "Forbidden: this Host is not served here")
     if facts.origin is not None and not _is_our_origin(facts, policy):
         return Deny(403, "Forbidden: this Origin may not call the gateway")
-    if not facts.safe_method and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+    # What only its owner may read is none of another site's business either.
+    is_guarded = not facts.safe_method or facts.route in GUARDED
+    if is_guarded and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
 
