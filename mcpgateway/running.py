@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.assembly import Hub, ground_facts, settle
 from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.callers import Issuer
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
@@ -24,6 +25,7 @@ from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.listeners import Listeners
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
+from mcpgateway.errors import ConfigError
 from mcpgateway.host import state
 from mcpgateway.host.claim import SHIM, START, Claim
 from mcpgateway.host.orphans import instances, reap_leftovers
@@ -92,6 +94,14 @@ class Front:
     guard: Guard
     callers: Callers
     bearers: Bearers
+    trust: Callable[[Issuer], None]
+
+    log = Logger()
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self.guard.access_tokens is not None:
+            self.guard.access_tokens.tick()
 
     def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
@@ -99,6 +109,10 @@ class Front:
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
         self.guard.adopt(policy_of(gateway))
+        try:
+            self.trust(gateway.security.oauth)
+        except ConfigError as why:
+            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
         self.root.set_limits(gateway.limits)
         self.root.serve((*servers, *view_specs(ways)))
 
@@ -313,6 +327,7 @@ class GatewayService(Service):
             self.hub.health.tick,
             self.owners.tick,
             self.front.bearers.tick,
+            self.front.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,

@@ -299,8 +299,8 @@ GATEWAY = Section(
         Key(
             "tls_cert_path",
             Text(),
-            "File of the certificate, and of those in between, that the main port and those of ``listen`` on TCP are"
-            " served with. From then on they speak https only.",
+            "File of the certificate of the main port and of those of ``listen`` on TCP, and of the authorities in"
+            " between. From other machines they speak https only then.",
             "",
         ),
         Key("tls_key_path", Text(), "File of the key of that certificate; only its owner may read it.", ""),

@@ -46,24 +46,29 @@ TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key
 """The headers that a judgement may depend on, besides ``Host``."""
 
 ALL = Scope()
+NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 
 
 class RouteClass(Enum):
     """What a route lets its caller do.
 
-    ``PUBLIC`` is what everybody may know.  ``LOOK`` and ``USE`` read and call what the hub itself limits to what the
-    caller's credential is for.
+    ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
+    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.
     """
 
     PUBLIC = "public"
     MCP = "mcp"
     READ = "read"
+    WATCH = "watch"
     LOOK = "look"
     USE = "use"
     END_SESSION = "end my session"
     MUTATE = "mutate"
     ADMIN = "admin"
     NOTHING = "nothing"
+
+
+GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
 
 
 class Reach(Enum):
@@ -78,13 +83,14 @@ class Reach(Enum):
 class Credential(Enum):
     """What the ``Authorization`` header was worth.
 
-    ``OVER`` is a token that the gateway has given out, and that is not good any more; ``CLIENT`` is one of those of
-    Note [Clients' credentials].
+    ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
+    one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
 
     NONE = "none"
     WRONG = "wrong"
     OVER = "over"
+    NARROW = "narrow"
     CLIENT = "client"
     BEARER = "bearer"
     ADMIN = "admin"
@@ -163,11 +169,13 @@ class Deny:
     """Stay out: the HTTP status and the sentence for the caller.
 
     :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    :ivar error: what a client that looks for a token is to be told; empty for nothing.
     """
 
     status: int
     why: str
     wait_s: int = 0
+    error: str = field(default="", eq=False)
 
 
 Verdict = Pass | Deny
@@ -184,7 +192,9 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
         return Deny(403, "Forbidden: this Host is not served here")
     if facts.origin is not None and not _is_our_origin(facts, policy):
         return Deny(403, "Forbidden: this Origin may not call the gateway")
-    if not facts.safe_method and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+    # What only its owner may read is none of another site's business either.
+    is_guarded = not facts.safe_method or facts.route in GUARDED
+    if is_guarded and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
 
@@ -197,6 +207,8 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
         return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
     if facts.credential in (Credential.WRONG, Credential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
+    if facts.credential is Credential.NARROW:
+        return Deny(403, "Forbidden: the token does not allow this (its scopes)", error=NARROW)
     if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
         return Deny(
             403,
@@ -220,7 +232,9 @@ def _judge_user(facts: Facts, policy: Policy) -> Verdict:
             allowed = is_admin
         case RouteClass.MUTATE | RouteClass.USE:
             allowed = has_token or facts.reach is Reach.SOCKET
-        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if facts.reach is Reach.LOOPBACK:
+        case RouteClass.MCP | RouteClass.READ | RouteClass.WATCH | RouteClass.LOOK if (
+            facts.reach is Reach.LOOPBACK
+        ):
             allowed = has_token or not policy.bearer_required
         case _:
             allowed = True
@@ -234,7 +248,7 @@ def _judge_client(principal: str, facts: Facts) -> Verdict:
     match facts.route:
         case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
             allowed = True
-        case RouteClass.READ:
+        case RouteClass.WATCH:
             allowed = facts.scope.is_whole
         case _:
             allowed = False

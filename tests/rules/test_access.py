@@ -6,7 +6,20 @@ from itertools import product
 
 import pytest
 
-from mcpgateway.rules.access import Credential, Deny, Facts, Pass, Policy, Reach, RouteClass, judge, may_read
+from mcpgateway.rules.access import (
+    Credential,
+    Deny,
+    Facts,
+    Pass,
+    Policy,
+    Reach,
+    RouteClass,
+    is_among,
+    judge,
+    may_read,
+    networks,
+    spoken_for,
+)
 
 OPEN = Policy()
 
@@ -148,3 +161,59 @@ class AdministratorTests:
         verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
         if isinstance(verdict, Pass):
             assert verdict.is_admin is (credential is Credential.ADMIN or reach is Reach.SOCKET)
+
+
+class SiteTests:
+    """Requests that a browser says are from another site."""
+
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_reads(self, route: RouteClass) -> None:
+        """What needs a token is not even read for a page of another site."""
+        found = judge(
+            facts(route=route, fetch_site=b"cross-site", safe_method=True, credential=Credential.ADMIN), OPEN
+        )
+        guarded = (RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN)
+        assert isinstance(found, Deny) is (route in guarded)
+
+
+class PublicTests:
+    """What everybody may know."""
+
+    @pytest.mark.parametrize("credential", list(Credential))
+    def test_whatever_is_shown(self, credential: Credential) -> None:
+        """It needs no token, and a wrong one does not matter; only remote clients have to be let in at all."""
+        asked = facts(route=RouteClass.PUBLIC, reach=Reach.REMOTE, safe_method=True, credential=credential)
+        assert isinstance(judge(asked, Policy(allow_remote=True)), Pass)
+        assert isinstance(judge(asked, OPEN), Deny)
+
+
+class AddressTests:
+    """Addresses that are trusted."""
+
+    @pytest.mark.parametrize(
+        ("address", "is_there"),
+        [
+            ("10.0.0.7", True),
+            ("::ffff:10.0.0.7", True),
+            ("10.0.1.7", False),
+            ("2001:db8::1", True),
+            ("2001:db9::1", False),
+            ("", False),
+            ("10.0.0.7, 10.0.0.8", False),
+            ("localhost", False),
+        ],
+    )
+    def test_networks(self, address: str, *, is_there: bool) -> None:
+        """An address is of a network or it is not, however it is written."""
+        assert is_among(address, networks(("10.0.0.0/24", "2001:db8::/32"))) is is_there
+
+    def test_nobody(self) -> None:
+        """Nobody is trusted where nobody is named."""
+        assert not is_among("10.0.0.7", networks(()))
+
+    def test_spoken_for(self) -> None:
+        """Of those that proxies name the nearest one counts, and no more of it than can be kept."""
+        assert spoken_for({b"x-forwarded-for": b"6.6.6.6, 7.7.7.7"}) == "7.7.7.7"
+        assert spoken_for({b"forwarded": b"for=1.1.1.1"}) == "for=1.1.1.1"
+        assert len(spoken_for({b"x-forwarded-for": b"x" * 1000})) == 64
+        assert spoken_for({}) == ""

@@ -22,6 +22,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.views.legacy import NO_DIRECTORY
 from mcpgateway.hub.views.modern_errands import Errand
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
@@ -97,8 +98,8 @@ class ModernAccess:
 
         :raise GatewayError: nobody may work there.
         """
-        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE:
-            raise InvalidParams("a client on another machine works in no directory of this one")
+        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE or self.view.scope is not None:
+            raise InvalidParams(NO_DIRECTORY)
         return evolve(self, view=self.door.within(self.view, cwd))
 
     def anew(self) -> ModernAccess:
