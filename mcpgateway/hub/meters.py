@@ -104,8 +104,8 @@ class Row:
         self.total_s = self.last_at = 0.0
         self.recent = array("f")
 
-    def answered(self, call: Call, reply: Envelope, line: bytes) -> None:
-        """The server has answered with this line."""
+    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+        """There is an answer; ``line`` is how the server wrote it, where it was one."""
         if "error" in reply or (self.tool and says_it_failed(reply, line)):
             self.errors += 1
             self._ended(call, ERROR, reply)
@@ -183,6 +183,14 @@ class Meter:
         if self.meters.on_begin is not None:
             self.meters.on_begin(call, message, row)
 
+    def begin_tool(self, call: Call, message: Message, name: str) -> None:
+        """A call of a tool begins, by its own name, however it is written in the message."""
+        row = self.tool(name)
+        call.meter = row
+        call.began = self.seconds()
+        if self.meters.on_begin is not None:
+            self.meters.on_begin(call, message, row)
+
     def _tool_as_written(self, params: Envelope | None, name: Raw | None) -> Row:
         row = self.tool(peek.text(params, "name", NAME_CHARS) or OTHER)
         if name is not None and row.tool != OTHER and len(self._by_spelling) < SPELLINGS_LIMIT:
@@ -253,6 +261,8 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
 
     Only both ends of it are looked at, where what says so stands in practice.
     """
+    if not line:
+        return _says_so(reply)
     if line.endswith(_USUAL):
         return False
     at = line.find(_FAILED, -_EDGE)
@@ -260,5 +270,8 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
         at = line.find(_FAILED, 0, _EDGE)
     if at < 0:
         return False
-    # It may be a part of what the tool has answered.
+    return _says_so(reply)  # it may be a part of what the tool has answered
+
+
+def _says_so(reply: Envelope) -> bool:
     return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
