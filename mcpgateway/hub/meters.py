@@ -59,7 +59,7 @@ OK, ERROR, CANCELLED = "ok", "error", "cancelled"
 
 _EDGE = 512  # bytes at both ends of an answer that are looked at
 _FAILED = b'"isError"'
-_USUAL = b'"isError":false}}'
+_USUAL = b'"isError":false}}'  # what most answers of the Python SDK end with
 
 Begun = Callable[[Call, Message, "Row"], None]
 """Told of every call that is brought to a server; its message may still be changed."""
@@ -106,7 +106,7 @@ class Row:
 
     def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
         """There is an answer; ``line`` is how the server wrote it, where it was one."""
-        if "error" in reply or (self.tool and says_it_failed(reply, line)):
+        if "error" in reply or (self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line)):
             self.errors += 1
             self._ended(call, ERROR, reply)
         else:
@@ -263,8 +263,6 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
     """
     if not line:
         return _says_so(reply)
-    if line.endswith(_USUAL):
-        return False
     at = line.find(_FAILED, -_EDGE)
     if at < 0 and len(line) > _EDGE:
         at = line.find(_FAILED, 0, _EDGE)
