@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
@@ -30,7 +31,7 @@ from mcpgateway.hub.ledger import Ledger, Weights
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.scopes import Ground, Scopes
@@ -110,6 +111,7 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
     """
 
@@ -121,6 +123,7 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
 
 
@@ -135,6 +138,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+    notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
     meters = Meters(outside.stopwatch)
 
@@ -143,6 +147,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
+    tapes = Tapes(clock.seconds)
     around = Surroundings(
         launcher,
         clock,
@@ -154,6 +159,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         meters,
         snapshots,
         Locks(moved, others),
+        tapes,
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -194,25 +200,31 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
+        made.permits = switchboard.permits
         to_legacy.current = switchboard.current
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct
         return made
 
     def make_views(stateless: Stateless) -> ViewDoor:
-        from mcpgateway.hub.views.modern import Around, ViewDoor
-
-        board, states = switchboard.board, keys.request_states()
-        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
-        board.outcomes.serve(door)
-        board.errands = door.errands
-        board.grounds.on_tick.append(door.look_around)
-        return door
+        return _views_of(stateless, switchboard, outside)
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
-    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, snapshots)
+    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
     hub.ledger = ledger_of(hub, outside)
     return hub
+
+
+def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+    from mcpgateway.hub.views.modern import Around, ViewDoor
+
+    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
+    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    door = ViewDoor(stateless, around)
+    board.outcomes.serve(door)
+    board.errands = door.errands
+    board.grounds.on_tick.append(door.look_around)
+    return door
 
 
 def ledger_of(hub: Hub, outside: Outside) -> Ledger:
@@ -301,6 +313,7 @@ class Hub:
     :ivar ledger: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
@@ -313,6 +326,7 @@ class Hub:
     timeline: Timeline
     _make_stateless: Callable[[], Stateless]
     ways: Ways
+    tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
@@ -392,6 +406,10 @@ class Keys:
 
         key = hashlib.sha256(b"request states " + self._key.encode()).digest()
         return RequestStates(key, self._node())
+
+    def tag_key(self) -> bytes:
+        """What tags of entries are made with, so that they tell nothing of what they stand for."""
+        return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
 
     def _node(self) -> bytes:
         return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]

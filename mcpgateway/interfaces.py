@@ -193,6 +193,9 @@ class Call:
     :ivar is_dotted: its URL asks for the gateway's own tools under names with dots, where they are listed.
     :ivar meter: what counts it when it ends (`mcpgateway.hub.meters.Row`); None where nothing does, or it has ended.
     :ivar began: when it was brought to its server, by the stopwatch.
+    :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
+        where it stands in that (`mcpgateway.hub.tracing.Traced`).
+    :ivar principal: who asks, where there is no session that says it.
     """
 
     session: Any
@@ -209,6 +212,12 @@ class Call:
     is_dotted: bool = False
     meter: Any = field(default=None, repr=False)
     began: float = 0.0
+    trace: Any = field(default=None, repr=False)
+    principal: str = ""
+
+    def follow(self, other: Call) -> None:
+        """Be made in another's place: for the same principal, within the same trace."""
+        self.trace, self.principal = other.trace, other.principal
 
     def fail(self, why: GatewayError) -> None:
         """End it: its server gives no answer."""

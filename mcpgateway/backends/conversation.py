@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy, modern
@@ -64,6 +65,7 @@ class OwnQuestion:
 class Conversation:
     """The calls under way on one child, each under a number of ours that is never used twice.
 
+    :param tape: keeps what is said; None where nothing is kept.
     :ivar pending: the calls sent and not answered, oldest first.
     :ivar queued: those that wait, by session, until enough of its others are answered.
     :ivar sent: how many requests this child has been sent by callers.
@@ -80,6 +82,7 @@ class Conversation:
         listener: INoticeListener,
         on_gone: Callable[[Conversation, Gone], None],
         era: Era = Era.LEGACY,
+        tape: Tape | None = None,
     ) -> None:
         self.server = server
         self.era = era
@@ -94,6 +97,8 @@ class Conversation:
         self.ended: Gone | None = None
         self._listener = listener
         self._on_gone = on_gone
+        self._tape = tape
+        self._track = tape.begin() if tape is not None else 0
         self._number = 0
         self._has_met = False  # the handshake is done
         self._has_batches = False
@@ -257,6 +262,8 @@ class Conversation:
 
     def line_received(self, line: bytes) -> None:
         """Take one line of the child's: a reply, a notification or a question, or several of them in an array."""
+        if self._tape is not None:
+            self._tape.keep(-self._track, line)
         if self._garbage >= GARBAGE_LIMIT:
             return  # it has been killed; to look at all that is left in its pipe would keep the others waiting
         try:
@@ -354,7 +361,7 @@ class Conversation:
                 "{server} printed a line that is not JSON-RPC: {line}",
                 event="child.stray_line",
                 server=self.server,
-                line=ascii(line[:SHOWN].decode(errors="replace")),
+                line=_beginning(line),
             )
         elif self._garbage == GARBAGE_LIMIT:
             self.log.error(
@@ -402,8 +409,11 @@ class Conversation:
     def _write(self, envelope: Envelope) -> None:
         if self.backend is None or self.ended is not None:
             raise BackendGone(f"{self.server} is not running")
+        line = jsonrpc.line(envelope)
+        if self._tape is not None:
+            self._tape.keep(self._track, line)
         # A busy child gets a whole turn's messages in one piece; an idle one gets its only one at once.
-        self.backend.write(jsonrpc.line(envelope), now=not self.pending)
+        self.backend.write(line, now=not self.pending)
 
 
 def _number_at_head(line: bytes) -> int | None:
@@ -414,3 +424,11 @@ def _number_at_head(line: bytes) -> int | None:
         if byte in _END_OF_NUMBER:
             return int(digits[:position]) if digits[:position].isdigit() else None
     return None
+
+
+def _beginning(line: bytes) -> str:
+    """What is shown of a line: no half of a word, since half a secret is not known for one."""
+    text = line[:SHOWN].decode(errors="replace")
+    if len(line) <= SHOWN:
+        return text
+    return f"{text.rpartition(' ')[0]}…"

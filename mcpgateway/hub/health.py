@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import Circuit, Daemon, GatewaySettings, Remote, ServerSpec, Share
 from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
 from mcpgateway.hub.chart import Chart, numbers
+from mcpgateway.hub.history import Histories
 from mcpgateway.hub.instance import Instance
 from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
@@ -71,6 +72,7 @@ class Health:
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
     :ivar checks: how many checks are under way.
+    :ivar histories: what has happened to all servers.
     """
 
     log = Logger()
@@ -83,6 +85,7 @@ class Health:
         self.checks = Checks()
         self.wall = wall
         self.chance = instruments.chance
+        self.histories = Histories(wall)
         self._circuit = circuit
         self._instruments = instruments
         self._charts: dict[tuple[str, str, str], Chart] = {}
@@ -118,7 +121,9 @@ class Health:
             found.server = server  # it was read once more
         elif found is None or found.server is not server:
             is_on = self._switches.get(server.name, server.enabled)
-            found = self._charts[key] = Chart(server, Breaker(self._circuit), not is_on)
+            found = self._charts[key] = Chart(
+                server, Breaker(self._circuit), self.histories.of(server.name), not is_on
+            )
         return found
 
     # Operators
@@ -128,7 +133,9 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        for chart in self._named(name):
+        charts = self._named(name)
+        self.histories.of(name).add("server.reset", "its circuit is reset")
+        for chart in charts:
             chart.breaker.reset()
             chart.is_failing = False
             self._on_again(chart)
@@ -138,9 +145,41 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
+        self._named(name)
         self._switches[name] = False
+        self._switch(name, is_on=False)
+
+    def enable(self, name: str) -> None:
+        """Switch a server on, whatever it has done wrong before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self._named(name)
+        self._switches[name] = True
+        self._switch(name, is_on=True)
+
+    def follow(self, name: str) -> None:
+        """From now on a server is on or off as its entry says, whatever operators have said before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        charts = self._named(name)
+        was_on = self._switches.pop(name, None)
+        is_on = all(each.server.enabled for each in charts)
+        if was_on is not None and was_on is not is_on:
+            self._switch(name, is_on=is_on)
+
+    def _switch(self, name: str, *, is_on: bool) -> None:
+        charts = self._named(name)
+        if is_on:
+            self.log.info("{server} is switched on", event="server.enabled", server=name)
+            self.histories.of(name).add("server.enabled", "an operator switches it on")
+            for chart in charts:
+                chart.is_off = False
+            self.reset(name)
+            return
         self.log.info("{server} is switched off", event="server.disabled", server=name)
+        self.histories.of(name).add("server.disabled", "an operator switches it off")
         for chart in charts:
             chart.is_off = True
             for each in self._of(chart):
@@ -148,17 +187,12 @@ class Health:
                     each.slot.close()
                 each.switched_off()
 
-    def enable(self, name: str) -> None:
-        """Switch a server on, whatever it has done wrong before.
+    def instances(self, name: str) -> list[Instance]:
+        """All instances of a server.
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
-        self._switches[name] = True
-        self.log.info("{server} is switched on", event="server.enabled", server=name)
-        for chart in charts:
-            chart.is_off = False
-        self.reset(name)
+        return [each for chart in self._named(name) for each in self._of(chart)]
 
     def _named(self, name: str) -> list[Chart]:
         server = self._switchboard.servers.get(name) if self._switchboard is not None else None
@@ -248,6 +282,7 @@ class Health:
 
     def _half_open(self, chart: Chart) -> None:
         self.log.info("{server} may be tried once more", event="server.half_open", server=chart.server.name)
+        chart.history.add("server.half_open", "it may be tried once more")
         self._on_again(chart)
 
     def _check(self, chart: Chart) -> None:
@@ -308,6 +343,7 @@ class Health:
                 why=chart.breaker.why,
                 last=chart.last_fault,
             )
+            chart.history.add("server.given_up", f"it is given up: {chart.breaker.why}")
         for each in self._of(chart):
             if each.state not in UP and each.state is not State.STARTING:
                 each.switched_off()
@@ -325,6 +361,10 @@ class Health:
         dialled.addErrback(self._broken).addBoth(done.callback)
 
     # What is shown
+
+    def known(self, server: ServerSpec) -> list[Chart]:
+        """What is known of a server in every workspace."""
+        return self._charts_of(server)
 
     def runs(self, slots: Collection[Slot]) -> bool:
         """Whether a server answers calls at once."""

@@ -19,6 +19,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,
+    HandshakeLate,
     HandshakeRefused,
     LaunchFailed,
     Overloaded,
@@ -39,6 +40,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.tape import Tapes
     from mcpgateway.hub.listening import Listening
     from mcpgateway.hub.locks import Locks
     from mcpgateway.hub.mirrors import Learning
@@ -69,6 +71,7 @@ class Surroundings:
     :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
+    :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
     """
 
     launcher: ILauncher
@@ -81,6 +84,7 @@ class Surroundings:
     meters: Meters
     snapshots: Snapshots | None = None
     locks: Locks | None = None
+    tapes: Tapes | None = None
 
 
 @implementer(INoticeListener)
@@ -467,7 +471,9 @@ class Slot:
     def _spawn(self) -> None:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
-        conversation = Conversation(self.server.name, self, self._gone, self.era)
+        tapes = self._around.tapes
+        tape = tapes.of(self.server.name) if tapes is not None else None
+        conversation = Conversation(self.server.name, self, self._gone, self.era, tape)
         self._current = conversation
         server = self.server
         launch = Launch(
@@ -485,6 +491,7 @@ class Slot:
     def _launch(self, launch: Launch, conversation: Conversation) -> None:
         if conversation is not self._current:
             return  # it was called off while it was found out how it is best started
+        self.watch.launching(launch)
         try:
             conversation.backend = self._around.launcher.launch(launch, conversation)
         except GatewayError as why:
@@ -501,8 +508,8 @@ class Slot:
 
     def _late(self, conversation: Conversation) -> None:
         limit = self._around.handshake_s
-        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {limit:g} s")
-        self._abandon(conversation, why)
+        what = f"{self.server.name} did not answer the handshake within {limit:g} s"
+        self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
 
     def _greeted(self, hello: Envelope, conversation: Conversation) -> None:
         if conversation is not self._current:
@@ -517,10 +524,8 @@ class Slot:
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
-        backend = conversation.backend
-        words = backend.stderr_tail() if backend is not None else ""
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
-        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", words))
+        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", _last_words(conversation)))
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
         self.log.failure(
@@ -652,6 +657,10 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _last_words(conversation: Conversation) -> str:
+    return conversation.backend.stderr_tail() if conversation.backend is not None else ""
 
 
 def _let_go(why: Failure) -> None:

@@ -12,7 +12,7 @@ from mcpgateway.hub.census import Census
 if TYPE_CHECKING:
     from mcpgateway.doors.http.exposition import Exposition
 
-HEALTH, ALIVE, METRICS = b"/health", b"/healthz", b"/metrics"
+HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
 OK = b'{"status":"ok"}'
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 UNSTORED = b"Cache-Control: no-store\r\n"
@@ -32,7 +32,7 @@ class HealthDoor:
 
     def serves(self, path: bytes) -> bool:
         """Whether a path is one of its own."""
-        return path in (HEALTH, ALIVE, METRICS)
+        return path in (ALIVE, METRICS, *HEALTH)
 
     def handle(self, exchange: Any) -> None:
         """Answer; ``?shape=immorterm`` gives the numbers in S000's body."""
