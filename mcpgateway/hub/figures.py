@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from attrs import define, field
@@ -22,13 +21,13 @@ from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.lives import Life, lives
 from mcpgateway.hub.meters import Meters, Row
+from mcpgateway.hub.sessionbook import handle
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.timeline import Timeline
 from mcpgateway.rules.condition import State
 from mcpgateway.rules.snapshots import place_of
 
 MINUTES_SHOWN = 60
-HANDLE_CHARS = 12
 _FAILING = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE))
 
 
@@ -128,7 +127,7 @@ class Figures:
         sessions, now = self.census.switchboard.sessions, self.timeline.wall()
         return [
             {
-                "sessionId": sha256(each.id).hexdigest()[:HANDLE_CHARS],
+                "sessionId": handle(each.id),
                 "clientPid": each.owner,
                 "servers": [each.server.name],
                 "lastActivityAt": round((now - (sessions.now - each.seen)) * 1000),
