@@ -143,6 +143,22 @@ class Row:
             meter.meters.on_end(call, self, spent, outcome, said)
 
 
+class Uncounted:
+    """Stands in a call that is a part of another, and is not counted by itself."""
+
+    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+        """There is an answer."""
+
+    def failed(self, call: Call, why: Any) -> None:
+        """There is none."""
+
+    def taken_back(self, call: Call, reason: str) -> None:
+        """Nobody waits for one."""
+
+
+UNCOUNTED = Uncounted()
+
+
 class Meter:
     """What is counted of one server.
 

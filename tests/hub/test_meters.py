@@ -172,6 +172,20 @@ class OwnToolTests:
         assert numbers(row(stage.gateway)) == (1, 0, 0)
         assert numbers(row(stage.gateway, "invoke", "gateway")) == (0, 0, 0)
 
+    def test_parts_of_another(self) -> None:
+        """What a script asks for counts, and not what the gateway has to ask itself for that."""
+        stage = Stage()
+        client = stage.gateway.client(**TOKEN)
+        client.send({"arguments": {}}, "POST", "/api/v1/tools/shared__echo/call")
+        stage.play()
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        assert client.heard is not None
+        counted = {
+            (each.server, each.tool): each.calls for each in stage.gateway.hub.meters.rows if each.tool
+        }
+        assert counted == {("shared", "echo"): 1}
+
     def test_taken_back(self) -> None:
         """One that its client takes back has not failed."""
         stage = Stage(shared=Offer())

@@ -143,7 +143,8 @@ class Tools:
 
         access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
         call.sink = held = Held(call.sink, self._board, call)
-        self._board.outcomes.own.begin_tool(call, message, tool.name)
+        if call.meter is None:
+            self._board.outcomes.own.begin_tool(call, message, tool.name)
         self._board.hold(call, held.take_back)
         try:
             tool.call(call, peek.members(message.params, "arguments"), access)
