@@ -18,7 +18,7 @@ from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings, TraceSettings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
@@ -44,12 +44,14 @@ from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.web import Web
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
     from mcpgateway.hub.jobrecords import JobStore
     from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.tracing import Tracer
     from mcpgateway.hub.usage import Usage
     from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
+EXPORT_S = 10.0  # until whoever collects spans has taken some
 
 
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
@@ -97,6 +100,38 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
 
     work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+
+
+def tracer_of(
+    reactor: Any, home: str, said: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
+) -> Tracer:
+    """What follows calls in the real world.
+
+    :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
+    """
+    from mcpgateway.host.serverlog import ServerLogFile
+    from mcpgateway.hub.activity import Activity
+    from mcpgateway.hub.tracing import Tracer
+
+    tracer = Tracer(secrets.token_hex, said.begin)
+    if said.activity:
+        file = ServerLogFile(f"{home}/logs/activity.jsonl")
+        tracer.activity = Activity(file, reactor.seconds, tracer.new_id, redact)
+    base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if base:
+        from mcpgateway.hub.spans import Spans, endpoint_of, headers_of
+
+        headers = said.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+
+        def send(body: bytes) -> Deferred[int]:
+            heads = {"Content-Type": "application/json", **headers}
+            asked = web().request(
+                "POST", endpoint_of(base), heads, body, timeout_s=EXPORT_S, limit=CHECK_BYTES
+            )
+            return asked.addCallback(lambda answer: answer.status)
+
+        tracer.spans = Spans(send, reactor.seconds, redact)
+    return tracer
 
 
 @frozen
@@ -140,7 +175,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
-    tapes = Tapes(clock.seconds)
+    tapes = Tapes(clock.seconds, gateway.trace.record_lines)
     around = Surroundings(
         launcher,
         clock,
@@ -269,6 +304,7 @@ class Hub:
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar tracer: what follows calls; None where nothing does.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
@@ -287,6 +323,7 @@ class Hub:
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     usage: Usage | None = None
     vault: Vault | None = None
+    tracer: Tracer | None = None
     _stateless: Stateless | None = None
 
     @property
@@ -327,9 +364,14 @@ class Hub:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
         self.switchboard.tick_views()
-        for each in (self.snapshots, self.usage, self.vault):
+        for each in (self.snapshots, self.usage, self.vault, self.tracer):
             if each is not None:
                 each.tick()
+
+    def follow(self, tracer: Tracer) -> None:
+        """Have all calls followed from now on."""
+        self.tracer = tracer
+        self.meters.on_begin, self.meters.on_end = tracer.begun, tracer.ended
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -337,7 +379,7 @@ class Hub:
             self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
-        for each in (self.usage, self.vault):
+        for each in (self.usage, self.vault, self.tracer):
             if each is not None:
                 each.close()
 

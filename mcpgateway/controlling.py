@@ -48,7 +48,9 @@ def make_site(parts: Parts) -> Site:
     """The control plane as a site for the channel."""
     from mcpgateway.doors.http.rest.site import ControlPlane  # Klein is loaded by the first who looks
 
-    return ControlPlane(groups_of(parts), parts.limits, parts.clock).site()
+    tracer = parts.hub.tracer
+    audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
+    return ControlPlane(groups_of(parts), parts.limits, parts.clock, audit).site()
 
 
 def groups_of(parts: Parts) -> Groups:
@@ -86,7 +88,8 @@ def groups_of(parts: Parts) -> Groups:
 
         hub, health = parts.hub, parts.hub.health
         why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
-        return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
+        activity = hub.tracer.activity if hub.tracer is not None else None
+        return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
     made = (authorization, clients, describing, sessions, tools, tracing)
     return {each.__name__: each for each in made}

@@ -7,7 +7,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
+from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle, tracer_of
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.model import Settings
@@ -116,6 +116,9 @@ def make_gateway(
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
     outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
     hub = make_hub(settings, outside)
+    hub.follow(
+        tracer_of(reactor, home, settings.gateway.trace, lambda: backends.web, _redactor_of(settings).redact)
+    )
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)

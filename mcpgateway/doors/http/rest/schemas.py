@@ -58,6 +58,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
+    "Activity": made_of({"records": listing(made_of({"at": TEXT, "id": TEXT, "kind": TEXT}))}),
     "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
     "Why": made_of(
         {
