@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -27,10 +27,11 @@ from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
+from mcpgateway.hub.ledger import Ledger, Weights
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.scopes import Ground, Scopes
@@ -39,14 +40,18 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.timeline import Timeline
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
     from mcpgateway.backends.web import Web
+    from mcpgateway.doors.http.exposition import Exposition
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
+    from mcpgateway.hub.census import Census
+    from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.jobrecords import JobStore
     from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
@@ -141,7 +146,9 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
+    :ivar tracer: what follows calls; None where nothing does.
     """
 
     launcher: ILauncher
@@ -152,14 +159,15 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
+    tracer: Tracer | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
     """Build the hub, between the doors and the children."""
     launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
-    snapshots = outside.snapshots
-    gateway = settings.gateway
+    snapshots, gateway = outside.snapshots, settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
@@ -167,6 +175,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+    notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
     meters = Meters(outside.stopwatch)
 
@@ -228,23 +237,61 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
+        made.permits = switchboard.permits
         to_legacy.current = switchboard.current
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct
         return made
 
     def make_views(stateless: Stateless) -> ViewDoor:
-        from mcpgateway.hub.views.modern import Around, ViewDoor
+        return _views_of(stateless, switchboard, outside)
 
-        board, states = switchboard.board, keys.request_states()
-        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
-        board.outcomes.serve(door)
-        board.errands = door.errands
-        board.grounds.on_tick.append(door.look_around)
-        return door
-
-    hub = Hub(switchboard, health, meters, make_stateless, Ways(gateway, settings.profiles), tapes, snapshots)
+    timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
+    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    hub.ledger = ledger_of(hub, outside)
+    hub.follow(outside.tracer)
     return hub
+
+
+def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+    from mcpgateway.hub.views.modern import Around, ViewDoor
+
+    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
+    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    door = ViewDoor(stateless, around)
+    board.outcomes.serve(door)
+    board.errands = door.errands
+    board.grounds.on_tick.append(door.look_around)
+    return door
+
+
+def ledger_of(hub: Hub, outside: Outside) -> Ledger:
+    """What adds up what the gateway saves."""
+    pool, read = hub.switchboard.pool, outside.keepers.usage
+    on_record = cache(read) if read is not None else None  # until somebody comes to a view
+
+    def usage() -> Usage | None:
+        return hub.usage or (on_record() if on_record is not None else None)
+
+    def pids() -> Iterable[int]:
+        return (slot.pid for slot in pool if slot.pid)
+
+    weights = Weights(outside.instruments.weigh, pids)
+    return Ledger(hub.switchboard, hub.health, weights, usage)
+
+
+def figures_of(hub: Hub, census: Census) -> Figures:
+    """What tells of numbers."""
+    from mcpgateway.hub.figures import Figures  # few ask for them
+
+    return Figures(hub.meters, hub.timeline, census, hub.snapshots)
+
+
+def exposition_of(hub: Hub, census: Census) -> Exposition:
+    """What tells Prometheus of them."""
+    from mcpgateway.doors.http.exposition import Exposition  # likewise
+
+    return Exposition(hub.meters, census, hub.ledger)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -300,6 +347,8 @@ class Hub:
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
     :ivar meters: what is counted of calls.
+    :ivar timeline: the same, by the minute.
+    :ivar ledger: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
@@ -313,6 +362,7 @@ class Hub:
     switchboard: Switchboard
     health: Health
     meters: Meters
+    timeline: Timeline
     _make_stateless: Callable[[], Stateless]
     ways: Ways
     tapes: Tapes
@@ -325,6 +375,7 @@ class Hub:
     vault: Vault | None = None
     tracer: Tracer | None = None
     _stateless: Stateless | None = None
+    ledger: Ledger = field(init=False)
 
     @property
     def stateless(self) -> Stateless:
@@ -364,14 +415,15 @@ class Hub:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
         self.switchboard.tick_views()
-        for each in (self.snapshots, self.usage, self.vault, self.tracer):
+        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.ledger, self.tracer):
             if each is not None:
                 each.tick()
 
-    def follow(self, tracer: Tracer) -> None:
-        """Have all calls followed from now on."""
-        self.tracer = tracer
-        self.meters.on_begin, self.meters.on_end = tracer.begun, tracer.ended
+    def follow(self, tracer: Tracer | None) -> None:
+        """Have all calls followed from now on, or none of them."""
+        self.tracer, meters = tracer, self.meters
+        meters.on_begin = tracer.begun if tracer is not None else None
+        meters.on_end = tracer.ended if tracer is not None else None
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -400,6 +452,10 @@ class Keys:
 
         key = hashlib.sha256(b"request states " + self._key.encode()).digest()
         return RequestStates(key, self._node())
+
+    def tag_key(self) -> bytes:
+        """What tags of entries are made with, so that they tell nothing of what they stand for."""
+        return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
 
     def _node(self) -> bytes:
         return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]

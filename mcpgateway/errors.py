@@ -50,6 +50,10 @@ class InvalidParams(CallerError):
     code = -32602
 
 
+class Taken(InvalidParams):
+    """There is something else of that name already."""
+
+
 class MissingEnvelope(InvalidParams):
     """A request of the modern era does not say what every one of them has to."""
 
@@ -103,6 +107,22 @@ class NotThere(CallerError):
     """There is no such tool, or no such result."""
 
 
+class Conflict(CallerError):
+    """What is asked for is in the way of what is there."""
+
+
+class Outdated(CallerError):
+    """What is to be changed is not any more what its caller believes it is."""
+
+
+class NeedsCondition(CallerError):
+    """What is to be replaced has to be named, so that nobody's change is lost unseen."""
+
+
+class NotEntitled(CallerError):
+    """The caller may do a part of this, but not all of it."""
+
+
 class UnknownSession(CallerError):
     """The session id is not one of ours, or its session has ended."""
 
@@ -119,6 +139,10 @@ class Refused(CallerError):
     """The request may not be served to this caller."""
 
     code = -32000
+
+
+class OutOfScope(Refused):
+    """The caller's token is not for this."""
 
 
 class ClientGone(CallerError):
@@ -228,3 +252,11 @@ class ClientFilesFailed(GatewayFault):
 
 class ConfigError(GatewayError):
     """A configuration file cannot be used: the text names file, line, key, what was found and what is allowed."""
+
+
+class Unfit(ConfigError):
+    """What is to be written into a configuration file may not stand there, or could not be used."""
+
+
+class NotOurs(ConfigError):
+    """What is to be changed stands where the gateway changes nothing, at least for now."""

@@ -359,7 +359,7 @@ class Conversation:
                 "{server} printed a line that is not JSON-RPC: {line}",
                 event="child.stray_line",
                 server=self.server,
-                line=ascii(line[:SHOWN].decode(errors="replace")),
+                line=_beginning(line),
             )
         elif self._garbage == GARBAGE_LIMIT:
             self.log.error(
@@ -422,3 +422,11 @@ def _number_at_head(line: bytes) -> int | None:
         if byte in _END_OF_NUMBER:
             return int(digits[:position]) if digits[:position].isdigit() else None
     return None
+
+
+def _beginning(line: bytes) -> str:
+    """What is shown of a line: no half of a word, since half a secret is not known for one."""
+    text = line[:SHOWN].decode(errors="replace")
+    if len(line) <= SHOWN:
+        return text
+    return f"{text.rpartition(' ')[0]}…"

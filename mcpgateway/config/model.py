@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.callers import Security
 from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
 from mcpgateway.wire.revisions import Era
 
@@ -302,7 +303,10 @@ class TraceSettings:
 
 @frozen
 class GatewaySettings:
-    """What the ``gateway`` section decides."""
+    """What the ``gateway`` section decides.
+
+    :ivar log_level: the name of the lowest level that is logged.
+    """
 
     http_port: int = 9100
     bind_address: str = "127.0.0.1"
@@ -316,8 +320,12 @@ class GatewaySettings:
     limits: Limits = Limits()
     circuit: Circuit = Circuit()
     ping_s: float = 30.0
+    log_level: str = "info"
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
+    security: Security = field(factory=Security, repr=False)
+    tls_cert_path: str = ""
+    tls_key_path: str = ""
     trace: TraceSettings = field(factory=TraceSettings)
 
 

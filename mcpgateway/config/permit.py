@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mcpgateway.config import environment, headers
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import Edit, Put
-from mcpgateway.errors import ConfigError
+from mcpgateway.config.expand import SOURCE
+from mcpgateway.errors import Unfit
 
 VARIABLES = ("env", "environment")
 HEADERS = "headers"
@@ -18,7 +19,7 @@ def check(change: Edit) -> None:
     """Refuse what would have a server run other code, or break its requests.
 
     :param change: of a server: its road begins with the server's name.
-    :raise ConfigError: it is refused.
+    :raise Unfit: it is refused.
     """
     if not isinstance(change, Put):
         return
@@ -27,17 +28,28 @@ def check(change: Edit) -> None:
         value = {step: value}
     if not isinstance(value, dict):
         return
+    if any(SOURCE.search(each) for each in _texts(value)):
+        raise Unfit("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
     names = [name for key in VARIABLES for name in _names(value.get(key))]
     refused = environment.refused(names)
     if refused:
         shown = ", ".join(printable(each) for each in refused)
-        raise ConfigError(
-            f"{shown}: can make a server run other code, and is only taken from the user's own files"
-        )
+        raise Unfit(f"{shown}: can make a server run other code, and is only taken from the user's own files")
     for name in _names(value.get(HEADERS)):
         why = headers.refused(name)
         if why:
-            raise ConfigError(f"{printable(name)}: {why}")
+            raise Unfit(f"{printable(name)}: {why}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            yield from _texts(list(value.values()))
+        case list() | tuple():
+            for each in value:
+                yield from _texts(each)
 
 
 def _names(value: Any) -> Iterable[str]:

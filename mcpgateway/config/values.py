@@ -110,15 +110,25 @@ def mapping(place: Place) -> Place:
     return place
 
 
+def seconds_in(text: str, unit: float = 1.0) -> float | None:
+    """The seconds that a text such as ``30s`` means; None where it means none, or too many.
+
+    :param unit: what a number alone counts, in seconds.
+    """
+    match = DURATION.fullmatch(text.strip())
+    if match is None or len(match[1]) >= 20:
+        return None
+    seconds = float(match[1]) * (UNIT_SECONDS[match[2]] if match[2] else unit)
+    return seconds if seconds <= DURATION_LIMIT_S else None
+
+
 def _seconds(place: Place, unit: float, expected: str) -> float:
     value = place.value
-    seconds = -1.0
+    seconds: float | None = None
     if isinstance(value, str):
-        match = DURATION.fullmatch(value.strip())
-        if match and len(match[1]) < 20:
-            seconds = float(match[1]) * (UNIT_SECONDS[match[2]] if match[2] else unit)
+        seconds = seconds_in(value, unit)
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**15:
         seconds = value * unit
-    if not 0 <= seconds <= DURATION_LIMIT_S:
+    if seconds is None or not 0 <= seconds <= DURATION_LIMIT_S:
         raise place.wrong(expected)
     return float(seconds)

@@ -25,12 +25,24 @@ COMMANDS = {
     "restart": Told("running:restart", "end the gateway and start it with the same options", RUNNING),
     "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
     "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
+    "stats": Told(
+        "figures:stats", "say which tools are called, and how they and their servers fare", RUNNING
+    ),
+    "savings": Told("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
+    "dump": Told("inspecting:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
+    "shutdown": Told(
+        "inspecting:shutdown", "have the gateway end, and leave clients' files as they are", RUNNING
+    ),
+    "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
+    "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
     "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
+    "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
     "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
     "discover": Told(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
@@ -54,6 +66,10 @@ COMMANDS = {
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
+    "credential": Told(
+        "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
+    ),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
@@ -62,6 +78,10 @@ COMMANDS = {
 }
 S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
+OWN_URL = [
+    "servers",
+    "add",
+]  # behind these words, --url is that of the server (and --api-url that of the gateway)
 
 
 @click.group(
@@ -141,14 +161,17 @@ def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
+    anywhere: tuple[str, ...] = ANYWHERE
     for word in words:
+        if rest[:2] == OWN_URL:
+            anywhere = tuple(each for each in ANYWHERE if each != "--url")
         if word == "--":
             rest += [word, *words]
         elif word == "--json":
             first.append(word)
-        elif word in ANYWHERE:
+        elif word in anywhere:
             first += [word, *([value] if (value := next(words, None)) is not None else [])]
-        elif word.startswith(tuple(f"{each}=" for each in ANYWHERE)):
+        elif word.startswith(tuple(f"{each}=" for each in anywhere)):
             first.append(word)
         else:
             rest.append(word)

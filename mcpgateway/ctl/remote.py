@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import http.client
 
 LIMIT_S = 10.0
+TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
 TOKEN_LIMIT = 4096
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
 ANOTHER_WAY = "name the file that holds its token: --token-file FILE"
@@ -50,23 +51,34 @@ class Remote:
     """The gateway that the global options lead to.
 
     :ivar where: its address, in words.
+    :param is_admin: what is asked needs the token of administrators, where it is not asked over the socket.
     """
 
-    def __init__(self, globals_: Globals) -> None:
+    def __init__(self, globals_: Globals, *, is_admin: bool = False) -> None:
         self._home = globals_.home
         self._url = _parsed(globals_.url) if globals_.url else None
         self._token_file = globals_.token_file
+        self._own_token = ADMIN_TOKEN if is_admin else TOKEN
         self._path = "" if self._url else places.socket_path(places.environment(), globals_.home)
         self.where = _shown(self._url) if self._url else self._path
 
-    def ask(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Answer:
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: object = None,
+        limit_s: float = LIMIT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Ask, and wait for the whole answer.
 
+        :param headers: further ones.
         :raise Away: there is none in time.
         """
         try:
             self._find()
-            return self._asked(self._connection(limit_s), path, method, body, limit_s)
+            return self._asked(self._connection(limit_s), path, method, body, limit_s, headers)
         except Away:
             port = self._port_beside_the_socket()
             if not port:
@@ -74,7 +86,7 @@ class Remote:
         import http.client
 
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
-        return self._asked(connection, path, method, body, limit_s)
+        return self._asked(connection, path, method, body, limit_s, headers)
 
     def _find(self) -> None:
         # Where there is no socket, nothing is loaded that could speak to one.
@@ -94,14 +106,20 @@ class Remote:
         return state.port if is_it(state, self._home) and not os.path.exists(self._path) else 0
 
     def _asked(
-        self, connection: http.client.HTTPConnection, path: str, method: str, body: object, limit_s: float
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        method: str,
+        body: object,
+        limit_s: float,
+        more: Mapping[str, str] | None,
     ) -> Answer:
         import http.client
 
         from mcpgateway.ctl.talking import whole
 
         ends = monotonic() + limit_s
-        headers = {"Accept": "application/json", **self._credentials()}
+        headers = {"Accept": "application/json", **(more or {}), **self._credentials()}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
@@ -139,19 +157,29 @@ class Remote:
             self.unreachable("what answers there is no gateway")
         return answer.value
 
-    def told(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Any:
+    def told(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: object = None,
+        limit_s: float = LIMIT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """As `must`, of requests that the gateway may well refuse: its own words and hint are what a person is told.
 
         :raise Trouble: there is no answer, or it is a refusal.
         """
         try:
-            answer = self.ask(path, method=method, body=body, limit_s=limit_s)
+            answer = self.ask(path, method=method, body=body, limit_s=limit_s, headers=headers)
         except Away as why:
             self.unreachable(why)
+        value = answer.value if isinstance(answer.value, dict) else {}
         if answer.status in (401, 403):
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
+            fail(
+                f"the gateway at {self.where} refuses: {_said(answer)}", str(value.get("hint") or ANOTHER_WAY)
+            )
         if answer.status >= 400:
-            value = answer.value if isinstance(answer.value, dict) else {}
             fail(_said(answer), str(value.get("hint") or ""))
         if answer.value is None:
             self.unreachable("what answers there is no gateway")
@@ -204,7 +232,7 @@ class Remote:
             return _read_token(self._token_file)
         if self._url is not None and not self._is_of_this_home():
             return ""
-        path = f"{self._home}/auth.token"
+        path = f"{self._home}/{self._own_token}"
         return _read_token(path) if os.path.exists(path) else ""
 
     def _is_of_this_home(self) -> bool:

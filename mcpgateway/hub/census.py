@@ -74,6 +74,12 @@ class Census:
             "backends": [self._backend(server, slots[server.name]) for server in servers],
         }
 
+    def server(self, server: ServerSpec) -> dict[str, Any]:
+        """Numbers of one server."""
+        return self._backend(
+            server, [each for each in self.switchboard.pool if each.server.name == server.name]
+        )
+
     def _approvals(self) -> list[dict[str, Any]]:
         repositories = self.switchboard.scopes.repositories
         return repositories.waiting() if repositories is not None else []

@@ -37,6 +37,7 @@ class Chart:
     :ivar has_ponged: one of its children has answered a ping.
     :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
     :ivar is_failing: no start has succeeded since the last one that failed.
+    :ivar needs: what its user has to give first (`mcpgateway.rules.readiness`); empty for nothing.
     """
 
     server: ServerSpec
@@ -52,6 +53,7 @@ class Chart:
     has_ponged: bool = False
     knows_no_ping: bool = False
     is_failing: bool = False
+    needs: str = ""
     check_at: float = 0.0
     is_checking: bool = False
     _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)

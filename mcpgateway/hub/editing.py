@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcpgateway.config import permit
 from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
 from mcpgateway.config.provenance import place_of
 from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, UnknownServer
+from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.reload import Reload
 
@@ -20,10 +22,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     """
     for each in changes:
         permit.check(each)
-    if reload.state.problems:
-        raise ConfigError(
-            f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
-        )
+    _check(reload)
     file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
@@ -32,13 +31,33 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
             text = edit(text, file, rooted(each, where))
         return text
 
+    _write(reload, file, edited)
+
+
+def set_in_config(reload: Reload, change: Edit) -> None:
+    """Change a setting of the gateway itself in the file of the configuration, unless that could not be used then.
+
+    :raise ConfigError: nothing was changed; the text says why.
+    """
+    if not reload.config_file:
+        raise NotOurs("this gateway has no configuration file that could be changed")
+    _check(reload)
+    _write(reload, reload.config_file, lambda text: edit(text, reload.config_file, change))
+
+
+def _check(reload: Reload) -> None:
+    if reload.state.problems:
+        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+
+
+def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
     former = write_back(file, edited)
     reload.read_own()
     if reload.state.problems:
         why = reload.state.problems[0]
         former.restore()
         reload.read_own()
-        raise ConfigError(f"nothing was changed: {why}")
+        raise Unfit(f"nothing was changed: {why}")
 
 
 def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
@@ -50,5 +69,5 @@ def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
         raise UnknownServer(f"Unknown server: {name}")
     place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
     if place is None:
-        raise ConfigError(f"{name} stands in no file that could be changed")
+        raise NotOurs(f"{name} stands in no file that could be changed")
     return place.document.file, tuple(str(each) for each in place.path)

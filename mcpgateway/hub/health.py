@@ -145,8 +145,39 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
+        self._named(name)
         self._switches[name] = False
+        self._switch(name, is_on=False)
+
+    def enable(self, name: str) -> None:
+        """Switch a server on, whatever it has done wrong before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self._named(name)
+        self._switches[name] = True
+        self._switch(name, is_on=True)
+
+    def follow(self, name: str) -> None:
+        """From now on a server is on or off as its entry says, whatever operators have said before.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        charts = self._named(name)
+        was_on = self._switches.pop(name, None)
+        is_on = all(each.server.enabled for each in charts)
+        if was_on is not None and was_on is not is_on:
+            self._switch(name, is_on=is_on)
+
+    def _switch(self, name: str, *, is_on: bool) -> None:
+        charts = self._named(name)
+        if is_on:
+            self.log.info("{server} is switched on", event="server.enabled", server=name)
+            self.histories.of(name).add("server.enabled", "an operator switches it on")
+            for chart in charts:
+                chart.is_off = False
+            self.reset(name)
+            return
         self.log.info("{server} is switched off", event="server.disabled", server=name)
         self.histories.of(name).add("server.disabled", "an operator switches it off")
         for chart in charts:
@@ -156,18 +187,12 @@ class Health:
                     each.slot.close()
                 each.switched_off()
 
-    def enable(self, name: str) -> None:
-        """Switch a server on, whatever it has done wrong before.
+    def instances(self, name: str) -> list[Instance]:
+        """All instances of a server.
 
         :raise UnknownServer: there is none of that name.
         """
-        charts = self._named(name)
-        self._switches[name] = True
-        self.log.info("{server} is switched on", event="server.enabled", server=name)
-        self.histories.of(name).add("server.enabled", "an operator switches it on")
-        for chart in charts:
-            chart.is_off = False
-        self.reset(name)
+        return [each for chart in self._named(name) for each in self._of(chart)]
 
     def _named(self, name: str) -> list[Chart]:
         server = self._switchboard.servers.get(name) if self._switchboard is not None else None
@@ -352,15 +377,24 @@ class Health:
         tries = [each.next_try for each in watching if each.next_try is not None]
         tries += [each.breaker.opens_at for each in charts if each.breaker.opens_at is not None]
         return {
-            "status": self._state(server, watching, charts).value,
+            "status": self.state(server, watching, charts).value,
             **numbers(charts, sum(running)),
             "uptime_seconds": max(running, default=0),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
         }
 
-    def _state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
-        # The worst state of those instances that matter.
+    @property
+    def charts(self) -> Collection[Chart]:
+        """What is known of each server, as it is run for each workspace."""
+        return self._charts.values()
+
+    def watching(self, slots: Iterable[Slot]) -> list[Instance]:
+        """Those that watch over some slots."""
+        return _watching(slots)
+
+    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
+        """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
         used = [each for each in watching if each.slot.is_up or each.is_used]

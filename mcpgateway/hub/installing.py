@@ -121,6 +121,14 @@ class Installing:
         )
         return Installed(plan, tools)
 
+    def put(self, plan: Plan) -> None:
+        """Carry a plan out without trying the server first.
+
+        :raise GatewayError: it cannot be written; nothing was changed.
+        """
+        self._write(plan)
+        self.log.info("{server} was added to {file}", event="server.added", server=plan.name, file=plan.file)
+
     def _write(self, plan: Plan) -> _Written:
         before = read_text(plan.file)
         if plan.root:
@@ -172,9 +180,7 @@ class Installing:
         else:
             file = self.plans.home_of(name)
             self._reload.edit(*changes)
-        self.log.info(
-            "{server} was changed in {file} through a tool", event="server.edited", server=name, file=file
-        )
+        self.log.info("{server} was changed in {file}", event="server.edited", server=name, file=file)
         return file
 
     def remove(self, name: str, root: str = "") -> tuple[str, str]:

@@ -28,7 +28,15 @@ from mcpgateway.config.model import ServerSpec, Settings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.provenance import place_of
 from mcpgateway.config.read import parse
-from mcpgateway.errors import ConfigError, InvalidParams, NeedsApproval, UnknownServer
+from mcpgateway.errors import (
+    ConfigError,
+    InvalidParams,
+    NeedsApproval,
+    NotOurs,
+    Taken,
+    Unfit,
+    UnknownServer,
+)
 from mcpgateway.host import approvals, files
 from mcpgateway.host.approvals import Repository
 from mcpgateway.hub.reload import Reload
@@ -127,9 +135,9 @@ class Plans:
     def _plan_global(self, name: str, definition: Mapping[str, Any]) -> Plan:
         file, reload = self._reload.config_file, self._reload
         if not file or reload.gather is None:
-            raise ConfigError("the gateway runs without a configuration file that could be written to")
+            raise NotOurs("the gateway runs without a configuration file that could be written to")
         if reload.state.problems:
-            raise ConfigError(
+            raise NotOurs(
                 f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
             )
         existing = self._existing(name)
@@ -206,19 +214,19 @@ class Plans:
         self.home_of(name)
         reload = self._reload
         if reload.state.problems:
-            raise ConfigError(
+            raise NotOurs(
                 f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
             )
         entry = reload.settings.blueprints[name].entry
         place = place_of(reload.gather(), entry) if reload.gather is not None else None
         if place is None:
-            raise ConfigError(f"{name} stands in no file that could be changed")
+            raise NotOurs(f"{name} stands in no file that could be changed")
         file = place.document.file
         text = edited(read_text(file) or "", file, changes, tuple(str(each) for each in place.path))
         problems = Problems()
         settings = self._composed(file, text, problems)
         if settings is None:
-            raise ConfigError(f"nothing was changed: {next(iter(problems.errors))}")
+            raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
         known = [_nameless(each) for each in reload.settings.servers if each.enabled]
         return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
 
@@ -293,7 +301,7 @@ class Plans:
         if blueprint is None:
             raise UnknownServer(f"Unknown server: {name}")
         if not blueprint.entry.origin.is_ours:
-            raise ConfigError(
+            raise NotOurs(
                 f"{name} is defined by {blueprint.entry.origin.words}, which the gateway does not change",
                 "change it there; the gateway follows within a second",
             )
@@ -337,8 +345,8 @@ def _nameless(server: ServerSpec) -> ServerSpec:
     return evolve(server, name="", title="", source="")
 
 
-def _taken(name: str) -> InvalidParams:
-    return InvalidParams(
+def _taken(name: str) -> Taken:
+    return Taken(
         f"there is a server {name} already, and it is defined otherwise",
         "pass another name, or remove that one first (remove_server)",
     )

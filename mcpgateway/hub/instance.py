@@ -21,6 +21,7 @@ from mcpgateway.hub.upkeep import Upkeep
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.rules import backoff
 from mcpgateway.rules.condition import UP, Core, State, new_condition
+from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Instance:
         self._is_healthy = self._is_permanent = self._is_try = False
         self._probes = 0
         self.chart.breaker.ready()
-        self.chart.last_error, self.chart.is_failing = "", False
+        self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
         if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
             self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
         self._upkeep = Upkeep(self.slot, world, now, is_kept=self.is_kept)
@@ -176,6 +177,7 @@ class Instance:
     def _is_refused(self, why: GatewayError) -> None:
         # Its user has to do something first, which is no failure of the server's; nobody else can.
         self.chart.history.failed(why, self.chart.note(why.message), "")
+        self.chart.needs = AUTHORIZATION if isinstance(why, NeedsAuthorization) else APPROVAL
         self._is_permanent = True
         self._call_off()
         self._condition.failed()
@@ -185,7 +187,7 @@ class Instance:
             return
         chart = self.chart
         chart.note(why)
-        chart.is_failing = True
+        chart.is_failing, chart.needs = True, ""
         if is_unreachable:
             self._call_off()
             self._condition.lost()
@@ -236,6 +238,13 @@ class Instance:
     def became(self, state: State) -> None:
         """It is in this state now."""
         former, self.state = self.state, state
+        self.log.debug(
+            "{server} is now {state}, it was {former}",
+            event="server.state",
+            server=self.slot.server.name,
+            state=state.value,
+            former=former.value,
+        )
         if state not in _WAITING:
             self.retry_at = math.inf
         if state is not State.STARTING:
@@ -351,6 +360,17 @@ class Instance:
         self._is_replaced, self._why_stopped = False, ""
         if again:
             self.slot.want()
+
+    # What operators want
+
+    def renew(self, why: str) -> None:
+        """Have the child that runs replaced by another."""
+        self._stop(why, again=True)
+
+    def put_off(self) -> None:
+        """Try nothing unasked any more."""
+        if self.state in _WAITING:
+            self._rest()
 
     # How it answers pings: a `mcpgateway.hub.pulse.Checked`.
 

@@ -78,7 +78,7 @@ def validate(  # noqa: PLR0913 - one for each option
     globals_: Globals = context.obj
     if globals_.url or globals_.token_file:
         raise click.UsageError("validate: --url and --token-file are for the programs that talk to a gateway")
-    words = _command(behind(context), command, args)
+    words = command_of(behind(context), command, args)
     if words and (config or server):
         raise click.UsageError("a server is given twice: by its command and by a configuration")
 
@@ -93,7 +93,11 @@ def validate(  # noqa: PLR0913 - one for each option
         fail(str(why))
 
 
-def _command(words: list[str], command: str | None, args: str | None) -> list[str]:
+def command_of(words: list[str], command: str | None, args: str | None) -> list[str]:
+    """The words of a command, however it was given; none where it was not.
+
+    :raise UsageError: it was given twice, or by halves.
+    """
     if words and (command or args):
         raise click.UsageError("a command is given twice: by --command and behind --")
     if args and not command:

@@ -122,6 +122,8 @@ def _refuse(_: Place) -> None:
 def said_place(exchange: Any, owners: Owners) -> Said:
     """What a request says of where its client works; a path of another machine's means nothing here."""
     headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return Said(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach is Reach.REMOTE:
         return Said(project="" if project.startswith("/") else project)
@@ -133,6 +135,8 @@ def said_place(exchange: Any, owners: Owners) -> Said:
 
 def _may_say(exchange: Any) -> bool:
     headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return True
     return b"mcp-project-path" in headers or b"x-mcp-project" in headers or b'"cwd"' in exchange.body
 
 

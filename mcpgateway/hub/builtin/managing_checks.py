@@ -57,20 +57,23 @@ def check_name(name: str) -> None:
         )
 
 
-def check_definition(definition: Mapping[str, Any], *, may_hold_secrets: bool) -> None:
-    """Refuse a definition that no tool may write, whoever agrees to it.
+def check_definition(
+    definition: Mapping[str, Any], *, may_hold_secrets: bool, is_by_hand: bool = False
+) -> None:
+    """Refuse a definition that nobody may write, whoever agrees to it.
 
     :param may_hold_secrets: values of secrets may stand in it as they are, and not as ``${NAME}`` only.
+    :param is_by_hand: it is said by somebody who could write it into the file just as well.
     :raise InvalidParams: it is refused.
     """
     check_keys(definition)
-    if by_hand := sorted(BY_HAND & definition.keys()):
+    if not is_by_hand and (held := sorted(BY_HAND & definition.keys())):
         raise InvalidParams(
-            f"{', '.join(by_hand)}: can only be set by hand", "write it into the configuration file"
+            f"{', '.join(held)}: can only be set by hand", "write it into the configuration file"
         )
     _check_command(definition)
     for key in URLS:
-        if key in definition:
+        if key in definition and not (is_by_hand and VARIABLE.search(str(definition[key]))):
             check_url(definition[key])
     if not may_hold_secrets:
         for key in (*VARIABLES, "headers"):

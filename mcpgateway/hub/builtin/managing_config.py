@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from attrs import define, frozen
 
 from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.config import alteration
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit import Edit, Put, Remove, Rename
 from mcpgateway.config.names import RESERVED_BEFORE_MCP
@@ -255,15 +256,8 @@ def _change(
 
 
 def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
-    was_on = bool(entry.get("enabled", True)) and not entry.get("disabled", False)
-    if was_on is on:
-        return _Change(())
-    edits: list[Edit] = []
-    if "disabled" in entry and bool(entry["disabled"]) is on:
-        edits.append(Put((name, "disabled"), not on))
-    if bool(entry.get("enabled", True)) is not on and (on or not edits):
-        edits.append(Put((name, "enabled"), on))
-    return _Change(tuple(edits), f"Switch the server {visible(name)} on, so that it runs?" if on else "")
+    edits = alteration.switched(name, entry, on=on)
+    return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
 
 
 def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
@@ -319,29 +313,15 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key:
         raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')
     if not call.is_admin:
         check_secrets(given)
-    key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
     lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
-    what = "variables" if key != "headers" else "headers"
-    held = entry.get(key)
-    if isinstance(held, list):
-        kept = [each for each in held if str(each).partition("=")[0] not in given]
-        edits: tuple[Edit, ...] = (
-            Put((name, key), [*kept, *(f"{each}={value}" for each, value in given.items())]),
-        )
-    else:
-        edits = tuple(Put((name, key, each), value) for each, value in given.items())
-    return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}")
+    what = "variables" if key == alteration.ENV else "headers"
+    edits = alteration.added(name, entry, key, given)
+    return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}" if edits else "")
 
 
 def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
-    key = "environment" if key == "env" and "env" not in entry and "environment" in entry else key
-    held = entry.get(key)
-    edits: tuple[Edit, ...] = ()
-    if isinstance(held, list):
-        kept = [each for each in held if str(each).partition("=")[0] not in gone]
-        edits = (Put((name, key), kept),) if len(kept) != len(held) else ()
-    elif isinstance(held, Mapping):
-        edits = tuple(Remove((name, key, each)) for each in gone if each in held)
+    edits = alteration.taken(name, entry, key, gone)
+    key = alteration.spelled(entry, key)
     away = ", ".join(map(visible, gone))
     words = f"Take {away} away from the server {visible(name)} ({key})?" if edits else ""
     return _Change(edits, words)

@@ -9,7 +9,9 @@ from mcpgateway.doors.http.rest.schemas import PARAMETERS, SCHEMAS
 from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
 from mcpgateway.rules.access import RouteClass
 
-OPEN = frozenset((RouteClass.MCP, RouteClass.READ, RouteClass.END_SESSION))
+OPEN = frozenset(
+    (RouteClass.PUBLIC, RouteClass.MCP, RouteClass.READ, RouteClass.LOOK, RouteClass.END_SESSION)
+)
 REFUSALS = {
     "400": "The request is wrong; `error` says what, `hint` what would be right.",
     "401": "A token is needed, or the one given is not valid.",
@@ -18,6 +20,7 @@ REFUSALS = {
     "409": "That is in the way of something that is there.",
     "412": "It is not what the caller believes it is (`If-Match`).",
     "413": "The body is too long.",
+    "428": "Say which version it is that is to be replaced (`If-Match`).",
     "429": "Too many of them; `Retry-After` says when to come back.",
     "500": "The gateway could not do it.",
     "502": "The server could not do it.",

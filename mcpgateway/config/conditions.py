@@ -1,0 +1,71 @@
+"""What a caller believes of an entry before it changes it: ``If-Match``, ``If-None-Match`` (RFC 9110 section 13.1)."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from mcpgateway.errors import InvalidParams, NeedsCondition, Outdated
+
+TAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\xff]*")')
+LIST_CHARACTERS = 4096  # of a header that lists tags; one is about 30
+ANY = "*"
+
+
+@frozen
+class Condition:
+    """What has to hold of an entry.
+
+    :ivar matches: the tags one of which it has to have; ``*`` where it only has to be there; None: nothing is said.
+    :ivar is_new: it must not be there.
+    """
+
+    matches: frozenset[str] | None = None
+    is_new: bool = False
+
+    def check(self, tag: str | None, *, replaces: bool = False) -> None:
+        """Go on only if it holds.
+
+        :param tag: of the entry; None where there is none.
+        :param replaces: the whole entry gives way to another, which nobody may do unsaid.
+        :raise Outdated: it does not hold.
+        :raise NeedsCondition: nothing was said, and something has to be.
+        """
+        if self.is_new and tag is not None:
+            raise Outdated("it is there already", "without If-None-Match, what is there is replaced")
+        if self.matches is None:
+            if replaces and tag is not None:
+                raise NeedsCondition(
+                    "this would replace what is there",
+                    "send If-Match with the ETag of what you have seen, or If-Match: * whatever it is",
+                )
+            return
+        if tag is None or (ANY not in self.matches and tag not in self.matches):
+            raise Outdated(
+                "it has been changed since" if tag is not None else "it is not there",
+                "look at it once more, and send its ETag as it is now",
+            )
+
+
+def read_condition(if_match: str | None, if_none_match: str | None) -> Condition:
+    """What the headers of a request say.
+
+    :raise InvalidParams: they cannot be understood.
+    """
+    if if_none_match is not None and if_none_match.strip() != ANY:
+        raise InvalidParams("If-None-Match: only * is understood here")
+    return Condition(None if if_match is None else _tags(if_match), if_none_match is not None)
+
+
+def _tags(text: str) -> frozenset[str]:
+    if text.strip() == ANY:
+        return frozenset((ANY,))
+    tags: set[str] = set()
+    for each in text[:LIST_CHARACTERS].split(","):
+        found = TAG.fullmatch(each.strip())
+        if found is None or len(text) > LIST_CHARACTERS:
+            raise InvalidParams("If-Match: expected * or tags in quotes", 'such as If-Match: "5f2a…"')
+        if not found["weak"]:
+            tags.add(found["tag"])  # weak ones never match (RFC 9110 section 13.1.1)
+    return frozenset(tags)

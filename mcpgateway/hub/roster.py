@@ -1,0 +1,120 @@
+"""All servers as they are shown to people and programs: how they are, what they offer, how they are defined.
+
+Of variables and headers only the names are shown, never a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.catalog.records import Item, Kind, read_items
+from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.errors import UnknownServer
+from mcpgateway.rules.snapshots import place_of
+
+if TYPE_CHECKING:
+    from mcpgateway.config.assemble import Blueprint
+    from mcpgateway.hub.snapshots import Snapshots
+
+SHOWN = ("name", "title", "status", "transport")
+
+
+@frozen
+class Roster:
+    """Shows servers.
+
+    :ivar servers: all that are configured, by name.
+    :ivar look: the numbers of a server (`mcpgateway.hub.census.Census.server`).
+    :ivar blueprints: what they are built from, by name.
+    :ivar snapshots: what they have answered before; None where nothing is kept.
+    """
+
+    servers: Callable[[], Mapping[str, ServerSpec]]
+    look: Callable[[ServerSpec], Mapping[str, Any]]
+    blueprints: Callable[[], Mapping[str, Blueprint]] = dict
+    snapshots: Snapshots | None = None
+
+    def server(self, name: str) -> ServerSpec:
+        """The server of that name.
+
+        :raise UnknownServer: there is none; the hint says which may have been meant.
+        """
+        return named(self.servers(), name)
+
+    def views(self) -> list[dict[str, Any]]:
+        """Every server, with the number of its tools."""
+        return [self._view(each) for each in self.servers().values()]
+
+    def view(self, name: str) -> dict[str, Any]:
+        """One server, with its tools as far as they are known.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        server = self.server(name)
+        shown = self._view(server)
+        tools = self._tools(server)
+        if tools is not None:
+            shown["tools"] = [_tool(each) for each in tools]
+        return shown
+
+    def _view(self, server: ServerSpec) -> dict[str, Any]:
+        found = self.look(server)
+        pids, tools = list(found.get("pids", ())), self._tools(server)
+        shown = {each: found[each] for each in SHOWN}
+        shown |= {
+            "enabled": server.enabled,
+            "share": found["share"],
+            "tool_count": len(tools) if tools is not None else None,
+            "restart_count": found["restart_count"],
+            "uptime_seconds": found["uptime_seconds"],
+            "next_try_s": found["next_try_s"],
+            "sessions": found["sessions"],
+            "calls": found["calls"],
+            "requests": found["requests"],
+            "pids": pids,
+            "source": server.source,
+            **self._keys(server),
+        }
+        if pids:
+            shown["pid"] = pids[0]
+        if error := found.get("last_error"):
+            shown["last_error"] = error
+        return shown
+
+    def _keys(self, server: ServerSpec) -> dict[str, list[str]]:
+        blueprint = self.blueprints().get(server.name)
+        env: Iterable[str] = blueprint.entry.env if blueprint is not None else ()
+        headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else ()
+        return {"env_keys": sorted(env), "header_keys": sorted(headers)}
+
+    def _tools(self, server: ServerSpec) -> tuple[Item, ...] | None:
+        if self.snapshots is None:
+            return None
+        found = self.snapshots.newest(server.name, place_of(server), Kind.TOOL.method)
+        return read_items(server.name, Kind.TOOL, found.pages) if found is not None else None
+
+
+def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:
+    """The server of that name.
+
+    :raise UnknownServer: there is none; the hint says which may have been meant.
+    """
+    if name not in servers:
+        near = did_you_mean(name, servers)
+        known = f"there are: {', '.join(servers) or 'none'}"
+        hint = f"did you mean {' or '.join(near)}?" if near else known
+        raise UnknownServer(f"Unknown server: {name}", hint)
+    return servers[name]
+
+
+def _tool(item: Item) -> dict[str, Any]:
+    return {
+        "name": item.own,
+        "description": item.description,
+        "server": item.server,
+        "input_schema": item.input_schema,
+    }

@@ -1,0 +1,408 @@
+"""``mcpgateway servers``: each verb, each exit code and the shape of each JSON, against a gateway that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.functional
+
+FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers" / "fixture.py"))
+CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
+SERVERS = {"fx": server(FIXTURE, env={"TOKEN": "very secret"}), "clock": server(CLOCK)}
+VIEW = {
+    "name",
+    "status",
+    "transport",
+    "restart_count",
+    "env_keys",
+    "header_keys",
+    "tool_count",
+    "pids",
+    "enabled",
+}
+
+
+def environ(home: Path, more: dict[str, str]) -> dict[str, str]:
+    """What the command is run with."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home.parent), "LANG": "C.UTF-8", **more}
+
+
+def ran(home: Path, *words: str, stdin: str = "", **more: str) -> tuple[int, str, str]:
+    """Run a command; its code, and what it said."""
+    done = subprocess.run(
+        [str(BIN / "mcpgateway"), "--home", str(home), "servers", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=environ(home, more),
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def typed(home: Path, answer: str, *words: str) -> tuple[int, str]:
+    """Run a command on a terminal, whose user types something; its code, and what stood on the screen."""
+    ours, theirs = pty.openpty()
+    argv = [str(BIN / "mcpgateway"), "--home", str(home), "servers", *words]
+    child = subprocess.Popen(
+        argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environ(home, {}), close_fds=True
+    )
+    os.close(theirs)
+    screen = b""
+    try:
+        while not screen.rstrip().endswith(b":"):
+            screen += os.read(ours, 4096)
+        os.write(ours, answer.encode())
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other side has gone
+                break
+            if not piece:
+                break
+            screen += piece
+        return child.wait(LIMIT_S), screen.decode()
+    finally:
+        os.close(ours)
+        if child.poll() is None:
+            child.kill()
+
+
+def said(home: Path, *words: str, **more: Any) -> Any:
+    """What a command says to a program."""
+    code, out, err = ran(home, words[0], "--json", *words[1:], **more)
+    assert code == 0, (out, err)
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that runs."""
+    with Gateway(tmp_path_factory.mktemp("cli"), SERVERS) as running:
+        yield running
+
+
+@pytest.fixture
+def home(gateway: Gateway) -> Iterator[Path]:
+    """Its home; the configuration is as at the beginning afterwards."""
+    text, known = gateway.config.read_text(), defined(gateway)
+    yield gateway.home
+    gateway.config.write_text(text)
+    eventually(lambda: defined(gateway) == known, "all is as it was")
+    assert "very secret" not in gateway.log
+
+
+def defined(gateway: Gateway) -> list[tuple[str, bool, list[str]]]:
+    """What the gateway knows of its servers' entries."""
+    with urllib.request.urlopen(f"{gateway.url}/api/v1/servers", timeout=LIMIT_S) as answer:
+        return [(each["name"], each["enabled"], each["env_keys"]) for each in json.load(answer)]
+
+
+def entry(gateway: Gateway, name: str) -> dict[str, Any]:
+    """A server as the configuration file has it."""
+    found: dict[str, Any] = json.loads(gateway.config.read_text())["servers"][name]
+    return found
+
+
+class LookTests:
+    """``list`` and ``get``."""
+
+    def test_list(self, home: Path) -> None:
+        """A table for people, and views for programs."""
+        code, out, _ = ran(home, "list")
+        assert code == 0
+        first, *rows = [line.split() for line in out.splitlines()]
+        assert first == ["NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS"]
+        assert [row[0] for row in rows] == ["fx", "clock"]
+        found = said(home, "list")
+        assert [each["name"] for each in found] == ["fx", "clock"]
+        assert all(each.keys() >= VIEW for each in found)
+
+    def test_get(self, home: Path) -> None:
+        """All about one, its tools and the names of its variables, and no value."""
+        assert ran(home, "start", "clock")[0] == 0
+        eventually(lambda: "tools" in said(home, "get", "clock"), "its tools are listed")
+        found = said(home, "get", "clock")
+        assert found.keys() >= VIEW | {"tools", "config", "pid"}
+        assert [each["name"] for each in found["tools"]] == ["now", "convert"]
+        code, out, _ = ran(home, "get", "fx")
+        assert (code, out.splitlines()[0], "TOKEN" in out) == (0, "fx", True)
+        assert "very secret" not in out + json.dumps(said(home, "get", "fx"))
+
+    def test_none(self, home: Path) -> None:
+        """A name that is not there is an error that names the nearest, also for programs."""
+        for verb in ("get", "enable", "disable", "start", "stop", "restart", "reset-circuit"):
+            code, _, err = ran(home, verb, "clok")
+            assert (code, "did you mean clock?" in err) == (1, True), verb
+        code, out, _ = ran(home, "get", "clok", "--json")
+        assert (code, json.loads(out)) == (
+            1,
+            {"error": "Unknown server: clok", "hint": "did you mean clock?"},
+        )
+
+
+class OperateTests:
+    """What runs, and what does not."""
+
+    def test_start_and_stop(self, home: Path, gateway: Gateway) -> None:
+        """Started it runs, and stopped it does not."""
+        assert said(home, "start", "fx")["server"]["status"] == "running"
+        assert gateway.backend("fx")["pids"]
+        code, out, _ = ran(home, "stop", "fx")
+        assert (code, "fx is stopped" in out) == (0, True)
+        assert gateway.backend("fx")["pids"] == []
+        code, out, _ = ran(home, "start", "fx")
+        assert (code, out) == (0, "fx runs.\n")
+        assert said(home, "stop", "fx") == {"status": "stopped"}
+
+    def test_all(self, home: Path, gateway: Gateway) -> None:
+        """All at once."""
+        assert said(home, "start", "--all") == {"status": "started", "servers": ["fx", "clock"]}
+        eventually(lambda: gateway.health()["running"] == 2, "both run")
+        assert sorted(said(home, "stop", "--all")["servers"]) == ["clock", "fx"]
+        assert gateway.children() == []
+        assert ran(home, "stop")[0] == 1
+        assert ran(home, "stop", "fx", "--all")[0] == 1
+
+    def test_restart(self, home: Path, gateway: Gateway) -> None:
+        """Another process runs."""
+        ran(home, "start", "fx")
+        before = gateway.backend("fx")["pids"]
+        code, out, _ = ran(home, "restart", "fx")
+        assert (code, out) == (0, "fx runs.\n")
+        assert gateway.backend("fx")["pids"] not in ([], before)
+
+    def test_switch(self, home: Path, gateway: Gateway) -> None:
+        """Switched off in its file, it is not started; switched on, it is."""
+        assert ran(home, "disable", "fx")[:2] == (0, "fx is switched off.\n")
+        assert entry(gateway, "fx")["enabled"] is False
+        code, _, err = ran(home, "start", "fx")
+        assert (code, "disabled" in err) == (1, True)
+        assert said(home, "enable", "fx") == {"status": "updated"}
+        assert ran(home, "start", "fx")[0] == 0
+
+    def test_one_that_does_not_work(self, home: Path) -> None:
+        """It is given up after some tries, until its circuit is reset; the exit code is 1 all the while."""
+        code, out, _ = ran(home, "add", "broken", "--command", "/nonexistent/program")
+        assert (code, "does not run" in out) == (1, True)
+        for _ in range(4):
+            assert ran(home, "start", "broken")[0] == 1
+        code, _, err = ran(home, "start", "broken")
+        assert (code, "reset its circuit" in err) == (1, True)
+        assert said(home, "reset-circuit", "broken") == {"status": "circuit reset"}
+        code, out, _ = ran(home, "start", "broken", "--json")
+        assert (code, json.loads(out)["server"]["status"]) == (1, "error")
+
+
+class EditTests:
+    """What is written to the configuration."""
+
+    def test_add(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
+        """All of S003's options; what is added runs."""
+        words = (
+            "--command",
+            FIXTURE[0],
+            "--args",
+            ",".join(FIXTURE[1:]),
+            "--cwd",
+            str(tmp_path),
+            "--env",
+            "A=b,c=d",
+        )
+        code, out, err = ran(home, "add", "new", *words)
+        assert (code, out) == (0, "new is added, and runs.\n"), err
+        assert entry(gateway, "new") == {
+            "command": FIXTURE[0],
+            "args": list(FIXTURE[1:]),
+            "cwd": str(tmp_path),
+            "env": {"A": "b,c=d"},
+        }
+        code, _, err = ran(home, "add", "new", "--command", "x")
+        assert (code, "already" in err) == (1, True)
+
+    def test_add_by_words(self, home: Path, gateway: Gateway) -> None:
+        """A command behind dashes; --replace puts it in the place of another, and the same again changes nothing."""
+        assert said(home, "add", "new", "--disabled", "--", "run", "--flag")["status"] == "added"
+        found = said(home, "add", "new", "--replace", "--", *CLOCK)
+        assert (found["status"], found["server"]["status"]) == ("updated", "running")
+        assert entry(gateway, "new")["args"] == list(CLOCK[1:])
+        assert said(home, "add", "new", "--replace", "--", *CLOCK)["status"] == "unchanged"
+
+    def test_add_a_remote_one(self, home: Path, gateway: Gateway) -> None:
+        """A URL with headers, and no secret in the command line."""
+        url = f"http://127.0.0.1:{free_port()}/mcp"
+        words = ("--url", url, "--headers", "X-A=a=b", "--header", "X-B", "--disabled")
+        assert ran(home, "add", "far", *words, stdin="from stdin\n")[:2] == (0, "far is added.\n")
+        assert entry(gateway, "far") == {
+            "url": url,
+            "headers": {"X-A": "a=b", "X-B": "from stdin"},
+            "enabled": False,
+        }
+
+    def test_add_a_definition(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
+        """Whatever a configuration may have, from a file or stdin."""
+        whole = {"command": "run", "share": "session", "enabled": False}
+        (tmp_path / "d.json").write_text(json.dumps(whole))
+        assert ran(home, "add", "one", "--definition", f"@{tmp_path}/d.json")[0] == 0
+        assert ran(home, "add", "two", "--definition", "-", stdin=json.dumps(whole))[0] == 0
+        assert entry(gateway, "one") == entry(gateway, "two") == whole
+        code, _, err = ran(home, "add", "three", "--definition", '{"command": "very secret"')
+        assert (code, "very secret" in err) == (1, False)
+
+    def test_variables_of_ours(self, home: Path, gateway: Gateway) -> None:
+        """``${NAME}`` is put in here; what it holds is not expanded again; with --no-expand the name stays."""
+        words = (
+            "--command",
+            "${PROGRAM}",
+            "--env",
+            "A=${PLAIN}-${DEFAULT:-none}",
+            "--env",
+            "B=${TRICKY}",
+            "--disabled",
+        )
+        assert ran(home, "add", "new", *words, PROGRAM="run", PLAIN="x", TRICKY="${HOME}")[0] == 0
+        found = entry(gateway, "new")
+        assert (found["command"], found["env"]["A"]) == ("run", "x-none")
+        assert found["env"]["B"] != "${HOME}"
+        code, _, err = ran(home, "add", "more", "--command", "run", "--env", "A=${NOBODY_HAS_IT}")
+        assert (code, "NOBODY_HAS_IT" in err, "--no-expand" in err) == (1, True, True)
+        assert ran(home, "add", "more", "--no-expand", "--disabled", "--", "run", "${HOME}")[0] == 0
+        assert entry(gateway, "more")["args"] == ["${HOME}"]
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("bad name", "--command", "x"), "no name"),
+            (("new", "--command", "x; y"), "no program"),
+            (("new", "--command", "x", "--env", "LD_PRELOAD=/x.so"), "LD_PRELOAD"),
+            (("new", "--url", "http://x/", "--headers", "Host=y"), "Host"),
+            (("new", "--url", "http://169.254.169.254/"), "169.254"),
+            (("new",), "--command"),
+            (("new", "--command", "x", "--", "y"), "twice"),
+            (("new", "--command", "x", "--env", "=y"), "--env"),
+        ],
+    )
+    def test_refused(self, home: Path, gateway: Gateway, words: tuple[str, ...], says: str) -> None:
+        """What may not be added is not, and it is said why."""
+        before = gateway.config.read_text()
+        code, _, err = ran(home, "add", *words)
+        assert (code, says in err) == (1, True), err
+        assert gateway.config.read_text() == before
+
+    def test_variables(self, home: Path, gateway: Gateway, tmp_path: Path) -> None:
+        """Set on the line, from the environment, from stdin and from a file; taken away by name."""
+        assert ran(home, "set-env", "fx", "A=1", "B=${B}") == (0, "fx is changed.\n", "")
+        assert ran(home, "set-env", "fx", "FROM_ENV", FROM_ENV="two words")[0] == 0
+        assert ran(home, "set-env", "fx", "FROM_STDIN", stdin="x=y\n")[0] == 0
+        (tmp_path / "e").write_text("C=3\nD='4 4'\n")
+        assert ran(home, "set-env", "fx", "--env-file", str(tmp_path / "e"))[0] == 0
+        assert said(home, "set-env", "fx", "--env-file", "-", stdin="E=5\n") == {"status": "updated"}
+        held = entry(gateway, "fx")["env"]
+        expected = {"A": "1", "B": "${B}", "C": "3", "D": "4 4", "E": "5"}
+        assert {name: held[name] for name in expected} == expected
+        assert (held["FROM_ENV"], held["FROM_STDIN"]) == ("two words", "x=y")
+        assert ran(home, "unset-env", "fx", "A", "FROM_STDIN", "NOT_THERE")[0] == 0
+        assert not {"A", "FROM_STDIN"} & entry(gateway, "fx")["env"].keys()
+        assert ran(home, "set-env", "fx")[0] == 1
+        assert ran(home, "set-env", "fx", "X")[0] == 1
+        assert ran(home, "set-env", "fx", "X", "Y", stdin="z")[0] == 1
+        assert ran(home, "set-env", "fx", "PATH=/tmp")[0] == 1
+
+    def test_it_has_them(self, home: Path, gateway: Gateway) -> None:
+        """A server that runs is started anew with its new variables."""
+        assert ran(home, "start", "fx")[0] == 0
+        before = gateway.backend("fx")["pids"]
+        assert ran(home, "set-env", "fx", "SEEN=yes")[0] == 0
+        eventually(lambda: gateway.backend("fx")["pids"] not in ([], before), "it runs anew")
+        (pid,) = gateway.backend("fx")["pids"]
+        assert b"SEEN=yes" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+    def test_headers(self, home: Path, gateway: Gateway) -> None:
+        """The same with headers."""
+        ran(home, "add", "far", "--url", "http://127.0.0.1:9/mcp", "--disabled")
+        assert ran(home, "set-header", "far", "X-A=1", "X-B=2")[0] == 0
+        assert ran(home, "unset-header", "far", "X-A")[0] == 0
+        assert entry(gateway, "far")["headers"] == {"X-B": "2"}
+        assert ran(home, "set-header", "far", "Host=x")[0] == 1
+        assert ran(home, "set-header", "far", "X-C=a\r\nb")[0] == 1
+
+    def test_rename_and_remove(self, home: Path, gateway: Gateway) -> None:
+        """A new name, and the end; what it was is kept."""
+        ran(home, "add", "new", "--disabled", "--", "run")
+        assert said(home, "rename", "new", "newer")["new_name"] == "newer"
+        code, out, err = ran(home, "remove", "newer")
+        assert (code, out, "--force" in err) == (1, "", True)
+        found = said(home, "remove", "newer", "--force")
+        assert found["status"] == "removed"
+        assert json.loads(Path(found["kept"]).read_text())["mcpServers"]["newer"]["command"] == "run"
+        assert ran(home, "remove", "newer", "--force")[0] == 1
+
+
+class TerminalTests:
+    """What a person is asked."""
+
+    def test_remove(self, home: Path, gateway: Gateway) -> None:
+        """Whoever says no keeps it."""
+        ran(home, "add", "new", "--disabled", "--", "run")
+        code, screen = typed(home, "n\r", "remove", "new")
+        assert (code, "Remove new" in screen, "new" in gateway.config.read_text()) == (1, True, True)
+        assert typed(home, "y\r", "remove", "new")[0] == 0
+        assert [each["name"] for each in said(home, "list")] == ["fx", "clock"]
+
+    def test_a_secret(self, home: Path, gateway: Gateway) -> None:
+        """A value that is typed is not shown."""
+        code, screen = typed(home, "typed-value\r", "set-env", "fx", "TYPED")
+        assert (code, "typed-value" in screen) == (0, False)
+        assert entry(gateway, "fx")["env"]["TYPED"] == "typed-value"
+
+
+class ReachTests:
+    """Which gateway, with what right."""
+
+    def test_over_tcp(self, home: Path, gateway: Gateway) -> None:
+        """The gateway of the home is given the token that it needs; any other gateway is told none."""
+        ran_there = ("--url", gateway.url)
+        assert ran(home, *ran_there, "list")[0] == 0
+        code, _, err = ran(home, *ran_there, "disable", "fx")
+        assert code in (0, 1), err  # with the token of a gateway that has no state file, it is refused
+        token = str(home / "admin.token")
+        assert ran(home, "--token-file", token, *ran_there, "set-env", "fx", "A=1")[0] == 0
+        code, _, err = ran(home, "--token-file", str(home / "auth.token"), *ran_there, "set-env", "fx", "A=2")
+        assert (code, "admin" in err) == (1, True)
+        assert entry(gateway, "fx")["env"]["A"] == "1"
+
+    def test_nobody_there(self, tmp_path: Path) -> None:
+        """Without a gateway the exit code is 2 for every verb, and it is said how one is started."""
+        for words in (
+            ("list",),
+            ("get", "x"),
+            ("add", "x", "--command", "y"),
+            ("remove", "x", "--force"),
+            ("rename", "x", "y"),
+            ("enable", "x"),
+            ("disable", "x"),
+            ("start", "x"),
+            ("stop", "--all"),
+            ("restart", "x"),
+            ("reset-circuit", "x"),
+            ("set-env", "x", "A=1"),
+            ("unset-env", "x", "A"),
+            ("set-header", "x", "A=1"),
+            ("unset-header", "x", "A"),
+        ):
+            code, _, err = ran(tmp_path, *words)
+            assert (code, "mcpgateway start" in err) == (2, True), words
