@@ -96,7 +96,9 @@ def make_site(parts: Parts) -> Site:
     """The control plane as a site for the channel."""
     from mcpgateway.doors.http.rest.site import ControlPlane  # Klein is loaded by the first who looks
 
-    return ControlPlane(groups_of(parts), parts.limits, parts.clock).site()
+    tracer = parts.hub.tracer
+    audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
+    return ControlPlane(groups_of(parts), parts.limits, parts.clock, audit).site()
 
 
 def groups_of(parts: Parts) -> Groups:
@@ -238,7 +240,8 @@ def _tracing(parts: Parts) -> Any:
 
     hub, health = parts.hub, parts.hub.health
     why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
-    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
+    activity = hub.tracer.activity if hub.tracer is not None else None
+    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
 
 def _book(parts: Parts) -> SessionBook:

@@ -17,6 +17,7 @@ from mcpgateway.assembly import (
     keepers_of,
     make_hub,
     settle,
+    tracer_of,
 )
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
@@ -144,6 +145,9 @@ def make_gateway(
         snapshots,
         keepers,
         logs.said,
+        tracer=tracer_of(
+            reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
+        ),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

@@ -54,6 +54,8 @@ COMMANDS = {
     "record": Told(
         "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
     ),
+    "activity": Told("activity:activity", "tell who has called what lately, and what was changed", SERVERS),
+    "trace": Told("activity:trace", "tell what belongs to one trace, one session or one call", SERVERS),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),

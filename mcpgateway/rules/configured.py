@@ -35,6 +35,7 @@ def configured(settings: Settings) -> Iterator[str]:
     yield from (
         each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
     )
+    yield from _of_headers(settings.gateway.trace.otlp_headers)
     if settings.world is not None:
         yield from written(settings.world.variables)
         yield from settings.world.outside.values()  # whatever they look like

@@ -6,7 +6,16 @@ import pytest
 
 from mcpgateway.config.building import World
 from mcpgateway.config.callers import Security
-from mcpgateway.config.model import GatewaySettings, OAuth, Profile, Remote, Rest, ServerSpec, Settings
+from mcpgateway.config.model import (
+    GatewaySettings,
+    OAuth,
+    Profile,
+    Remote,
+    Rest,
+    ServerSpec,
+    Settings,
+    TraceSettings,
+)
 from mcpgateway.rules.configured import configured, secrets_of_server, written
 
 
@@ -53,6 +62,11 @@ class ConfiguredTests:
         assert {"k1-of-one", "Bearer tok-1", "tok-1", "cs-123", "pass-1", "key-12"} <= found
         assert "text/html" not in found
         assert "k1" in set(secrets_of_server(server(reach=Rest("https://e.com", headers={"X-K": "k1"}))))
+
+    def test_collectors(self) -> None:
+        """The headers that spans are sent with are."""
+        trace = TraceSettings(otlp="http://h:4318", otlp_headers={"x-team": "team-key-1"})
+        assert "team-key-1" in set(configured(Settings(GatewaySettings(trace=trace), ())))
 
     def test_arguments(self) -> None:
         """What stands behind an option for a secret is."""
