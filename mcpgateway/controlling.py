@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.entries import Entries
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
@@ -87,7 +88,6 @@ def groups_of(parts: Parts) -> Groups:
 
     def servers() -> Any:
         from mcpgateway.doors.http.rest.servers import Servers
-        from mcpgateway.hub.entries import Entries
         from mcpgateway.hub.roster import Roster
 
         reload = parts.reload
@@ -99,7 +99,8 @@ def groups_of(parts: Parts) -> Groups:
         )
 
         def entries() -> Entries:
-            from mcpgateway.hub.builtin.managed import installing_of
+            from mcpgateway.hub.builtin.managed import installing_of  # who only looks at all does without
+            from mcpgateway.hub.entries import Entries
 
             installing = installing_of(reload, parts.switchboard, parts.home, parts.launcher, parts.clock)
             return Entries(installing, roster, operating(), parts.tag_key)

@@ -9,16 +9,19 @@ does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mcpgateway.config.alteration import is_on
 from mcpgateway.config.conditions import read_condition
-from mcpgateway.config.patch import read_patch
+from mcpgateway.config.patch import DEFINED, EXPECTED, read_definition, read_name, read_patch
 from mcpgateway.config.values import DURATION_WORDS, seconds_in
 from mcpgateway.doors.http.rest.asking import Answer, Asked
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
-from mcpgateway.hub.entries import EXPECTED, Changed, Entries, is_on, read_definition, read_name
 from mcpgateway.hub.operating import Operating
 from mcpgateway.hub.roster import Roster
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.entries import Changed, Entries
 
 WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
@@ -59,14 +62,14 @@ class Servers:
 
     async def add(self, asked: Asked) -> Answer:
         """Add one, and have it started unless it is switched off."""
-        said = asked.said(EXPECTED)
+        said = asked.said(DEFINED)
         limit_s = _limit(asked)
         name, definition = read_name(said), read_definition(said)
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
     async def put(self, asked: Asked) -> Answer:
         """Let one be defined so, whether it is there already or not."""
-        said = asked.said(EXPECTED)
+        said = asked.said(DEFINED)
         limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
         if said.get("name", name) != name:
             raise InvalidParams("the name in the body is another than in the path", "PATCH renames servers")
@@ -80,7 +83,7 @@ class Servers:
 
     async def patch(self, asked: Asked) -> Answer:
         """Switch one on or off, change its variables or headers, or call it by another name."""
-        patch = read_patch(asked.said())
+        patch = read_patch(asked.said(EXPECTED))
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
                 "variables and headers are as powerful as a command: they need the admin token",
