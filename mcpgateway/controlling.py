@@ -105,7 +105,7 @@ def groups_of(parts: Parts) -> Groups:
             installing = installing_of(reload, parts.switchboard, parts.home, parts.launcher, parts.clock)
             return Entries(installing, roster, operating(), parts.tag_key)
 
-        return Servers(roster, operating(), entries)
+        return Servers(roster, operating(), entries, lambda: reload.settings.gateway)
 
     def sessions() -> Any:
         from mcpgateway.doors.http.rest.sessions import Sessions

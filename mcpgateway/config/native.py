@@ -23,8 +23,8 @@ KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
 OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", "mcpServers")
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
-    "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
-    " bridge".split()
+    "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
+    " allowed_origins bridge".split()
 )
 LIMIT_FIELDS = (
     "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name

@@ -85,6 +85,11 @@ def read_name(said: Mapping[str, Any]) -> str:
     return found
 
 
+def runs_here(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition has this machine run something."""
+    return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
+
+
 def read_patch(said: Mapping[str, Any]) -> Patch:
     """Read the body of a request.
 
