@@ -11,6 +11,7 @@ from attrs import define, field
 
 from mcpgateway.config.model import Remote, ServerSpec
 from mcpgateway.errors import SwitchedOff
+from mcpgateway.hub.history import History
 from mcpgateway.rules.breaker import Breaker
 
 ERROR_CHARS = 300
@@ -25,6 +26,7 @@ class Chart:
 
     What a wrong token does in one of them is no reason to switch the server off in another.
 
+    :ivar history: what has happened to the server.
     :ivar is_off: an operator has switched it off.
     :ivar last_error: what has failed last; empty while it runs well.
     :ivar last_fault: the same, kept.
@@ -35,10 +37,12 @@ class Chart:
     :ivar has_ponged: one of its children has answered a ping.
     :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
     :ivar is_failing: no start has succeeded since the last one that failed.
+    :ivar needs: what its user has to give first (`mcpgateway.rules.readiness`); empty for nothing.
     """
 
     server: ServerSpec
     breaker: Breaker
+    history: History
     is_off: bool = False
     last_error: str = ""
     last_fault: str = ""
@@ -49,6 +53,7 @@ class Chart:
     has_ponged: bool = False
     knows_no_ping: bool = False
     is_failing: bool = False
+    needs: str = ""
     check_at: float = 0.0
     is_checking: bool = False
     _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
@@ -60,12 +65,13 @@ class Chart:
             values += [*reach.headers.values(), reach.url.partition("?")[2]]
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
-    def note(self, what: str) -> None:
-        """Something has failed; values that its entry keeps secret are left out."""
+    def note(self, what: str) -> str:
+        """Something has failed; what is to be shown of that, without values that its entry keeps secret."""
         for secret in self._secrets:
             what = what.replace(secret, "***")
         what = _QUERY.sub(r"\1?***", what)
         self.last_error = self.last_fault = what[:ERROR_CHARS]
+        return self.last_fault
 
     def is_disabled(self, now: float) -> bool:
         """Whether nothing of it may be started, and nothing is being tried."""

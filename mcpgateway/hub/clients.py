@@ -109,6 +109,29 @@ class Clients:
         """
         return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
 
+    def is_led_here(self, server: str) -> bool:
+        """Whether clients' files lead here for a server."""
+        return any(server in each.servers for each in self._source.settings.adopted)
+
+    def is_given_back(self, server: str) -> bool:
+        """Whether a server is its clients' own, because somebody wanted that."""
+        return any(each.rpartition(":")[2] == server for each in self._source.settings.clients.opt_out)
+
+    def give_back(self, server: str) -> Deferred[Any]:
+        """Give clients their own entries of one server back; it stays theirs.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        return self._done("undo", f"--server={server}")
+
+    def take_in(self, server: str) -> Deferred[Any]:
+        """Lead clients here again for a server that was given back; only those that are led here for others.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        clients = dict.fromkeys(each.client for each in self._source.settings.adopted)
+        return self._apply((f"--server={server}", *(f"--client={each}" for each in clients)))
+
     def _switched(self, *, is_off: bool) -> dict[str, Any]:
         # Where no client leads here, the ledger has nothing to say it with.
         self._is_off = is_off and not self._source.settings.adopted

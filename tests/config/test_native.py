@@ -127,13 +127,9 @@ class GatewayTests:
     def test_relied_upon(self):
         """A key whose absence makes less safe is not passed over in silence."""
         warnings = []
-        read(
-            "gateway: {tls_cert_path: /c, tls_key_path: ''}\nsettings: {security: {auth: {enabled: true}}}\n",
-            warnings=warnings,
-        )
+        read("compat: {open_loopback_admin: true}\n", warnings=warnings)
         assert [each.partition(": ")[2] for each in warnings] == [
-            "gateway.tls_cert_path: has no effect in this release",
-            "settings.security.auth.enabled: has no effect in this release",
+            "compat.open_loopback_admin: has no effect in this release",
         ]
 
     def test_overlay(self):

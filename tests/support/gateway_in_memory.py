@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.assembly import Keys, Outside, make_hub
+from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
+from mcpgateway.backends.web import Web
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
 from mcpgateway.controlling import Parts, make_site
@@ -24,18 +25,22 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
+from mcpgateway.host.tokenfile import TokenFiles
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.health import BLIND, Instruments
+from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
-from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
+from tests.support.scripted_http import MemoryNet
 
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
@@ -282,6 +287,8 @@ class Client:
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends.
 
+    :ivar net: where servers' own APIs are, with a time of its own.
+    :ivar stops: each time that the gateway was to end.
     :ivar catalogs: what servers have answered before; a subclass may keep it.
     :ivar keepers: what is kept of what happens on views; likewise.
     """
@@ -306,6 +313,8 @@ class MemoryGateway:
         limits = limits or Limits()
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
+        self.net = MemoryNet()
+        self.stops: list[bool] = []
         self.launcher = MemoryLauncher()
         servers = (
             ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
@@ -327,6 +336,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
+            self.clock.seconds,
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
@@ -341,7 +351,9 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
+        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.switchboard.permits.scopes = self.bearers.scopes
+        guard = Guard(policy or Policy(), self.bearers)
         self.census = census = Census(
             self.switchboard,
             self.health,
@@ -361,12 +373,14 @@ class MemoryGateway:
             guard,
             limits,
             lambda: make_site(self.parts()),
-            HealthDoor(census),
+            HealthDoor(census, lambda: exposition_of(self.hub, census)),
         )
+        self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.reload: Any = None
         self.home = ""
         self.factory = ChannelFactory(root)
+        self.bearers.gone = self.factory.hang_up
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
@@ -377,12 +391,21 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
+            figures=lambda: figures_of(self.hub, self.census),
+            ledger=self.hub.ledger,
             hub=self.hub,
+            problems=tuple,
+            redact=Redactor().redact,
             census=self.census,
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
             launcher=self.launcher,
             tag_key=b"of a test",
+            web=lambda: Web(self.net),
+            connections=lambda: self.factory.connections,
+            is_disabled=lambda: self.root.is_disabled,
+            stop=lambda: self.stops.append(True),
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

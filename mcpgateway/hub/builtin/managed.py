@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from attrs import frozen
 from twisted.internet import defer
@@ -43,19 +43,13 @@ class Parts:
 
 def managed(parts: Parts) -> tuple[Tool, ...]:
     """The management tools, in the order they are listed in."""
-    clock = parts.clock
+    switchboard, clock = parts.switchboard, parts.clock
 
-    async def visit(server: ServerSpec, principal: str) -> Sequence[str]:
-        """Ask a server for its tools' names."""
-        visited = ensureDeferred(_tools(parts.switchboard, server, principal))
-        visited.addTimeout(LISTING_S, clock)
-        try:
-            return await visited
-        except defer.TimeoutError:
-            raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
+    def visit(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
+        return list_tools(switchboard, clock, server, principal)
 
     def make() -> Management:
-        installing = installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, clock)
+        installing = installing_of(parts.reload, switchboard, parts.home, parts.launcher, clock)
         return Management(parts.sight, installing, visit)
 
     return management(make)
@@ -70,6 +64,21 @@ def installing_of(
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
 
     return Installing(reload, Plans(reload, Workspaces(switchboard.scopes), home), try_out)
+
+
+async def list_tools(
+    switchboard: Switchboard, clock: IReactorTime, server: ServerSpec, principal: str
+) -> Sequence[str]:
+    """Ask a server for its tools' names.
+
+    :raise GatewayError: it could not be asked, or takes too long.
+    """
+    visited = ensureDeferred(_tools(switchboard, server, principal))
+    visited.addTimeout(LISTING_S, clock)
+    try:
+        return await visited
+    except defer.TimeoutError:
+        raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
 
 
 async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:

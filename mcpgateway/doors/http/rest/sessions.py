@@ -1,4 +1,4 @@
-"""Sessions, and ending them."""
+"""Sessions: which there are, and ending them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,68 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.doors.http.rest.asking import Asked
-from mcpgateway.errors import InvalidParams
+from mcpgateway.doors.http.rest.asking import Asked, number
+from mcpgateway.errors import InvalidParams, NotThere
+from mcpgateway.hub.sessionbook import LISTED_LIMIT, Ended, SessionBook
 from mcpgateway.hub.switchboard import Switchboard
+
+WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
 
 
 @frozen
 class Sessions:
-    """Ends sessions."""
+    """Lists sessions, and ends them."""
 
     _switchboard: Switchboard
+    _book: SessionBook
+
+    async def listed(self, asked: Asked) -> Any:
+        """The sessions in use, the one that was heard of last first."""
+        said = asked.query
+        pid = _pid(said["pid"]) if "pid" in said else None
+        limit = number("limit", said["limit"]) if "limit" in said else LISTED_LIMIT
+        found = self._book.listed(server=said.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
+        return {"sessions": found, "count": len(self._switchboard.sessions)}
+
+    async def kill(self, asked: Asked) -> Any:
+        """End one session."""
+        ended = self._book.end(asked.path["id"])
+        if not ended.sessions:
+            raise NotThere("there is no such session", "GET /api/v1/sessions lists those that there are")
+        return _told(ended)
+
+    async def kill_some(self, asked: Asked) -> Any:
+        """End the sessions of a process, or all of them."""
+        said = asked.query
+        if "pid" in said:
+            return _told(self._book.end_owned_by(_pid(said["pid"])))
+        if said.get("all", "") in ("1", "true"):
+            return _told(self._book.end_all())
+        raise InvalidParams("which sessions?", WHICH)
 
     async def end_by_pid(self, asked: Asked) -> Any:
         """End every session that belongs to a process."""
-        pid = asked.path["pid"]
-        if not (pid.isascii() and pid.isdigit() and len(pid) <= 10 and int(pid) > 0):
-            raise InvalidParams("Invalid PID", "a whole number above 0 is expected")
-        sessions = self._switchboard.sessions.owned_by(int(pid))
-        killed = sum(self._switchboard.end(session, "its owner was ended") for session in sessions)
-        return {"ok": True, "killed": killed, "sessions": len(sessions)}
+        return _told(self._book.end_owned_by(_pid(asked.path["pid"])))
 
     async def end(self, asked: Asked) -> Any:
-        """End one session; an unknown id ends nothing, and that is no error."""
+        """End one session, by its whole id; an unknown one ends nothing, and that is no error."""
         killed = self._switchboard.end_named(asked.path["id"].encode(errors="replace"))
         return {"ok": True, "killed": int(killed)}
+
+    async def kill_named(self, asked: Asked) -> Any:
+        """End one session, as immorterm-mcp-gateway has it: one that is unknown is no error."""
+        return _told(self._book.end(asked.path["id"]))
+
+    async def kill_all(self, _: Asked) -> Any:
+        """End all sessions."""
+        return _told(self._book.end_all())
+
+
+def _told(ended: Ended) -> dict[str, Any]:
+    return {"ok": True, "killed": ended.killed, "sessions": ended.sessions}
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) > 0):
+        raise InvalidParams("Invalid PID", "a whole number above 0 is expected")
+    return int(text)

@@ -1,0 +1,106 @@
+"""The routes of immorterm-mcp-gateway that change servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+
+from mcpgateway.config.model import ClientFile, ClientSettings
+from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
+
+TOKEN = {"Authorization": "Bearer bearer-token"}
+FILE = ClientFile("cursor", "Cursor", "/home/me/.cursor/mcp.json", "http", servers=("shared",))
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    """A gateway with one shared and one stateful server."""
+    made = MemoryGateway()
+    made.launcher.hello = {**HELLO, "capabilities": {}}
+    return made
+
+
+def ask(gateway: MemoryGateway, path: str, body: Any = b"", **headers: str) -> Answer:
+    """Ask with the token."""
+    return gateway.client().ask(body, "POST", path, **{**TOKEN, **headers})
+
+
+class ReconnectTests:
+    """Having a server begin anew."""
+
+    def test_reconnect(self, gateway: MemoryGateway) -> None:
+        """Its child is replaced, and the next call works: the entry has stayed."""
+        client = gateway.session("shared")
+        assert ask(gateway, "/api/servers/shared/reconnect").json == {"ok": True, "server": "shared"}
+        assert len(gateway.launcher.children) == 2
+        client.call(1, name="x")
+        assert gateway.child.asked("tools/call")
+
+    def test_nobody(self, gateway: MemoryGateway) -> None:
+        """An unknown server is told so."""
+        for verb in ("reconnect", "disable", "enable"):
+            assert ask(gateway, f"/api/servers/nobody/{verb}").status == 404
+
+    def test_token(self, gateway: MemoryGateway) -> None:
+        """All of it needs the token, and installing that of an administrator."""
+        for path in ("shared/reconnect", "shared/disable", "shared/enable"):
+            assert ask(gateway, f"/api/servers/{path}", Authorization="").status == 401
+        assert ask(gateway, "/api/servers/install", {"name": "a", "command": "b"}).status == 401
+
+
+class SwitchTests:
+    """Giving a server to its clients, and taking it in again."""
+
+    def test_not_led_here(self, gateway: MemoryGateway) -> None:
+        """Where no client's file leads here for it, it is switched off, and on; nobody's file is touched."""
+        assert ask(gateway, "/api/servers/shared/disable").json == {
+            "ok": True,
+            "server": "shared",
+            "enabled": False,
+        }
+        client = gateway.client()
+        client.call(1)
+        assert client.heard is not None
+        assert "disabled" in client.heard.json["error"]["message"]
+        assert ask(gateway, "/api/servers/shared/enable").json["enabled"] is True
+        assert gateway.session("shared").call(1) is None
+        assert gateway.errands == []
+
+    def test_led_here(self, gateway: MemoryGateway) -> None:
+        """Else clients get their own entries back, and are led here again, those and no others."""
+        out = ("cursor:shared",)
+
+        def helper(*words: str) -> Deferred[Any]:
+            opted = out if words[0] == "undo" else ()
+            gateway.settings = evolve(gateway.settings, clients=ClientSettings(opt_out=opted))
+            return succeed({"files": []})
+
+        gateway.answers_for_helper = helper
+        gateway.settings = evolve(gateway.settings, adopted=(FILE,))
+        assert ask(gateway, "/api/servers/shared/disable").json["enabled"] is False
+        assert ask(gateway, "/api/servers/shared/enable").json["enabled"] is True
+        assert gateway.errands == [
+            ("undo", "--server=shared"),
+            ("apply", "--yes", "--server=shared", "--client=cursor"),
+        ]
+
+    def test_cannot(self, gateway: MemoryGateway) -> None:
+        """What the helper could not do is told."""
+        gateway.settings = evolve(gateway.settings, adopted=(FILE,))
+        assert ask(gateway, "/api/servers/shared/disable").status == 500
+
+
+class InstallTests:
+    """Installing one."""
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"name": "a"}, {"command": "b"}, {"name": 1, "command": "b"}, b"[]"]
+    )
+    def test_missing(self, gateway: MemoryGateway, body: Any) -> None:
+        """What is missing is told, with an example."""
+        refused = ask(gateway, "/api/servers/install", body, Authorization="Bearer admin-token")
+        assert refused.status == 400
+        assert "notes-mcp" in refused.json["hint"]
