@@ -89,6 +89,7 @@ class Entries:
         if plan.is_there:
             raise Taken(f"there is a server {name} already", "PUT replaces it, PATCH changes it")
         self.installing.put(plan)
+        self.operating.follow(name)  # what was said of a former server of that name is not said of this one
         return Changed(name, is_new=True)
 
     def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> Changed:

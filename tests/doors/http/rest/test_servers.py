@@ -497,6 +497,13 @@ class RemoveTests:
         assert gateway.child.is_stopping
         assert gateway.ask("DELETE", "/a").status == 404
 
+    def test_the_next_of_that_name(self, gateway: Filed) -> None:
+        """What was said of one that is gone is not said of the next that has its name."""
+        gateway.health.disable("a")
+        gateway.ask("DELETE", "/a")
+        gateway.ask("POST", "?wait=1s", {"name": "a", "config": {"command": "run"}})
+        assert gateway.runs("a") == "running"
+
 
 class OperateTests:
     """Starting and stopping."""
