@@ -221,6 +221,13 @@ GATEWAY = Section(
             default=False,
         ),
         Key(
+            "remote_commands",
+            Flag(),
+            "Whether who has the admin token may say from another machine what is run on this one: servers that are "
+            "programs or containers, and their variables.",
+            default=False,
+        ),
+        Key(
             "trust_other_users",
             Flag(),
             "Whether other users of this machine (root excepted) are let in on loopback without a token. Elsewhere "

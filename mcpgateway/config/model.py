@@ -312,6 +312,7 @@ class GatewaySettings:
     bind_address: str = "127.0.0.1"
     listen: tuple[str, ...] = ()
     allow_remote: bool = False
+    remote_commands: bool = False
     trust_other_users: bool = False
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()

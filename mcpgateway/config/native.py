@@ -24,8 +24,8 @@ KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
 OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", "mcpServers")
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
-    "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
-    " bridge log_level tls_cert_path tls_key_path".split()
+    "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
+    " allowed_origins bridge log_level tls_cert_path tls_key_path".split()
 )
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (

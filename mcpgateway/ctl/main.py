@@ -80,11 +80,9 @@ COMMANDS = {
     "help": Told("version:help_", "say this", PROGRAM),
 }
 S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
-ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
-OWN_URL = [
-    "servers",
-    "add",
-]  # behind these words, --url is that of the server (and --api-url that of the gateway)
+# These may also stand behind the command.
+ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
+OWN_URL = ["servers", "add"]  # behind these words, --url is the server's, and --api-url the gateway's
 
 
 @click.group(
@@ -109,6 +107,7 @@ OWN_URL = [
 )
 @click.option(
     "--token-file",
+    "--auth-token-file",
     type=click.Path(),
     metavar="FILE",
     help="The file that holds the token, for a gateway that wants one.",

@@ -141,6 +141,7 @@ class LookTests:
         assert [each["name"] for each in found["tools"]] == ["now", "convert"]
         code, out, _ = ran(home, "get", "fx")
         assert (code, out.splitlines()[0], "TOKEN" in out) == (0, "fx", True)
+        assert f"runs       {' '.join(FIXTURE)}" in out
         assert "very secret" not in out + json.dumps(said(home, "get", "fx"))
 
     def test_none(self, home: Path) -> None:
