@@ -17,6 +17,14 @@ OFF = ServerSpec("off", ("run",), {}, "/", Share.GLOBAL, enabled=False)
 FAR = ServerSpec("far", (), {}, "/", Share.GLOBAL, reach=Remote("http://h/mcp"))
 
 
+class Repository:
+    """A repository that waits for its user."""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """What is not approved of."""
+        return [{"path": "/work/.mcp.json", "servers": ["theirs"]}]
+
+
 @pytest.fixture
 def gateway() -> MemoryGateway:
     """A gateway with servers of several kinds."""
@@ -65,6 +73,14 @@ class LookTests:
         """Where the whole gateway is switched off, nobody is served."""
         gateway.root.switch(True)
         assert readiness.look(["shared"])["code"] == 11
+
+    def test_not_approved_of(self, gateway: MemoryGateway, readiness: Readiness) -> None:
+        """A server of a repository whose user has not approved of it is told from one that nobody knows."""
+        repositories: Any = Repository()
+        gateway.switchboard.scopes.repositories = repositories
+        found = readiness.look(["theirs"])
+        assert codes(found) == {"theirs": 11}
+        assert found["servers"][0]["hint"] == "mcpgateway config approve /work/.mcp.json"
 
     @pytest.mark.parametrize("names", [[], ["", ""], [str(nth) for nth in range(NAMES_LIMIT + 1)]])
     def test_bounds(self, readiness: Readiness, names: list[str]) -> None:
