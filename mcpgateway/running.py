@@ -402,6 +402,7 @@ def policy_of(settings: GatewaySettings) -> Policy:
         settings.allow_remote,
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
+        open_loopback=settings.open_loopback_admin,
     )
 
 

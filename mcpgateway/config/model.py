@@ -284,13 +284,17 @@ class Limits:
 
 @frozen
 class GatewaySettings:
-    """What the ``gateway`` section decides."""
+    """What the ``gateway`` section decides.
+
+    :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
+    """
 
     http_port: int = 9100
     bind_address: str = "127.0.0.1"
     listen: tuple[str, ...] = ()
     allow_remote: bool = False
     trust_other_users: bool = False
+    open_loopback_admin: bool = field(default=False, kw_only=True)
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

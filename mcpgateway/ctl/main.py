@@ -64,7 +64,10 @@ COMMANDS = {
 }
 S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
-OWN_URL = ["servers", "add"]  # behind these words, --url is that of the server (and --api-url that of the gateway)
+OWN_URL = [
+    "servers",
+    "add",
+]  # behind these words, --url is that of the server (and --api-url that of the gateway)
 
 
 @click.group(

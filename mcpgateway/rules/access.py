@@ -5,6 +5,11 @@ Every route has a class, and a class has a rule.  A path without a class has not
 the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
 403: Claude Code remembers both against a server.
 
+# Note [Open on loopback]
+Older gateways let every program on the machine change things, and ``compat.open_loopback_admin`` brings that back for
+those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
+whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
+
 # Note [Whose results]
 What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
 the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
@@ -36,6 +41,10 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
+OPENED = frozenset((RouteClass.MUTATE, RouteClass.ADMIN))
+"""What `Note [Open on loopback]` is about."""
+
+
 class Reach(Enum):
     """How near the peer is, by its connection, never by a header."""
 
@@ -60,6 +69,7 @@ class Policy:
 
     :ivar hosts: further ``Host`` names that are ours, lower case, without port.
     :ivar origins: further origins that may call, exactly as browsers send them.
+    :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
     """
 
@@ -68,6 +78,7 @@ class Policy:
     allow_remote: bool = False
     bearer_required: bool = False
     loopback_only: bool = False
+    open_loopback: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -108,7 +119,7 @@ Verdict = Pass | Deny
 
 def judge(facts: Facts, policy: Policy) -> Verdict:
     """Decide about one request."""
-    return _judge_names(facts, policy) or _judge_caller(facts, policy)
+    return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
 
 
 def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
@@ -120,6 +131,17 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
     if not facts.safe_method and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
+
+
+def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
+    # See Note [Open on loopback].
+    if not policy.open_loopback or policy.bearer_required or facts.reach is not Reach.LOOPBACK:
+        return None
+    if facts.credential is not Credential.NONE:
+        return None
+    if facts.route not in OPENED or facts.origin is not None or facts.fetch_site is not None:
+        return None
+    return Pass(LOCAL, is_admin=True)
 
 
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
