@@ -96,10 +96,10 @@ class GatewayTests:
     def test_open_loopback(self):
         """What older gateways let programs do is a key of its own section, and an overlay has the last word."""
         opened = "compat: {open_loopback_admin: true}\n"
-        assert read("gateway: {}\n").open_loopback_admin is False
-        assert read(opened).open_loopback_admin is True
-        assert read(opened, "gateway: {http_port: 1}\n").open_loopback_admin is True
-        assert read(opened, "compat: {open_loopback_admin: false}\n").open_loopback_admin is False
+        assert read("gateway: {}\n").gateway.open_loopback_admin is False
+        assert read(opened).gateway.open_loopback_admin is True
+        assert read(opened, "gateway: {http_port: 1}\n").gateway.open_loopback_admin is True
+        assert read(opened, "compat: {open_loopback_admin: false}\n").gateway.open_loopback_admin is False
 
     def test_not_a_mapping(self):
         """A section that is no mapping is an error."""
