@@ -143,6 +143,18 @@ class ReadyTests:
         assert ran(away, "wait", "fx", "--ready", "300ms")[0] == 2
         assert ran(away, "preflight", "--need", "fx")[0] == 2
 
+    def test_while_it_starts(self, tmp_path):
+        """Whoever waits before there is a gateway waits for that, too."""
+        coming = Gateway(tmp_path, {"fx": server(FIXTURE)})
+        words = [str(BIN / "mcpgateway"), "--home", str(coming.home), "wait", "fx", "--ready", f"{LIMIT_S}s"]
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+        with subprocess.Popen(
+            words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as waiting:
+            with coming:
+                out, _ = waiting.communicate(timeout=LIMIT_S)
+            assert (waiting.returncode, b"ready" in out) == (0, True)
+
 
 class SessionTests:
     """Sessions."""
@@ -232,7 +244,10 @@ class EndTests:
     def test_shutdown(self, gateway):
         """It ends in order when it is asked to; over TCP an administrator's token is needed."""
         assert asked(gateway, "/api/v1/shutdown", "POST", {})[0] == 401
-        code, out, _ = ran(gateway, "shutdown")
+        url = ("--url", gateway.url)
+        code, _, said = ran(gateway, *url, "shutdown")
+        assert (code, "--token-file" in said) == (1, True)
+        code, out, _ = ran(gateway, *url, "--token-file", str(gateway.home / "admin.token"), "shutdown")
         assert (code, out) == (0, "Gateway has ended.\n")
         eventually(lambda: not is_alive(gateway.pid), "the process has ended")
         assert "because somebody has asked for it" in gateway.log
