@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.reaching import Backends
+from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
@@ -25,9 +27,11 @@ from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
+from mcpgateway.hub.ledger import Ledger, Weights
 from mcpgateway.hub.locks import Locks
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
-from mcpgateway.hub.notices import Notices
+from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.scopes import Ground, Scopes
@@ -36,13 +40,17 @@ from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.hub.timeline import Timeline
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.doors.http.exposition import Exposition
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
+    from mcpgateway.hub.census import Census
+    from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.jobrecords import JobStore
     from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
@@ -103,6 +111,8 @@ class Outside:
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
     :ivar keepers: what is kept of what happens on views.
+    :ivar said: told of what servers say for people to read.
+    :ivar stopwatch: measures calls, in seconds, and never goes back.
     """
 
     launcher: ILauncher
@@ -113,13 +123,14 @@ class Outside:
     instruments: Instruments = BLIND
     snapshots: Snapshots | None = None
     keepers: Keepers = NOTHING_KEPT
+    said: Said = unkept
+    stopwatch: Callable[[], float] = time.perf_counter
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
     """Build the hub, between the doors and the children."""
     launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
-    snapshots = outside.snapshots
-    gateway = settings.gateway
+    snapshots, gateway = outside.snapshots, settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
@@ -127,13 +138,16 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         pool.move(slot.server, why)
 
     notices = Notices(sessions, questions, moved)
+    notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
+    meters = Meters(outside.stopwatch)
 
     def others(slot: Slot) -> int:
         return sum(
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
+    tapes = Tapes(clock.seconds)
     around = Surroundings(
         launcher,
         clock,
@@ -142,8 +156,10 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         gateway.limits.handshake_s,
         sessions.subscribed,
         health,
+        meters,
         snapshots,
         Locks(moved, others),
+        tapes,
     )
     pool = Pool(around, store)
     siblings = Siblings(pool, clock)
@@ -184,23 +200,60 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
+        made.permits = switchboard.permits
         to_legacy.current = switchboard.current
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct
         return made
 
     def make_views(stateless: Stateless) -> ViewDoor:
-        from mcpgateway.hub.views.modern import Around, ViewDoor
+        return _views_of(stateless, switchboard, outside)
 
-        board, states = switchboard.board, keys.request_states()
-        door = ViewDoor(stateless, Around(board, pool, clock, states, clock.seconds, snapshots))
-        board.outcomes.serve(door)
-        board.errands = door.errands
-        board.grounds.on_tick.append(door.look_around)
-        return door
-
-    hub = Hub(switchboard, health, make_stateless, Ways(gateway, settings.profiles), snapshots)
+    timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
+    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    hub.ledger = ledger_of(hub, outside)
     return hub
+
+
+def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+    from mcpgateway.hub.views.modern import Around, ViewDoor
+
+    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
+    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    door = ViewDoor(stateless, around)
+    board.outcomes.serve(door)
+    board.errands = door.errands
+    board.grounds.on_tick.append(door.look_around)
+    return door
+
+
+def ledger_of(hub: Hub, outside: Outside) -> Ledger:
+    """What adds up what the gateway saves."""
+    pool, read = hub.switchboard.pool, outside.keepers.usage
+    on_record = cache(read) if read is not None else None  # until somebody comes to a view
+
+    def usage() -> Usage | None:
+        return hub.usage or (on_record() if on_record is not None else None)
+
+    def pids() -> Iterable[int]:
+        return (slot.pid for slot in pool if slot.pid)
+
+    weights = Weights(outside.instruments.weigh, pids)
+    return Ledger(hub.switchboard, hub.health, weights, usage)
+
+
+def figures_of(hub: Hub, census: Census) -> Figures:
+    """What tells of numbers."""
+    from mcpgateway.hub.figures import Figures  # few ask for them
+
+    return Figures(hub.meters, hub.timeline, census, hub.snapshots)
+
+
+def exposition_of(hub: Hub, census: Census) -> Exposition:
+    """What tells Prometheus of them."""
+    from mcpgateway.doors.http.exposition import Exposition  # likewise
+
+    return Exposition(hub.meters, census, hub.ledger)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -255,8 +308,12 @@ class Hub:
 
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
+    :ivar meters: what is counted of calls.
+    :ivar timeline: the same, by the minute.
+    :ivar ledger: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
+    :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
@@ -265,8 +322,11 @@ class Hub:
 
     switchboard: Switchboard
     health: Health
+    meters: Meters
+    timeline: Timeline
     _make_stateless: Callable[[], Stateless]
     ways: Ways
+    tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
@@ -275,6 +335,7 @@ class Hub:
     usage: Usage | None = None
     vault: Vault | None = None
     _stateless: Stateless | None = None
+    ledger: Ledger = field(init=False)
 
     @property
     def stateless(self) -> Stateless:
@@ -314,7 +375,7 @@ class Hub:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
         self.switchboard.tick_views()
-        for each in (self.snapshots, self.usage, self.vault):
+        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.ledger):
             if each is not None:
                 each.tick()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -16,20 +16,26 @@ if TYPE_CHECKING:
 
     from mcpgateway.assembly import Hub
     from mcpgateway.backends.web import Web
+    from mcpgateway.config.problems import Problem
     from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.figures import Figures
+    from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
+    from mcpgateway.hub.issuing import Issuing
+    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
+    from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
     from mcpgateway.interfaces import ILauncher
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Parts:
     """What the groups of operations are made of.
 
@@ -37,14 +43,21 @@ class Parts:
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
     :ivar census: counts what runs.
-    :ivar reload: keeps what is served at what the files say.
+    :ivar connections: the open ones.
+    :ivar events: what has happened.
+    :ivar figures: makes what tells of numbers.
     :ivar home: the gateway's own directory.
+    :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar issuing: makes what manages tokens.
     :ivar launcher: tries servers out.
+    :ivar ledger: what the gateway saves.
+    :ivar logs: what servers have said.
+    :ivar problems: what is wrong with the configuration.
+    :ivar redact: takes out of a text whatever is secret.
+    :ivar reload: keeps what is served at what the files say.
+    :ivar stop: ends the gateway, in order.
     :ivar tag_key: what tags of entries are made with.
     :ivar web: what HTTP requests are sent with.
-    :ivar connections: the open ones.
-    :ivar is_disabled: whether the whole gateway is switched off softly.
-    :ivar stop: ends the gateway, in order.
     """
 
     switchboard: Switchboard
@@ -53,16 +66,30 @@ class Parts:
     limits: Callable[[], Limits]
     let_in: LetIn
     clients: Callable[[], Clients]
-    hub: Hub
     census: Census
-    reload: Reload
+    connections: Callable[[], Collection[Any]]
+    events: Chronicle
+    figures: Callable[[], Figures]
     home: str
+    hub: Hub
+    is_disabled: Callable[[], bool]
+    issuing: Callable[[], Issuing]
     launcher: ILauncher
+    ledger: Ledger
+    logs: ServerLogs
+    problems: Callable[[], Sequence[Problem]]
+    redact: Callable[[str], str]
+    reload: Reload
+    stop: Callable[[], None]
     tag_key: bytes = field(repr=False)
     web: Callable[[], Web]
-    connections: Callable[[], Collection[Any]]
-    is_disabled: Callable[[], bool]
-    stop: Callable[[], None]
+
+    @cached_property
+    def operating(self) -> Operating:
+        """What starts and stops servers for people."""
+        from mcpgateway.hub.operating import Operating
+
+        return Operating(self.switchboard, self.hub.health, self.clock)
 
 
 def make_site(parts: Parts) -> Site:
@@ -72,105 +99,146 @@ def make_site(parts: Parts) -> Site:
     return ControlPlane(groups_of(parts), parts.limits, parts.clock).site()
 
 
-def groups_of(parts: Parts) -> Groups:  # noqa: C901 - it is a list
+def groups_of(parts: Parts) -> Groups:
     """What makes each group; its module is loaded by then, and not before."""
-
-    def authorization() -> Any:
-        from mcpgateway.doors.http.rest.authorization import Authorization
-
-        return Authorization(parts.let_in)
-
-    def clients() -> Any:
-        from mcpgateway.doors.http.rest.clients import Clients
-
-        return Clients(parts.clients())
-
-    def describing() -> Any:
-        from mcpgateway.doors.http.rest.describing import Describing
-
-        return Describing()
-
-    def daemons() -> Any:
-        from mcpgateway.doors.http.rest.daemons import Daemons
-        from mcpgateway.hub.daemons import Daemons as Book
-
-        return Daemons(Book(parts.switchboard, parts.hub.health, operating()))
-
-    def instance() -> Any:
-        from mcpgateway.doors.http.rest.instance import Instance
-        from mcpgateway.hub.dump import Dump
-        from mcpgateway.hub.ending import Ending
-        from mcpgateway.hub.readiness import Readiness
-
-        board, clock = parts.switchboard, parts.clock
-        return Instance(
-            Readiness(board, parts.hub.health, clock, parts.is_disabled),
-            Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections),
-            Ending(board, clock, parts.stop),
-        )
-
-    @cache
-    def operating() -> Operating:
-        from mcpgateway.hub.operating import Operating
-
-        return Operating(parts.switchboard, parts.hub.health, parts.clock)
-
-    def older() -> Any:
-        from mcpgateway.doors.http.rest.older import Older
-        from mcpgateway.hub.builtin.managed import list_tools
-
-        def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
-            return list_tools(parts.switchboard, parts.clock, server, principal)
-
-        return Older(parts.switchboard, operating(), parts.clients(), lambda: _installing(parts), listed)
-
-    def relay() -> Any:
-        from mcpgateway.backends.relaying import Relay as Relaying
-        from mcpgateway.doors.http.rest.relay import Relay
-
-        return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
-
-    def servers() -> Any:
-        from mcpgateway.doors.http.rest.servers import Servers
-        from mcpgateway.hub.entries import Entries
-        from mcpgateway.hub.roster import Roster
-
-        reload = parts.reload
-        roster = Roster(
-            lambda: parts.switchboard.servers,
-            parts.census.server,
-            lambda: reload.settings.blueprints,
-            parts.hub.snapshots,
-        )
-
-        def entries() -> Entries:
-            return Entries(_installing(parts), roster, operating(), parts.tag_key)
-
-        return Servers(roster, operating(), entries)
-
-    def sessions() -> Any:
-        from mcpgateway.doors.http.rest.sessions import Sessions
-
-        return Sessions(parts.switchboard, _book(parts))
-
-    def tools() -> Any:
-        from mcpgateway.doors.http.rest.tools import Tools
-
-        return Tools(parts.switchboard, parts.owners, parts.clock)
-
-    made = (
-        authorization,
-        clients,
-        daemons,
-        describing,
-        instance,
-        older,
-        relay,
-        servers,
-        sessions,
-        tools,
+    makers = (
+        _authorization,
+        _clients,
+        _daemons,
+        _describing,
+        _figures,
+        _instance,
+        _logs,
+        _older,
+        _relay,
+        _servers,
+        _sessions,
+        _tokens,
+        _tools,
+        _tracing,
     )
-    return {each.__name__: each for each in made}
+    return {each.__name__.removeprefix("_"): _made_by(each, parts) for each in makers}
+
+
+def _made_by(maker: Callable[[Parts], Any], parts: Parts) -> Callable[[], Any]:
+    return lambda: maker(parts)
+
+
+def _authorization(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.authorization import Authorization
+
+    return Authorization(parts.let_in)
+
+
+def _clients(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.clients import Clients
+
+    return Clients(parts.clients())
+
+
+def _daemons(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.daemons import Daemons
+    from mcpgateway.hub.daemons import Daemons as Book
+
+    return Daemons(Book(parts.switchboard, parts.hub.health, parts.operating))
+
+
+def _describing(_: Parts) -> Any:
+    from mcpgateway.doors.http.rest.describing import Describing
+
+    return Describing()
+
+
+def _figures(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.figures import Figures
+
+    return Figures(parts.figures(), parts.ledger)
+
+
+def _instance(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.instance import Instance
+    from mcpgateway.hub.dump import Dump
+    from mcpgateway.hub.ending import Ending
+    from mcpgateway.hub.readiness import Readiness
+
+    board, clock = parts.switchboard, parts.clock
+    return Instance(
+        Readiness(board, parts.hub.health, clock, parts.is_disabled),
+        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections, parts.redact),
+        Ending(board, clock, parts.stop),
+    )
+
+
+def _logs(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.following import Readers
+    from mcpgateway.doors.http.rest.logs import Logs
+
+    readers = Readers(parts.clock, lambda: parts.limits().log_streams)
+    return Logs(parts.logs, parts.events, readers)
+
+
+def _older(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.older import Older
+    from mcpgateway.hub.builtin.managed import list_tools
+
+    def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
+        return list_tools(parts.switchboard, parts.clock, server, principal)
+
+    return Older(parts.switchboard, parts.operating, parts.clients(), lambda: _installing(parts), listed)
+
+
+def _relay(parts: Parts) -> Any:
+    from mcpgateway.backends.relaying import Relay as Relaying
+    from mcpgateway.doors.http.rest.relay import Relay
+
+    return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
+
+
+def _servers(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.servers import Servers
+    from mcpgateway.hub.entries import Entries
+    from mcpgateway.hub.roster import Roster
+
+    reload = parts.reload
+    roster = Roster(
+        lambda: parts.switchboard.servers,
+        parts.census.server,
+        lambda: reload.settings.blueprints,
+        parts.hub.snapshots,
+    )
+
+    def entries() -> Entries:
+        return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
+
+    return Servers(roster, parts.operating, entries)
+
+
+def _sessions(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.sessions import Sessions
+
+    return Sessions(parts.switchboard, _book(parts))
+
+
+def _tokens(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.tokens import Tokens
+
+    return Tokens(parts.issuing())
+
+
+def _tools(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.tools import Tools
+
+    return Tools(parts.switchboard, parts.owners, parts.clock)
+
+
+def _tracing(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.tracing import Tracing
+    from mcpgateway.hub.recording import Recording
+    from mcpgateway.hub.why import Why
+
+    hub, health = parts.hub, parts.hub.health
+    why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
 
 
 def _book(parts: Parts) -> SessionBook:

@@ -141,6 +141,10 @@ class Refused(CallerError):
     code = -32000
 
 
+class OutOfScope(Refused):
+    """The caller's token is not for this."""
+
+
 class ClientGone(CallerError):
     """A server asked a client that is not there any more."""
 
@@ -181,6 +185,10 @@ class HandshakeFailed(BackendError):
     """The server started, but did not complete the MCP handshake."""
 
     retryable = True
+
+
+class HandshakeLate(HandshakeFailed):
+    """The server started, and did not answer the first words in time."""
 
 
 class HandshakeRefused(HandshakeFailed):

@@ -170,6 +170,10 @@ class IResolver(Interface):
         """
 
 
+TIMED_OUT = "timed out"
+"""Why a call is taken back that has had its time: it has failed, all others that are taken back were given up."""
+
+
 @define(eq=False)
 class Call:
     """One request under way.
@@ -187,6 +191,11 @@ class Call:
     :ivar is_admin: it is a person's, or a program's that a person trusts with everything: it came with the admin token,
         or by itself over the Unix socket.  What a client on stdio sends through it is a model's word.
     :ivar is_dotted: its URL asks for the gateway's own tools under names with dots, where they are listed.
+    :ivar meter: what counts it when it ends (`mcpgateway.hub.meters.Row`); None where nothing does, or it has ended.
+    :ivar began: when it was brought to its server, by the stopwatch.
+    :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
+        where it stands in that (`mcpgateway.hub.tracing.Traced`).
+    :ivar principal: who asks, where there is no session that says it.
     """
 
     session: Any
@@ -201,6 +210,20 @@ class Call:
     level: str | None = None
     is_admin: bool = False
     is_dotted: bool = False
+    meter: Any = field(default=None, repr=False)
+    began: float = 0.0
+    trace: Any = field(default=None, repr=False)
+    principal: str = ""
+
+    def follow(self, other: Call) -> None:
+        """Be made in another's place: for the same principal, within the same trace."""
+        self.trace, self.principal = other.trace, other.principal
+
+    def fail(self, why: GatewayError) -> None:
+        """End it: its server gives no answer."""
+        if self.meter is not None:
+            self.meter.failed(self, why)
+        self.sink.failed(self, why)
 
 
 class ICallSink(Interface):

@@ -31,6 +31,7 @@ from mcpgateway.host.settings import Examined
 from mcpgateway.host.template import write_first
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.watch import Watch, inotify
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
@@ -41,11 +42,14 @@ from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.vacancy import Vacancy
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.interfaces import ILauncher, Launch
+from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
-from mcpgateway.rules.access import Policy
+from mcpgateway.rules.access import Policy, networks
+from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
@@ -65,6 +69,7 @@ class Origin:
     :ivar gather: reads the files and no more.
     :ivar adopts: all clients are led to the gateway when it starts.
     :ivar command: how the program was started.
+    :ivar brought: what values take from outside of all files, so that it can be asked for again.
     """
 
     examine: Callable[[], Examined]
@@ -75,6 +80,7 @@ class Origin:
     gather: Callable[[], Files] | None = None
     adopts: bool = False
     command: tuple[str, ...] = ()
+    brought: Brought | None = field(default=None, repr=False)
 
 
 @frozen
@@ -84,11 +90,13 @@ class Front:
     root: Root
     guard: Guard
     callers: Callers
+    bearers: Bearers
 
     def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
         gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
         self.guard.adopt(policy_of(gateway))
         self.root.set_limits(gateway.limits)
         self.root.serve((*servers, *view_specs(ways)))
@@ -119,6 +127,7 @@ class GatewayService(Service):
     origin: Origin = field(repr=False)
     claim: Claim = field(repr=False)
     renewal: Renewal = field(repr=False)
+    observation: Observation = field(repr=False)
     _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
@@ -144,6 +153,10 @@ class GatewayService(Service):
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
         super().startService()
+        self._observe()
+        if self.observation.logs is not None:
+            self.observation.logs.is_served = lambda name: name in self.switchboard.servers
+        self.observation.begin()
         self._started_at = self.reactor.seconds()
         if self.manager is not None:
             self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
@@ -175,6 +188,7 @@ class GatewayService(Service):
         if self.manager is not None:
             self.manager.reloading()
         before, self.settings = self.settings, settings
+        self._observe()
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
@@ -187,9 +201,14 @@ class GatewayService(Service):
         self._say_served(change.added)
         for server in change.removed:
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
+            self.observation.forget(server.name)
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
         self.enrolment.look(settings)
+
+    def _observe(self) -> None:
+        self.observation.redactor.learn(configured(self.settings))
+        self.observation.adopt(self.settings.gateway.log_level)
 
     def _enrol(self) -> None:
         if self.switchboard.is_open:
@@ -276,6 +295,7 @@ class GatewayService(Service):
             self.hub.tick,
             self.hub.health.tick,
             self.owners.tick,
+            self.front.bearers.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
@@ -359,6 +379,7 @@ class GatewayService(Service):
         self.switchboard.sessions.store.close()
         if not self.renewal.is_due:
             self.forget()
+        self.observation.end()
 
     def forget(self) -> None:
         """Take away what was said of us: we have ended in order."""
@@ -370,6 +391,7 @@ class GatewayService(Service):
         if self.manager is not None:
             self.manager.stopping(self._status())
         await DeferredList(self.listeners.close(), consumeErrors=True)
+        self.observation.dismiss()
         self.factory.drain()
         self.mcp.streams.close()
         self.hub.close()
@@ -402,6 +424,7 @@ def policy_of(settings: GatewaySettings) -> Policy:
         settings.allow_remote,
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
+        networks(settings.security.trusted_ips),
         open_loopback=settings.open_loopback_admin,
     )
 

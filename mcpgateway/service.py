@@ -7,9 +7,19 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.assembly import Keys, Outside, instruments_of, keepers_of, make_hub, settle
+from mcpgateway.assembly import (
+    Keys,
+    Outside,
+    exposition_of,
+    figures_of,
+    instruments_of,
+    keepers_of,
+    make_hub,
+    settle,
+)
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.callers import Security
 from mcpgateway.config.model import Settings
 from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
@@ -30,8 +40,11 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
+from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
+from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.host.ward import Ward
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.helper import Helper
@@ -40,18 +53,25 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.hub.tokens import Tokens
+from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
+from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.running import Front, GatewayService, Origin, policy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.anew import Command
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.issuing import Issuing
 
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
@@ -71,22 +91,24 @@ def make_gateway(
     reactor: Any,
     origin: Origin | None = None,
     command: Command | None = None,
+    observation: Observation | None = None,
 ) -> GatewayService:
     """Build the whole house and bind its addresses.
 
     :param origin: where the settings come from; without it they stay as they are.
     :param command: how this process was started, where it may begin anew by itself.
+    :param observation: what observes the log, where it begins before the gateway.
     :raise ConfigError: an address or the home directory cannot be used.
     """
     sockets = anew.inherited(os.environ)
     manager = service_manager()  # first, so that nothing is started with what is meant for us
     claim = _claim_of(home)
-    tokens, keys = _secrets_of(home)
+    observation = observation or Observation()
+    bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
     processes.raise_nofile()
     processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    store = Journal(f"{home}/sessions/journal.db", reactor.seconds)
     holders = Holders(reactor)
 
     def make_resolver() -> IResolver:
@@ -94,7 +116,8 @@ def make_gateway(
 
         return Resolver(home, reactor.seconds)
 
-    launcher = Launcher(reactor, ward, make_resolver)
+    logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing)
 
     def make_locks() -> DaemonLocks:
         from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
@@ -110,9 +133,18 @@ def make_gateway(
         make_locks,
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
-    instruments = instruments_of(reactor, backends, snapshots)
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
-    outside = Outside(backends, reactor, keys, store, holders, instruments, snapshots, keepers)
+    outside = Outside(
+        backends,
+        reactor,
+        keys,
+        Journal(f"{home}/sessions/journal.db", reactor.seconds),
+        holders,
+        instruments_of(reactor, backends, snapshots),
+        snapshots,
+        keepers,
+        logs.said,
+    )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
@@ -157,8 +189,15 @@ def make_gateway(
         limits=lambda: reload.settings.gateway.limits,
         let_in=backends.let_in,
         clients=make_clients,
+        logs=logs,
+        events=observation.events,
+        issuing=lambda: _issuing_of(bearers, home, reload),
+        figures=lambda: figures_of(hub, census),
+        ledger=hub.ledger,
         hub=hub,
         census=census,
+        problems=lambda: (*reload.state.problems, *reload.state.warnings),
+        redact=observation.redactor.redact,
         reload=reload,
         home=home,
         launcher=backends,
@@ -168,7 +207,7 @@ def make_gateway(
         is_disabled=lambda: root.is_disabled,
         stop=reactor.stop,
     )
-    guard = Guard(policy_of(settings.gateway), tokens)
+    guard = Guard(policy_of(settings.gateway), bearers)
     root = Root(
         (*settings.servers, *view_specs(hub.ways)),
         mcp,
@@ -176,12 +215,13 @@ def make_gateway(
         guard,
         settings.gateway.limits,
         lambda: make_site(parts),
-        HealthDoor(census),
+        HealthDoor(census, lambda: exposition_of(hub, census)),
     )
     root.look_again = reload.look_again
     root.is_disabled = settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
+    _watch_over(bearers, switchboard, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
@@ -199,12 +239,13 @@ def make_gateway(
         housekeeping,
         ward,
         launcher,
-        Front(root, guard, callers),
+        Front(root, guard, callers, bearers),
         reload,
         enrolment,
         origin,
         claim,
         Renewal(reactor, command),
+        observation,
     )
 
 
@@ -220,16 +261,31 @@ def _claim_of(home: str) -> Claim:
     return Claim.of(home, os.environ, socket_path(home))
 
 
-def _secrets_of(home: str) -> tuple[Tokens, Keys]:
+def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:
+    kept = TokenFiles(home)
     try:
-        tokens = Tokens.of(
-            files.read_or_create_token(f"{home}/auth.token"),
-            files.read_or_create_token(f"{home}/admin.token"),
-        )
+        own = kept.own()
+        bearers = Bearers.of(*own, seconds=clock.seconds)
+        bearers.admit_agents(kept.agents())
+        bearers.admit_keys(security.api_keys, security.project_tokens)
         files.make_home(f"{home}/sessions")
-        return tokens, Keys(files.read_or_create_token(f"{home}/sessions/key"))
+        key = files.read_or_create_token(f"{home}/sessions/key")
+        redactor.learn((*own, key))
+        return bearers, Keys(key)
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def _watch_over(bearers: Bearers, switchboard: Switchboard, factory: ChannelFactory) -> None:
+    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    switchboard.permits.scopes = bearers.scopes
+    bearers.gone = factory.hang_up
+
+
+def _issuing_of(bearers: Bearers, home: str, reload: Reload) -> Issuing:
+    from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
+
+    return Issuing(bearers, TokenFiles(home), reload)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:
@@ -242,9 +298,22 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
     from mcpgateway.host.essence import Essences
 
+    def in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
+        from twisted.internet.threads import deferToThreadPool  # few values come from outside of all files
+
+        return deferToThreadPool(clock, clock.getThreadPool(), work, *words)
+
     begun = State(origin.read_at, origin.files)
     return Reload(
-        settings, begun, origin.examine, clock, Essences(origin.busy_files), origin.config_file, origin.gather
+        settings,
+        begun,
+        origin.examine,
+        clock,
+        Essences(origin.busy_files),
+        origin.config_file,
+        origin.gather,
+        brought=origin.brought,
+        in_thread=in_thread,
     )
 
 

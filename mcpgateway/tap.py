@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 from twisted.application.service import IService
 from twisted.python import usage
 
+from mcpgateway.config.gatewaykeys import LOG_LEVELS
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.host.brought import Brought
     from mcpgateway.host.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
+LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
+LEVELS = {"": "", **{each: each for each in LOG_LEVELS}, "warning": "warn"}
 TLS_SCHEMES = ("https:", "wss:")
 
 
@@ -37,6 +41,12 @@ class Options(usage.Options):
             None,
             "File of values instead of .env in the home (default: $MCP_GATEWAY_ENV_FILE).",
         ],
+        [
+            "log-level",
+            None,
+            None,
+            "debug, info, warn, error or critical (default: $MCPGATEWAY_LOG_LEVEL, or the configuration's).",
+        ],
         ["home", None, None, "Directory for the gateway's own files (default: ~/.mcp-gateway)."],
     ]
     optFlags = [
@@ -46,10 +56,12 @@ class Options(usage.Options):
 
     settings: Settings
     home: str
+    log_level: str
     files: tuple[str, ...]
     config_file: str
     busy_files: tuple[str, ...]
     read_at: float
+    brought: Brought
     examine: Callable[[], Examined]
     gather: Callable[[], Files]
 
@@ -69,22 +81,24 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
         from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, config_file, examine, gather, start
+        from mcpgateway.host.settings import LoadOptions, brought_of, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
         options = LoadOptions(
             self["config"], sources, self.home, bool(self["demo"]), self._port(), self["env-file"]
         )
+        self.log_level = self._log_level()
         more = tuple(self["listen"])
         self.read_at = time_ns() / 1e9
         try:
-            examined = _with_listen(start(options, os.environ), more)
+            self.brought = brought_of(options, os.environ)
+            examined = _with_listen(start(options, os.environ, self.brought), more)
         except ConfigError as why:
             raise SystemExit(f"mcpgateway: {why}") from None
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
-        self.examine = lambda: _with_listen(examine(options, os.environ), more)
+        self.examine = lambda: _with_listen(examine(options, os.environ, self.brought), more)
         self.gather = lambda: gather(options, os.environ)
         self.config_file = config_file(options, os.environ)
         named = (paths.absolute(each, os.environ) for each in sources or ())
@@ -99,6 +113,15 @@ class Options(usage.Options):
         if not (text.isascii() and text.isdigit() and int(text) < 65536):
             raise SystemExit(f"mcpgateway: --port: found {text!r}; expected a number from 0 to 65535")
         return int(text)
+
+    def _log_level(self) -> str:
+        text = self["log-level"] or os.environ.get(LEVEL_VARIABLE) or ""
+        level = LEVELS.get(text.strip().lower())
+        if level is None:
+            where = "--log-level" if self["log-level"] else LEVEL_VARIABLE
+            expected = f"{', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}"
+            raise SystemExit(f"mcpgateway: {where}: found {text!r}; expected {expected}")
+        return level
 
 
 def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
@@ -146,9 +169,12 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from mcpgateway.host.anew import Command
+    from mcpgateway.observation import Observation
     from mcpgateway.running import Origin
     from mcpgateway.service import make_gateway
 
+    observation = Observation(pinned=options.log_level)
+    observation.lead()
     command = Command.of_this_process(os.environ)
     origin = Origin(
         options.examine,
@@ -159,8 +185,9 @@ def makeService(options: Options) -> IService:
         options.gather,
         bool(options["adopt"]),
         tuple(sys.argv),
+        options.brought,
     )
     try:
-        return make_gateway(options.settings, options.home, reactor, origin, command)
+        return make_gateway(options.settings, options.home, reactor, origin, command, observation)
     except ConfigError as why:
         raise SystemExit(f"mcpgateway: {why}") from None

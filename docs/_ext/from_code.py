@@ -107,6 +107,20 @@ class RouteTable(Directive):
         return [table(("Request", "Class", "Answer", "What it does"), (36, 10, 8, 46), rows)]
 
 
+class MetricTable(Directive):
+    """``.. metrics::`` - everything that Prometheus is told."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        from mcpgateway.doors.http.exposition import FAMILIES
+
+        rows = []
+        for each in FAMILIES:
+            labels = nodes.Text(", ".join(each.labels))
+            rows.append((nodes.literal(text=each.name), nodes.Text(each.kind), labels, nodes.Text(each.what)))
+        return [table(("Name", "Kind", "Labels", "What it is"), (34, 9, 15, 42), rows)]
+
+
 class FindingTable(Directive):
     """``.. findings::`` - what the doctor can find amiss, what it means, and what to do."""
 
@@ -157,4 +171,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("options", OptionTable)
     app.add_directive("findings", FindingTable)
     app.add_directive("routes", RouteTable)
+    app.add_directive("metrics", MetricTable)
     return {"parallel_read_safe": True}

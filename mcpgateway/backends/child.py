@@ -6,7 +6,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessTerminated
@@ -48,7 +48,7 @@ class ChildProtocol(ProcessProtocol):
         if childFD == 1:
             self._child.output(data, size)
         else:
-            self._child.stderr.feed(bytes(data[:size]))
+            self._child.complained(bytes(data[:size]))
 
     def outConnectionLost(self) -> None:
         """Nobody has its stdout open any more."""
@@ -67,6 +67,16 @@ class ChildProtocol(ProcessProtocol):
 
     def stopProducing(self) -> None:
         """The pipe has closed."""
+
+
+class Hearing(Protocol):
+    """What takes all that a child writes to its stderr."""
+
+    def heard(self, data: bytes) -> None:
+        """It has written more."""
+
+    def ended(self) -> None:
+        """It has ended."""
 
 
 class StderrTail:
@@ -109,6 +119,7 @@ class Child:
     :ivar queued: bytes written since its stdin was last empty.
     :ivar receiver: who is told of what it says, and of its end.
     :ivar is_heard: it is killed when it closes its stdout.
+    :ivar hearing: what takes all of its stderr; None: only the end of it is kept.
     """
 
     log = Logger()
@@ -132,6 +143,7 @@ class Child:
         self._reactor = reactor
         self.receiver = receiver
         self.is_heard = True
+        self.hearing: Hearing | None = None
         self._marker = marker
         self._ward = ward
         self._ladder = ladder
@@ -189,6 +201,12 @@ class Child:
             self.receiver.line_overflowed(why.head, LINE_LIMIT)
             self.kill()
 
+    def complained(self, data: bytes) -> None:
+        """Bytes of its stderr."""
+        self.stderr.feed(data)
+        if self.hearing is not None:
+            self.hearing.heard(data)
+
     def muted(self) -> None:
         """Nothing that it still does will be heard of: it is killed unless it exits."""
         if self.is_heard and not self.has_exited:
@@ -226,7 +244,9 @@ class Child:
         for data in self._left_in(1, DRAIN_BYTES):
             self.output(data, len(data))
         for data in self._left_in(2, DRAIN_STDERR_BYTES):
-            self.stderr.feed(data)
+            self.complained(data)
+        if self.hearing is not None:
+            self.hearing.ended()
 
     def _left_in(self, descriptor: int, limit: int) -> Iterator[bytes]:
         reader = self._pipes.get(descriptor)

@@ -19,8 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
-from mcpgateway.interfaces import Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
+from mcpgateway.interfaces import TIMED_OUT, Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
 from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era, has_batches
@@ -64,6 +65,7 @@ class OwnQuestion:
 class Conversation:
     """The calls under way on one child, each under a number of ours that is never used twice.
 
+    :param tape: keeps what is said; None where nothing is kept.
     :ivar pending: the calls sent and not answered, oldest first.
     :ivar queued: those that wait, by session, until enough of its others are answered.
     :ivar sent: how many requests this child has been sent by callers.
@@ -80,6 +82,7 @@ class Conversation:
         listener: INoticeListener,
         on_gone: Callable[[Conversation, Gone], None],
         era: Era = Era.LEGACY,
+        tape: Tape | None = None,
     ) -> None:
         self.server = server
         self.era = era
@@ -94,6 +97,8 @@ class Conversation:
         self.ended: Gone | None = None
         self._listener = listener
         self._on_gone = on_gone
+        self._tape = tape
+        self._track = tape.begin() if tape is not None else 0
         self._number = 0
         self._has_met = False  # the handshake is done
         self._has_batches = False
@@ -197,7 +202,7 @@ class Conversation:
             try:
                 self._send(call, message)
             except GatewayError as why:
-                call.sink.failed(call, why)
+                call.fail(why)
             else:
                 self._flights[session] = self._flights.get(session, 0) + 1
 
@@ -227,10 +232,13 @@ class Conversation:
 
     def cancel(self, call: Call, reason: str) -> bool:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
-        if self.queued and self._withdraw(call):
-            return True
-        if self._settle(call.number) is None:
+        was_queued = bool(self.queued) and self._withdraw(call)
+        if not was_queued and self._settle(call.number) is None:
             return False
+        if call.meter is not None:
+            call.meter.taken_back(call, reason)
+        if was_queued:
+            return True
         self.cancelled += 1
         try:
             params = {"requestId": call.number, "reason": reason}
@@ -247,11 +255,13 @@ class Conversation:
             call.age += 1
             if call.method == modern.LISTEN and call.session is None:
                 continue  # ours, and without an answer for as long as there is something to hear
-            if call.age > ticks and self.cancel(call, "timed out"):
+            if call.age > ticks and self.cancel(call, TIMED_OUT):
                 call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
 
     def line_received(self, line: bytes) -> None:
         """Take one line of the child's: a reply, a notification or a question, or several of them in an array."""
+        if self._tape is not None:
+            self._tape.keep(-self._track, line)
         if self._garbage >= GARBAGE_LIMIT:
             return  # it has been killed; to look at all that is left in its pipe would keep the others waiting
         try:
@@ -282,9 +292,11 @@ class Conversation:
                 "{server} answered a call that nobody waits for", event="reply.stray", server=self.server
             )
         elif ("result" in envelope) == ("error" in envelope):
-            call.sink.failed(call, BadReply(f"{self.server} answered with neither a result nor an error"))
+            call.fail(BadReply(f"{self.server} answered with neither a result nor an error"))
         else:
             self.answered += 1
+            if call.meter is not None:
+                call.meter.answered(call, envelope, line)
             if "error" in envelope:
                 self._listener.refused(self, call, envelope["error"])
             call.sink.answered(call, envelope)
@@ -339,9 +351,7 @@ class Conversation:
         self.strays += 1
         call = self._settle(number) if (number := _number_at_head(line)) is not None else None
         if call is not None:
-            call.sink.failed(
-                call, BadReply(f"{self.server} sent an answer that cannot be read: {why.message}")
-            )
+            call.fail(BadReply(f"{self.server} sent an answer that cannot be read: {why.message}"))
             return
         self._garbage += 1
         if self._garbage <= GARBAGE_SHOWN:
@@ -349,7 +359,7 @@ class Conversation:
                 "{server} printed a line that is not JSON-RPC: {line}",
                 event="child.stray_line",
                 server=self.server,
-                line=ascii(line[:SHOWN].decode(errors="replace")),
+                line=_beginning(line),
             )
         elif self._garbage == GARBAGE_LIMIT:
             self.log.error(
@@ -377,7 +387,7 @@ class Conversation:
         self._fault = f"it wrote more than {limit} bytes without a newline"
         call = self._settle(number) if (number := _number_at_head(head)) is not None else None
         if call is not None:
-            call.sink.failed(call, BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
+            call.fail(BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
 
     def gone(self, why: Gone) -> None:
         """Answer every call under way with an error; none is ever replayed."""
@@ -388,9 +398,7 @@ class Conversation:
         self.pending, self.queued, self._flights = {}, {}, {}
         self._on_gone(self, why)
         for call in waiting:
-            call.sink.failed(
-                call, BackendGone(f"{self.server} ended before it answered ({why})", why.last_words)
-            )
+            call.fail(BackendGone(f"{self.server} ended before it answered ({why})", why.last_words))
 
     def _take_number(self) -> int:
         self._number += 1
@@ -399,8 +407,11 @@ class Conversation:
     def _write(self, envelope: Envelope) -> None:
         if self.backend is None or self.ended is not None:
             raise BackendGone(f"{self.server} is not running")
+        line = jsonrpc.line(envelope)
+        if self._tape is not None:
+            self._tape.keep(self._track, line)
         # A busy child gets a whole turn's messages in one piece; an idle one gets its only one at once.
-        self.backend.write(jsonrpc.line(envelope), now=not self.pending)
+        self.backend.write(line, now=not self.pending)
 
 
 def _number_at_head(line: bytes) -> int | None:
@@ -411,3 +422,11 @@ def _number_at_head(line: bytes) -> int | None:
         if byte in _END_OF_NUMBER:
             return int(digits[:position]) if digits[:position].isdigit() else None
     return None
+
+
+def _beginning(line: bytes) -> str:
+    """What is shown of a line: no half of a word, since half a secret is not known for one."""
+    text = line[:SHOWN].decode(errors="replace")
+    if len(line) <= SHOWN:
+        return text
+    return f"{text.rpartition(' ')[0]}…"

@@ -21,7 +21,7 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 from zope.interface import implementer
 
-from mcpgateway.backends.child import CLOSE_STDIN_S, TERM_S, Child
+from mcpgateway.backends.child import CLOSE_STDIN_S, TERM_S, Child, Hearing
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
     CHILD_MARKER,
@@ -136,11 +136,17 @@ class Launcher:
     """Starts children, and tells the ward of each.
 
     :param make_resolver: makes what finds the programs that package runners would start; None: they are always run.
+    :param hear: makes what takes the stderr of a new child, by the name of its server and the secrets it was given.
     """
 
     def __init__(
-        self, reactor: Any, ward: IWard, make_resolver: Callable[[], IResolver] | None = None
+        self,
+        reactor: Any,
+        ward: IWard,
+        make_resolver: Callable[[], IResolver] | None = None,
+        hear: Callable[[str, tuple[str, ...]], Hearing] | None = None,
     ) -> None:
+        self._hear = hear
         self._reactor = reactor
         self._ward = ward
         self._make_resolver = make_resolver
@@ -164,10 +170,10 @@ class Launcher:
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
         """
         if launch.told is None:
-            return self._start(launch, receiver)
+            return self._start(launch, receiver, is_server=True)
         trial = Trial(receiver, launch.told)
         try:
-            trial.child = self._start(launch, trial)
+            trial.child = self._start(launch, trial, is_server=True)
         except LaunchFailed:
             launch.told(has_spoken=False)
             raise
@@ -178,6 +184,8 @@ class Launcher:
         launch: Launch,
         receiver: ILineReceiver,
         ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+        *,
+        is_server: bool = False,
     ) -> Child:
         if not os.path.isdir(launch.cwd):
             raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
@@ -191,6 +199,8 @@ class Launcher:
         hidden = secrets_of(launch.env, launch.argv)
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, hidden)
         child.is_heard = launch.is_heard
+        if is_server and self._hear is not None:
+            child.hearing = self._hear(launch.server, hidden)
         argv = [program, *launch.argv[1:]]
         try:
             with self._ward.spawning():

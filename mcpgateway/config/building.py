@@ -11,7 +11,7 @@ from mcpgateway.config import environment
 from mcpgateway.config.classification import Classification
 from mcpgateway.config.document import printable
 from mcpgateway.config.entry import Entry, Scope
-from mcpgateway.config.expand import FORBIDDEN, Expanded, expand
+from mcpgateway.config.expand import FORBIDDEN, Expanded, called, expand
 from mcpgateway.config.model import (
     Container,
     Daemon,
@@ -53,6 +53,7 @@ class World:
     :ivar home: the user's home directory.
     :ivar classified: what classification files say, by name.
     :ivar profiles: what each profile gives as values, by name.
+    :ivar outside: what comes from outside of the files, as ``keyring:service/name``; for our own files only.
     """
 
     login: Mapping[str, str] = field(repr=False)
@@ -60,6 +61,7 @@ class World:
     home: str
     classified: Mapping[str, Classification] = field(factory=dict)
     profiles: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+    outside: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -154,12 +156,14 @@ class Building:
         system = world.login if self._entry.full_env else environment.sources(world.login)
         fixed = {**world.variables, **variables}
         given = {**system, **fixed}
+        brought = world.outside if origin.is_ours else {}
         root = workspace.path or origin.project
         for name in workspace.profiles or (origin.profile,):
             for variable, text in world.profiles.get(name, {}).items():
-                found = expand(text, {**system, **fixed})
+                found = expand(text, {**system, **fixed, **world.outside})
                 given[variable] = found.text
-        return {**given, **fixed, **(dict.fromkeys(ROOT_NAMES, root) if root else {})}
+        # Last, since a strange environment might have variables of such names.
+        return {**given, **fixed, **(dict.fromkeys(ROOT_NAMES, root) if root else {}), **brought}
 
     def _command(self) -> tuple[str, ...]:
         entry = self._entry
@@ -275,12 +279,19 @@ class Building:
         keep = not self._entry.origin.is_ours
         found = expand(text, values or self._values, keep_unset=keep)
         self._used |= found.used.items()
-        if found.demanded or found.broken or found.unset:
+        if found.demanded or found.broken or found.unset or found.lacking:
             self._tell(found, key, keep=keep)
         return found.text
 
     def _tell(self, found: Expanded, key: tuple[str, ...], *, keep: bool) -> None:
         where = self._entry.where(*key)
+        if found.lacking and keep:
+            own = "counts in the gateway's own configuration only"
+            what = f"{called(found.lacking[0])} {own}, and is left as it is written"
+            self.problems.warn(where, what)
+        elif found.lacking:
+            # Whoever asks for it tells where it cannot be had; what needs it cannot be judged before.
+            self._is_draft = True
         for each in found.demanded:
             self.problems.append(Problem(where, printable(each), is_error=not self._is_draft))
         for each in found.broken:

@@ -14,8 +14,9 @@ from mcpgateway.config.document import Document, printable
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.model import GatewaySettings, Profile, Remote, Settings, Workspace
 from mcpgateway.config.native import Native, check_reach, read_native, read_servers
-from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.section import nearest
+from mcpgateway.config.security import settled
 from mcpgateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,10 +65,7 @@ def compose(
     """
     native = native or read_native(files.native, problems)
     gateway = native.gateway if setting.port is None else evolve(native.gateway, http_port=setting.port)
-    try:
-        check_reach(gateway, native.address.where if native.address else None)
-    except ConfigError as why:
-        problems.catch(why)
+    gateway = _secured(gateway, native, setting, problems)
     own = read_servers(native, problems)
     found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
     adopted = _adopted(files, native, gateway, problems)
@@ -96,6 +94,23 @@ def compose(
         tuple(each.file for each in adopted),
         any(each.suspended == DISABLED for each in files.adopted),
     )
+
+
+def _secured(
+    gateway: GatewaySettings, native: Native, setting: Setting, problems: Problems
+) -> GatewaySettings:
+    try:
+        check_reach(gateway, native.address.where if native.address else None)
+    except ConfigError as why:
+        problems.catch(why)
+    if bool(gateway.tls_cert_path) is not bool(gateway.tls_key_path):
+        here = native.tls.where if native.tls else Where("gateway.tls_cert_path")
+        problems.error(
+            here, "one of tls_cert_path and tls_key_path is missing", "name both files, or neither"
+        )
+    where = native.security.where if native.security else Where("settings.security")
+    sources = {**setting.world.login, **setting.world.variables}
+    return evolve(gateway, security=settled(gateway.security, sources, where, problems))
 
 
 def _opted_out(files: Files, native: Native) -> tuple[str, ...]:

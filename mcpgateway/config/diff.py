@@ -18,8 +18,8 @@ LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "health_url
 SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
-# Sockets are bound once.
-AT_START = ("http_port", "bind_address", "listen")
+# Sockets are bound once, and what is followed is followed from the start.
+AT_START = ("http_port", "bind_address", "listen", "tls_cert_path", "tls_key_path", "trace")
 
 
 @frozen

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from attrs import field, frozen
 
 from mcpgateway.config.expand import expand
 from mcpgateway.config.problems import Problem, Where, Wrong
 
 LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)", re.DOTALL)
 OPEN = re.compile(r"[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_]*[ \t]*=[ \t]*(?=['\"])")
-QUOTED = re.compile(r"""(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")[ \t]*(?:\#.*)?""")
+QUOTED = re.compile(r"""(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")[ \t]*(?P<comment>\#.*)?""")
 SPANNING = re.compile(rf"(?:{QUOTED.pattern})$", re.MULTILINE)
 COMMENT = re.compile(r"(?:^|[ \t]+)#.*")
 ESCAPE = re.compile(r"\\(.)")
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+# What is escaped begins no variable.
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "$": "${:-$}", "{": "${:-{}"}
+
+
+@frozen
+class Statement:
+    """One ``KEY=VALUE`` of a file.
+
+    :ivar value: as it reads, its variables not yet expanded.
+    :ivar is_plain: it has none, whatever it looks like.
+    :ivar comment: what stands behind it, from its ``#`` on.
+    :ivar begin: where in the text its first line begins.
+    :ivar end: where its last line ends.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    is_plain: bool
+    comment: str
+    begin: int
+    end: int
 
 
 def parse_dotenv(text: str, file: str) -> dict[str, str]:
     r"""Return the variables of a ``.env`` file; the last of several with one name counts.
 
-    Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"`` and ``\\``, and outside
+    Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"``, ``\$`` and ``\\``, and outside
     quotes a blank and a ``#`` begin a comment.  What is quoted may go on over lines, as keys do.  Except in single
     quotes, ``${NAME}`` stands for what the file itself says above; any other such name stays as it is written, so
     that nothing of the process's own leaks in.
@@ -27,7 +50,21 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """
     found: dict[str, str] = {}
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for each in statements(with_newlines(text), file):
+        found[each.name] = each.value if each.is_plain else expand(each.value, found, keep_unset=True).text
+    return found
+
+
+def with_newlines(text: str) -> str:
+    """Return a text whose lines end as they do here, wherever it was written."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def statements(text: str, file: str) -> Iterator[Statement]:
+    """Iterate over what a ``.env`` file says, in its order.
+
+    :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
+    """
     at, number = 0, 1
     while at < len(text):
         line, end = _line(text, at)
@@ -36,11 +73,10 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
             value = _value(match["value"]) if match else None
             if match is None or value is None:
                 raise Wrong(Problem(Where(file, number), "something else", "KEY=VALUE"))
-            is_plain = match["value"].startswith("'")
-            found[match["name"]] = value if is_plain else expand(value, found, keep_unset=True).text
+            raw = match["value"]
+            yield Statement(match["name"], value, raw.startswith("'"), _comment(raw), at, end)
         number += text.count("\n", at, end) + 1
         at = end + 1
-    return found
 
 
 def _line(text: str, at: int) -> tuple[str, int]:
@@ -61,3 +97,11 @@ def _value(text: str) -> str | None:
     if quoted["plain"] is not None:
         return quoted["plain"]
     return ESCAPE.sub(lambda each: ESCAPES.get(each[1], each[1]), quoted["escaped"])
+
+
+def _comment(text: str) -> str:
+    quoted = QUOTED.fullmatch(text) if text[:1] in ("'", '"') else None
+    if quoted:
+        return quoted["comment"] or ""
+    found = COMMENT.search(text)
+    return found[0].strip(" \t") if found else ""

@@ -1,5 +1,8 @@
 """Variables in configuration text: ``${VAR}``, ``${VAR:-default}``, ``${VAR:?message}`` and ``{env:VAR}``.
 
+``${cmd:program argument}`` and ``${keyring:service/name}`` are what a program prints and what the keyring of the
+desktop keeps; whoever expands a text has asked for them before (`mcpgateway.config.outside`).
+
 ``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
 again, so a value cannot name another.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is no variable, but reads so.
 """
@@ -16,8 +19,10 @@ VARIABLE = re.compile(
     r"|\$?\{env:(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}"
 )
 
+# What comes from outside of all files.  A default has a minus there, and a message a question mark.
+SOURCE = re.compile(r"\$\{(?P<source>cmd|keyring):(?P<what>[^-?}][^}]*)\}")
 # A default that belongs to no variable is a text that is never expanded.
-ALL = re.compile(rf"{VARIABLE.pattern}|\$\{{:-(?P<text>[^}}]*)\}}")
+ALL = re.compile(rf"{VARIABLE.pattern}|{SOURCE.pattern}|\$\{{:-(?P<text>[^}}]*)\}}")
 # What makes a text mean more than it says.
 OPENING = re.compile(r"\$(?=\{)|\{(?=env:)")
 
@@ -33,6 +38,7 @@ class Expanded:
     :ivar used: what stands for each variable of the text, by name; empty for one that is not set.
     :ivar unset: the variables that had no value and no default, in order.
     :ivar broken: the variables whose value holds a line break or a NUL.
+    :ivar lacking: what nobody has asked for outside of the files, as ``keyring:service/name``.
     :ivar demanded: for each ``${VAR:?message}`` without a value, the variable and its message.
     """
 
@@ -41,6 +47,7 @@ class Expanded:
     broken: tuple[str, ...] = ()
     demanded: tuple[str, ...] = ()
     used: Mapping[str, str] = field(factory=dict, repr=False)
+    lacking: tuple[str, ...] = ()
 
 
 def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) -> Expanded:
@@ -51,33 +58,61 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
     """
     if "{" not in text:
         return Expanded(text)
-    unset: list[str] = []
-    broken: list[str] = []
-    demanded: list[str] = []
-    used: dict[str, str] = {}
+    work = _Expansion(values, keep_unset=keep_unset)
+    expanded = ALL.sub(work.replaced, text)
+    return Expanded(
+        expanded, tuple(work.unset), tuple(work.broken), tuple(work.demanded), work.used, tuple(work.lacking)
+    )
 
-    def replace(found: re.Match[str]) -> str:
+
+class _Expansion:
+    """One text's, and what it comes upon."""
+
+    def __init__(self, values: Mapping[str, str], *, keep_unset: bool) -> None:
+        self.values = values
+        self.keep_unset = keep_unset
+        self.unset: list[str] = []
+        self.broken: list[str] = []
+        self.demanded: list[str] = []
+        self.lacking: list[str] = []
+        self.used: dict[str, str] = {}
+
+    def replaced(self, found: re.Match[str]) -> str:
         if found["text"] is not None:
             return found["text"]
+        if found["source"]:
+            return self._brought(f"{found['source']}:{found['what']}", found[0])
         name = found["name"] or found["env"]
-        value = values.get(name)
+        value = self.values.get(name)
         how = found["how"]
-        used[name] = (found["rest"] if how == "-" and not value else value) or ""
+        self.used[name] = (found["rest"] if how == "-" and not value else value) or ""
         # As in a shell, the colon makes an empty variable count as an unset one.
         if value is not None and (value or not how):
             if FORBIDDEN.search(value):
-                broken.append(name)
+                self.broken.append(name)
             return value
         if how == "-":
             return found["rest"]
         if how == "?":
-            demanded.append(f"{name}: {found['rest'] or 'is not set'}")
+            self.demanded.append(f"{name}: {found['rest'] or 'is not set'}")
         else:
-            unset.append(name)
-        return found[0] if keep_unset else ""
+            self.unset.append(name)
+        return found[0] if self.keep_unset else ""
 
-    expanded = ALL.sub(replace, text)
-    return Expanded(expanded, tuple(unset), tuple(broken), tuple(demanded), used)
+    def _brought(self, name: str, written: str) -> str:
+        value = self.values.get(name)
+        if value is None:
+            self.lacking.append(name)
+            return written if self.keep_unset else ""
+        self.used[name] = value
+        if FORBIDDEN.search(value):
+            self.broken.append(called(name))
+        return value
+
+
+def called(name: str) -> str:
+    """Return what a message calls something from outside of the files: a command may have a secret among its words."""
+    return "${cmd:…}" if name.startswith("cmd:") else f"${{{name}}}"
 
 
 def escaped(text: str) -> str:

@@ -28,6 +28,7 @@ from mcpgateway.config.section import Key, Section, same
 from mcpgateway.config.surface import Expose, FilterMode, Order
 
 GIB = 2**30
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
 @frozen(eq=False, repr=False)
@@ -169,6 +170,43 @@ SHIELD = Section(
     ],
 )
 
+TRACE = Section(
+    "Following calls",
+    [
+        Key(
+            "record_lines",
+            Whole(0, 100_000),
+            "The latest lines that are kept in memory of what is said to each server and by it; 0: none.",
+            400,
+        ),
+        Key(
+            "activity",
+            Flag(),
+            "Whether a line is written to ``logs/activity.jsonl`` in the home for every call and every change.",
+            default=True,
+        ),
+        Key(
+            "begin",
+            Flag(),
+            "Whether a trace is begun for calls whose client says nothing of one.",
+            default=False,
+        ),
+        Key(
+            "otlp",
+            Text(),
+            "Where spans of calls are sent, by OTLP over HTTP, such as ``http://localhost:4318``; empty:"
+            " ``OTEL_EXPORTER_OTLP_ENDPOINT`` says it, or nothing is sent.",
+            "",
+        ),
+        Key(
+            "otlp_headers",
+            Strings(),
+            "The headers that they are sent with; empty: ``OTEL_EXPORTER_OTLP_HEADERS`` says it.",
+            {},
+        ),
+    ],
+)
+
 GATEWAY = Section(
     "The gateway",
     [
@@ -220,6 +258,12 @@ GATEWAY = Section(
             "30s",
         ),
         same("ping_interval_ms", Duration("ms"), "ping_interval"),
+        Key(
+            "log_level",
+            Choice({**{each: each for each in LOG_LEVELS}, "warning": "warn"}),
+            "What is logged: this and whatever is graver. ``--log-level`` and ``$MCPGATEWAY_LOG_LEVEL`` outrank it.",
+            "info",
+        ),
         Key("circuit", CIRCUIT, "When a server that keeps failing is given up."),
         Key("limits", LIMITS, "The bounds of the gateway itself."),
         same("drain", Duration(), "limits.drain"),
@@ -251,30 +295,30 @@ GATEWAY = Section(
         ),
         Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
         Key("shield", SHIELD, "How large answers are shortened."),
-        Key("tls_cert_path", Text(), "Certificate of the listener.", "", is_served=False),
-        Key("tls_key_path", Text(), "Key of the certificate.", "", is_served=False),
+        Key(
+            "tls_cert_path",
+            Text(),
+            "File of the certificate, and of those in between, that the main port and those of ``listen`` on TCP are"
+            " served with. From then on they speak https only.",
+            "",
+        ),
+        Key("tls_key_path", Text(), "File of the key of that certificate; only its owner may read it.", ""),
+        Key("trace", TRACE, "How calls are followed: the flight recorder, the activity log, traces."),
     ],
 )
 
-AUTHENTICATION = Section(
-    "Authentication",
+SECRETS = Section(
+    "Secrets",
     [
-        Key("enabled", Flag(), "Whether a key is needed.", default=False, is_served=False),
-        Key("trusted_ips", Texts(), "Addresses that need none.", [], is_served=False),
-        Key("api_keys", Texts(is_secret=True), "Keys.", [], is_served=False),
         Key(
-            "project_tokens",
-            Strings(hides_names=True),
-            "Tokens, and the workspace each is for.",
-            {},
-            is_served=False,
+            "allow_cmd",
+            Flag(),
+            "Whether ``${cmd:program argument}`` in a value of this configuration runs the program and stands for what"
+            " it prints.",
+            default=False,
         ),
     ],
-    is_secret=True,
 )
-
-SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call.")])
-SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
 
 CLIENTS = Section(
     "Clients' own files",

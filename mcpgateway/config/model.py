@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.callers import Security
 from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
 from mcpgateway.wire.revisions import Era
 
@@ -283,9 +284,28 @@ class Limits:
 
 
 @frozen
+class TraceSettings:
+    """How calls are followed.
+
+    :ivar record_lines: how many lines of each server the flight recorder keeps.
+    :ivar activity: whether calls are written down.
+    :ivar begin: whether a trace is begun for calls that belong to none.
+    :ivar otlp: where spans are sent; empty for nowhere.
+    :ivar otlp_headers: what they are sent with; a token is among them.
+    """
+
+    record_lines: int = 400
+    activity: bool = True
+    begin: bool = False
+    otlp: str = ""
+    otlp_headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+
+@frozen
 class GatewaySettings:
     """What the ``gateway`` section decides.
 
+    :ivar log_level: the name of the lowest level that is logged.
     :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
     """
 
@@ -302,8 +322,13 @@ class GatewaySettings:
     limits: Limits = Limits()
     circuit: Circuit = Circuit()
     ping_s: float = 30.0
+    log_level: str = "info"
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
+    security: Security = field(factory=Security, repr=False)
+    tls_cert_path: str = ""
+    tls_key_path: str = ""
+    trace: TraceSettings = field(factory=TraceSettings)
 
 
 class Adopt(Enum):

@@ -14,6 +14,7 @@ from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
+from mcpgateway.config.security import overlaid
 from mcpgateway.config.surface import ViewSettings
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
@@ -24,9 +25,10 @@ OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", 
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
     "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
-    " bridge".split()
+    " bridge log_level tls_cert_path tls_key_path".split()
 )
 COMPAT_FIELDS = ("open_loopback_admin",)
+TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (
     "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
 )
@@ -58,8 +60,11 @@ class Native:
     :ivar profiles: by name, as `schema.PROFILE` reads them.
     :ivar workspaces: by name.
     :ivar address: where the address is said that is listened on.
+    :ivar security: where it is said who may call.
+    :ivar tls: where a file of TLS is named.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
 
@@ -71,6 +76,9 @@ class Native:
     env_file: Place | None = None
     consolidates: Place | None = None
     clients: ClientSettings = field(factory=ClientSettings)
+    security: Place | None = None
+    tls: Place | None = None
+    allows_commands: bool = False
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -167,7 +175,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
             servers |= _keyed(bundle["servers"], evolve(origin, profile=name), problems)
     place = root.at("gateway")
     return Native(
-        _gateway(before.gateway, section),
+        _gateway(before.gateway, section, found.get("settings", {}).get("security", {})),
         servers,
         {**before.profiles, **bundles},
         {**before.workspaces, **workspaces},
@@ -177,6 +185,9 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         if CONSOLIDATE in section.get("tool_filter", {})
         else before.consolidates,
         _clients(before.clients, found.get("clients", {})),
+        root.at("settings").at("security") if "settings" in found else before.security,
+        next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
+        found.get("secrets", {}).get("allow_cmd", before.allows_commands),
     )
 
 
@@ -266,7 +277,9 @@ def _compat(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: said[key] for key in COMPAT_FIELDS if key in said}
 
 
-def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettings:
+def _gateway(
+    before: GatewaySettings, found: Mapping[str, Any], security: Mapping[str, Any]
+) -> GatewaySettings:
     fields = {key: found[key] for key in (*PLAIN_FIELDS, *COMPAT_FIELDS) if key in found}
     for key in ("ping_interval_ms", "ping_interval"):
         if key in found:
@@ -293,6 +306,8 @@ def _gateway(before: GatewaySettings, found: Mapping[str, Any]) -> GatewaySettin
         circuit=evolve(before.circuit, **circuit),
         views=_views(before.views, found),
         shield=evolve(before.shield, **found.get("shield", {})),
+        security=overlaid(before.security, security),
+        trace=evolve(before.trace, **found.get("trace", {})),
     )
 
 

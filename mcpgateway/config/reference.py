@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mcpgateway.config import gatewaykeys, schema, serverkeys
+from mcpgateway.config import gatewaykeys, schema, security, serverkeys
 from mcpgateway.config.section import Key, Section
 
 # Where the keys of each section stand in a file.
@@ -25,7 +25,9 @@ SECTIONS = {
     "The shield of a server": ("servers.<name>.shield", serverkeys.SHIELD),
     "The filter of tools": ("gateway.tool_filter", gatewaykeys.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
-    "Authentication": ("settings.security.auth", gatewaykeys.AUTHENTICATION),
+    "Authentication": ("settings.security.auth", security.AUTHENTICATION),
+    "An authorization server for clients": ("settings.security.oauth", security.OAUTH_RESOURCE),
+    "Following calls": ("gateway.trace", gatewaykeys.TRACE),
     "Clients' own files": ("clients", gatewaykeys.CLIENTS),
     "Compatibility": ("compat", gatewaykeys.COMPAT),
 }

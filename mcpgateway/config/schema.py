@@ -10,10 +10,11 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.document import Place
-from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, SETTINGS
+from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, SECRETS
 from mcpgateway.config.kinds import FILLED, POLICY, Anything, Either, MapOf, Text, Texts, Variables
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
+from mcpgateway.config.security import SETTINGS
 
 
 @frozen(eq=False, repr=False)
@@ -95,6 +96,7 @@ TOP = Section(
             "allow-list",
         ),
         Key("settings", SETTINGS, "Who may call."),
+        Key("secrets", SECRETS, "Where secrets may come from."),
         Key("clients", CLIENTS, "Clients' own files."),
         Key("compat", COMPAT, "What older gateways did otherwise."),
         Key("version", Anything(), "A note."),

@@ -25,6 +25,10 @@ COMMANDS = {
     "restart": Told("running:restart", "end the gateway and start it with the same options", RUNNING),
     "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
     "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
+    "stats": Told(
+        "figures:stats", "say which tools are called, and how they and their servers fare", RUNNING
+    ),
+    "savings": Told("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
@@ -43,6 +47,10 @@ COMMANDS = {
     "discover": Told(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
     ),
+    "why": Told("tracing:why", "tell why a server is as it is, and what helps", SERVERS),
+    "record": Told(
+        "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
+    ),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
@@ -56,6 +64,10 @@ COMMANDS = {
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),
     "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
+    "credential": Told(
+        "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
+    ),
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
@@ -147,7 +159,7 @@ def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
-    anywhere = ANYWHERE
+    anywhere: tuple[str, ...] = ANYWHERE
     for word in words:
         if rest[:2] == OWN_URL:
             anywhere = tuple(each for each in ANYWHERE if each != "--url")

@@ -134,6 +134,15 @@ def read_or_create_token(path: str) -> str:
         raise ConfigError(f"{path}: the token cannot be kept there: {_reason(why)}") from why
 
 
+def renew_token(path: str) -> str:
+    """Replace the secret that a file keeps by another, and return that.
+
+    :raise OSError: it cannot be written.
+    """
+    with locked(os.path.dirname(path) or "."):
+        return _new_token(path)
+
+
 def _read(descriptor: int, path: str, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

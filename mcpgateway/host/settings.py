@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.config import environment
 from mcpgateway.config.building import WorkspaceSpec, World
@@ -20,10 +20,12 @@ from mcpgateway.config.entry import Entry, Origin, Scope
 from mcpgateway.config.include import Finder, with_includes
 from mcpgateway.config.model import Settings, Share
 from mcpgateway.config.native import Native, is_client_file, read_native
+from mcpgateway.config.outside import wanted
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals, files, paths
+from mcpgateway.host.brought import Brought
 
 if TYPE_CHECKING:
     from mcpgateway.config.adopted import AdoptedFile
@@ -65,11 +67,13 @@ class Examined:
     :ivar settings: None where there is an error among the problems.
     :ivar problems: all of them, errors and warnings, of all files.
     :ivar files: every file and directory that was read or looked for, and that changes the outcome.
+    :ivar wanted: what is taken from outside of all files, as ``keyring:service/name``.
     """
 
     settings: Settings | None
     problems: tuple[Problem, ...]
     files: tuple[str, ...]
+    wanted: tuple[str, ...] = field(default=(), repr=False)
 
 
 def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
@@ -84,16 +88,28 @@ def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def start(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
+def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
     """Read everything as `load` does, and tell which files it was; its settings are there.
 
+    :param brought: keeps what comes from outside of all files, and is asked for it.
     :raise ConfigError: something cannot be used; the text is one line for the user.
     """
     found = examine(options, environ)
+    if found.settings is not None and found.wanted:
+        brought = brought or brought_of(options, environ)
+        brought.fetch(found.wanted)
+        found = examine(options, environ, brought)
     if found.settings is None:
-        raise _refusal([each for each in found.problems if each.is_error])
+        lists = "" if brought is not None and brought.failures else "; mcpgateway config check lists them"
+        raise _refusal([each for each in found.problems if each.is_error], lists)
     failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
     return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+
+
+def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> Brought:
+    """Return what asks for what comes from outside of all files, with nothing asked for yet."""
+    home = paths.gateway_home(environ, options.home or None)
+    return Brought(lambda: _login(home, environ, Problems()))
 
 
 def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
@@ -110,9 +126,12 @@ def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
     return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), f"{stem}.yaml")
 
 
-def examine(options: LoadOptions, environ: Mapping[str, str]) -> Examined:
-    """Read everything that decides what is served, and find all that is wrong with it; it writes nothing."""
-    return _Examination(options, environ).examined()
+def examine(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+    """Read everything that decides what is served, and find all that is wrong with it; it writes and runs nothing.
+
+    :param brought: what has been asked for; without it, all that comes from outside of the files is missing.
+    """
+    return _Examination(options, environ, brought).examined()
 
 
 def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
@@ -131,20 +150,23 @@ def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
     return WorkspaceSpec(path, variables, tuple(named) or (own.profiles if own else ()))
 
 
-def _refusal(errors: list[Problem]) -> ConfigError:
+def _refusal(errors: list[Problem], lists: str) -> ConfigError:
     more = len(errors) - 1
     if not more:
         return Wrong(errors[0])
-    return ConfigError(f"{errors[0]}; and {more} more; mcpgateway config check lists them")
+    return ConfigError(f"{errors[0]}; and {more} more{lists}")
 
 
 class _Examination:
     """One reading of all files; it remembers what it read and what is wrong."""
 
-    def __init__(self, options: LoadOptions, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None
+    ) -> None:
         self.environ = environ
         self.options = options
         self.home = paths.gateway_home(environ, options.home or None)
+        self.brought = brought
         self.problems = Problems()
         self.files: dict[str, None] = {}
 
@@ -152,6 +174,9 @@ class _Examination:
         """Read everything."""
         found = self._files()
         native = read_native(found.native, self.problems)
+        asked = wanted(native, found.native, self.problems)
+        if self.brought is not None:
+            self.brought.tell(asked, self.problems)
         world = self._world(native)
         setting = Setting(world, self.options.port, os.path.realpath)
         settings = compose(found, setting, self.problems, native)
@@ -161,7 +186,9 @@ class _Examination:
         if settings:
             warnings = tuple(str(each) for each in ordered if not each.is_error)
             settings = evolve(settings, warnings=tuple(dict.fromkeys(warnings)))
-        return Examined(settings, ordered, tuple(self.files))
+        return Examined(
+            settings, ordered, tuple(self.files), tuple(dict.fromkeys(each.name for each in asked))
+        )
 
     def _look(self, path: str) -> str:
         self.files[path] = None
@@ -283,6 +310,7 @@ class _Examination:
             variables=self._variables(native),
             home=paths.user_home(self.environ),
             classified=self._classified(),
+            outside=self.brought.values if self.brought else {},
         )
 
     def _variables(self, native: Native) -> dict[str, str]:

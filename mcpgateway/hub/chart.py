@@ -11,6 +11,7 @@ from attrs import define, field
 
 from mcpgateway.config.model import Remote, ServerSpec
 from mcpgateway.errors import SwitchedOff
+from mcpgateway.hub.history import History
 from mcpgateway.rules.breaker import Breaker
 
 ERROR_CHARS = 300
@@ -25,6 +26,7 @@ class Chart:
 
     What a wrong token does in one of them is no reason to switch the server off in another.
 
+    :ivar history: what has happened to the server.
     :ivar is_off: an operator has switched it off.
     :ivar last_error: what has failed last; empty while it runs well.
     :ivar last_fault: the same, kept.
@@ -40,6 +42,7 @@ class Chart:
 
     server: ServerSpec
     breaker: Breaker
+    history: History
     is_off: bool = False
     last_error: str = ""
     last_fault: str = ""
@@ -62,12 +65,13 @@ class Chart:
             values += [*reach.headers.values(), reach.url.partition("?")[2]]
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
-    def note(self, what: str) -> None:
-        """Something has failed; values that its entry keeps secret are left out."""
+    def note(self, what: str) -> str:
+        """Something has failed; what is to be shown of that, without values that its entry keeps secret."""
         for secret in self._secrets:
             what = what.replace(secret, "***")
         what = _QUERY.sub(r"\1?***", what)
         self.last_error = self.last_fault = what[:ERROR_CHARS]
+        return self.last_fault
 
     def is_disabled(self, now: float) -> bool:
         """Whether nothing of it may be started, and nothing is being tried."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcpgateway.config import permit
 from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
 from mcpgateway.config.provenance import place_of
@@ -20,8 +22,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     """
     for each in changes:
         permit.check(each)
-    if reload.state.problems:
-        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+    _check(reload)
     file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
@@ -30,6 +31,26 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
             text = edit(text, file, rooted(each, where))
         return text
 
+    _write(reload, file, edited)
+
+
+def set_in_config(reload: Reload, change: Edit) -> None:
+    """Change a setting of the gateway itself in the file of the configuration, unless that could not be used then.
+
+    :raise ConfigError: nothing was changed; the text says why.
+    """
+    if not reload.config_file:
+        raise NotOurs("this gateway has no configuration file that could be changed")
+    _check(reload)
+    _write(reload, reload.config_file, lambda text: edit(text, reload.config_file, change))
+
+
+def _check(reload: Reload) -> None:
+    if reload.state.problems:
+        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+
+
+def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
     former = write_back(file, edited)
     reload.read_own()
     if reload.state.problems:

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import Circuit, Daemon, GatewaySettings, Remote, ServerSpec, Share
 from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
 from mcpgateway.hub.chart import Chart, numbers
+from mcpgateway.hub.history import Histories
 from mcpgateway.hub.instance import Instance
 from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
@@ -71,6 +72,7 @@ class Health:
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
     :ivar checks: how many checks are under way.
+    :ivar histories: what has happened to all servers.
     """
 
     log = Logger()
@@ -83,6 +85,7 @@ class Health:
         self.checks = Checks()
         self.wall = wall
         self.chance = instruments.chance
+        self.histories = Histories(wall)
         self._circuit = circuit
         self._instruments = instruments
         self._charts: dict[tuple[str, str, str], Chart] = {}
@@ -118,7 +121,9 @@ class Health:
             found.server = server  # it was read once more
         elif found is None or found.server is not server:
             is_on = self._switches.get(server.name, server.enabled)
-            found = self._charts[key] = Chart(server, Breaker(self._circuit), not is_on)
+            found = self._charts[key] = Chart(
+                server, Breaker(self._circuit), self.histories.of(server.name), not is_on
+            )
         return found
 
     # Operators
@@ -128,7 +133,9 @@ class Health:
 
         :raise UnknownServer: there is none of that name.
         """
-        for chart in self._named(name):
+        charts = self._named(name)
+        self.histories.of(name).add("server.reset", "its circuit is reset")
+        for chart in charts:
             chart.breaker.reset()
             chart.is_failing = False
             self._on_again(chart)
@@ -166,11 +173,13 @@ class Health:
         charts = self._named(name)
         if is_on:
             self.log.info("{server} is switched on", event="server.enabled", server=name)
+            self.histories.of(name).add("server.enabled", "an operator switches it on")
             for chart in charts:
                 chart.is_off = False
             self.reset(name)
             return
         self.log.info("{server} is switched off", event="server.disabled", server=name)
+        self.histories.of(name).add("server.disabled", "an operator switches it off")
         for chart in charts:
             chart.is_off = True
             for each in self._of(chart):
@@ -273,6 +282,7 @@ class Health:
 
     def _half_open(self, chart: Chart) -> None:
         self.log.info("{server} may be tried once more", event="server.half_open", server=chart.server.name)
+        chart.history.add("server.half_open", "it may be tried once more")
         self._on_again(chart)
 
     def _check(self, chart: Chart) -> None:
@@ -333,6 +343,7 @@ class Health:
                 why=chart.breaker.why,
                 last=chart.last_fault,
             )
+            chart.history.add("server.given_up", f"it is given up: {chart.breaker.why}")
         for each in self._of(chart):
             if each.state not in UP and each.state is not State.STARTING:
                 each.switched_off()
@@ -351,6 +362,10 @@ class Health:
 
     # What is shown
 
+    def known(self, server: ServerSpec) -> list[Chart]:
+        """What is known of a server in every workspace."""
+        return self._charts_of(server)
+
     def runs(self, slots: Collection[Slot]) -> bool:
         """Whether a server answers calls at once."""
         return any(each.state in UP for each in _watching(slots))
@@ -362,15 +377,24 @@ class Health:
         tries = [each.next_try for each in watching if each.next_try is not None]
         tries += [each.breaker.opens_at for each in charts if each.breaker.opens_at is not None]
         return {
-            "status": self._state(server, watching, charts).value,
+            "status": self.state(server, watching, charts).value,
             **numbers(charts, sum(running)),
             "uptime_seconds": max(running, default=0),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
         }
 
-    def _state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
-        # The worst state of those instances that matter.
+    @property
+    def charts(self) -> Collection[Chart]:
+        """What is known of each server, as it is run for each workspace."""
+        return self._charts.values()
+
+    def watching(self, slots: Iterable[Slot]) -> list[Instance]:
+        """Those that watch over some slots."""
+        return _watching(slots)
+
+    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
+        """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
         used = [each for each in watching if each.slot.is_up or each.is_used]

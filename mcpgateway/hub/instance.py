@@ -18,7 +18,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.pulse import Pulse
 from mcpgateway.hub.upkeep import Upkeep
-from mcpgateway.interfaces import Gone
+from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.rules import backoff
 from mcpgateway.rules.condition import UP, Core, State, new_condition
 from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION
@@ -72,6 +72,7 @@ class Instance:
         self._probes = 0
         self._is_to_start = False
         self._is_replaced = False
+        self._why_stopped = ""  # with a colon before it
         self._was_silent = False  # the child before was replaced because it answered no ping
 
     @property
@@ -106,6 +107,10 @@ class Instance:
         self._stuck_at = self._world.now + STUCK_TICKS
         self._condition.started()
 
+    def launching(self, launch: Launch) -> None:
+        """It is started like this."""
+        self.chart.history.launching(launch)
+
     def ready(self) -> None:
         """It has done its handshake."""
         if self.state is not State.STARTING:
@@ -119,6 +124,7 @@ class Instance:
         if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
             self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
         self._upkeep = Upkeep(self.slot, world, now, is_kept=self.is_kept)
+        self.chart.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
         self._condition.ready()
         self.look()
 
@@ -129,6 +135,8 @@ class Instance:
             return
         # A program that is missing stays so until somebody does something about it.
         is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
+        words = why.hint if isinstance(why, HandshakeFailed) else ""
+        self.chart.history.failed(why, self.chart.note(why.message), words)
         self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
 
     def ended(self, why: Gone) -> None:
@@ -137,6 +145,7 @@ class Instance:
             what = f"{self.slot.server.name} ended during the handshake ({why})"
             if why.error is not None:
                 what = why.error.message
+            self.chart.history.ended(why, self.chart.note(what))
             is_permanent = why.code in NEVER_RUNS
             self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
         elif self.state in UP:
@@ -146,6 +155,7 @@ class Instance:
         """It is being stopped on purpose."""
         self._call_off()
         self._run_is_over()
+        self.chart.history.add("server.stopped", f"it is stopped{self._why_stopped}")
         if self._is_replaced:
             self._condition.replaced()
             self._stuck_at = self._world.now + STUCK_TICKS
@@ -166,7 +176,7 @@ class Instance:
 
     def _is_refused(self, why: GatewayError) -> None:
         # Its user has to do something first, which is no failure of the server's; nobody else can.
-        self.chart.note(why.message)
+        self.chart.history.failed(why, self.chart.note(why.message), "")
         self.chart.needs = AUTHORIZATION if isinstance(why, NeedsAuthorization) else APPROVAL
         self._is_permanent = True
         self._call_off()
@@ -191,7 +201,7 @@ class Instance:
 
     def _crashed(self, why: Gone) -> None:
         chart, world = self.chart, self._world
-        chart.note(f"{self.slot.server.name} has ended: {why}")
+        chart.history.ended(why, chart.note(f"{self.slot.server.name} has ended: {why}"))
         if why.is_unreachable:
             self._run_is_over()
             self._condition.lost()
@@ -228,6 +238,13 @@ class Instance:
     def became(self, state: State) -> None:
         """It is in this state now."""
         former, self.state = self.state, state
+        self.log.debug(
+            "{server} is now {state}, it was {former}",
+            event="server.state",
+            server=self.slot.server.name,
+            state=state.value,
+            former=former.value,
+        )
         if state not in _WAITING:
             self.retry_at = math.inf
         if state is not State.STARTING:
@@ -240,6 +257,9 @@ class Instance:
                 state=state.value,
                 why=self.chart.last_error or "it answers again",
             )
+            self.chart.history.add(
+                "server.condition", f"it is {state.value}: {self.chart.last_error or 'it answers again'}"
+            )
 
     def wait(self) -> None:
         """Have it tried again later, unless that is hopeless."""
@@ -249,6 +269,7 @@ class Instance:
         wait_s = backoff.delay_s(self._failures, self._world.chance())
         self.retry_at = self._world.now + wait_s
         self._failures += 1
+        self.chart.history.add("server.restarting", "it is started again after a while, or by the next call")
         if self.is_used:
             self.log.info(
                 "{server} is started again in {wait:.0f} s, or by the next call",
@@ -261,6 +282,7 @@ class Instance:
         """Have its address looked at now and then."""
         self.retry_at = self._world.now + backoff.probe_delay_s(self._probes)
         self._probes += 1
+        self.chart.history.add("server.unreachable", "its address is looked at now and then")
 
     def start(self) -> None:
         """Try to start it: as soon as the machine is done, which would put off what comes of it."""
@@ -311,7 +333,7 @@ class Instance:
             return
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
-        self.chart.note(what)
+        self.chart.history.add("server.stuck", self.chart.note(what))
         if self.state is State.RESTARTING:  # else the slot tells that it has failed
             self._condition.stuck()
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
@@ -333,9 +355,9 @@ class Instance:
         self.log.info(
             "{server} is stopped: {why}", event="server.stopped", server=self.slot.server.name, why=why
         )
-        self._is_replaced = again
+        self._is_replaced, self._why_stopped = again, f": {why}"
         self.slot.close()
-        self._is_replaced = False
+        self._is_replaced, self._why_stopped = False, ""
         if again:
             self.slot.want()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.instance import Instance
     from mcpgateway.hub.pulse import Checks
     from mcpgateway.hub.slot import Slot
-    from mcpgateway.interfaces import Gone
+    from mcpgateway.interfaces import Gone, Launch
 
 
 class Watch(Protocol):
@@ -26,6 +26,9 @@ class Watch(Protocol):
 
     def starting(self) -> None:
         """It is about to be started."""
+
+    def launching(self, launch: Launch) -> None:
+        """It is started like this."""
 
     def ready(self) -> None:
         """It has done its handshake."""
@@ -101,6 +104,9 @@ class _Visit:
         return self.monitor.refusal(self.server)
 
     def starting(self) -> None:
+        pass
+
+    def launching(self, launch: Launch) -> None:
         pass
 
     def ready(self) -> None:

@@ -63,6 +63,12 @@ class ListListener(Protocol):
 
 
 Move = Callable[[Slot, str], None]
+Said = Callable[[str, str, bytes], None]
+"""Told of what servers say for people to read: the server, the level, and what is said, as JSON."""
+
+
+def unkept(server: str, level: str, data: bytes) -> None:
+    """Nobody keeps it."""
 
 
 @implementer(ISlotListener)
@@ -70,6 +76,7 @@ class Notices:
     """The road up.
 
     :ivar unheard: how many notices nobody could be told.
+    :ivar said: told of what servers say for people to read.
     :ivar modern: told of what modern children say has changed.
     :ivar lists: told of the lists that have changed; None while nobody keeps any.
     :ivar moved: told of every shared server that asked something, with what it asked.
@@ -79,6 +86,7 @@ class Notices:
 
     def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
         self.unheard = 0
+        self.said: Said = unkept
         self.modern: ModernListener | None = None
         self.lists: ListListener | None = None
         self._sessions = sessions
@@ -103,6 +111,9 @@ class Notices:
 
     def _log_message(self, slot: Slot, method: str, message: Envelope) -> None:
         level = _text(message, "level") or audience.DEFAULT_LEVEL
+        data = peek.members(message, "params").get("data")
+        if data is not None:
+            self.said(slot.server.name, level, bytes(data))
         if slot.era is Era.MODERN:
             self._tell_the_one(slot, level, message)
             return

@@ -3,6 +3,7 @@
 what happens                      what becomes of it
 a file changes                    all is examined; what is different is applied, what is the same is left alone
 an error is among it              nothing is applied; the problems stand in the log and in ``/health``
+what it takes from outside        is asked for anew, in a thread; until it is there, what was known before counts
 a request for an unknown server   waits for a change that has not been read yet, if there is one
 an edit through the gateway       is written to the file that defines the server, and read like anybody's
 """
@@ -14,9 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import Change, at_start, compare
 from mcpgateway.config.model import Settings
@@ -28,6 +30,7 @@ from mcpgateway.host.watch import Watch
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
     from mcpgateway.config.edit import Edit
+    from mcpgateway.host.brought import Brought
 
 LOGGED_LIMIT = 20  # problems of one edit
 Apply = Callable[[Settings, Change], None]
@@ -77,6 +80,8 @@ class Reload:
     :ivar config_file: where new servers are written to.
     :ivar gather: reads the files and no more, to find where in them a server is defined.
     :ivar apply: puts settings into force; of the servers only what is in the change.
+    :ivar brought: what values take from outside of all files; None where nothing can be asked for.
+    :ivar in_thread: does work that blocks.
     :param examine: reads all files.
     :param essences: the files of which hardly anything matters.
     """
@@ -91,8 +96,12 @@ class Reload:
     config_file: str = ""
     gather: Callable[[], Files] | None = field(default=None, repr=False)
     apply: Apply = field(default=_nobody, repr=False)
+    brought: Brought | None = field(default=None, repr=False)
+    in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
     _started: Settings = field(init=False, repr=False)
     _watch: Watch | None = field(default=None, init=False, repr=False)
+    _asking: bool = field(default=False, init=False, repr=False)
+    _asks_again: bool = field(default=False, init=False, repr=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,6 +122,7 @@ class Reload:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+        self.brought = None
         self._release()
 
     def look_again(self) -> Deferred[None]:
@@ -127,7 +137,8 @@ class Reload:
         """Read what has changed."""
         if self._watch is not None and self._essences.is_other(self._watch.changes()):
             self.read()
-        self._release()
+        if not self._asking:
+            self._release()
 
     def _release(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -162,11 +173,49 @@ class Reload:
     def _read(self) -> None:
         since = self._clock.seconds()
         examined = self._examine()
+        brought = self.brought
+        if brought is not None and examined.settings is not None and brought.lacks(examined.wanted):
+            self._follow(examined, since)
+        else:
+            self._take(examined, since)
+        # With other errors in the files, there is no need for it yet.
+        if brought is not None and examined.wanted and (examined.settings is not None or brought.failures):
+            self._ask(brought, examined.wanted)
+
+    def _take(self, examined: Examined, since: float) -> None:
         self._follow(examined, since)
         if examined.settings is None:
             self._refuse([each for each in examined.problems if each.is_error])
         else:
             self._accept(examined.settings, examined.problems, since)
+
+    def _ask(self, brought: Brought, wanted: tuple[str, ...]) -> None:
+        """Ask for what comes from outside; then what the files say counts with that."""
+        if self._asking:
+            self._asks_again = True
+            return
+        self._asking = True
+        done = self.in_thread(brought.fetch, wanted)
+        done.addCallback(self._answered, brought)
+        done.addErrback(self._broken)
+
+    def _answered(self, _: None, brought: Brought) -> None:
+        self._asking = False
+        if self.brought is None:
+            return
+        again, self._asks_again = self._asks_again, False
+        since = self._clock.seconds()
+        examined = self._examine()
+        if examined.settings is not None and (again or brought.lacks(examined.wanted)):
+            self._ask(brought, examined.wanted)
+            return
+        self._take(examined, since)
+        self._release()
+
+    def _broken(self, why: Failure) -> None:
+        self._asking = False
+        self.log.failure("the configuration could not be read again", why, event="config.broken")
+        self._release()
 
     def _follow(self, examined: Examined, since: float) -> None:
         # What has not been reached for an error counts as before.

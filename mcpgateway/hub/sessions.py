@@ -164,6 +164,7 @@ class Sessions:
         session.seen = self.now
         session.is_unclaimed = True
         self._by_id[identifier] = session
+        self.log.debug("a session of {server} begins", event="session.opened", server=server.name)
         self.opened(session)
         return session
 

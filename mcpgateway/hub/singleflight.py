@@ -152,6 +152,7 @@ class SingleFlight:
     def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
         first = passengers[0]
         own = Call(first.call.session, first.call.method, b"", first.call.token, None, level=first.call.level)
+        own.follow(first.call)
         flight = own.sink = _Flight(self, key, passengers, own)
         self._flights[key] = flight
         self._by_call.update({each.call: flight for each in passengers})

@@ -16,9 +16,18 @@ from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused, Overloaded, ShuttingDown
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    HandshakeLate,
+    HandshakeRefused,
+    LaunchFailed,
+    Overloaded,
+    ShuttingDown,
+)
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.monitor import Monitor, Watch
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
@@ -31,6 +40,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.tape import Tapes
     from mcpgateway.hub.listening import Listening
     from mcpgateway.hub.locks import Locks
     from mcpgateway.hub.mirrors import Learning
@@ -58,8 +68,10 @@ class Surroundings:
     :ivar handshake_s: seconds a child may take to answer the handshake.
     :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
     :ivar monitor: watches over the lives of children.
+    :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
+    :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
     """
 
     launcher: ILauncher
@@ -69,8 +81,10 @@ class Surroundings:
     handshake_s: float
     subscribed: Callable[[Session, str, bool], None]
     monitor: Monitor
+    meters: Meters
     snapshots: Snapshots | None = None
     locks: Locks | None = None
+    tapes: Tapes | None = None
 
 
 @implementer(INoticeListener)
@@ -144,6 +158,7 @@ class Slot:
         self._answered = 0
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
+        self._meter = around.meters.of(server.name)
         self._remember()
 
     def _remember(self) -> None:
@@ -236,6 +251,8 @@ class Slot:
         take = self._takers.get(call.method)
         if take is not None and take(call, message):
             return
+        if call.meter is None:
+            self._meter.begin(call, message)
         conversation = self.conversation
         try:
             if conversation is not None:
@@ -244,7 +261,7 @@ class Slot:
             if len(self._waiting) >= WAITING_LIMIT:
                 raise Overloaded(f"{WAITING_LIMIT} calls already wait for {self.server.name} to start")
         except GatewayError as why:
-            call.sink.failed(call, why)
+            call.fail(why)
             return
         self._waiting.append(_Waiting(call, message))
         self._life.wanted()
@@ -384,6 +401,8 @@ class Slot:
         for each in self._waiting:
             if each.call is call:
                 self._waiting.remove(each)
+                if call.meter is not None:
+                    call.meter.taken_back(call, reason)
                 return True
         return self._current is not None and self._current.cancel(call, reason)
 
@@ -452,7 +471,9 @@ class Slot:
     def _spawn(self) -> None:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
-        conversation = Conversation(self.server.name, self, self._gone, self.era)
+        tapes = self._around.tapes
+        tape = tapes.of(self.server.name) if tapes is not None else None
+        conversation = Conversation(self.server.name, self, self._gone, self.era, tape)
         self._current = conversation
         server = self.server
         launch = Launch(
@@ -470,6 +491,7 @@ class Slot:
     def _launch(self, launch: Launch, conversation: Conversation) -> None:
         if conversation is not self._current:
             return  # it was called off while it was found out how it is best started
+        self.watch.launching(launch)
         try:
             conversation.backend = self._around.launcher.launch(launch, conversation)
         except GatewayError as why:
@@ -486,8 +508,8 @@ class Slot:
 
     def _late(self, conversation: Conversation) -> None:
         limit = self._around.handshake_s
-        why = HandshakeFailed(f"{self.server.name} did not answer the handshake within {limit:g} s")
-        self._abandon(conversation, why)
+        what = f"{self.server.name} did not answer the handshake within {limit:g} s"
+        self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
 
     def _greeted(self, hello: Envelope, conversation: Conversation) -> None:
         if conversation is not self._current:
@@ -502,10 +524,8 @@ class Slot:
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
-        backend = conversation.backend
-        words = backend.stderr_tail() if backend is not None else ""
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
-        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", words))
+        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", _last_words(conversation)))
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
         self.log.failure(
@@ -593,11 +613,20 @@ class Slot:
         greeting, self._greeting = self._greeting, []
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.call.sink.failed(each.call, self._why)
+            if self._may_go_on():
+                each.call.sink.failed(each.call, self._why)
+            else:
+                each.call.fail(self._why)
         for done in greeting:
             done.errback(self._why)
         if self.listening is not None:
             self.listening.refuse(self._why)
+
+    def _may_go_on(self) -> bool:
+        # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
+        if self._is_replica:
+            return isinstance(self._why, LaunchFailed | HandshakeFailed)
+        return isinstance(self._why, HandshakeRefused) and self.server.protocol is None
 
     def stop(self) -> None:
         """Climb the stop ladder."""
@@ -628,6 +657,10 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _last_words(conversation: Conversation) -> str:
+    return conversation.backend.stderr_tail() if conversation.backend is not None else ""
 
 
 def _let_go(why: Failure) -> None:

@@ -42,6 +42,7 @@ from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.listening import ClientListener, Filter, narrowed, read_filter
 from mcpgateway.hub.neighbours import Claim, Neighbours, unclaimed
 from mcpgateway.hub.notices import TOOLS_CHANGED
+from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.sinks import Between, reason
@@ -114,6 +115,7 @@ class Stateless:
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
     :ivar make_views: makes what serves those endpoints that stand for all servers.
+    :ivar permits: knows what each principal may use.
     """
 
     log = Logger()
@@ -131,6 +133,7 @@ class Stateless:
     ) -> None:
         self.current = current
         self.is_open = True
+        self.permits = Permits()
         self.claim: Claim = unclaimed
         self.make_views: Callable[[Stateless], ViewDoor] | None = None
         self._views: ViewDoor | None = None  # until the first of their requests
@@ -165,6 +168,8 @@ class Stateless:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        if self.permits.scopes:
+            self.permits.check(asker.principal, asker.server, call, message)
         if asker.server.view:
             self._on_view(call, message, asker)
             return
@@ -187,6 +192,8 @@ class Stateless:
         :raise GatewayError: it goes nowhere.
         """
         server = asker.server
+        if self.permits.scopes:
+            self.permits.narrow(asker.principal, server, call, message)
         if not server.has_shield or not self.direct().serves_modern(call, message, server, asker.principal):
             self.submit(call, message, asker)
 
@@ -209,7 +216,7 @@ class Stateless:
         try:
             self.submit(call, message, asker)
         except GatewayError as why:
-            call.sink.failed(call, why)
+            call.fail(why)
 
     def _is_stranger(self, asker: Asker) -> bool:
         # Two windows of one client look alike but for their processes; it only matters where one may be sent back.
@@ -233,7 +240,7 @@ class Stateless:
     def _not_submitted(self, why: Failure, call: Call) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke", why, event="request.broken")
-        call.sink.failed(call, reason(why))
+        call.fail(reason(why))
 
     def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
         server = asker.server

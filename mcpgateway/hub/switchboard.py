@@ -26,6 +26,7 @@ from mcpgateway.errors import (
     UnknownSession,
 )
 from mcpgateway.hub.eras import Eras
+from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
@@ -81,6 +82,7 @@ class Switchboard:
     :ivar is_open: false once the gateway is stopping.
     :ivar scopes: knows which variant that is; set before the first request.
     :ivar make_board: builds what serves the views of all servers; set before the first request.
+    :ivar permits: knows what each principal may use.
     """
 
     log = Logger()
@@ -102,6 +104,7 @@ class Switchboard:
         self.sessions = sessions
         self.questions = questions
         self.is_open = True
+        self.permits = Permits(librarian=lambda: self.board.librarian)
         self._siblings = siblings
         self.eras = eras
         self._make_to_modern = make_to_modern
@@ -305,6 +308,7 @@ class Switchboard:
         """
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        self.permits.admit(principal, server)
         if not server.view and self.has_to_find_out(server, message.params):
             found = self._siblings.find_out(server)
             return found.addCallback(lambda _: self._begin(server, principal, message, owner))
@@ -381,7 +385,7 @@ class Switchboard:
             self.submit(call, message)
 
         asked = self._has_other_era(session.server).addCallback(found)
-        asked.addErrback(lambda failure: call.sink.failed(call, reason(failure)))
+        asked.addErrback(lambda failure: call.fail(reason(failure)))
 
     def _cross_over(self, call: Call) -> None:
         session: Session = call.session
@@ -511,10 +515,13 @@ class Switchboard:
 
         :raise GatewayError: it goes nowhere.
         """
-        if call.session.era is Era.MODERN:
+        session: Session = call.session
+        if self.permits.scopes:
+            self.permits.check(session.principal, session.server, call, message)
+        if session.era is Era.MODERN:
             self._bridge(call, message)
             return
-        if call.session.server.view:
+        if session.server.view:
             self.board.submit(call, message)
             return
         here = self._here.get(call.method)
@@ -530,6 +537,8 @@ class Switchboard:
 
         :raise GatewayError: it goes nowhere.
         """
+        if self.permits.scopes:
+            self.permits.narrow(call.session.principal, call.session.server, call, message)
         if not call.session.server.has_shield or not self.board.direct.serves(call, message):
             self.submit(call, message)
 
@@ -618,6 +627,7 @@ class Switchboard:
             for each in list(session.inners.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:
+            self.permits.admit(session.principal, session.server)
             slot = self.pool.slot_for(session)
             is_for_it = not slot.shared and (message.method != PROGRESS or self.questions.owns_token(session))
             if slot.conversation is not None and is_for_it:

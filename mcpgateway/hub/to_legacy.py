@@ -294,6 +294,7 @@ class ToLegacy:
     ) -> None:
         client.session = session  # whoever looks at its answer may want to know whose it is
         call = Call(session, client.method, client.id, client.token, None)
+        call.follow(client)
         call.level = client.level
         crossing = Crossing(self, client, call, message, key)
         call.sink = crossing

@@ -99,7 +99,7 @@ class Toolbox:
         :raise GatewayError: there is no such server, or it could not be asked.
         """
         if server:
-            self.server(server)
+            self.server(server, caller)
         return await self._visit(FULL, caller, LISTING_S, lambda visit: self._listed(visit, server))
 
     async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ class Toolbox:
         :raise GatewayError: there is no such server, or the search failed.
         """
         if server:
-            self.server(server)
+            self.server(server, caller)
         # The gateway's own tools are found too, and are not what is asked for here.
         asked: dict[str, Any] = {
             "query": query,
@@ -236,14 +236,19 @@ class Toolbox:
                 return await caller.own(name)
             except UnknownServer:
                 pass  # it is said below, with a hint
-        return self.server(name)
+        return self.server(name, caller)
 
-    def server(self, name: str) -> ServerSpec:
+    def server(self, name: str, caller: Caller | None = None) -> ServerSpec:
         """The server of that name.
 
-        :raise UnknownServer: there is none.
+        :param caller: None where whoever asks may use all of them.
+
+        :raise UnknownServer: there is none that the caller may use.
         """
-        return named(self._switchboard.servers, name)
+        known = self._switchboard.servers
+        if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
+            known = {each: spec for each, spec in known.items() if scope.admits_server(each)}
+        return named(known, name)
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What one of the gateway's own tools says, whose words are JSON."""

@@ -55,10 +55,13 @@ class Usage:
         """How often each tool was called, by `mcpgateway.catalog.records.Item.id`; a copy, which stays as it is."""
         return self._book.counts()
 
+    def spared(self) -> dict[str, int]:
+        """Tokens that were spared, by what."""
+        return {each.value: self._book.totals.get(each, 0) for each in Saving}
+
     def shown(self) -> dict[str, Any]:
         """What is to be said of it in ``/health``: tokens that were spared, in all and today."""
-        book = self._book
-        spared = {each.value: book.totals.get(each, 0) for each in Saving}
+        book, spared = self._book, self.spared()
         today = sum(sum(counts.values()) for counts in book.days.get(self._day(), {}).values())
         return {**spared, "total": sum(spared.values()), "today": today}
 

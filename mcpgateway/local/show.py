@@ -12,7 +12,7 @@ from attrs import frozen
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import Blueprint
 from mcpgateway.config.document import Document, Place
-from mcpgateway.config.expand import VARIABLE
+from mcpgateway.config.expand import SOURCE, VARIABLE
 from mcpgateway.config.gatewaykeys import GATEWAY
 from mcpgateway.config.model import ServerSpec, Settings
 from mcpgateway.config.provenance import place_of
@@ -26,6 +26,7 @@ DEFAULT = "default"
 VARIABLE_KEYS = ("env", "environment", "headers")
 ALIAS = "The same as "
 WIDTH = 60
+OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
 
 
 @frozen
@@ -101,10 +102,10 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
             for name in member.value:
                 each = member.at(name)
                 shown = masked({name: each.value}, member.key)[name]
-                yield Row(f"{member.key}.{name}", shown, _line(each) + _variables(each.value, blueprint))
+                yield Row(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
         else:
             value = masked(member.value, member.key)
-            yield Row(member.key, value, _line(member) + _variables(member.value, blueprint))
+            yield Row(member.key, value, _line(member) + origins(member.value, blueprint))
     if place is None:
         yield Row("command", arguments(list(server.command)), server.source)
     for name, value in _effective(server).items():
@@ -130,11 +131,15 @@ def _line(place: Place) -> str:
     return f"{where.file}:{where.line}" if where.line else where.file
 
 
-def _variables(value: Any, blueprint: Blueprint) -> str:
+def origins(value: Any, blueprint: Blueprint) -> str:
+    """Where the variables of a value come from, each behind a comma."""
     names: dict[str, None] = {}
     for text in _texts(value):
         names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))
-    return "".join(f", {each} {_origin(each, blueprint)}" for each in names)
+    found = [f"{each} {_origin(each, blueprint)}" for each in names]
+    if blueprint.entry.origin.is_ours:
+        found += [OUTSIDE[each["source"]] for text in _texts(value) for each in SOURCE.finditer(text)]
+    return "".join(f", {each}" for each in found)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -18,6 +18,7 @@ from mcpgateway.config.entry import Entry
 from mcpgateway.config.model import GatewaySettings, Remote
 from mcpgateway.config.names import slug
 from mcpgateway.config.native import is_client_file, read_native, read_servers
+from mcpgateway.config.outside import unasked
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.read import parse
 from mcpgateway.config.serverkeys import SERVER
@@ -164,7 +165,8 @@ def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
         found["cwd"] = directory
     if entry.full_env and "env_policy" not in found and "command" in found:
         found["env_policy"] = FULL
-    return found
+    taken: dict[str, Any] = unasked(found)
+    return taken
 
 
 def _directory(entry: Entry) -> str:
@@ -184,7 +186,7 @@ def _take_sections(document: Document, haul: Haul) -> None:
     for section in SECTIONS:
         if isinstance(root.at(section).value, dict):
             for member in root.at(section).members():
-                haul.sections.setdefault((section, member.key), member.value)
+                haul.sections.setdefault((section, member.key), unasked(member.value))
 
 
 def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:

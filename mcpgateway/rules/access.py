@@ -15,33 +15,63 @@ What is kept for a principal - results, jobs - is read by that principal.  The c
 the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
 and is on this machine may read what is kept for those clients.  It goes no further: not the other way, and neither to
 nor from other machines, which are a principal of their own.
+
+# Note [Clients' credentials]
+The two tokens of the gateway are its user's.  All others - API keys, tokens of projects and agents, those of an
+authorization server, and trusted addresses - are clients': each is a principal of its own, they use servers, and they
+change nothing of the gateway.  Whoever has one that is limited is not shown what it is not for.
+
+# Note [Through a proxy]
+Whoever is in front of us on this machine and says for whom (``X-Forwarded-For``) may speak for the whole world.  So
+such a request counts as remote, has no process, and comes from no trusted address, whatever the headers say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import field, frozen
+
+from mcpgateway.rules.permits import Scope
 
 LOCAL, TOKEN, REMOTE = "local", "token", "remote"
 """The principals: on this machine without a token and with it, and on another one, where nobody is without."""
 
+ADDRESS = "address"
+"""What the principal of a trusted address begins with."""
+
 LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 SAME_SITE = frozenset((b"none", b"same-origin"))
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"x-forwarded-host")
+"""What reverse proxies say of whom they speak for."""
+
+TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key", *FORWARDED))
+"""The headers that a judgement may depend on, besides ``Host``."""
+
+ALL = Scope()
 
 
 class RouteClass(Enum):
-    """What a route lets its caller do."""
+    """What a route lets its caller do.
 
+    ``PUBLIC`` is what everybody may know.  ``LOOK`` and ``USE`` read and call what the hub itself limits to what the
+    caller's credential is for.
+    """
+
+    PUBLIC = "public"
     MCP = "mcp"
     READ = "read"
+    LOOK = "look"
+    USE = "use"
     END_SESSION = "end my session"
     MUTATE = "mutate"
     ADMIN = "admin"
     NOTHING = "nothing"
 
 
-OPENED = frozenset((RouteClass.MUTATE, RouteClass.ADMIN))
+OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
 """What `Note [Open on loopback]` is about."""
 
 
@@ -55,12 +85,35 @@ class Reach(Enum):
 
 
 class Credential(Enum):
-    """What the ``Authorization`` header was worth."""
+    """What the ``Authorization`` header was worth.
+
+    ``OVER`` is a token that the gateway has given out, and that is not good any more; ``CLIENT`` is one of those of
+    Note [Clients' credentials].
+    """
 
     NONE = "none"
     WRONG = "wrong"
+    OVER = "over"
+    CLIENT = "client"
     BEARER = "bearer"
     ADMIN = "admin"
+
+
+@frozen
+class Holder:
+    """Who somebody is by a credential.
+
+    :ivar name: the principal that it makes of its bearer; empty for the gateway's own two tokens.
+    :ivar project: the workspace that it is for; empty for none.
+    """
+
+    credential: Credential
+    name: str = ""
+    scope: Scope = ALL
+    project: str = ""
+
+
+NOBODY, WRONG = Holder(Credential.NONE), Holder(Credential.WRONG)
 
 
 @frozen
@@ -71,6 +124,7 @@ class Policy:
     :ivar origins: further origins that may call, exactly as browsers send them.
     :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
+    :ivar trusted: networks of addresses that need no token (`ipaddress`).
     """
 
     hosts: frozenset[bytes] = frozenset()
@@ -78,12 +132,16 @@ class Policy:
     allow_remote: bool = False
     bearer_required: bool = False
     loopback_only: bool = False
+    trusted: tuple[Any, ...] = ()
     open_loopback: bool = field(default=False, kw_only=True)
 
 
 @frozen
 class Facts:
-    """What is known of a request when its headers are in; header values as sent, None when absent."""
+    """What is known of a request when its headers are in; header values as sent, None when absent.
+
+    :ivar address: of the TCP peer, where it speaks for itself; else empty.
+    """
 
     route: RouteClass
     reach: Reach
@@ -93,6 +151,9 @@ class Facts:
     origin: bytes | None = None
     fetch_site: bytes | None = None
     credential: Credential = field(default=Credential.NONE)
+    name: str = ""
+    scope: Scope = ALL
+    address: str = ""
 
 
 @frozen
@@ -100,18 +161,24 @@ class Pass:
     """Come in, as this principal.
 
     :ivar is_admin: it may do what only administrators may, whatever the route.
+    :ivar project: the workspace that its credential is for; empty for none.
     """
 
     principal: str
     is_admin: bool = field(default=False, eq=False)
+    project: str = field(default="", eq=False)
 
 
 @frozen
 class Deny:
-    """Stay out: the HTTP status and the sentence for the caller."""
+    """Stay out: the HTTP status and the sentence for the caller.
+
+    :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    """
 
     status: int
     why: str
+    wait_s: int = 0
 
 
 Verdict = Pass | Deny
@@ -145,27 +212,38 @@ def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
 
 
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
-    if facts.credential is Credential.WRONG:
+    reach = facts.reach
+    if reach is Reach.REMOTE and (not policy.allow_remote or policy.loopback_only):
+        return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")
+    if facts.route is RouteClass.PUBLIC:
+        return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
+    if facts.credential in (Credential.WRONG, Credential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
-    if facts.reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
+    if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
         return Deny(
             403,
             "Forbidden: the connection belongs to another user of this machine"
             " (gateway.trust_other_users is off)",
         )
-    if facts.reach is Reach.REMOTE:
-        if not policy.allow_remote or policy.loopback_only:
-            return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")
-        if facts.credential is Credential.NONE:
-            return Deny(401, "Unauthorized: a bearer token is required")
+    if facts.credential is Credential.CLIENT:
+        return _judge_client(facts.name, facts)
+    if reach is Reach.REMOTE and facts.credential is Credential.NONE:
+        if facts.address and is_among(facts.address, policy.trusted):
+            return _judge_client(f"{ADDRESS} {facts.address}", facts)
+        return Deny(401, "Unauthorized: a bearer token is required")
+    return _judge_user(facts, policy)
+
+
+def _judge_user(facts: Facts, policy: Policy) -> Verdict:
+    has_token = facts.credential is not Credential.NONE
     is_admin = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
     match facts.route:
         case RouteClass.ADMIN:
             allowed = is_admin
-        case RouteClass.MUTATE:
-            allowed = facts.credential is not Credential.NONE or facts.reach is Reach.SOCKET
-        case RouteClass.MCP | RouteClass.READ if policy.bearer_required and facts.reach is Reach.LOOPBACK:
-            allowed = facts.credential is not Credential.NONE
+        case RouteClass.MUTATE | RouteClass.USE:
+            allowed = has_token or facts.reach is Reach.SOCKET
+        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if facts.reach is Reach.LOOPBACK:
+            allowed = has_token or not policy.bearer_required
         case _:
             allowed = True
     if not allowed:
@@ -173,10 +251,68 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
     return Pass(_principal(facts), is_admin)
 
 
+def _judge_client(principal: str, facts: Facts) -> Verdict:
+    # See Note [Clients' credentials].
+    match facts.route:
+        case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
+            allowed = True
+        case RouteClass.READ:
+            allowed = facts.scope.is_whole
+        case _:
+            allowed = False
+    if not allowed:
+        return Deny(
+            403, "Forbidden: this credential is a client's; it may use servers, not manage the gateway"
+        )
+    return Pass(principal)
+
+
 def _principal(facts: Facts) -> str:
     if facts.reach is Reach.REMOTE:
         return REMOTE
     return LOCAL if facts.credential is Credential.NONE else TOKEN
+
+
+def is_client(principal: str) -> bool:
+    """Whether a principal is somebody who has a client's credential; see Note [Clients' credentials]."""
+    return " " in principal
+
+
+def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a proxy says that it speaks for somebody; see Note [Through a proxy]."""
+    return any(each in headers for each in FORWARDED)
+
+
+def spoken_for(headers: Mapping[bytes, bytes]) -> str:
+    """Whom the nearest proxy speaks for, as far as it says so; only good for counting wrong tokens."""
+    said = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip") or headers.get(b"forwarded") or b""
+    return said.rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
+
+
+def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:
+    """The networks of addresses such as ``10.0.0.7`` and ``10.0.0.0/24``.
+
+    :raise ValueError: one of them is none.
+    """
+    if not listed:
+        return ()
+    from ipaddress import ip_network  # few trust addresses
+
+    return tuple(ip_network(each, strict=False) for each in listed)
+
+
+def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
+    """Whether an address is of one of some networks; one of IPv4 that is written as of IPv6 counts as what it is."""
+    if not trusted:
+        return False
+    from ipaddress import ip_address
+
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found.version == each.version and found in each for each in trusted)
 
 
 def may_read(reader: str, owner: str) -> bool:

@@ -44,6 +44,15 @@ class Breaker:
         """Whether the server may be started by anybody."""
         return not self.why
 
+    @property
+    def wait_s(self) -> float:
+        """How long it stays open, or is to when it opens next."""
+        return self._wait_s
+
+    def ends_within(self, now: float) -> int:
+        """How many unexpected ends within the window are counted."""
+        return sum(now - each <= self.circuit.window_s for each in self._ends)
+
     def allows(self, now: float) -> bool:
         """Whether the server may be started now; where that is the one try, `began` is to be told."""
         if self.is_closed:

@@ -20,7 +20,9 @@ OPTION = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*)(?P<equals>=)?(?P<value>.*)", 
 PAIR = re.compile(r"(?P<name>[A-Za-z_][\w-]*)(?P<mark>=|: *)(?P<value>.*)", re.DOTALL)
 PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
 KEYS = frozenset(("key", "sig", "signature", "code"))  # what also names a secret in the query of a URL
-REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}")
+REFERENCE = re.compile(
+    r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}|\$\{keyring:[^-?}][^}]*\}"
+)
 
 
 def masked(value: Any, name: str = "") -> Any:

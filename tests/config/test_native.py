@@ -132,18 +132,6 @@ class GatewayTests:
         )
         assert warnings == ["/g/0.yaml, line 5: compat.errors: has no effect in this release"]
 
-    def test_relied_upon(self):
-        """A key whose absence makes less safe is not passed over in silence."""
-        warnings = []
-        read(
-            "gateway: {tls_cert_path: /c, tls_key_path: ''}\nsettings: {security: {auth: {enabled: true}}}\n",
-            warnings=warnings,
-        )
-        assert [each.partition(": ")[2] for each in warnings] == [
-            "gateway.tls_cert_path: has no effect in this release",
-            "settings.security.auth.enabled: has no effect in this release",
-        ]
-
     def test_overlay(self):
         """A later file replaces single settings and whole servers."""
         texts = (

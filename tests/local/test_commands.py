@@ -283,6 +283,20 @@ class ImportTests:
         assert "env_policy: full" in config.read_text()
         assert "is there already" in ran(capsys, "import", str(path))[1]
 
+    def test_nothing_runs(self, home, config, capsys):
+        """What is a text to a client does not run a command, or ask the keyring, once it is taken."""
+        path = home / "claude.json"
+        texts = {"A": "${cmd:id}", "B": "x${keyring:a/b}"}
+        path.write_text(
+            json.dumps({"mcpServers": {"s": {"command": "x", "args": ["${cmd:id}"], "env": texts}}})
+        )
+        assert ran(capsys, "import", str(path))[0] == 0
+        found = examine(LoadOptions(), dict(os.environ))
+        assert found.wanted == ()
+        server = {each.name: each for each in found.settings.servers}["s"]
+        assert server.command == ("x", "${cmd:id}")
+        assert server.env.items() >= texts.items()
+
     def test_remote_servers(self, home, config, capsys):
         """Servers that are reached by a URL are taken with all that is said of them, but none that leads back here."""
         path = home / "opencode.json"

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.assembly import Keys, Outside, make_hub
+from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
 from mcpgateway.backends.web import Web
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
@@ -25,16 +25,21 @@ from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.host.journal import Journal
+from mcpgateway.host.tokenfile import TokenFiles
+from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
+from mcpgateway.hub.following import Chronicle
 from mcpgateway.hub.health import BLIND, Instruments
+from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.serverlogs import ServerLogs
 from mcpgateway.hub.snapshots import Snapshots, Store
-from mcpgateway.hub.tokens import Tokens
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
 from mcpgateway.rules.access import Policy
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
@@ -281,6 +286,21 @@ class Client:
         return answer
 
 
+@define
+class MemoryLog:
+    """The log of a server, on no disk."""
+
+    lines: list[str] = field(factory=list)
+
+    def append(self, lines: list[str]) -> None:
+        """Add lines."""
+        self.lines += lines
+
+    def tail(self, number: int) -> list[str]:
+        """The last lines."""
+        return self.lines[-number:]
+
+
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends.
 
@@ -311,6 +331,8 @@ class MemoryGateway:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
+        self.events = Chronicle(100, 100_000)
+        self.logs = ServerLogs(Redactor(), self.clock, lambda _: MemoryLog())
         self.stops: list[bool] = []
         self.launcher = MemoryLauncher()
         servers = (
@@ -333,6 +355,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
+            self.clock.seconds,
         )
         self.hub = make_hub(settings, outside)
         self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
@@ -347,7 +370,9 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        guard = Guard(policy or Policy(), Tokens.of("bearer-token", "admin-token"))
+        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.switchboard.permits.scopes = self.bearers.scopes
+        guard = Guard(policy or Policy(), self.bearers)
         self.census = census = Census(
             self.switchboard,
             self.health,
@@ -367,12 +392,14 @@ class MemoryGateway:
             guard,
             limits,
             lambda: make_site(self.parts()),
-            HealthDoor(census),
+            HealthDoor(census, lambda: exposition_of(self.hub, census)),
         )
+        self.home = ""
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.reload: Any = None
         self.home = ""
         self.factory = ChannelFactory(root)
+        self.bearers.gone = self.factory.hang_up
 
     def parts(self) -> Parts:
         """What the control plane is made of."""
@@ -383,7 +410,14 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
+            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
+            figures=lambda: figures_of(self.hub, self.census),
+            ledger=self.hub.ledger,
             hub=self.hub,
+            problems=tuple,
+            redact=Redactor().redact,
+            events=self.events,
+            logs=self.logs,
             census=self.census,
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,

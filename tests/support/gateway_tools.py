@@ -15,6 +15,7 @@ from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.permits import OWN_TOOLS, Scope
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
@@ -96,9 +97,16 @@ class ScriptedView:
     names: dict[str, Any] = field(factory=dict)
     exposure: Exposure = field(factory=Exposure)
     others: tuple[ServerSpec, ...] = ()
+    scope: Scope | None = None
 
     def find(self, name: str) -> Any:
         return self.names.get(name)
+
+    def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return items
+
+    def admits_own(self, name: str) -> bool:
+        return self.scope is None or name in OWN_TOOLS
 
     @property
     def listing(self) -> Listing:

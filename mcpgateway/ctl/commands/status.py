@@ -46,7 +46,7 @@ def _tell_servers(found: dict[str, Any]) -> None:
     rows = [
         (
             str(each.get("name")),
-            _coloured(str(each.get("status", "?"))),
+            coloured(str(each.get("status", "?"))),
             str(each.get("share", "")),
             str(len(each.get("pids", ()))),
             str(each.get("sessions", 0)),
@@ -57,7 +57,8 @@ def _tell_servers(found: dict[str, Any]) -> None:
     table(("SERVER", "STATE", "SHARE", "CHILDREN", "SESSIONS", "REQUESTS"), rows)
 
 
-def _coloured(state: str) -> str:
+def coloured(state: str) -> str:
+    """The state of a server, in its colour."""
     return click.style(state, fg=COLOURS.get(state))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Container
 from datetime import UTC, datetime
 from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
@@ -36,6 +37,7 @@ from mcpgateway.doors.http.head import CHUNKED, HEAD_LIMIT, BadHead, Head, HeadR
 from mcpgateway.doors.http.outlet import Backlogs, Outlet
 from mcpgateway.interfaces import IDoor
 
+SECRETS = frozenset((b"authorization", b"x-api-key"))  # not kept beyond the connection
 CONNECTIONS_LIMIT = 10_000
 PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
@@ -319,6 +321,12 @@ class Channel:
         self._handle(exchange)
         return body.rest
 
+    def hang_up(self, principals: Container[str]) -> None:
+        """Cut the connection where one of these has a stream on it."""
+        exchange = self._exchange
+        if exchange is not None and exchange.streaming and _principal(exchange) in principals:
+            self.abort()
+
     def _ask_door(self, exchange: Exchange) -> int:
         try:
             return self._door.opened(exchange)
@@ -476,6 +484,11 @@ class Channel:
         return inf  # the door takes the time it takes
 
 
+def _principal(exchange: Exchange) -> str:
+    found: str = getattr(exchange.route, "principal", "")
+    return found
+
+
 @implementer(IProtocolFactory)
 class ChannelFactory:
     """Makes a channel for each connection, and lets time pass for them.
@@ -515,8 +528,8 @@ class ChannelFactory:
 
     def remember(self, head: Head) -> None:
         """Keep a head that was read, in the place of the oldest where there are enough."""
-        if len(head.raw) > KNOWN_HEAD_LIMIT or b"authorization" in head.headers:
-            return  # a secret is not kept beyond its connection
+        if len(head.raw) > KNOWN_HEAD_LIMIT or not SECRETS.isdisjoint(head.headers):
+            return
         if len(self.heads) >= KNOWN_HEADS:
             del self.heads[next(iter(self.heads))]
         self.heads[head.raw] = head
@@ -556,6 +569,11 @@ class ChannelFactory:
         self.is_draining = True
         for channel in list(self.connections):
             channel.close_when_idle()
+
+    def hang_up(self, principals: Container[str]) -> None:
+        """End the streams of those whose credentials are not good any more."""
+        for channel in list(self.connections):
+            channel.hang_up(principals)
 
     def abort_all(self) -> None:
         """Cut every connection, but for those that are kept for somebody else."""

@@ -21,6 +21,8 @@ from typing import Any
 from attrs import define, field
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from mcpgateway.rules.access import TELLING
+
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers
 HEADERS_LIMIT = 100
 LENGTH_DIGITS = 19  # 20 digits overflow 64 bits
@@ -57,6 +59,7 @@ class Head:
     :ivar length: of the body, or `CHUNKED`.
     :ivar is_last: the client will send no other request on this connection.
     :ivar expects: the client waits for a ``100 Continue``.
+    :ivar is_telling: it has headers that tell who asks, and from where.
     """
 
     raw: bytes = field(repr=False)
@@ -69,6 +72,7 @@ class Head:
     length: int
     is_last: bool
     expects: bool
+    is_telling: bool = True
 
 
 class HeadReader:
@@ -183,7 +187,9 @@ def _checked(raw: bytes, gate: re.Match[bytes], headers: dict[bytes, bytes]) -> 
     expects = is_modern and _expects(headers)
     _check_encoding(headers)
     is_last = _is_last(headers.get(b"connection"), is_modern=is_modern)
-    return Head(raw, method, target, path, query, b"1." + minor, headers, length, is_last, expects)
+    is_telling = not TELLING.isdisjoint(headers)
+    version = b"1." + minor
+    return Head(raw, method, target, path, query, version, headers, length, is_last, expects, is_telling)
 
 
 def too_long(raw: bytes | bytearray) -> BadHead:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mcpgateway.hub.census import Census
 
-HEALTH, ALIVE = (b"/health", b"/api/v1/health"), b"/healthz"
+if TYPE_CHECKING:
+    from mcpgateway.doors.http.exposition import Exposition
+
+HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
 OK = b'{"status":"ok"}'
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 UNSTORED = b"Cache-Control: no-store\r\n"
 IMMORTERM = b"shape=immorterm"
 
 
 class HealthDoor:
-    """Answers ``GET /health`` with numbers, and ``GET /healthz`` with one word."""
+    """Answers ``GET /health`` with numbers, ``GET /healthz`` with one word, and ``GET /metrics`` for Prometheus.
 
-    def __init__(self, census: Census) -> None:
+    :param make_metrics: makes what writes those, when somebody asks for the first time.
+    """
+
+    def __init__(self, census: Census, make_metrics: Callable[[], Exposition]) -> None:
         self._census = census
+        self._make_metrics = make_metrics
+        self._metrics: Exposition | None = None
 
     def serves(self, path: bytes) -> bool:
         """Whether a path is one of its own."""
-        return path == ALIVE or path in HEALTH
+        return path in (ALIVE, METRICS, *HEALTH)
 
     def handle(self, exchange: Any) -> None:
         """Answer; ``?shape=immorterm`` gives the numbers in S000's body."""
+        if exchange.path == METRICS:
+            self._metrics = self._metrics or self._make_metrics()
+            exchange.answer(200, self._metrics.text(), PROMETHEUS, UNSTORED)
+            return
         exchange.answer(200, OK if exchange.path == ALIVE else self._numbers(exchange.query), extra=UNSTORED)
 
     def _numbers(self, query: bytes) -> bytes:

@@ -26,7 +26,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import sse_base
 from mcpgateway.doors.http.batches import Unreadable, read_batch
 from mcpgateway.doors.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
-from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid
+from mcpgateway.doors.http.placing import Placing, is_admin, known_id, said_pid, said_trace
 from mcpgateway.doors.http.streams import Streams
 from mcpgateway.errors import (
     Cancelled,
@@ -299,6 +299,7 @@ class LegacySse:
 
     def _submit(self, link: Link, message: Message, exchange: Any) -> None:
         call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
+        call.trace = said_trace(exchange)
         link.began(call)
         try:
             call.session = self._session(link)

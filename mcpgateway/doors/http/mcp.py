@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.placing import Placing, is_admin, is_dotted, known_id, said_pid
+from mcpgateway.doors.http.placing import Placing, is_admin, is_dotted, known_id, said_pid, said_trace
 from mcpgateway.doors.http.statuses import status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
@@ -146,6 +146,7 @@ class McpDoor:
         """Bring a request on its way; the client's progress token."""
         call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
         call.is_dotted = is_dotted(exchange)
+        call.trace = said_trace(exchange)
         try:
             call.token = message.token
             self._switchboard.take(call, message)

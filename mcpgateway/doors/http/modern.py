@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.doors.http.placing import RELAYED, is_admin, is_dotted
+from mcpgateway.doors.http.placing import RELAYED, is_admin, is_dotted, said_trace
 from mcpgateway.doors.http.statuses import modern_status, modern_status_of
 from mcpgateway.doors.http.streams import Accepted, Streams, Waiting
 from mcpgateway.errors import GatewayError, MalformedMessage
@@ -108,6 +108,7 @@ class ModernDoor:
     ) -> None:
         call = Call(None, message.method, message.id, token, None, is_admin=is_admin(exchange))
         call.is_dotted = is_dotted(exchange)
+        call.trace, call.principal = said_trace(exchange), asker.principal
         sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child

@@ -24,6 +24,14 @@ RELAYED = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio."""
 
 
+def said_trace(exchange: Any) -> tuple[str, str] | None:
+    """What the headers of a request say of the trace that it belongs to."""
+    parent = exchange.headers.get(b"traceparent")
+    if parent is None:
+        return None
+    return parent.decode("latin-1"), exchange.headers.get(b"tracestate", b"").decode("latin-1")
+
+
 class Placing:
     """Asks on behalf of the doors."""
 
@@ -114,6 +122,8 @@ def _refuse(_: Place) -> None:
 def said_place(exchange: Any, owners: Owners) -> Said:
     """What a request says of where its client works; a path of another machine's means nothing here."""
     headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return Said(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach is Reach.REMOTE:
         return Said(project="" if project.startswith("/") else project)
@@ -125,6 +135,8 @@ def said_place(exchange: Any, owners: Owners) -> Said:
 
 def _may_say(exchange: Any) -> bool:
     headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return True
     return b"mcp-project-path" in headers or b"x-mcp-project" in headers or b'"cwd"' in exchange.body
 
 

@@ -65,11 +65,12 @@ class Way:
 
 @frozen
 class Admitted:
-    """A judged request: where it goes, as whom, and whether that is an administrator."""
+    """A judged request: where it goes, as whom, whether that is an administrator, and for which workspace."""
 
     way: Way
     principal: str
     is_admin: bool = False
+    project: str = ""
 
 
 @implementer(IDoor)
@@ -149,7 +150,7 @@ class Root:
         if exchange.method not in METHODS:
             refuse(exchange, 405, "Method not allowed.")
             return 0
-        exchange.route = Admitted(way, verdict.principal, verdict.is_admin)
+        exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def handle(self, exchange: Any) -> None:
@@ -255,6 +256,8 @@ def _unknown(exchange: Any, name: str) -> None:
 
 def _turn_away(exchange: Any, way: Way, verdict: Deny) -> None:
     extra = CHALLENGE if verdict.status == 401 else b""
+    if verdict.wait_s:
+        extra += b"Retry-After: %d\r\n" % verdict.wait_s
     if way.route is RouteClass.MCP:
         body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
     else:

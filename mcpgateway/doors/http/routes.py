@@ -88,6 +88,7 @@ class Route:
 
 
 READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
+LOOK, USE = RouteClass.LOOK, RouteClass.USE
 OK = "Anything"
 WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s; 60s at most"),)
 
@@ -95,6 +96,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", READ, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
           query=(Query("shape", "immorterm: in the shape of immorterm-mcp-gateway"),), is_light=True),
     Route("GET", "/healthz", READ, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
+    Route("GET", "/metrics", READ, "health.metrics", "All numbers, in the text format of Prometheus.", {200: OK},
+          media=Media.METRICS, is_light=True),
     Route("GET", "/api/v1/health", READ, "health.numbers", "The same.", {200: "Health"}, is_light=True),
     Route("GET", "/api/v1/version", READ, "instance.version", "Which release this is.", {200: "Version"}),
     Route("GET", "/api/v1/preflight", READ, "instance.preflight",
@@ -111,6 +114,14 @@ ROUTES: tuple[Route, ...] = (
           query=(Query("state", "of the question"), Query("code", "the answer"), Query("error", "the refusal")),
           media=Media.PAGE),
     Route("GET", "/api/v1/openapi.json", READ, "describing.openapi", "This API, as OpenAPI 3.1.", {200: OK}),
+    # Numbers
+    Route("GET", "/api/health/stats", READ, "figures.stats",
+          "Numbers of the gateway, its servers, their tools and the last hour, in the shape of immorterm-mcp-gateway.",
+          {200: "Stats"}),
+    Route("GET", "/api/v1/metrics", READ, "figures.metrics",
+          "The lives of servers, and what their tools cost a model that is told of them.", {200: "Metrics"}),
+    Route("GET", "/api/v1/savings", READ, "figures.savings", "What sharing saves: processes, memory, tokens.",
+          {200: "Savings"}),
     # Clients' own files
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that lead here.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
@@ -193,19 +204,19 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
           "Forget what a server has done wrong.", {200: "Operated"}),
     # Tools; who calls a tool can do whatever the tool does
-    Route("GET", "/api/v1/tools", READ, "tools.listed", "All tools, those of a server, or those that fit best.",
+    Route("GET", "/api/v1/tools", LOOK, "tools.listed", "All tools, those of a server, or those that fit best.",
           {200: "Tools"}, query=(
               Query("server", "only of this server"),
               Query("q", "what is looked for"),
               Query("limit", "how many at most, with q", "integer"),
           )),
-    Route("POST", "/api/v1/tools/{id:path}/call", MUTATE, "tools.call_by_id", "Call a tool by its id.",
+    Route("POST", "/api/v1/tools/{id:path}/call", USE, "tools.call_by_id", "Call a tool by its id.",
           {200: "ToolResult"}, takes="Call"),
-    Route("GET", "/api/v1/tools/{id:path}", READ, "tools.describe", "All there is to know of a tool.",
+    Route("GET", "/api/v1/tools/{id:path}", LOOK, "tools.describe", "All there is to know of a tool.",
           {200: "Tool"}),
-    Route("POST", "/api/v1/servers/{name}/call", MUTATE, "tools.call", "Call a tool of a server by its own name.",
+    Route("POST", "/api/v1/servers/{name}/call", USE, "tools.call", "Call a tool of a server by its own name.",
           {200: "ToolResult"}, takes="CallOfServer"),
-    Route("GET", "/api/v1/results/{ref}", READ, "tools.result", "A part of a result that was too long to be shown.",
+    Route("GET", "/api/v1/results/{ref}", LOOK, "tools.result", "A part of a result that was too long to be shown.",
           {200: OK}, query=(
               Query("offset", "where the part begins", "integer"),
               Query("limit", "how long it is", "integer"),
@@ -219,10 +230,41 @@ ROUTES: tuple[Route, ...] = (
               Query("shape", "only what it is made of", "boolean"),
               Query("aggregate", "only numbers of it"),
           )),
+    # Tokens
+    Route("GET", "/api/v1/tokens", ADMIN, "tokens.listed", "The tokens of agents, without themselves.",
+          {200: "Tokens"}),
+    Route("POST", "/api/v1/tokens", ADMIN, "tokens.create",
+          "Make a token for an agent; the answer is the only one that has it.", {201: "MadeToken"}, takes="NewToken"),
+    Route("POST", "/api/v1/tokens/rotate", ADMIN, "tokens.rotate",
+          "Replace the gateway's own tokens; those that were are good no more.", {200: "Rotated"}, takes="Rotate"),
+    Route("PUT", "/api/v1/tokens/required", ADMIN, "tokens.require",
+          "Whether clients on this machine need a token, too.", {200: "Required"}, takes="Required"),
+    Route("DELETE", "/api/v1/tokens/{id}", ADMIN, "tokens.revoke", "Take a token back, by its id or its name.",
+          {200: "RevokedToken"}),
     Route("GET", "/api/v1/discover", READ, "tools.discovered",
           "How far having servers asked for their lists is.", {200: "Discovery"}),
     Route("POST", "/api/v1/discover", MUTATE, "tools.discover", "Have servers asked for their lists.",
           {202: "Discovery"}, takes="Discover"),
+    # Logs and events
+    Route("GET", "/api/v1/servers/{name}/logs", READ, "logs.of_server",
+          "The log of a server: its last lines, then what is added to it. ``Last-Event-ID`` goes on from there.",
+          {200: OK}, query=(
+              Query("tail", "so many of the last lines; 1000 at most", "integer"),
+              Query("follow", "false: only the lines that there are", "boolean"),
+          ), media=Media.EVENTS),
+    Route("GET", "/api/v1/events", READ, "logs.events",
+          "What happens in the gateway, from now on; with ``Last-Event-ID`` from there.", {200: OK}, query=(
+              Query("kind", "only these, such as server,session.ended"),
+              Query("server", "only what is about this server"),
+              Query("after", "what was seen last, for those who cannot send Last-Event-ID"),
+              Query("follow", "false: only what has happened", "boolean"),
+          ), media=Media.EVENTS),
+    # How it came about
+    Route("GET", "/api/v1/servers/{name}/why", READ, "tracing.why",
+          "Why a server is as it is: how it is started, what has happened, and what helps.", {200: "Why"}),
+    Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
+          "The flight recorder of a server: the latest lines that were said to it and by it, without secrets.",
+          {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"

@@ -32,6 +32,7 @@ def status_of(why: GatewayError) -> int:
 CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.UnknownServer: 404,
     errors.NotThere: 404,
+    errors.OutOfScope: 403,
     errors.Conflict: 409,
     errors.Taken: 409,
     errors.Outdated: 412,

@@ -18,6 +18,7 @@ from mcpgateway.catalog.exposure import Exposure, Listing
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.permits import Scope
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -84,6 +85,7 @@ class View(Protocol):
     :ivar listing: what it offers, under which names.
     :ivar exposure: what decides that.
     :ivar others: the servers it is of that cannot be used now, for most of all those that are switched off.
+    :ivar scope: what it is limited to for those who see it; None where they may use everything.
     """
 
     @property
@@ -105,6 +107,16 @@ class View(Protocol):
     @property
     def others(self) -> tuple[ServerSpec, ...]:
         """The servers it is of that it cannot show now."""
+
+    def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Those of a server's tools that may be used here."""
+
+    def admits_own(self, name: str) -> bool:
+        """Whether one of the gateway's own tools may be used here."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """What it is limited to for those who see it."""
 
     def find(self, name: str) -> Any:
         """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""

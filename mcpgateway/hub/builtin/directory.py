@@ -54,7 +54,9 @@ class Directory:
         """The tools of a server, as far as they are known without asking it."""
         told = _told(spec, access)
         found = self.librarian.known(spec, Kind.TOOL, told)
-        return self.librarian.known(spec, Kind.TOOL) if found is None and told else found
+        if found is None and told:
+            found = self.librarian.known(spec, Kind.TOOL)
+        return None if found is None else access.view.narrowed(spec, found)
 
     def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
         """The tools that are known of each of the caller's servers, by its name and what else makes its list."""
@@ -62,7 +64,7 @@ class Directory:
         for spec in self._specs(access).values():
             items = self.known(spec, access)
             if items:
-                more = spec.workspace + _told(spec, access)
+                more = spec.workspace + _told(spec, access) + _limits(access)
                 found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
         return found
 
@@ -135,6 +137,11 @@ class Directory:
 
 def _told(spec: ServerSpec, access: Access) -> str:
     return access.view.told.get(spec.name, "")
+
+
+def _limits(access: Access) -> str:
+    scope = access.view.scope
+    return repr(scope) if scope is not None and scope.names_tools else ""
 
 
 def _named(items: Iterable[Item], own: str) -> Item | None:

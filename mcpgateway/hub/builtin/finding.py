@@ -244,7 +244,7 @@ class Search:
         if query:
             lists = self.means.directory.lists(access)
             hits = self.means.finder.search(query, limit, lists, server)
-            found = [(each.item, each.score) for each in hits]
+            found = [(each.item, each.score) for each in hits if _is_admitted(each.item, access)]
         else:
             found = [(each, 0.0) for each in self.means.directory.tools(access, server)[:limit]]
         results = [self._shown(item, score, connected, access) for item, score in found]
@@ -402,6 +402,10 @@ class ListTools:
             "description": item.description,
             "inputSchema": item.input_schema or Raw(b'{"type":"object"}'),
         }
+
+
+def _is_admitted(item: Item, access: Access) -> bool:
+    return item.server != OWN_NAME or access.view.admits_own(item.own)
 
 
 def not_found(why: Failure, call: Call) -> None:

@@ -17,6 +17,7 @@ from mcpgateway.errors import (
     InvalidParams,
     NeedsApproval,
     NeedsAuthorization,
+    OutOfScope,
     ShuttingDown,
     SwitchedOff,
     UnknownSession,
@@ -165,6 +166,8 @@ class Invoking:
         called = f"{server}__{name}" if is_pair else identifier or name
         own = self.means.own.find(called)
         if own is not None:
+            if not access.view.admits_own(own.name):
+                raise OutOfScope(f"this token may not call gateway_{own.name}", "it is for using servers")
             if own.name in CALLERS:
                 raise InvalidParams(
                     f"gateway_{own.name} cannot be called through itself", "name the tool itself"

@@ -37,6 +37,7 @@ from mcpgateway.hub.views.road import Road
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.permits import Scope
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Message
 from mcpgateway.wire.revisions import Era
@@ -111,7 +112,12 @@ class Board:
         self._specs = {each.name: each for each in specs.view_specs(ways)}
         self._views.clear()
         self._sources = Sources(
-            self.librarian, ways.gateway.views, self.builtin, self.outcomes.counts, self._holders
+            self.librarian,
+            ways.gateway.views,
+            self.builtin,
+            self.outcomes.counts,
+            self._holders,
+            self.switchboard.permits,
         )
         if self.outcomes.shielding is not None:
             self.outcomes.shielding.adopt(ways.gateway.shield)
@@ -173,11 +179,14 @@ class Board:
 
     def view(self, session: Session) -> View:
         """What a session is shown."""
-        return self._view(session.server, lambda server: self._told(session, server))
+        scope = self.switchboard.permits.of(session.principal)
+        return self._view(session.server, lambda server: self._told(session, server), scope)
 
-    def _view(self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None) -> View:
+    def _view(
+        self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: Scope | None
+    ) -> View:
         servers, told = {}, {}
-        for each in self.members(spec):
+        for each in _admitted(scope, self.members(spec)):
             try:
                 shown = self.switchboard.scopes.shown_by(spec, each)
             except GatewayError as why:
@@ -186,16 +195,23 @@ class Board:
             servers[each.name] = shown
             if told_of is not None and (name := told_of(shown)):
                 told[each.name] = name
-        own = self.own(spec)
+        own = _admitted(scope, self.own(spec))
         servers.update((each.name, each) for each in own)
         if told_of is not None:
             told.update((each.name, name) for each in own if (name := told_of(each)))
-        key = (spec.name, spec.view, told_of is None, *map(id, servers.values()), *sorted(told.items()))
+        key = (
+            spec.name,
+            spec.view,
+            scope,
+            told_of is None,
+            *map(id, servers.values()),
+            *sorted(told.items()),
+        )
         found = self._views.get(key)
         if found is None:
-            every = specs.concerned(spec, self.switchboard.servers.values(), self.ways)
+            every = _admitted(scope, specs.concerned(spec, self.switchboard.servers.values(), self.ways))
             others = tuple(each for each in every if each.name not in servers)
-            found = self._views[key] = View(spec, servers, told, self._sources, own, others)
+            found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
         return found
 
     def within(self, view: View, cwd: str, session: Session | None = None) -> View:
@@ -206,11 +222,12 @@ class Board:
         specs.check_directory(cwd)
         scopes = self.switchboard.scopes
         spec = scopes.variant(self._specs.get(view.spec.name, view.spec), scopes.place_of(cwd))
-        return self._view(spec, (lambda each: self._told(session, each)) if session is not None else None)
+        told_of = (lambda each: self._told(session, each)) if session is not None else None
+        return self._view(spec, told_of, view.scope)
 
-    def seen(self, spec: ServerSpec) -> View:
-        """What a view shows to those who have no session with it."""
-        return self._view(spec, None)
+    def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
+        """What a view shows to those who have no session with it, and may use no more than this."""
+        return self._view(spec, None, scope)
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
@@ -433,3 +450,9 @@ class Board:
 
 def _gone(reason: str) -> None:
     """Stands for a call that is not here."""
+
+
+def _admitted(scope: Scope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+    if scope is None:
+        return servers
+    return tuple(each for each in servers if scope.admits_server(each.name))

@@ -122,7 +122,12 @@ class LegacyAccess:
         told, librarian = self.view.told.get(server, ""), self._board.librarian
         is_known = librarian.is_fresh(spec, kind, told)
         asked = succeed(None) if is_known else self._board.lister.ask(self.session, spec, kind, told)
-        return asked.addCallback(lambda _: librarian.known(spec, kind, told) or ())
+
+        def known(_: None) -> tuple[Item, ...]:
+            items = librarian.known(spec, kind, told) or ()
+            return self.view.narrowed(spec, items) if kind is Kind.TOOL else items
+
+        return asked.addCallback(known)
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client."""

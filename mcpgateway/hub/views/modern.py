@@ -48,6 +48,7 @@ from mcpgateway.hub.views.modern_road import Flies, Road, Shield, alone, as_it_i
 from mcpgateway.hub.views.specs import ADMIN
 from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.permits import Scope
 from mcpgateway.wire import jsonrpc, modern
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import MODERN, Era
@@ -67,8 +68,8 @@ class Views(Protocol):
 
     librarian: Librarian
 
-    def seen(self, spec: ServerSpec) -> View:
-        """What a view shows, by its entry as it is for the place of whoever asks."""
+    def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
+        """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
 
     def within(self, view: View, cwd: str) -> View:
         """The same view, as it looks from a directory."""
@@ -143,7 +144,7 @@ class ViewDoor:
         self.within = around.board.within
         self._look_at = around.board.seen
         self._clock = around.clock
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[tuple[str, str, Scope | None], _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
         self._road = road = Road(self, around.pool)
         self._here: dict[str, Callable[[Call, Message, Asker, View], None]] = {
@@ -164,29 +165,30 @@ class ViewDoor:
         here = self._here.get(call.method)
         if here is None:
             raise UnknownMethod(f"Method not found: {call.method}")
-        here(call, message, asker, self.look(asker.server))
+        here(call, message, asker, self.look(asker))
 
-    def look(self, spec: ServerSpec) -> View:
+    def look(self, asker: Asker) -> View:
         """What a view shows; with many servers that takes a while, and is the same for many requests.
 
         :raise UnknownServer: there is no such view any more.
         """
-        spec = self.stateless.current(spec)
-        key, now, moves = f"{spec.name}\0{spec.workspace}", self._clock.seconds(), self._pool.moves
+        spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
+        key = (spec.name, spec.workspace, scope)
+        now, moves = self._clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
-            seen = self._seen[key] = _Seen(spec, self._look_at(spec), moves, now)
+            seen = self._seen[key] = _Seen(spec, self._look_at(spec, scope), moves, now)
         return seen.view
 
-    def look_anew(self, spec: ServerSpec) -> View:
+    def look_anew(self, asker: Asker) -> View:
         """What a view shows just now.
 
         :raise UnknownServer: there is no such view any more.
         """
         self._seen.clear()
-        return self.look(spec)
+        return self.look(asker)
 
     def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
         """Workspaces may define other servers now: say so to whoever listens there.
@@ -263,7 +265,7 @@ class ViewDoor:
 
         def listen(view: View) -> None:
             wishes = self._wishes(wanted, asker, view)
-            self._ears.listen(call, message, asker, wanted, wishes, lambda: self.look(asker.server))
+            self._ears.listen(call, message, asker, wanted, wishes, lambda: self.look(asker))
 
         if all(view.resource(uri) is not None for uri in wanted.uris):
             listen(view)

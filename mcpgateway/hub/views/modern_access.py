@@ -103,7 +103,7 @@ class ModernAccess:
 
     def anew(self) -> ModernAccess:
         """The same caller, after the configuration has changed."""
-        return evolve(self, view=self.door.look_anew(self.asker.server))
+        return evolve(self, view=self.door.look_anew(self.asker))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
@@ -178,16 +178,19 @@ class ModernAccess:
             return fail(UnknownServer(f"Unknown server: {server}"))
         known = librarian.known(spec, kind)
         if known is not None and not self.door.lists.has_to_be_asked(spec, kind):
-            return succeed(known)
+            return succeed(self._narrowed(spec, kind, known))
         asked = self.door.lists.ask(spec, kind, self.asker)
 
         def found(_: None) -> tuple[Item, ...]:
             items = librarian.known(spec, kind)
             if items is None:
                 raise asked.why or BackendError(f"{server} could not be asked what it has")
-            return items
+            return self._narrowed(spec, kind, items)
 
         return asked.wait.addCallback(found)
+
+    def _narrowed(self, spec: ServerSpec, kind: Kind, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return self.view.narrowed(spec, items) if kind is Kind.TOOL else items
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client; see `mcpgateway.hub.views.modern_errands`.

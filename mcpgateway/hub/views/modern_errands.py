@@ -133,6 +133,7 @@ class Errands:
         """A client calls a tool."""
         key = (principal, view, client.method, digest_of(message.params or {}))
         call = Call(None, client.method, client.id, client.token, None, is_admin=client.is_admin)
+        call.follow(client)
         call.level = client.level
         errand = self._under_way[client] = Errand(self, client, call, message, key)
         call.sink = errand

@@ -171,7 +171,7 @@ class Road:
         if asked is None:
             then(view)
         else:
-            self._later(asked, call, lambda: then(self._door.look(asker.server)))
+            self._later(asked, call, lambda: then(self._door.look(asker)))
 
     def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
         asker = evolve(asker, server=view.servers[item.server])

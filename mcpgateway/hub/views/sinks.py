@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpgateway.errors import BackendTimeout, GatewayError
 from mcpgateway.hub.sinks import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import TIMED_OUT, Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 
@@ -67,7 +67,7 @@ class Limited(Between):
 
     def _expired(self, call: Call, limit_s: float) -> None:
         self._late = None
-        if self.cancel(call, "timed out"):
+        if self.cancel(call, TIMED_OUT):
             call.sink.failed(
                 call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s")
             )

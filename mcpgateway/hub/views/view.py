@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from msgspec import Raw
 
 from mcpgateway.catalog.exposure import Exposure, Listing, More, definition, listing
@@ -29,11 +29,13 @@ from mcpgateway.catalog.uris import Holders, Owned, Routes
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.views.specs import ADMIN, FULL, HYBRID
+from mcpgateway.rules.permits import OWN_TOOLS, Scope
 from mcpgateway.wire import jsonrpc
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.builtin.builtin import Builtin, Tool
+    from mcpgateway.hub.builtin.builtin import Builtin, Listed, Tool
 
 KINDS = {kind.method: kind for kind in Kind}
 
@@ -44,6 +46,7 @@ class Sources:
 
     :ivar builtin: the gateway's own tools; None where there are none.
     :ivar usage: how often each tool was called, by `Item.id`.
+    :ivar permits: knows which tools change nothing.
     :ivar holders: whose the URIs are that views have shown, by the names of these.
     """
 
@@ -52,6 +55,7 @@ class Sources:
     builtin: Builtin | None
     usage: Callable[[], Mapping[str, int]]
     holders: defaultdict[str, Holders] = field(factory=lambda: defaultdict(Holders), repr=False)
+    permits: Permits = field(factory=Permits, repr=False)
 
 
 @define(eq=False)
@@ -82,6 +86,7 @@ class View:
     :ivar own: those among its servers that the place itself defines.
     :ivar exposure: what decides what it lists.
     :ivar others: the servers it is of that it cannot show now, for most of all those that are switched off.
+    :ivar scope: what it is limited to for those who see it; None where they may use everything.
     """
 
     def __init__(
@@ -92,8 +97,10 @@ class View:
         sources: Sources,
         own: tuple[ServerSpec, ...] = (),
         others: tuple[ServerSpec, ...] = (),
+        scope: Scope | None = None,
     ) -> None:
         self.spec = spec
+        self.scope = scope
         self.own = own
         self.servers = servers
         self.told = told
@@ -101,7 +108,9 @@ class View:
         self._sources = sources
         self._holders = sources.holders[spec.name]
         self._librarian = sources.librarian
-        self._own = sources.builtin.tools(spec.view) if sources.builtin is not None else ()
+        self._permits = sources.permits
+        self._narrowed: dict[str, tuple[tuple[Item, ...], tuple[Item, ...]]] = {}
+        self._own = self._listed_own()
         kind = Expose.SEARCH if spec.view == ADMIN else Expose(spec.view)
         names = (each.name for each in self._own)
         self.exposure = Exposure.of(
@@ -110,6 +119,27 @@ class View:
         self._seen = _Look(-1)
         self._counted: list[Item] | None = None
         self._usage: Mapping[str, int] = {}
+
+    def _listed_own(self, *, is_dotted: bool = False) -> tuple[Listed, ...]:
+        builtin = self._sources.builtin
+        found = builtin.tools(self.spec.view, is_dotted=is_dotted) if builtin is not None else ()
+        return tuple(each for each in found if self.admits_own(each.tool.name))
+
+    def admits_own(self, name: str) -> bool:
+        """Whether one of the gateway's own tools may be used here."""
+        return self.scope is None or name in OWN_TOOLS
+
+    def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """Those of a server's tools that may be used here: the same ones for as long as its list is the same."""
+        scope = self.scope
+        if scope is None or not scope.names_tools:
+            return items
+        known = self._narrowed.get(server.name)
+        if known is None or known[0] is not items:
+            # Entries of their own: whoever searches tells entries apart by what they are, not by what they say.
+            left = tuple(evolve(each) for each in self._permits.narrowed(scope, server, items))
+            known = self._narrowed[server.name] = (items, left)
+        return known[1]
 
     @property
     def kind(self) -> str:
@@ -128,7 +158,8 @@ class View:
             look = self._look_at_tools()
         found: Item | More | Tool | None = look.calls.get(name)
         if found is None and self._sources.builtin is not None:
-            found = self._sources.builtin.find(name, self.kind)
+            own = self._sources.builtin.find(name, self.kind)
+            found = own if own is not None and self.admits_own(own.name) else None
         return found or self.listing.find(name)
 
     @property
@@ -188,6 +219,9 @@ class View:
         """All entries of a list, as far as they are known."""
         known, told = self._librarian.known, self.told
         shown = self.servers.values()
+        if kind is Kind.TOOL and self.scope is not None:
+            lists = ((each, known(each, kind, told.get(each.name, "")) or ()) for each in shown)
+            return [item for each, items in lists for item in self.narrowed(each, items)]
         return [item for each in shown for item in known(each, kind, told.get(each.name, "")) or ()]
 
     # What is listed
@@ -221,8 +255,7 @@ class View:
 
     def _entries(self, kind: Kind, is_dotted: bool = False) -> Iterator[Raw]:  # noqa: FBT001, FBT002
         if kind is Kind.TOOL:
-            builtin = self._sources.builtin if is_dotted else None
-            own = builtin.tools(self.kind, is_dotted=True) if builtin is not None else self._own
+            own = self._listed_own(is_dotted=True) if is_dotted else self._own
             yield from (Raw(each.definition) for each in own)
             named = self.listing.tools.items()
         elif self.kind == ADMIN:

@@ -86,7 +86,7 @@ class ClassTests:
 
     def test_unversioned(self) -> None:
         """What was asked for without its version has the class of where it leads."""
-        assert class_of(b"POST", b"/api/tools/a__b/call") is RouteClass.MUTATE
+        assert class_of(b"POST", b"/api/tools/a__b/call") is RouteClass.USE
         assert class_of(b"GET", b"/api/gateway/config") is RouteClass.READ
 
 

@@ -9,7 +9,9 @@ from mcpgateway.doors.http.rest.schemas import PARAMETERS, SCHEMAS
 from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
 from mcpgateway.rules.access import RouteClass
 
-OPEN = frozenset((RouteClass.MCP, RouteClass.READ, RouteClass.END_SESSION))
+OPEN = frozenset(
+    (RouteClass.PUBLIC, RouteClass.MCP, RouteClass.READ, RouteClass.LOOK, RouteClass.END_SESSION)
+)
 REFUSALS = {
     "400": "The request is wrong; `error` says what, `hint` what would be right.",
     "401": "A token is needed, or the one given is not valid.",

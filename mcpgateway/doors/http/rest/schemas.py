@@ -32,6 +32,17 @@ CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 nee
 DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
+TOKEN_MEMBERS: dict[str, Any] = {
+    "id": TEXT,
+    "name": TEXT,
+    "servers": listing(TEXT),
+    "tools": listing(TEXT),
+    "read_only": FLAG,
+    "created": NUMBER,
+    "expires": {"type": ["number", "null"], "description": "Seconds since the epoch."},
+    "expired": FLAG,
+}
+AGENT_TOKEN = made_of(TOKEN_MEMBERS)
 NAMES = {"type": "array", "items": TEXT}
 MAY_BE_WHOLE = {"type": ["integer", "null"]}
 VALUES = {
@@ -84,6 +95,64 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Health": made_of(
         {"status": TEXT, "version": TEXT, "port": WHOLE, "servers": {"type": ["integer", "array"]}}
     ),
+    "Stats": made_of(
+        {
+            "uptimeSeconds": WHOLE,
+            "totalRequests": WHOLE,
+            "totalErrors": WHOLE,
+            "toolStats": {"type": "object", "additionalProperties": ref("ToolStats")},
+            "activeConnections": WHOLE,
+            "memoryServiceHealthy": FLAG,
+            "servers": listing(
+                made_of({"name": TEXT, "mode": TEXT, "status": {"enum": ["running", "idle", "error"]}})
+            ),
+            "sessions": listing(made_of({"sessionId": TEXT, "servers": listing(TEXT), "childCount": WHOLE})),
+            "clients": listing(OBJECT),
+            "timeline": listing(made_of({"minuteTs": WHOLE, "requests": WHOLE, "errors": WHOLE})),
+            "gatewayEnabled": FLAG,
+            "memoryMB": WHOLE,
+        }
+    ),
+    "ToolStats": made_of(
+        {
+            "calls": WHOLE,
+            "errors": WHOLE,
+            "totalMs": NUMBER,
+            "avgMs": NUMBER,
+            "p99Ms": NUMBER,
+            "errorRate": NUMBER,
+            "lastCalledAt": WHOLE,
+            "server": TEXT,
+        }
+    ),
+    "Metrics": made_of(
+        {
+            "timestamp": TEXT,
+            "gateway_uptime": TEXT,
+            "servers": listing(
+                made_of(
+                    {"name": TEXT, "restart_count": WHOLE, "mtbf": TEXT, "uptime": TEXT}, last_crash_at=TEXT
+                )
+            ),
+            "tokens": made_of(
+                {
+                    "total_tools": WHOLE,
+                    "est_schema_tokens": WHOLE,
+                    "est_description_tokens": WHOLE,
+                    "est_total_tokens": WHOLE,
+                }
+            ),
+        }
+    ),
+    "Savings": made_of(
+        {
+            "uptime_seconds": WHOLE,
+            "processes": OBJECT,
+            "memory": OBJECT,
+            "tokens": OBJECT,
+            "servers": listing(made_of({"name": TEXT, "saved": WHOLE})),
+        }
+    ),
     "Clients": made_of({"clients": listing(OBJECT)}),
     "Detected": made_of({"detected": listing(OBJECT)}),
     "Register": made_of({"tool": TEXT}, configPath=TEXT),
@@ -98,6 +167,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Switched": made_of({"ok": FLAG, "status": {"enum": ["enabled", "disabled"]}}),
     "Ended": made_of(ENDED),
     "EndedOfProcess": made_of({**ENDED, "sessions": WHOLE}),
+    "AgentToken": AGENT_TOKEN,
+    "Tokens": made_of({"required": FLAG, "tokens": listing(ref("AgentToken"))}),
+    "NewToken": made_of(
+        {"name": {"type": "string", "minLength": 1, "maxLength": 64}},
+        servers=listing(TEXT),
+        tools=listing(TEXT),
+        read_only=FLAG,
+        expires_in={"type": "number", "minimum": 0, "description": "Seconds; 0: until it is revoked."},
+    ),
+    "MadeToken": made_of({"token": TEXT, **TOKEN_MEMBERS}),
+    "Rotate": made_of({}, which=listing({"enum": ["auth", "admin"]})),
+    "Rotated": made_of({"rotated": listing(TEXT)}),
+    "Required": made_of({"required": FLAG}),
+    "RevokedToken": made_of({"revoked": TEXT, "name": TEXT}),
     "EndedSome": made_of({**ENDED, "sessions": WHOLE}),
     "Sessions": made_of(
         {
@@ -169,6 +252,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"status": {"enum": ["started", "stopped", "restarted", "circuit reset"]}},
         server=ref("Server"),
         servers=NAMES,
+    ),
+    "Record": made_of({"server": TEXT, "lines": listing(made_of({"at": TEXT, "server": TEXT}))}),
+    "Why": made_of(
+        {
+            "server": TEXT,
+            "state": TEXT,
+            "ok": FLAG,
+            "verdict": TEXT,
+            "advice": listing(made_of({"cause": TEXT, "says": TEXT, "do": TEXT, "trouble": FLAG})),
+            "history": listing(made_of({"at": TEXT, "event": TEXT, "text": TEXT, "times": WHOLE})),
+        },
+        launch=OBJECT,
+        breaker=OBJECT,
+        stderr=listing(TEXT),
     ),
 }
 

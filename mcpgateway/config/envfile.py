@@ -1,0 +1,55 @@
+"""``.env`` files, written: values are put into a file that people keep, and everything else in it stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mcpgateway.config.dotenv import statements, with_newlines
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What ends a quotation or a line, or begins a variable.
+SPECIAL = re.compile(r'[\\"$\n\r]|\{(?=env:)')
+ESCAPES = {"\n": "\\n", "\r": "\\r"}
+
+
+def written(name: str, value: str) -> str:
+    """Return the line that gives a variable a value; whoever reads it has the value as it is here."""
+    return f'{name}="{SPECIAL.sub(_escape, value)}"'
+
+
+def updated(text: str, file: str, values: Mapping[str, str], notes: Mapping[str, str] | None = None) -> str:
+    """Return the text of a ``.env`` file with these values in it.
+
+    A variable that is there keeps its place, wherever it is given more than once; those that are not are added at the
+    end, in the order of their names.  Comments, blank lines and all other variables stay.
+
+    :param notes: for some variables, the comment above those that are added.
+    :raise ConfigError: the text is no ``.env`` file.
+    """
+    end_of_line = "\r\n" if "\r\n" in text else "\n"
+    text = with_newlines(text)
+    pieces: list[str] = []
+    known: set[str] = set()
+    at = 0
+    for each in statements(text, file):
+        known.add(each.name)
+        if each.name in values:
+            line = f"{written(each.name, values[each.name])} {each.comment}".rstrip(" ")
+            pieces += (text[at : each.begin], line)
+            at = each.end
+    pieces.append(text[at:])
+    kept = "".join(pieces)
+    if kept and not kept.endswith("\n"):
+        kept += "\n"
+    added = "".join(_added(name, values[name], notes or {}) for name in sorted(values.keys() - known))
+    return (kept + added).replace("\n", end_of_line)
+
+
+def _added(name: str, value: str, notes: Mapping[str, str]) -> str:
+    note = f"# {notes[name]}\n" if name in notes else ""
+    return f"{note}{written(name, value)}\n"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return ESCAPES.get(found[0], f"\\{found[0]}")

@@ -1,0 +1,182 @@
+"""Who may call: the ``settings.security`` section, and what it says.
+
+Nothing here may fail open: a list that cannot be read, a variable that is not set and half a pair of files are errors,
+with which the gateway does not start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from mcpgateway.config import values
+from mcpgateway.config.callers import Issuer, Security
+from mcpgateway.config.document import Place
+from mcpgateway.config.expand import expand
+from mcpgateway.config.kinds import Flag, Strings, Text, Texts
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.config.section import Key, Section
+
+SHORT = 16  # characters; anybody who may try can guess what is shorter
+WIDEST_V4, WIDEST_V6 = 8, 32  # bits; what is wider is the world, and no network that somebody trusts
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+MARK = "sha256:"
+
+
+@frozen(eq=False, repr=False)
+class Networks:
+    """Addresses, and networks of them."""
+
+    words: str = "a list of addresses and networks such as 10.0.0.7 and 10.0.0.0/24"
+
+    def read(self, place: Place, problems: Problems) -> tuple[str, ...]:
+        """Read addresses; a network that is nearly everything is refused."""
+        from ipaddress import ip_network
+
+        found = values.texts(place)
+        for each in found:
+            try:
+                network = ip_network(each, strict=False)
+            except ValueError:
+                raise place.wrong(self.words) from None
+            if network.prefixlen < (WIDEST_V4 if network.version == 4 else WIDEST_V6):
+                raise place.wrong(
+                    self.words, "a network that wide cannot be trusted; give its clients tokens"
+                )
+        return found
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of such lists."""
+        return Texts().json()
+
+
+AUTHENTICATION = Section(
+    "Authentication",
+    [
+        Key(
+            "enabled",
+            Flag(),
+            "Whether the addresses, keys and tokens of this section let clients in. The gateway's own two tokens always"
+            " do.",
+            default=False,
+        ),
+        Key(
+            "trusted_ips",
+            Networks(),
+            "Addresses and networks of other machines whose clients need no token. It is the connection that has to"
+            " come from there, whatever its headers say.",
+            [],
+        ),
+        Key(
+            "api_keys",
+            Texts(is_secret=True),
+            "Keys of clients, sent as a bearer token or as ``X-API-Key``; each is a variable, ``sha256:`` and the"
+            " digest of a key in hexadecimal digits, or the key itself.",
+            [],
+        ),
+        Key(
+            "project_tokens",
+            Strings(hides_names=True),
+            "Tokens of clients in the same forms, and the workspace each is for.",
+            {},
+        ),
+    ],
+    is_secret=True,
+)
+
+OAUTH_RESOURCE = Section(
+    "An authorization server for clients",
+    [
+        Key(
+            "issuer",
+            Text(),
+            "URL of an authorization server (OAuth 2.1). Clients with its access tokens are let in.",
+            "",
+        ),
+        Key(
+            "audience",
+            Texts(),
+            "Whom the tokens have to be for: mostly the URL that clients reach the gateway at. Without it the gateway"
+            " does not start.",
+            [],
+        ),
+        Key("jwks_url", Text(), "URL of its keys, where its metadata does not say it.", ""),
+        Key("scopes", Texts(), "What a token has to allow.", []),
+    ],
+)
+
+SECURITY = Section(
+    "Security",
+    [
+        Key("auth", AUTHENTICATION, "Who may call."),
+        Key("oauth", OAUTH_RESOURCE, "Who else lets clients in."),
+    ],
+)
+SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
+
+
+def overlaid(before: Security, found: Mapping[str, Any]) -> Security:
+    """What a file's section makes of what was said before."""
+    said = found.get("auth", {})
+    fields = {key: said[key] for key in AUTHENTICATION.keys if key in said}
+    oauth = {key: value for key, value in found.get("oauth", {}).items() if key in OAUTH_RESOURCE.keys}
+    return evolve(before, **fields, oauth=evolve(before.oauth, **oauth))
+
+
+def settled(said: Security, sources: Mapping[str, str], where: Where, problems: Problems) -> Security:
+    """What the section means once its variables are filled in; what is wrong is told to the problems.
+
+    :param sources: what the variables hold.
+    """
+    _check_issuer(said.oauth, where, problems)
+    if not said.enabled:
+        return evolve(said, trusted_ips=(), api_keys=(), project_tokens={})
+
+    def filled(text: str) -> str:
+        found = expand(text, sources)
+        if found.unset or found.demanded or found.broken:
+            problems.error(where, "a key or token is made of a variable that is not set")
+        elif found.text.startswith(MARK) and not DIGEST.fullmatch(found.text):
+            problems.error(where, "a key begins with sha256:, and no digest of 64 hexadecimal digits follows")
+        elif not found.text.startswith(MARK) and not found.text.isascii():
+            problems.error(where, "a key or token has characters that a header cannot have")
+        elif not found.text.strip():
+            problems.error(where, "a key or token is empty")
+        elif len(found.text) < SHORT:
+            problems.warn(where, f"a key or token has less than {SHORT} characters and can be guessed")
+        return found.text
+
+    return evolve(
+        said,
+        api_keys=tuple(filled(each) for each in said.api_keys),
+        project_tokens={filled(each): project for each, project in said.project_tokens.items()},
+    )
+
+
+def _check_issuer(said: Issuer, where: Where, problems: Problems) -> None:
+    if not said.issuer:
+        if said.audience or said.jwks_url or said.scopes:
+            problems.error(where, "settings.security.oauth has no issuer")
+        return
+    if not any(each.strip() for each in said.audience):
+        hint = "name the URL that clients reach the gateway at; without it any token of the issuer would do"
+        problems.error(where, "settings.security.oauth has an issuer and no audience", hint)
+    for name, url in (("issuer", said.issuer), ("jwks_url", said.jwks_url)):
+        if url and not _is_safe(url):
+            problems.error(where, f"settings.security.oauth.{name} has to be an https URL without a user")
+
+
+def _is_safe(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.fragment or "@" in parts.netloc or any(each <= " " for each in url):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and host in ("localhost", "127.0.0.1", "::1"))

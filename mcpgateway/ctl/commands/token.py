@@ -1,0 +1,218 @@
+"""Tokens: the gateway's own two, and those that are given to agents."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from mcpgateway.ctl.console import DONE, answer, fail, table, write
+from mcpgateway.ctl.context import Globals
+from mcpgateway.ctl.remote import Away, Remote
+
+API = "/api/v1/tokens"
+OWN = {"auth": "auth.token", "admin": "admin.token"}
+LIMIT = 4096
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+LONGEST_S = 10 * 366 * 86400.0
+
+
+class Lasting(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A time such as ``12h``, ``30d`` or ``8w``; a bare number is of seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        text = str(value)
+        unit = text[-1:] if text[-1:] in UNITS else ""
+        number = text.removesuffix(unit)
+        found = float(number) * UNITS.get(unit, 1.0) if number.isascii() and number.isdigit() else 0.0
+        if not 0 < found <= LONGEST_S:
+            self.fail(f"found {text!r}; expected a time such as 12h or 30d", param, ctx)
+        return found
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def token() -> None:
+    """Show, replace and give out tokens.
+
+    The gateway has two of its own: one for whoever uses it, and one for whoever manages it. Agents get tokens that are
+    for some servers or tools only, and for some time.
+    """
+
+
+_admin = click.option("--admin", "is_admin", is_flag=True, help="The one for whoever manages the gateway.")
+
+
+@token.command()
+@_admin
+@click.pass_obj
+def show(globals_: Globals, *, is_admin: bool) -> None:
+    """Print the gateway's own token; no gateway need run."""
+    which = "admin" if is_admin else "auth"
+    found = _kept(globals_.home, which)
+    answer(globals_, {"which": which, "token": found}, lambda: click.echo(found))
+
+
+@token.command()
+@_admin
+@click.option("--all", "is_all", is_flag=True, help="Both.")
+@click.pass_obj
+def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
+    """Replace the gateway's own token; the one that was is good no more, at once."""
+    which = ["auth", "admin"] if is_all else ["admin" if is_admin else "auth"]
+    remote = Remote(globals_)
+    try:
+        remote.ask("/healthz")
+    except Away as why:
+        if globals_.url:
+            remote.unreachable(why)
+        _rotate_files(globals_.home, which)
+        found: dict[str, Any] = {"rotated": which, "running": False}
+    else:
+        found = remote.told(f"{API}/rotate", method="POST", body={"which": which})
+
+    def tell() -> None:
+        click.echo(f"Replaced: {', '.join(found['rotated'])}.")
+        click.secho("  mcpgateway token show prints it; whoever had the former needs it", dim=True)
+
+    answer(globals_, found, tell)
+
+
+@token.command()
+@click.pass_obj
+def enable(globals_: Globals) -> None:
+    """Let clients on this machine need a token, too."""
+    _require(globals_, is_required=True)
+
+
+@token.command()
+@click.pass_obj
+def disable(globals_: Globals) -> None:
+    """Let clients on this machine need none; those elsewhere always do."""
+    _require(globals_, is_required=False)
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated, * is any."
+)
+@click.option(
+    "--tool",
+    "tools",
+    multiple=True,
+    metavar="NAME",
+    help="Only this tool, as TOOL or SERVER__TOOL; may be repeated, * is any.",
+)
+@click.option("--read-only", is_flag=True, help="Only tools whose server says that they change nothing.")
+@click.option("--expires", type=Lasting(), metavar="TIME", help="Good for so long, such as 12h or 30d.")
+@click.pass_obj
+def create(
+    globals_: Globals,
+    name: str,
+    servers: tuple[str, ...],
+    tools: tuple[str, ...],
+    *,
+    read_only: bool,
+    expires: float | None,
+) -> None:
+    """Make a token for an agent, and print it: it is shown once, and kept nowhere."""
+    body = {
+        "name": name,
+        "servers": list(servers),
+        "tools": list(tools),
+        "read_only": read_only,
+        "expires_in": expires or 0,
+    }
+    found = Remote(globals_).told(API, method="POST", body=body)
+
+    def tell() -> None:
+        click.echo(found["token"])
+        click.secho(f"  {_limits(found)}", dim=True, err=True)
+
+    answer(globals_, found, tell)
+
+
+@token.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """List the tokens of agents."""
+    found = Remote(globals_).told(API)
+
+    def tell() -> None:
+        if not found["tokens"]:
+            click.echo("No agent has a token.")
+            return
+        rows = [[each["id"], each["name"], _limits(each), _end(each)] for each in found["tokens"]]
+        table(("ID", "NAME", "FOR", "UNTIL"), rows)
+
+    answer(globals_, found, tell)
+
+
+@token.command()
+@click.argument("named", metavar="ID|NAME")
+@click.pass_obj
+def revoke(globals_: Globals, named: str) -> int:
+    """Take an agent's token back; it is good no more, at once."""
+    found = Remote(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
+    answer(globals_, found, lambda: write(f"Revoked: {found['name']} ({found['revoked']})."))
+    return DONE
+
+
+def _require(globals_: Globals, *, is_required: bool) -> None:
+    found = Remote(globals_).told(f"{API}/required", method="PUT", body={"required": is_required})
+    said = (
+        "Clients on this machine need a token now."
+        if is_required
+        else "Clients on this machine need no token."
+    )
+    answer(globals_, found, lambda: click.echo(said))
+
+
+def _kept(home: str, which: str) -> str:
+    path = os.path.join(home, OWN[which])
+    try:
+        with open(path, encoding="ascii") as file:
+            found = file.read(LIMIT).strip()
+    except FileNotFoundError:
+        fail(f"there is no {path}", "the gateway makes it when it first starts: mcpgateway start")
+    except (OSError, UnicodeError) as why:
+        fail(f"{path} cannot be read: {getattr(why, 'strerror', None) or 'it is no token'}")
+    if not found:
+        fail(f"{path} is empty", "mcpgateway token rotate makes another")
+    return found
+
+
+def _rotate_files(home: str, which: list[str]) -> None:
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.host.files import make_home
+    from mcpgateway.host.tokenfile import TokenFiles
+
+    try:
+        make_home(home)
+        for each in which:
+            TokenFiles(home).renew(OWN[each])
+    except ConfigError as why:
+        fail(why.message)
+
+
+def _limits(found: dict[str, Any]) -> str:
+    said = [", ".join(found["servers"]) if found["servers"] else "every server"]
+    if found["tools"]:
+        said.append(f"tools {', '.join(found['tools'])}")
+    if found["read_only"]:
+        said.append("read only")
+    return "; ".join(said)
+
+
+def _end(found: dict[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    if found["expires"] is None:
+        return "revoked"
+    end = datetime.fromtimestamp(found["expires"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"over since {end}" if found["expired"] else end

@@ -1,0 +1,82 @@
+"""What servers say and what happens in the gateway, as streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.web.iweb import IRequest
+
+from mcpgateway.doors.http.rest.asking import Asked, Feed, number
+from mcpgateway.doors.http.rest.following import Readers
+from mcpgateway.errors import InvalidParams, UnknownServer
+from mcpgateway.hub.following import Chronicle, Entry
+from mcpgateway.hub.serverlogs import HISTORY, ServerLogs
+
+LAST_ID = "last-event-id"
+FLAGS = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@frozen
+class Logs:
+    """Streams of lines and of events."""
+
+    _logs: ServerLogs
+    _events: Chronicle
+    _readers: Readers
+
+    async def of_server(self, asked: Asked) -> Any:
+        """The log of a server: its last lines, then what is added to it."""
+        name = asked.path["name"]
+        if not self._logs.is_known(name):
+            raise UnknownServer(f"server not found: {name}", "GET /api/v1/servers lists them")
+        tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
+        after, follows = asked.header(LAST_ID) or "", _flag(asked, "follow")
+        log = self._logs.of(name)
+        self._readers.check()
+
+        def run(request: IRequest) -> Deferred[None]:
+            follow = log.follow if follows else None
+            return ensureDeferred(self._readers.serve(request, lambda: log.history(tail, after), follow))
+
+        return Feed(run)
+
+    async def events(self, asked: Asked) -> Any:
+        """What happens in the gateway, from now on, or from the event that was seen last."""
+        after, follows = asked.header(LAST_ID), _flag(asked, "follow")
+        if after is None and "after" in asked.query:
+            after = asked.query["after"]
+        wants = _wanted(asked.query.get("kind", ""), asked.query.get("server", ""))
+        events = self._events
+        self._readers.check()
+
+        def known() -> list[Entry]:
+            # Without following, what has happened is all that can be told.
+            return list(events.after(after or "")) if after is not None or not follows else []
+
+        def run(request: IRequest) -> Deferred[None]:
+            follow = events.follow if follows else None
+            return ensureDeferred(self._readers.serve(request, known, follow, wants))
+
+        return Feed(run)
+
+
+def _flag(asked: Asked, name: str) -> bool:
+    text = asked.query.get(name, "true").lower()
+    if text not in FLAGS:
+        raise InvalidParams(f'"{name}" must be true or false')
+    return FLAGS[text]
+
+
+def _wanted(kinds: str, server: str) -> Callable[[Entry], bool]:
+    chosen = tuple(each.strip() for each in kinds.split(",") if each.strip())
+
+    def wants(entry: Entry) -> bool:
+        is_kind = not chosen or any(
+            entry.kind == each or entry.kind.startswith(f"{each}.") for each in chosen
+        )
+        return is_kind and (not server or entry.server == server)
+
+    return wants

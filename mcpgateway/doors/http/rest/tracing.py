@@ -1,0 +1,30 @@
+"""How it came about: why a server is as it is, and what was said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.doors.http.rest.asking import Asked, number
+from mcpgateway.errors import UnknownServer
+from mcpgateway.hub.recording import Recording
+from mcpgateway.hub.why import Why
+
+
+class Tracing:
+    """Answers about what has happened."""
+
+    def __init__(self, why: Why, recording: Recording) -> None:
+        self._why = why
+        self._recording = recording
+
+    async def why(self, asked: Asked) -> Any:
+        """Why a server is as it is."""
+        return self._why.tell(asked.path["name"])
+
+    async def record(self, asked: Asked) -> Any:
+        """What was said to a server, and by it."""
+        name, said = asked.path["name"], asked.query.get("limit")
+        lines = await self._recording.export(name, None if said is None else number("limit", said))
+        if not lines and not self._why.is_known(name):
+            raise UnknownServer(f"Unknown server: {name}")
+        return {"server": name, "lines": lines}

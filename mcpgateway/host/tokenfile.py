@@ -1,0 +1,71 @@
+"""Where tokens are kept: those of the gateway itself in files of their own, those of agents by their digests."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from attrs import frozen
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import files
+from mcpgateway.rules import tokenbook
+from mcpgateway.rules.tokenbook import AgentToken
+
+AUTH, ADMIN = "auth.token", "admin.token"
+AGENTS = "tokens.json"
+
+
+@frozen
+class TokenFiles:
+    """The files of tokens in a home; all of them are for their owner alone."""
+
+    home: str
+
+    def own(self) -> tuple[str, str]:
+        """The gateway's two tokens, made where there are none.
+
+        :raise ConfigError: they can be neither read nor made.
+        """
+        return files.read_or_create_token(self._at(AUTH)), files.read_or_create_token(self._at(ADMIN))
+
+    def renew(self, name: str) -> str:
+        """Make another token in place of one of those.
+
+        :raise ConfigError: it cannot be kept.
+        """
+        try:
+            return files.renew_token(self._at(name))
+        except OSError as why:
+            raise ConfigError(f"{self._at(name)}: cannot be written: {why.strerror}") from why
+
+    def agents(self) -> tuple[AgentToken, ...]:
+        """The tokens of agents.
+
+        :raise ConfigError: their file cannot be read as a whole, or is not ours alone.
+        """
+        path = self._at(AGENTS)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return ()
+        except OSError as why:
+            raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise ConfigError(f"{path}: is not a regular file of this user")
+        if stat.S_IMODE(found.st_mode) & 0o022:
+            raise ConfigError(f"{path}: others may write to it; see what is in it, then chmod 600 it")
+        return tokenbook.read(files.read_bytes(path, tokenbook.FILE_LIMIT), path)
+
+    def keep(self, tokens: tuple[AgentToken, ...]) -> None:
+        """Keep these tokens of agents, and no others.
+
+        :raise ConfigError: they cannot be kept.
+        """
+        try:
+            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens))
+        except OSError as why:
+            raise ConfigError(f"{self._at(AGENTS)}: cannot be written: {why.strerror}") from why
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.home, name)

@@ -1,0 +1,264 @@
+"""Count what servers are asked: how often, for how long, and how it ended.
+
+A call is measured once, from when it is brought to its server's slot until it is answered, has failed or is taken back.
+What waits for a start is measured too.  On the way only plain numbers are counted; everything else is worked out when
+somebody asks (`mcpgateway.hub.figures`).
+
+# Note [Names that others make up]
+Tools are named by servers and asked for by clients, who may ask for what is not there, so there is a bound to the rows
+of one server and to those of all: what comes late is counted in its server's row `OTHER`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Raw
+
+from mcpgateway.interfaces import TIMED_OUT, Call
+from mcpgateway.wire import peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
+
+CALL_TOOL = "tools/call"
+OTHER = "(other)"
+RECENT = 100  # durations that are kept of each row
+ROWS_OF_SERVER = 500
+ROWS_LIMIT = 2500
+SERVERS_LIMIT = 1000
+NAME_CHARS = 128
+SPELLINGS_LIMIT = 1000  # of the names of one server's tools, as they stand in requests
+METHODS = frozenset(
+    (
+        "completion/complete",
+        "logging/setLevel",
+        "ping",
+        "prompts/get",
+        "prompts/list",
+        "resources/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
+        "tasks/cancel",
+        "tasks/get",
+        "tasks/list",
+        "tasks/result",
+        "tasks/update",
+        "tools/list",
+    )
+)
+BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
+"""Seconds: the upper ends of the ranges that durations are counted in."""
+
+OK, ERROR, CANCELLED = "ok", "error", "cancelled"
+
+_EDGE = 512  # bytes at both ends of an answer that are looked at
+_FAILED = b'"isError"'
+_USUAL = b'"isError":false}}'
+
+Begun = Callable[[Call, Message, "Row"], None]
+"""Told of every call that is brought to a server; its message may still be changed."""
+
+Ended = Callable[[Call, "Row", float, str, Any], None]
+"""Told of every call's end: its row, how many seconds it took, how it ended, and the response or the reason."""
+
+
+class Row:
+    """What is counted of one tool, or of one other method.
+
+    :ivar server: the server's name.
+    :ivar method: what was asked for.
+    :ivar tool: the tool's own name; empty for other methods.
+    :ivar calls: how many have ended.
+    :ivar errors: how many of them with an error, or a result that says it is one.
+    :ivar cancelled: how many of them were taken back.
+    :ivar total_s: how long all of them took together.
+    :ivar last_at: when the last of them ended, by the stopwatch.
+    :ivar recent: how long the last of them took.
+    """
+
+    __slots__ = (
+        "_meter",
+        "calls",
+        "cancelled",
+        "errors",
+        "last_at",
+        "method",
+        "recent",
+        "server",
+        "tool",
+        "total_s",
+    )
+
+    def __init__(self, meter: Meter, method: str, tool: str = "") -> None:
+        self._meter = meter
+        self.server = meter.name
+        self.method = method
+        self.tool = tool
+        self.calls = self.errors = self.cancelled = 0
+        self.total_s = self.last_at = 0.0
+        self.recent = array("f")
+
+    def answered(self, call: Call, reply: Envelope, line: bytes) -> None:
+        """The server has answered with this line."""
+        if "error" in reply or (self.tool and says_it_failed(reply, line)):
+            self.errors += 1
+            self._ended(call, ERROR, reply)
+        else:
+            self._ended(call, OK, reply)
+
+    def failed(self, call: Call, why: Any) -> None:
+        """There is no answer of the server's."""
+        self.errors += 1
+        self._ended(call, ERROR, why)
+
+    def taken_back(self, call: Call, reason: str) -> None:
+        """Nobody waits for an answer any more."""
+        if reason == TIMED_OUT:
+            self.failed(call, reason)
+        else:
+            self.cancelled += 1
+            self._ended(call, CANCELLED, reason)
+
+    def _ended(self, call: Call, outcome: str, said: Any) -> None:
+        meter = self._meter
+        now = meter.seconds()
+        spent = now - call.began
+        call.meter = None
+        self.total_s += spent
+        self.last_at = now
+        recent = self.recent
+        if self.calls < RECENT:
+            recent.append(spent)
+        else:
+            recent[self.calls % RECENT] = spent
+        self.calls += 1
+        meter.ranges[bisect_left(BOUNDS, spent)] += 1
+        if meter.meters.on_end is not None:
+            meter.meters.on_end(call, self, spent, outcome, said)
+
+
+class Meter:
+    """What is counted of one server.
+
+    :ivar seconds: the stopwatch.
+    :ivar ranges: how many durations lie in each range of `BOUNDS`, the last being for those beyond.
+    """
+
+    __slots__ = ("_by_method", "_by_spelling", "_by_tool", "meters", "name", "ranges", "seconds")
+
+    def __init__(self, meters: Meters, name: str) -> None:
+        self.meters = meters
+        self.name = name
+        self.seconds = meters.seconds
+        self.ranges = [0] * (len(BOUNDS) + 1)
+        self._by_method: dict[str, Row] = {}
+        self._by_tool: dict[str, Row] = {}
+        self._by_spelling: dict[bytes, Row] = {}
+
+    def __iter__(self) -> Iterator[Row]:
+        yield from self._by_tool.values()
+        yield from self._by_method.values()
+
+    def __len__(self) -> int:
+        return len(self._by_tool) + len(self._by_method)
+
+    def begin(self, call: Call, message: Message) -> None:
+        """A call is brought to the server; from now on it is measured."""
+        if call.method == CALL_TOOL:
+            params = message.params
+            name = params.get("name") if params is not None else None
+            row = self._by_spelling.get(bytes(name)) if name is not None else None
+            if row is None:
+                row = self._tool_as_written(params, name)
+        else:
+            row = self._by_method.get(call.method) or self._method(call.method)
+        call.meter = row
+        call.began = self.seconds()
+        if self.meters.on_begin is not None:
+            self.meters.on_begin(call, message, row)
+
+    def _tool_as_written(self, params: Envelope | None, name: Raw | None) -> Row:
+        row = self.tool(peek.text(params, "name", NAME_CHARS) or OTHER)
+        if name is not None and row.tool != OTHER and len(self._by_spelling) < SPELLINGS_LIMIT:
+            self._by_spelling[bytes(name)] = row
+        return row
+
+    def tool(self, name: str) -> Row:
+        """The row of a tool; see Note [Names that others make up]."""
+        row = self._by_tool.get(name)
+        if row is None:
+            if name != OTHER and not self.meters.has_room(len(self)):
+                return self.tool(OTHER)
+            row = self._by_tool[name] = self.meters.filed(Row(self, CALL_TOOL, name))
+        return row
+
+    def _method(self, name: str) -> Row:
+        known = name if name in METHODS else OTHER
+        row = self._by_method.get(known)
+        if row is None:
+            row = self._by_method[known] = self.meters.filed(Row(self, known))
+        return row
+
+
+class Meters:
+    """What is counted of all servers.
+
+    :param seconds: the stopwatch, which never goes back.
+    :ivar on_begin: told of calls that begin; None where nobody wants to know.
+    :ivar on_end: told of calls that end; likewise.  Neither may raise.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.seconds = seconds
+        self.on_begin: Begun | None = None
+        self.on_end: Ended | None = None
+        self._meters: dict[str, Meter] = {}
+        self._rows: list[Row] = []
+
+    def __iter__(self) -> Iterator[Meter]:
+        return iter(list(self._meters.values()))
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, oldest first; not to be changed."""
+        return self._rows
+
+    def of(self, server: str) -> Meter:
+        """What is counted of a server, from now on or before."""
+        found = self._meters.get(server)
+        if found is None:
+            if len(self._meters) >= SERVERS_LIMIT and server != OTHER:
+                return self.of(OTHER)
+            found = self._meters[server] = Meter(self, server)
+        return found
+
+    def has_room(self, of_server: int) -> bool:
+        """Whether a server that has so many rows may have one more."""
+        return of_server < ROWS_OF_SERVER and len(self._rows) < ROWS_LIMIT
+
+    def filed(self, row: Row) -> Row:
+        """A new row, which is one of them from now on."""
+        self._rows.append(row)
+        return row
+
+
+def says_it_failed(reply: Envelope, line: bytes) -> bool:
+    """Whether the result of a tool, as it stands in this line, says that the tool has failed.
+
+    Only both ends of it are looked at, where what says so stands in practice.
+    """
+    if line.endswith(_USUAL):
+        return False
+    at = line.find(_FAILED, -_EDGE)
+    if at < 0 and len(line) > _EDGE:
+        at = line.find(_FAILED, 0, _EDGE)
+    if at < 0:
+        return False
+    # It may be a part of what the tool has answered.
+    return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"

@@ -1,0 +1,125 @@
+"""What was asked of servers in each minute of the last day.
+
+Nothing is counted here with a call: once a minute it is looked at by how much the counts have grown.  Minutes in which
+nothing happened take no room.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+
+from mcpgateway.hub.meters import Meters
+
+MINUTES = 1440
+MINUTE_S = 60
+
+
+@frozen
+class _Counts:
+    """All that was asked until some moment.
+
+    :ivar by_server: the number of requests of each server, by its place.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    total_s: float = 0.0
+    by_server: array[int] = field(factory=lambda: array("Q"))
+
+
+@frozen
+class _Minute:
+    """What was asked in one minute.
+
+    :ivar at: its number since the epoch.
+    :ivar shares: the place of each server that was asked, and how often it was, in turns.
+    """
+
+    at: int
+    requests: int
+    errors: int
+    total_s: float
+    shares: array[int]
+
+
+@define(eq=False)
+class Timeline:
+    """The minutes of the last day.
+
+    :ivar wall: seconds since the epoch.
+    """
+
+    _meters: Meters
+    wall: Callable[[], float]
+    _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=MINUTES), init=False)
+    _names: dict[str, int] = field(factory=dict, init=False)  # the place of each server
+    _before: _Counts = field(factory=_Counts, init=False)
+    _at: int = field(default=0, init=False)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        now = int(self.wall() // MINUTE_S)
+        if now == self._at:
+            return
+        if self._at:
+            counts = self._counted()
+            minute = self._grown(counts)
+            if minute.requests:
+                self._minutes.append(minute)
+            self._before = counts
+        self._at = now
+
+    def shown(self, minutes: int) -> list[dict[str, Any]]:
+        """The latest minutes in S000's shape, oldest first; the last is the one that has begun."""
+        now = int(self.wall() // MINUTE_S)
+        known = {each.at: each for each in self._minutes}
+        current = self._grown(self._counted())
+        known[current.at or now] = current
+        names = list(self._names)
+        return [_shown(at, known.get(at), names) for at in range(now - minutes + 1, now + 1)]
+
+    def _counted(self) -> _Counts:
+        requests = errors = 0
+        total_s = 0.0
+        by_server: dict[int, int] = {}
+        for meter in self._meters:
+            place = self._names.setdefault(meter.name, len(self._names))
+            calls = 0
+            for row in meter:
+                calls += row.calls
+                errors += row.errors
+                total_s += row.total_s
+            by_server[place] = calls
+            requests += calls
+        shares = array("Q", (by_server.get(place, 0) for place in range(len(self._names))))
+        return _Counts(requests, errors, total_s, shares)
+
+    def _grown(self, counts: _Counts) -> _Minute:
+        before, shares = self._before, array("L")
+        for place, calls in enumerate(counts.by_server):
+            grown = calls - (before.by_server[place] if place < len(before.by_server) else 0)
+            if grown:
+                shares.extend((place, grown))
+        return _Minute(
+            self._at,
+            counts.requests - before.requests,
+            counts.errors - before.errors,
+            counts.total_s - before.total_s,
+            shares,
+        )
+
+
+def _shown(at: int, minute: _Minute | None, names: list[str]) -> dict[str, Any]:
+    shares = minute.shares if minute is not None else array("L")
+    return {
+        "minuteTs": at * MINUTE_S * 1000,
+        "requests": minute.requests if minute is not None else 0,
+        "errors": minute.errors if minute is not None else 0,
+        "totalMs": round(minute.total_s * 1000, 3) if minute is not None else 0,
+        "perServer": {names[place]: calls for place, calls in zip(shares[::2], shares[1::2], strict=True)},
+    }

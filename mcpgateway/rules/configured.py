@@ -1,0 +1,83 @@
+"""Which values of a configuration are secret, so that they are taken out of whatever is kept or shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from mcpgateway.config.model import Daemon, Reach, Remote, Rest, ServerSpec, Settings
+from mcpgateway.rules.masking import is_secret, secret_words
+from mcpgateway.rules.secrecy import secrets_in
+
+# What they say of a request is no secret.
+PLAIN_HEADERS = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-type",
+        "host",
+        "mcp-protocol-version",
+        "origin",
+        "user-agent",
+    )
+)
+# What a file itself gives a variable may be one, whatever it is called; not a path, an address or a word.
+_ODD = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])(?![/~.])(?!\S{0,32}://[^@]*$).{8,}", re.DOTALL)
+
+
+def configured(settings: Settings) -> Iterator[str]:
+    """All of them, some more than once."""
+    if settings.world is not None:
+        yield from written(settings.world.variables)
+    for profile in settings.profiles.values():
+        yield from written(profile.env)
+    for server in settings.servers:
+        blueprint = settings.blueprints.get(server.name)
+        yield from secrets_of_server(server, blueprint.entry.env if blueprint is not None else ())
+
+
+def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:
+    """Those of one server.
+
+    :param names: the variables that its entry itself sets.
+    """
+    yield from secrets_in(server.env)
+    yield from written({name: server.env[name] for name in names if name in server.env})
+    yield from secret_words(server.command)
+    yield from _of_reach(server.reach)
+
+
+def written(env: Mapping[str, str]) -> Iterator[str]:
+    """Those among variables that a file sets."""
+    yield from secrets_in(env)
+    for value in env.values():
+        yield from secret_words((value,))
+        if _ODD.fullmatch(value):
+            yield value
+
+
+def _of_reach(reach: Reach | None) -> Iterator[str]:
+    match reach:
+        case Remote():
+            yield from secret_words((reach.url,))
+            yield from _of_headers(reach.headers)
+            if reach.oauth is not None and reach.oauth.client_secret:
+                yield reach.oauth.client_secret
+        case Daemon():
+            yield from secret_words((reach.url,))
+        case Rest():
+            yield from secret_words((reach.base, reach.openapi))
+            yield from _of_headers(reach.headers)
+        case _:
+            pass
+
+
+def _of_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in headers.items():
+        if name.lower() in PLAIN_HEADERS and not is_secret(name):
+            continue
+        yield value
+        yield value.rpartition(" ")[2]  # a token behind its scheme

@@ -1,0 +1,138 @@
+"""What the bearer of a token may use: which servers, which of their tools, and whether it may change anything.
+
+# Note [Patterns]
+A pattern is a name in which ``*`` stands for any characters.  One with two underscores in it is matched against
+``<server>__<tool>``, any other against the tool's own name, so that no server can bring a tool whose name is another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+ANY = "*"
+BETWEEN = "__"
+PATTERN_LIMIT = 200  # characters
+PATTERNS_LIMIT = 100  # of one token
+
+READ_METHODS = frozenset(
+    (
+        "initialize",
+        "ping",
+        "server/discover",
+        "subscriptions/listen",
+        "tools/list",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "logging/setLevel",
+        "tasks/list",
+        "tasks/get",
+        "tasks/result",
+        "tasks/cancel",
+        "tasks/update",
+    )
+)
+"""What is known to change nothing, or nothing but what is the caller's own; calls of tools are looked at by name."""
+
+OWN_TOOLS = frozenset(
+    (
+        "search",
+        "describe",
+        "describe_tool",
+        "list_servers",
+        "list_tools",
+        "invoke",
+        "call",
+        "invoke_async",
+        "invoke_status",
+        "get_result",
+    )
+)
+"""Those of the gateway's own tools that show, and use, no more than the view they are called on."""
+
+
+@frozen
+class Scope:
+    """What a token is for; what is empty is no limit.
+
+    :ivar servers: patterns of servers' names.
+    :ivar tools: patterns of tools.
+    :ivar read_only: only tools whose server says that they change nothing.
+    :ivar is_void: nothing at all: the token is not good any more.
+    """
+
+    servers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    read_only: bool = False
+    is_void: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is no limit."""
+        return not (self.servers or self.tools or self.read_only or self.is_void)
+
+    @property
+    def names_tools(self) -> bool:
+        """Whether it makes a difference which tool of a server is called."""
+        return bool(self.tools) or self.read_only
+
+    def admits_server(self, server: str) -> bool:
+        """Whether anything of a server may be used."""
+        return not self.is_void and (not self.servers or any(matches(each, server) for each in self.servers))
+
+    def admits_tool(self, server: str, tool: str, *, is_read_only: bool) -> bool:
+        """Whether a tool may be called.
+
+        :param tool: its own name.
+        :param is_read_only: its server says that it changes nothing.
+        """
+        if not self.admits_server(server) or (self.read_only and not is_read_only):
+            return False
+        return not self.tools or any(matches_tool(each, server, tool) for each in self.tools)
+
+    def admits_method(self, method: str) -> bool:
+        """Whether a request that calls no tool may be made: of those that nobody knows it is not known what they do."""
+        return not self.is_void and (not self.names_tools or method in READ_METHODS)
+
+
+NOTHING = Scope(is_void=True)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name fits a pattern; in time that grows with both, whatever they are."""
+    first, *others = pattern.split(ANY)
+    if not others:
+        return name == pattern
+    *middle, last = others
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in middle:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def matches_tool(pattern: str, server: str, tool: str) -> bool:
+    """Whether a tool fits a pattern; see Note [Patterns]."""
+    return matches(pattern, f"{server}{BETWEEN}{tool}" if BETWEEN in pattern else tool)
+
+
+def fault_of(patterns: Iterable[str]) -> str:
+    """What is wrong with patterns that somebody wants to use; empty where nothing is."""
+    found = list(patterns)
+    if len(found) > PATTERNS_LIMIT:
+        return f"there are more than {PATTERNS_LIMIT} patterns"
+    for each in found:
+        if not each or len(each) > PATTERN_LIMIT or not each.isprintable() or each != each.strip():
+            return f"a pattern is a name of 1 to {PATTERN_LIMIT} characters, in which * stands for any"
+    return ""

@@ -1,0 +1,62 @@
+"""Secrets from outside of all files, in a gateway as it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Gateway, eventually, server
+from tests.support.keyrings import fill, keyring
+from tests.support.real_servers import fixture
+
+pytestmark = pytest.mark.functional
+
+VALUES = {"TOKEN": "${keyring:github/ada}", "MADE": "${cmd:sh -c 'echo made-by-$$ | tee -a made; sleep 0.2'}"}
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """What a process was started with."""
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(each.split("=", 1) for each in pairs if each)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux tells what a process was started with")
+class GatewayTests:
+    def test_start_and_reload(self, tmp_path):
+        """A server has them; when a file changes they are asked for anew; they are in no log, answer or file."""
+        environ = keyring(tmp_path, **{"github|ada": "first-hunter2"})
+        gateway = Gateway(tmp_path, {"a": server(fixture(), env=VALUES, lazy=False)}, environ=environ)
+        text = gateway.config.read_text()
+        allowed = {**json.loads(text), "secrets": {"allow_cmd": True}}
+        gateway.config.write_text(json.dumps(allowed))
+        with gateway:
+            eventually(gateway.children, "the server runs")
+            (first,) = gateway.children()
+            env = environment_of(first)
+            assert env["TOKEN"] == "first-hunter2"
+            assert env["MADE"] == (tmp_path / "made").read_text().strip()
+            fill(tmp_path, **{"github|ada": "second-hunter2"})
+            gateway.config.write_text(json.dumps({**allowed, "version": 2}))
+            eventually(
+                lambda: [environment_of(each)["TOKEN"] for each in gateway.children()] == ["second-hunter2"],
+                "the server is started with what is new",
+            )
+            assert gateway.health()["config"]["ok"]
+            said = gateway.log + json.dumps(gateway.health())
+            state = "".join(
+                each.read_text(errors="replace") for each in gateway.home.rglob("*") if each.is_file()
+            )
+            assert "hunter2" not in said + state
+            assert "made-by-" not in said + state
+
+    def test_refused(self, tmp_path):
+        """Where commands are not allowed, the gateway does not start, and runs none."""
+        gateway = Gateway(tmp_path, {"a": server(fixture(), env=VALUES)}, environ={"NAME": os.devnull})
+        with pytest.raises(
+            AssertionError, match=r"config\.json, line 1: servers\.a\.env\.MADE: takes what a command"
+        ):
+            gateway.start()
+        assert not (tmp_path / "made").exists()
