@@ -212,6 +212,22 @@ class OlderTests:
         assert [each["running"] for each in over_socket(gateway, "/start-all")[1]["daemons"]] == [True]
         assert [each["running"] for each in over_socket(gateway, "/stop-all")[1]["daemons"]] == [False]
 
+    def test_open(self, tmp_path):
+        """Where the configuration says so, programs need no token; pages in browsers do, and all after an edit."""
+        opened = Gateway(tmp_path, {"fx": server(FIXTURE)})
+        text = opened.config.read_text()
+        opened.config.write_text(json.dumps({**json.loads(text), "compat": {"open_loopback_admin": True}}))
+        with opened:
+            path = "/api/servers/fx/reconnect"
+            assert asked(opened, path, "POST", {}, token="")[0] == 200
+            request = urllib.request.Request(opened.url + path, b"{}", {"Origin": opened.url}, method="POST")
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(request, timeout=LIMIT_S)
+            opened.config.write_text(text)
+            eventually(
+                lambda: asked(opened, path, "POST", {}, token="")[0] == 401, "the token is needed again"
+            )
+
     def test_install(self, gateway):
         """A server is tried and written down, and is there at once; one that does not work changes nothing."""
         before = gateway.config.read_text()

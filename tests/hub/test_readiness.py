@@ -9,8 +9,8 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Circuit, Remote, ServerSpec, Share
-from mcpgateway.errors import InvalidParams, NeedsAuthorization, Unreachable
-from mcpgateway.hub.readiness import NAMES_LIMIT, Readiness
+from mcpgateway.errors import InvalidParams, NeedsAuthorization, Overloaded, Unreachable
+from mcpgateway.hub.readiness import NAMES_LIMIT, WAITING_LIMIT, Readiness
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 OFF = ServerSpec("off", ("run",), {}, "/", Share.GLOBAL, enabled=False)
@@ -171,6 +171,19 @@ class WaitTests:
         gateway.launcher.refusal = None
         gateway.session("far")
         assert codes(readiness.look(["far"])) == {"far": 0}
+
+    def test_too_many(self, gateway: MemoryGateway, readiness: Readiness) -> None:
+        """So many may wait at once; whoever is cancelled leaves room for another."""
+        gateway.launcher.hello = None
+        waits = [Deferred.fromCoroutine(readiness.wait(["shared"])) for _ in range(WAITING_LIMIT)]
+        refused: list[Any] = []
+        Deferred.fromCoroutine(readiness.wait(["shared"])).addErrback(lambda why: refused.append(why.value))
+        assert isinstance(refused[0], Overloaded)
+        waits[0].addErrback(lambda _: None)
+        waits[0].cancel()
+        found = waiting(readiness, "shared")
+        gateway.child.answer(gateway.child.received[0], dict(HELLO))
+        assert codes(found[0]) == {"shared": 0}
 
     def test_stopping(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """A gateway that is about to end starts nothing, and says so at once."""
