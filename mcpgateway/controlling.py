@@ -167,7 +167,7 @@ def _instance(parts: Parts) -> Any:
     board, clock = parts.switchboard, parts.clock
     return Instance(
         Readiness(board, parts.hub.health, clock, parts.is_disabled),
-        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections),
+        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections, parts.redact),
         Ending(board, clock, parts.stop),
     )
 

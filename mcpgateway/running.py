@@ -459,6 +459,7 @@ def policy_of(settings: GatewaySettings) -> Policy:
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
         networks(settings.security.trusted_ips),
+        open_loopback=settings.open_loopback_admin,
     )
 
 

@@ -373,9 +373,9 @@ COMPAT = Section(
         Key(
             "open_loopback_admin",
             Flag(),
-            "Whether management on loopback needs no token.",
+            "Whether programs on this machine may change things over loopback without a token, as they could with older"
+            " gateways; what shows that it comes from a browser never may.",
             default=False,
-            is_served=False,
         ),
     ],
 )

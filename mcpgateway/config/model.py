@@ -306,6 +306,7 @@ class GatewaySettings:
     """What the ``gateway`` section decides.
 
     :ivar log_level: the name of the lowest level that is logged.
+    :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
     """
 
     http_port: int = 9100
@@ -314,6 +315,7 @@ class GatewaySettings:
     allow_remote: bool = False
     remote_commands: bool = False
     trust_other_users: bool = False
+    open_loopback_admin: bool = field(default=False, kw_only=True)
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

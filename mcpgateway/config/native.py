@@ -27,6 +27,7 @@ PLAIN_FIELDS = (
     "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
     " allowed_origins bridge log_level tls_cert_path tls_key_path".split()
 )
+COMPAT_FIELDS = ("open_loopback_admin",)
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (
     "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
@@ -161,7 +162,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         flat = evolve(origin, full_env=True, is_flat=isinstance(root.value, dict))
         return evolve(before, servers={**before.servers, **_keyed(root, flat, problems)})
     found = schema.TOP.read(root, problems)
-    section = found.get("gateway", {})
+    section = {**found.get("gateway", {}), **_compat(found)}
     full = found.get("env_policy", section.get("env_policy", _is_klipide(root)))
     origin = evolve(origin, full_env=full)
     servers = dict(before.servers)
@@ -289,10 +290,15 @@ def _manhole(
     return made
 
 
+def _compat(found: Mapping[str, Any]) -> dict[str, Any]:
+    said = found.get("compat", {})
+    return {key: said[key] for key in COMPAT_FIELDS if key in said}
+
+
 def _gateway(
     before: GatewaySettings, found: Mapping[str, Any], security: Mapping[str, Any]
 ) -> GatewaySettings:
-    fields = {key: found[key] for key in PLAIN_FIELDS if key in found}
+    fields = {key: found[key] for key in (*PLAIN_FIELDS, *COMPAT_FIELDS) if key in found}
     for key in ("ping_interval_ms", "ping_interval"):
         if key in found:
             fields["ping_s"] = found[key]
