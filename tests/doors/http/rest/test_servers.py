@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
@@ -17,7 +18,9 @@ from mcpgateway.config.diff import Change
 from mcpgateway.config.edit import Put
 from mcpgateway.config.model import Settings
 from mcpgateway.doors.http.callers import Caller
-from mcpgateway.doors.http.routes import class_of
+from mcpgateway.doors.http.rest.openapi import REFUSALS
+from mcpgateway.doors.http.rest.schemas import SCHEMAS
+from mcpgateway.doors.http.routes import class_of, leading_to
 from mcpgateway.rules.access import Policy, Reach, RouteClass
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 from tests.support.managed import Managed
@@ -64,7 +67,9 @@ class Filed(MemoryGateway):
 
     def ask(self, method: str, path: str = "", body: Any = b"", **headers: str) -> Answer:
         """Ask as an administrator."""
-        return self.client("a", **ADMIN).ask(body, method, f"{SERVERS}{path}", **headers)
+        answer = self.client("a", **ADMIN).ask(body, method, f"{SERVERS}{path}", **headers)
+        described(method, f"{SERVERS}{path}".partition("?")[0], answer)
+        return answer
 
     def tag(self, name: str) -> str:
         """The tag of an entry."""
@@ -74,6 +79,14 @@ class Filed(MemoryGateway):
         """The state of a server."""
         found: str = self.ask("GET", f"/{name}").json["status"]
         return found
+
+
+def described(method: str, path: str, answer: Answer) -> None:
+    """See that an answer is one of those that the description of the API tells of."""
+    route = next(each for each in leading_to(path.encode()) if method in each.methods)
+    assert answer.status in route.gives or str(answer.status) in REFUSALS
+    shape = {"$ref": f"#/components/schemas/{route.gives.get(answer.status, 'Error')}"}
+    jsonschema.validate(answer.json, {**shape, "components": {"schemas": SCHEMAS}})
 
 
 @pytest.fixture
