@@ -268,8 +268,9 @@ class DoorTests:
                 tmp_path / "home",
                 "--config",
                 config,
-            ]
-            + ["--port", str(free_port())],
+                "--port",
+                str(free_port()),
+            ],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

@@ -379,7 +379,9 @@ class ReachTests:
         ran_there = ("--url", gateway.url)
         assert ran(home, *ran_there, "list")[0] == 0
         assert ran(home, *ran_there, "disable", "fx")[0] == 0
-        assert ran(home, "--api-url", gateway.url, "add", "new", "--url", "http://x/mcp", "--disabled")[0] == 0
+        assert (
+            ran(home, "--api-url", gateway.url, "add", "new", "--url", "http://x/mcp", "--disabled")[0] == 0
+        )
         assert entry(gateway, "new")["url"] == "http://x/mcp"
         token = str(home / "admin.token")
         assert ran(home, "--token-file", token, *ran_there, "set-env", "fx", "A=1")[0] == 0

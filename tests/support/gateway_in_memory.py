@@ -34,7 +34,6 @@ from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
-from mcpgateway.hub.serverlogs import ServerLogs
 from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
@@ -288,21 +287,6 @@ class Client:
         return answer
 
 
-@define
-class MemoryLog:
-    """The log of a server, on no disk."""
-
-    lines: list[str] = field(factory=list)
-
-    def append(self, lines: list[str]) -> None:
-        """Add lines."""
-        self.lines += lines
-
-    def tail(self, number: int) -> list[str]:
-        """The last lines."""
-        return self.lines[-number:]
-
-
 class MemoryGateway:
     """The house, wired as `service` wires it, on memory ends.
 
@@ -334,8 +318,6 @@ class MemoryGateway:
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
         self.events = Chronicle(100, 100_000)
-        self.logs = ServerLogs(Redactor(), self.clock, lambda _: MemoryLog())
-        self.stops: list[bool] = []
         self.launcher = MemoryLauncher()
         servers = (
             ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
@@ -421,8 +403,6 @@ class MemoryGateway:
             hub=self.hub,
             problems=tuple,
             redact=Redactor().redact,
-            events=self.events,
-            logs=self.logs,
             census=self.census,
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
