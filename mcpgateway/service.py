@@ -118,7 +118,7 @@ def make_gateway(
         return Resolver(home, reactor.seconds)
 
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
-    launcher = Launcher(reactor, ward, make_resolver, logs.hearing)
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing, observation.redactor)
 
     def make_locks() -> DaemonLocks:
         from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
