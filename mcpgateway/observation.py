@@ -131,7 +131,7 @@ class Observation:
         if not self._is_led:
             globalLogPublisher.removeObserver(self)
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
+    def __call__(self, event: dict[str, Any]) -> None:
         """Something was logged."""
         level = getattr(event.get("log_level"), "name", USUAL)
         name = event.get("event")

@@ -320,13 +320,13 @@ class GatewaySettings:
     limits: Limits = Limits()
     circuit: Circuit = Circuit()
     ping_s: float = 30.0
-    log_level: str = "info"
     views: ViewSettings = field(factory=ViewSettings)
     shield: ShieldLimits = field(factory=ShieldLimits)
     security: Security = field(factory=Security, repr=False)
     tls_cert_path: str = ""
     tls_key_path: str = ""
     trace: TraceSettings = field(factory=TraceSettings)
+    log_level: str = "info"
 
 
 class Adopt(Enum):

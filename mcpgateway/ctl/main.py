@@ -44,6 +44,8 @@ COMMANDS = {
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
     "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
     "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
+    "logs": Told("logs:logs", "follow what a server says", SERVERS),
+    "events": Told("logs:events", "follow what happens in the gateway", RUNNING),
     "discover": Told(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
     ),

@@ -88,6 +88,32 @@ class Remote:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
         return self._asked(connection, path, method, body, limit_s, headers)
 
+    def stream(
+        self, path: str, headers: Mapping[str, str], limit_s: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Ask for what goes on, and return as soon as it begins.
+
+        :param limit_s: the longest silence in it.
+        :raise Away: nobody answers.
+        """
+        import http.client
+
+        try:
+            self._find()
+            connection = self._connection(limit_s)
+        except Away:
+            port = self._port_beside_the_socket()
+            if not port:
+                raise
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+        try:
+            asked = {"Accept": "text/event-stream, application/json", **self._credentials(), **headers}
+            connection.request("GET", self._prefix + path, None, asked)
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException) as why:
+            connection.close()
+            raise _away(why) from why
+
     def _find(self) -> None:
         # Where there is no socket, nothing is loaded that could speak to one.
         if self._url is None:

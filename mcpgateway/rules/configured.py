@@ -9,6 +9,7 @@ from mcpgateway.config.model import Daemon, Reach, Remote, Rest, ServerSpec, Set
 from mcpgateway.rules.masking import is_secret, secret_words
 from mcpgateway.rules.secrecy import secrets_in
 
+DIGEST = "sha256:"  # in front of what is kept instead of a key
 # What they say of a request is no secret.
 PLAIN_HEADERS = frozenset(
     (
@@ -30,6 +31,10 @@ _ODD = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])(?![/~.])(?!\S{0,32}://[^@]*$
 
 def configured(settings: Settings) -> Iterator[str]:
     """All of them, some more than once."""
+    security = settings.gateway.security
+    yield from (
+        each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
+    )
     if settings.world is not None:
         yield from written(settings.world.variables)
     for profile in settings.profiles.values():

@@ -298,6 +298,7 @@ def written(gateway, specs):
             "allowed_origins": list(gateway.allowed_origins),
             "bridge": gateway.bridge.value,
             "ping_interval": f"{gateway.ping_s:g}s",
+            "log_level": gateway.log_level,
             "expose": gateway.views.expose.value,
             "compress_schemas": gateway.views.compress_schemas,
             "tool_filter": {

@@ -36,11 +36,13 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
+from mcpgateway.observation import Observation
 from mcpgateway.rules.access import Policy
 from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
+from tests.support.serverlogs import MemoryLog
 
 HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
@@ -327,6 +329,8 @@ class MemoryGateway:
         gateway = GatewaySettings(limits=limits, bridge=bridge, circuit=circuit, ping_s=ping_s)
         settings = Settings(gateway, servers)
         keys = Keys("a key of forty-three characters for the tests")
+        self.observation = Observation()
+        self.logs = self.observation.serve(self.clock, lambda _: MemoryLog())
         outside = Outside(
             self.launcher,
             self.clock,
@@ -336,6 +340,7 @@ class MemoryGateway:
             instruments,
             Snapshots(self.catalogs, self.clock.seconds) if self.catalogs is not None else None,
             self.keepers,
+            self.logs.said,
             self.clock.seconds,
         )
         self.hub = make_hub(settings, outside)
@@ -406,6 +411,8 @@ class MemoryGateway:
             connections=lambda: self.factory.connections,
             is_disabled=lambda: self.root.is_disabled,
             stop=lambda: self.stops.append(True),
+            logs=self.logs,
+            events=self.observation.events,
         )
 
     def ask_helper(self, *words: str) -> Deferred[Any]:

@@ -53,8 +53,8 @@ class Reader:
         self._known = iter(known)
         self._is_last = not goes_on
         self._done = Deferred()
-        self._request.write(b"retry: %d\n\n" % RETRY_MS)
         self._request.registerProducer(self, True)
+        self._request.write(b"retry: %d\n\n" % RETRY_MS)
         self._beat = self._clock.callLater(HEARTBEAT_S, self._heartbeat)
         done = self._done
         self._pump()

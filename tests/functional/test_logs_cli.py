@@ -1,0 +1,93 @@
+"""Logs and events at the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.functional.test_logs import SECRET, post, talker
+from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually
+
+pytestmark = pytest.mark.functional
+
+
+@contextmanager
+def command(home: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+    """A command that goes on, and the files of what it says."""
+    out, err = home.parent / "out", home.parent / "err"
+    argv = [str(BIN / "mcpgateway"), "--home", str(home), *words]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home.parent), "LANG": "C.UTF-8"}
+    with out.open("wb") as said, err.open("wb") as complained:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=said, stderr=complained, env=environ
+        )
+    try:
+        yield process, out, err
+    finally:
+        process.kill()
+        process.wait(LIMIT_S)
+
+
+class CommandTests:
+    """``mcpgateway logs`` and ``mcpgateway events``."""
+
+    def test_what_there_is(self, tmp_path: Path) -> None:
+        """Without following, the lines that there are are printed, for programs each as an object."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            post(gateway, "talker", "tools/list")
+            with command(gateway.home, "logs", "talker", "--no-follow") as (process, out, _):
+                assert process.wait(LIMIT_S) == 0
+                assert "stderr hello from the child" in out.read_text()
+                assert SECRET not in out.read_text()
+            with command(gateway.home, "logs", "talker", "--no-follow", "--tail", "1", "--json") as (
+                process,
+                out,
+                _,
+            ):
+                assert process.wait(LIMIT_S) == 0
+                (line,) = out.read_text().splitlines()
+                assert set(json.loads(line)) == {"time", "source", "text"}
+            with command(gateway.home, "events", "--no-follow", "--kind", "server.served") as (
+                process,
+                out,
+                _,
+            ):
+                assert process.wait(LIMIT_S) == 0
+                assert "talker is served at" in out.read_text()
+
+    def test_a_gateway_that_comes_back(self, tmp_path: Path) -> None:
+        """Whoever follows comes back to it, and reads each line once."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            post(gateway, "talker", "tools/list")
+            with command(gateway.home, "logs", "talker") as (process, out, err):
+                eventually(lambda: "hello from the child" in out.read_text(), "the history")
+                gateway.stop()
+                eventually(lambda: "again in" in err.read_text(), "it says that it waits")
+                gateway.start()
+                post(gateway, "talker", "tools/call", name="talk", arguments={"lines": 1})
+                eventually(lambda: out.read_text().count("hello from the child") == 2, "the new lines")
+                lines = out.read_text().splitlines()
+                assert len(set(lines)) == len(lines)
+                assert process.poll() is None
+
+    def test_refusals(self, tmp_path: Path) -> None:
+        """An unknown server is an error, no gateway is another, and a server that is removed ends it."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            with command(gateway.home, "logs", "nobody") as (process, _, err):
+                assert process.wait(LIMIT_S) == 1
+                assert "server not found: nobody" in err.read_text()
+            with command(gateway.home, "logs", "talker") as (process, out, err):
+                eventually(lambda: "is served at" in out.read_text(), "it follows")
+                gateway.config.write_text(gateway.configured({}))
+                assert process.wait(LIMIT_S) == 1
+                assert "server not found: talker" in err.read_text()
+            with command(gateway.home, "logs", "talker", "--no-reconnect") as (process, out, err):
+                assert process.wait(LIMIT_S) == 1
+        with command(gateway.home, "events") as (process, _, err):
+            assert process.wait(LIMIT_S) == 2

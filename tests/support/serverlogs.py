@@ -1,0 +1,27 @@
+"""Logs of servers that are kept in memory, on a disk that may be full."""
+
+from __future__ import annotations
+
+
+class MemoryLog:
+    """What `mcpgateway.host.serverlog.ServerLogFile` is on a disk.
+
+    :ivar is_full: there is no room for more.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.is_full = False
+
+    def append(self, lines: list[str]) -> None:
+        """Add lines.
+
+        :raise OSError: there is no room.
+        """
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.lines += lines
+
+    def tail(self, number: int) -> list[str]:
+        """The last lines."""
+        return self.lines[-number:] if number else []
