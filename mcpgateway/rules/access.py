@@ -68,6 +68,9 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
+GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+
+
 class Reach(Enum):
     """How near the peer is, by its connection, never by a header."""
 
@@ -260,10 +263,6 @@ def _principal(facts: Facts) -> str:
     if facts.reach is Reach.REMOTE:
         return REMOTE
     return LOCAL if facts.credential is Credential.NONE else TOKEN
-
-
-GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
-"""What no page of another site even reads."""
 
 
 def is_client(principal: str) -> bool:
