@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcpgateway.bridge import jsontext
 from mcpgateway.bridge.headers import header
 from mcpgateway.bridge.http1 import AnswerReader
-from mcpgateway.bridge.messages import LISTEN, REPEATABLE, Line
+from mcpgateway.bridge.messages import LISTEN, Line
 from mcpgateway.bridge.pool import Connection
 from mcpgateway.bridge.sse import EVENT_LIMIT, EventReader, TooLong
 
@@ -218,7 +218,7 @@ class Post:
         if self._is_finished:
             return
         self._desk.lost_gateway()
-        if not was_sent or (self.line.method in REPEATABLE and self._events is None):
+        if not was_sent or (self.line.is_repeatable and self._events is None):
             self._desk.again(self)
         else:
             self._broken(why)

@@ -90,6 +90,7 @@ class Link:
         try:
             self._question.begin(self._pool, self._headers.request(b"GET", stream=True))
         except OSError as why:
+            self._question.close()
             if why.errno in PRESENT:
                 self.busy()
             else:

@@ -10,7 +10,7 @@ INITIALIZE = "initialize"
 INITIALIZED = "notifications/initialized"
 CANCELLED = "notifications/cancelled"
 LISTEN = "subscriptions/listen"
-# Nothing happens twice when one of these is sent twice.
+# What may be sent twice.
 REPEATABLE = frozenset(
     (
         INITIALIZE,
@@ -32,11 +32,13 @@ class Line:
     :ivar method: empty for a response, and for a batch.
     :ivar ids: of the requests in it, as text of JSON.
     :ivar is_question: somebody waits for an answer.
+    :ivar is_repeatable: nothing happens twice when it is sent twice; of two answers to one question the gateway takes
+        the first.
     :ivar version: the revision that its envelope names; empty in the legacy era.
     :ivar target: the request that it calls off.
     """
 
-    __slots__ = ("ids", "is_question", "method", "target", "text", "version")
+    __slots__ = ("ids", "is_question", "is_repeatable", "method", "target", "text", "version")
 
     def __init__(self, text: bytes) -> None:
         message = jsontext.decoded(text)
@@ -48,6 +50,8 @@ class Line:
         self.ids = [each for each in map(_asked, members) if each is not None]
         # What cannot be answered under an id of its own is refused by the gateway, under none.
         self.is_question = bool(self.ids) or not isinstance(message, dict) or _has_odd_id(message)
+        is_answer = isinstance(message, dict) and "method" not in message
+        self.is_repeatable = self.method in REPEATABLE or is_answer
         if self.method == CANCELLED and isinstance(message, dict):
             params = message.get("params")
             target = params.get("requestId") if isinstance(params, dict) else None

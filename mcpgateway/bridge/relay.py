@@ -5,8 +5,9 @@ Each request has a connection of its own, so requests may overtake each other, a
 request (notifications, responses) and the first of a session may not: nothing behind it is sent before it has arrived.
 
 # Note [What is sent again]
-What the gateway cannot have read whole, and what it has refused unread because it did not know the session.  All else
-is sent once: its answer is fetched where its stream had event ids, or is an error.
+What the gateway cannot have read whole, what it has refused unread because it did not know the session, and what does
+nothing when it comes twice, as answers to questions.  All else is sent once, also what was under way when its session
+ended: its answer is fetched where its stream had event ids, or is an error.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ BYTES_LIMIT = 16 * 1024 * 1024  # that wait for the gateway
 START_AFTER_S = 3.0
 TICK_S = 0.25
 UNKNOWN_SERVER = "-32601"  # with HTTP 404, in the legacy era
+ENDED = '"Session has ended"'  # what a gateway says of a call that was under way then
 ID_BEGINS = ('"', *"-0123456789")
 STREAM_PAUSE_S, STREAM_PAUSE_LIMIT_S = 1.0, 30.0
 
@@ -215,17 +217,18 @@ class Relay:
     def unknown_session(self, post: Post, why: bytes) -> None:
         """The gateway does not know the session of a post: begin it again, and repeat what was not looked at."""
         is_current = post.session == self.session.id
-        if (
-            jsontext.member(jsontext.member(why.decode(errors="replace"), "error") or "", "code")
-            == UNKNOWN_SERVER
-        ):
+        error = jsontext.member(why.decode(errors="replace"), "error") or ""
+        if jsontext.member(error, "code") == UNKNOWN_SERVER:
             self._put_back(post)
             self._client.deserted()
             if self._is_closed:
                 return
             self._queue.remove(post)
             self._flying.add(post)
-        if post.was_renewed or post.last_id or self.session.hello is None:
+        is_ended = jsontext.member(error, "message") == ENDED
+        if is_ended and is_current:
+            self._renew()
+        if is_ended or post.was_renewed or post.last_id or self.session.hello is None:
             post.refuse(404, why)
             return
         post.was_renewed = True

@@ -42,6 +42,7 @@ KEPT_BYTES = 16_777_216  # of results in memory, of jobs that have ended
 FILE_BYTES = 131_072  # a shielded result has half of that
 LOG_LINES, LOG_CHARACTERS = 50, 300
 QUIET_S, WHOLE_S = 600.0, 3600.0  # until a job that makes no progress, or any job, is given up
+TAKEN_BACK = "notifications/cancelled"  # what a server says of a question
 INTERRUPTED = "the gateway was stopped before it ended; it may have had effects"
 NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
 
@@ -96,11 +97,12 @@ class Job:
         self.record.progress = jsonrpc.raw({name: params[name] for name in known if name in params})
 
     def noticed(self, call: Call, message: bytes) -> bool:
-        """Something said before the answer: log messages are kept, and questions have nobody to answer them."""
+        """Something said before the answer: log messages are kept, and questions have nobody to answer them here."""
         envelope = jsonrpc.decode(message)
-        if "id" in envelope:
+        method = peek.text(envelope, "method")
+        if "id" in envelope or method == TAKEN_BACK:
             return False
-        if peek.text(envelope, "method") == "notifications/message":
+        if method == "notifications/message":
             params = peek.members(envelope, "params")
             said = bytes(params.get("data", b"")).decode("utf-8", "replace").strip('"')
             line = f"{peek.text(params, 'level') or 'info'}: {said}"[:LOG_CHARACTERS]

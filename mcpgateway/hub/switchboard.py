@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.diff import Change, Changed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
+    BackendGone,
     Cancelled,
     ClientGone,
     GatewayError,
@@ -427,7 +428,7 @@ class Switchboard:
         self.log.info(
             "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
         )
-        return self._let_go(session, UnknownSession("Session has ended"))
+        return self._let_go(session, _ended(session, why))
 
     def begin_inner(self, outer: Session, server: ServerSpec, identifier: bytes, uris: set[str]) -> Session:
         """Begin the session of a view session's client at one server.
@@ -700,6 +701,13 @@ def _met(hello: Envelope, era: Era, version: str) -> Raw:
 def _called(call: Call) -> str:
     # Whoever calls a tool of the gateway's own in the modern era has no session.
     return str(call.session.server.name) if call.session is not None else "the tool"
+
+
+def _ended(session: Session, why: str) -> GatewayError:
+    if session.outer is None:
+        return UnknownSession("Session has ended")
+    # Its client knows nothing of it, and its own session lives.
+    return BackendGone(f"{session.server.name} ended before it answered ({why})")
 
 
 def _pong(call: Call, message: Message) -> None:

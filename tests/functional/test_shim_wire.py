@@ -167,6 +167,22 @@ class LegacyTests:
             shim.open()
             assert shim.ask("tools/list")["result"] == {"tools": []}
 
+    def test_an_answer_to_a_question_is_sent_again(self, tmp_path):
+        """What the client has answered is said once more when the connection ends before it was taken."""
+
+        def taken(request):
+            if len(stub.asked("POST")) == 1:
+                request.cut()
+            else:
+                request.answer(202)
+
+        with talk(tmp_path, POST=taken) as (shim, stub):
+            shim.open()
+            shim.say({"jsonrpc": "2.0", "id": 7, "result": {"action": "decline"}})
+            eventually(lambda: len(stub.asked("POST")) == 2, "it is sent again")
+            first, second = stub.asked("POST")
+            assert first.body == second.body
+
     def test_a_session_that_has_gone(self, tmp_path):
         """The session is begun again as the client began it, and what was refused is repeated once, in it."""
 
@@ -193,6 +209,26 @@ class LegacyTests:
             shim.open()
             assert shim.ask("tools/call")["error"] == {"code": -32001, "message": "Session not found"}
             assert len(stub.asked("tools/call")) == 2
+
+    def test_a_call_whose_session_ends(self, tmp_path):
+        """A call that was under way is not repeated; what comes after it goes on in a new session."""
+
+        def call(request):
+            if len(stub.asked("tools/call")) == 1:
+                number = request.body["id"]
+                ended = {"code": -32001, "message": "Session has ended"}
+                body = json.dumps({"jsonrpc": "2.0", "id": number, "error": ended}).encode()
+                request.answer(404, body)
+            else:
+                request.result({"ok": True})
+
+        with talk(tmp_path, tools_call=call) as (shim, stub):
+            shim.open()
+            assert shim.ask("tools/call")["error"]["message"] == "Session has ended"
+            assert shim.ask("tools/call")["result"] == {"ok": True}
+            first, second = stub.asked("tools/call")
+            assert first.headers["mcp-session-id"] != second.headers["mcp-session-id"]
+            assert len(stub.asked("initialize")) == 2
 
     @pytest.mark.parametrize(
         ("status", "body", "message"),

@@ -84,6 +84,29 @@ class AggregateTests:
             shim.notify("notifications/cancelled", requestId=number)
             assert shim.call("shared__echo", text="x") == "x"
 
+    def test_a_question_while_another_server_leaves(self, tmp_path):
+        """A server that is taken out ends its calls and not the session: what another has asked gets its answer."""
+        asks, leaves = server(FIXTURE, share="session", interactive=True), server(FIXTURE)
+        question = {"message": "who?", "requestedSchema": {"type": "object", "properties": {}}}
+        given = {"method": "elicitation/create", "params": question}
+        with (
+            Gateway(tmp_path, {"asks": asks, "leaves": leaves}) as gateway,
+            everything(gateway, "stdio", "--view", "full") as shim,
+        ):
+            shim.open(capabilities={"elicitation": {}})
+            assert {"asks__ask", "leaves__mute"} <= names(shim)
+            asking = shim.begin("tools/call", name="asks__ask", arguments=given)
+            while (asked := shim.hear()).get("method") != "elicitation/create":
+                pass
+            held = shim.begin("tools/call", name="leaves__mute", arguments={})
+            eventually(lambda: gateway.backend("leaves")["calls"], "it is under way")
+            gateway.config.write_text(gateway.configured({"asks": asks}))
+            assert "taken out" in shim.answer(held)["error"]["message"]
+            shim.say({"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "decline"}})
+            assert "decline" in shim.answer(asking)["result"]["content"][0]["text"]
+            assert "begun again" not in shim.stderr
+            assert shim.end() == 0
+
     def test_the_modern_era(self, gateway):
         """A client of the newer era is served without a session."""
         with everything(gateway, "stdio", "--view", "full") as shim:

@@ -27,7 +27,7 @@ class ViewStormTests:
         print(f"MCPGATEWAY_STORM_SEED={seed}")
         storm = ViewStorm(tmp_path, seed, PLACES, SECONDS)
         storm.blow()
-        print(dict(sorted(storm.world.counts.items())), *storm.world.wrong, sep="\n")
+        print(dict(sorted(storm.world.counts.items())), *storm.world.wrong, *storm.world.stories, sep="\n")
         print(f"resident: {storm.resident[:1]} to {storm.resident[-1:]} KiB, grown by {storm.grown_kib} KiB")
         assert storm.world.wrong == []
         assert "Traceback" not in storm.gateway.log, storm.gateway.log

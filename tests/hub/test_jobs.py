@@ -256,6 +256,7 @@ class EndTests:
         assert logs[-1].startswith(f"warning: {jobs.LOG_LINES + 4} xxx")
         assert len(logs[-1]) == jobs.LOG_CHARACTERS
         assert not call.sink.noticed(call, b'{"id":1,"method":"elicitation/create"}')
+        assert not call.sink.noticed(call, b'{"method":"notifications/cancelled","params":{"requestId":1}}')
 
     def test_results_are_shielded(self) -> None:
         """The result of a job is cut to its size like any other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcpgateway.config.callers import Security
 from mcpgateway.config.model import (
     GatewaySettings,
     OAuth,
@@ -67,8 +68,14 @@ class ConfiguredTests:
 
     def test_all_of_them(self) -> None:
         """Those of profiles and of all servers are found."""
+        keys = Security(api_keys=("key-of-client", "sha256:abc"), project_tokens={"tok-of-place": "p"})
         profile = Profile("p", env={"A": "value-of-profile-1"})
         settings = Settings(
-            GatewaySettings(), (server(env={"B_TOKEN": "of-server"}),), profiles={"p": profile}
+            GatewaySettings(security=keys), (server(env={"B_TOKEN": "of-server"}),), profiles={"p": profile}
         )
-        assert set(configured(settings)) == {"value-of-profile-1", "of-server"}
+        assert set(configured(settings)) == {
+            "value-of-profile-1",
+            "of-server",
+            "key-of-client",
+            "tok-of-place",
+        }

@@ -48,6 +48,7 @@ class _Duplex(Front):
             del self._waiting[number]
 
     async def _takes(self, said: dict[str, Any]) -> None:
+        self.story.tell("heard", said)
         if "method" not in said:
             waiting = self._waiting.get(said.get("id", -1))
             if waiting is None or waiting[0].done():
@@ -105,6 +106,7 @@ class Sse(_Duplex):
             self._stream.close()
 
     async def _say(self, said: dict[str, Any]) -> None:
+        self.story.tell("said", said)
         connection = await Connection.open(self.gateway.url)
         try:
             answer = await connection.ask("POST", self._post_to, json.dumps(said).encode())
@@ -117,21 +119,31 @@ class Sse(_Duplex):
 class Stdio(_Duplex):
     """The program that relays from standard input and output."""
 
+    @property
+    def _stderr(self) -> Path:
+        return self.gateway.directory / f"stderr-{self.name}"
+
+    @property
+    def remarks(self) -> str:
+        """What the program has remarked."""
+        return self._stderr.read_text(errors="replace")
+
     async def open(self) -> None:
         """Start it, and initialise."""
         view = self.path.removeprefix("/mcp").strip("/")
         more = ("--view", view) if view else ()
         directory = self.gateway.directory
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(SHIM), "default", "--home", str(self.gateway.home), "stdio"),
-            *more,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=directory,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"},
-            limit=READ_LIMIT,
-        )
+        with self._stderr.open("wb") as stderr:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(SHIM), "default", "--home", str(self.gateway.home)),
+                *("stdio", *more),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                cwd=directory,
+                env={"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"},
+                limit=READ_LIMIT,
+            )
         self._beside(self._listen())
         await self._begin()
 
@@ -144,6 +156,7 @@ class Stdio(_Duplex):
             self._end()
 
     async def _say(self, said: dict[str, Any]) -> None:
+        self.story.tell("said", said)
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(said).encode() + b"\n")
         await self._process.stdin.drain()
@@ -162,4 +175,8 @@ class Stdio(_Duplex):
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        # The gateway is there all the time, and so is the session: there is nothing to remark.
+        if remarks := self.remarks:
+            self.complain(f"its program remarked {remarks!r}")
+        self._stderr.unlink()
         await super().close()

@@ -13,12 +13,14 @@ from tests.support.gateway import Gateway
 from tests.support.http_client import LIMIT_S, Connection, message, request
 from tests.support.modern_client import LISTEN, PREFIX, headers_of, meta
 from tests.support.modern_client import request as modern_request
+from tests.support.view_stories import Story
 
 OFFERS = {"elicitation": {}}
 REVISION = "2025-11-25"
 LIFE_S = 600  # a process that a failing test forgot ends by itself
 ROUNDS = 5  # of questions that one request of the modern era may lead to
 CHANGES = ("toolsListChanged", "promptsListChanged")
+NO_SESSION = 404
 GONE = (ConnectionError, asyncio.IncompleteReadError)
 
 Answers = Callable[[str], dict[str, Any]]
@@ -50,6 +52,7 @@ class Front:
     :ivar complain: takes what is wrong.
     :ivar listening_since: from when on it is sure to hear of changes.
     :ivar heard_at: when it has last heard each method.
+    :ivar story: what it has said and heard.
     """
 
     gateway: Gateway
@@ -59,8 +62,18 @@ class Front:
     complain: Callable[[str], None]
     listening_since: float = float("inf")
     heard_at: dict[str, float] = Factory(dict)
+    story: Story = Factory(Story)
     _numbers: int = 0
     _tasks: set[asyncio.Task[Any]] = Factory(set)
+
+    @property
+    def remarks(self) -> str:
+        """What its own program has said on stderr, where it has one."""
+        return ""
+
+    def told_since(self, begun: str) -> str:
+        """All that is known of what has happened to it since some moment."""
+        return self.story.since(begun, self.remarks, self.gateway.log)
 
     async def open(self) -> None:
         """Begin."""
@@ -173,6 +186,7 @@ class Legacy(Front):
             stream.close()
 
     async def _takes(self, said: dict[str, Any]) -> None:
+        self.story.tell("heard on its stream", said)
         if "id" in said:
             await self._post(json.dumps(self._reply(said)).encode())
         else:
@@ -180,6 +194,7 @@ class Legacy(Front):
 
     async def _post(self, body: bytes) -> None:
         connection = await Connection.open(self.gateway.url)
+        self.story.tell("said", body)
         try:
             answer = await connection.ask("POST", self.path, body, self._headers)
             if answer.status != 202:
@@ -193,9 +208,13 @@ class Legacy(Front):
         said: list[Any] = []
         try:
             body = message(number, method, params)
+            self.story.tell("asked", body)
             await connection.send(request("POST", self.path, body, self._headers))
             status = await connection.head()
+            if status == NO_SESSION:
+                self.complain(f"asked {body!r} and was told that its session is none")
             async for each in events(connection):
+                self.story.tell(f"heard for {number}", each)
                 if "method" not in each:
                     if each.get("id") != number:
                         self.complain(f"asked as {number} and was answered {each}")
@@ -286,11 +305,13 @@ class Modern(Front):
         number = self._number()
         given = {key: each for key, each in params.items() if key != "_meta"}
         body = modern_request(number, method, self._meta(**params.get("_meta", {})), **given)
+        self.story.tell("asked", body)
         connection = await Connection.open(self.gateway.url)
         try:
             await connection.send(request("POST", self.path, json.dumps(body).encode(), self._headers(body)))
             status = await connection.head()
             async for each in events(connection):
+                self.story.tell(f"heard for {number}", each)
                 if "method" not in each:
                     if each.get("id") != number:
                         self.complain(f"asked as {number} and was answered {each}")

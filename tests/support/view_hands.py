@@ -12,6 +12,7 @@ from attrs import define
 
 from tests.support.view_fronts import Asked, Front, Lost
 from tests.support.view_model import ASKING, COMING, WHO, Server, World, is_view
+from tests.support.view_stories import now
 
 FORM = {"type": "object", "properties": {"said": {"type": "string"}}}
 
@@ -48,11 +49,12 @@ class Hand:
         doings = [doing for doing, weight in WEIGHTS.items() for _ in range(weight)]
         while not leaves.is_set():
             self._done += 1
-            text = f"{self.front.name}#{self.nth}.{self._done}"
+            text, begun = f"{self.front.name}#{self.nth}.{self._done}", now()
             try:
                 await self.random.choice(doings)(self, text)
             except Lost as why:
                 self.front.complain(f"lost {text}: {why}")
+                self.world.stories.append(f"how {text} was lost: {self.front.told_since(begun)}")
             await asyncio.sleep(self.random.choice((0, 0.05, 0.2, 0.5)))
 
     def server(self, names: Iterable[str] = ()) -> Server | None:

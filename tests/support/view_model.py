@@ -76,11 +76,13 @@ class World:
     """What is known of all servers, and what was found to be wrong.
 
     :ivar profiled: the servers of the profile; the others are on no profile's view.
+    :ivar stories: what happened around each call that was lost.
     """
 
     clock: Callable[[], float]
     servers: dict[str, Server] = field(init=False)
     wrong: list[str] = field(factory=list)
+    stories: list[str] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
     is_veiled: bool = False
 

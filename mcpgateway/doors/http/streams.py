@@ -30,6 +30,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 PATIENCE_TICKS = 30
 HEARTBEAT_TICKS = 15
 RETRY_MS = 1000  # how soon a client comes back for the rest
+NO_SESSION = 404  # a client whose request names a session takes this for its end, whatever is unknown
 
 
 @frozen
@@ -138,7 +139,13 @@ class Waiting:
     def failed(self, call: Call, why: GatewayError) -> None:
         """Tell the client why there is no answer."""
         status = 200 if isinstance(why, Cancelled) else status_of(why)
+        if status == NO_SESSION and self._has_session:
+            status = 200
         self._say(status, jsonrpc.error_bytes(call.id, why))
+
+    @property
+    def _has_session(self) -> bool:
+        return self._streams.sessions.named(self._session.id) is self._session
 
     def _say(self, status: int, body: bytes) -> None:
         self._streams.waiting.discard(self)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import UnknownServer
+from mcpgateway.errors import BackendGone
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
@@ -64,4 +64,4 @@ class Grounds:
         switchboard = self._board.switchboard
         for name, inner in list(inners.sessions.items()):
             if name not in switchboard.servers and inners.view.servers.get(name) != inner.server:
-                switchboard.end_inner(inner, UnknownServer(f"{name} is not what it was any more"))
+                switchboard.end_inner(inner, BackendGone(f"{name} is not what it was any more"))

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendTimeout, GatewayError, UnknownSession
+from mcpgateway.errors import BackendGone, BackendTimeout, GatewayError, UnknownSession
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
 from mcpgateway.hub.views.sinks import own_message
@@ -54,12 +54,14 @@ class _Asking:
     :ivar is_missed: somebody has been shown something without it.
     :ivar behind: those of the waiting that another asking waits with.
     :ivar ahead: the asking that this one waits for.
+    :ivar is_second: the server has ended while it was asked, and is asked once more.
     """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
     is_missed: bool = False
     behind: set[Deferred[None]] = field(factory=set)
     ahead: _Asking | None = None
+    is_second: bool = False
 
 
 class Lister:
@@ -160,7 +162,13 @@ class Lister:
             # It was asked as the child of a client that has left; those of the others have to say the same.
             self._begin(heir, server, key)
             return
-        asking = self._asking.pop(key)
+        asking = self._asking[key]
+        if isinstance(why, Failure) and why.check(BackendGone) and not asking.is_second:
+            # Whatever has killed it need not kill the next one, and without it its tools would be unknown for a while.
+            asking.is_second = True
+            self._begin(session, server, key)
+            return
+        del self._asking[key]
         self._respites.pop(key, None)
         if has_left:
             for done in asking.waiting:

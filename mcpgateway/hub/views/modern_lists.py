@@ -26,7 +26,7 @@ from mcpgateway import __version__
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.librarian import Librarian
 from mcpgateway.interfaces import Call
@@ -195,7 +195,7 @@ class Lists:
             asking.waiting.append(wait)
             return Asked(asking, wait)
         asking = self._asking[key] = _Asking([wait])
-        found = Deferred.fromCoroutine(self._ask(server, kind, asker, asking))
+        found = Deferred.fromCoroutine(self._ask_twice(server, kind, asker, asking))
         found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
         found.addBoth(self._over, (variant_of(server), kind), asking)
         return Asked(asking, wait)
@@ -221,6 +221,13 @@ class Lists:
         waiting, asking.waiting = asking.waiting, []
         for each in waiting:
             each.callback(None)
+
+    async def _ask_twice(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+        try:
+            await self._ask(server, kind, asker, asking)
+        except BackendGone:
+            # Whatever has killed it need not kill the next one, and without it its tools would be unknown for a while.
+            await self._ask(server, kind, asker, asking)
 
     async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
         librarian = self._librarian

@@ -128,3 +128,15 @@ class DoubtTests:
         stage.gateway.clock.advance(PATIENCE_S)
         stage.play()
         assert stage.lists(client) == ["auto__echo"]
+
+    def test_taken_out_meanwhile(self, stage: Doubtful) -> None:
+        """A call of a server that is gone when it has been found out is an error, and no sign of a lost session."""
+        stage.lists(stage.view())
+        client = stage.view(sampling={})
+        client.call(1, "tools/call", name="auto__echo")
+        stage.gateway.serve()
+        stage.play()
+        stage.gateway.clock.advance(SETTLE_S)
+        assert client.heard is not None
+        assert (client.heard.status, "result" in client.heard.json) == (200, False)
+        assert client.ask({"jsonrpc": "2.0", "id": 2, "method": "ping"}).status == 200

@@ -239,6 +239,8 @@ class ListTests:
         client.call(1, "tools/list")
         stage.child("bad").exit(1)
         stage.play()
+        stage.child("bad").exit(1)
+        stage.play()
         assert client.heard is not None
         assert len(client.heard.json["result"]["tools"]) >= 2
         starts = len(stage.gateway.launcher.children)
@@ -247,6 +249,17 @@ class ListTests:
         stage.gateway.clock.advance(RESPITE_S)
         client.call(2, "tools/list")
         assert len(stage.gateway.launcher.children) > starts
+
+    def test_killed_meanwhile(self, stage: Stage) -> None:
+        """A server that is killed while it is asked for the first time is asked once more, and its tools are listed."""
+        offer, stage.offers["shared"] = stage.offers["shared"], Offer(tools=None)
+        client = stage.view()
+        client.call(1, "tools/list")
+        stage.child("shared").exit(9)
+        stage.offers["shared"] = offer
+        stage.play()
+        assert client.heard is not None
+        assert "shared__echo" in str(client.heard.json["result"])
 
     def test_sessions_of_their_own(self, stage: Stage) -> None:
         """A server with a child for each client is asked in the client's own, and in no other way."""

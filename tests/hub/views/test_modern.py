@@ -187,10 +187,22 @@ class ListTests:
         stage.gateway.clock.advance(1)
         assert "n__echo" in stage.names()
 
-    def test_a_server_that_cannot_be_started(self, stage: Stage) -> None:
+    def test_a_server_that_is_killed_meanwhile(self, stage: Stage) -> None:
+        """It is asked once more, and listed."""
+        client = stage.client()
+        post(client, request(1, "tools/list"))
+        stage.greet()
+        stage.child("n").exit(9)
+        stage.answer()
+        assert "n__echo" in [each["name"] for each in reply(client)["result"]["tools"]]
+
+    def test_a_server_that_ends_again_and_again(self, stage: Stage) -> None:
         """The others are listed all the same."""
         client = stage.client()
         post(client, request(1, "tools/list"))
+        stage.greet()
+        stage.child("n").exit(1)
+        stage.greet()
         stage.child("n").exit(1)
         stage.answer()
         listed = [each["name"] for each in reply(client)["result"]["tools"]]

@@ -68,6 +68,21 @@ class LifeTests:
         assert "error" in client.heard.json
         assert stage.child("shared").asked("notifications/cancelled")
 
+    @pytest.mark.parametrize("tool", ["shared__echo", "own__count"])
+    def test_a_server_that_is_taken_out(self, stage: Stage, tool: str) -> None:
+        """Its call under way is an error like any other, for the client's session lives; a 404 would deny that."""
+        gateway, name = stage.gateway, tool.partition("__")[0]
+        client = stage.view()
+        stage.list(client)
+        client.call(1, "tools/call", name=tool)
+        assert stage.child(name).asked("tools/call")
+        gateway.serve(*(each for each in gateway.settings.servers if each.name != name))
+        assert client.heard is not None
+        assert client.heard.status == 200
+        why = "its server was taken out of the configuration"
+        assert client.heard.json["error"]["message"] == f"{name} ended before it answered ({why})"
+        assert client.ask({"jsonrpc": "2.0", "id": 2, "method": "ping"}).status == 200
+
     def test_one_session(self, stage: Stage) -> None:
         """Only the client's own session counts, however many servers it uses."""
         client = stage.view()
