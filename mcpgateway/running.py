@@ -164,7 +164,13 @@ class GatewayService(Service):
     def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
         from mcpgateway.hub.builtin.managed import Parts, managed  # few let a model manage their servers
 
-        return managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tools = managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tracer = self.hub.tracer
+        if tracer is None or tracer.activity is None:
+            return tools
+        from mcpgateway.hub.builtin.audited import audited
+
+        return audited(tools, tracer.activity.managed)
 
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""

@@ -197,6 +197,8 @@ class Activity:
         identifier = wanted.pop("id", "")
         found: list[dict[str, Any]] = []
         for line in reversed(self._lines.tail(SEARCHED)):
+            if len(found) >= min(most, SHOWN_MOST):
+                break
             try:
                 record = msgspec.json.decode(line)
             except msgspec.DecodeError:
@@ -212,8 +214,6 @@ class Activity:
             ):
                 continue
             found.append(record)
-            if len(found) >= min(most, SHOWN_MOST):
-                break
         return found[::-1]
 
 

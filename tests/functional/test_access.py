@@ -115,6 +115,30 @@ class CommandTests:
             assert token not in gateway.log
             assert former not in gateway.log
 
+    def test_views(self, tmp_path: Path) -> None:
+        """On the view of all servers, and over REST, an agent has what its token is for."""
+        with Gateway(tmp_path, {"notes": server(NOTEBOOK), "secret": server(NOTEBOOK)}) as gateway:
+            here = ("127.0.0.1", gateway.port)
+            made = command(gateway, "token", "create", "a", "--server", "notes", "--tool", "list_notes")
+            agent = bearer(made["token"])
+            headers = ask(here, "POST", "/mcp/full", INITIALIZE, **agent)[1]
+            session = {**agent, "Mcp-Session-Id": headers["mcp-session-id"], "Accept": "application/json"}
+
+            def call(method: str, **params: Any) -> Any:
+                request = {"jsonrpc": "2.0", "id": 2, "method": method, "params": params}
+                return ask(here, "POST", "/mcp/full", request, **session)[2]
+
+            tools = [each["name"] for each in call("tools/list")["result"]["tools"]]
+            assert [each for each in tools if "gateway" not in each] == ["notes__list_notes"]
+            assert "result" in call("tools/call", name="notes__list_notes", arguments={})
+            for name in ("notes__add_note", "secret__list_notes"):
+                assert "error" in call("tools/call", name=name, arguments={"text": "x"})
+            status, _, listed = ask(here, "GET", "/api/v1/tools", **agent)
+            assert (status, [each["name"] for each in listed]) == (200, ["notes__list_notes"])
+            for path in ("/api/v1/servers", "/health", "/api/v1/tokens"):
+                assert ask(here, "GET", path, **agent)[0] == 403
+            assert ask(here, "POST", "/api/v1/tools/notes__clear/call", {}, **agent)[0] in (403, 404)
+
     def test_required(self, tmp_path: Path) -> None:
         """Clients here can be made to need a token, at once and for good."""
         with Gateway(tmp_path, {"notes": server(NOTEBOOK)}) as gateway:

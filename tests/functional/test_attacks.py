@@ -1,6 +1,6 @@
 """Attacks that were made on programs like this one; each test names where it is known from.
 
-The page ``docs/explanation/attacks.rst`` is made from the marks in this file.
+The page ``docs/explanation/attacks.rst`` is made from the marks in this file and its neighbours.
 """
 
 from __future__ import annotations
@@ -11,50 +11,36 @@ import re
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import frozen
 
-from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
+from mcpgateway.doors.http.routes import PLACE, ROUTES, Media
 from mcpgateway.rules.access import RouteClass
+from tests.support.attacking import (
+    FIXTURE,
+    HELLO,
+    JSON,
+    ask,
+    attack,
+    begun,
+    call,
+    message,
+    name_of,
+    path_of,
+    raw,
+    routes,
+    token,
+)
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
 
-FIXTURE = (str(BIN / "python"), str(Path(__file__).parents[1] / "servers" / "fixture.py"))
 SERVERS = {"fix": server(FIXTURE), "own": server(FIXTURE, share="session")}
-HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-READ_LIMIT = 2**20
 GIANT = 2**30
-SILENCE_S = 2.0
-
-
-def attack(source: str, what: str) -> pytest.MarkDecorator:
-    """Mark a test as one of an attack: where it is known from, and what was done."""
-    return pytest.mark.attack(source, what)
-
-
-@frozen
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON, also of an event stream with one event."""
-        if self.headers.get("content-type", "").startswith("text/event-stream"):
-            return json.loads(re.findall(rb"^data: (\{.*)$", self.body, re.MULTILINE)[-1])
-        return json.loads(self.body)
 
 
 @pytest.fixture(scope="module")
@@ -73,72 +59,6 @@ def still_serving(request):
     assert call(running, "echo", {"text": "after it"}) == "after it"
     assert "Traceback" not in running.log
     eventually(lambda: len(running.children()) <= max(before, 1) + 1, "nothing else was started")
-
-
-def ask(gateway, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """Ask over TCP, as a page or a program would."""
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(f"{gateway.url}{path}", body or None, names, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            return Answer(answer.status, _lower(answer.headers), answer.read(READ_LIMIT))
-    except urllib.error.HTTPError as refusal:
-        return Answer(refusal.code, _lower(refusal.headers), refusal.read(READ_LIMIT))
-
-
-def _lower(headers) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def raw(gateway, data: bytes) -> bytes:
-    """Send bytes as they are, and read until the gateway hangs up or falls silent."""
-    with closing(socket.create_connection(("127.0.0.1", gateway.port), timeout=LIMIT_S)) as peer:
-        found = b""
-        with suppress(OSError):
-            peer.sendall(data)
-        with suppress(OSError):
-            while len(found) < READ_LIMIT and (more := peer.recv(65536)):
-                found += more
-                peer.settimeout(SILENCE_S)
-        return found
-
-
-def message(method: str, params: Any = None, identifier: Any = 1) -> bytes:
-    """A JSON-RPC request."""
-    return json.dumps({"jsonrpc": "2.0", "id": identifier, "method": method, "params": params or {}}).encode()
-
-
-def call(gateway, tool: str, arguments: dict[str, Any], **headers: str) -> Any:
-    """Call a tool of the shared server; the text of its result."""
-    body = message("tools/call", {"name": tool, "arguments": arguments})
-    answer = ask(gateway, "POST", "/fix/mcp", body, **{**JSON, **headers})
-    return answer.json["result"]["content"][0]["text"]
-
-
-def begun(gateway, name: str = "own", **headers: str) -> str:
-    """Begin a session; its id."""
-    answer = ask(gateway, "POST", f"/{name}/mcp", message("initialize", HELLO), **{**JSON, **headers})
-    return answer.headers["mcp-session-id"]
-
-
-def token(gateway, file: str = "auth.token") -> str:
-    """An ``Authorization`` header with a token of the gateway."""
-    return f"Bearer {(gateway.home / file).read_text().strip()}"
-
-
-def path_of(route: Route) -> str:
-    """A path that leads to a route."""
-    return PLACE.sub("1", route.path)
-
-
-def routes(*classes: RouteClass) -> list[Route]:
-    """The routes of some classes."""
-    return [each for each in ROUTES if each.access in classes]
-
-
-def name_of(route: Route) -> str:
-    """What a test of it is called."""
-    return f"{route.method} {route.path}"
 
 
 FOREIGN = {
@@ -258,19 +178,9 @@ class DoorTests:
         """An address that others reach is listened at only where that is allowed in so many words."""
         config = tmp_path / "config.json"
         config.write_text(json.dumps({"gateway": {"bind_address": "0.0.0.0"}, "servers": {}}))
+        usual = ["-n", "--pidfile=", "mcpgateway", "--home", tmp_path / "home", "--config", config]
         ran = subprocess.run(
-            [
-                BIN / "twistd",
-                "-n",
-                "--pidfile=",
-                "mcpgateway",
-                "--home",
-                tmp_path / "home",
-                "--config",
-                config,
-                "--port",
-                str(free_port()),
-            ],
+            [BIN / "twistd", *usual, "--port", str(free_port())],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

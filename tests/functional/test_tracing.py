@@ -140,7 +140,7 @@ class WhyTests:
 
     def test_unknown(self, gateway):
         """Of a server that is not there, the nearest is named."""
-        code, _, err = ran(gateway.home, "why", "modul")
+        code, _, err = ran(gateway.home, "why", "modules")
         assert (code, "did you mean module?" in err) == (1, True)
 
 

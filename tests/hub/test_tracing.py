@@ -263,6 +263,7 @@ class ActivityTests:
         assert activity.find(id=first["id"]) == activity.find(id=TRACE) == [first]
         assert activity.find(outcome="error") == [second]
         assert activity.find(1) == [second]
+        assert activity.find(0) == []
         assert activity.find(server="none") == []
         assert first in activity.find(id=first["session"])
 

@@ -159,6 +159,22 @@ class WrongTokenTests:
         gate.bearers.admit_agents([])
         assert not gate.bearers.scopes[gate.agent.principal].admits_server("notes")
 
+    def test_told(self) -> None:
+        """Whose credential is not good any more is told of, and nobody else, so that streams can end."""
+        gate, told = Gate(), []
+        gate.bearers.gone = told.append
+        key = gate.ask(THERE, **bearer(KEY)).principal
+        gate.bearers.admit_keys([KEY], {PROJECT: "shop"})
+        assert told == []
+        gate.bearers.admit_keys([], {PROJECT: "shop"})
+        assert told == [frozenset((key,))]
+        gate.clock.advance(1000)
+        gate.bearers.tick()
+        gate.bearers.tick()
+        assert told[1:] == [frozenset((gate.agent.principal,))]
+        gate.bearers.renew(bearer="another")
+        assert told[2:] == [frozenset(("token", "remote"))]
+
     def test_rotated(self) -> None:
         """The token that was is good no more, the new one is, at once."""
         gate = Gate()
