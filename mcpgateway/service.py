@@ -17,6 +17,7 @@ from mcpgateway.assembly import (
     keepers_of,
     make_hub,
     settle,
+    tracer_of,
 )
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
@@ -117,7 +118,7 @@ def make_gateway(
         return Resolver(home, reactor.seconds)
 
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
-    launcher = Launcher(reactor, ward, make_resolver, logs.hearing)
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing, observation.redactor)
 
     def make_locks() -> DaemonLocks:
         from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
@@ -144,6 +145,9 @@ def make_gateway(
         snapshots,
         keepers,
         logs.said,
+        tracer=tracer_of(
+            reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
+        ),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard

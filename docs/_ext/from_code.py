@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 import mcpgateway
 
 PACKAGE = Path(mcpgateway.__file__).parent
+TESTS = PACKAGE.parent / "tests"
 LEVELS = {"debug", "info", "warn", "error", "critical", "failure"}
 
 
@@ -138,6 +139,55 @@ class FindingTable(Directive):
         return [table(("Finding", "Level", "What it means, and what to do"), (22, 12, 66), rows)]
 
 
+class Attack(NamedTuple):
+    """One attack that a test makes.
+
+    :ivar source: where it is known from.
+    :ivar what: what is done.
+    :ivar sentence: what the test sees.
+    """
+
+    source: str
+    what: str
+    sentence: str
+
+
+def attacks() -> list[Attack]:
+    """Every attack that a test makes, in the order of the tests."""
+    paths = [*sorted(TESTS.glob("functional/test_attacks*.py")), *sorted(TESTS.glob("browser/test_*.py"))]
+    return [each for path in paths for each in attacks_of(path)]
+
+
+def attacks_of(path: Path) -> Iterator[Attack]:
+    """The attacks of one file: its tests that are marked with ``@attack(source, what)``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for mark in node.decorator_list:
+                if (
+                    isinstance(mark, ast.Call)
+                    and isinstance(mark.func, ast.Name)
+                    and mark.func.id == "attack"
+                ):
+                    source, what = (ast.literal_eval(each) for each in mark.args)
+                    yield Attack(source, what, " ".join((ast.get_docstring(node) or "").split()))
+
+
+class AttackTable(Directive):
+    """``.. attacks::`` - the attacks that tests make: what is done, where it is known from, what comes of it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        rows = [
+            (
+                nodes.Text(f"{each.what[:1].upper()}{each.what[1:]}"),
+                nodes.Text(each.sentence),
+                nodes.Text(each.source),
+            )
+            for each in attacks()
+        ]
+        return [table(("What is tried", "What comes of it", "Known from"), (28, 44, 28), rows)]
+
+
 def documented(options: object) -> Iterator[tuple[str, str]]:
     """Name and meaning of every option that a `usage.Options` declares."""
     for parameter in options.optParameters:
@@ -172,4 +222,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("findings", FindingTable)
     app.add_directive("routes", RouteTable)
     app.add_directive("metrics", MetricTable)
+    app.add_directive("attacks", AttackTable)
     return {"parallel_read_safe": True}

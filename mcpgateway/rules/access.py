@@ -5,6 +5,11 @@ Every route has a class, and a class has a rule.  A path without a class has not
 the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
 403: Claude Code remembers both against a server.
 
+# Note [Open on loopback]
+Older gateways let every program on the machine change things, and ``compat.open_loopback_admin`` brings that back for
+those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
+whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
+
 # Note [Whose results]
 What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
 the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
@@ -69,6 +74,8 @@ class RouteClass(Enum):
 
 
 GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
+"""What `Note [Open on loopback]` is about."""
 
 
 class Reach(Enum):
@@ -119,6 +126,7 @@ class Policy:
 
     :ivar hosts: further ``Host`` names that are ours, lower case, without port.
     :ivar origins: further origins that may call, exactly as browsers send them.
+    :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
     :ivar trusted: networks of addresses that need no token (`ipaddress`).
     """
@@ -129,6 +137,7 @@ class Policy:
     bearer_required: bool = False
     loopback_only: bool = False
     trusted: tuple[Any, ...] = ()
+    open_loopback: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -183,7 +192,7 @@ Verdict = Pass | Deny
 
 def judge(facts: Facts, policy: Policy) -> Verdict:
     """Decide about one request."""
-    return _judge_names(facts, policy) or _judge_caller(facts, policy)
+    return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
 
 
 def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
@@ -197,6 +206,17 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
     if is_guarded and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
+
+
+def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
+    # See Note [Open on loopback].
+    if not policy.open_loopback or policy.bearer_required or facts.reach is not Reach.LOOPBACK:
+        return None
+    if facts.credential is not Credential.NONE:
+        return None
+    if facts.route not in OPENED or facts.origin is not None or facts.fetch_site is not None:
+        return None
+    return Pass(LOCAL, is_admin=True)
 
 
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,9 @@ from mcpgateway.ctl.main import program
 from tests.support.commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+from from_code import attacks  # noqa: E402
+
 PACKAGE = ROOT / "mcpgateway"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted(each for each in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in each.parts)
@@ -73,6 +77,17 @@ class TestsTests:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+class AttackTests:
+    """The page that lists the attacks."""
+
+    @pytest.mark.parametrize("attack", attacks(), ids=lambda attack: attack.what)
+    def test_every_row_is_whole(self, attack):
+        """Each attack says where it is known from, what is done, and what is seen."""
+        assert all(part.strip() for part in attack)
+        known = r"CVE-\d|CWE-\d|GHSA-\w|OWASP MCP\d|S\d{3}|\w+/\w+|own finding"
+        assert re.search(known, attack.source)
 
 
 class CommandLineTests:

@@ -150,6 +150,50 @@ class CallerTests:
         assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)
 
 
+class OpenTests:
+    """The setting that lets programs on this machine change things without a token."""
+
+    OPENED = Policy(open_loopback=True)
+
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_programs(self, route: RouteClass) -> None:
+        """A program on loopback may; without the setting it may not."""
+        assert judge(facts(route=route), self.OPENED) == Pass("local")
+        assert isinstance(judge(facts(route=route), OPEN), Deny)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"origin": b"http://localhost:9100"},
+            {"origin": b"null"},
+            {"origin": b"https://evil.example"},
+            {"fetch_site": b"same-origin"},
+            {"fetch_site": b"none"},
+            {"fetch_site": b"cross-site"},
+            {"host": b"evil.example"},
+            {"reach": Reach.OTHER_USER},
+            {"reach": Reach.REMOTE},
+            {"credential": Credential.WRONG},
+        ],
+    )
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_nobody_else(self, route: RouteClass, changes: dict[str, object]) -> None:
+        """Nothing that comes from a browser, from another user, from elsewhere, or with a wrong token."""
+        policy = Policy(open_loopback=True, allow_remote=True)
+        assert isinstance(judge(facts(route=route, **changes), policy), Deny)
+
+    def test_bearer_required(self) -> None:
+        """Where the token is needed even for reading, it is for this."""
+        policy = Policy(open_loopback=True, bearer_required=True)
+        assert isinstance(judge(facts(route=RouteClass.MUTATE), policy), Deny)
+
+    def test_the_token_of_a_user(self) -> None:
+        """Whoever shows the user's token is who he is, and no administrator."""
+        found = judge(facts(route=RouteClass.MUTATE, credential=Credential.BEARER), self.OPENED)
+        assert isinstance(found, Pass)
+        assert (found.principal, found.is_admin) == ("token", False)
+
+
 class AdministratorTests:
     """Who may do what only administrators may, on whatever route."""
 

@@ -265,6 +265,17 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
           "The flight recorder of a server: the latest lines that were said to it and by it, without secrets.",
           {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
+    Route("GET", "/api/v1/activity", ADMIN, "tracing.activity",
+          "The activity log: who has called what lately and how it ended, and what was changed in the gateway.",
+          {200: "Activity"}, query=(
+              Query("limit", "how many at most; 1000 of the latest", "integer"),
+              Query("id", "only this call, what belongs to this trace, or what this session has done"),
+              Query("server", "only what was asked of this server"),
+              Query("tool", "only calls of this tool"),
+              Query("outcome", "ok, error or cancelled"),
+              Query("principal", "only what this principal has done"),
+              Query("kind", "call or management"),
+          )),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"

@@ -82,6 +82,7 @@ class LegacyAccess:
         changed.id, changed.meta = message.id, message.meta
         if not self._board.release(call):
             return  # it was taken back meanwhile
+        call.meter = None  # it counts for that server
         if limit_s:
             call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
             limited.begin(call, limit_s)

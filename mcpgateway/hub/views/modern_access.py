@@ -133,6 +133,7 @@ class ModernAccess:
         inner = Message(message.kind, dict(message.envelope), CALL_TOOL, message.id, params, meta)
         errands = self.door.errands
         errands.limit(self.errand, limit_s)
+        call.meter = None  # it counts for that server
         try:
             # The headers repeat the arguments of the tool that was called, not of this one.
             self.door.shield(call, self.principal, self.view, target, level)

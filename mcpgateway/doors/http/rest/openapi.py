@@ -71,7 +71,11 @@ def _operation(route: Route) -> dict[str, Any]:
         "tags": [_group(route)],
         "responses": {
             **{str(status): _good(route, name) for status, name in route.gives.items()},
-            **{status: _bad(text) for status, text in REFUSALS.items() if int(status) not in route.gives},
+            **{
+                status: _bad(route, text)
+                for status, text in REFUSALS.items()
+                if int(status) not in route.gives
+            },
         },
         "security": [{}, {"bearer": []}] if route.access in OPEN else [{"bearer": []}],
         "x-access": route.access.value,
@@ -111,8 +115,11 @@ def _good(route: Route, name: str) -> dict[str, Any]:
     return {"description": route.summary, "content": {route.media.value: {}}}
 
 
-def _bad(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": _ref("Error")}}}
+def _bad(route: Route, text: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": _ref("Error")}}
+    if route.media is Media.PAGE:
+        content[route.media.value] = {}  # it is people who read it there
+    return {"description": text, "content": content}
 
 
 def _ref(name: str) -> dict[str, str]:
