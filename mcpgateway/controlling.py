@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.entries import Entries
     from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
@@ -166,7 +167,7 @@ def _instance(parts: Parts) -> Any:
     board, clock = parts.switchboard, parts.clock
     return Instance(
         Readiness(board, parts.hub.health, clock, parts.is_disabled),
-        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections),
+        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections, parts.redact),
         Ending(board, clock, parts.stop),
     )
 
@@ -198,7 +199,6 @@ def _relay(parts: Parts) -> Any:
 
 def _servers(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.servers import Servers
-    from mcpgateway.hub.entries import Entries
     from mcpgateway.hub.roster import Roster
 
     reload = parts.reload
@@ -210,9 +210,11 @@ def _servers(parts: Parts) -> Any:
     )
 
     def entries() -> Entries:
+        from mcpgateway.hub.entries import Entries  # who only looks at all does without
+
         return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
 
-    return Servers(roster, parts.operating, entries)
+    return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
 
 
 def _sessions(parts: Parts) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MB = 2**20
 LOOK_TICKS = 60
-WEIGH_TICKS = 15  # while somebody scrapes
+WEIGH_TICKS = 30  # while somebody scrapes
 WANTED_TICKS = 300  # after that it seems that nobody does any more
 
 Weigh = Callable[[Collection[int]], Mapping[int, int]]

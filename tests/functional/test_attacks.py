@@ -209,7 +209,9 @@ class PageTests:
 class DoorTests:
     """Whom a door lets in."""
 
-    @attack("CVE-2026-33032, CVE-2026-66012, CVE-2026-14537, GHSA-5j8j-256g-vvp5", "a route that nobody guards")
+    @attack(
+        "CVE-2026-33032, CVE-2026-66012, CVE-2026-14537, GHSA-5j8j-256g-vvp5", "a route that nobody guards"
+    )
     @pytest.mark.parametrize("route", routes(RouteClass.MUTATE, RouteClass.ADMIN), ids=name_of)
     def test_every_route(self, gateway, route):
         """Whatever changes something takes a token, and what is for administrators theirs, before its body is read."""
@@ -217,14 +219,17 @@ class DoorTests:
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
         if route.access is RouteClass.ADMIN:
-            assert ask(gateway, route.method, path_of(route), b"{", **JSON, Authorization=token(gateway)).status in {
+            assert ask(
+                gateway, route.method, path_of(route), b"{", **JSON, Authorization=token(gateway)
+            ).status in {
                 401,
                 403,
             }
 
     @attack("CVE-2026-63732", "headers that say one is near")
     @pytest.mark.parametrize(
-        "name", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "X-Remote-User"]
+        "name",
+        ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "X-Remote-User"],
     )
     def test_said_to_be_near(self, gateway, name):
         """Who is near is told by the connection; a header opens nothing."""
@@ -254,8 +259,18 @@ class DoorTests:
         config = tmp_path / "config.json"
         config.write_text(json.dumps({"gateway": {"bind_address": "0.0.0.0"}, "servers": {}}))
         ran = subprocess.run(
-            [BIN / "twistd", "-n", "--pidfile=", "mcpgateway", "--home", tmp_path / "home", "--config", config]
-            + ["--port", str(free_port())],
+            [
+                BIN / "twistd",
+                "-n",
+                "--pidfile=",
+                "mcpgateway",
+                "--home",
+                tmp_path / "home",
+                "--config",
+                config,
+                "--port",
+                str(free_port()),
+            ],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -285,7 +300,13 @@ class DoorTests:
     def test_nearly_right(self, gateway):
         """A token that is right but for its end, or its beginning, is as wrong as any."""
         right = token(gateway)
-        for wrong in (right[:-1], right + "x", right[:-1] + "\u00e9", right.replace("Bearer ", "Bearer x"), "Basic x"):
+        for wrong in (
+            right[:-1],
+            right + "x",
+            right[:-1] + "\u00e9",
+            right.replace("Bearer ", "Bearer x"),
+            "Basic x",
+        ):
             answer = ask(gateway, "POST", "/api/gateway/disable", b"{}", **JSON, Authorization=wrong)
             assert answer.status in {401, 429}
 
@@ -313,7 +334,9 @@ class SessionTests:
         found = [begun(gateway, "fix", **{"Mcp-Session-Id": "chosen"}) for _ in range(200)]
         assert len(set(found)) == 200
         assert all(len(each) >= 32 and each.isascii() and each.isprintable() for each in found)
-        assert ask(gateway, "POST", "/fix/mcp", message("tools/list"), **JSON, **{"Mcp-Session-Id": "chosen"}).status in {
+        assert ask(
+            gateway, "POST", "/fix/mcp", message("tools/list"), **JSON, **{"Mcp-Session-Id": "chosen"}
+        ).status in {
             400,
             404,
         }
@@ -361,7 +384,10 @@ class SessionTests:
 class BodyTests:
     """Bodies that cost much, or mean more than they say."""
 
-    @attack("CVE-2026-67432, CVE-2026-14539, CVE-2026-63658", "a body without end, read before anybody asks who it is")
+    @attack(
+        "CVE-2026-67432, CVE-2026-14539, CVE-2026-63658",
+        "a body without end, read before anybody asks who it is",
+    )
     @pytest.mark.parametrize("path", ["/fix/mcp", "/mcp", "/api/gateway/disable", "/clients/register"])
     def test_giant(self, gateway, path):
         """A body that is said to be too long is refused before it comes, and one that goes on is cut off."""
@@ -416,10 +442,14 @@ class BodyTests:
         assert answer["result"]["content"][0]["text"] == line_end + forged + line_end
 
     @attack("CVE-2025-53365, CVE-2025-53366, CVE-2026-47427", "a request that ends the server")
-    @pytest.mark.parametrize("params", [None, [], 1, "x", {"name": None}, {"name": 1, "arguments": []}, {"uri": {}}])
+    @pytest.mark.parametrize(
+        "params", [None, [], 1, "x", {"name": None}, {"name": 1, "arguments": []}, {"uri": {}}]
+    )
     def test_wrong_parameters(self, gateway, params):
         """Whatever is wrong about a request is told; nothing breaks, and no server ends."""
-        methods = "initialize ping tools/list tools/call resources/read resources/subscribe prompts/get".split()
+        methods = (
+            "initialize ping tools/list tools/call resources/read resources/subscribe prompts/get".split()
+        )
         methods += "completion/complete logging/setLevel tasks/get server/discover nothing/known".split()
         for method in methods:
             body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
@@ -522,7 +552,9 @@ class HttpTests:
         slow = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(300)]
         try:
             for number, each in enumerate(slow):
-                each.sendall(b"POST /fix/mcp HT" if number % 2 else HEAD.encode() + b"Content-Length: 99\r\n\r\n{")
+                each.sendall(
+                    b"POST /fix/mcp HT" if number % 2 else HEAD.encode() + b"Content-Length: 99\r\n\r\n{"
+                )
             began = time.monotonic()
             for _ in range(20):
                 assert call(gateway, "echo", {"text": "x"}) == "x"
@@ -531,10 +563,15 @@ class HttpTests:
             for each in slow:
                 each.close()
 
-    @attack("CVE-2019-12387, CVE-2024-41810, CVE-2022-39348", "text of the request in the answer, as a header or as HTML")
+    @attack(
+        "CVE-2019-12387, CVE-2024-41810, CVE-2022-39348",
+        "text of the request in the answer, as a header or as HTML",
+    )
     def test_reflected(self, gateway):
         """What was asked for is told as JSON, or as text of a page that runs nothing."""
-        answer = ask(gateway, "GET", "/oauth/callback?state=%3Cscript%3E&error=%0d%0aSet-Cookie:x%3Cscript%3E")
+        answer = ask(
+            gateway, "GET", "/oauth/callback?state=%3Cscript%3E&error=%0d%0aSet-Cookie:x%3Cscript%3E"
+        )
         assert b"<script>" not in answer.body
         assert "set-cookie" not in answer.headers
         assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -545,19 +582,38 @@ class HttpTests:
             assert b"<script>" not in answer.body or answer.headers["content-type"] == "application/json"
 
 
-STRANGE = ["..", "%2e%2e", "a%2fb", "..%2f..%2fetc%2fpasswd", "%00", "-rf", "%C3%A9", "a;b", "~", "*", "fix%00", "FIX"]
+STRANGE = [
+    "..",
+    "%2e%2e",
+    "a%2fb",
+    "..%2f..%2fetc%2fpasswd",
+    "%00",
+    "-rf",
+    "%C3%A9",
+    "a;b",
+    "~",
+    "*",
+    "fix%00",
+    "FIX",
+]
 
 
 class NameTests:
     """Names that lead elsewhere than they seem to."""
 
-    @attack("CVE-2026-77243, CVE-2026-46519, GHSA-wf8q-wvv8-p8jf", "an odd name that is taken for everything, or for another")
+    @attack(
+        "CVE-2026-77243, CVE-2026-46519, GHSA-wf8q-wvv8-p8jf",
+        "an odd name that is taken for everything, or for another",
+    )
     @pytest.mark.parametrize("name", STRANGE)
     def test_servers(self, gateway, name):
         """A name that no server has is not there; it is never all of them, nor a file."""
         for path in (f"/{name}/mcp", f"/mcp/{name}"):
-            found = raw(gateway, f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
-                        + f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode())
+            found = raw(
+                gateway,
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
+                + f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode(),
+            )
             assert re.match(rb"HTTP/1\.1 (400|404|405) ", found), found[:100]  # fmt: skip
         for route in ROUTES:
             if "{name}" in route.path and route.media is Media.JSON:
@@ -568,12 +624,21 @@ class NameTests:
                 assert b"root:" not in answer.body
 
     @attack("CVE-2025-53109, CVE-2025-53110, CVE-2026-27825", "paths that leave their directory")
-    @pytest.mark.parametrize("name", ["../auth.token", "..%2fauth.token", "%2e%2e%2fauth.token", "/etc/passwd"])
+    @pytest.mark.parametrize(
+        "name", ["../auth.token", "..%2fauth.token", "%2e%2e%2fauth.token", "/etc/passwd"]
+    )
     def test_paths(self, gateway, name):
         """No file is read because of its name in a request."""
         secret = (gateway.home / "auth.token").read_bytes().strip()
-        for path in (f"/api/v1/results/{name}", f"/{name}", f"/static/{name}", f"/api/v1/servers/{name}/logs"):
-            found = raw(gateway, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        for path in (
+            f"/api/v1/results/{name}",
+            f"/{name}",
+            f"/static/{name}",
+            f"/api/v1/servers/{name}/logs",
+        ):
+            found = raw(
+                gateway, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+            )
             assert re.match(rb"HTTP/1\.1 (307|400|401|404|405) ", found), found[:100]
             assert secret not in found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcpgateway.config.building import World
 from mcpgateway.config.callers import Security
 from mcpgateway.config.model import (
     GatewaySettings,
@@ -45,6 +46,11 @@ class ConfiguredTests:
         """What a child has of the login is looked at by name and look only."""
         env = {"LANG_OF_LOGIN": "en-US2345", "OWN": "hunter22x"}
         assert set(secrets_of_server(server(env=env), ["OWN"])) == {"hunter22x"}
+
+    def test_outside(self) -> None:
+        """What came from a keyring or a command is one, whatever it looks like and wherever it is used."""
+        world = World({}, {}, "/home", outside={"keyring:a/b": "production"})
+        assert set(configured(Settings(GatewaySettings(), (), world=world))) == {"production"}
 
     def test_addresses(self) -> None:
         """Headers, passwords and keys in addresses and a client's secret are."""

@@ -88,12 +88,12 @@ class PrincipalTests:
         """A client's credential uses servers; it neither changes nor ends what is not its own, even from here."""
         gate = Gate()
         for token in (KEY, PROJECT, AGENT):
-            for route in (RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION):
+            for route in (RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION, RouteClass.READ):
                 assert gate.status(HERE, route, **bearer(token)) == 403
             for route in (RouteClass.MCP, RouteClass.LOOK, RouteClass.USE):
                 assert gate.status(HERE, route, **bearer(token)) == 0
-        assert gate.status(HERE, RouteClass.READ, **bearer(KEY)) == 0
-        assert gate.status(HERE, RouteClass.READ, **bearer(AGENT)) == 403
+        assert gate.status(HERE, RouteClass.WATCH, **bearer(KEY)) == 0
+        assert gate.status(HERE, RouteClass.WATCH, **bearer(AGENT)) == 403
 
     def test_digests(self) -> None:
         """Settings may hold the digest of a key in its place, and the digest itself is no key."""
