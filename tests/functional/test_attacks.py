@@ -180,22 +180,7 @@ class DoorTests:
         config.write_text(json.dumps({"gateway": {"bind_address": "0.0.0.0"}, "servers": {}}))
         usual = ["-n", "--pidfile=", "mcpgateway", "--home", tmp_path / "home", "--config", config]
         ran = subprocess.run(
-<<<<<<< HEAD
-            [
-                BIN / "twistd",
-                "-n",
-                "--pidfile=",
-                "mcpgateway",
-                "--home",
-                tmp_path / "home",
-                "--config",
-                config,
-                "--port",
-                str(free_port()),
-            ],
-=======
             [BIN / "twistd", *usual, "--port", str(free_port())],
->>>>>>> wip-attacks2
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
