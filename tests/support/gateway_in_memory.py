@@ -317,6 +317,7 @@ class MemoryGateway:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
+        self.stops: list[bool] = []
         self.events = Chronicle(100, 100_000)
         self.launcher = MemoryLauncher()
         servers = (
