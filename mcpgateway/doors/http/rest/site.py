@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
 from mcpgateway.doors.http.rest.turns import Turns
-from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route
+from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
 from mcpgateway.doors.http.statuses import control_status_of
 from mcpgateway.errors import GatewayError
 
@@ -145,9 +145,10 @@ def _refused(request: Any, why: GatewayError) -> bytes:
 
 def _versioned(request: Any, rest: str) -> bytes:
     # Tell where that is which was asked for without its version.
-    if request.uri.startswith(VERSIONED):
+    there = VERSIONED + request.uri.removeprefix(API)
+    if request.uri.startswith(VERSIONED) or not methods_of(there.partition(b"?")[0]):
         raise NotFound
-    request.setHeader(b"location", VERSIONED + request.uri.removeprefix(API))
+    request.setHeader(b"location", there)
     request.setResponseCode(307)
     return b""
 
