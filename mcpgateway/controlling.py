@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.issuing import Issuing
-    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
+    from mcpgateway.hub.savings import Savings
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
@@ -51,7 +51,7 @@ class Parts:
     :ivar is_disabled: whether the whole gateway is switched off softly.
     :ivar issuing: makes what manages tokens.
     :ivar launcher: tries servers out.
-    :ivar ledger: what the gateway saves.
+    :ivar savings: what the gateway saves.
     :ivar logs: what servers have said.
     :ivar problems: what is wrong with the configuration.
     :ivar redact: takes out of a text whatever is secret.
@@ -76,7 +76,7 @@ class Parts:
     is_disabled: Callable[[], bool]
     issuing: Callable[[], Issuing]
     launcher: ILauncher
-    ledger: Ledger
+    savings: Savings
     logs: ServerLogs
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str]
@@ -155,7 +155,7 @@ def _describing(_: Parts) -> Any:
 def _figures(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.figures import Figures
 
-    return Figures(parts.figures(), parts.ledger)
+    return Figures(parts.figures(), parts.savings)
 
 
 def _instance(parts: Parts) -> Any:

@@ -197,7 +197,7 @@ def make_gateway(
         events=observation.events,
         issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
         figures=lambda: figures_of(hub, census),
-        ledger=hub.ledger,
+        savings=hub.savings,
         hub=hub,
         census=census,
         problems=lambda: (*reload.state.problems, *reload.state.warnings),

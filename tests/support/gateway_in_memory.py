@@ -400,7 +400,7 @@ class MemoryGateway:
             clients=lambda: self.clients,
             issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
-            ledger=self.hub.ledger,
+            savings=self.hub.savings,
             hub=self.hub,
             problems=tuple,
             redact=Redactor().redact,
