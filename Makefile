@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 9100
 RUN_ARGS ?= --demo
-JOBS ?= 4
+JOBS ?= 5
 
 BIN := .venv/bin
 VENV := .venv/.made
@@ -17,7 +17,7 @@ PYPI_CLIENTS := build/clients-pypi/.made
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test lint types imports unit coverage functional soak test-clients test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint types imports unit coverage functional soak test-clients test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ $(PYPI_SERVERS): tests/servers/pypi-requirements.txt
 run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:9100 (PORT=... for another)
 	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
-test: lint types unit functional docs package ## everything that must hold before a change lands
+test: lint types tests docs package ## everything that must hold before a change lands
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff format --check .
@@ -60,6 +60,11 @@ format: $(VENV) ## let ruff put the code in order
 
 types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
+
+# All at once, those that mostly wait first: beside them there is time for those that mostly compute.
+tests: $(VENV) servers ## the unit and the functional tests
+	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder -m "not soak" \
+		--ignore=tests/bench --ignore=tests/clients --ignore=tests/browser tests/functional tests/contracts tests
 
 unit: $(VENV) ## unit, contract and property tests; no sockets, no processes
 	$(BIN)/python -m $(UNIT)

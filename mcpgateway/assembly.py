@@ -18,7 +18,7 @@ from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings
+from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings, TraceSettings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
@@ -27,13 +27,13 @@ from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
-from mcpgateway.hub.ledger import Ledger, Weights
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.savings import Savings, Weights
 from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
@@ -46,6 +46,7 @@ from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
+    from mcpgateway.backends.web import Web
     from mcpgateway.doors.http.exposition import Exposition
     from mcpgateway.hub.builtin.builtin import Tool
     from mcpgateway.hub.builtin.status import Sight
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.jobs import Jobs
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.hub.to_modern import ToModern
+    from mcpgateway.hub.tracing import Tracer
     from mcpgateway.hub.usage import Usage
     from mcpgateway.hub.vault import Vault
     from mcpgateway.hub.views.board import Board
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
+EXPORT_S = 10.0  # until whoever collects spans has taken some
 
 
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
@@ -104,6 +107,38 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
     return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
 
 
+def tracer_of(
+    reactor: Any, home: str, said: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
+) -> Tracer:
+    """What follows calls in the real world.
+
+    :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
+    """
+    from mcpgateway.host.serverlog import ServerLogFile
+    from mcpgateway.hub.activity import Activity
+    from mcpgateway.hub.tracing import Tracer
+
+    tracer = Tracer(secrets.token_hex, said.begin)
+    if said.activity:
+        file = ServerLogFile(f"{home}/logs/activity.jsonl")
+        tracer.activity = Activity(file, reactor.seconds, tracer.new_id, redact)
+    base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if base:
+        from mcpgateway.hub.spans import Spans, endpoint_of, headers_of
+
+        headers = said.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+
+        def send(body: bytes) -> Deferred[int]:
+            heads = {"Content-Type": "application/json", **headers}
+            asked = web().request(
+                "POST", endpoint_of(base), heads, body, timeout_s=EXPORT_S, limit=CHECK_BYTES
+            )
+            return asked.addCallback(lambda answer: answer.status)
+
+        tracer.spans = Spans(send, reactor.seconds, redact)
+    return tracer
+
+
 @frozen
 class Outside:
     """What the hub works with that it does not make.
@@ -113,6 +148,7 @@ class Outside:
     :ivar keepers: what is kept of what happens on views.
     :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
+    :ivar tracer: what follows calls; None where nothing does.
     """
 
     launcher: ILauncher
@@ -125,6 +161,7 @@ class Outside:
     keepers: Keepers = NOTHING_KEPT
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
+    tracer: Tracer | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -147,7 +184,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
         )
 
-    tapes = Tapes(clock.seconds)
+    tapes = Tapes(clock.seconds, gateway.trace.record_lines)
     around = Surroundings(
         launcher,
         clock,
@@ -211,7 +248,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
-    hub.ledger = ledger_of(hub, outside)
+    hub.savings = savings_of(hub, outside)
+    hub.follow(outside.tracer)
     return hub
 
 
@@ -227,7 +265,7 @@ def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) 
     return door
 
 
-def ledger_of(hub: Hub, outside: Outside) -> Ledger:
+def savings_of(hub: Hub, outside: Outside) -> Savings:
     """What adds up what the gateway saves."""
     pool, read = hub.switchboard.pool, outside.keepers.usage
     on_record = cache(read) if read is not None else None  # until somebody comes to a view
@@ -239,7 +277,7 @@ def ledger_of(hub: Hub, outside: Outside) -> Ledger:
         return (slot.pid for slot in pool if slot.pid)
 
     weights = Weights(outside.instruments.weigh, pids)
-    return Ledger(hub.switchboard, hub.health, weights, usage)
+    return Savings(hub.switchboard, hub.health, weights, usage)
 
 
 def figures_of(hub: Hub, census: Census) -> Figures:
@@ -253,7 +291,7 @@ def exposition_of(hub: Hub, census: Census) -> Exposition:
     """What tells Prometheus of them."""
     from mcpgateway.doors.http.exposition import Exposition  # likewise
 
-    return Exposition(hub.meters, census, hub.ledger)
+    return Exposition(hub.meters, census, hub.savings)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -310,11 +348,12 @@ class Hub:
     :ivar health: watches over the servers.
     :ivar meters: what is counted of calls.
     :ivar timeline: the same, by the minute.
-    :ivar ledger: what the gateway saves.
+    :ivar savings: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar tracer: what follows calls; None where nothing does.
     :ivar config: what is to be said of the configuration.
     :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
@@ -334,8 +373,9 @@ class Hub:
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     usage: Usage | None = None
     vault: Vault | None = None
+    tracer: Tracer | None = None
     _stateless: Stateless | None = None
-    ledger: Ledger = field(init=False)
+    savings: Savings = field(init=False)
 
     @property
     def stateless(self) -> Stateless:
@@ -375,9 +415,15 @@ class Hub:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
         self.switchboard.tick_views()
-        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.ledger):
+        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.savings, self.tracer):
             if each is not None:
                 each.tick()
+
+    def follow(self, tracer: Tracer | None) -> None:
+        """Have all calls followed from now on, or none of them."""
+        self.tracer, meters = tracer, self.meters
+        meters.on_begin = tracer.begun if tracer is not None else None
+        meters.on_end = tracer.ended if tracer is not None else None
 
     def close(self) -> None:
         """End whatever stands open, in order."""
@@ -385,7 +431,7 @@ class Hub:
             self.jobs.close()
         if self._stateless is not None:
             self._stateless.close()
-        for each in (self.usage, self.vault):
+        for each in (self.usage, self.vault, self.tracer):
             if each is not None:
                 each.close()
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
+    from mcpgateway.hub.entries import Entries
     from mcpgateway.hub.figures import Figures
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.issuing import Issuing
-    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
+    from mcpgateway.hub.savings import Savings
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
@@ -50,7 +51,7 @@ class Parts:
     :ivar is_disabled: whether the whole gateway is switched off softly.
     :ivar issuing: makes what manages tokens.
     :ivar launcher: tries servers out.
-    :ivar ledger: what the gateway saves.
+    :ivar savings: what the gateway saves.
     :ivar logs: what servers have said.
     :ivar problems: what is wrong with the configuration.
     :ivar redact: takes out of a text whatever is secret.
@@ -75,7 +76,7 @@ class Parts:
     is_disabled: Callable[[], bool]
     issuing: Callable[[], Issuing]
     launcher: ILauncher
-    ledger: Ledger
+    savings: Savings
     logs: ServerLogs
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str]
@@ -96,7 +97,9 @@ def make_site(parts: Parts) -> Site:
     """The control plane as a site for the channel."""
     from mcpgateway.doors.http.rest.site import ControlPlane  # Klein is loaded by the first who looks
 
-    return ControlPlane(groups_of(parts), parts.limits, parts.clock).site()
+    tracer = parts.hub.tracer
+    audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
+    return ControlPlane(groups_of(parts), parts.limits, parts.clock, audit).site()
 
 
 def groups_of(parts: Parts) -> Groups:
@@ -152,7 +155,7 @@ def _describing(_: Parts) -> Any:
 def _figures(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.figures import Figures
 
-    return Figures(parts.figures(), parts.ledger)
+    return Figures(parts.figures(), parts.savings)
 
 
 def _instance(parts: Parts) -> Any:
@@ -164,7 +167,7 @@ def _instance(parts: Parts) -> Any:
     board, clock = parts.switchboard, parts.clock
     return Instance(
         Readiness(board, parts.hub.health, clock, parts.is_disabled),
-        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections),
+        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections, parts.redact),
         Ending(board, clock, parts.stop),
     )
 
@@ -196,7 +199,6 @@ def _relay(parts: Parts) -> Any:
 
 def _servers(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.servers import Servers
-    from mcpgateway.hub.entries import Entries
     from mcpgateway.hub.roster import Roster
 
     reload = parts.reload
@@ -208,9 +210,11 @@ def _servers(parts: Parts) -> Any:
     )
 
     def entries() -> Entries:
+        from mcpgateway.hub.entries import Entries  # who only looks at all does without
+
         return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
 
-    return Servers(roster, parts.operating, entries)
+    return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
 
 
 def _sessions(parts: Parts) -> Any:
@@ -238,7 +242,8 @@ def _tracing(parts: Parts) -> Any:
 
     hub, health = parts.hub, parts.hub.health
     why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
-    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact))
+    activity = hub.tracer.activity if hub.tracer is not None else None
+    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
 
 def _book(parts: Parts) -> SessionBook:

@@ -16,14 +16,16 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.assembly import Hub, ground_facts, settle
 from mcpgateway.backends.spawning import Launcher
+from mcpgateway.config.callers import Issuer
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import Container, GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
 from mcpgateway.doors.http.listeners import Listeners
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
+from mcpgateway.errors import ConfigError
 from mcpgateway.host import state
 from mcpgateway.host.claim import SHIM, START, Claim
 from mcpgateway.host.orphans import instances, reap_leftovers
@@ -49,6 +51,7 @@ from mcpgateway.rules.configured import configured
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
+    from mcpgateway.doors.manhole.door import Manhole
     from mcpgateway.host.brought import Brought
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.builtin.builtin import Tool
@@ -91,6 +94,14 @@ class Front:
     guard: Guard
     callers: Callers
     bearers: Bearers
+    trust: Callable[[Issuer], None]
+
+    log = Logger()
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self.guard.access_tokens is not None:
+            self.guard.access_tokens.tick()
 
     def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
@@ -98,6 +109,10 @@ class Front:
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
         self.guard.adopt(policy_of(gateway))
+        try:
+            self.trust(gateway.security.oauth)
+        except ConfigError as why:
+            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
         self.root.set_limits(gateway.limits)
         self.root.serve((*servers, *view_specs(ways)))
 
@@ -131,6 +146,7 @@ class GatewayService(Service):
     _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
+    _manhole: Manhole | None = field(init=False, default=None, repr=False)
 
     @property
     def switchboard(self) -> Switchboard:
@@ -148,7 +164,13 @@ class GatewayService(Service):
     def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
         from mcpgateway.hub.builtin.managed import Parts, managed  # few let a model manage their servers
 
-        return managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tools = managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tracer = self.hub.tracer
+        if tracer is None or tracer.activity is None:
+            return tools
+        from mcpgateway.hub.builtin.audited import audited
+
+        return audited(tools, tracer.activity.managed)
 
     def startService(self) -> None:
         """Clear up after a gateway that was killed, then let time pass."""
@@ -179,6 +201,7 @@ class GatewayService(Service):
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
         self.renewal.offer(self)
+        self._open_manhole()
         self.say_that_it_runs()
         # When the reactor runs: what is started now would find nobody who answers.
         self.reactor.callLater(0, self._enrol)
@@ -205,6 +228,20 @@ class GatewayService(Service):
         for each in change.changed:
             self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
         self.enrolment.look(settings)
+        self._open_manhole()
+
+    def _open_manhole(self) -> None:
+        if self._manhole is None and self.settings.manhole == ManholeSettings():
+            return
+        if self._manhole is None:
+            from mcpgateway.doors.manhole.door import Manhole  # hardly anybody looks inside
+
+            self._manhole = Manhole(self.reactor, self.home, self._inside)
+        self._manhole.adopt(self.settings.manhole)
+
+    def _inside(self) -> dict[str, Any]:
+        pool, sessions = self.switchboard.pool, self.switchboard.sessions
+        return {"gateway": self, "pool": pool, "sessions": sessions, "config": self.settings}
 
     def _observe(self) -> None:
         self.observation.redactor.learn(configured(self.settings))
@@ -296,6 +333,7 @@ class GatewayService(Service):
             self.hub.health.tick,
             self.owners.tick,
             self.front.bearers.tick,
+            self.front.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
@@ -363,6 +401,8 @@ class GatewayService(Service):
         super().stopService()
         self.enrolment.close()
         self.reload.close()
+        if self._manhole is not None:
+            self._manhole.close()
         self.switchboard.is_open = False
         if not self.renewal.is_due:
             await self._refuse()
@@ -425,6 +465,7 @@ def policy_of(settings: GatewaySettings) -> Policy:
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
         networks(settings.security.trusted_ips),
+        open_loopback=settings.open_loopback_admin,
     )
 
 

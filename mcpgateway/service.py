@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.assembly import (
@@ -16,10 +17,11 @@ from mcpgateway.assembly import (
     keepers_of,
     make_hub,
     settle,
+    tracer_of,
 )
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.config.callers import Security
+from mcpgateway.config.callers import Issuer, Security
 from mcpgateway.config.model import Settings
 from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
@@ -53,7 +55,6 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.views.specs import view_specs
 from mcpgateway.interfaces import IResolver, Whose
 from mcpgateway.observation import Observation
@@ -117,7 +118,7 @@ def make_gateway(
         return Resolver(home, reactor.seconds)
 
     logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
-    launcher = Launcher(reactor, ward, make_resolver, logs.hearing)
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing, observation.redactor)
 
     def make_locks() -> DaemonLocks:
         from mcpgateway.host.daemonlocks import DaemonLocks  # few servers have a port of their own
@@ -144,6 +145,9 @@ def make_gateway(
         snapshots,
         keepers,
         logs.said,
+        tracer=tracer_of(
+            reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
+        ),
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
@@ -191,9 +195,9 @@ def make_gateway(
         clients=make_clients,
         logs=logs,
         events=observation.events,
-        issuing=lambda: _issuing_of(bearers, home, reload),
+        issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
         figures=lambda: figures_of(hub, census),
-        ledger=hub.ledger,
+        savings=hub.savings,
         hub=hub,
         census=census,
         problems=lambda: (*reload.state.problems, *reload.state.warnings),
@@ -217,11 +221,12 @@ def make_gateway(
         lambda: make_site(parts),
         HealthDoor(census, lambda: exposition_of(hub, census)),
     )
-    root.look_again = reload.look_again
-    root.is_disabled = settings.is_disabled
+    root.look_again, root.is_disabled = reload.look_again, settings.is_disabled
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers)
-    _watch_over(bearers, switchboard, factory)
+    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    switchboard.permits.scopes, bearers.gone = bearers.scopes, factory.hang_up
+    trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
     housekeeping = Housekeeping(switchboard, factory.heads.clear)
@@ -239,7 +244,7 @@ def make_gateway(
         housekeeping,
         ward,
         launcher,
-        Front(root, guard, callers, bearers),
+        Front(root, guard, callers, bearers, trust),
         reload,
         enrolment,
         origin,
@@ -276,16 +281,47 @@ def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
 
 
-def _watch_over(bearers: Bearers, switchboard: Switchboard, factory: ChannelFactory) -> None:
-    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
-    switchboard.permits.scopes = bearers.scopes
-    bearers.gone = factory.hang_up
+def trusting(
+    issuer: Issuer, guard: Guard, backends: Backends, clock: Any, factory: ChannelFactory
+) -> Callable[[Issuer], None]:
+    """Let a guard take the tokens of an authorization server; what is returned lets it take those of another.
+
+    :raise ConfigError: (both) what judges them is not installed.
+    """
+
+    def fetch(url: str, named_by: str) -> Any:
+        from mcpgateway.hub.accesstokens import DOCUMENT_LIMIT, FETCH_S
+
+        headers = {"Accept": "application/json"}
+        return backends.web.request(
+            "GET", url, headers, timeout_s=FETCH_S, limit=DOCUMENT_LIMIT, named_by=named_by
+        )
+
+    def trust(issuer: Issuer) -> None:
+        known = guard.access_tokens
+        if known is not None and known.issuer == issuer:
+            return
+        guard.access_tokens = None
+        if not issuer.issuer:
+            return
+        try:
+            from mcpgateway.hub.accesstokens import AccessTokens  # few have an authorization server
+        except ImportError as why:
+            raise ConfigError(
+                f"settings.security.oauth needs {why.name}: pip install 'mcpgateway[oauth]'"
+            ) from why
+        guard.access_tokens = AccessTokens(issuer, fetch, clock.seconds, factory.hang_up)
+
+    trust(issuer)
+    return trust
 
 
-def _issuing_of(bearers: Bearers, home: str, reload: Reload) -> Issuing:
+def _issuing_of(
+    bearers: Bearers, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
+) -> Issuing:
     from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
 
-    return Issuing(bearers, TokenFiles(home), reload)
+    return Issuing(bearers, TokenFiles(home), reload, learn)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

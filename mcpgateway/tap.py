@@ -137,8 +137,10 @@ def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
 def needs_openssl(settings: Settings) -> bool:
     """Whether TLS is spoken: an endpoint of the gateway's own does, or a server is reached by it."""
     urls = [url for server in settings.servers for url in _urls(server.reach)]
-    return any(each.startswith(TLS_ENDPOINTS) for each in settings.gateway.listen) or any(
-        each.lower().startswith(TLS_SCHEMES) for each in urls
+    return (
+        bool(settings.gateway.tls_cert_path)
+        or any(each.startswith(TLS_ENDPOINTS) for each in settings.gateway.listen)
+        or any(each.lower().startswith(TLS_SCHEMES) for each in urls)
     )
 
 

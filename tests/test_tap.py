@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import Container, Daemon, GatewaySettings, Remote, Rest, ServerSpec, Settings
-from mcpgateway.tap import needs_openssl
+from mcpgateway.tap import Options, needs_openssl
 
 
 def settings(reach: Any = None, *listen: str) -> Settings:
@@ -49,3 +49,16 @@ class OpenSslTests:
     def test_not_needed(self, plain: Settings) -> None:
         """Else it goes without 15 MB."""
         assert not needs_openssl(plain)
+
+
+class LevelTests:
+    """The level of the log, as it is named at the start."""
+
+    def test_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An unknown one ends the program with one line that says what is expected, wherever it stands."""
+        expected = "expected debug, info, warn, error or critical"
+        with pytest.raises(SystemExit, match=f"--log-level: found 'loud'; {expected}"):
+            Options().parseOptions(["--log-level", "loud"])
+        monkeypatch.setenv("MCPGATEWAY_LOG_LEVEL", "quiet")
+        with pytest.raises(SystemExit, match=f"MCPGATEWAY_LOG_LEVEL: found 'quiet'; {expected}"):
+            Options().parseOptions([])

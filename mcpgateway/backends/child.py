@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
+from mcpgateway.rules.redaction import one_line
 from mcpgateway.rules.secrecy import without
 from mcpgateway.wire.lines import LineFramer, LineTooLong
 
@@ -26,9 +27,17 @@ CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (p
 MUTE_S = 1.0  # what closes its stdout is mostly about to exit, and its exit code says more
 LOOK_S = 0.05  # how often the ladder looks whether the group is empty
 STDERR_LINES, STDERR_CHARS = 50, 500
+STDERR_BYTES = 2500  # of a line that are looked at: half a secret is not found
 DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its stdout
 DRAIN_STDERR_BYTES = 2**20
 DRAIN_PIECE = 262_144
+
+
+Redact = Callable[[str, int], str]
+
+
+def _as_it_is(text: str, shown: int) -> str:
+    return text[:shown]
 
 
 class ChildProtocol(ProcessProtocol):
@@ -82,32 +91,36 @@ class Hearing(Protocol):
 class StderrTail:
     """The last lines of a child's stderr, whatever it floods us with.
 
+    They are kept as they came and made readable when somebody asks, since hardly anybody does.
+
     :param hidden: what is left out of them.
+    :param redact: takes whatever else is secret out of a text of which so many characters are shown.
     """
 
-    def __init__(self, hidden: tuple[str, ...] = ()) -> None:
+    def __init__(self, hidden: tuple[str, ...] = (), redact: Redact = _as_it_is) -> None:
         self._hidden = hidden
-        self._lines: deque[str] = deque(maxlen=STDERR_LINES)
+        self._redact = redact
+        self._lines: deque[bytes] = deque(maxlen=STDERR_LINES)
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
         """Keep the end of what has come."""
         keep = STDERR_LINES * STDERR_CHARS
-        data = (self._rest + data)[-keep:]
-        *lines, rest = data.split(b"\n")
-        self._rest = rest[-STDERR_CHARS:]
-        self._lines.extend(self._readable(line) for line in lines[-STDERR_LINES:])
+        data = self._rest + data
+        *lines, rest = data[-keep:].split(b"\n")
+        if len(data) > keep:
+            lines = lines[1:]  # half a line may begin with half a secret
+        self._rest = rest[:STDERR_BYTES]
+        self._lines.extend(line[:STDERR_BYTES] for line in lines[-STDERR_LINES:])
 
     def text(self) -> str:
         """The lines, control characters escaped."""
-        rest = [self._readable(self._rest)] if self._rest.strip() else []
-        return "\n".join([*self._lines, *rest])
+        rest = [self._rest] if self._rest.strip() else []
+        return "\n".join(map(self._readable, (*self._lines, *rest)))
 
     def _readable(self, line: bytes) -> str:
-        # Before the line is cut: half a secret would not be found.
-        whole = without(line, self._hidden) if self._hidden else line
-        text = whole[:STDERR_CHARS].decode(errors="replace").rstrip("\r")
-        return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        text = without(line, self._hidden).decode(errors="replace").rstrip("\r")
+        return one_line(self._redact(text, STDERR_CHARS))
 
 
 @implementer(IBackend)
@@ -132,13 +145,13 @@ class Child:
         marker: str,
         ward: IWard,
         ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
-        hidden: tuple[str, ...] = (),
+        stderr: StderrTail | None = None,
     ) -> None:
         self.server = server
         self.pid = 0  # kept here: the transport forgets its own when the process is reaped
         self.has_exited = False
         self.queued = 0
-        self.stderr = StderrTail(hidden)
+        self.stderr = stderr or StderrTail()
         self.protocol = ChildProtocol(self)
         self._reactor = reactor
         self.receiver = receiver

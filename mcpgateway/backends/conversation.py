@@ -233,8 +233,10 @@ class Conversation:
     def cancel(self, call: Call, reason: str) -> bool:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
         was_queued = bool(self.queued) and self._withdraw(call)
-        if not was_queued and self._settle(call.number) is None:
-            return False
+        if not was_queued:
+            if self.pending.get(call.number) is not call:
+                return False  # another server's call may have the same number
+            self._settle(call.number)
         if call.meter is not None:
             call.meter.taken_back(call, reason)
         if was_queued:

@@ -72,6 +72,7 @@ class Relay:
         headers = check_headers(relaying.passed_on(sent.headers, base, configured, theirs))
 
         async def asked() -> Relayed:
+            """The answer, whole."""
             stream = await self.web().open(sent.method, url, headers, sent.body, trust)
             return await _answer(server, sent, stream)
 

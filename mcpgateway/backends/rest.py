@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     Unreachable,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
-from mcpgateway.wire import jsonrpc, legacy, modern
+from mcpgateway.wire import jsonrpc, legacy, modern, peek, tracecontext
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import MODERN, Era, negotiated
 
@@ -235,7 +235,8 @@ class RestBackend:
             raise InvalidParams(f"Unknown tool: {name}")
         arguments = jsonrpc.value(params.get("arguments", jsonrpc.EMPTY), dict)
         try:
-            request = restcalls.request_of(tool, offer.base, self._rest.headers, arguments)
+            headers = {**tracecontext.headers(peek.members(params, "_meta")), **self._rest.headers}
+            request = restcalls.request_of(tool, offer.base, headers, arguments)
         except InvalidParams as why:
             self._answer(identifier, restcalls.failed(why.message))
             return

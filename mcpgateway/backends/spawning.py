@@ -21,7 +21,7 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 from zope.interface import implementer
 
-from mcpgateway.backends.child import CLOSE_STDIN_S, TERM_S, Child, Hearing
+from mcpgateway.backends.child import CLOSE_STDIN_S, TERM_S, Child, Hearing, StderrTail
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
     CHILD_MARKER,
@@ -36,6 +36,7 @@ from mcpgateway.interfaces import (
     Told,
 )
 from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.redaction import Redactor
 
 READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
@@ -137,6 +138,7 @@ class Launcher:
 
     :param make_resolver: makes what finds the programs that package runners would start; None: they are always run.
     :param hear: makes what takes the stderr of a new child, by the name of its server and the secrets it was given.
+    :param redactor: what takes secrets out of the last words of children.
     """
 
     def __init__(
@@ -145,7 +147,9 @@ class Launcher:
         ward: IWard,
         make_resolver: Callable[[], IResolver] | None = None,
         hear: Callable[[str, tuple[str, ...]], Hearing] | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
+        self._redactor = redactor or Redactor()
         self._hear = hear
         self._reactor = reactor
         self._ward = ward
@@ -197,7 +201,8 @@ class Launcher:
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
         hidden = secrets_of(launch.env, launch.argv)
-        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, hidden)
+        tail = StderrTail(hidden, self._redactor.redact)
+        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
         child.is_heard = launch.is_heard
         if is_server and self._hear is not None:
             child.hearing = self._hear(launch.server, hidden)

@@ -35,7 +35,7 @@ from mcpgateway.errors import (
     Unreachable,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
-from mcpgateway.wire import jsonrpc, legacy, modern, peek
+from mcpgateway.wire import jsonrpc, legacy, modern, peek, tracecontext
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LEGACY, Era
 
@@ -168,9 +168,12 @@ class Streamable:
 
     def headers_for(self, post: Post) -> dict[str, str]:
         """What a request is sent with."""
-        if self._mirror is not None:
-            return self._mirror.headers(post.method, post.envelope)
-        return self._headers
+        mirror = self._mirror
+        headers = mirror.headers(post.method, post.envelope) if mirror is not None else self._headers
+        if tracecontext.MARK not in post.body:
+            return headers
+        meta = peek.members(peek.members(post.envelope, "params"), "_meta")
+        return headers | tracecontext.headers(meta)
 
     def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
         """What the rest of a stream is fetched with."""

@@ -27,6 +27,16 @@ TIMEOUT_S = 30.0
 STDERR_SHOWN = 10  # lines
 PAGES_LIMIT = 1000  # of a list that does not end
 
+PROCESS, EXITED, TIMED_OUT, POLLUTED, PROTOCOL = (
+    "process error",
+    "exited unexpectedly",
+    "timeout",
+    "possible stdout pollution (non-JSON-RPC output detected)",
+    "protocol error",
+)
+FAULTS = (PROCESS, EXITED, TIMED_OUT, POLLUTED)
+"""What can be wrong with a server, as the words begin that a person is told; all else is a matter of the protocol."""
+
 
 @frozen
 class Step:
@@ -34,6 +44,7 @@ class Step:
 
     :ivar detail: what was found, or what went wrong.
     :ivar why: the error that it failed with, where that was one of the gateway's own.
+    :ivar fault: what kind of thing went wrong; empty where nothing did.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Step:
     elapsed_s: float
     detail: str
     why: GatewayError | None = None
+    fault: str = ""
 
 
 @frozen
@@ -117,7 +129,8 @@ class _Trial:
             passed, detail = False, str(why)
         except GatewayError as why:
             passed, detail, error = False, self._explained(why), why
-        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail, error))
+        fault = "" if passed else next((each for each in FAULTS if detail.startswith(each)), PROTOCOL)
+        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail, error, fault))
         return passed
 
     async def _within(self, limit_s: float, wait: Deferred[Any]) -> Any:
@@ -126,7 +139,7 @@ class _Trial:
         try:
             return await wait
         except (defer.TimeoutError, defer.CancelledError):
-            raise BackendTimeout(f"timeout: no answer within {left:.1f} s") from None
+            raise BackendTimeout(f"{TIMED_OUT}: no answer within {left:.1f} s") from None
 
     # The steps.
 
@@ -158,7 +171,7 @@ class _Trial:
         try:
             conversation.backend = self._launcher.launch(launch, conversation)
         except LaunchFailed as why:
-            raise _Failed(f"process error: {why.message}") from why
+            raise _Failed(f"{PROCESS}: {why.message}") from why
         is_legacy = era is Era.LEGACY
         greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
         self._hello = await self._within(self._connect_s, conversation.meet(greeting))
@@ -227,9 +240,9 @@ class _Trial:
         conversation, gone = self._conversation, self._gone
         if gone is not None:
             tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
-            return f"exited unexpectedly ({gone})" + (f"\n{tail}" if tail else "")
+            return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")
         if isinstance(why, BackendTimeout) and conversation is not None and conversation.strays:
-            return f"possible stdout pollution (non-JSON-RPC output detected); {why.message}"
+            return f"{POLLUTED}; {why.message}"
         return why.message
 
     def _ended(self, conversation: Conversation, why: Gone) -> None:

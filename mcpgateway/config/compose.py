@@ -93,6 +93,7 @@ def compose(
         evolve(native.clients, opt_out=_opted_out(files, native)),
         tuple(each.file for each in adopted),
         any(each.suspended == DISABLED for each in files.adopted),
+        native.manhole,
     )
 
 
@@ -109,7 +110,8 @@ def _secured(
             here, "one of tls_cert_path and tls_key_path is missing", "name both files, or neither"
         )
     where = native.security.where if native.security else Where("settings.security")
-    sources = {**setting.world.login, **setting.world.variables}
+    world = setting.world
+    sources = {**world.login, **world.variables, **world.outside}
     return evolve(gateway, security=settled(gateway.security, sources, where, problems))
 
 

@@ -16,6 +16,7 @@ from mcpgateway.config.kinds import (
     PORT_LIMIT,
     Choice,
     Duration,
+    Either,
     Flag,
     ListOf,
     Strings,
@@ -220,6 +221,13 @@ GATEWAY = Section(
             default=False,
         ),
         Key(
+            "remote_commands",
+            Flag(),
+            "Whether who has the admin token may say from another machine what is run on this one: servers that are "
+            "programs or containers, and their variables.",
+            default=False,
+        ),
+        Key(
             "trust_other_users",
             Flag(),
             "Whether other users of this machine (root excepted) are let in on loopback without a token. Elsewhere "
@@ -298,8 +306,8 @@ GATEWAY = Section(
         Key(
             "tls_cert_path",
             Text(),
-            "File of the certificate, and of those in between, that the main port and those of ``listen`` on TCP are"
-            " served with. From then on they speak https only.",
+            "File of the certificate of the main port and of those of ``listen`` on TCP, and of the authorities in"
+            " between. From other machines they speak https only then.",
             "",
         ),
         Key("tls_key_path", Text(), "File of the key of that certificate; only its owner may read it.", ""),
@@ -317,6 +325,23 @@ SECRETS = Section(
             " it prints.",
             default=False,
         ),
+    ],
+)
+
+MANHOLE = Section(
+    "The manhole",
+    [
+        Key(
+            "socket",
+            Either({bool: Flag(), str: FILLED}, "true or false, or a path"),
+            "Whether a Python prompt inside of the gateway is had at a Unix socket that only you can open:"
+            " ``manhole.sock`` in the home, or at this path.",
+            default=False,
+        ),
+        Key(
+            "ssh_port", Whole(0, PORT_LIMIT), "The port on 127.0.0.1 at which it is had over SSH; 0: none.", 0
+        ),
+        Key("authorized_keys", FILLED, "The file with the public keys that are let in there."),
     ],
 )
 
@@ -348,9 +373,9 @@ COMPAT = Section(
         Key(
             "open_loopback_admin",
             Flag(),
-            "Whether management on loopback needs no token.",
+            "Whether programs on this machine may change things over loopback without a token, as they could with older"
+            " gateways; what shows that it comes from a browser never may.",
             default=False,
-            is_served=False,
         ),
     ],
 )

@@ -306,13 +306,16 @@ class GatewaySettings:
     """What the ``gateway`` section decides.
 
     :ivar log_level: the name of the lowest level that is logged.
+    :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
     """
 
     http_port: int = 9100
     bind_address: str = "127.0.0.1"
     listen: tuple[str, ...] = ()
     allow_remote: bool = False
+    remote_commands: bool = False
     trust_other_users: bool = False
+    open_loopback_admin: bool = field(default=False, kw_only=True)
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -348,6 +351,22 @@ class ClientSettings:
     adopt: Adopt = Adopt.ASK
     watch: bool = True
     opt_out: tuple[str, ...] = ()
+
+
+@frozen
+class ManholeSettings:
+    """What the ``manhole`` section decides; as it is here, there is none.
+
+    :ivar socket: whether there is a prompt at a Unix socket.
+    :ivar path: where the socket is; empty for the usual place in the home.
+    :ivar ssh_port: the port on loopback at which it is had over SSH; 0: none.
+    :ivar authorized_keys: the file with the keys of those who are let in there.
+    """
+
+    socket: bool = False
+    path: str = ""
+    ssh_port: int = 0
+    authorized_keys: str = ""
 
 
 @frozen
@@ -415,6 +434,7 @@ class Settings:
     :ivar projects: the directories that clients' own files say somebody works in.
     :ivar world: what entries are expanded in, also those of files that are read later.
     :ivar clients: what is to become of clients' own files.
+    :ivar manhole: where its owner gets inside of the running gateway.
     :ivar adopted: the clients' files that lead to the gateway.
     :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
     """
@@ -431,3 +451,4 @@ class Settings:
     clients: ClientSettings = ClientSettings()
     adopted: tuple[ClientFile, ...] = ()
     is_disabled: bool = False
+    manhole: ManholeSettings = ManholeSettings()

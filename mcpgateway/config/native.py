@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from mcpgateway.config import schema, serverkeys
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
-from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings
+from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
@@ -24,9 +24,10 @@ KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
 OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", "mcpServers")
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
-    "http_port bind_address allow_remote trust_other_users auth_mcp_transport listen allowed_hosts allowed_origins"
-    " bridge log_level tls_cert_path tls_key_path".split()
+    "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
+    " allowed_origins bridge log_level tls_cert_path tls_key_path".split()
 )
+COMPAT_FIELDS = ("open_loopback_admin",)
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (
     "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
@@ -63,6 +64,7 @@ class Native:
     :ivar tls: where a file of TLS is named.
     :ivar env_file: the file of values that is named, and where.
     :ivar consolidates: where it is said whether tools over a budget become one.
+    :ivar manhole: where its owner gets inside of the running gateway.
     :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
     """
@@ -78,6 +80,7 @@ class Native:
     security: Place | None = None
     tls: Place | None = None
     allows_commands: bool = False
+    manhole: ManholeSettings = field(factory=ManholeSettings)
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -159,7 +162,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         flat = evolve(origin, full_env=True, is_flat=isinstance(root.value, dict))
         return evolve(before, servers={**before.servers, **_keyed(root, flat, problems)})
     found = schema.TOP.read(root, problems)
-    section = found.get("gateway", {})
+    section = {**found.get("gateway", {}), **_compat(found)}
     full = found.get("env_policy", section.get("env_policy", _is_klipide(root)))
     origin = evolve(origin, full_env=full)
     servers = dict(before.servers)
@@ -187,6 +190,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         root.at("settings").at("security") if "settings" in found else before.security,
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
         found.get("secrets", {}).get("allow_cmd", before.allows_commands),
+        _manhole(before.manhole, found.get("manhole", {}), root, problems),
     )
 
 
@@ -271,10 +275,30 @@ def _clients(before: ClientSettings, found: Mapping[str, Any]) -> ClientSettings
     return evolve(before, **fields)
 
 
+def _manhole(
+    before: ManholeSettings, found: Mapping[str, Any], root: Place, problems: Problems
+) -> ManholeSettings:
+    fields: dict[str, Any] = {key: found[key] for key in ("ssh_port", "authorized_keys") if key in found}
+    said = found.get("socket")
+    if said is not None:
+        fields |= {"socket": bool(said), "path": said if isinstance(said, str) else ""}
+    made = evolve(before, **fields)
+    if found and made.ssh_port and not made.authorized_keys:
+        problems.error(
+            root.at("manhole").at("ssh_port").where, "is for nobody without manhole.authorized_keys"
+        )
+    return made
+
+
+def _compat(found: Mapping[str, Any]) -> dict[str, Any]:
+    said = found.get("compat", {})
+    return {key: said[key] for key in COMPAT_FIELDS if key in said}
+
+
 def _gateway(
     before: GatewaySettings, found: Mapping[str, Any], security: Mapping[str, Any]
 ) -> GatewaySettings:
-    fields = {key: found[key] for key in PLAIN_FIELDS if key in found}
+    fields = {key: found[key] for key in (*PLAIN_FIELDS, *COMPAT_FIELDS) if key in found}
     for key in ("ping_interval_ms", "ping_interval"):
         if key in found:
             fields["ping_s"] = found[key]

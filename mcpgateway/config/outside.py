@@ -14,6 +14,7 @@ from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, called, escaped
 from mcpgateway.config.native import Native
 from mcpgateway.config.problems import Problems, Where
+from mcpgateway.errors import Unfit
 
 COMMAND, KEYRING = "cmd:", "keyring:"
 BUNDLES = ("profiles", "workspaces", "projects")
@@ -37,8 +38,8 @@ def wanted(native: Native, documents: Sequence[Document], problems: Problems) ->
     Servers that are switched off want nothing.
     """
     found: list[Wanted] = []
-    for place in _places(native, documents):
-        for each in SOURCE.finditer(place.value):
+    for text, place in _texts_of(native, documents):
+        for each in SOURCE.finditer(text):
             one = Wanted(f"{each['source']}:{each['what']}", place.where)
             why, hint = _refused(one.name, native)
             if why:
@@ -73,8 +74,19 @@ def unasked(value: Any) -> Any:
             return {key: unasked(each) for key, each in value.items()}
         case list():
             return [unasked(each) for each in value]
+        case tuple():
+            return tuple(unasked(each) for each in value)
         case _:
             return value
+
+
+def refuse(value: Any) -> None:
+    """Refuse a value of whoever is not at the keyboard, if anything would be asked for.
+
+    :raise Unfit: it is refused.
+    """
+    if unasked(value) != value:
+        raise Unfit("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
 
 
 def _refused(name: str, native: Native) -> tuple[str, str]:
@@ -90,8 +102,8 @@ def _refused(name: str, native: Native) -> tuple[str, str]:
     return ("", "") if words and words[0] else (f"{called(name)} names no program", "")
 
 
-def _places(native: Native, documents: Iterable[Document]) -> Iterator[Place]:
-    """Iterate over the places of all texts in which something may be wanted."""
+def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[str, Place]]:
+    """Iterate over all texts in which something may be wanted."""
     for listed in native.servers.values():
         said = listed.place.value
         if isinstance(said, dict) and said.get("enabled") is not False and said.get("disabled") is not True:
@@ -102,12 +114,23 @@ def _places(native: Native, documents: Iterable[Document]) -> Iterator[Place]:
             bundles = root.at(key)
             for bundle in bundles.members() if isinstance(bundles.value, dict) else ():
                 yield from _texts(bundle.at("env"))
+        yield from _keys(root.at("settings").at("security").at("auth"))
 
 
-def _texts(place: Place) -> Iterator[Place]:
+def _keys(auth: Place) -> Iterator[tuple[str, Place]]:
+    """Iterate over the texts of those who may call, while anybody has to be one of them."""
+    if not isinstance(auth.value, dict) or auth.value.get("enabled") is not True:
+        return
+    yield from _texts(auth.at("api_keys"))
+    tokens = auth.at("project_tokens")
+    if isinstance(tokens.value, dict):
+        yield from ((each, tokens) for each in tokens.value)  # a place of its own would name the token
+
+
+def _texts(place: Place) -> Iterator[tuple[str, Place]]:
     match place.value:
-        case str() if "${" in place.value:
-            yield place
+        case str():
+            yield place.value, place
         case dict():
             for each in place.members():
                 yield from _texts(each)

@@ -1,4 +1,4 @@
-"""What is to be changed in the entry of a server, as programs ask for it (S003's PATCH)."""
+"""What is to be written or changed in the entry of a server, as programs ask for it (the bodies of S003's routes)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mcpgateway.config.edit import Edit, Rename, changed
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.errors import InvalidParams
 
+DEFINED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
 EXPECTED = 'such as {"add_env": ["NAME=value"], "remove_env": ["OTHER"], "disabled": false}'
 SAME = {"env": "add_env", "headers": "add_headers"}  # as S003's first release calls them
 KEYS = ("disabled", "enabled", "add_env", "remove_env", "add_headers", "remove_headers", "new_name", *SAME)
@@ -62,6 +63,33 @@ class Patch:
         return () if self.disabled is None else alteration.switched(name, entry, on=not self.disabled)
 
 
+def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition in the body of a request.
+
+    :raise InvalidParams: there is none.
+    """
+    found = said.get("config")
+    if not isinstance(found, dict) or not found:
+        raise InvalidParams('"config" must be the definition of a server', DEFINED)
+    return found
+
+
+def read_name(said: Mapping[str, Any]) -> str:
+    """The name in the body of a request.
+
+    :raise InvalidParams: there is none.
+    """
+    found = said.get("name")
+    if not isinstance(found, str) or not found:
+        raise InvalidParams('"name" must be the name of a server', DEFINED)
+    return found
+
+
+def runs_here(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition has this machine run something."""
+    return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
+
+
 def read_patch(said: Mapping[str, Any]) -> Patch:
     """Read the body of a request.
 
@@ -88,15 +116,14 @@ def _disabled(said: Mapping[str, Any]) -> bool | None:
 
 
 def _flag(said: Mapping[str, Any], key: str) -> bool:
-    value = said.get(key)
-    if value is not None and not isinstance(value, bool):
+    if key in said and not isinstance(said[key], bool):
         raise InvalidParams(f'"{key}" must be true or false')
-    return value is not None
+    return key in said
 
 
 def _text(said: Mapping[str, Any], key: str) -> str:
     value = said.get(key)
-    if value is None:
+    if key not in said:
         return ""
     if not isinstance(value, str) or not value:
         raise InvalidParams(f'"{key}" must be a name')
@@ -107,11 +134,11 @@ def _values(said: Mapping[str, Any], key: str) -> dict[str, str]:
     spelled = [each for each in (key, *(old for old, new in SAME.items() if new == key)) if each in said]
     if len(spelled) > 1:
         raise InvalidParams(f'"{spelled[0]}" and "{spelled[1]}" mean the same')
-    found = said[spelled[0]] if spelled else None
+    if not spelled:
+        return {}
+    found = said[spelled[0]]
     if isinstance(found, list) and all(isinstance(each, str) and "=" in each for each in found):
         found = dict(each.split("=", 1) for each in found)
-    if found is None:
-        return {}
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise InvalidParams(f'"{key}" must be a list of NAME=value, or an object of texts', EXPECTED)
     for name, value in found.items():
@@ -122,9 +149,7 @@ def _values(said: Mapping[str, Any], key: str) -> dict[str, str]:
 
 
 def _names(said: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = said.get(key)
-    if found is None:
-        return ()
+    found = said.get(key, [])
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise InvalidParams(f'"{key}" must be a list of names', EXPECTED)
     for each in found:

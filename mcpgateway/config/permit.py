@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-from mcpgateway.config import environment, headers
+from mcpgateway.config import environment, headers, outside
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import Edit, Put
-from mcpgateway.config.expand import SOURCE
 from mcpgateway.errors import Unfit
 
 VARIABLES = ("env", "environment")
@@ -28,8 +27,7 @@ def check(change: Edit) -> None:
         value = {step: value}
     if not isinstance(value, dict):
         return
-    if any(SOURCE.search(each) for each in _texts(value)):
-        raise Unfit("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
+    outside.refuse(value)
     names = [name for key in VARIABLES for name in _names(value.get(key))]
     refused = environment.refused(names)
     if refused:
@@ -39,17 +37,6 @@ def check(change: Edit) -> None:
         why = headers.refused(name)
         if why:
             raise Unfit(f"{printable(name)}: {why}")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            yield from _texts(list(value.values()))
-        case list() | tuple():
-            for each in value:
-                yield from _texts(each)
 
 
 def _names(value: Any) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.document import Place
-from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, SECRETS
+from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.kinds import FILLED, POLICY, Anything, Either, MapOf, Text, Texts, Variables
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
@@ -97,6 +97,7 @@ TOP = Section(
         ),
         Key("settings", SETTINGS, "Who may call."),
         Key("secrets", SECRETS, "Where secrets may come from."),
+        Key("manhole", MANHOLE, "A Python prompt inside of the running gateway."),
         Key("clients", CLIENTS, "Clients' own files."),
         Key("compat", COMPAT, "What older gateways did otherwise."),
         Key("version", Anything(), "A note."),

@@ -137,6 +137,8 @@ def settled(said: Security, sources: Mapping[str, str], where: Where, problems: 
 
     def filled(text: str) -> str:
         found = expand(text, sources)
+        if found.lacking:
+            return text  # it is looked at only; whoever serves asks for it first
         if found.unset or found.demanded or found.broken:
             problems.error(where, "a key or token is made of a variable that is not set")
         elif found.text.startswith(MARK) and not DIGEST.fullmatch(found.text):

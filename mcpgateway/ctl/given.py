@@ -109,6 +109,10 @@ class Expanding:
                 f"{names}: not set here",
                 "--no-expand leaves ${NAME} to the gateway, which reads its own .env",
             )
+        if made.lacking:
+            fail(
+                "${cmd:…} and ${keyring:…} are only taken from what is written into the configuration file itself"
+            )
         if made.broken:
             fail(f"{', '.join(made.broken)}: its value here has a line break in it")
         return escaped(made.text)

@@ -32,6 +32,7 @@ COMMANDS = {
     "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
     "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
     "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "manhole": Told("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
     "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
     "dump": Told("inspecting:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
     "shutdown": Told(
@@ -53,6 +54,8 @@ COMMANDS = {
     "record": Told(
         "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
     ),
+    "activity": Told("activity:activity", "tell who has called what lately, and what was changed", SERVERS),
+    "trace": Told("activity:trace", "tell what belongs to one trace, one session or one call", SERVERS),
     "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
     "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
     "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
@@ -77,11 +80,9 @@ COMMANDS = {
     "help": Told("version:help_", "say this", PROGRAM),
 }
 S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
-ANYWHERE = ("--home", "--url", "--api-url", "--token-file")  # these may also stand behind the command
-OWN_URL = [
-    "servers",
-    "add",
-]  # behind these words, --url is that of the server (and --api-url that of the gateway)
+# These may also stand behind the command.
+ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
+OWN_URL = ["servers", "add"]  # behind these words, --url is the server's, and --api-url the gateway's
 
 
 @click.group(
@@ -106,6 +107,7 @@ OWN_URL = [
 )
 @click.option(
     "--token-file",
+    "--auth-token-file",
     type=click.Path(),
     metavar="FILE",
     help="The file that holds the token, for a gateway that wants one.",

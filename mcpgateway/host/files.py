@@ -6,6 +6,7 @@ Everything here blocks; it is meant for start-up and for control roads, never fo
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import os
 import secrets
@@ -41,18 +42,22 @@ def text_of(data: bytes, path: str) -> str:
         raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8 text") from why
 
 
-def read_bytes(path: str, limit: int) -> bytes:
+def read_bytes(path: str, limit: int, *, follows: bool = True) -> bytes:
     """Read a file of at most ``limit`` bytes.
 
+    :param follows: false refuses a symbolic link.
     :raise FileNotFoundError: there is no such file.
     :raise ConfigError: it cannot be read, is no regular file or is too large.
     """
     try:
         # A FIFO would block the open for ever without O_NONBLOCK.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follows else os.O_NOFOLLOW)
+        descriptor = os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError) as missing:
         raise FileNotFoundError(path) from missing
     except (OSError, ValueError) as why:
+        if not follows and getattr(why, "errno", None) == errno.ELOOP:
+            raise ConfigError(f"{path}: is a symbolic link", "name the file itself") from None
         raise ConfigError(f"{path}: cannot be read: {_reason(why)}") from why
     try:
         return _read(descriptor, path, limit)
@@ -65,11 +70,12 @@ def write_atomic(
 ) -> None:
     """Replace a file by a new one with ``data``, so that a reader sees either the old or the new, whole.
 
+    A symbolic link is written through: the link stays.
+
     :param lasting: wait until it is on the disk, where it outlives a failure of the power.
-    :param follows: write through a symbolic link, which stays; otherwise it is replaced.
+    :param follows: false replaces the link itself.
     """
-    if follows:
-        path = os.path.realpath(path)
+    path = os.path.realpath(path) if follows else os.path.abspath(path)
     directory = os.path.dirname(path)
     temporary = os.path.join(directory, f".{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(6)}")
     try:
@@ -209,7 +215,7 @@ def locked(directory: str) -> Iterator[None]:
 
 def _new_token(path: str) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    write_atomic(path, token.encode("ascii") + b"\n", follows=False)
+    write_atomic(path, token.encode("ascii") + b"\n")
     return token
 
 

@@ -94,16 +94,22 @@ def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | N
     :param brought: keeps what comes from outside of all files, and is asked for it.
     :raise ConfigError: something cannot be used; the text is one line for the user.
     """
-    found = examine(options, environ)
-    if found.settings is not None and found.wanted:
-        brought = brought or brought_of(options, environ)
-        brought.fetch(found.wanted)
-        found = examine(options, environ, brought)
+    brought = brought or brought_of(options, environ)
+    found = examine_to_run(options, environ, brought)
     if found.settings is None:
-        lists = "" if brought is not None and brought.failures else "; mcpgateway config check lists them"
+        lists = "" if brought.failures else "; mcpgateway config check lists them"
         raise _refusal([each for each in found.problems if each.is_error], lists)
     failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
     return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+
+
+def examine_to_run(options: LoadOptions, environ: Mapping[str, str], brought: Brought) -> Examined:
+    """Examine everything, and ask for what comes from outside of all files; it blocks for as long as that takes."""
+    found = examine(options, environ)
+    if found.settings is None or not found.wanted:
+        return found
+    brought.fetch(found.wanted)
+    return examine(options, environ, brought)
 
 
 def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> Brought:

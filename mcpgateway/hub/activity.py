@@ -62,7 +62,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     parent: str = ""
 
 
-class Managed(msgspec.Struct):
+class Managed(msgspec.Struct, omit_defaults=True):
     """One request to the gateway itself, as it is written down."""
 
     at: str
@@ -72,6 +72,7 @@ class Managed(msgspec.Struct):
     request: str
     status: int
     principal: str
+    server: str = ""
 
 
 class Lines(Protocol):
@@ -127,11 +128,13 @@ class Activity:
         if len(self._ended) >= AT_ONCE:
             self.flush()
 
-    def managed(self, operation: str, method: str, path: str, status: int, principal: str) -> str:
+    def managed(self, operation: str, request: str, status: int, principal: str, server: str) -> str:
         """Something was asked of the gateway itself; the id under which that is written down."""
-        identifier, request = self._new_id(), f"{method} {path}"
+        identifier = self._new_id()
         self._done.append(
-            Managed(written(self._now()), identifier, "management", operation, request, status, principal)
+            Managed(
+                written(self._now()), identifier, "management", operation, request, status, principal, server
+            )
         )
         return identifier
 
@@ -194,6 +197,8 @@ class Activity:
         identifier = wanted.pop("id", "")
         found: list[dict[str, Any]] = []
         for line in reversed(self._lines.tail(SEARCHED)):
+            if len(found) >= min(most, SHOWN_MOST):
+                break
             try:
                 record = msgspec.json.decode(line)
             except msgspec.DecodeError:
@@ -209,8 +214,6 @@ class Activity:
             ):
                 continue
             found.append(record)
-            if len(found) >= min(most, SHOWN_MOST):
-                break
         return found[::-1]
 
 

@@ -87,6 +87,7 @@ class Dump:
             "is_open": board.is_open,
             "servers": len(board.servers),
             "sessions": len(board.sessions),
+            "streams": sum(each.has_stream for each in board.sessions),
             "calls": board.calls(),
         }
 

@@ -20,7 +20,7 @@ from mcpgateway.config.edit import NAME, Edit, Put, Rename, same
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.patch import Patch
-from mcpgateway.errors import InvalidParams, NotOurs, Taken, Unfit
+from mcpgateway.errors import NotOurs, Taken, Unfit
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name
 from mcpgateway.hub.builtin.managing_config import without_values
 from mcpgateway.hub.installing import Installing
@@ -28,7 +28,6 @@ from mcpgateway.hub.operating import Operating
 from mcpgateway.hub.roster import Roster
 
 TAG_BYTES = 12
-EXPECTED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
 PASSING = (
     "its entry is not the gateway's to change, so this only holds until the gateway ends:"
     " change it where it is defined"
@@ -90,6 +89,7 @@ class Entries:
         if plan.is_there:
             raise Taken(f"there is a server {name} already", "PUT replaces it, PATCH changes it")
         self.installing.put(plan)
+        self.operating.follow(name)  # what was said of a former server of that name is not said of this one
         return Changed(name, is_new=True)
 
     def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> Changed:
@@ -165,33 +165,6 @@ class Entries:
         whole = json.dumps(entry, sort_keys=True, default=str, ensure_ascii=False)
         made = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES, key=self.key)
         return f'"{made.hexdigest()}"'
-
-
-def is_on(definition: Mapping[str, Any]) -> bool:
-    """Whether the server of a definition is to run."""
-    return alteration.is_on(definition)
-
-
-def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition in the body of a request.
-
-    :raise InvalidParams: there is none.
-    """
-    found = said.get("config")
-    if not isinstance(found, dict) or not found:
-        raise InvalidParams('"config" must be the definition of a server', EXPECTED)
-    return found
-
-
-def read_name(said: Mapping[str, Any]) -> str:
-    """The name in the body of a request.
-
-    :raise InvalidParams: there is none.
-    """
-    found = said.get("name")
-    if not isinstance(found, str) or not found:
-        raise InvalidParams('"name" must be the name of a server', EXPECTED)
-    return found
 
 
 def _check(name: str, definition: Mapping[str, Any]) -> None:

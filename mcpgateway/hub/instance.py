@@ -250,16 +250,15 @@ class Instance:
         if state is not State.STARTING:
             self._stuck_at = math.inf
         if state in UP and former in UP:
+            why = self.chart.last_error or "it answers again"
             self.log.info(
                 "{server} is {state}: {why}",
                 event="server.condition",
                 server=self.slot.server.name,
                 state=state.value,
-                why=self.chart.last_error or "it answers again",
+                why=why,
             )
-            self.chart.history.add(
-                "server.condition", f"it is {state.value}: {self.chart.last_error or 'it answers again'}"
-            )
+            self.chart.history.add("server.condition", f"it is {state.value}: {why}")
 
     def wait(self) -> None:
         """Have it tried again later, unless that is hopeless."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -29,15 +29,23 @@ class NotKept(GatewayError):
     """What was to be kept could not be written; nothing has changed."""
 
 
+def _unlearnt(tokens: Iterable[str]) -> None:
+    """Nobody keeps them from being shown."""
+
+
 @define(eq=False)
 class Issuing:
-    """Manages the tokens of the gateway itself, and those of agents."""
+    """Manages the tokens of the gateway itself, and those of agents.
+
+    :ivar learn: told of every token that is made, so that it is shown in no log.
+    """
 
     log = Logger()
 
     _bearers: Bearers
     _files: TokenFiles
     _reload: Reload = field(repr=False)
+    learn: Callable[[Iterable[str]], None] = field(default=_unlearnt, repr=False)
 
     def listed(self) -> list[dict[str, Any]]:
         """What is to be told of the tokens of agents, the latest first."""
@@ -79,6 +87,7 @@ class Issuing:
                 f"there are {tokenbook.TOKENS_LIMIT} tokens already", "revoke those not in use"
             )
         now, secret = self._bearers.seconds(), tokenbook.PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        self.learn((secret,))
         made = AgentToken(
             secrets.token_hex(ID_BYTES),
             name,
@@ -120,6 +129,7 @@ class Issuing:
                 made = self._files.renew(OWN[each])
             except ConfigError as why:
                 raise NotKept(why.message, "see to the disk and the rights of the home") from why
+            self.learn((made,))
             if each == "auth":
                 self._bearers.renew(bearer=made)
             else:

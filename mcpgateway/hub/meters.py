@@ -59,7 +59,7 @@ OK, ERROR, CANCELLED = "ok", "error", "cancelled"
 
 _EDGE = 512  # bytes at both ends of an answer that are looked at
 _FAILED = b'"isError"'
-_USUAL = b'"isError":false}}'
+_USUAL = b'"isError":false}}'  # what most answers of the Python SDK end with
 
 Begun = Callable[[Call, Message, "Row"], None]
 """Told of every call that is brought to a server; its message may still be changed."""
@@ -104,9 +104,9 @@ class Row:
         self.total_s = self.last_at = 0.0
         self.recent = array("f")
 
-    def answered(self, call: Call, reply: Envelope, line: bytes) -> None:
-        """The server has answered with this line."""
-        if "error" in reply or (self.tool and says_it_failed(reply, line)):
+    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+        """There is an answer; ``line`` is how the server wrote it, where it was one."""
+        if "error" in reply or (self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line)):
             self.errors += 1
             self._ended(call, ERROR, reply)
         else:
@@ -141,6 +141,22 @@ class Row:
         meter.ranges[bisect_left(BOUNDS, spent)] += 1
         if meter.meters.on_end is not None:
             meter.meters.on_end(call, self, spent, outcome, said)
+
+
+class Uncounted:
+    """Stands in a call that is a part of another, and is not counted by itself."""
+
+    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+        """There is an answer."""
+
+    def failed(self, call: Call, why: Any) -> None:
+        """There is none."""
+
+    def taken_back(self, call: Call, reason: str) -> None:
+        """Nobody waits for one."""
+
+
+UNCOUNTED = Uncounted()
 
 
 class Meter:
@@ -178,6 +194,14 @@ class Meter:
                 row = self._tool_as_written(params, name)
         else:
             row = self._by_method.get(call.method) or self._method(call.method)
+        call.meter = row
+        call.began = self.seconds()
+        if self.meters.on_begin is not None:
+            self.meters.on_begin(call, message, row)
+
+    def begin_tool(self, call: Call, message: Message, name: str) -> None:
+        """A call of a tool begins, by its own name, however it is written in the message."""
+        row = self.tool(name)
         call.meter = row
         call.began = self.seconds()
         if self.meters.on_begin is not None:
@@ -253,12 +277,15 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
 
     Only both ends of it are looked at, where what says so stands in practice.
     """
-    if line.endswith(_USUAL):
-        return False
+    if not line:
+        return _says_so(reply)
     at = line.find(_FAILED, -_EDGE)
     if at < 0 and len(line) > _EDGE:
         at = line.find(_FAILED, 0, _EDGE)
     if at < 0:
         return False
-    # It may be a part of what the tool has answered.
+    return _says_so(reply)  # it may be a part of what the tool has answered
+
+
+def _says_so(reply: Envelope) -> bool:
     return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
@@ -18,6 +18,7 @@ from mcpgateway.errors import (
     InvalidParams,
     NeedsApproval,
     NeedsAuthorization,
+    Overloaded,
     ShuttingDown,
     SwitchedOff,
     Unreachable,
@@ -29,6 +30,7 @@ from mcpgateway.rules.condition import State
 from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION, Code, Facts, Verdict, judge, worst
 
 NAMES_LIMIT = 100
+WAITING_LIMIT = 20
 AGAIN_S = 1.0  # between two tries to reach what is not there yet
 WAIT_S, WAIT_MOST_S = 20.0, 600.0
 OURSELVES = "local"
@@ -36,7 +38,7 @@ WORKS = Verdict(Code.READY, "each session starts a process of its own, and one h
 GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway enable")
 
 
-@frozen
+@define(eq=False)
 class Readiness:
     """Judges how ready servers are, and starts those that somebody waits for.
 
@@ -50,6 +52,7 @@ class Readiness:
     health: Health = field(repr=False)
     clock: Any = field(repr=False)
     is_disabled: Callable[[], bool] = bool
+    _waiting: int = field(default=0, init=False)
 
     def look(self, names: Sequence[str]) -> dict[str, Any]:
         """How ready servers of these names are, and together; nothing is started.
@@ -63,11 +66,18 @@ class Readiness:
         """The same, once all of them have been started, or could not be, or that has taken too long.
 
         :raise InvalidParams: there are too many names, or none.
+        :raise Overloaded: too many wait already, each of whom keeps others from asking anything else.
         """
         limit_s = min(limit_s, WAIT_MOST_S)
         checked = _checked(names)
-        waits = [ensureDeferred(self._wait(name, limit_s)) for name in checked]
-        results = await DeferredList(waits, fireOnOneErrback=True, consumeErrors=True)
+        if self._waiting >= WAITING_LIMIT:
+            raise Overloaded(f"{WAITING_LIMIT} wait for servers already", "try again in a moment")
+        self._waiting += 1
+        try:
+            waits = [ensureDeferred(self._wait(name, limit_s)) for name in checked]
+            results = await DeferredList(waits, fireOnOneErrback=True, consumeErrors=True)
+        finally:
+            self._waiting -= 1
         return _told({name: verdict for name, (_, verdict) in zip(checked, results, strict=True)})
 
     def _judge(self, name: str) -> Verdict:

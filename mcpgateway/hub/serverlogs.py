@@ -21,7 +21,8 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from mcpgateway.hub.following import Chronicle, Entry, Follower
-from mcpgateway.rules.redaction import LONGEST, Redactor, one_line
+from mcpgateway.rules.redaction import LONGEST, Redactor, is_telling, one_line
+from mcpgateway.rules.secrecy import without
 
 HISTORY = 1000  # lines
 LINE_CHARS = 2000  # of a line that are shown
@@ -50,10 +51,11 @@ class LogFile(Protocol):
 class Hearing:
     """What one child writes to its stderr, taken apart into lines."""
 
-    __slots__ = ("_log", "_rest")
+    __slots__ = ("_hidden", "_log", "_rest")
 
-    def __init__(self, log: ServerLog) -> None:
+    def __init__(self, log: ServerLog, hidden: tuple[str, ...] = ()) -> None:
         self._log = log
+        self._hidden = hidden
         self._rest = b""
 
     def heard(self, data: bytes) -> None:
@@ -62,7 +64,7 @@ class Hearing:
         if lines:
             lines[0] = self._rest + lines[0]
             self._rest = rest[:LINE_BYTES]
-            self._log.queue(STDERR, lines)
+            self._tell(lines)
         elif len(self._rest) < LINE_BYTES:
             self._rest += rest[: LINE_BYTES - len(self._rest)]
 
@@ -70,7 +72,12 @@ class Hearing:
         """That was all; a last line may have no end."""
         if self._rest:
             rest, self._rest = self._rest, b""
-            self._log.queue(STDERR, [rest])
+            self._tell([rest])
+
+    def _tell(self, lines: list[bytes]) -> None:
+        if self._hidden:
+            lines = [without(line, self._hidden) for line in lines]
+        self._log.queue(STDERR, lines)
 
 
 @define(eq=False)
@@ -224,7 +231,8 @@ class ServerLogs:
         :param secrets: what this child was given.
         """
         self.redactor.learn(secrets)
-        return Hearing(self.of(server))
+        # What is too short or common to be taken out of all logs is still taken out of this one.
+        return Hearing(self.of(server), tuple(each for each in secrets if not is_telling(each)))
 
     def said(self, server: str, level: str, data: bytes) -> None:
         """A server has said something by ``notifications/message``: JSON, of whatever size."""

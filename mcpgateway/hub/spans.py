@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from attrs import define, field
@@ -39,6 +40,12 @@ _encode = msgspec.json.Encoder().encode
 def endpoint_of(base: str) -> str:
     """Where spans are sent, of a base URL or of the whole one."""
     return base if base.endswith(TRACES) else base.rstrip("/") + TRACES
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Headers as ``OTEL_EXPORTER_OTLP_HEADERS`` has them: ``name=value`` with commas between them, as in a URL."""
+    pairs = (each.partition("=") for each in text.split(",") if "=" in each)
+    return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
 
 
 @define(eq=False)

@@ -252,7 +252,8 @@ class Toolbox:
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What one of the gateway's own tools says, whose words are JSON."""
-        result = await visit.ask("tools/call", {"name": f"{OWN}_{tool}", "arguments": arguments})
+        params = {"name": f"{OWN}_{tool}", "arguments": arguments}
+        result = await visit.ask("tools/call", params, counts=False)
         value = _said(result)
         if is_error(result):
             said = value if isinstance(value, dict) else {}

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.meters import UNCOUNTED
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call, ICallSink
@@ -69,14 +70,17 @@ class Visit:
         session, hello = await switchboard.initialize(server, principal, message, None)
         return cls(session, jsonrpc.read_object(hello, "result"), switchboard, is_admin)
 
-    def ask(self, method: str, params: Mapping[str, Any]) -> Deferred[Raw]:
+    def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:
         """Ask something; fires with the result.
 
+        :param counts: it is what somebody has asked for, and not a part of that.
         :raise GatewayError: (through the Deferred) there is none; `Refusal` where the server says so.
         """
         done: Deferred[Raw] = Deferred()
         message = _request(method, params)
         call = Call(self.session, method, message.id, None, _Waiting(done), is_admin=self.is_admin)
+        if not counts:
+            call.meter = UNCOUNTED
         try:
             self._switchboard.submit(call, message)
         except GatewayError as why:

@@ -78,16 +78,14 @@ def to_server(credentials: Iterable[Credential], patch: Patch) -> tuple[Result, 
 
 
 def _write(path: str, values: Mapping[str, str], notes: Mapping[str, str]) -> None:
-    if os.path.islink(path):
-        # In a checked out directory it may lead anywhere.
-        raise ConfigError(f"{path}: is a symbolic link", "name the file itself")
     try:
-        before = files.read_text(path, ENV_FILE_LIMIT)
-        if os.stat(path).st_uid != os.geteuid():
+        # In a checked out directory a link may lead anywhere.
+        before = files.text_of(files.read_bytes(path, ENV_FILE_LIMIT, follows=False), path)
+        if os.lstat(path).st_uid != os.geteuid():
             raise ConfigError(f"{path}: belongs to another user")
     except FileNotFoundError:
         before = ""
-    files.write_atomic(path, updated(before, path, values, notes).encode())
+    files.write_atomic(path, updated(before, path, values, notes).encode(), follows=False)
 
 
 def _written(credential: Credential, path: str) -> Result:

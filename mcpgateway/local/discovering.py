@@ -58,7 +58,7 @@ def discover(machine: Machine, wish: Wish) -> dict[str, Any]:
 
     :raise ConfigError: the configuration cannot be used, or has no such server.
     """
-    settings = machine.settings
+    settings = machine.settings_to_run()
     servers = chosen(settings.servers, wish.servers)
     files.make_home(machine.home)
     shown: list[dict[str, Any]] = []

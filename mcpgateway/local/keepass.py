@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -12,6 +11,7 @@ from attrs import field, frozen
 from mcpgateway.config.credentials import Record
 from mcpgateway.config.document import printable
 from mcpgateway.errors import ConfigError
+from mcpgateway.host.files import read_bytes
 
 FILE_LIMIT = 64 * 1_048_576
 KEY_FILE_LIMIT = 1_048_576
@@ -60,12 +60,8 @@ def read_plain(path: str, limit: int) -> bytes:
 
     :raise ConfigError: it cannot be read, is a symbolic link, no regular file or too large.
     """
-    from mcpgateway.host.files import read_bytes
-
-    if os.path.islink(path):
-        raise ConfigError(f"{path}: is a symbolic link", "name the file itself")
     try:
-        return read_bytes(path, limit)
+        return read_bytes(path, limit, follows=False)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
 

@@ -18,7 +18,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.ledger import Ledger, Records
-from mcpgateway.host.settings import LoadOptions, examine, gather
+from mcpgateway.host.settings import Examined, LoadOptions, brought_of, examine, examine_to_run, gather
 from mcpgateway.local.answering import Answer, ask, running_gateway
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
@@ -65,12 +65,16 @@ class Machine:
         :raise ConfigError: the configuration cannot be used.
         """
         if self._settings is None:
-            found = examine(self._options, self.environ)
-            if found.settings is None:
-                first = next(each for each in found.problems if each.is_error)
-                raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
-            self._settings = found.settings
+            self._settings = _usable(examine(self._options, self.environ))
         return self._settings
+
+    def settings_to_run(self) -> Settings:
+        """The same with what values take from outside of all files, which only those need who start servers.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        brought = brought_of(self._options, self.environ)
+        return _usable(examine_to_run(self._options, self.environ, brought))
 
     @property
     def gateway(self) -> GatewaySettings:
@@ -146,3 +150,10 @@ class Machine:
         usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
         home = [] if self.home == usual else ["--home", self.home]
         return [program, *home, *(["connect", name, "--", *original] if name else ["stdio"])]
+
+
+def _usable(found: Examined) -> Settings:
+    if found.settings is None:
+        first = next(each for each in found.problems if each.is_error)
+        raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+    return found.settings

@@ -8,15 +8,16 @@ import secrets
 import sys
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
-from mcpgateway.backends.validating import Report, validate
+from mcpgateway.backends.validating import Report, Step, validate
+from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.environment import for_children
-from mcpgateway.config.model import GatewaySettings, ServerSpec
+from mcpgateway.config.model import GatewaySettings, Remote, Rest, ServerSpec
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
 from mcpgateway.host.daemonlocks import DaemonLocks
@@ -28,8 +29,11 @@ from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.settings import LoadOptions, load
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Whose
+from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.secrecy import without
 
 CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
+FILE_LIMIT = 1_048_576  # of values
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
@@ -40,6 +44,7 @@ class Wish:
     :ivar command: the command, where it is not one of a configuration.
     :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.
     :ivar home: the gateway's own directory where it was named, or "".
+    :ivar env_file: a file of values, in place of the home's own, or None.
     """
 
     command: tuple[str, ...]
@@ -49,6 +54,7 @@ class Wish:
     server: str | None
     timeout_s: float
     home: str
+    env_file: str | None = None
 
 
 def try_server(wish: Wish, *, as_json: bool) -> int:
@@ -69,8 +75,9 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
     except SystemExit as ended:
         if not reports:
             return int(ended.code or 1)
-    sys.stdout.write(in_json(reports[0]) if as_json else as_text(reports[0]))
-    return 0 if reports[0].passed else 1
+    report = _without_secrets(reports[0], server)
+    sys.stdout.write(in_json(report) if as_json else as_text(report))
+    return 0 if report.passed else 1
 
 
 async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, reports: list[Report]) -> None:
@@ -87,6 +94,20 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     finally:
         await launcher.close()
         ward.close()
+
+
+def _without_secrets(report: Report, server: ServerSpec) -> Report:
+    # What a server writes at its end is often all that it was given.
+    reach = server.reach
+    headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
+    hidden = secrets_of({**server.env, **headers}, server.command)
+
+    def shown(step: Step) -> Step:
+        return evolve(
+            step, detail=without(step.detail.encode(errors="replace"), hidden).decode(errors="replace")
+        )
+
+    return evolve(report, steps=tuple(map(shown, report.steps)))
 
 
 def as_text(report: Report) -> str:
@@ -108,6 +129,7 @@ def in_json(report: Report) -> str:
             "passed": step.passed,
             "elapsed_s": round(step.elapsed_s, 3),
             "detail": step.detail,
+            **({"class": step.fault} if step.fault else {}),
         }
         for step in report.steps
     ]
@@ -116,6 +138,8 @@ def in_json(report: Report) -> str:
 
 def _written(wish: Wish) -> ServerSpec:
     env = for_children(os.environ)
+    if wish.env_file:
+        env |= _values(wish.env_file)
     for each in wish.env:
         name, equals, value = each.partition("=")
         if not (name and equals):
@@ -126,11 +150,23 @@ def _written(wish: Wish) -> ServerSpec:
     return ServerSpec(name, wish.command, env, cwd)
 
 
+def _values(path: str) -> dict[str, str]:
+    try:
+        return parse_dotenv(files.read_text(path, FILE_LIMIT), path)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
+
+
 def _configured(wish: Wish, home: str) -> ServerSpec:
     sources = () if wish.config else None
-    settings = load(LoadOptions(wish.config, sources, home), os.environ)
-    for server in settings.servers:
+    settings = load(LoadOptions(wish.config, sources, home, env_file=wish.env_file), os.environ)
+    for server in sorted(settings.servers, key=_order):
         if wish.server in (None, server.name, server.title):
             return server
     known = ", ".join(server.name for server in settings.servers) or "none"
     raise ConfigError(f"there is no server {wish.server or ''}; those configured are: {known}")
+
+
+def _order(server: ServerSpec) -> tuple[bool, str]:
+    # Who names none means a program, and the first by name (mcp-ctl).
+    return (server.reach is not None, server.name)

@@ -5,6 +5,11 @@ Every route has a class, and a class has a rule.  A path without a class has not
 the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
 403: Claude Code remembers both against a server.
 
+# Note [Open on loopback]
+Older gateways let every program on the machine change things, and ``compat.open_loopback_admin`` brings that back for
+those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
+whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
+
 # Note [Whose results]
 What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
 the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
@@ -46,18 +51,20 @@ TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key
 """The headers that a judgement may depend on, besides ``Host``."""
 
 ALL = Scope()
+NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 
 
 class RouteClass(Enum):
     """What a route lets its caller do.
 
-    ``PUBLIC`` is what everybody may know.  ``LOOK`` and ``USE`` read and call what the hub itself limits to what the
-    caller's credential is for.
+    ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
+    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.
     """
 
     PUBLIC = "public"
     MCP = "mcp"
     READ = "read"
+    WATCH = "watch"
     LOOK = "look"
     USE = "use"
     END_SESSION = "end my session"
@@ -66,8 +73,9 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
-NOT_FOR_PAGES = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
-"""What no page of another site may have done, whatever the method."""
+GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
+"""What `Note [Open on loopback]` is about."""
 
 
 class Reach(Enum):
@@ -82,13 +90,14 @@ class Reach(Enum):
 class Credential(Enum):
     """What the ``Authorization`` header was worth.
 
-    ``OVER`` is a token that the gateway has given out, and that is not good any more; ``CLIENT`` is one of those of
-    Note [Clients' credentials].
+    ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
+    one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
 
     NONE = "none"
     WRONG = "wrong"
     OVER = "over"
+    NARROW = "narrow"
     CLIENT = "client"
     BEARER = "bearer"
     ADMIN = "admin"
@@ -117,6 +126,7 @@ class Policy:
 
     :ivar hosts: further ``Host`` names that are ours, lower case, without port.
     :ivar origins: further origins that may call, exactly as browsers send them.
+    :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
     :ivar trusted: networks of addresses that need no token (`ipaddress`).
     """
@@ -127,6 +137,7 @@ class Policy:
     bearer_required: bool = False
     loopback_only: bool = False
     trusted: tuple[Any, ...] = ()
+    open_loopback: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -167,11 +178,13 @@ class Deny:
     """Stay out: the HTTP status and the sentence for the caller.
 
     :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    :ivar error: what a client that looks for a token is to be told; empty for nothing.
     """
 
     status: int
     why: str
     wait_s: int = 0
+    error: str = field(default="", eq=False)
 
 
 Verdict = Pass | Deny
@@ -179,7 +192,7 @@ Verdict = Pass | Deny
 
 def judge(facts: Facts, policy: Policy) -> Verdict:
     """Decide about one request."""
-    return _judge_names(facts, policy) or _judge_caller(facts, policy)
+    return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
 
 
 def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
@@ -188,10 +201,22 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
         return Deny(403, "Forbidden: this Host is not served here")
     if facts.origin is not None and not _is_our_origin(facts, policy):
         return Deny(403, "Forbidden: this Origin may not call the gateway")
-    does_more = not facts.safe_method or facts.route in NOT_FOR_PAGES
-    if does_more and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+    # What only its owner may read is none of another site's business either.
+    is_guarded = not facts.safe_method or facts.route in GUARDED
+    if is_guarded and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
         return Deny(403, "Forbidden: cross-site request")
     return None
+
+
+def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
+    # See Note [Open on loopback].
+    if not policy.open_loopback or policy.bearer_required or facts.reach is not Reach.LOOPBACK:
+        return None
+    if facts.credential is not Credential.NONE:
+        return None
+    if facts.route not in OPENED or facts.origin is not None or facts.fetch_site is not None:
+        return None
+    return Pass(LOCAL, is_admin=True)
 
 
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
@@ -202,6 +227,8 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
         return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
     if facts.credential in (Credential.WRONG, Credential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
+    if facts.credential is Credential.NARROW:
+        return Deny(403, "Forbidden: the token does not allow this (its scopes)", error=NARROW)
     if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
         return Deny(
             403,
@@ -225,7 +252,9 @@ def _judge_user(facts: Facts, policy: Policy) -> Verdict:
             allowed = is_admin
         case RouteClass.MUTATE | RouteClass.USE:
             allowed = has_token or facts.reach is Reach.SOCKET
-        case RouteClass.MCP | RouteClass.READ | RouteClass.LOOK if facts.reach is Reach.LOOPBACK:
+        case RouteClass.MCP | RouteClass.READ | RouteClass.WATCH | RouteClass.LOOK if (
+            facts.reach is Reach.LOOPBACK
+        ):
             allowed = has_token or not policy.bearer_required
         case _:
             allowed = True
@@ -239,7 +268,7 @@ def _judge_client(principal: str, facts: Facts) -> Verdict:
     match facts.route:
         case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
             allowed = True
-        case RouteClass.READ:
+        case RouteClass.WATCH:
             allowed = facts.scope.is_whole
         case _:
             allowed = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from enum import Enum
 
 from attrs import field, frozen
 
+from mcpgateway.config.document import visible
 from mcpgateway.rules.complaints import complaints
 from mcpgateway.rules.condition import State
 
@@ -156,8 +158,8 @@ def _causes(facts: Facts) -> Iterator[Advice]:
     if facts.unapproved:
         yield Advice(
             "not-approved",
-            f"it is defined by {facts.unapproved}, which you have not approved of as it is now",
-            f"read the file, then: mcpgateway config approve {facts.unapproved}",
+            f"it is defined by {visible(facts.unapproved)}, which you have not approved of as it is now",
+            f"read the file, then: mcpgateway config approve {visible(shlex.quote(facts.unapproved))}",
         )
         return
     for each in facts.problems:

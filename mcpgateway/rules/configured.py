@@ -35,8 +35,10 @@ def configured(settings: Settings) -> Iterator[str]:
     yield from (
         each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
     )
+    yield from _of_headers(settings.gateway.trace.otlp_headers)
     if settings.world is not None:
         yield from written(settings.world.variables)
+        yield from settings.world.outside.values()  # whatever they look like
     for profile in settings.profiles.values():
         yield from written(profile.env)
     for server in settings.servers:

@@ -12,7 +12,7 @@ from mcpgateway.rules.secrecy import MASK, NAMED_CHARS, SECRET, secrets_in
 # What such a text begins with is a secret of a well-known service, whatever stands before it.
 TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{8,}")
 # All their values are.
-MAPPINGS = frozenset(("env", "environment", "headers", "project_tokens"))
+MAPPINGS = frozenset(("env", "environment", "headers", "otlp_headers", "project_tokens"))
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcpgateway.rules.masking import is_secret
 from mcpgateway.rules.redaction import MASK
+from mcpgateway.wire import tracecontext
 
 Redact = Callable[[str], str]
 
@@ -34,7 +35,7 @@ def _texts(value: Any) -> Iterator[str]:
         case dict():
             for name, each in value.items():
                 yield name
-                if not _hides(name, each):
+                if not (_hides(name, each) or _is_trace(name, each)):
                     yield from _texts(each)
         case list():
             for each in value:
@@ -47,13 +48,22 @@ def _put(value: Any, texts: Iterator[str]) -> Any:
             return next(texts)
         case dict():
             # The order in which they were taken out: a name, then what stands under it.
-            return {
-                next(texts): MASK if _hides(name, each) else _put(each, texts) for name, each in value.items()
-            }
+            return {next(texts): _member(name, each, texts) for name, each in value.items()}
         case list():
             return [_put(each, texts) for each in value]
         case _:
             return value
+
+
+def _member(name: str, value: Any, texts: Iterator[str]) -> Any:
+    if _is_trace(name, value):
+        return value
+    return MASK if _hides(name, value) else _put(value, texts)
+
+
+def _is_trace(name: str, value: Any) -> bool:
+    # It looks like a key, and is there to be found again.
+    return name == tracecontext.PARENT and isinstance(value, str) and tracecontext.read(value) is not None
 
 
 def _hides(name: str, value: Any) -> bool:

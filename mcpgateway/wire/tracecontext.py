@@ -12,7 +12,13 @@ import re
 
 from attrs import frozen
 
+from mcpgateway.wire import peek
+from mcpgateway.wire.jsonrpc import Envelope
+
 PARENT, STATE = "traceparent", "tracestate"
+MARK = b'"traceparent"'
+"""Where it is not in a message, the message says nothing of a trace."""
+
 STATE_LIMIT = 512  # characters that everybody has to pass on
 SAMPLED = 0x01
 
@@ -66,3 +72,12 @@ def read_state(text: str) -> str:
     """What a ``tracestate`` says, to be passed on as it is; empty where it cannot be one."""
     plain = text.strip(" \t")
     return plain if _STATE.fullmatch(plain) else ""
+
+
+def headers(meta: Envelope) -> dict[str, str]:
+    """The headers that say the same as ``_meta``; none where it says nothing that could be one."""
+    context = read(peek.text(meta, PARENT) or "")
+    if context is None:
+        return {}
+    state = read_state(peek.text(meta, STATE) or "")
+    return {PARENT: str(context), STATE: state} if state else {PARENT: str(context)}

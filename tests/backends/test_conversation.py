@@ -83,6 +83,20 @@ class Talk:
                 self.conversation.line_received(json.dumps(reply).encode())
 
 
+class TakingBackTests:
+    """Calls that nobody waits for any more."""
+
+    def test_anothers_number(self) -> None:
+        """A call is not taken for that of another server which has the same number there."""
+        one, two = Talk(), Talk()
+        first, second = one.call("a", "1"), two.call("a", "2")
+        assert first.number == second.number
+        assert not two.conversation.cancel(first, "not needed")
+        two.answer()
+        assert two.sink.done == ["a2"]
+        assert one.conversation.cancel(first, "not needed")
+
+
 class WindowTests:
     """How much of a child one session may have."""
 

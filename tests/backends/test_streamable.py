@@ -341,6 +341,22 @@ class AnswerTests:
         assert far.found[1:] == [{}]
 
 
+class TraceTests:
+    """Requests that belong to a trace."""
+
+    @pytest.mark.parametrize("era", list(Era))
+    def test_headers(self, era: Era) -> None:
+        """What the body says of a trace is said in the headers too, of that request and of no other."""
+        far = Far(era=era)
+        if era is Era.LEGACY:
+            far.met()
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        asked = far.begin(name="echo", _meta={"traceparent": parent, "tracestate": "a=1"})
+        assert (asked.headers["traceparent"], asked.headers["tracestate"]) == (parent, "a=1")
+        assert "traceparent" not in far.begin(name="echo", arguments={"traceparent": parent}).headers
+        assert "traceparent" not in far.begin(name="echo").headers
+
+
 class LossTests:
     """Answers that do not come."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.bench import search, tables, tokens
+from tests.bench import overhead, search, tables, tokens
 from tests.bench.crowd import measure_crowd
 from tests.bench.eras import measure_eras
 from tests.bench.loads import Loader
@@ -72,6 +72,7 @@ def main() -> int:
     write(results, options)
     print(document(results, "txt"))
     if OURS in programs:
+        print(tables.text(overhead.measured()))
         print(tables.text(search.measured(write=options.docs)))
         print(tokens.shown(write=options.docs))
     return 130 if INTERRUPTED in results.problems else 0

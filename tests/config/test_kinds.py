@@ -105,10 +105,10 @@ class SectionTests:
     def test_without_effect(self):
         """A key without effect is told where it says something else than what holds anyway."""
         problems = Problems()
-        gatewaykeys.COMPAT.read(place({"ports": [], "errors": "mcp", "open_loopback_admin": True}), problems)
-        assert [str(each) for each in problems] == [
-            "/c, line 1: k.open_loopback_admin: has no effect in this release"
-        ]
+        gatewaykeys.COMPAT.read(
+            place({"ports": [], "errors": "harshal", "open_loopback_admin": True}), problems
+        )
+        assert [str(each) for each in problems] == ["/c, line 1: k.errors: has no effect in this release"]
 
     def test_parts(self):
         """A part of a section passes over all else."""

@@ -43,6 +43,22 @@ class WantedTests:
         ]
         assert problems == []
 
+    def test_callers(self):
+        """Keys and tokens of those who may call, where they have to be told apart; a problem names no token."""
+        auth = {
+            "enabled": True,
+            "api_keys": ["${keyring:a/b}"],
+            "project_tokens": {"pre${keyring:c/d}": "/w"},
+        }
+        names, problems = asked(settings={"security": {"auth": auth}})
+        assert (sorted(names), problems) == (["keyring:a/b", "keyring:c/d"], [])
+        assert asked(settings={"security": {"auth": {**auth, "enabled": False}}})[0] == []
+        tokens = {"hunter2${cmd:x}": "/w"}
+        _, problems = asked(settings={"security": {"auth": {"enabled": True, "project_tokens": tokens}}})
+        (problem,) = problems
+        assert "settings.security.auth.project_tokens: takes what a command prints" in problem
+        assert "hunter2" not in problem
+
     def test_switched_off(self):
         """A server that is switched off, and a note, want nothing."""
         off = {"command": "x", "env": {"T": "${cmd:a}"}}

@@ -173,6 +173,26 @@ class ImportTests:
         made.save()
         assert told(capsys, *words)[0] == 1
 
+    def test_not_installed(self, vault, capsys, monkeypatch):
+        """Without the library it is said how to install it."""
+        monkeypatch.setitem(sys.modules, "pykeepass", None)
+        code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN)
+        assert code == 1
+        assert said["hint"] == "install it beside the gateway: pip install 'mcpgateway[keepass]'"
+
+    def test_one_way(self, vault, capsys):
+        """Where they go, and where the password is, is said once."""
+        code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--to-server", "--to-env-file", "x")
+        assert (code, said["error"]) == (1, "--to-env-file and --to-server: name one of them")
+        code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--password-stdin")
+        assert (code, said["error"]) == (1, "--password-file and --password-stdin: name one of them")
+
+    def test_no_gateway(self, vault, capsys, monkeypatch):
+        """Without a gateway there is no server to give anything to."""
+        monkeypatch.setenv("MCPGATEWAY_HOME", str(vault / "home"))
+        code, said = told(capsys, "import-kdbx", "vault.kdbx", *OPEN, "--to-server")
+        assert (code, "hint" in said) == (2, True)
+
     def test_for_people(self, vault, capsys):
         """A person sees names in a table."""
         assert run(["credential", "import-kdbx", "vault.kdbx", *OPEN, "--dry-run"]) == 0

@@ -128,6 +128,19 @@ class SavingsTests:
         assert "2026-11-22  45" in out
         assert "idle" not in out
 
+    def test_nothing_yet(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where nothing is shared, the gateway costs what it takes."""
+        figures.tell_savings(
+            {
+                "uptime_seconds": 5,
+                "processes": {"without": 1, "running": 1, "saved": 0, "hours_saved": 0.0},
+                "memory": {"without_mb": 14.0, "running_mb": 14.0, "gateway_mb": 50.0, "saved_mb": -50.0},
+                "tokens": {"days": {}},
+                "servers": [],
+            }
+        )
+        assert "50.0 MB more than without" in capsys.readouterr().out
+
 
 class WordTests:
     """Numbers as words."""

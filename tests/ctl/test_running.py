@@ -234,7 +234,7 @@ class CompletionTests:
     @pytest.mark.parametrize(
         ("words", "told"),
         [
-            ("mcpgateway sta", {"start", "status"}),
+            ("mcpgateway sta", {"start", "stats", "status"}),
             ("mcpgateway --home /h config s", {"show", "schema"}),
             ("mcpgateway start --adopt a", {"ask", "always"}),
             ("mcpgateway config import --d", {"--dry-run"}),

@@ -110,6 +110,22 @@ class RegisterTests:
         assert (status, answer["error"]["message"]) == (503, "Gateway is disabled")
         assert gateway.ask("/api/gateway/config")[1]["disabled"] is True
 
+    def test_one_server(self, gateway):
+        """One server is given back to its clients while the others stay, and is taken in again."""
+        gateway.write(fast=gateway.entry(), other=gateway.entry())
+        with gateway:
+            gateway.ask("/clients/register", {"tool": "cursor"})
+            for _ in range(2):
+                status, said = gateway.ask("/api/servers/fast/disable", {})
+                assert (status, said) == (200, {"ok": True, "server": "fast", "enabled": False})
+                assert gateway.listed()["fast"] == gateway.entry()
+                assert gateway.leads_here("other")
+                assert gateway.ask("/api/gateway/config")[1]["optedOut"] == ["fast"]
+                assert gateway.ask("/api/servers/fast/enable", {})[1]["enabled"] is True
+                assert gateway.leads_here("fast")
+                assert gateway.tools("fast")[0] == 200
+            assert gateway.ask("/api/servers/nobody/enable", {})[0] == 404
+
     def test_detect(self, gateway):
         """What this machine has is told."""
         gateway.write(fast=gateway.entry())

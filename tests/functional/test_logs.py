@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import sys
 import time
 import urllib.request
@@ -35,7 +36,7 @@ for line in sys.stdin:
                   "serverInfo": {{"name": "talker", "version": "1"}}}}
     elif asked.get("method") == "tools/call":
         for number in range(asked["params"]["arguments"]["lines"]):
-            say(f"line {{number}}")
+            say(f"line {{number}} " + "so " * asked["params"]["arguments"].get("wide", 0))
         note = {{"level": "warning", "data": "the disk is full, " + os.environ["GREETING"]}}
         print(json.dumps({{"jsonrpc": "2.0", "method": "notifications/message", "params": note}}), flush=True)
         result = {{"content": []}}
@@ -112,9 +113,10 @@ def log_of(gateway: Gateway, name: str) -> str:
 class LogTests:
     """The log of a server."""
 
-    def test_a_child_that_prints_secrets(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("runner", ["twistd", "twist"])
+    def test_a_child_that_prints_secrets(self, tmp_path: Path, runner: str) -> None:
         """None of them is in the stream, on the disk or in the gateway's own log, and each line stays one line."""
-        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}, runner=runner) as gateway:
             stream = Stream(gateway, "/api/v1/servers/talker/logs")
             assert stream.answer.status == 200
             assert stream.answer.headers["content-type"] == "text/event-stream"
@@ -158,6 +160,24 @@ class LogTests:
             stream = Stream(gateway, "/api/v1/servers/talker/logs?follow=false")
             found = list(stream.events())
             assert len(found) <= 1000
+
+    def test_a_reader_that_does_not_read(self, tmp_path: Path) -> None:
+        """He costs no memory, the gateway goes on, and when he reads he gets the newest."""
+        with Gateway(tmp_path, {"talker": talker(tmp_path)}) as gateway:
+            post(gateway, "talker", "tools/list")
+            before = gateway.resident_kib()
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=LIMIT_S) as reader:
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
+                reader.sendall(b"GET /api/v1/servers/talker/logs?tail=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert reader.recv(100).startswith(b"HTTP/1.1 200")
+                for _ in range(3):
+                    post(gateway, "talker", "tools/call", name="talk", arguments={"lines": 4000, "wide": 600})
+                    eventually(lambda: "line 3999 " in _last(gateway), "all of it is written")
+                assert gateway.resident_kib() - before < 24_576
+                text, ends = b"", time.monotonic() + LIMIT_S
+                while b"line 3999 " not in text:
+                    assert time.monotonic() < ends
+                    text = text[-1000:] + reader.recv(65_536)
 
     def test_over_mcp(self, tmp_path: Path) -> None:
         """What a server says by notifications/message is in its log too."""
@@ -203,6 +223,11 @@ class LogTests:
             first.close()
             eventually(lambda: Stream(gateway, "/api/v1/events").answer.status == 200, "there is room")
             second.close()
+
+
+def _last(gateway: Gateway) -> str:
+    stream = Stream(gateway, "/api/v1/servers/talker/logs?follow=false&tail=20")
+    return "\n".join(each["data"] for each in stream.events())
 
 
 class EventTests:

@@ -143,6 +143,18 @@ class ReadyTests:
         assert ran(away, "wait", "fx", "--ready", "300ms")[0] == 2
         assert ran(away, "preflight", "--need", "fx")[0] == 2
 
+    def test_while_it_starts(self, tmp_path):
+        """Whoever waits before there is a gateway waits for that, too."""
+        coming = Gateway(tmp_path, {"fx": server(FIXTURE)})
+        words = [str(BIN / "mcpgateway"), "--home", str(coming.home), "wait", "fx", "--ready", f"{LIMIT_S}s"]
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+        with subprocess.Popen(
+            words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as waiting:
+            with coming:
+                out, _ = waiting.communicate(timeout=LIMIT_S)
+            assert (waiting.returncode, b"ready" in out) == (0, True)
+
 
 class SessionTests:
     """Sessions."""
@@ -200,6 +212,22 @@ class OlderTests:
         assert [each["running"] for each in over_socket(gateway, "/start-all")[1]["daemons"]] == [True]
         assert [each["running"] for each in over_socket(gateway, "/stop-all")[1]["daemons"]] == [False]
 
+    def test_open(self, tmp_path):
+        """Where the configuration says so, programs need no token; pages in browsers do, and all after an edit."""
+        opened = Gateway(tmp_path, {"fx": server(FIXTURE)})
+        text = opened.config.read_text()
+        opened.config.write_text(json.dumps({**json.loads(text), "compat": {"open_loopback_admin": True}}))
+        with opened:
+            path = "/api/servers/fx/reconnect"
+            assert asked(opened, path, "POST", {}, token="")[0] == 200
+            request = urllib.request.Request(opened.url + path, b"{}", {"Origin": opened.url}, method="POST")
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(request, timeout=LIMIT_S)
+            opened.config.write_text(text)
+            eventually(
+                lambda: asked(opened, path, "POST", {}, token="")[0] == 401, "the token is needed again"
+            )
+
     def test_install(self, gateway):
         """A server is tried and written down, and is there at once; one that does not work changes nothing."""
         before = gateway.config.read_text()
@@ -232,7 +260,10 @@ class EndTests:
     def test_shutdown(self, gateway):
         """It ends in order when it is asked to; over TCP an administrator's token is needed."""
         assert asked(gateway, "/api/v1/shutdown", "POST", {})[0] == 401
-        code, out, _ = ran(gateway, "shutdown")
+        url = ("--url", gateway.url)
+        code, _, said = ran(gateway, *url, "shutdown")
+        assert (code, "--token-file" in said) == (1, True)
+        code, out, _ = ran(gateway, *url, "--token-file", str(gateway.home / "admin.token"), "shutdown")
         assert (code, out) == (0, "Gateway has ended.\n")
         eventually(lambda: not is_alive(gateway.pid), "the process has ended")
         assert "because somebody has asked for it" in gateway.log

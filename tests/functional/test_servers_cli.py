@@ -141,6 +141,7 @@ class LookTests:
         assert [each["name"] for each in found["tools"]] == ["now", "convert"]
         code, out, _ = ran(home, "get", "fx")
         assert (code, out.splitlines()[0], "TOKEN" in out) == (0, "fx", True)
+        assert f"runs       {' '.join(FIXTURE)}" in out
         assert "very secret" not in out + json.dumps(said(home, "get", "fx"))
 
     def test_none(self, home: Path) -> None:
@@ -377,8 +378,11 @@ class ReachTests:
         """The gateway of the home is given the token that it needs; any other gateway is told none."""
         ran_there = ("--url", gateway.url)
         assert ran(home, *ran_there, "list")[0] == 0
-        code, _, err = ran(home, *ran_there, "disable", "fx")
-        assert code in (0, 1), err  # with the token of a gateway that has no state file, it is refused
+        assert ran(home, *ran_there, "disable", "fx")[0] == 0
+        assert (
+            ran(home, "--api-url", gateway.url, "add", "new", "--url", "http://x/mcp", "--disabled")[0] == 0
+        )
+        assert entry(gateway, "new")["url"] == "http://x/mcp"
         token = str(home / "admin.token")
         assert ran(home, "--token-file", token, *ran_there, "set-env", "fx", "A=1")[0] == 0
         code, _, err = ran(home, "--token-file", str(home / "auth.token"), *ran_there, "set-env", "fx", "A=2")

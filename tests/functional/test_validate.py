@@ -109,21 +109,68 @@ class GoodTests:
         """One that is configured is named, or is the first."""
         argv = real_servers.fixture()
         servers = {
-            "broken": {"command": "false"},
+            "remote": {"url": "http://127.0.0.1:9/mcp"},
             "good": {"command": argv[0], "args": argv[1:]},
+            "broken": {"command": "false"},
         }
         path = tmp_path / "c.json"
         path.write_text(json.dumps({"servers": servers}))
         ran = validate("--config", str(path), "--server", "good", "--json")
         assert json.loads(ran.stdout)["passed"] is True
         assert ran.returncode == 0
-        assert validate("--config", str(path)).returncode == 1
         ran = validate("--config", str(path), "--server", "missing")
-        assert "there is no server missing; those configured are: broken, good" in ran.stderr
+        assert "there is no server missing; those configured are: remote, good, broken" in ran.stderr
+
+    def test_the_first_by_name(self, validate: Validate, tmp_path: Path) -> None:
+        """Where none is named, it is the first program by name, however the file has them."""
+        argv = real_servers.fixture()
+        good = {"command": argv[0], "args": argv[1:]}
+        path = tmp_path / "c.json"
+        path.write_text(
+            json.dumps({"servers": {"b": {"command": "false"}, "a0": {"url": "http://x/"}, "a1": good}})
+        )
+        assert json.loads(validate("--config", str(path), "--json").stdout)["server"] == "a1"
+
+    def test_values_of_a_file(self, validate: Validate, tmp_path: Path) -> None:
+        """Values need not stand in the command line: neither a command's, nor those of a configuration."""
+        (tmp_path / "values").write_text("KEY='a b'\n")
+        script = f"test \"$KEY\" = 'a b' && exec {' '.join(real_servers.fixture())}"
+        ran = validate("--env-file", "values", "--", "sh", "-c", script)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        path = tmp_path / "c.json"
+        entry = {"command": "sh", "args": ["-c", script], "env": {"KEY": "${KEY}"}}
+        path.write_text(json.dumps({"servers": {"s": entry}}))
+        ran = validate("--config", str(path), "--env-file", "values")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 class BadTests:
     """Servers that do not."""
+
+    @pytest.mark.parametrize(
+        ("argv", "expected"),
+        [
+            (["no-such-program"], "process error"),
+            (["false"], "exited unexpectedly"),
+            (["sleep", "600"], "timeout"),
+            (
+                ["sh", "-c", "echo hello; sleep 600"],
+                "possible stdout pollution (non-JSON-RPC output detected)",
+            ),
+            (real_servers.fixture("--refuse-handshake"), "protocol error"),
+        ],
+    )
+    def test_classes(self, validate: Validate, argv: list[str], expected: str) -> None:
+        """Programs are told what kind of thing went wrong."""
+        (step,) = json.loads(validate("--timeout", "2s", "--json", "--", *argv).stdout)["steps"]
+        assert (step["step"], step["passed"], step["class"]) == ("connect", False, expected)
+
+    def test_no_secret_is_shown(self, validate: Validate) -> None:
+        """What it was given does not stand in the report, even where it says it itself."""
+        script = "echo my key is $API_KEY >&2; exit 1"
+        ran = validate("--env", "API_KEY=hush-hush", "--", "sh", "-c", script)
+        assert "my key is" in ran.stdout
+        assert "hush-hush" not in ran.stdout + ran.stderr
 
     @pytest.mark.parametrize(
         ("argv", "words"),

@@ -1,6 +1,7 @@
 """Asking for what comes from outside of all files, with real programs and the real package keyring."""
 
 import os
+import sys
 
 import pytest
 
@@ -32,6 +33,13 @@ class FetchTests:
         brought.fetch(["keyring:github/ada", "keyring:-x/y", "keyring:github/bob"])
         assert brought.values == {"keyring:github/ada": "from-keyring", "keyring:-x/y": "dashes"}
         assert brought.failures == {"keyring:github/bob": "the keyring has no such entry"}
+
+    def test_not_installed(self, brought, monkeypatch):
+        """Without the package it is said how to install it."""
+        monkeypatch.setitem(sys.modules, "keyring", None)
+        brought.fetch(["keyring:github/ada"])
+        (why,) = brought.failures.values()
+        assert why.endswith("is not installed: pip install 'mcpgateway[keyring]'")
 
     def test_no_keyring(self, tmp_path):
         """Where there is none, as on most servers, that is said."""

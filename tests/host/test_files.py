@@ -11,6 +11,7 @@ from mcpgateway.host.files import (
     TOKEN_CHARACTERS,
     Writer,
     make_home,
+    read_bytes,
     read_or_create_token,
     read_text,
     write_atomic,
@@ -78,6 +79,18 @@ class WriteAtomicTests:
         finally:
             os.umask(before)
         assert mode(tmp_path / "f") == 0o600
+
+    def test_not_followed(self, tmp_path):
+        """Where a link is not to be followed, it is not read, and what is written stands in its place."""
+        (tmp_path / "real").write_text("old")
+        (tmp_path / "link").symlink_to("real")
+        path = str(tmp_path / "link")
+        with pytest.raises(ConfigError, match="link: is a symbolic link"):
+            read_bytes(path, 10, follows=False)
+        write_atomic(path, b"new", follows=False)
+        assert not (tmp_path / "link").is_symlink()
+        assert read_bytes(path, 10, follows=False) == b"new"
+        assert (tmp_path / "real").read_text() == "old"
 
     def test_link(self, tmp_path):
         """A link stays a link, and what it points at is written."""

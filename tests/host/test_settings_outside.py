@@ -67,6 +67,17 @@ class LoadTests:
         assert b.reach.url == "https://b.example/from-keyring"
         assert house.runs == 1
 
+    def test_keys(self, house):
+        """Keys of clients can be had from there; where nobody has asked yet, none of them opens anything."""
+        auth = (
+            "settings: {security: {auth: {enabled: true, api_keys: ['a-long-key-${keyring:github/ada}']}}}\n"
+        )
+        house.write("home/config.yaml", auth + OURS)
+        assert house.load().gateway.security.api_keys == ("a-long-key-from-keyring",)
+        found = examine(house.options, house.environ)
+        assert found.problems == ()
+        assert found.settings.gateway.security.api_keys == ("a-long-key-${keyring:github/ada}",)
+
     def test_credential(self, house):
         """Another secret is another credential."""
         before = house.load().servers[0].credential

@@ -57,6 +57,11 @@ class DumpTests:
         gateway.listen(client)
         gateway.clock.callLater(5, gateway.factory.sweep)
         found = told(gateway)
+        assert (found["gateway"]["sessions"], found["gateway"]["streams"], found["gateway"]["calls"]) == (
+            1,
+            1,
+            1,
+        )
         (slot,) = found["slots"]["shown"]
         assert (slot["server"], slot["state"], slot["load"], slot["pid"]) == (
             "near",

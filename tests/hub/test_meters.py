@@ -17,7 +17,7 @@ from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import call, done, dual_gateway, post, request
-from tests.support.views import Stage
+from tests.support.views import Offer, Stage
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
 
@@ -140,6 +140,61 @@ class RoadTests:
         assert numbers(row(gateway, server="r")) == (2, 0, 0)
 
 
+class OwnToolTests:
+    """The gateway's own tools are counted as those of a server of its name."""
+
+    def test_answers(self) -> None:
+        """Those that answer, and those that fail, in either spelling."""
+        gateway = MemoryGateway()
+        client = gateway.view()
+        client.call(1, name="gateway_list_servers", arguments={})
+        client.call(2, name="gateway.list_servers", arguments={})
+        client.call(3, name="gateway_describe", arguments={"id": "nowhere__nothing"})
+        assert numbers(row(gateway, "list_servers", "gateway")) == (2, 0, 0)
+        assert numbers(row(gateway, "describe", "gateway")) == (1, 1, 0)
+
+    def test_modern(self) -> None:
+        """In the modern era too."""
+        gateway = dual_gateway()
+        client = gateway.client("m")
+        client.path = "/mcp/full"
+        post(client, request(1, "tools/call", name="gateway_list_servers", arguments={}))
+        assert numbers(row(gateway, "list_servers", "gateway")) == (1, 0, 0)
+
+    def test_one_that_calls_another(self) -> None:
+        """A call that becomes that of a server's tool counts for the server alone."""
+        stage = Stage()
+        client = stage.view()
+        stage.list(client)
+        client.call(2, name="gateway_invoke", arguments={"id": "shared__echo", "args": {}})
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        assert numbers(row(stage.gateway)) == (1, 0, 0)
+        assert numbers(row(stage.gateway, "invoke", "gateway")) == (0, 0, 0)
+
+    def test_parts_of_another(self) -> None:
+        """What a script asks for counts, and not what the gateway has to ask itself for that."""
+        stage = Stage()
+        client = stage.gateway.client(**TOKEN)
+        client.send({"arguments": {}}, "POST", "/api/v1/tools/shared__echo/call")
+        stage.play()
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], {"content": []})
+        assert client.heard is not None
+        counted = {
+            (each.server, each.tool): each.calls for each in stage.gateway.hub.meters.rows if each.tool
+        }
+        assert counted == {("shared", "echo"): 1}
+
+    def test_taken_back(self) -> None:
+        """One that its client takes back has not failed."""
+        stage = Stage(shared=Offer())
+        client = stage.view()
+        client.call(2, name="gateway_list_tools", arguments={"server": "shared"})
+        cancel(stage.gateway, client, 2)
+        assert numbers(row(stage.gateway, "list_tools", "gateway")) == (1, 0, 1)
+
+
 class EndTests:
     """How calls end."""
 
@@ -218,6 +273,7 @@ class EndTests:
 def cancel(gateway: MemoryGateway, client: Client, identifier: int) -> None:
     """Take a call back, as its client would."""
     other = gateway.client(**client.headers)
+    other.path = client.path
     other.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": identifier}})
 
 

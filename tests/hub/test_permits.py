@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +163,15 @@ class ServerTests:
             assert "secret__" not in said
             assert '"secret"' not in said
 
+    def test_directories(self, era: str, tmp_path: Path) -> None:
+        """It cannot choose whose workspace it works in, by naming a directory in a call."""
+        limited = Limited()
+        limited.stage.ask("tools/list")
+        client = limited.client("/mcp/full", era)
+        found = limited.own(client, "call", server="m", tool="look", cwd=str(tmp_path))
+        assert "chooses no directory" in json.dumps(found)
+        assert limited.called() == []
+
     def test_management(self, era: str) -> None:
         """Whatever the gateway's own tools can do to the gateway, a client's token cannot, by any road."""
         limited = Limited()
@@ -265,6 +275,32 @@ class RevokedTests:
         assert "result" in limited.ask(client, "tools/list")
         clock.advance(10)
         assert client.ask({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}).status == 401
+
+
+class LegacySseTests:
+    """The transport of 2024-11-05 has no road of its own."""
+
+    def test_other_server(self) -> None:
+        """Its handshake is refused, and starts nothing; a server that the token is for is reached."""
+        limited = Limited(servers=("old",))
+        for name, is_there in (("secret", False), ("old", True)):
+            ears = limited.client(f"/{name}/sse")
+            ears.send(b"", "GET", Accept="text/event-stream")
+            said = ears.transport.taken
+            assert b"event: endpoint" in said
+            path = said.split(b"data: ")[1].split(b"\n")[0].strip().decode()
+            mouth = limited.client(path)
+            mouth.send(
+                {
+                    "jsonrpc": "2.0",
+                    "id": 0,
+                    "method": "initialize",
+                    "params": {"protocolVersion": "2024-11-05"},
+                }
+            )
+            limited.stage.answer()
+            assert (b"this token may not use" in ears.transport.taken) is not is_there
+            assert (name in limited.started()) is is_there
 
 
 class SessionTests:

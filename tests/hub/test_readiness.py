@@ -9,12 +9,20 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Circuit, Remote, ServerSpec, Share
-from mcpgateway.errors import InvalidParams, NeedsAuthorization, Unreachable
-from mcpgateway.hub.readiness import NAMES_LIMIT, Readiness
+from mcpgateway.errors import InvalidParams, NeedsAuthorization, Overloaded, Unreachable
+from mcpgateway.hub.readiness import NAMES_LIMIT, WAITING_LIMIT, Readiness
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 OFF = ServerSpec("off", ("run",), {}, "/", Share.GLOBAL, enabled=False)
 FAR = ServerSpec("far", (), {}, "/", Share.GLOBAL, reach=Remote("http://h/mcp"))
+
+
+class Repository:
+    """A repository that waits for its user."""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """What is not approved of."""
+        return [{"path": "/work/.mcp.json", "servers": ["theirs"]}]
 
 
 @pytest.fixture
@@ -65,6 +73,14 @@ class LookTests:
         """Where the whole gateway is switched off, nobody is served."""
         gateway.root.switch(True)
         assert readiness.look(["shared"])["code"] == 11
+
+    def test_not_approved_of(self, gateway: MemoryGateway, readiness: Readiness) -> None:
+        """A server of a repository whose user has not approved of it is told from one that nobody knows."""
+        repositories: Any = Repository()
+        gateway.switchboard.scopes.repositories = repositories
+        found = readiness.look(["theirs"])
+        assert codes(found) == {"theirs": 11}
+        assert found["servers"][0]["hint"] == "mcpgateway config approve /work/.mcp.json"
 
     @pytest.mark.parametrize("names", [[], ["", ""], [str(nth) for nth in range(NAMES_LIMIT + 1)]])
     def test_bounds(self, readiness: Readiness, names: list[str]) -> None:
@@ -155,6 +171,19 @@ class WaitTests:
         gateway.launcher.refusal = None
         gateway.session("far")
         assert codes(readiness.look(["far"])) == {"far": 0}
+
+    def test_too_many(self, gateway: MemoryGateway, readiness: Readiness) -> None:
+        """So many may wait at once; whoever is cancelled leaves room for another."""
+        gateway.launcher.hello = None
+        waits = [Deferred.fromCoroutine(readiness.wait(["shared"])) for _ in range(WAITING_LIMIT)]
+        refused: list[Any] = []
+        Deferred.fromCoroutine(readiness.wait(["shared"])).addErrback(lambda why: refused.append(why.value))
+        assert isinstance(refused[0], Overloaded)
+        waits[0].addErrback(lambda _: None)
+        waits[0].cancel()
+        found = waiting(readiness, "shared")
+        gateway.child.answer(gateway.child.received[0], dict(HELLO))
+        assert codes(found[0]) == {"shared": 0}
 
     def test_stopping(self, gateway: MemoryGateway, readiness: Readiness) -> None:
         """A gateway that is about to end starts nothing, and says so at once."""

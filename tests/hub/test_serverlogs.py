@@ -86,6 +86,14 @@ class HearingTests:
             hearing.heard(each.encode())
         assert stage.texts() == [f"stderr it is {MASK}!"]
 
+    def test_a_short_secret(self) -> None:
+        """What is too short to be taken out everywhere is taken out of what the child says that has it."""
+        stage = Stage()
+        stage.logs.hearing("one", ("abcd",)).heard(b"it is abcd\n")
+        stage.logs.hearing("two").heard(b"it is abcd\n")
+        assert stage.texts("one") == ["stderr it is •••"]
+        assert stage.texts("two") == ["stderr it is abcd"]
+
     def test_a_secret_where_a_line_is_cut(self) -> None:
         """No half of it is left."""
         for before in range(LINE_CHARS - len(SECRET), LINE_CHARS + 1):
@@ -104,7 +112,6 @@ class HearingTests:
         hearing.heard(b"\nnext\n")
         assert len(stage.texts()[0]) < LINE_CHARS + 20
         assert stage.texts()[1] == "stderr next"
-        assert hearing.__slots__ == ("_log", "_rest")
         hearing.heard(b"x" * LINE_BYTES * 3)
         assert len(hearing._rest) <= LINE_BYTES
 

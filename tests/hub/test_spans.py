@@ -11,7 +11,15 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import Unreachable
 from mcpgateway.hub.meters import Meter, Meters, Row
-from mcpgateway.hub.spans import BATCH, EVERY_TICKS, LONGEST_TICKS, QUEUE_LIMIT, Spans, endpoint_of
+from mcpgateway.hub.spans import (
+    BATCH,
+    EVERY_TICKS,
+    LONGEST_TICKS,
+    QUEUE_LIMIT,
+    Spans,
+    endpoint_of,
+    headers_of,
+)
 from mcpgateway.hub.tracing import Traced
 from mcpgateway.interfaces import Call
 from mcpgateway.wire.tracecontext import TraceContext
@@ -89,6 +97,14 @@ class SpanTests:
     def test_endpoint(self, base: str) -> None:
         """A base URL is enough."""
         assert endpoint_of(base) == "http://h:4318/v1/traces"
+
+    @pytest.mark.parametrize(
+        ("text", "headers"),
+        [("", {}), ("a=1, b=x%20y=z", {"a": "1", "b": "x y=z"}), ("nonsense", {})],
+    )
+    def test_headers(self, text: str, headers: dict[str, str]) -> None:
+        """The environment says them as OpenTelemetry has it."""
+        assert headers_of(text) == headers
 
 
 class SendingTests:

@@ -14,6 +14,7 @@ from mcpgateway.hub.activity import AT_ONCE, Activity, said_of
 from mcpgateway.hub.tracing import Tracer
 from mcpgateway.wire.tracecontext import read
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
+from tests.support.lines import MemoryLines
 from tests.support.modern_client import call as modern_call
 from tests.support.modern_client import done, dual_gateway
 from tests.support.views import Stage
@@ -21,24 +22,6 @@ from tests.support.views import Stage
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 UNSAMPLED = f"00-{TRACE}-{SPAN}-00"
-
-
-@define
-class MemoryLines:
-    """Lines in memory; a disk that is full takes none."""
-
-    kept: list[str] = field(factory=list)
-    is_full: bool = False
-    writes: int = 0
-
-    def append(self, lines: list[str]) -> None:
-        self.writes += 1
-        if self.is_full:
-            raise OSError(28, "No space left on device")
-        self.kept += "\n".join(lines).split("\n")
-
-    def tail(self, number: int) -> list[str]:
-        return self.kept[-number:]
 
 
 @define
@@ -280,6 +263,7 @@ class ActivityTests:
         assert activity.find(id=first["id"]) == activity.find(id=TRACE) == [first]
         assert activity.find(outcome="error") == [second]
         assert activity.find(1) == [second]
+        assert activity.find(0) == []
         assert activity.find(server="none") == []
         assert first in activity.find(id=first["session"])
 
@@ -288,10 +272,7 @@ class ActivityTests:
         gateway = Followed()
         activity = gateway.tracer.activity
         assert activity is not None
-        identifier = activity.managed("servers.remove", "DELETE", "/api/v1/servers/x", 200, "token")
+        identifier = activity.managed("servers.remove", "DELETE /api/v1/servers/{name}", 200, "token", "x")
         (record,) = activity.find(id=identifier)
-        assert (record["kind"], record["operation"], record["status"]) == (
-            "management",
-            "servers.remove",
-            200,
-        )
+        assert (record["kind"], record["operation"]) == ("management", "servers.remove")
+        assert (record["status"], record["server"]) == (200, "x")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mcpgateway.backends.tape import Tapes
+from mcpgateway.config.assemble import World
 from mcpgateway.config.model import Circuit, Lazy, Remote, ServerSpec, Share
 from mcpgateway.config.problems import Problem, Where
 from mcpgateway.errors import NeedsAuthorization, UnknownServer
+from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.history import HAPPENINGS, Histories, History
 from mcpgateway.hub.why import Why
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
@@ -191,6 +194,21 @@ class WhyTests:
         assert "a.yaml, line 3" in found["advice"][0]["says"]
         assert "line 9" not in str(found)
         assert causes(told(gateway, "lost", problems)) == ["configuration"]
+
+    def test_a_repository(self, gateway: MemoryGateway, tmp_path: Path) -> None:
+        """A server that a repository defines is told to wait for its user's approval, and how that is given."""
+        file = tmp_path / ".mcp.json"
+        file.write_text(json.dumps({"mcpServers": {"db": {"command": "/opt/db"}}}))
+        scopes, home = gateway.switchboard.scopes, tmp_path / "home"
+        home.mkdir(mode=0o700)
+        world = World({"PATH": "/bin"}, {}, str(tmp_path))
+        scopes.repositories = Approvals(
+            str(home), world, scopes.workspace, gateway.switchboard.servers.keys, lambda: 0.0
+        )
+        scopes.repositories.projects = (str(tmp_path),)
+        found = told(gateway, "db")
+        assert (found["ok"], found["state"], causes(found)) == (False, "not approved", ["not-approved"])
+        assert f"mcpgateway config approve {file}" in found["advice"][0]["do"]
 
     def test_everything_is_redacted(self, gateway: MemoryGateway) -> None:
         """Every text goes through the redactor."""

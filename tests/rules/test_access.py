@@ -6,7 +6,20 @@ from itertools import product
 
 import pytest
 
-from mcpgateway.rules.access import Credential, Deny, Facts, Pass, Policy, Reach, RouteClass, judge, may_read
+from mcpgateway.rules.access import (
+    Credential,
+    Deny,
+    Facts,
+    Pass,
+    Policy,
+    Reach,
+    RouteClass,
+    is_among,
+    judge,
+    may_read,
+    networks,
+    spoken_for,
+)
 
 OPEN = Policy()
 
@@ -139,6 +152,50 @@ class CallerTests:
         assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)
 
 
+class OpenTests:
+    """The setting that lets programs on this machine change things without a token."""
+
+    OPENED = Policy(open_loopback=True)
+
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_programs(self, route: RouteClass) -> None:
+        """A program on loopback may; without the setting it may not."""
+        assert judge(facts(route=route), self.OPENED) == Pass("local")
+        assert isinstance(judge(facts(route=route), OPEN), Deny)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"origin": b"http://localhost:9100"},
+            {"origin": b"null"},
+            {"origin": b"https://evil.example"},
+            {"fetch_site": b"same-origin"},
+            {"fetch_site": b"none"},
+            {"fetch_site": b"cross-site"},
+            {"host": b"evil.example"},
+            {"reach": Reach.OTHER_USER},
+            {"reach": Reach.REMOTE},
+            {"credential": Credential.WRONG},
+        ],
+    )
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_nobody_else(self, route: RouteClass, changes: dict[str, object]) -> None:
+        """Nothing that comes from a browser, from another user, from elsewhere, or with a wrong token."""
+        policy = Policy(open_loopback=True, allow_remote=True)
+        assert isinstance(judge(facts(route=route, **changes), policy), Deny)
+
+    def test_bearer_required(self) -> None:
+        """Where the token is needed even for reading, it is for this."""
+        policy = Policy(open_loopback=True, bearer_required=True)
+        assert isinstance(judge(facts(route=RouteClass.MUTATE), policy), Deny)
+
+    def test_the_token_of_a_user(self) -> None:
+        """Whoever shows the user's token is who he is, and no administrator."""
+        found = judge(facts(route=RouteClass.MUTATE, credential=Credential.BEARER), self.OPENED)
+        assert isinstance(found, Pass)
+        assert (found.principal, found.is_admin) == ("token", False)
+
+
 class AdministratorTests:
     """Who may do what only administrators may, on whatever route."""
 
@@ -150,3 +207,59 @@ class AdministratorTests:
         verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
         if isinstance(verdict, Pass):
             assert verdict.is_admin is (credential is Credential.ADMIN or reach is Reach.SOCKET)
+
+
+class SiteTests:
+    """Requests that a browser says are from another site."""
+
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_reads(self, route: RouteClass) -> None:
+        """What needs a token is not even read for a page of another site."""
+        found = judge(
+            facts(route=route, fetch_site=b"cross-site", safe_method=True, credential=Credential.ADMIN), OPEN
+        )
+        guarded = (RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN)
+        assert isinstance(found, Deny) is (route in guarded)
+
+
+class PublicTests:
+    """What everybody may know."""
+
+    @pytest.mark.parametrize("credential", list(Credential))
+    def test_whatever_is_shown(self, credential: Credential) -> None:
+        """It needs no token, and a wrong one does not matter; only remote clients have to be let in at all."""
+        asked = facts(route=RouteClass.PUBLIC, reach=Reach.REMOTE, safe_method=True, credential=credential)
+        assert isinstance(judge(asked, Policy(allow_remote=True)), Pass)
+        assert isinstance(judge(asked, OPEN), Deny)
+
+
+class AddressTests:
+    """Addresses that are trusted."""
+
+    @pytest.mark.parametrize(
+        ("address", "is_there"),
+        [
+            ("10.0.0.7", True),
+            ("::ffff:10.0.0.7", True),
+            ("10.0.1.7", False),
+            ("2001:db8::1", True),
+            ("2001:db9::1", False),
+            ("", False),
+            ("10.0.0.7, 10.0.0.8", False),
+            ("localhost", False),
+        ],
+    )
+    def test_networks(self, address: str, *, is_there: bool) -> None:
+        """An address is of a network or it is not, however it is written."""
+        assert is_among(address, networks(("10.0.0.0/24", "2001:db8::/32"))) is is_there
+
+    def test_nobody(self) -> None:
+        """Nobody is trusted where nobody is named."""
+        assert not is_among("10.0.0.7", networks(()))
+
+    def test_spoken_for(self) -> None:
+        """Of those that proxies name the nearest one counts, and no more of it than can be kept."""
+        assert spoken_for({b"x-forwarded-for": b"6.6.6.6, 7.7.7.7"}) == "7.7.7.7"
+        assert spoken_for({b"forwarded": b"for=1.1.1.1"}) == "for=1.1.1.1"
+        assert len(spoken_for({b"x-forwarded-for": b"x" * 1000})) == 64
+        assert spoken_for({}) == ""

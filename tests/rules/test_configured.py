@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from mcpgateway.config.building import World
 from mcpgateway.config.callers import Security
-from mcpgateway.config.model import GatewaySettings, OAuth, Profile, Remote, Rest, ServerSpec, Settings
+from mcpgateway.config.model import (
+    GatewaySettings,
+    OAuth,
+    Profile,
+    Remote,
+    Rest,
+    ServerSpec,
+    Settings,
+    TraceSettings,
+)
 from mcpgateway.rules.configured import configured, secrets_of_server, written
 
 
@@ -37,6 +47,11 @@ class ConfiguredTests:
         env = {"LANG_OF_LOGIN": "en-US2345", "OWN": "hunter22x"}
         assert set(secrets_of_server(server(env=env), ["OWN"])) == {"hunter22x"}
 
+    def test_outside(self) -> None:
+        """What came from a keyring or a command is one, whatever it looks like and wherever it is used."""
+        world = World({}, {}, "/home", outside={"keyring:a/b": "production"})
+        assert set(configured(Settings(GatewaySettings(), (), world=world))) == {"production"}
+
     def test_addresses(self) -> None:
         """Headers, passwords and keys in addresses and a client's secret are."""
         headers = {"X-Api-Key": "k1-of-one", "Accept": "text/html", "Authorization": "Bearer tok-1"}
@@ -47,6 +62,11 @@ class ConfiguredTests:
         assert {"k1-of-one", "Bearer tok-1", "tok-1", "cs-123", "pass-1", "key-12"} <= found
         assert "text/html" not in found
         assert "k1" in set(secrets_of_server(server(reach=Rest("https://e.com", headers={"X-K": "k1"}))))
+
+    def test_collectors(self) -> None:
+        """The headers that spans are sent with are."""
+        trace = TraceSettings(otlp="http://h:4318", otlp_headers={"x-team": "team-key-1"})
+        assert "team-key-1" in set(configured(Settings(GatewaySettings(trace=trace), ())))
 
     def test_arguments(self) -> None:
         """What stands behind an option for a secret is."""

@@ -59,6 +59,12 @@ class ScrubbingTests:
             "none": {"secret": ""},
         }
 
+    def test_traces(self) -> None:
+        """The place in a trace stays, though it looks like a key; what only bears its name does not."""
+        parent, key = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "A1b2" * 12
+        found = scrubbed({"_meta": {"traceparent": parent}, "traceparent": key, "x": "y"}, redactor().redact)
+        assert found == {"_meta": {"traceparent": parent}, "traceparent": MASK, "x": "y"}
+
     def test_a_secret_of_several_lines(self) -> None:
         """A redactor that takes line ends away leaves every text where it was."""
         found = scrubbed({"a": "one\ntwo", "b": "three"}, lambda text: text.replace("one\ntwo", "•"))

@@ -41,6 +41,7 @@ gateway:
   http_port: 9100
   bind_address: 127.0.0.1
   allow_remote: false
+  remote_commands: false
   trust_other_users: false
   expose: hybrid
   ping_interval: 30s
@@ -254,8 +255,7 @@ gateways = st.builds(
     st.integers(0, 65535),
     st.sampled_from(["127.0.0.1", "::1", "127.0.0.9"]),
     st.lists(filled, max_size=2).map(tuple),
-    st.booleans(),
-    st.booleans(),
+    *(st.booleans(),) * 3,
     st.sampled_from(["", "loopback-only", "bearer-required"]),
     st.lists(names, max_size=2).map(tuple),
     st.lists(names, max_size=2).map(tuple),
@@ -292,6 +292,7 @@ def written(gateway, specs):
             "bind_address": gateway.bind_address,
             "listen": list(gateway.listen),
             "allow_remote": gateway.allow_remote,
+            "remote_commands": gateway.remote_commands,
             "trust_other_users": gateway.trust_other_users,
             "auth_mcp_transport": gateway.auth_mcp_transport,
             "allowed_hosts": list(gateway.allowed_hosts),

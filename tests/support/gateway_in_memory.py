@@ -29,6 +29,7 @@ from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.clients import Clients
+from mcpgateway.hub.following import Chronicle
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.issuing import Issuing
 from mcpgateway.hub.owners import Owners
@@ -317,6 +318,7 @@ class MemoryGateway:
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
         self.stops: list[bool] = []
+        self.events = Chronicle(100, 100_000)
         self.launcher = MemoryLauncher()
         servers = (
             ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
@@ -398,7 +400,7 @@ class MemoryGateway:
             clients=lambda: self.clients,
             issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
-            ledger=self.hub.ledger,
+            savings=self.hub.savings,
             hub=self.hub,
             problems=tuple,
             redact=Redactor().redact,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.wire.tracecontext import TraceContext, read, read_state
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.tracecontext import TraceContext, headers, read, read_state
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -60,6 +61,20 @@ class ParentTests:
     def test_within(self) -> None:
         """A span within it keeps the trace and its flags."""
         assert str(TraceContext(TRACE, SPAN, 0).within("1" * 16)) == f"00-{TRACE}-{'1' * 16}-00"
+
+
+class HeaderTests:
+    """What ``_meta`` says, as headers."""
+
+    def test_headers(self) -> None:
+        """Both are said, the first one only if it can be read, the second only beside it."""
+        parent, state = jsonrpc.raw(f"00-{TRACE}-{SPAN}-01"), jsonrpc.raw("a=1")
+        assert headers({"traceparent": parent}) == {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+        assert headers({"traceparent": parent, "tracestate": state})["tracestate"] == "a=1"
+        assert headers({"traceparent": parent, "tracestate": jsonrpc.raw("a\r\nEvil: 1")}).keys() == {
+            "traceparent"
+        }
+        assert headers({"tracestate": state}) == headers({"traceparent": jsonrpc.raw(5)}) == {}
 
 
 class StateTests:

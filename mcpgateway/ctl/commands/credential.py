@@ -24,6 +24,7 @@ LINE_END = 2
 VERSION = 1
 DRY, ENV_FILE, SERVER = "dry-run", "to-env-file", "to-server"
 PATCH_S = 30.0
+REFUSALS = (401, 403)
 
 
 @click.group()
@@ -193,6 +194,8 @@ def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], Said]:
         except Away as why:
             remote.unreachable(why)
         value = said.value if isinstance(said.value, dict) else {}
+        if said.status in REFUSALS:
+            fail(f"the gateway refuses: {value.get('error') or said.status}", str(value.get("hint") or ""))
         return Said(said.status, str(value.get("error") or f"HTTP {said.status}"))
 
     return patch

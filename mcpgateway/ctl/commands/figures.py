@@ -136,9 +136,11 @@ def tell_savings(found: dict[str, Any]) -> None:
     )
     since = lifetime(found["uptime_seconds"])
     click.echo(f"           {processes['hours_saved']:,} hours of processes in {since}")
+    saved = memory["saved_mb"]
     click.echo(
-        f"Memory:    {memory['saved_mb']:,} MB saved: {memory['running_mb']:,} MB and"
-        f" {memory['gateway_mb']:,} MB for the gateway, {memory['without_mb']:,} MB without"
+        f"Memory:    {abs(saved):,} MB {'saved' if saved >= 0 else 'more than without'}:"
+        f" {memory['running_mb']:,} MB and {memory['gateway_mb']:,} MB for the gateway,"
+        f" {memory['without_mb']:,} MB without"
     )
     if tokens.get("total"):
         click.echo(f"Tokens:    {tokens['total']:,} spared, {tokens['today']:,} of them today")

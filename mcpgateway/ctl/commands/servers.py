@@ -110,6 +110,7 @@ def _tell(found: dict[str, Any]) -> None:
         ("status", coloured(str(found["status"]))),
         ("error", readable(str(found.get("last_error") or ""))),
         ("next try", f"in {found['next_try_s']} s" if found.get("next_try_s") is not None else ""),
+        ("runs", readable(_runs(found.get("config")))),
         ("transport", found["transport"]),
         ("share", found.get("share")),
         ("pids", ", ".join(map(str, found.get("pids") or ()))),
@@ -125,6 +126,19 @@ def _tell(found: dict[str, Any]) -> None:
     for title, value in rows:
         if value not in ("", None):
             click.echo(f"{title:<10} {value}")
+
+
+def _runs(config: Any) -> str:
+    """What a definition has run, or where it is; the gateway has left out what is secret."""
+    if not isinstance(config, dict):
+        return ""
+    command = config.get("command")
+    words = [command] if isinstance(command, str) else list(command or ())
+    if words:
+        return " ".join(map(str, [*words, *(config.get("args") or ())]))
+    container = config.get("docker")
+    image = container.get("image") if isinstance(container, dict) else container
+    return str(config.get("url") or image or config.get("rest_url") or "")
 
 
 @click.command()

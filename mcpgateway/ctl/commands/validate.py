@@ -53,8 +53,9 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
     "--server",
     metavar="NAME",
     shell_complete=server_names,
-    help="The name of a server in it (default: the first).",
+    help="The name of a server in it (default: the first program by name).",
 )
+@click.option("--env-file", type=click.Path(), metavar="FILE", help="A file of values: NAME=VALUE lines.")
 @click.option(
     "--timeout",
     type=Seconds(),
@@ -72,6 +73,7 @@ def validate(  # noqa: PLR0913 - one for each option
     env: tuple[str, ...],
     config: str | None,
     server: str | None,
+    env_file: str | None,
     timeout: float,
 ) -> int:
     """Try a server: connect, list its tools, ping it, end it."""
@@ -85,7 +87,7 @@ def validate(  # noqa: PLR0913 - one for each option
     from mcpgateway.errors import ConfigError
     from mcpgateway.local.validate import Wish, try_server
 
-    wish = Wish(tuple(words), cwd, env, config, server, timeout, globals_.named_home)
+    wish = Wish(tuple(words), cwd, env, config, server, timeout, globals_.named_home, env_file)
     try:
         with spinner("trying the server"):
             return try_server(wish, as_json=globals_.as_json)

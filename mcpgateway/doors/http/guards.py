@@ -8,13 +8,17 @@ out.  Whoever a proxy speaks for is counted by what the proxy says, which can on
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
 
-from mcpgateway.hub.bearers import Bearers
+from mcpgateway.config.callers import Issuer
+from mcpgateway.hub.bearers import Bearers, token_in
 from mcpgateway.rules.access import (
     NOBODY,
+    WRONG,
     Credential,
     Deny,
     Facts,
@@ -29,16 +33,45 @@ from mcpgateway.rules.access import (
     spoken_for,
 )
 from mcpgateway.rules.knocking import Knocks
+from mcpgateway.rules.resource import METADATA, base_of, challenge, described
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.accesstokens import AccessTokens
 
 SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 REMEMBERED = 64  # Host names seen to pass; a hostile client cannot make the memory grow
 BAD = (Credential.WRONG, Credential.OVER)
+SOMEBODY = Holder(Credential.CLIENT, "somebody ")
+INVALID = "invalid_token"
+NO_STORE = b"Cache-Control: no-store\r\n"
+RETRY_S = 30
+PATH_LIMIT = 200
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._~-]+)*/?")
+
+
+def plain_path(path: bytes) -> str:
+    """A path as it may stand in a header and in a URL; empty where it may not."""
+    return path.decode() if _PLAIN_PATH.fullmatch(path) and len(path) <= PATH_LIMIT else ""
+
+
+@frozen
+class Later:
+    """It is not known yet who asks.
+
+    :ivar known: fires when that can be judged.
+    """
+
+    known: Deferred[None]
 
 
 class Guard:
-    """Judges every request of every door."""
+    """Judges every request of every door.
+
+    :ivar access_tokens: judges the tokens of an authorization server; None where there is none.
+    """
 
     def __init__(self, policy: Policy, bearers: Bearers) -> None:
+        self.access_tokens: AccessTokens | None = None
         self._policy = policy
         self._bearers = bearers
         self._knocks = Knocks(bearers.seconds)
@@ -49,21 +82,22 @@ class Guard:
         self._policy = policy
         self._plain.clear()
 
-    def judge(self, exchange: Any, route: RouteClass) -> Verdict:
-        """Pass or refuse; a request with nothing but a Host header is remembered by it."""
+    def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
+        """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""
         reach = exchange.caller.reach
         if exchange.head.is_telling:
             return self._judge(exchange, route)
         key = (exchange.headers.get(b"host"), route, reach)
-        verdict = self._plain.get(key)
-        if verdict is None:
-            verdict = self._judge(exchange, route)
-            # Other machines are told apart by their addresses.
-            if isinstance(verdict, Pass) and reach is not Reach.REMOTE and len(self._plain) < REMEMBERED:
-                self._plain[key] = verdict
+        known = self._plain.get(key)
+        if known is not None:
+            return known
+        verdict = self._judge(exchange, route)
+        # Other machines are told apart by their addresses.
+        if isinstance(verdict, Pass) and reach is not Reach.REMOTE and len(self._plain) < REMEMBERED:
+            self._plain[key] = verdict
         return verdict
 
-    def _judge(self, exchange: Any, route: RouteClass) -> Verdict:
+    def _judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
         headers = exchange.headers
         address = getattr(exchange.caller.address, "host", "")
         if is_forwarded(headers):
@@ -73,9 +107,12 @@ class Guard:
         else:
             knocker = address
         reach = exchange.caller.reach
-        holder = self._holder(exchange)
-        if holder is not NOBODY and reach is Reach.REMOTE and (wait := self._knocks.wait(knocker)):
+        shows = b"authorization" in headers or b"x-api-key" in headers
+        if shows and reach is Reach.REMOTE and (wait := self._knocks.wait(knocker)):
             return too_many(wait)
+        found = self._holder(exchange)
+        # Whatever a token is worth: a request that nobody could make is not looked into any further.
+        holder = found if isinstance(found, Holder) else SOMEBODY
         facts = Facts(
             route,
             reach,
@@ -90,20 +127,57 @@ class Guard:
             address if reach is Reach.REMOTE else "",
         )
         verdict = judge(facts, self._policy)
+        if isinstance(found, Deferred) and isinstance(verdict, Pass):
+            return Later(found)
+        if found is None and isinstance(verdict, Pass):
+            return Deny(
+                503, "Tokens cannot be judged now: the authorization server does not say how", RETRY_S
+            )
         if isinstance(verdict, Pass):
             return evolve(verdict, project=holder.project) if holder.project else verdict
-        if holder.credential in BAD and verdict.status == 401 and (wait := self._knocks.failed(knocker)):
+        # A token that was good, as the gateway knows by now, was no guess.
+        is_guess = holder.credential in BAD and not holder.name and verdict.status == 401
+        if is_guess and (wait := self._knocks.failed(knocker)):
             return too_many(wait)
         return verdict
 
-    def _holder(self, exchange: Any) -> Holder:
+    def challenge(self, exchange: Any, verdict: Deny) -> bytes:
+        """The header of a refusal that tells a client how to be let in."""
+        issuer = self.access_tokens.issuer if self.access_tokens is not None else None
+        if verdict.status != 401 and not (issuer is not None and verdict.error):
+            return b""
+        error = verdict.error or (INVALID if b"authorization" in exchange.headers else "")
+        made = challenge(self._base(exchange, issuer), plain_path(exchange.path), issuer, error)
+        return made + NO_STORE
+
+    def metadata(self, exchange: Any) -> dict[str, Any] | None:
+        """What a client has to know to be let in (RFC 9728); None where there is nothing to be known."""
+        path: bytes = exchange.path
+        if self.access_tokens is None or not path.startswith(METADATA):
+            return None
+        rest = path.removeprefix(METADATA)
+        if rest and (not rest.startswith(b"/") or not plain_path(rest)):
+            return None
+        issuer = self.access_tokens.issuer
+        return described(self._base(exchange, issuer), rest.decode().rstrip("/"), issuer)
+
+    @staticmethod
+    def _base(exchange: Any, issuer: Issuer | None) -> str:
+        host = exchange.headers.get(b"host")
+        return base_of(host, is_secure=exchange.secure, issuer=issuer) if host and issuer is not None else ""
+
+    def _holder(self, exchange: Any) -> Holder | Deferred[None] | None:
         headers = exchange.headers
+        is_free = exchange.caller.reach is not Reach.REMOTE and not self._policy.bearer_required
         holder = self._bearers.judge(headers.get(b"authorization"), headers.get(b"x-api-key"))
-        if (
-            holder.credential is Credential.WRONG
-            and exchange.caller.reach is not Reach.REMOTE
-            and not self._policy.bearer_required
-        ):
+        if holder is WRONG and self.access_tokens is not None:
+            token = token_in(headers.get(b"authorization", b""))
+            if token is not None and self.access_tokens.takes(token):
+                found = self.access_tokens.judge(token)
+                if isinstance(found, Deferred) or (found is None and not is_free):
+                    return found
+                holder = found or WRONG
+        if holder.credential is Credential.WRONG and is_free:
             # A local client may carry a token meant for the server behind us, or one that was rotated.
             return NOBODY
         return holder

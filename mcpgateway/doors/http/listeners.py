@@ -119,10 +119,13 @@ def bind(
     listeners = Listeners([], 0)
     heir = Heir(reactor, list(inherited[0]))
     try:
-        _bind_main(heir, settings, factory, listeners)
+        outer = _secured(reactor, settings, factory)
+        _bind_main(heir, settings, outer, listeners)
         _bind_socket(heir, home, factory, listeners, is_alone=is_alone)
         for description in settings.listen:
-            listeners.ports.append(_bind_endpoint(heir, description, factory))
+            listeners.ports.append(
+                _bind_endpoint(heir, description, factory if is_apart(description) else outer)
+            )
         _refuse_exposure(settings, listeners)
         adopt_connections(reactor, inherited[1], factory)
     except ConfigError:
@@ -131,6 +134,22 @@ def bind(
     finally:
         heir.close()
     return listeners
+
+
+def _secured(reactor: Any, settings: GatewaySettings, factory: IProtocolFactory) -> IProtocolFactory:
+    if not settings.tls_cert_path:
+        return factory
+    from mcpgateway.doors.http.tls import Either, options_of  # OpenSSL costs 15 MB
+
+    made: IProtocolFactory = Either(
+        factory, options_of(settings.tls_cert_path, settings.tls_key_path), reactor
+    )
+    return made
+
+
+def is_apart(description: str) -> bool:
+    """Whether an endpoint has a certificate of its own, or needs none."""
+    return description.startswith(("ssl:", "unix:"))
 
 
 def _bind_main(

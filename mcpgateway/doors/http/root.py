@@ -15,13 +15,14 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Limits, ServerSpec
 from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
-from mcpgateway.doors.http.guards import Guard
+from mcpgateway.doors.http.guards import NO_STORE, Guard, Later
 from mcpgateway.doors.http.health import HealthDoor
 from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of, methods_of
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.interfaces import IDoor
 from mcpgateway.rules.access import Deny, RouteClass
+from mcpgateway.rules.resource import WELL_KNOWN
 from mcpgateway.wire import jsonrpc
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.legacysse import LegacySse
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-CHALLENGE = b'WWW-Authenticate: Bearer realm="mcpgateway"\r\nCache-Control: no-store\r\n'
 MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found"}'
@@ -65,12 +65,16 @@ class Way:
 
 @frozen
 class Admitted:
-    """A judged request: where it goes, as whom, whether that is an administrator, and for which workspace."""
+    """A judged request: where it goes, as whom, whether that is an administrator, and for which workspace.
+
+    :ivar pending: fires when it can be judged, where that is still to be done.
+    """
 
     way: Way
     principal: str
     is_admin: bool = False
     project: str = ""
+    pending: Deferred[None] | None = None
 
 
 @implementer(IDoor)
@@ -145,19 +149,25 @@ class Root:
             way = self._find(exchange)
         verdict = self._guard.judge(exchange, way.route)
         if isinstance(verdict, Deny):
-            _turn_away(exchange, way, verdict)
+            self._turn_away(exchange, way, verdict)
             return 0
         if exchange.method not in METHODS:
             refuse(exchange, 405, "Method not allowed.")
             return 0
-        exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+        if isinstance(verdict, Later):
+            exchange.route = Admitted(way, "", pending=verdict.known)
+        else:
+            exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def handle(self, exchange: Any) -> None:
         """Serve a judged request."""
         admitted: Admitted = exchange.route
         way = admitted.way
-        if self.is_disabled and way.route is RouteClass.MCP:
+        if admitted.pending is not None:
+            admitted.pending.addCallback(lambda _: self._judge_again(exchange, way))
+            admitted.pending.addErrback(self._broken, exchange)
+        elif self.is_disabled and way.route is RouteClass.MCP:
             exchange.answer(503, DISABLED)
         elif way.server is not None and way.serve is not None:
             # Its definition may have changed while the body was on its way.
@@ -166,6 +176,8 @@ class Root:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
+        elif way.route is RouteClass.PUBLIC:
+            self._tell(exchange)
         elif way.route is RouteClass.NOTHING:
             _nothing(exchange)
         elif self._health.serves(exchange.path):
@@ -174,6 +186,35 @@ class Root:
             if self._site is None:
                 self._site = self._make_site()
             exchange.to_web(self._site)
+
+    def _judge_again(self, exchange: Any, way: Way) -> None:
+        if exchange.gone:
+            return
+        verdict = self._guard.judge(exchange, way.route)
+        if isinstance(verdict, Later):
+            verdict = Deny(503, "Tokens cannot be judged now: the authorization server does not say how", 1)
+        if isinstance(verdict, Deny):
+            self._turn_away(exchange, way, verdict)
+            return
+        exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+        self.handle(exchange)
+
+    def _tell(self, exchange: Any) -> None:
+        found = self._guard.metadata(exchange) if exchange.method in (b"GET", b"HEAD") else None
+        if found is None:
+            exchange.answer(404, NOT_FOUND)
+        else:
+            exchange.answer(200, msgspec.json.encode(found), extra=NO_STORE)
+
+    def _turn_away(self, exchange: Any, way: Way, verdict: Deny) -> None:
+        extra = self._guard.challenge(exchange, verdict)
+        if verdict.wait_s:
+            extra += b"Retry-After: %d\r\n" % verdict.wait_s
+        if way.route is RouteClass.MCP:
+            body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
+        else:
+            body = msgspec.json.encode({"error": verdict.why})
+        exchange.answer(verdict.status, body, extra=extra)
 
     def _serve(self, exchange: Any, serve: Serve, meant: ServerSpec, principal: str) -> None:
         server = (self._views if meant.view else self._servers).get(meant.name)
@@ -217,6 +258,8 @@ class Root:
         path: bytes = exchange.path
         if path == b"/" and _is_message(exchange):
             return self._ways.get(b"/mcp", Way(RouteClass.NOTHING))
+        if path.startswith(WELL_KNOWN):
+            return Way(RouteClass.PUBLIC)
         if b"%" in path:
             known = self._ways.get(unquote_to_bytes(path))
             if known is not None:
@@ -252,14 +295,3 @@ def _nothing(exchange: Any) -> None:
 
 def _unknown(exchange: Any, name: str) -> None:
     exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownServer(f"Unknown server: {name}")))
-
-
-def _turn_away(exchange: Any, way: Way, verdict: Deny) -> None:
-    extra = CHALLENGE if verdict.status == 401 else b""
-    if verdict.wait_s:
-        extra += b"Retry-After: %d\r\n" % verdict.wait_s
-    if way.route is RouteClass.MCP:
-        body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
-    else:
-        body = msgspec.json.encode({"error": verdict.why})
-    exchange.answer(verdict.status, body, extra=extra)

@@ -88,19 +88,19 @@ class Route:
 
 
 READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
-LOOK, USE = RouteClass.LOOK, RouteClass.USE
+LOOK, USE, WATCH = RouteClass.LOOK, RouteClass.USE, RouteClass.WATCH
 OK = "Anything"
 WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s; 60s at most"),)
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/health", READ, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
+    Route("GET", "/health", WATCH, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
           query=(Query("shape", "immorterm: in the shape of immorterm-mcp-gateway"),), is_light=True),
-    Route("GET", "/healthz", READ, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
-    Route("GET", "/metrics", READ, "health.metrics", "All numbers, in the text format of Prometheus.", {200: OK},
+    Route("GET", "/healthz", WATCH, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
+    Route("GET", "/metrics", WATCH, "health.metrics", "All numbers, in the text format of Prometheus.", {200: OK},
           media=Media.METRICS, is_light=True),
-    Route("GET", "/api/v1/health", READ, "health.numbers", "The same.", {200: "Health"}, is_light=True),
-    Route("GET", "/api/v1/version", READ, "instance.version", "Which release this is.", {200: "Version"}),
-    Route("GET", "/api/v1/preflight", READ, "instance.preflight",
+    Route("GET", "/api/v1/health", WATCH, "health.numbers", "The same.", {200: "Health"}, is_light=True),
+    Route("GET", "/api/v1/version", WATCH, "instance.version", "Which release this is.", {200: "Version"}),
+    Route("GET", "/api/v1/preflight", WATCH, "instance.preflight",
           "Whether servers could be called now, as a number to branch on; nothing is started.", {200: "Readiness"},
           query=(Query("need", "the names of servers, with commas"),)),
     Route("POST", "/api/v1/wait", MUTATE, "instance.wait", "Start servers, and wait until they can be called.",
@@ -113,14 +113,14 @@ ROUTES: tuple[Route, ...] = (
           "Where a browser comes back to from the authorization server of a remote server.", {200: OK},
           query=(Query("state", "of the question"), Query("code", "the answer"), Query("error", "the refusal")),
           media=Media.PAGE),
-    Route("GET", "/api/v1/openapi.json", READ, "describing.openapi", "This API, as OpenAPI 3.1.", {200: OK}),
+    Route("GET", "/api/v1/openapi.json", WATCH, "describing.openapi", "This API, as OpenAPI 3.1.", {200: OK}),
     # Numbers
-    Route("GET", "/api/health/stats", READ, "figures.stats",
+    Route("GET", "/api/health/stats", WATCH, "figures.stats",
           "Numbers of the gateway, its servers, their tools and the last hour, in the shape of immorterm-mcp-gateway.",
           {200: "Stats"}),
-    Route("GET", "/api/v1/metrics", READ, "figures.metrics",
+    Route("GET", "/api/v1/metrics", WATCH, "figures.metrics",
           "The lives of servers, and what their tools cost a model that is told of them.", {200: "Metrics"}),
-    Route("GET", "/api/v1/savings", READ, "figures.savings", "What sharing saves: processes, memory, tokens.",
+    Route("GET", "/api/v1/savings", WATCH, "figures.savings", "What sharing saves: processes, memory, tokens.",
           {200: "Savings"}),
     # Clients' own files
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that lead here.", {200: "Clients"}),
@@ -164,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/servers/{name}/enable", MUTATE, "older.enable",
           "Lead clients here again for it, or switch it on.", {200: "ServerSwitched"}),
     # As mcp-session-manager has them; a daemon is a server whose entry has a port
-    Route("GET", "/ping", READ, "daemons.ping", "Whether anybody is there.", {200: "Pong"}),
+    Route("GET", "/ping", WATCH, "daemons.ping", "Whether anybody is there.", {200: "Pong"}),
     Route("GET", "/status", READ, "daemons.status", "How each daemon is.", {200: "Daemons"}),
     Route("POST", "/start", MUTATE, "daemons.start", "Start a daemon.", {200: "Daemon"}, takes="NamedDaemon"),
     Route("POST", "/stop", MUTATE, "daemons.stop", "Stop a daemon.", {200: "Daemon"}, takes="NamedDaemon"),
@@ -265,6 +265,17 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/servers/{name}/record", ADMIN, "tracing.record",
           "The flight recorder of a server: the latest lines that were said to it and by it, without secrets.",
           {200: "Record"}, query=(Query("limit", "only so many of the latest lines", "integer"),)),
+    Route("GET", "/api/v1/activity", ADMIN, "tracing.activity",
+          "The activity log: who has called what lately and how it ended, and what was changed in the gateway.",
+          {200: "Activity"}, query=(
+              Query("limit", "how many at most; 1000 of the latest", "integer"),
+              Query("id", "only this call, what belongs to this trace, or what this session has done"),
+              Query("server", "only what was asked of this server"),
+              Query("tool", "only calls of this tool"),
+              Query("outcome", "ok, error or cancelled"),
+              Query("principal", "only what this principal has done"),
+              Query("kind", "call or management"),
+          )),
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"

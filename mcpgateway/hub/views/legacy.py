@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import Cancelled, GatewayError, QuestionRefused, UnknownServer
+from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
 from mcpgateway.hub.views.sinks import Limited, own_message
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.access import REMOTE
 from mcpgateway.rules.questions import refusal
 from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 TOKEN = b"0"
 ELICIT = "elicitation/create"
 OURS = "mcpgateway"
+NO_DIRECTORY = (
+    "a client on another machine, or with a credential of its own, chooses no directory of this one"
+)
 
 
 @frozen
@@ -51,7 +55,12 @@ class LegacyAccess:
         return evolve(self, view=self._board.view(self.session))
 
     def within(self, cwd: str) -> LegacyAccess:
-        """The same caller, as if it worked in that directory."""
+        """The same caller, as if it worked in that directory.
+
+        :raise GatewayError: nobody may work there.
+        """
+        if self.principal == REMOTE or self.view.scope is not None:
+            raise InvalidParams(NO_DIRECTORY)
         return evolve(self, view=self._board.within(self.view, cwd, self.session), is_elsewhere=True)
 
     def redirect(
@@ -73,6 +82,7 @@ class LegacyAccess:
         changed.id, changed.meta = message.id, message.meta
         if not self._board.release(call):
             return  # it was taken back meanwhile
+        call.meter = None  # it counts for that server
         if limit_s:
             call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
             limited.begin(call, limit_s)

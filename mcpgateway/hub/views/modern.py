@@ -55,6 +55,7 @@ from mcpgateway.wire.revisions import MODERN, Era
 from mcpgateway.wire.translate import COMPLETE
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.meters import Meter
     from mcpgateway.hub.stateless import Stateless
     from mcpgateway.wire.requeststates import RequestStates
 
@@ -110,6 +111,7 @@ class ViewDoor:
     :ivar lists: asks servers what they list.
     :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
     :ivar called: told of each call that no client waits for.
+    :ivar own: what is counted of the gateway's own tools; None where nothing is.
     :ivar listed: told of each list of tools that a client is given.
     :ivar kept: the originals of what was cut; None where none are kept.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
@@ -125,6 +127,7 @@ class ViewDoor:
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
         self.called: Callable[[str, str], None] = _uncounted
+        self.own: Meter | None = None
         self.listed: Callable[[View], None] = _uncounted
         self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False

@@ -22,6 +22,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.views.legacy import NO_DIRECTORY
 from mcpgateway.hub.views.modern_errands import Errand
 from mcpgateway.hub.views.view import View
 from mcpgateway.interfaces import Call
@@ -97,8 +98,8 @@ class ModernAccess:
 
         :raise GatewayError: nobody may work there.
         """
-        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE:
-            raise InvalidParams("a client on another machine works in no directory of this one")
+        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE or self.view.scope is not None:
+            raise InvalidParams(NO_DIRECTORY)
         return evolve(self, view=self.door.within(self.view, cwd))
 
     def anew(self) -> ModernAccess:
@@ -132,6 +133,7 @@ class ModernAccess:
         inner = Message(message.kind, dict(message.envelope), CALL_TOOL, message.id, params, meta)
         errands = self.door.errands
         errands.limit(self.errand, limit_s)
+        call.meter = None  # it counts for that server
         try:
             # The headers repeat the arguments of the tool that was called, not of this one.
             self.door.shield(call, self.principal, self.view, target, level)

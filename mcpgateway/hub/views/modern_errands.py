@@ -70,12 +70,16 @@ class Errand:
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The tool has answered, or the server whose tool it has become."""
+        if call.meter is not None:
+            call.meter.answered(call, reply)
         client = self._over()
         if client is not None:
             client.sink.answered(client, _typed(reply))
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """The gateway has to answer in the place of either."""
+        if call.meter is not None:
+            call.meter.failed(call, why)
         client = self._over()
         if client is not None:
             client.sink.failed(client, why)
@@ -183,6 +187,8 @@ class Errands:
         errand.rest()
         if errand.is_elsewhere:
             self._take_back(errand.call)
+        if errand.call.meter is not None:
+            errand.call.meter.taken_back(errand.call, reason)
         return True
 
     def limit(self, errand: Errand, limit_s: float) -> None:

@@ -200,6 +200,8 @@ class Road:
         call.level = modern.level(message.meta)
         errand = self._door.errands.begin(call, message, asker.principal, asker.server.name)
         access = ModernAccess(self._door, view, asker, message, errand)
+        if self._door.own is not None:
+            self._door.own.begin_tool(errand.call, message, tool.name)
         try:
             tool.call(errand.call, _arguments(message), access)
         except GatewayError as why:

@@ -16,6 +16,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.wire.jsonrpc import Message
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.meters import Meter
     from mcpgateway.hub.shielding import Shielding
     from mcpgateway.hub.singleflight import SingleFlight
     from mcpgateway.hub.usage import Usage
@@ -29,11 +30,13 @@ class Outcomes:
     """Counts calls, shortens answers, lets identical calls fly together; each where there is something that does it.
 
     :ivar kept: the originals of what was shortened; None where none are kept.
+    :param own: what is counted of the gateway's own tools.
     """
 
     def __init__(
-        self, usage: Usage | None, shielding: Shielding | None, flights: SingleFlight | None
+        self, usage: Usage | None, shielding: Shielding | None, flights: SingleFlight | None, own: Meter
     ) -> None:
+        self.own = own
         self.usage = usage
         self.shielding = shielding
         self.flights = flights
@@ -49,7 +52,7 @@ class Outcomes:
     def serve(self, door: ViewDoor) -> None:
         """Do the same for requests of the modern era."""
         door.shield, door.kept = self.over, self.kept
-        door.called, door.listed = self.called, self.listed
+        door.called, door.listed, door.own = self.called, self.listed, self.own
         if self.flights is not None:
             door.may_fly, door.flies = self.may_fly, self.flies
         door.leave = self.leave

@@ -31,12 +31,15 @@ class Held(Between):
     """
 
     board: Board
+    call: Call
     is_over: bool = False
     is_answered: bool = False
 
     def take_back(self, reason: str) -> None:
         """Whoever takes the call back says so to the client."""
         self.is_over = True
+        if self.call.meter is not None:
+            self.call.meter.taken_back(self.call, reason)
 
     @property
     def is_gone(self) -> bool:
@@ -46,6 +49,8 @@ class Held(Between):
     def answered(self, call: Call, reply: Envelope) -> None:
         """The tool's answer."""
         self.board.release(call)
+        if call.meter is not None:
+            call.meter.answered(call, reply)
         if not self.is_over and not self.is_answered:
             self.is_answered = True
             self.sink.answered(call, reply)
@@ -53,6 +58,8 @@ class Held(Between):
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer."""
         self.board.release(call)
+        if call.meter is not None:
+            call.meter.failed(call, why)
         if not self.is_answered:
             self.is_answered = True
             self.sink.failed(call, why)
@@ -135,7 +142,9 @@ class Tools:
         from mcpgateway.hub.views.legacy import LegacyAccess
 
         access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
-        call.sink = held = Held(call.sink, self._board)
+        call.sink = held = Held(call.sink, self._board, call)
+        if call.meter is None:
+            self._board.outcomes.own.begin_tool(call, message, tool.name)
         self._board.hold(call, held.take_back)
         try:
             tool.call(call, peek.members(message.params, "arguments"), access)

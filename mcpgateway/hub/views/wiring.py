@@ -17,6 +17,7 @@ from mcpgateway.hub.builtin.status import Sight
 from mcpgateway.hub.jobrecords import Nowhere
 from mcpgateway.hub.jobs import Jobs
 from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.shielding import Shielding
 from mcpgateway.hub.singleflight import SingleFlight
 from mcpgateway.hub.usage import Usage
@@ -38,6 +39,7 @@ OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gatewa
 class Hub(Protocol):
     """What keeps what is built here, and lets time pass for it (`mcpgateway.assembly.Hub`)."""
 
+    meters: Meters
     ways: Ways
     config: Callable[[], Mapping[str, Any]]
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]]
@@ -85,7 +87,7 @@ def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
     shielding = Shielding(hub.vault, limits, secrets) if hub.vault is not None else None
     if shielding is not None and hub.usage is not None:
         shielding.saved = _saved_in(hub.usage)
-    return Outcomes(hub.usage, shielding, SingleFlight(withdraw))
+    return Outcomes(hub.usage, shielding, SingleFlight(withdraw), hub.meters.of(OURS.name))
 
 
 def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:

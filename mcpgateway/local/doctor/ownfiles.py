@@ -72,7 +72,9 @@ LOOSE = note(
     fixable=True,
 )
 TOKENS = ("auth.token", "admin.token")
-SECRETS = frozenset((".env", "environment.json", "auth.token", "admin.token", "ledger", "sessions", "grants"))
+SECRETS = frozenset(
+    (".env", "environment.json", "auth.token", "admin.token", "tokens.json", "ledger", "sessions", "grants")
+)
 
 
 def permissions(world: World) -> Iterator[Finding]:

@@ -88,12 +88,12 @@ class PrincipalTests:
         """A client's credential uses servers; it neither changes nor ends what is not its own, even from here."""
         gate = Gate()
         for token in (KEY, PROJECT, AGENT):
-            for route in (RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION):
+            for route in (RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION, RouteClass.READ):
                 assert gate.status(HERE, route, **bearer(token)) == 403
             for route in (RouteClass.MCP, RouteClass.LOOK, RouteClass.USE):
                 assert gate.status(HERE, route, **bearer(token)) == 0
-        assert gate.status(HERE, RouteClass.READ, **bearer(KEY)) == 0
-        assert gate.status(HERE, RouteClass.READ, **bearer(AGENT)) == 403
+        assert gate.status(HERE, RouteClass.WATCH, **bearer(KEY)) == 0
+        assert gate.status(HERE, RouteClass.WATCH, **bearer(AGENT)) == 403
 
     def test_digests(self) -> None:
         """Settings may hold the digest of a key in its place, and the digest itself is no key."""
@@ -158,6 +158,22 @@ class WrongTokenTests:
         assert gate.bearers.scopes[gate.agent.principal].admits_server("notes")
         gate.bearers.admit_agents([])
         assert not gate.bearers.scopes[gate.agent.principal].admits_server("notes")
+
+    def test_told(self) -> None:
+        """Whose credential is not good any more is told of, and nobody else, so that streams can end."""
+        gate, told = Gate(), []
+        gate.bearers.gone = told.append
+        key = gate.ask(THERE, **bearer(KEY)).principal
+        gate.bearers.admit_keys([KEY], {PROJECT: "shop"})
+        assert told == []
+        gate.bearers.admit_keys([], {PROJECT: "shop"})
+        assert told == [frozenset((key,))]
+        gate.clock.advance(1000)
+        gate.bearers.tick()
+        gate.bearers.tick()
+        assert told[1:] == [frozenset((gate.agent.principal,))]
+        gate.bearers.renew(bearer="another")
+        assert told[2:] == [frozenset(("token", "remote"))]
 
     def test_rotated(self) -> None:
         """The token that was is good no more, the new one is, at once."""

@@ -38,6 +38,7 @@ class Logs:
         self._readers.check()
 
         def run(request: IRequest) -> Deferred[None]:
+            """Write it, until there is nothing more to say."""
             follow = log.follow if follows else None
             return ensureDeferred(self._readers.serve(request, lambda: log.history(tail, after), follow))
 
@@ -53,10 +54,12 @@ class Logs:
         self._readers.check()
 
         def known() -> list[Entry]:
+            """What has happened already."""
             # Without following, what has happened is all that can be told.
             return list(events.after(after or "")) if after is not None or not follows else []
 
         def run(request: IRequest) -> Deferred[None]:
+            """Write it, until there is nothing more to say."""
             follow = events.follow if follows else None
             return ensureDeferred(self._readers.serve(request, known, follow, wants))
 

@@ -10,7 +10,14 @@ from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
 from mcpgateway.rules.access import RouteClass
 
 OPEN = frozenset(
-    (RouteClass.PUBLIC, RouteClass.MCP, RouteClass.READ, RouteClass.LOOK, RouteClass.END_SESSION)
+    (
+        RouteClass.PUBLIC,
+        RouteClass.MCP,
+        RouteClass.READ,
+        RouteClass.WATCH,
+        RouteClass.LOOK,
+        RouteClass.END_SESSION,
+    )
 )
 REFUSALS = {
     "400": "The request is wrong; `error` says what, `hint` what would be right.",

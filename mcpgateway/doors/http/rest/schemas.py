@@ -233,6 +233,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "CallOfServer": made_of({"tool": TEXT}, arguments=ARGUMENTS, timeout_ms=LIMIT_MS),
     "Discover": made_of({}, servers=listing(TEXT), timeout_ms=LIMIT_MS),
     "Discovery": OBJECT,
+    "Activity": made_of({"records": listing(made_of({"at": TEXT, "id": TEXT, "kind": TEXT}))}),
     "Server": SERVER,
     "Servers": listing(ref("Server")),
     "AddServer": made_of({"name": TEXT, "config": DEFINITION}),

@@ -9,16 +9,21 @@ does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mcpgateway.config.alteration import is_on
 from mcpgateway.config.conditions import read_condition
-from mcpgateway.config.patch import read_patch
+from mcpgateway.config.model import GatewaySettings, Remote, Rest
+from mcpgateway.config.patch import DEFINED, EXPECTED, read_definition, read_name, read_patch, runs_here
 from mcpgateway.config.values import DURATION_WORDS, seconds_in
 from mcpgateway.doors.http.rest.asking import Answer, Asked
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
-from mcpgateway.hub.entries import EXPECTED, Changed, Entries, is_on, read_definition, read_name
 from mcpgateway.hub.operating import Operating
 from mcpgateway.hub.roster import Roster
+from mcpgateway.rules.access import REMOTE
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.entries import Changed, Entries
 
 WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
@@ -28,12 +33,20 @@ class Servers:
     """Answers what is asked about servers.
 
     :param make_entries: makes what changes their entries, for the first who asks for that.
+    :param settings: those of the gateway that are in force.
     """
 
-    def __init__(self, roster: Roster, operating: Operating, make_entries: Callable[[], Entries]) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        operating: Operating,
+        make_entries: Callable[[], Entries],
+        settings: Callable[[], GatewaySettings],
+    ) -> None:
         self._roster = roster
         self._operating = operating
         self._make_entries = make_entries
+        self._settings = settings
         self._made: Entries | None = None
 
     @property
@@ -59,17 +72,19 @@ class Servers:
 
     async def add(self, asked: Asked) -> Answer:
         """Add one, and have it started unless it is switched off."""
-        said = asked.said(EXPECTED)
+        said = asked.said(DEFINED)
         limit_s = _limit(asked)
         name, definition = read_name(said), read_definition(said)
+        self._check_reach(asked, is_run_here=runs_here(definition))
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
     async def put(self, asked: Asked) -> Answer:
         """Let one be defined so, whether it is there already or not."""
-        said = asked.said(EXPECTED)
+        said = asked.said(DEFINED)
         limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
         if said.get("name", name) != name:
             raise InvalidParams("the name in the body is another than in the path", "PATCH renames servers")
+        self._check_reach(asked, is_run_here=runs_here(definition))
         condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
         changed = self._entries.put(name, definition, condition)
         if changed.is_new:
@@ -80,14 +95,16 @@ class Servers:
 
     async def patch(self, asked: Asked) -> Answer:
         """Switch one on or off, change its variables or headers, or call it by another name."""
-        patch = read_patch(asked.said())
+        patch = read_patch(asked.said(EXPECTED))
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
                 "variables and headers are as powerful as a command: they need the admin token",
                 "send the token in admin.token of the gateway's home, or ask over the Unix socket",
             )
         name, limit_s = asked.path["name"], _limit(asked)
-        ran = self._runs(name)
+        server = self._roster.server(name)
+        self._check_reach(asked, is_run_here=patch.gives and not isinstance(server.reach, Remote | Rest))
+        ran = self._roster.look(server).get("status") in RUNS
         condition = read_condition(asked.header("if-match"), None)
         changed = self._entries.patch(name, patch, condition)
         if ran and patch.gives and changed.is_other and patch.disabled is not True:
@@ -159,8 +176,12 @@ class Servers:
         await self._settled(name, limit_s, starts=True)
         return limit_s
 
-    def _runs(self, name: str) -> bool:
-        return self._roster.look(self._roster.server(name)).get("status") in RUNS
+    def _check_reach(self, asked: Asked, *, is_run_here: bool) -> None:
+        if is_run_here and asked.principal == REMOTE and not self._settings().remote_commands:
+            raise NotEntitled(
+                "what is run on this machine is not said from another one (gateway.remote_commands is off)",
+                "do it on the gateway's own machine",
+            )
 
     def _more(self, changed: Changed, limit_s: float) -> dict[str, Any]:
         more = {"hint": changed.hint} if changed.hint else {}

@@ -21,25 +21,35 @@ from werkzeug.exceptions import HTTPException, NotFound
 from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
 from mcpgateway.doors.http.rest.turns import Turns
-from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route
+from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
 from mcpgateway.doors.http.statuses import control_status_of
 from mcpgateway.errors import GatewayError
 
 Groups = Mapping[str, Callable[[], Any]]
 """What makes each group of operations, when the first of them is asked for."""
 
+Audit = Callable[[str, str, int, str, str], str]
+"""Writes down an operation, its request, the status, who asked, and the server it was about; gives its id."""
+
+CALLS = "tools."  # they are written down as calls of servers
 RETRY_S = "1"
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 BROKEN = "Something went wrong in the gateway; its log says what."
 
 
 class ControlPlane:
-    """Answers what is not MCP, by the table of routes."""
+    """Answers what is not MCP, by the table of routes.
+
+    :param audit: told of every request that may have changed something; None where nobody wants to know.
+    """
 
     log = Logger()
 
-    def __init__(self, groups: Groups, limits: Callable[[], Limits], clock: IReactorTime) -> None:
+    def __init__(
+        self, groups: Groups, limits: Callable[[], Limits], clock: IReactorTime, audit: Audit | None = None
+    ) -> None:
         self._groups = groups
+        self._audit = audit
         self._made: dict[str, Any] = {}
         self._turns = Turns(limits, clock)
         self.app: Any = Klein()
@@ -57,10 +67,25 @@ class ControlPlane:
         rule = PLACE.sub(lambda found: f"<{'path:' if found[2] else ''}{found[1]}>", route.path)
 
         def serve(request: IRequest, **path: str) -> Deferred[bytes]:
-            return ensureDeferred(self._answer(Asked(request, route, path)))
+            asked = Asked(request, route, path)
+            return ensureDeferred(self._answer(asked)).addCallback(self._audited, asked)
 
         methods = list(route.methods)
         self.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
+
+    def _audited(self, body: bytes, asked: Asked) -> bytes:
+        route, request = asked.route, asked.request
+        if self._audit is not None and route.method != "GET" and not route.operation.startswith(CALLS):
+            # With the names of servers in the place of what may be the id of a session, which is a secret.
+            identifier = self._audit(
+                route.operation,
+                f"{route.method} {route.path}",
+                request.code,
+                asked.principal,
+                asked.path.get("name", ""),
+            )
+            request.setHeader(b"x-request-id", identifier.encode())
+        return body
 
     async def _answer(self, asked: Asked) -> bytes:
         try:
@@ -120,9 +145,10 @@ def _refused(request: Any, why: GatewayError) -> bytes:
 
 def _versioned(request: Any, rest: str) -> bytes:
     # Tell where that is which was asked for without its version.
-    if request.uri.startswith(VERSIONED):
+    there = VERSIONED + request.uri.removeprefix(API)
+    if request.uri.startswith(VERSIONED) or not methods_of(there.partition(b"?")[0]):
         raise NotFound
-    request.setHeader(b"location", VERSIONED + request.uri.removeprefix(API))
+    request.setHeader(b"location", there)
     request.setResponseCode(307)
     return b""
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.doors.http.rest.asking import Asked, number
-from mcpgateway.errors import UnknownServer
+from mcpgateway.errors import NotThere, UnknownServer
+from mcpgateway.hub.activity import SHOWN, Activity
 from mcpgateway.hub.recording import Recording
 from mcpgateway.hub.why import Why
+
+MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 
 
 class Tracing:
     """Answers about what has happened."""
 
-    def __init__(self, why: Why, recording: Recording) -> None:
+    def __init__(self, why: Why, recording: Recording, activity: Activity | None) -> None:
+        self._activity = activity
         self._why = why
         self._recording = recording
 
@@ -28,3 +32,12 @@ class Tracing:
         if not lines and not self._why.is_known(name):
             raise UnknownServer(f"Unknown server: {name}")
         return {"server": name, "lines": lines}
+
+    async def activity(self, asked: Asked) -> Any:
+        """What was done lately."""
+        if self._activity is None:
+            raise NotThere("nothing is written down", "gateway.trace.activity switches it on")
+        said = dict(asked.query)
+        most = number("limit", said.pop("limit", str(SHOWN)))
+        wanted = {name: said[name] for name in MEMBERS if said.get(name)}
+        return {"records": self._activity.find(most, **wanted)}

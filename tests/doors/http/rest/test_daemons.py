@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import Daemon, ServerSpec, Share
+from mcpgateway.rules.access import Policy
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
@@ -95,6 +96,15 @@ class OperationTests:
         """Whatever changes something needs the token, unlike there."""
         for path in ("/start", "/stop", "/ensure", "/start-all", "/stop-all"):
             assert ask(gateway, path, {"name": "memory"}, Authorization="").status == 401
+
+    def test_open(self) -> None:
+        """Unless the settings say otherwise; a page in a browser needs it even then."""
+        gateway = MemoryGateway(more=(daemon("memory", 3100),), policy=Policy(open_loopback=True))
+        asked = {"name": "memory"}
+        form = "application/x-www-form-urlencoded"
+        assert ask(gateway, "/stop", asked, Authorization="", Content_Type=form).status == 200
+        for browser in ({"Origin": "http://localhost:9100"}, {"Sec_Fetch_Site": "same-origin"}):
+            assert ask(gateway, "/stop", asked, Authorization="", **browser).status == 401
 
     def test_curl(self, gateway: MemoryGateway) -> None:
         """The form type that curl sends is taken for what it is."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
+from mcpgateway.backends.relaying import BODY_LIMIT
 from mcpgateway.config.model import ServerSpec, Share
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.scripted_http import ScriptedServer
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
 PETS = ServerSpec("pets", ("run",), {}, "/", Share.GLOBAL, rest_url="http://10.0.0.1/v1")
+GONE = Failure(ConnectionDone())
 REST = "/api/v1/servers/pets/rest"
 
 
@@ -61,6 +65,29 @@ class RelayTests:
         stage.service.last.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
         assert client.heard is not None
         assert (client.heard.status, client.heard.body) == (200, b"")
+
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_without_a_body(self, stage: Stage, status: int) -> None:
+        """An answer that has no body has none here, and the connection goes on."""
+        client = stage.ask(f"{REST}/a", If_None_Match='"1"')
+        assert stage.service.last.headers["if-none-match"] == '"1"'
+        stage.service.last.wire.say(b'HTTP/1.1 %d No\r\nETag: "1"\r\n\r\n' % status)
+        assert client.heard is not None
+        assert (client.heard.status, client.heard.body, client.heard.headers["etag"]) == (status, b"", '"1"')
+        assert client.ask(b"", "GET", "/healthz").status == 200
+
+    def test_a_large_answer(self, stage: Stage) -> None:
+        """What is too long is not passed on by halves."""
+        client = stage.ask(f"{REST}/a")
+        stage.service.last.reply(200, b"x" * (BODY_LIMIT + 1))
+        assert client.heard is not None
+        assert client.heard.status == 502
+
+    def test_hanging_up(self, stage: Stage) -> None:
+        """Whoever hangs up takes the request back."""
+        client = stage.ask(f"{REST}/a")
+        client.channel.connectionLost(GONE)
+        assert stage.service.last.wire.is_closed
 
     def test_needs_the_token(self, stage: Stage) -> None:
         """Who asks a service can do whatever it lets the gateway do."""

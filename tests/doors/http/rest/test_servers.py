@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -15,8 +17,11 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.diff import Change
 from mcpgateway.config.edit import Put
 from mcpgateway.config.model import Settings
-from mcpgateway.doors.http.routes import class_of
-from mcpgateway.rules.access import RouteClass
+from mcpgateway.doors.http.callers import Caller
+from mcpgateway.doors.http.rest.openapi import REFUSALS
+from mcpgateway.doors.http.rest.schemas import SCHEMAS
+from mcpgateway.doors.http.routes import class_of, leading_to
+from mcpgateway.rules.access import Policy, Reach, RouteClass
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 from tests.support.managed import Managed
 
@@ -42,7 +47,7 @@ class Filed(MemoryGateway):
     """A gateway in memory whose servers stand in files."""
 
     def __init__(self, home: Path, config: str = CONFIG) -> None:
-        super().__init__(ping_s=0.0)
+        super().__init__(policy=Policy(allow_remote=True))
         source = home.parent / "client.json"
         source.write_text(THEIRS)
         self.managed = Managed(home, config, (str(source),))
@@ -62,7 +67,9 @@ class Filed(MemoryGateway):
 
     def ask(self, method: str, path: str = "", body: Any = b"", **headers: str) -> Answer:
         """Ask as an administrator."""
-        return self.client("a", **ADMIN).ask(body, method, f"{SERVERS}{path}", **headers)
+        answer = self.client("a", **ADMIN).ask(body, method, f"{SERVERS}{path}", **headers)
+        described(method, f"{SERVERS}{path}".partition("?")[0], answer)
+        return answer
 
     def tag(self, name: str) -> str:
         """The tag of an entry."""
@@ -72,6 +79,14 @@ class Filed(MemoryGateway):
         """The state of a server."""
         found: str = self.ask("GET", f"/{name}").json["status"]
         return found
+
+
+def described(method: str, path: str, answer: Answer) -> None:
+    """See that an answer is one of those that the description of the API tells of."""
+    route = next(each for each in leading_to(path.encode()) if method in each.methods)
+    assert answer.status in route.gives or str(answer.status) in REFUSALS
+    shape = {"$ref": f"#/components/schemas/{route.gives.get(answer.status, 'Error')}"}
+    jsonschema.validate(answer.json, {**shape, "components": {"schemas": SCHEMAS}})
 
 
 @pytest.fixture
@@ -122,6 +137,27 @@ class AccessTests:
         answer = gateway.client("a", **USER).ask(patch, "PATCH", f"{SERVERS}/a")
         assert (answer.status, "admin.token" in answer.json["hint"]) == (403, True)
         assert gateway.text == CONFIG
+
+    def test_another_machine(self, gateway: Filed) -> None:
+        """What is run here is not said from elsewhere, even with the admin token, unless the settings allow it."""
+        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        asked: tuple[tuple[str, str, Any], ...] = (
+            ("POST", "", {"name": "c", "config": {"command": "run"}}),
+            ("POST", "", {"name": "c", "config": {"docker": "image"}}),
+            ("PUT", "/a", {"config": {"command": "other"}}),
+            ("PATCH", "/a", {"add_env": ["A=1"]}),
+        )
+        for method, path, body in asked:
+            assert gateway.ask(method, path, body, If_Match="*").status == 403
+        assert (gateway.text, gateway.launcher.children) == (CONFIG, [])
+        far = {"name": "far", "config": {"url": "https://far.example/mcp", "enabled": False}}
+        assert gateway.ask("POST", "", far).status == 201
+        assert gateway.ask("PATCH", "/far", {"add_headers": {"A": "1"}}).status == 200
+        gateway.settings = evolve(
+            gateway.settings, gateway=evolve(gateway.settings.gateway, remote_commands=True)
+        )
+        gateway.reload.settings = evolve(gateway.reload.settings, gateway=gateway.settings.gateway)
+        assert gateway.ask("POST", "", asked[0][2]).status == 202
 
     def test_the_token_switches(self, gateway: Filed) -> None:
         """On, off and another name need no more than the token."""
@@ -473,6 +509,13 @@ class RemoveTests:
         assert kept["mcpServers"]["a"]["env"] == {"TOKEN": "very secret"}
         assert gateway.child.is_stopping
         assert gateway.ask("DELETE", "/a").status == 404
+
+    def test_the_next_of_that_name(self, gateway: Filed) -> None:
+        """What was said of one that is gone is not said of the next that has its name."""
+        gateway.health.disable("a")
+        gateway.ask("DELETE", "/a")
+        gateway.ask("POST", "?wait=1s", {"name": "a", "config": {"command": "run"}})
+        assert gateway.runs("a") == "running"
 
 
 class OperateTests:

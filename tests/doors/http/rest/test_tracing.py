@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
+
+from mcpgateway.hub.activity import Activity
+from mcpgateway.hub.tracing import Tracer
 from tests.support.gateway_in_memory import MemoryGateway
+from tests.support.lines import MemoryLines
+
+TOKEN = {"Authorization": "Bearer bearer-token"}
+
+
+def followed() -> MemoryGateway:
+    """A gateway whose calls are written down."""
+    gateway = MemoryGateway()
+    tracer = Tracer(secrets.token_hex)
+    tracer.activity = Activity(MemoryLines(), gateway.clock.seconds, tracer.new_id, str)
+    gateway.hub.follow(tracer)
+    return gateway
 
 
 class WhyTests:
@@ -47,3 +63,30 @@ class RecordTests:
         client = gateway.client(Authorization="Bearer admin-token")
         assert client.ask(b"", "GET", "/api/v1/servers/none/record").status == 404
         assert client.ask(b"", "GET", "/api/v1/servers/shared/record?limit=x").status == 400
+
+
+class ActivityTests:
+    """``GET /api/v1/activity``."""
+
+    def test_what_was_done(self) -> None:
+        """Calls and changes are found by what they are about, by an administrator."""
+        gateway = followed()
+        client = gateway.session()
+        client.call(1, name="echo")
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {"content": []})
+        ended = gateway.client(**TOKEN).ask(b"", "DELETE", "/sessions/none")
+        admin = gateway.client(Authorization="Bearer admin-token")
+        answer = admin.ask(b"", "GET", "/api/v1/activity?kind=management")
+        assert answer.status == 200
+        (record,) = answer.json["records"]
+        assert record["id"] == ended.headers["x-request-id"]
+        assert (record["request"], record["operation"]) == ("DELETE /sessions/{id}", "sessions.end")
+        (call,) = admin.ask(b"", "GET", "/api/v1/activity?tool=echo&outcome=ok&limit=1").json["records"]
+        assert call["server"] == "shared"
+
+    def test_refusals(self) -> None:
+        """Nobody else reads it; where nothing is written down there is nothing."""
+        gateway = MemoryGateway()
+        assert gateway.client(**TOKEN).ask(b"", "GET", "/api/v1/activity").status == 401
+        admin = gateway.client(Authorization="Bearer admin-token")
+        assert admin.ask(b"", "GET", "/api/v1/activity").status == 404

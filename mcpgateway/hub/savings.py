@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MB = 2**20
 LOOK_TICKS = 60
-WEIGH_TICKS = 15  # while somebody scrapes
+WEIGH_TICKS = 30  # while somebody scrapes
 WANTED_TICKS = 300  # after that it seems that nobody does any more
 
 Weigh = Callable[[Collection[int]], Mapping[int, int]]
@@ -98,7 +98,7 @@ def entry_of(life: Life, sizes: Mapping[int, int]) -> Entry:
 
 
 @define(eq=False)
-class Ledger:
+class Savings:
     """The savings of the gateway.
 
     :ivar usage: the book of what tokens were spared; None where none is kept.

@@ -1,0 +1,1 @@
+"""A Python prompt inside of the running gateway, for its owner."""

@@ -1,0 +1,86 @@
+"""The prompt itself, and the Unix socket at which it is had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.conch.insults.insults import ServerProtocol
+from twisted.conch.manhole import ColoredManhole
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+CONNECTIONS = 4  # a person needs one, and another while the first hangs
+Namespace = Callable[[], Mapping[str, Any]]
+
+
+class Shell(ColoredManhole):
+    """A prompt for one person.
+
+    :ivar way: how they have come.
+    """
+
+    log = Logger()
+    way = "the Unix socket"
+
+    def initializeScreen(self) -> None:
+        """Say what there is, and begin a line; the screen of whoever comes stays as it is."""
+        self.log.info("somebody has entered the manhole through {way}", event="manhole.entered", way=self.way)
+        names = ", ".join(sorted(self.namespace or {}))
+        self.terminal.write(f"There are: {names}. Ctrl-D leaves.\n".encode())
+        self.terminal.write(self.ps[self.pn])
+        self.setInsertMode()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Run a line; who says ``exit()`` means the prompt, and not the gateway."""
+        try:
+            super().lineReceived(line)
+        except SystemExit:
+            self.handle_QUIT()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """They have left."""
+        self.log.info("somebody has left the manhole", event="manhole.left")
+        super().connectionLost(reason)
+
+
+class ShellFactory(Factory):
+    """Makes prompts for connections at the socket."""
+
+    noisy = False
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._open: set[Protocol] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """Give another person a prompt, unless there are too many."""
+        if len(self._open) >= CONNECTIONS:
+            return None
+        return Counted(self._open, Shell, dict(self._namespace()))
+
+    def end(self) -> None:
+        """Send everybody away."""
+        for each in tuple(self._open):
+            if each.transport is not None:
+                each.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
+
+
+class Counted(ServerProtocol):
+    """A terminal that is known to be open as long as it is."""
+
+    def __init__(self, known: set[Protocol], *words: Any) -> None:
+        super().__init__(*words)
+        self._known = known
+
+    def connectionMade(self) -> None:
+        """Somebody has come."""
+        self._known.add(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """They have left."""
+        self._known.discard(self)
+        super().connectionLost(reason)

@@ -1,0 +1,111 @@
+"""The gateway as a resource of an authorization server: what it tells clients, and which tokens are for it.
+
+# Note [Whom a token is for]
+A client asks for a token for the URL that it calls (RFC 8707), which lies below the one that the settings name, or is
+it; many authorization servers put in what they were told instead.  So a token is for us that names what the settings
+name, or a URL below one that they name.  One that names nobody is for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcpgateway.config.callers import Issuer
+
+WELL_KNOWN = b"/.well-known/"
+METADATA = b"/.well-known/oauth-protected-resource"
+ALGORITHMS = (
+    "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split()  # of public keys only
+)
+REALM = 'Bearer realm="mcpgateway"'
+
+
+def is_for(audience: Any, wanted: tuple[str, ...]) -> bool:
+    """Whether the ``aud`` of a token names us; see Note [Whom a token is for]."""
+    named = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
+    return any(isinstance(each, str) and each and _is_below(each, ours) for each in named for ours in wanted)
+
+
+def _is_below(name: str, ours: str) -> bool:
+    if name == ours:
+        return True
+    try:
+        there, here = urlsplit(name), urlsplit(ours)
+    except ValueError:
+        return False
+    if here.scheme not in ("http", "https") or not here.netloc or here.query or here.fragment:
+        return False
+    if (there.scheme, there.netloc.lower()) != (here.scheme, here.netloc.lower()):
+        return False
+    base = here.path.rstrip("/") + "/"
+    parts = there.path.split("/")
+    return (
+        (there.path + "/").startswith(base)
+        and ".." not in parts
+        and "." not in parts
+        and "%" not in there.path
+    )
+
+
+def scopes_in(claims: Mapping[str, Any]) -> frozenset[str]:
+    """What a token allows: ``scope`` (RFC 9068), or ``scp`` as some have it."""
+    found: list[str] = []
+    for name in ("scope", "scp"):
+        said = claims.get(name)
+        if isinstance(said, str):
+            found += said.split()
+        elif isinstance(said, list):
+            found += [each for each in said if isinstance(each, str)]
+    return frozenset(found)
+
+
+def subject_of(claims: Mapping[str, Any]) -> str:
+    """Who the bearer of a token is; empty where it does not say."""
+    for name in ("sub", "client_id", "azp"):
+        said = claims.get(name)
+        if isinstance(said, str) and said:
+            return f"{name} {said}"
+    return ""
+
+
+def base_of(host: bytes, *, is_secure: bool, issuer: Issuer) -> str:
+    """The URL that a client has reached us at, as far as its host; behind a proxy the settings know its scheme.
+
+    :param host: the ``Host`` header, which was found to be ours.
+    """
+    authority = host.decode("ascii", "replace").lower()
+    known = (urlsplit(each) for each in issuer.audience)
+    named = any(each.scheme == "https" and each.netloc.lower() == authority for each in known)
+    return f"{'https' if is_secure or named else 'http'}://{authority}"
+
+
+def described(base: str, path: str, issuer: Issuer) -> dict[str, Any]:
+    """The metadata of a protected resource (RFC 9728).
+
+    :param path: of the resource; empty for all of them.
+    """
+    made: dict[str, Any] = {
+        "resource": base + path,
+        "authorization_servers": [issuer.issuer],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "mcpgateway",
+    }
+    return made | ({"scopes_supported": list(issuer.scopes)} if issuer.scopes else {})
+
+
+def challenge(base: str, path: str, issuer: Issuer | None, error: str = "") -> bytes:
+    """The ``WWW-Authenticate`` line of a refusal; without an issuer it sends nobody looking for one.
+
+    :param error: what was wrong with the token (RFC 6750 section 3.1); empty where there was none.
+    """
+    said = REALM
+    if issuer is not None:
+        if base:
+            said += f', resource_metadata="{base}{METADATA.decode()}{path}"'
+        if error:
+            said += f', error="{error}"'
+        if issuer.scopes:
+            said += f', scope="{" ".join(issuer.scopes)}"'
+    return f"WWW-Authenticate: {said}\r\n".encode("ascii", "replace")

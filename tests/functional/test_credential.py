@@ -1,0 +1,58 @@
+"""From a KeePass database to the servers of a running gateway."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
+from tests.support.keepass import PASSWORD, database
+from tests.support.real_servers import fixture
+
+pytestmark = pytest.mark.functional
+
+
+class ServerTests:
+    def test_to_server(self, tmp_path):
+        """A server that has an entry's name gets its variables, one that is reached by URL its headers as well."""
+        database(tmp_path / "vault.kdbx")
+        url = {"url": "http://127.0.0.1:9/mcp", "env": {}}
+        gateway = Gateway(tmp_path, {"mail-1": server(fixture(), lazy=False)})
+        gateway.config.write_text(
+            json.dumps(
+                {
+                    **(said := json.loads(gateway.config.read_text())),
+                    "servers": {**said["servers"], "github": url},
+                }
+            )
+        )
+        with gateway:
+            ran = subprocess.run(
+                [
+                    str(BIN / "mcpgateway"),
+                    "--home",
+                    str(gateway.home),
+                    "--json",
+                    "credential",
+                    "import-kdbx",
+                    str(tmp_path / "vault.kdbx"),
+                    "--password-stdin",
+                    "--to-server",
+                ],
+                input=PASSWORD.encode(),
+                capture_output=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+            said = json.loads(ran.stdout)
+            results = {each["name"]: each for each in said["results"]}
+            assert said["mode"] == "to-server"
+            assert results["mail-1"]["status"] == "ok", said
+            assert results["github"]["status"] in {"ok", "partial"}, said
+            written = json.loads(gateway.config.read_text())["servers"]
+            assert written["mail-1"]["env"]["MAIL_1_PASSWORD"] == "second"
+            assert written["github"]["headers"]["X-Api-Key"] == "${:-$}{HOME}"
+            assert all(each not in ran.stdout.decode() + gateway.log for each in ("second", PASSWORD, "ghp_"))
+            eventually(lambda: gateway.health()["config"]["ok"], "what was written is served")
