@@ -459,6 +459,8 @@ class LogTests:
         assert mine not in gateway.log
         events = ask(gateway, "GET", "/api/v1/events?follow=false&after=0").body
         assert mine.encode() not in events
+        for path in ("/metrics", "/api/health/stats", "/api/v1/metrics"):
+            assert mine.encode() not in ask(gateway, "GET", path).body, path
         for path in (gateway.home / "logs").rglob("*"):
             assert mine.encode() not in path.read_bytes(), path
 
