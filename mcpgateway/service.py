@@ -148,6 +148,7 @@ def make_gateway(
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
         ),
+        redact=observation.redactor.redact,
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
