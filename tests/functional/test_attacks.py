@@ -543,6 +543,22 @@ class NameTests:
                 assert answer.headers.get("location", "/api/v1/").startswith("/api/v1/")
                 assert b"root:" not in answer.body
 
+    @attack("CVE-2021-29492", "an encoded slash that is judged as a name and leads elsewhere")
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/v1/servers/fix%2Frecord"),
+            ("GET", "/api/v1/servers/fix%2Frest%2Fx"),
+            ("GET", "/api/v1/servers/fix%2flogs"),
+            ("POST", "/api/v1/servers/fix%2Frest%2Fx/call"),
+        ],
+    )
+    def test_encoded_slashes(self, gateway, method, path):
+        """What is judged is what answers: no route is reached with the class of another."""
+        headers = {**JSON, "Authorization": token(gateway, "auth.token")}
+        answer = ask(gateway, method, path, b"{}" if method == "POST" else b"", **headers)
+        assert answer.status in {404, 405}, answer.body
+
     @attack("CVE-2025-53109, CVE-2025-53110, CVE-2026-27825", "paths that leave their directory")
     @pytest.mark.parametrize(
         "name", ["../auth.token", "..%2fauth.token", "%2e%2e%2fauth.token", "/etc/passwd"]
