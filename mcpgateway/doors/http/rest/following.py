@@ -148,6 +148,9 @@ class Readers:
     _most: Callable[[], int] = field(repr=False)
     _number: int = field(init=False, default=0)
 
+    def __len__(self) -> int:
+        return self._number
+
     def check(self) -> None:
         """Whether there is room for another.
 
