@@ -245,7 +245,9 @@ class Operator:
 
     async def watch(self) -> None:
         """Read a stream of lines or of events for a while, well or badly, and drop it."""
-        path = self.random.choice((f"{API}/events", f"{SERVERS}/hit/logs?tail=20", f"{API}/events?kind=server"))
+        path = self.random.choice(
+            (f"{API}/events", f"{SERVERS}/hit/logs?tail=20", f"{API}/events?kind=server")
+        )
         stream = await Connection.open(self.address)
         try:
             said = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream"}

@@ -94,7 +94,9 @@ class Vandal:
         said = {"Authorization": f"Bearer {self.token}"}
         path = self.random.choice(PLACES)
         async with self.connected("giant body") as connection:
-            sending = asyncio.create_task(self._pour(connection, request("POST", path, b"x" * TOO_MUCH, said)))
+            sending = asyncio.create_task(
+                self._pour(connection, request("POST", path, b"x" * TOO_MUCH, said))
+            )
             await self.refused(await connection.answer(), 413)
             await sending
 

@@ -128,12 +128,12 @@ ROUTES: tuple[Route, ...] = (
           "The lives of servers, and what their tools cost a model that is told of them.", {200: "Metrics"}),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "What sharing saves: processes, memory, tokens.",
           {200: "Savings"}),
-    # Clients' own files
+    # Clients' own files; the servers in a file that is led here are run by the gateway from then on
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that lead here.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
-    Route("POST", "/clients/register", MUTATE, "clients.register", "Lead a client's files here.",
+    Route("POST", "/clients/register", ADMIN, "clients.register", "Lead a client's files here.",
           {200: "Registered"}, takes="Register"),
-    Route("POST", "/projects/register", MUTATE, "clients.register_project", "Lead a project's file here.",
+    Route("POST", "/projects/register", ADMIN, "clients.register_project", "Lead a project's file here.",
           {200: "RegisteredProject"}, takes="RegisterProject"),
     Route("GET", "/api/gateway/config", READ, "clients.config", "What the gateway does with clients' files.",
           {200: "GatewayConfig"}),

@@ -110,6 +110,7 @@ class AgentTests:
             {"name": "a", "expires_in": -1},
             {"name": "a", "expires_in": True},
             {"name": "a", "expires_in": 1e300},
+            {"name": "a", "expires_in": 10**400},
             {"name": "a", "readonly": True},
         ],
     )
