@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.issuing import Issuing
-    from mcpgateway.doors.http.rest.following import Readers
-    from mcpgateway.doors.http.rest.turns import Turns
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from tests.support.gateway import LIMIT_S, Gateway, server
 from tests.support.http_client import Connection
@@ -34,6 +34,7 @@ KILLED = ("hit", "hit-both")
 MODERN = ("both", "hit-both", "both")
 VIEW = "/mcp/full"
 SETTINGS = {"circuit": {"restarts": 0}, "bridge": "auto"}  # what dies here is killed on purpose
+STEADY = 10  # looks
 WARM_S = 3.0
 
 
@@ -79,7 +80,16 @@ class Held:
     connections: int
     descriptors: int
     children: int
-    resident_kib: int = field(eq=False)
+    resident_kib: int
+
+    def more_than(self, other: Held) -> dict[str, int]:
+        """Of what it is more, and how much; memory apart, which comes and goes."""
+        mine, others = asdict(self), asdict(other)
+        return {
+            name: mine[name] - others[name]
+            for name in mine
+            if mine[name] > others[name] and name != "resident_kib"
+        }
 
 
 @define(eq=False)
@@ -117,8 +127,10 @@ class LoadStorm:
         self.world.servers = {name: self.world.target(name) for name in ENTRIES}
         # Whatever is loaded or begun for the first who wants it is there from now on.
         await self._round(SMALL, WARM_S, "warm")
-        self.start = await self._held()
+        await self._wake()
+        self.start = await self._steady()
         await self._round(self.shape, self.seconds, "load")
+        await self._wake()
         self.end = await self._settled()
 
     async def _round(self, shape: Shape, seconds: float, name: str) -> None:
@@ -186,7 +198,7 @@ class LoadStorm:
         is_direct = not caller.prefix  # what is long is shortened on views
         while await self._pause(random.uniform(0, 2 * pace)):
             what = random.random()
-            if what < 0.01:
+            if what < 0.01 or not caller.is_standing:  # it was said why, if there was no reason
                 return
             if what < 0.02 and caller.id:
                 # In the middle of a call, which may have an answer or not.
@@ -202,8 +214,6 @@ class LoadStorm:
                 await caller.sleep()
             else:
                 await caller.echo()
-            if not caller.is_standing:
-                return  # it was said why, if there was no reason
 
     async def _refused(self, caller: Caller) -> None:
         # Whoever has ended is told so, and cannot be heard any more.
@@ -273,6 +283,21 @@ class LoadStorm:
         found: dict[str, Any] = answer.json
         return found
 
+    async def _wake(self) -> None:
+        """See that every server runs, in each era that it speaks, whatever was done to it; each answers."""
+        operator, random = self._operator("the end", Random()), Random()
+        for name, target in self.world.servers.items():
+            await operator.call_of(target, self._token)
+            kinds = (Streamable, Modern) if name in MODERN else (Streamable,)
+            for kind in kinds:
+                caller = kind(
+                    self.world, f"the end of {name}", self.gateway.url, target, random, f"/{name}/mcp"
+                )
+                await caller.open()
+                await caller.echo()
+                await caller.close()
+        operator.close()
+
     async def _held(self) -> Held:
         dump = await self._dump()
         gateway = dump["gateway"]
@@ -289,14 +314,21 @@ class LoadStorm:
             resident_kib=self.gateway.resident_kib(),
         )
 
-    async def _settled(self) -> Held:
-        """What is held when it is as much as in the beginning, or will not become so."""
-        ends = self.world.clock() + LIMIT_S
-        while True:
+    async def _steady(self) -> Held:
+        """What is held when that has not become less for a while."""
+        least = await self._held()
+        for _ in range(STEADY):
+            await asyncio.sleep(0.1)
             held = await self._held()
-            if held == self.start or self.world.clock() > ends:
-                return held
+            least = held if least.more_than(held) else least
+        return least
+
+    async def _settled(self) -> Held:
+        """What is held when it is no more than in the beginning, or will not become so."""
+        ends = self.world.clock() + LIMIT_S
+        while (held := await self._held()).more_than(self.start) and self.world.clock() < ends:
             await asyncio.sleep(0.2)
+        return held
 
 
 def _kill(pid: int) -> None:
