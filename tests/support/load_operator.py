@@ -88,7 +88,7 @@ class Operator:
             counts[f"{kind}: {answer.status}"] += 1
             return answer
         if answer.status in OVERLOADED and "retry-after" in answer.headers:
-            counts[f"{kind}: {answer.status}"] += 1
+            counts[f"{kind}: {answer.status}, {answer.json['error']}"] += 1
         elif why_not and (answer.status in OF_A_SERVER or answer.status < 500):
             counts[f"{kind}: {answer.status}, {why_not}"] += 1
         else:

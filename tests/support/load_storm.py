@@ -34,6 +34,7 @@ KILLED = ("hit", "hit-both")
 MODERN = ("both", "hit-both", "both")
 VIEW = "/mcp/full"
 SETTINGS = {"circuit": {"restarts": 0}, "bridge": "auto"}  # what dies here is killed on purpose
+SPARE = 7  # one more for so many of each, so that there are as many as are wanted
 STEADY = 10  # looks
 WARM_S = 3.0
 
@@ -42,8 +43,8 @@ WARM_S = 3.0
 class Shape:
     """How much load.
 
-    :ivar sessions: that are open at once.
-    :ivar connections: that are open at once.
+    :ivar sessions: that are open at once, some of which are always just coming or going.
+    :ivar connections: that are open at once; the same is true of them.
     :ivar rate: calls a second of all clients together, about.
     :ivar operators: who ask the control plane.
     :ivar watchers: who read streams of the control plane; more than there is room for.
@@ -58,10 +59,15 @@ class Shape:
     vandals: int = 3
 
     @property
+    def places(self) -> int:
+        """Clients with sessions."""
+        return self.sessions + self.sessions // SPARE
+
+    @property
     def modern(self) -> int:
         """Clients without sessions; each has two connections, as the others have."""
-        taken = 2 * self.sessions + self.operators
-        return max(2, (self.connections - taken + 1) // 2)
+        wanted = self.connections + self.connections // SPARE
+        return max(2, (wanted - 2 * self.places) // 2)
 
 
 SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
@@ -135,8 +141,8 @@ class LoadStorm:
 
     async def _round(self, shape: Shape, seconds: float, name: str) -> None:
         self._over = asyncio.Event()
-        pace = (shape.sessions + shape.modern) / shape.rate
-        works = [self._call(name, nth, pace) for nth in range(shape.sessions + shape.modern)]
+        pace = (shape.places + shape.modern) / shape.rate
+        works = [self._call(name, nth, pace) for nth in range(shape.places + shape.modern)]
         works += [self._operate(f"{name} operator {nth}") for nth in range(shape.operators)]
         works += [self._watch(f"{name} watcher {nth}") for nth in range(shape.watchers)]
         works += [self._harm(f"{name} vandal {nth}") for nth in range(shape.vandals)]
@@ -159,12 +165,23 @@ class LoadStorm:
             await asyncio.wait_for(self._over.wait(), seconds)
         return not self._over.is_set()
 
+    @property
+    def _socket(self) -> str:
+        return f"unix:{self.gateway.home / 'gateway.sock'}"
+
+    @property
+    def grown_kib(self) -> int:
+        """By how much the last third of the time is above the first, where its beginning is left out."""
+        steady = self.resident[len(self.resident) // 4 :]
+        third = len(steady) // 3
+        return (sum(steady[-third:]) - sum(steady[:third])) // third if third else 0
+
     # Clients
 
     def caller(self, name: str, nth: int, random: Random, sessions: int) -> Caller:
         """A client that is yet to begin."""
-        world, socket = self.world, f"unix:{self.gateway.home / 'gateway.sock'}"
-        address = socket if nth % 10 in {3, 6} else self.gateway.url
+        world = self.world
+        address = self._socket if nth % 10 in {3, 6} else self.gateway.url
         if nth >= sessions:
             target = world.servers[MODERN[nth % 3]]
             if nth % 5 == 4:
@@ -178,7 +195,7 @@ class LoadStorm:
         return Streamable(world, name, address, target, random, f"/{target.name}/mcp")
 
     async def _call(self, round_: str, nth: int, pace: float) -> None:
-        sessions = (SMALL if round_ == "warm" else self.shape).sessions
+        sessions = (SMALL if round_ == "warm" else self.shape).places
         random = Random(f"{self.seed}/{round_}/{nth}")
         operator = self._operator(f"{round_} {nth}", random)
         life = 0
@@ -226,7 +243,8 @@ class LoadStorm:
 
     def _operator(self, name: str, random: Random) -> Operator:
         gateway = self.gateway
-        return Operator(self.world, name, gateway.url, random, self._token, gateway.config, self._editing)
+        address = random.choice((gateway.url, self._socket))
+        return Operator(self.world, name, address, random, self._token, gateway.config, self._editing)
 
     async def _operate(self, name: str) -> None:
         random = Random(f"{self.seed}/{name}")
@@ -326,9 +344,11 @@ class LoadStorm:
     async def _settled(self) -> Held:
         """What is held when it is no more than in the beginning, or will not become so."""
         ends = self.world.clock() + LIMIT_S
-        while (held := await self._held()).more_than(self.start) and self.world.clock() < ends:
+        while True:
+            held = await self._held()
+            if not held.more_than(self.start) or self.world.clock() > ends:
+                return held
             await asyncio.sleep(0.2)
-        return held
 
 
 def _kill(pid: int) -> None:
