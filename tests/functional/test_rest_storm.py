@@ -62,11 +62,14 @@ class LoadTests:
         storm.blow()
         print(*(f"{count:7} {what}" for what, count in sorted(storm.world.counts.items())), sep="\n")
         print(f"at once: {storm.peak}", storm.start, storm.end, sep="\n")
-        print(f"resident: {storm.resident[:: max(1, len(storm.resident) // 20)]} KiB")
+        print(
+            f"resident: {storm.resident[:: max(1, len(storm.resident) // 20)]} KiB, grown by {storm.grown_kib}"
+        )
+        print(*storm.world.wrong, sep="\n")
         assert storm.world.wrong == []
         assert "Traceback" not in storm.gateway.log, storm.gateway.log
         assert [what for what in HAPPENED if not storm.world.counts[what]] == []
-        assert storm.peak["sessions"] >= SHAPE.sessions * 0.9
-        assert storm.peak["connections"] >= SHAPE.connections * 0.9
-        assert storm.end == storm.start
+        assert storm.peak["sessions"] >= SHAPE.sessions
+        assert storm.peak["connections"] >= SHAPE.connections
+        assert storm.end.more_than(storm.start) == {}
         assert storm.end.resident_kib - storm.start.resident_kib < GROWTH_KIB

@@ -63,6 +63,7 @@ class Caller:
     id: str = field(init=False, default="")
     session: Target = field(init=False)
     _numbers: int = field(init=False, default=0)
+    _leaves: bool = field(init=False, default=False)
     _calls: Connection | None = field(init=False, default=None)
     _stream: asyncio.Task[None] | None = field(init=False, default=None)
 
@@ -209,12 +210,12 @@ class Caller:
 
     def stream_lost(self, opened: float, why: object) -> None:
         """The standing stream has ended by itself."""
-        if not self.excuse(opened):
+        if not self._leaves and not self.excuse(opened):
             self.world.complain(f"{self.name} ({self.kind}) lost its stream: {why!r}")
 
     async def close(self) -> None:
         """Leave politely where that is possible, and cut all connections."""
-        begun = self.world.clock()
+        begun, self._leaves = self.world.clock(), True
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self.leave()
