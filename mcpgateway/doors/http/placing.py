@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -126,7 +127,7 @@ def said_place(exchange: Any, owners: Owners) -> Said:
         return Said(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach is Reach.REMOTE:
-        return Said(project="" if project.startswith("/") else project)
+        return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
     path = _text(headers.get(b"mcp-project-path"))
     body = _params(exchange.body) if not path and not project else None
     pid = owners.living(said_pid(exchange, _pid_in(body)))
