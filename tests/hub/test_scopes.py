@@ -23,10 +23,12 @@ from mcpgateway.host.places import Places
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
 from mcpgateway.hub.scopes import Ground
 from mcpgateway.rules.access import Policy, Reach
+from mcpgateway.rules.tokenbook import AgentToken, digest_of
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import meta
 
+AGENT_TOKEN = "mcpg_agent"
 VARIABLE = "TOKEN"
 
 
@@ -245,6 +247,26 @@ class WhoTests:
             client.channel.caller = Caller(None, Reach.REMOTE)
             answer = client.initialize(protocolVersion="2025-06-18", cwd=shop)
             assert answer.status == 200
+            assert house.token(client) == token
+
+    @pytest.mark.parametrize(
+        ("reach", "header"),
+        [(Reach.LOOPBACK, f"Bearer {AGENT_TOKEN}"), (Reach.OTHER_USER, "Bearer bearer-token")],
+    )
+    def test_a_credential_of_his_own(self, house: House, reach: Reach, header: str) -> None:
+        """Whoever has one chooses no directory, nor does another user; a name of the configuration's is one."""
+        agent = AgentToken("1", "agent", digest_of(AGENT_TOKEN.encode()).hex(), 0.0)
+        house.gateway.bearers.admit_agents((agent,))
+        shop = str(house.workspace("shop", "a"))
+        for headers, token in (
+            ({"Mcp-Project-Path": shop}, "mine"),
+            ({"X-MCP-Project": shop}, "mine"),
+            ({"X-MCP-Project": quote(shop, safe="")}, "mine"),
+            ({"X-MCP-Project": "named"}, "named"),
+        ):
+            client = house.client("s-workspace", **headers, Authorization=header)
+            client.channel.caller = Caller(None, reach)
+            assert client.initialize(protocolVersion="2025-06-18", cwd=shop).status == 200
             assert house.token(client) == token
 
     def test_nobody_is_looked_for_in_vain(self, house: House) -> None:
