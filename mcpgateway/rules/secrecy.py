@@ -25,7 +25,8 @@ def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _secret_lines(name: str, value: str) -> Iterator[str]:
-    is_named = SECRET.search(name) is not None
+    # One variable of such a name is a directory, and would take the beginning out of every path that is shown.
+    is_named = SECRET.search(name) is not None and not (name == "PWD" and value.startswith("/"))
     for line in map(str.strip, value.splitlines()):
         is_address = "://" in line and "@" not in line  # an error without it helps nobody
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:

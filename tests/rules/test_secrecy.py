@@ -17,6 +17,8 @@ class SecrecyTests:
             ("GITHUB_TOKEN", "short"),
             ("DB_PASSWORD", "correct horse"),
             ("DB_PASS", "correct horse"),
+            ("PWD", "correct horse"),
+            ("DB_PWD", "/correct"),
             ("GPG_PASSPHRASE", "battery staple"),
             ("ACCESS_KEY", "correcthorse"),
             ("SIGNING_KEY", "horse"),
@@ -39,6 +41,7 @@ class SecrecyTests:
             ("API_TOKEN", ""),
             ("TOKENS", "100"),
             ("BYPASS", "localhost"),
+            ("PWD", "/home/me/shop"),
             ("PRIMARY_KEY", "customer"),
         ],
     )
