@@ -27,13 +27,13 @@ from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.eras import Eras
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
-from mcpgateway.hub.ledger import Ledger, Weights
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.notices import Notices, Said, unkept
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.savings import Savings, Weights
 from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
@@ -149,6 +149,7 @@ class Outside:
     :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
     :ivar tracer: what follows calls; None where nothing does.
+    :ivar redact: takes out of a text whatever is secret.
     """
 
     launcher: ILauncher
@@ -162,6 +163,7 @@ class Outside:
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
+    redact: Callable[[str], str] = str
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -177,7 +179,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     notices = Notices(sessions, questions, moved)
     notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
-    meters = Meters(outside.stopwatch)
+    meters = Meters(outside.stopwatch, outside.redact)
 
     def others(slot: Slot) -> int:
         return sum(
@@ -248,7 +250,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
-    hub.ledger = ledger_of(hub, outside)
+    hub.savings = savings_of(hub, outside)
     hub.follow(outside.tracer)
     return hub
 
@@ -265,7 +267,7 @@ def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) 
     return door
 
 
-def ledger_of(hub: Hub, outside: Outside) -> Ledger:
+def savings_of(hub: Hub, outside: Outside) -> Savings:
     """What adds up what the gateway saves."""
     pool, read = hub.switchboard.pool, outside.keepers.usage
     on_record = cache(read) if read is not None else None  # until somebody comes to a view
@@ -277,7 +279,7 @@ def ledger_of(hub: Hub, outside: Outside) -> Ledger:
         return (slot.pid for slot in pool if slot.pid)
 
     weights = Weights(outside.instruments.weigh, pids)
-    return Ledger(hub.switchboard, hub.health, weights, usage)
+    return Savings(hub.switchboard, hub.health, weights, usage)
 
 
 def figures_of(hub: Hub, census: Census) -> Figures:
@@ -291,7 +293,7 @@ def exposition_of(hub: Hub, census: Census) -> Exposition:
     """What tells Prometheus of them."""
     from mcpgateway.doors.http.exposition import Exposition  # likewise
 
-    return Exposition(hub.meters, census, hub.ledger)
+    return Exposition(hub.meters, census, hub.savings)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
@@ -348,7 +350,7 @@ class Hub:
     :ivar health: watches over the servers.
     :ivar meters: what is counted of calls.
     :ivar timeline: the same, by the minute.
-    :ivar ledger: what the gateway saves.
+    :ivar savings: what the gateway saves.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
@@ -375,7 +377,7 @@ class Hub:
     vault: Vault | None = None
     tracer: Tracer | None = None
     _stateless: Stateless | None = None
-    ledger: Ledger = field(init=False)
+    savings: Savings = field(init=False)
 
     @property
     def stateless(self) -> Stateless:
@@ -415,7 +417,7 @@ class Hub:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
         self.switchboard.tick_views()
-        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.ledger, self.tracer):
+        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.savings, self.tracer):
             if each is not None:
                 each.tick()
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mcpgateway.backends.web import Web
     from mcpgateway.config.problems import Problem
     from mcpgateway.doors.http.rest.authorization import LetIn
+    from mcpgateway.doors.http.rest.following import Readers
     from mcpgateway.doors.http.rest.site import Groups
+    from mcpgateway.doors.http.rest.turns import Turns
     from mcpgateway.hub.census import Census
     from mcpgateway.hub.clients import Clients
     from mcpgateway.hub.entries import Entries
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.issuing import Issuing
-    from mcpgateway.hub.ledger import Ledger
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
+    from mcpgateway.hub.savings import Savings
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
@@ -51,7 +53,7 @@ class Parts:
     :ivar is_disabled: whether the whole gateway is switched off softly.
     :ivar issuing: makes what manages tokens.
     :ivar launcher: tries servers out.
-    :ivar ledger: what the gateway saves.
+    :ivar savings: what the gateway saves.
     :ivar logs: what servers have said.
     :ivar problems: what is wrong with the configuration.
     :ivar redact: takes out of a text whatever is secret.
@@ -76,7 +78,7 @@ class Parts:
     is_disabled: Callable[[], bool]
     issuing: Callable[[], Issuing]
     launcher: ILauncher
-    ledger: Ledger
+    savings: Savings
     logs: ServerLogs
     problems: Callable[[], Sequence[Problem]]
     redact: Callable[[str], str]
@@ -92,6 +94,20 @@ class Parts:
 
         return Operating(self.switchboard, self.hub.health, self.clock)
 
+    @cached_property
+    def turns(self) -> Turns:
+        """Whose turn it is."""
+        from mcpgateway.doors.http.rest.turns import Turns
+
+        return Turns(self.limits, self.clock)
+
+    @cached_property
+    def readers(self) -> Readers:
+        """Who reads streams of lines and events."""
+        from mcpgateway.doors.http.rest.following import Readers
+
+        return Readers(self.clock, lambda: self.limits().log_streams)
+
 
 def make_site(parts: Parts) -> Site:
     """The control plane as a site for the channel."""
@@ -99,7 +115,7 @@ def make_site(parts: Parts) -> Site:
 
     tracer = parts.hub.tracer
     audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
-    return ControlPlane(groups_of(parts), parts.limits, parts.clock, audit).site()
+    return ControlPlane(groups_of(parts), parts.turns, audit).site()
 
 
 def groups_of(parts: Parts) -> Groups:
@@ -155,7 +171,7 @@ def _describing(_: Parts) -> Any:
 def _figures(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.figures import Figures
 
-    return Figures(parts.figures(), parts.ledger)
+    return Figures(parts.figures(), parts.savings)
 
 
 def _instance(parts: Parts) -> Any:
@@ -167,17 +183,23 @@ def _instance(parts: Parts) -> Any:
     board, clock = parts.switchboard, parts.clock
     return Instance(
         Readiness(board, parts.hub.health, clock, parts.is_disabled),
-        Dump(board, _book(parts), clock, lambda: parts.reload.settings, parts.connections, parts.redact),
+        Dump(
+            board,
+            _book(parts),
+            clock,
+            lambda: parts.reload.settings,
+            parts.connections,
+            parts.redact,
+            lambda: {**parts.turns.shown(), "readers": len(parts.readers)},
+        ),
         Ending(board, clock, parts.stop),
     )
 
 
 def _logs(parts: Parts) -> Any:
-    from mcpgateway.doors.http.rest.following import Readers
     from mcpgateway.doors.http.rest.logs import Logs
 
-    readers = Readers(parts.clock, lambda: parts.limits().log_streams)
-    return Logs(parts.logs, parts.events, readers)
+    return Logs(parts.logs, parts.events, parts.readers)
 
 
 def _older(parts: Parts) -> Any:

@@ -41,6 +41,7 @@ class Dump:
     :ivar settings: those in force.
     :ivar connections: the open ones, each with its phase.
     :ivar redact: takes secrets out of a text.
+    :ivar control: how many requests the control plane carries out, and how many wait for it or read its streams.
     """
 
     switchboard: Switchboard = field(repr=False)
@@ -49,6 +50,7 @@ class Dump:
     settings: Callable[[], Settings] = field(repr=False)
     connections: Callable[[], Collection[Any]] = field(default=tuple, repr=False)
     redact: Callable[[str], str] = field(default=str, repr=False)
+    control: Callable[[], Mapping[str, int]] = field(default=dict, repr=False)
 
     def told(self) -> dict[str, Any]:
         """All of it."""
@@ -59,6 +61,7 @@ class Dump:
             "threads": [each.name for each in islice(threading.enumerate(), LIMIT)],
             "timers": self._timers(),
             "connections": self._connections(),
+            "control": self.control(),
             "slots": self._slots(),
             "sessions": _bounded(self.book.listed(limit=LIMIT + 1), len(self.switchboard.sessions)),
             "calls": self._calls(),

@@ -10,7 +10,7 @@ MASK = "•••"
 SECRET = re.compile(
     r"secret|token|passw|passphrase|credential|authorization|cookie|bearer"
     r"|(?:api|private|access|account|auth|encryption|master|signing)[-_]?key"
-    r"|(?:^|[-_])(?:auth|pass|pat|pwd)$",
+    r"|(?:^|[-_])(?:auth|pass|pat)$|[-_]pwd$|(?-i:^pwd$)",  # a shell's PWD is a directory
     re.IGNORECASE,
 )
 NAMED_CHARS = 4  # less is found in any text
@@ -25,8 +25,7 @@ def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _secret_lines(name: str, value: str) -> Iterator[str]:
-    # One variable of such a name is a directory, and would take the beginning out of every path that is shown.
-    is_named = SECRET.search(name) is not None and not (name == "PWD" and value.startswith("/"))
+    is_named = SECRET.search(name) is not None
     for line in map(str.strip, value.splitlines()):
         is_address = "://" in line and "@" not in line  # an error without it helps nobody
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:

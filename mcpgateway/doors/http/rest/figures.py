@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway.doors.http.rest.asking import Asked
 from mcpgateway.hub import figures
-from mcpgateway.hub.ledger import Ledger
+from mcpgateway.hub.savings import Savings
 
 
 @frozen
@@ -16,7 +16,7 @@ class Figures:
     """Answers with numbers."""
 
     _figures: figures.Figures
-    _ledger: Ledger
+    _savings: Savings
 
     async def stats(self, asked: Asked) -> dict[str, Any]:
         """All that S000's dashboard is made of."""
@@ -28,4 +28,4 @@ class Figures:
 
     async def savings(self, asked: Asked) -> dict[str, Any]:
         """What sharing saves."""
-        return self._ledger.shown()
+        return self._savings.shown()

@@ -164,12 +164,16 @@ class Readers:
     _most: Callable[[], int] = field(repr=False)
     _reading: dict[str, list[Reader]] = field(init=False, factory=dict, repr=False)
 
+    def __len__(self) -> int:
+        """How many streams are read."""
+        return sum(map(len, self._reading.values()))
+
     def check(self, caller: str) -> None:
         """Whether there is room for another stream of a caller's; where another one has too many, one of his ends.
 
         :raise Overloaded: there is none.
         """
-        number = sum(map(len, self._reading.values()))
+        number = len(self)
         if number < self._most():
             return
         greediest = max(self._reading, key=lambda each: len(self._reading[each]), default=caller)

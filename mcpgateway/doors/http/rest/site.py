@@ -11,14 +11,12 @@ from typing import Any
 import msgspec
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException, NotFound
 
-from mcpgateway.config.model import Limits
 from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
 from mcpgateway.doors.http.rest.turns import Turns
 from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
@@ -45,13 +43,11 @@ class ControlPlane:
 
     log = Logger()
 
-    def __init__(
-        self, groups: Groups, limits: Callable[[], Limits], clock: IReactorTime, audit: Audit | None = None
-    ) -> None:
+    def __init__(self, groups: Groups, turns: Turns, audit: Audit | None = None) -> None:
         self._groups = groups
         self._audit = audit
         self._made: dict[str, Any] = {}
-        self._turns = Turns(limits, clock)
+        self._turns = turns
         self.app: Any = Klein()
         for route in ROUTES:
             if not route.is_light:

@@ -33,6 +33,10 @@ class Turns:
     _running: int = field(default=0, init=False)
     _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
 
+    def shown(self) -> dict[str, int]:
+        """How many requests run, and how many wait."""
+        return {"running": self._running, "waiting": sum(map(len, self._waiting.values()))}
+
     async def take(self, caller: str, work: Work) -> Any:
         """Do the work when it is its turn.
 

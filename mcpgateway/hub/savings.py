@@ -98,7 +98,7 @@ def entry_of(life: Life, sizes: Mapping[int, int]) -> Entry:
 
 
 @define(eq=False)
-class Ledger:
+class Savings:
     """The savings of the gateway.
 
     :ivar usage: the book of what tokens were spared; None where none is kept.

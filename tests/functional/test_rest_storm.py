@@ -1,0 +1,75 @@
+"""Everything at once and under faults: MCP by every road, the control plane, and those who do harm."""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import IS_SOAK
+from tests.support.load_storm import LoadStorm, Shape
+
+pytestmark = pytest.mark.functional
+
+SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
+SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)
+GROWTH_KIB = 96_000 if IS_SOAK else 48_000
+
+HAPPENED = (
+    "echo: Streamable at a server",
+    "echo: Streamable at a server over the Unix socket",
+    "echo: Streamable at a view",
+    "echo: Modern at a server",
+    "echo: Modern at a view",
+    "echo: Sse at a server",
+    "GET api v1 servers: 200",
+    "GET metrics: 200",
+    "POST api v1 servers: 200",
+    "PATCH api v1 servers: 200",
+    "GET /api/v1/events: 200",
+    "edits on disk",
+    "children killed",
+    "tokens taken back",
+    "cut in mid-request",
+    "cut in mid-answer",
+    "read slowly",
+    "wrong token",
+    "giant body",
+    "bad JSON",
+)
+
+
+@pytest.fixture(autouse=True)
+def _descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class LoadTests:
+    """Load."""
+
+    def test_storm(self, tmp_path: Path) -> None:
+        """No answer is wrong, none is lost, and when it is over the gateway holds what it held before."""
+        seed = os.environ.get("MCPGATEWAY_STORM_SEED") or secrets.token_hex(4)
+        print(f"MCPGATEWAY_STORM_SEED={seed}")
+        storm = LoadStorm(tmp_path, seed, SHAPE, SECONDS)
+        storm.blow()
+        print(*(f"{count:7} {what}" for what, count in sorted(storm.world.counts.items())), sep="\n")
+        print(f"at once: {storm.peak}", storm.start, storm.end, sep="\n")
+        print(
+            f"resident: {storm.resident[:: max(1, len(storm.resident) // 20)]} KiB, grown by {storm.grown_kib}"
+        )
+        print(*storm.world.wrong, sep="\n")
+        assert storm.world.wrong == []
+        assert "Traceback" not in storm.gateway.log, storm.gateway.log
+        assert [what for what in HAPPENED if not storm.world.counts[what]] == []
+        assert storm.peak["sessions"] >= SHAPE.sessions
+        assert storm.peak["connections"] >= SHAPE.connections
+        assert storm.end.more_than(storm.start) == {}
+        assert storm.end.resident_kib - storm.start.resident_kib < GROWTH_KIB
