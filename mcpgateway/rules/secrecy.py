@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 MASK = "•••"
 # What bears such a name is a secret, wherever it stands.
 SECRET = re.compile(
-    r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie|bearer"
-    r"|(?:^|[-_])(?:auth|pat)$|[-_]pwd$|(?-i:^pwd$)",  # a shell's PWD is a directory
+    r"secret|token|passw|passphrase|credential|authorization|cookie|bearer"
+    r"|(?:api|private|access|account|auth|encryption|master|signing)[-_]?key"
+    r"|(?:^|[-_])(?:auth|pass|pat)$|[-_]pwd$|(?-i:^pwd$)",  # a shell's PWD is a directory
     re.IGNORECASE,
 )
 NAMED_CHARS = 4  # less is found in any text

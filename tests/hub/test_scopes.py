@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from attrs import evolve
@@ -21,11 +22,13 @@ from mcpgateway.host.files import read_text
 from mcpgateway.host.places import Places
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
 from mcpgateway.hub.scopes import Ground
-from mcpgateway.rules.access import Reach
+from mcpgateway.rules.access import Policy, Reach
+from mcpgateway.rules.tokenbook import AgentToken, digest_of
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import meta
 
+AGENT_TOKEN = "mcpg_agent"
 VARIABLE = "TOKEN"
 
 
@@ -70,6 +73,10 @@ class House:
         self.directory = directory.resolve()
         self.named = (Workspace("named", str(self.workspace("named", "named"))),)
         self.gateway = MemoryGateway(more=more)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let the gateway know the workspaces."""
         roots = (each.path for each in self.named)
         places = Places(roots, str(self.directory), self.gateway.clock.seconds)
         self.gateway.switchboard.scopes.settle_on(Ground(places, self.named, read, built, takes_values))
@@ -223,17 +230,44 @@ class WhoTests:
             assert house.token(client) == "a"
 
     def test_a_path_of_another_machine(self, house: House) -> None:
-        """From another machine only a name means something."""
-        shop = house.workspace("shop", "a")
+        """From another machine only a name means something, however a path is written."""
+        house.gateway = MemoryGateway(more=SERVERS, policy=Policy(allow_remote=True))
+        house.settle()
+        shop = str(house.workspace("shop", "a"))
+        encoded = quote(shop, safe="")
         for headers, token in (
-            ({"Mcp-Project-Path": str(shop)}, "mine"),
+            ({"Mcp-Project-Path": shop}, "mine"),
+            ({"X-MCP-Project": shop}, "mine"),
+            ({"X-MCP-Project": encoded}, "mine"),
+            ({"X-MCP-Project": quote(encoded, safe="")}, "mine"),
+            ({"Mcp-Project-Path": encoded, "X-MCP-Project": f".{encoded}"}, "mine"),
             ({"X-MCP-Project": "named"}, "named"),
         ):
-            client = house.client("s-workspace", **headers)
+            client = house.client("s-workspace", **headers, Authorization="Bearer bearer-token")
             client.channel.caller = Caller(None, Reach.REMOTE)
-            client.initialize(protocolVersion="2025-06-18")
-            if "mcp-session-id" in {each.lower() for each in client.headers}:
-                assert house.token(client) == token
+            answer = client.initialize(protocolVersion="2025-06-18", cwd=shop)
+            assert answer.status == 200
+            assert house.token(client) == token
+
+    @pytest.mark.parametrize(
+        ("reach", "header"),
+        [(Reach.LOOPBACK, f"Bearer {AGENT_TOKEN}"), (Reach.OTHER_USER, "Bearer bearer-token")],
+    )
+    def test_a_credential_of_his_own(self, house: House, reach: Reach, header: str) -> None:
+        """Whoever has one chooses no directory, nor does another user; a name of the configuration's is one."""
+        agent = AgentToken("1", "agent", digest_of(AGENT_TOKEN.encode()).hex(), 0.0)
+        house.gateway.bearers.admit_agents((agent,))
+        shop = str(house.workspace("shop", "a"))
+        for headers, token in (
+            ({"Mcp-Project-Path": shop}, "mine"),
+            ({"X-MCP-Project": shop}, "mine"),
+            ({"X-MCP-Project": quote(shop, safe="")}, "mine"),
+            ({"X-MCP-Project": "named"}, "named"),
+        ):
+            client = house.client("s-workspace", **headers, Authorization=header)
+            client.channel.caller = Caller(None, reach)
+            assert client.initialize(protocolVersion="2025-06-18", cwd=shop).status == 200
+            assert house.token(client) == token
 
     def test_nobody_is_looked_for_in_vain(self, house: House) -> None:
         """Where it does not matter who asks, nobody is looked for."""

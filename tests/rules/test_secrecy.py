@@ -16,6 +16,10 @@ class SecrecyTests:
         [
             ("GITHUB_TOKEN", "short"),
             ("DB_PASSWORD", "correct horse"),
+            ("DB_PASS", "correct horse"),
+            ("GPG_PASSPHRASE", "battery staple"),
+            ("ACCESS_KEY", "correcthorse"),
+            ("SIGNING_KEY", "horse"),
             ("DB_PWD", "correct horse"),
             ("OPENAI_KEY", "sk-proj-0123456789abcdef"),
             ("DATABASE_URL", "postgres://me:s3cret@db.example/shop"),
@@ -35,6 +39,8 @@ class SecrecyTests:
             ("HOME", "/home/me0123456789abcdef"),
             ("API_TOKEN", ""),
             ("TOKENS", "100"),
+            ("BYPASS", "localhost"),
+            ("PRIMARY_KEY", "customer"),
             ("PWD", "/home/me/work"),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,11 +16,12 @@ from mcpgateway.host.places import Place
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.scopes import Said, Scopes
 from mcpgateway.hub.sessions import Sessions
-from mcpgateway.rules.access import Reach
+from mcpgateway.rules.access import Reach, is_client
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 
 PID_LIMIT = 2**31
+STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
 RELAYED = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio."""
 
@@ -120,13 +122,19 @@ def _refuse(_: Place) -> None:
 
 
 def said_place(exchange: Any, owners: Owners) -> Said:
-    """What a request says of where its client works; a path of another machine's means nothing here."""
+    """What a request says of where its client works; only the user's own programs are believed any path.
+
+    A path of another machine's means nothing here.  Another user, or whoever has a credential of his own, chooses no
+    directory of this one: where his process works is asked of the kernel.
+    """
     headers = exchange.headers
     if exchange.route is not None and exchange.route.project:
         return Said(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
-    if exchange.caller.reach is Reach.REMOTE:
-        return Said(project="" if project.startswith("/") else project)
+    if exchange.caller.reach in STRANGERS or (
+        exchange.route is not None and is_client(exchange.route.principal)
+    ):
+        return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
     path = _text(headers.get(b"mcp-project-path"))
     body = _params(exchange.body) if not path and not project else None
     pid = owners.living(said_pid(exchange, _pid_in(body)))
