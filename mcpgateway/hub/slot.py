@@ -147,6 +147,7 @@ class Slot:
         self._params = params
         self._around = around
         self._current: Conversation | None = None  # the child's, from spawn to exit
+        self._dismissed: Conversation | None = None  # that of the latest child which was told to end
         self._permit: IDelayedCall | None = None  # to start; given back in time
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
         self._waiting: list[_Waiting] = []
@@ -507,6 +508,8 @@ class Slot:
         greeting.addErrback(self._broken, conversation)
 
     def _late(self, conversation: Conversation) -> None:
+        if conversation is self._dismissed:
+            return
         limit = self._around.handshake_s
         what = f"{self.server.name} did not answer the handshake within {limit:g} s"
         self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
@@ -524,6 +527,8 @@ class Slot:
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
+        if conversation is self._dismissed:
+            return  # a child that was told to end greets no more, which is no fault of its server
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
         self._abandon(conversation, kind(f"{self.server.name}: {why.value}", _last_words(conversation)))
 
@@ -555,7 +560,7 @@ class Slot:
         if self._around.locks is not None and self.conversation is not None:
             self._around.locks.heard(self, why.last_words)  # what ends at its start was used by nobody yet
         self._answered += conversation.sent
-        self._current = self.conversation = None
+        self._current = self._dismissed = self.conversation = None
         self.levels.end()
         self._why = why.error or HandshakeFailed(
             f"{self.server.name} ended during the handshake ({why})", why.last_words
@@ -641,6 +646,7 @@ class Slot:
             self._life.gone()
             return
         self._ladders += 1
+        self._dismissed = conversation
         conversation.backend.stop().addBoth(self._stopped, conversation)
 
     def _stopped(self, _: object, conversation: Conversation) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mcpgateway.config.adopted import also_former
 from mcpgateway.config.clients.dialect import Base
@@ -24,6 +24,27 @@ from mcpgateway.local.answering import Answer, ask, running_gateway
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
 CUSTOM = "custom"
+NAMES_FILES = {"--config": "config", "-c": "config", "--source": "source", "--env-file": "env-file"}
+
+
+def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
+    """Have the files read that the gateway of a home reads which runs, where no others were named."""
+    running = running_gateway(home)
+    words = running.command if running is not None else ()
+    said: dict[str, list[str]] = {}
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in NAMES_FILES:
+            path = value if equals else "".join(words[at + 1 : at + 2])
+            if path.startswith(("/", "~")):  # else it is so to a directory that nobody knows any more
+                said.setdefault(NAMES_FILES[name], []).append(path)
+    if options.config or not said:
+        return options
+    sources = tuple(said["source"]) if "source" in said and options.sources is None else options.sources
+    env_file = options.env_file or next(iter(said.get("env-file", ())), None)
+    return evolve(
+        options, config=next(iter(said.get("config", ())), None), sources=sources, env_file=env_file
+    )
 
 
 @define(eq=False)
@@ -89,23 +110,7 @@ class Machine:
 
     @property
     def _options(self) -> LoadOptions:
-        """Which files are read: those that the gateway reads that runs, else the usual ones."""
-        running = running_gateway(self.home)
-        words = running.command if running is not None else ()
-        said: dict[str, list[str]] = {}
-        for at, word in enumerate(words):
-            name, equals, value = word.partition("=")
-            if name in ("--config", "-c", "--source", "--env-file"):
-                said.setdefault(name.strip("-"), []).append(
-                    value if equals else "".join(words[at + 1 : at + 2])
-                )
-        # What is relative is so to a directory that nobody knows any more.
-        known = {
-            name: [each for each in given if each.startswith(("/", "~"))] for name, given in said.items()
-        }
-        config = next(iter([*known.get("config", ()), *known.get("c", ())]), None)
-        sources = tuple(known["source"]) if known.get("source") else None
-        return LoadOptions(config, sources, self.home, env_file=next(iter(known.get("env-file", ())), None))
+        return as_it_runs(LoadOptions(home=self.home), self.home)
 
     @property
     def port(self) -> int:

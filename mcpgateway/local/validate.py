@@ -29,6 +29,7 @@ from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.settings import LoadOptions, load
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Whose
+from mcpgateway.local.machine import as_it_runs
 from mcpgateway.rules.masking import secrets_of
 from mcpgateway.rules.secrecy import without
 
@@ -159,7 +160,8 @@ def _values(path: str) -> dict[str, str]:
 
 def _configured(wish: Wish, home: str) -> ServerSpec:
     sources = () if wish.config else None
-    settings = load(LoadOptions(wish.config, sources, home, env_file=wish.env_file), os.environ)
+    options = LoadOptions(wish.config, sources, home, env_file=wish.env_file)
+    settings = load(as_it_runs(options, home), os.environ)
     for server in sorted(settings.servers, key=_order):
         if wish.server in (None, server.name, server.title):
             return server

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import Limits, ServerSpec, Share
@@ -13,6 +15,7 @@ from mcpgateway.host.journal import Journal
 from mcpgateway.hub.slot import PERMIT_S
 from mcpgateway.interfaces import Gone
 from mcpgateway.wire.jsonrpc import BATCH_LIMIT
+from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 SET_LEVEL = "logging/setLevel"
@@ -249,6 +252,25 @@ class HandshakeTests:
         client.initialize(protocolVersion="2025-06-18", capabilities={"roots": {}})
         gateway.child.say({"jsonrpc": "2.0", "id": "q", "method": "roots/list"})
         assert len(gateway.switchboard.questions) == 1
+
+    def test_one_that_is_stopped_meanwhile(self) -> None:
+        """A child that is stopped in its handshake ends in its own time, and that is no failure of the server's."""
+        gateway = MemoryGateway()
+        gateway.launcher.hello = None
+        server = gateway.switchboard.server("shared")
+        slot = gateway.switchboard.pool.probe(server, Era.LEGACY)
+        slot.want()
+        child = gateway.child
+        child.lingers = Deferred()
+        with capturedLogs() as events:
+            slot.close()
+            child.answer(child.asked("initialize")[0], HELLO)
+            assert not child.is_killed
+            child.exit(0)
+            child.lingers.callback(None)
+        assert "child.start_failed" not in [each.get("event") for each in events]
+        assert gateway.health.chart(server).last_error == ""
+        assert gateway.health.chart(server).breaker.is_closed
 
 
 class PermitTests:

@@ -75,7 +75,12 @@ def _said(globals_: Globals, work: Callable[[], int]) -> int:
 def _files(globals_: Globals, config: str | None, env_file: str | None) -> LoadOptions:
     from mcpgateway.host.settings import LoadOptions
 
-    return LoadOptions(config, home=globals_.named_home, env_file=env_file)
+    options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+    if config is not None:
+        return options
+    from mcpgateway.local.machine import as_it_runs
+
+    return as_it_runs(options, globals_.home)
 
 
 @_verb(
@@ -138,9 +143,11 @@ def init(globals_: Globals, *, force: bool, config: str | None, env_file: str | 
     """Write a file."""
 
     def work() -> int:
+        from mcpgateway.host.settings import LoadOptions
         from mcpgateway.local.init import init as carry_out
 
-        return carry_out(_files(globals_, config, env_file), os.environ, force=force)
+        options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+        return carry_out(options, os.environ, force=force)
 
     return _said(globals_, work)
 

@@ -237,8 +237,9 @@ def _held(globals_: Globals) -> list[Held]:
     from mcpgateway.errors import ConfigError
     from mcpgateway.host.settings import LoadOptions
     from mcpgateway.local.held import held
+    from mcpgateway.local.machine import as_it_runs
 
     try:
-        return list(held(LoadOptions(home=globals_.named_home), os.environ))
+        return list(held(as_it_runs(LoadOptions(home=globals_.named_home), globals_.home), os.environ))
     except ConfigError as why:
         fail(str(why), why.hint)

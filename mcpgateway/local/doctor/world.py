@@ -19,7 +19,7 @@ from mcpgateway.host.settings import Examined, LoadOptions, examine
 from mcpgateway.local.doctor.asking import Answer, ask_port, ask_socket
 from mcpgateway.local.doctor.listening import Holder, holders
 from mcpgateway.local.doctor.processes import Program, programs
-from mcpgateway.local.machine import Machine
+from mcpgateway.local.machine import Machine, as_it_runs
 from mcpgateway.local.sites import Choice, Detected, Seen, chosen, detect, see
 from mcpgateway.rules.snapshots import FILE_LIMIT, Catalog, NewerFormat
 from mcpgateway.rules.snapshots import read as read_catalog
@@ -53,7 +53,7 @@ class World:
     @cached_property
     def examined(self) -> Examined:
         """The configuration, and what is wrong with it."""
-        return examine(LoadOptions(home=self.home), self.environ)
+        return examine(as_it_runs(LoadOptions(home=self.home), self.home), self.environ)
 
     @cached_property
     def machine(self) -> Machine:

@@ -1,0 +1,45 @@
+"""What is known before anything is done for the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.host import state
+from mcpgateway.host.settings import LoadOptions
+from mcpgateway.local.machine import as_it_runs
+
+RUNS = ("twistd", "-n", "mcpgateway")
+
+
+def runs(home: Path, *options: str) -> str:
+    """Have a gateway of a home run, which this process pretends to be."""
+    state.write(str(home), state.myself(9100, "1", 0.0, (*RUNS, *options), ()))
+    return str(home)
+
+
+class RunningTests:
+    """Which files commands read that work without asking the gateway."""
+
+    @pytest.mark.parametrize("spelled", [("--config", "/a.yaml"), ("-c", "/a.yaml"), ("--config=/a.yaml",)])
+    def test_those_it_reads(self, tmp_path: Path, spelled: tuple[str, ...]) -> None:
+        """They are those that were named for the gateway that runs."""
+        home = runs(tmp_path, *spelled, "--env-file", "/b", "--source", "/c", "--source", "/d")
+        found = as_it_runs(LoadOptions(home=home), home)
+        assert (found.config, found.env_file, found.sources) == ("/a.yaml", "/b", ("/c", "/d"))
+
+    def test_what_is_named(self, tmp_path: Path) -> None:
+        """Files that are named are read, and nothing beside them; a file of values may be named alone."""
+        home = runs(tmp_path, "--config", "/a.yaml", "--env-file", "/b")
+        named = LoadOptions("/mine", (), home)
+        assert as_it_runs(named, home) is named
+        found = as_it_runs(LoadOptions(home=home, env_file="/mine"), home)
+        assert (found.config, found.env_file) == ("/a.yaml", "/mine")
+
+    def test_the_usual_ones(self, tmp_path: Path) -> None:
+        """Where none runs, nothing was named for it, or nobody knows where that is, they are the usual ones."""
+        usual = LoadOptions(home=str(tmp_path))
+        assert as_it_runs(usual, str(tmp_path)) is usual
+        assert as_it_runs(usual, runs(tmp_path, "--port", "1")) is usual
+        assert as_it_runs(usual, runs(tmp_path, "--config", "a.yaml")) is usual
