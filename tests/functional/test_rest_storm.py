@@ -17,7 +17,9 @@ pytestmark = pytest.mark.functional
 
 SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
 SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)
-GROWTH_KIB = 96_000 if IS_SOAK else 48_000
+# The heads of thousands of connections and the latest of everything are kept, as much after 30 s as after 120 s: 27 MB
+# were measured with 2 000 connections, 5 MB with 120.
+GROWTH_KIB = 48_000 if IS_SOAK else 20_000
 
 HAPPENED = (
     "echo: Streamable at a server",

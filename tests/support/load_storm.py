@@ -75,7 +75,12 @@ SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
 
 @frozen
 class Held:
-    """What a gateway holds when nobody wants anything of it."""
+    """What a gateway holds when nobody wants anything of it.
+
+    :ivar turns: requests of the control plane that run, that which asks among them, or wait.
+    :ivar readers: of the control plane's streams.
+    :ivar due: what the timers will do.
+    """
 
     sessions: int
     streams: int
@@ -83,6 +88,7 @@ class Held:
     turns: int
     readers: int
     timers: int
+    due: tuple[str, ...]
     connections: int
     descriptors: int
     children: int
@@ -91,11 +97,8 @@ class Held:
     def more_than(self, other: Held) -> dict[str, int]:
         """Of what it is more, and how much; memory apart, which comes and goes."""
         mine, others = asdict(self), asdict(other)
-        return {
-            name: mine[name] - others[name]
-            for name in mine
-            if mine[name] > others[name] and name != "resident_kib"
-        }
+        compared = mine.keys() - {"due", "resident_kib"}
+        return {name: mine[name] - others[name] for name in compared if mine[name] > others[name]}
 
 
 @define(eq=False)
@@ -326,6 +329,7 @@ class LoadStorm:
             turns=dump["control"]["running"] + dump["control"]["waiting"],
             readers=dump["control"]["readers"],
             timers=dump["timers"]["count"],
+            due=tuple(f"{each['calls']} in {each['in_s']} s" for each in dump["timers"]["shown"]),
             connections=dump["connections"]["count"],
             descriptors=dump["descriptors"]["count"],
             children=len(self.gateway.children()),
