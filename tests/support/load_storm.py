@@ -307,6 +307,7 @@ class LoadStorm:
     async def _wake(self) -> None:
         """See that every server runs, in each era that it speaks, whatever was done to it; each answers."""
         operator, random = self._operator("the end", Random()), Random()
+        await operator.ask("GET", f"{API}/tools?q=echo")  # after which words are remembered for a while
         for name, target in self.world.servers.items():
             await operator.call_of(target, self._token)
             kinds = (Streamable, Modern) if name in MODERN else (Streamable,)
