@@ -208,13 +208,14 @@ class Operator:
     async def agent(self) -> None:
         """Make a token, work with it, take it back while it is used: it is good until then, and never again."""
         calm = self.world.servers["calm"]
-        wanted = {"name": self.world.nonce("agent"), "servers": ["calm"], "tools": [], "expires_in": 600}
+        name = self.world.nonce("agent")
+        wanted = {"name": name, "servers": ["calm"], "tools": [], "expires_in": 600}
         made = await self.ask("POST", f"{API}/tokens", wanted, expected=(201,))
         if made is None:
             return
         token, secret = self.world.target("its token"), made.json["token"]
         caller = Streamable(
-            self.world, wanted["name"], self.address, calm, self.random, "/calm/mcp", "", secret, (token,)
+            self.world, name, self.address, calm, self.random, "/calm/mcp", "", secret, (token,)
         )
         if await caller.open():
             for _ in range(self.random.randint(1, 5)):
