@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.doors.http.channel import KNOWN_HEADS
+from mcpgateway.doors.http.outlet import BACKLOGS_LIMIT
+from mcpgateway.hub.replay import TOTAL_LIMIT
 from tests.support.gateway import IS_SOAK
 from tests.support.load_storm import LoadStorm, Shape
 
@@ -17,9 +20,11 @@ pytestmark = pytest.mark.functional
 
 SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
 SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)
-# The heads of thousands of connections and the latest of everything are kept, as much after 30 s as after 120 s: 27 MB
-# were measured with 2 000 connections, 5 MB with 120.
-GROWTH_KIB = 48_000 if IS_SOAK else 20_000
+# With 120 connections up to 6 MB were measured.  With 2 000 it is 27 MB after two minutes and 49 MB after four: memory
+# that was needed once stays in pieces, and what is kept has limits: what streams can be resumed with, heads of requests,
+# and what readers are behind.
+LIMITS_KIB = (TOTAL_LIMIT + BACKLOGS_LIMIT + KNOWN_HEADS * 1500) // 1024
+GROWTH_KIB = LIMITS_KIB if IS_SOAK else 20_000
 
 HAPPENED = (
     "echo: Streamable at a server",
@@ -69,7 +74,7 @@ class LoadTests:
         )
         print(*storm.world.wrong, sep="\n")
         assert storm.world.wrong == []
-        assert "Traceback" not in storm.gateway.log, storm.gateway.log
+        assert "Traceback" not in storm.gateway.log
         assert storm.missing == []
         assert storm.end.more_than(storm.start) == {}
         assert storm.end.resident_kib - storm.start.resident_kib < GROWTH_KIB
