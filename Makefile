@@ -17,7 +17,7 @@ PYPI_CLIENTS := build/clients-pypi/.made
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint types imports unit coverage functional soak test-clients bench docs package clean format
+.PHONY: help venv servers run test tests lint types imports unit coverage functional soak test-clients test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,10 @@ soak: $(VENV) servers ## the long form of the functional tests
 
 test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.5 GB on first use
 	$(BIN)/python -m pytest tests/clients
+
+test-browser: $(VENV) ## hostile pages in a real Chromium, which Debian's apt-get installs where there is none
+	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	$(BIN)/python -m pytest tests/browser
 
 # Without the packages' own scripts: the native programs are started directly, and nothing has to be built.
 $(NPM_CLIENTS): tests/clients/npm/package.json tests/clients/npm/package-lock.json

@@ -149,6 +149,7 @@ class Outside:
     :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
     :ivar tracer: what follows calls; None where nothing does.
+    :ivar redact: takes out of a text whatever is secret.
     """
 
     launcher: ILauncher
@@ -162,6 +163,7 @@ class Outside:
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
+    redact: Callable[[str], str] = str
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -177,7 +179,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     notices = Notices(sessions, questions, moved)
     notices.said = outside.said
     health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
-    meters = Meters(outside.stopwatch)
+    meters = Meters(outside.stopwatch, outside.redact)
 
     def others(slot: Slot) -> int:
         return sum(

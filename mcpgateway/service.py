@@ -148,6 +148,7 @@ def make_gateway(
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
         ),
+        redact=observation.redactor.redact,
     )
     hub = make_hub(settings, outside)
     switchboard = hub.switchboard
@@ -267,7 +268,7 @@ def _claim_of(home: str) -> Claim:
 
 
 def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:
-    kept = TokenFiles(home)
+    kept = TokenFiles(home, os.environ)
     try:
         own = kept.own()
         bearers = Bearers.of(*own, seconds=clock.seconds)
@@ -321,7 +322,7 @@ def _issuing_of(
 ) -> Issuing:
     from mcpgateway.hub.issuing import Issuing  # hardly anybody manages tokens
 
-    return Issuing(bearers, TokenFiles(home), reload, learn)
+    return Issuing(bearers, TokenFiles(home, os.environ), reload, learn)
 
 
 def _surroundings(origin: Origin) -> dict[str, str]:

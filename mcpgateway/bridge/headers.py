@@ -62,13 +62,16 @@ def working_directory() -> bytes:
         return b""
 
 
-def token_of(path: str | None) -> bytes:
-    """The token that a file holds; empty when no file is named.
+def token_of(path: str | None, given: str = "") -> bytes:
+    """The token that a file holds; where no file is named, the one that the environment gives, or none.
 
-    :raise Unusable: it cannot be read, or holds no token.
+    :raise Unusable: it cannot be read, or is no token.
     """
     if path is None:
-        return b""
+        token = given.encode(errors="surrogateescape")
+        if not VISIBLE.issuperset(token):
+            raise Unusable("MCP_GATEWAY_AUTH_TOKEN: it is no token")
+        return token
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "MCPGATEWAY_HOME"
 URL_VARIABLE = "MCP_GATEWAY_URL"
+TOKEN_VARIABLE = "MCP_GATEWAY_AUTH_TOKEN"  # noqa: S105 - its name
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  # where the library looks as well

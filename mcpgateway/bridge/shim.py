@@ -121,7 +121,10 @@ class Shim:
         url = arguments.url or environ.get(places.URL_VARIABLE)
         home = "" if url else places.gateway_home(environ, arguments.home)
         address = places.address_of(environ, home, url)
-        self._headers = Headers(address, arguments.server, token_of(arguments.token_file), arguments.view)
+        token = token_of(
+            arguments.token_file, "" if address.is_own else environ.get(places.TOKEN_VARIABLE, "")
+        )
+        self._headers = Headers(address, arguments.server, token, arguments.view)
         self._pool = Pool(loop, address)
         starter = Starter(home) if address.is_own else None
         self._link = Link(loop, self._pool, self._headers, starter, self._remarks)

@@ -144,7 +144,10 @@ def is_ours(url: str, gateway: GatewaySettings) -> bool:
         port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return False
-    return port == gateway.http_port and parts.hostname in (*LOOPBACK_NAMES, gateway.bind_address)
+    return port in (gateway.http_port, *gateway.ports) and parts.hostname in (
+        *LOOPBACK_NAMES,
+        gateway.bind_address,
+    )
 
 
 def _passthrough(found: Sequence[Found], gateway: GatewaySettings) -> int:

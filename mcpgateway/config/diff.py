@@ -19,7 +19,7 @@ SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
 # Sockets are bound once, and what is followed is followed from the start.
-AT_START = ("http_port", "bind_address", "listen", "tls_cert_path", "tls_key_path", "trace")
+AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tls_key_path", "trace")
 
 
 @frozen

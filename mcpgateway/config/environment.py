@@ -26,9 +26,13 @@ CODE_LOADING = frozenset(
     "PATH SHELL IFS ENV PS4 PROMPT_COMMAND SHELLOPTS BASHOPTS ZDOTDIR GCONV_PATH BROWSER NODE_OPTIONS NODE_PATH"
     " JAVA_TOOL_OPTIONS _JAVA_OPTIONS JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH RUBYOPT RUBYLIB PERL5OPT PERL5LIB PERL5DB"
     " PERLLIB PIP_INDEX_URL PIP_EXTRA_INDEX_URL UV_INDEX_URL UV_DEFAULT_INDEX GIT_SSH GIT_SSH_COMMAND GIT_EXEC_PATH"
-    " GIT_ASKPASS SSH_ASKPASS EDITOR VISUAL PAGER".split()
+    " GIT_ASKPASS GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_PAGER GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_TEMPLATE_DIR"
+    " SSH_ASKPASS EDITOR VISUAL PAGER LESSOPEN LESSCLOSE DOTNET_STARTUP_HOOKS LUA_INIT PHPRC PHP_INI_SCAN_DIR".split()
 )
-CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_")
+CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_", "LUA_INIT_")
+# They say where programs find what says what they run; a file of the user's own may well set them.
+LEADING = frozenset(("HOME", "XDG_CONFIG_HOME"))
+LEADING_PREFIXES = ("PIP_", "UV_")
 # Python's own variables that change how it speaks, not what it runs.
 HARMLESS = frozenset(
     "PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split()
@@ -61,7 +65,7 @@ def sources(environ: Mapping[str, str]) -> dict[str, str]:
 
 def refused(names: Iterable[str]) -> list[str]:
     """Return those of the variables that may not be set from outside of the user's own files."""
-    return code_loading(names)
+    return sorted(name for name in names if _loads_code(name.upper()) or _leads(name.upper()))
 
 
 def code_loading(names: Iterable[str]) -> list[str]:
@@ -71,3 +75,7 @@ def code_loading(names: Iterable[str]) -> list[str]:
 
 def _loads_code(name: str) -> bool:
     return name not in HARMLESS and (name in CODE_LOADING or name.startswith(CODE_LOADING_PREFIXES))
+
+
+def _leads(name: str) -> bool:
+    return name in LEADING or name.startswith(LEADING_PREFIXES)

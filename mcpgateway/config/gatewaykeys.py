@@ -368,7 +368,13 @@ CLIENTS = Section(
 COMPAT = Section(
     "Compatibility",
     [
-        Key("ports", ListOf(Whole(1, PORT_LIMIT)), "Further ports of older gateways.", [], is_served=False),
+        Key(
+            "ports",
+            ListOf(Whole(1, PORT_LIMIT)),
+            "Further TCP ports that the gateway listens on, as those of older gateways: 8765, 3199, 8989, 3100. All is"
+            " served at each of them.",
+            [],
+        ),
         Key("errors", Choice.of("mcp", "harshal"), "How failures are reported.", "mcp", is_served=False),
         Key(
             "open_loopback_admin",

@@ -306,6 +306,7 @@ class GatewaySettings:
     """What the ``gateway`` section decides.
 
     :ivar log_level: the name of the lowest level that is logged.
+    :ivar ports: further TCP ports of the same address (the ``compat`` section).
     :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
     """
 
@@ -315,6 +316,7 @@ class GatewaySettings:
     allow_remote: bool = False
     remote_commands: bool = False
     trust_other_users: bool = False
+    ports: tuple[int, ...] = field(default=(), kw_only=True)
     open_loopback_admin: bool = field(default=False, kw_only=True)
     auth_mcp_transport: str = ""
     allowed_hosts: tuple[str, ...] = ()

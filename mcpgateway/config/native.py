@@ -27,7 +27,7 @@ PLAIN_FIELDS = (
     "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
     " allowed_origins bridge log_level tls_cert_path tls_key_path".split()
 )
-COMPAT_FIELDS = ("open_loopback_admin",)
+COMPAT_FIELDS = ("open_loopback_admin", "ports")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
 LIMIT_FIELDS = (
     "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name

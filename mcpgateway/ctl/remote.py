@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 LIMIT_S = 10.0
 TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
+VARIABLES = {TOKEN: "MCP_GATEWAY_AUTH_TOKEN", ADMIN_TOKEN: "MCP_GATEWAY_ADMIN_TOKEN"}
 TOKEN_LIMIT = 4096
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
-ANOTHER_WAY = "name the file that holds its token: --token-file FILE"
+ANOTHER_WAY = "name the file that holds its token: --token-file FILE; or set MCP_GATEWAY_AUTH_TOKEN"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -257,7 +258,7 @@ class Remote:
         if self._token_file:
             return _read_token(self._token_file)
         if self._url is not None and not self._is_of_this_home():
-            return ""
+            return _given(self._own_token)
         path = f"{self._home}/{self._own_token}"
         return _read_token(path) if os.path.exists(path) else ""
 
@@ -293,6 +294,15 @@ def _parsed(url: str) -> _Url:
 
 def _shown(url: _Url) -> str:
     return f"{url.scheme}://{url.authority}{url.prefix}"
+
+
+def _given(name: str) -> str:
+    # Whoever names a gateway and sets these means them for it.
+    variables = [VARIABLES[name], VARIABLES[TOKEN]]
+    token = next((os.environ[each] for each in variables if os.environ.get(each)), "")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        fail(f"{' or '.join(dict.fromkeys(variables))}: it is no token")
+    return token
 
 
 def _read_token(path: str) -> str:

@@ -215,7 +215,7 @@ def locked(directory: str) -> Iterator[None]:
 
 def _new_token(path: str) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    write_atomic(path, token.encode("ascii") + b"\n")
+    write_atomic(path, token.encode("ascii") + b"\n", follows=False)
     return token
 
 

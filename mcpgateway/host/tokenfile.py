@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
@@ -14,20 +16,38 @@ from mcpgateway.rules.tokenbook import AgentToken
 
 AUTH, ADMIN = "auth.token", "admin.token"
 AGENTS = "tokens.json"
+VARIABLES = {AUTH: "MCP_GATEWAY_AUTH_TOKEN", ADMIN: "MCP_GATEWAY_ADMIN_TOKEN"}
+STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
 
 
 @frozen
 class TokenFiles:
-    """The files of tokens in a home; all of them are for their owner alone."""
+    """The files of tokens in a home; all of them are for their owner alone.
+
+    :ivar environ: where the gateway's own tokens may be given, as in a container; their files say the same then.
+    """
 
     home: str
+    environ: Mapping[str, str] = field(factory=dict, repr=False)
 
     def own(self) -> tuple[str, str]:
         """The gateway's two tokens, made where there are none.
 
-        :raise ConfigError: they can be neither read nor made.
+        :raise ConfigError: they can be neither read nor made, or what was given is no token.
         """
-        return files.read_or_create_token(self._at(AUTH)), files.read_or_create_token(self._at(ADMIN))
+        return self._own(AUTH), self._own(ADMIN)
+
+    def _own(self, name: str) -> str:
+        given = self.environ.get(VARIABLES[name])
+        if not given:
+            return files.read_or_create_token(self._at(name))
+        if not STRONG.fullmatch(given) or given.startswith(tokenbook.PREFIX):
+            raise ConfigError(
+                f"{VARIABLES[name]}: expected at least 43 of A-Z a-z 0-9 - _, and no agent's token; such as: "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
+        files.write_atomic(self._at(name), given.encode() + b"\n", follows=False)
+        return given
 
     def renew(self, name: str) -> str:
         """Make another token in place of one of those.
@@ -63,7 +83,7 @@ class TokenFiles:
         :raise ConfigError: they cannot be kept.
         """
         try:
-            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens))
+            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens), follows=False)
         except OSError as why:
             raise ConfigError(f"{self._at(AGENTS)}: cannot be written: {why.strerror}") from why
 

@@ -22,6 +22,7 @@ from mcpgateway.hub.meters import ERROR, Row
 from mcpgateway.hub.recording import written
 from mcpgateway.hub.tracing import Traced
 from mcpgateway.interfaces import Call
+from mcpgateway.rules.redaction import SHORTEST
 from mcpgateway.wire import jsonrpc, peek
 
 AT_ONCE = 256
@@ -148,7 +149,8 @@ class Activity:
         ended, self._ended = self._ended, []
         done, self._done = self._done, []
         sessions: dict[bytes, str] = {}
-        records = [*(self._record(each, sessions) for each in ended), *done]
+        names: dict[str, str] = {}
+        records = [*(self._record(each, sessions, names) for each in ended), *done]
         if not records:
             return
         try:
@@ -163,21 +165,21 @@ class Activity:
         else:
             self._is_failing = False
 
-    def _record(self, ended: tuple[Any, ...], sessions: dict[bytes, str]) -> Record:
+    def _record(self, ended: tuple[Any, ...], sessions: dict[bytes, str], names: dict[str, str]) -> Record:
         at, row, spent_s, outcome, why, session, principal, request, number, trace = ended
         is_traced = isinstance(trace, Traced)
         record = Record(
             written(at),
             trace.span if is_traced else self._new_id(),
             row.server,
-            row.method,
+            self._shown(row.method, names),
             int(spent_s * 1_000_000) / 1000,
             outcome,
             principal if session is None else session.principal,
-            request.decode(errors="replace"),
+            self._shown(request.decode(errors="replace"), names),
             number,
             kind="call",
-            tool=row.tool,
+            tool=self._shown(row.tool, names),
         )
         if session is not None and session.id:
             record.session = sessions.get(session.id) or sessions.setdefault(session.id, _digest(session.id))
@@ -187,6 +189,15 @@ class Activity:
         if is_traced:
             record.trace, record.parent = trace.context.trace, trace.parent
         return record
+
+    def _shown(self, text: str, names: dict[str, str]) -> str:
+        # Whoever calls chooses these; few are long, and of those most are the same.
+        if len(text) < SHORTEST:
+            return text
+        found = names.get(text)
+        if found is None:
+            found = names[text] = self._redact(text)
+        return found
 
     def find(self, most: int = SHOWN, **wanted: str) -> list[dict[str, Any]]:
         """The latest of what is written down, the oldest first.

@@ -14,6 +14,7 @@ from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile, Settings
 from mcpgateway.errors import ClientFilesFailed, InvalidParams
 from mcpgateway.hub.enrolment import APPLY, Asker
+from mcpgateway.rules.elsewhere import check_may_run
 
 PATH_LIMIT = 4096
 NAME_LIMIT = 64
@@ -52,6 +53,13 @@ class Clients:
     def listed(self) -> list[dict[str, Any]]:
         """The files that lead here."""
         return [shown(each) for each in self._source.settings.adopted]
+
+    def check_may_run(self, principal: str) -> None:
+        """See whether somebody may say whose servers are run here.
+
+        :raise NotEntitled: he may not.
+        """
+        check_may_run(principal, self._source.settings.gateway)
 
     def detect(self) -> Deferred[Any]:
         """Look which clients this machine has.

@@ -10,7 +10,8 @@ unless somebody else has written to the file meanwhile, whose changes then stay.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredLock
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from mcpgateway.backends.validating import Report
 from mcpgateway.config.edit import Edit, Put, Remove, Road, edit, road_to
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.patch import runs_here
 from mcpgateway.config.read import parse
 from mcpgateway.errors import (
     BackendError,
@@ -32,6 +34,7 @@ from mcpgateway.host.removed import keep
 from mcpgateway.host.writeback import write_back
 from mcpgateway.hub.installplans import LIST, Plan, Plans, edited, read_text, with_entry
 from mcpgateway.hub.reload import Reload
+from mcpgateway.rules.elsewhere import check_may_run
 from mcpgateway.rules.masking import secrets_of
 from mcpgateway.rules.secrecy import without
 
@@ -86,6 +89,13 @@ class Installing:
         self._reload = reload
         self._try_out = try_out
         self._lock = DeferredLock()
+
+    def check_may_run(self, principal: str, definition: Mapping[str, Any]) -> None:
+        """See whether somebody may say what a definition has this machine run.
+
+        :raise NotEntitled: he may not.
+        """
+        check_may_run(principal, self._reload.settings.gateway, is_run_here=runs_here(definition))
 
     def install(self, plan: Plan, list_tools: ListTools) -> Deferred[Installed]:
         """Carry a plan out; fires when the server's tools are listed, or fails when nothing has changed.

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from mcpgateway.config.edit import Put
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotThere
-from mcpgateway.host.tokenfile import ADMIN, AUTH, TokenFiles
+from mcpgateway.host.tokenfile import ADMIN, AUTH, VARIABLES, TokenFiles
 from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.editing import set_in_config
 from mcpgateway.hub.reload import Reload
@@ -122,8 +122,15 @@ class Issuing:
         """Make new tokens of the gateway's own; those that were are good no more.
 
         :param which: ``auth``, ``admin``, or both.
+        :raise InvalidParams: the gateway's environment says what it is.
         :raise NotKept: a new one cannot be kept, so the former is still good.
         """
+        for each in which:
+            if self._files.environ.get(VARIABLES[OWN[each]]):
+                raise InvalidParams(
+                    f"{VARIABLES[OWN[each]]} says what the {each} token is",
+                    "change it in the environment of the gateway, and start that again",
+                )
         for each in which:
             try:
                 made = self._files.renew(OWN[each])

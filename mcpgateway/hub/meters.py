@@ -6,7 +6,8 @@ somebody asks (`mcpgateway.hub.figures`).
 
 # Note [Names that others make up]
 Tools are named by servers and asked for by clients, who may ask for what is not there, so there is a bound to the rows
-of one server and to those of all: what comes late is counted in its server's row `OTHER`.
+of one server and to those of all: what comes late is counted in its server's row `OTHER`.  So is a name that holds a
+secret, since names of rows are shown to everybody.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ class Meter:
         """The row of a tool; see Note [Names that others make up]."""
         row = self._by_tool.get(name)
         if row is None:
-            if name != OTHER and not self.meters.has_room(len(self)):
+            if name != OTHER and not (self.meters.has_room(len(self)) and self.meters.redact(name) == name):
                 return self.tool(OTHER)
             row = self._by_tool[name] = self.meters.filed(Row(self, CALL_TOOL, name))
         return row
@@ -234,12 +235,14 @@ class Meters:
     """What is counted of all servers.
 
     :param seconds: the stopwatch, which never goes back.
+    :param redact: takes secrets out of a text; a name that has some is none that may be shown.
     :ivar on_begin: told of calls that begin; None where nobody wants to know.
     :ivar on_end: told of calls that end; likewise.  Neither may raise.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], redact: Callable[[str], str] = str) -> None:
         self.seconds = seconds
+        self.redact = redact
         self.on_begin: Begun | None = None
         self.on_end: Ended | None = None
         self._meters: dict[str, Meter] = {}

@@ -9,7 +9,7 @@ MASK = "•••"
 # What bears such a name is a secret, wherever it stands.
 SECRET = re.compile(
     r"secret|token|passw|credential|authorization|api[-_]?key|private[-_]?key|cookie|bearer"
-    r"|(?:^|[-_])(?:auth|pat|pwd)$",
+    r"|(?:^|[-_])(?:auth|pat)$|[-_]pwd$|(?-i:^pwd$)",  # a shell's PWD is a directory
     re.IGNORECASE,
 )
 NAMED_CHARS = 4  # less is found in any text

@@ -103,6 +103,14 @@ class TokenTests:
         assert token_of(str(tmp_path / "t")) == b"secret"
         assert token_of(None) == b""
 
+    def test_from_the_environment(self, tmp_path):
+        """Where no file is named, it is the environment's; one that is none is refused without being shown."""
+        (tmp_path / "t").write_text("secret\n")
+        assert token_of(None, "given") == b"given"
+        assert token_of(str(tmp_path / "t"), "given") == b"secret"
+        with pytest.raises(Unusable, match=r"^MCP_GATEWAY_AUTH_TOKEN: it is no token$"):
+            token_of(None, "a\r\nb")
+
     @pytest.mark.parametrize("text", ["", "a b", "a\nb"])
     def test_none(self, tmp_path, text):
         """A file that holds no token is refused, without showing what it holds."""

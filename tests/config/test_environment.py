@@ -41,6 +41,7 @@ class EnvironmentTests:
             " DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH DYLD_FRAMEWORK_PATH PYTHONPATH PYTHONSTARTUP PYTHONUSERSITE"
             " PYTHONHOME PYTHONINSPECT NODE_OPTIONS NODE_PATH JAVA_TOOL_OPTIONS _JAVA_OPTIONS JAVA_OPTIONS RUBYOPT"
             " RUBYLIB PERL5LIB PERL5OPT PATH SHELL IFS GCONV_PATH BASH_ENV ENV GIT_SSH_COMMAND"
+            " GIT_EXTERNAL_DIFF DOTNET_STARTUP_HOOKS LUA_INIT_5_4 HOME XDG_CONFIG_HOME PIP_CONFIG_FILE UV_INDEX"
         ).split()
         assert len(names) > 25
         assert environment.refused(names) == sorted(names)
@@ -62,6 +63,8 @@ class EnvironmentTests:
             "PYTHONUNBUFFERED",
             "TOKEN",
             "PATH",
+            "HOME",
+            "UV_CACHE_DIR",
         ]
         assert environment.code_loading(names) == [
             *("BASH_FUNC_x%%", "LD_PRELOAD", "PATH", "PYTHONPATH", "node_options")

@@ -101,6 +101,11 @@ class GatewayTests:
         assert read(opened, "gateway: {http_port: 1}\n").gateway.open_loopback_admin is True
         assert read(opened, "compat: {open_loopback_admin: false}\n").gateway.open_loopback_admin is False
 
+    def test_further_ports(self):
+        """The ports of older gateways are the gateway's, too."""
+        assert read("compat: {ports: [8765, 3199]}\n").gateway.ports == (8765, 3199)
+        assert "line 1: compat.ports" in problem("compat: {ports: [0]}\n")
+
     def test_not_a_mapping(self):
         """A section that is no mapping is an error."""
         assert "gateway: found text; expected a mapping" in problem("gateway: x\n")

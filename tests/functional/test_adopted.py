@@ -51,8 +51,8 @@ class Adopting(Gateway):
         return url == f"http://localhost:{self.port}/{name}/mcp"
 
     def ask(self, path, said=None):
-        """Ask the control plane with the token; the status and what it says."""
-        token = (self.home / "auth.token").read_text().strip()
+        """Ask the control plane with the admin token; the status and what it says."""
+        token = (self.home / "admin.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = None if said is None else json.dumps(said).encode()
         request = urllib.request.Request(f"{self.url}{path}", body, headers)

@@ -125,6 +125,15 @@ class PageTests:
                     answer = ask(gateway, method, path_of(route))
                     assert not [each for each in answer.headers if each.startswith("access-control-")]
 
+    @attack("own finding, CWE-346", "an answer that a page names as its script")
+    @pytest.mark.parametrize("route", routes(RouteClass.READ), ids=name_of)
+    def test_no_script(self, gateway, route):
+        """Every answer that needs no token says that it is neither a script nor for other origins."""
+        if route.media is not Media.EVENTS:
+            answer = ask(gateway, route.method, path_of(route))
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
 
 class DoorTests:
     """Whom a door lets in."""
@@ -530,8 +539,25 @@ class NameTests:
                 path = route.path.replace("{name}", name)
                 headers = {**JSON, "Authorization": token(gateway, "admin.token")}
                 answer = ask(gateway, route.method, PLACE.sub("1", path), b"{}", **headers)
-                assert answer.status in {400, 404, 405, 409}, (name_of(route), answer.body)
+                assert answer.status in {307, 400, 404, 405, 409}, (name_of(route), answer.body)
+                assert answer.headers.get("location", "/api/v1/").startswith("/api/v1/")
                 assert b"root:" not in answer.body
+
+    @attack("CVE-2021-29492", "an encoded slash that is judged as a name and leads elsewhere")
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/v1/servers/fix%2Frecord"),
+            ("GET", "/api/v1/servers/fix%2Frest%2Fx"),
+            ("GET", "/api/v1/servers/fix%2flogs"),
+            ("POST", "/api/v1/servers/fix%2Frest%2Fx/call"),
+        ],
+    )
+    def test_encoded_slashes(self, gateway, method, path):
+        """What is judged is what answers: no route is reached with the class of another."""
+        headers = {**JSON, "Authorization": token(gateway, "auth.token")}
+        answer = ask(gateway, method, path, b"{}" if method == "POST" else b"", **headers)
+        assert answer.status in {404, 405}, answer.body
 
     @attack("CVE-2025-53109, CVE-2025-53110, CVE-2026-27825", "paths that leave their directory")
     @pytest.mark.parametrize(

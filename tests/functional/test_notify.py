@@ -139,14 +139,14 @@ class StoppingTests:
                     eventually, lambda: gateway.health()["calls"], "the call is under way"
                 )
                 manager.heard()
-                os.kill(gateway.pid, signal.SIGTERM)
+                ending = asyncio.ensure_future(asyncio.to_thread(gateway.terminate))
                 answer = await slow.answer()
                 slow.close()
                 client.close()
+                await ending
                 return answer
 
             answer = asyncio.run(work())
-            gateway.terminate()
         assert answer.json["result"]["content"][0]["text"] == "done"
         messages = manager.heard()
         at = next(at for at, each in enumerate(messages) if each.get("STOPPING") == "1")

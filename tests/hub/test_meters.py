@@ -322,6 +322,13 @@ def called(meters: Meters, server: str, name: Any) -> Row:
 class BoundTests:
     """Clients make up names."""
 
+    def test_a_name_with_a_secret(self):
+        """A tool that is asked for by a secret is counted among the others, and shown nowhere."""
+        made = Meters(lambda: 0.0, lambda text: text.replace("s3cret", "***"))
+        assert made.of("a").tool("my s3cret").tool == OTHER
+        assert made.of("a").tool("echo").tool == "echo"
+        assert all("s3cret" not in each.tool for each in made.rows)
+
     def test_of_a_server(self) -> None:
         """What one server's clients call beyond the bound is counted together, and other servers' tools are not."""
         made = Meters(lambda: 0.0)

@@ -93,6 +93,8 @@ class NameTests:
         """A browser's request from elsewhere changes nothing here, but may look."""
         assert isinstance(judge(facts(fetch_site=site), OPEN), Deny)
         assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=RouteClass.READ), OPEN), Pass)
+        for route in (RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION):
+            assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=route), OPEN), Deny)
         assert isinstance(judge(facts(fetch_site=b"same-origin"), OPEN), Pass)
 
 

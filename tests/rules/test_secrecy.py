@@ -16,6 +16,7 @@ class SecrecyTests:
         [
             ("GITHUB_TOKEN", "short"),
             ("DB_PASSWORD", "correct horse"),
+            ("DB_PWD", "correct horse"),
             ("OPENAI_KEY", "sk-proj-0123456789abcdef"),
             ("DATABASE_URL", "postgres://me:s3cret@db.example/shop"),
         ],
@@ -34,6 +35,7 @@ class SecrecyTests:
             ("HOME", "/home/me0123456789abcdef"),
             ("API_TOKEN", ""),
             ("TOKENS", "100"),
+            ("PWD", "/home/me/work"),
         ],
     )
     def test_shown(self, name: str, value: str) -> None:

@@ -383,6 +383,7 @@ class MemoryGateway:
             HealthDoor(census, lambda: exposition_of(self.hub, census)),
         )
         self.home = ""
+        self.environ: dict[str, str] = {}
         self.clients = Clients(self.ask_helper, self, root.switch, 9100)
         self.reload: Any = None
         self.home = ""
@@ -398,7 +399,7 @@ class MemoryGateway:
             limits=lambda: self.settings.gateway.limits,
             let_in=self.answers_for_users,
             clients=lambda: self.clients,
-            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home), self),  # type: ignore[arg-type]
+            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home, self.environ), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
             savings=self.hub.savings,
             hub=self.hub,

@@ -30,6 +30,7 @@ class RecordedEngine:
     """One engine on a Unix socket, with one container at most.
 
     :ivar created: what the container was created with.
+    :ivar had_image: its image was there by then.
     :ivar name: what it is called.
     :ivar removed: the names that were to be removed.
     :ivar pulled: the images that were fetched.
@@ -38,6 +39,7 @@ class RecordedEngine:
     def __init__(self, path: Path) -> None:
         self.host = f"unix://{path}"
         self.created: dict[str, Any] = {}
+        self.had_image = False
         self.name = ""
         self.removed: list[str] = []
         self.pulled: list[str] = []
@@ -134,6 +136,7 @@ class _Connection(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         if path == "/containers/create":
             engine.name, engine.created = query["name"], json.loads(body)
+            engine.had_image = engine.created["Image"] in engine.images
             self.answer(201, {"Id": ID, "Warnings": []})
         elif path == f"/containers/{ID}/attach":
             self.attach()

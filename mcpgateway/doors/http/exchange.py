@@ -24,6 +24,11 @@ _EVENT_STREAM = (
     b"X-Accel-Buffering: no\r\n"
 )
 _BODILESS = frozenset((204, 304))
+UNSHARED = {
+    b"x-content-type-options": b"X-Content-Type-Options: nosniff\r\n",
+    b"cross-origin-resource-policy": b"Cross-Origin-Resource-Policy: same-origin\r\n",
+}
+"""Header lines of what is no page of anybody else: a list in JSON would be run where a page names it as its script."""
 
 
 class Exchange:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mcpgateway.doors.http.exchange import UNSHARED
 from mcpgateway.hub.census import Census
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
 OK = b'{"status":"ok"}'
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
-UNSTORED = b"Cache-Control: no-store\r\n"
+UNSTORED = b"Cache-Control: no-store\r\n" + b"".join(UNSHARED.values())
 IMMORTERM = b"shape=immorterm"
 
 

@@ -110,7 +110,7 @@ def bind(
     is_alone: bool = False,
     inherited: Inheritance = NOTHING,
 ) -> Listeners:
-    """Bind the main port on both loopback families, the Unix socket, and every further endpoint.
+    """Bind the main port on both loopback families, further ones, the Unix socket, and every further endpoint.
 
     :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
     :param inherited: sockets that listen already, of which those that nobody wants are closed, and connections.
@@ -121,6 +121,7 @@ def bind(
     try:
         outer = _secured(reactor, settings, factory)
         _bind_main(heir, settings, outer, listeners)
+        _bind_further(heir, settings, outer, listeners)
         _bind_socket(heir, home, factory, listeners, is_alone=is_alone)
         for description in settings.listen:
             listeners.ports.append(
@@ -155,18 +156,34 @@ def is_apart(description: str) -> bool:
 def _bind_main(
     reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
 ) -> None:
-    address, number = settings.bind_address, settings.http_port
-    first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, port {number}")
-    listeners.ports.append(first)
-    listeners.http_port = getattr(first.getHost(), "port", number)
+    listeners.ports += _bind_both(reactor, settings.bind_address, settings.http_port, factory, "")
+    listeners.http_port = getattr(listeners.ports[0].getHost(), "port", settings.http_port)
+
+
+def _bind_further(
+    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+) -> None:
+    for number in dict.fromkeys(settings.ports):
+        if number != listeners.http_port:
+            listeners.ports += _bind_both(reactor, settings.bind_address, number, factory, " of compat.ports")
+
+
+def _bind_both(
+    reactor: Heir, address: str, number: int, factory: IProtocolFactory, whose: str
+) -> list[IListeningPort]:
+    where = f"port {number}{whose}"
+    first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, {where}")
     if address != LOOPBACK_V4:
-        return
+        return [first]
     # "localhost" is ::1 first for many clients; a machine without IPv6 is fine.
     try:
-        listeners.ports.append(reactor.listenTCP(listeners.http_port, factory, BACKLOG, LOOPBACK_V6))
+        found = getattr(first.getHost(), "port", number)
+        return [first, reactor.listenTCP(found, factory, BACKLOG, LOOPBACK_V6)]
     except CannotListenError as why:
         if _errno(why) not in NO_SUCH_FAMILY and number != 0:
-            raise ConfigError(_taken(f"{LOOPBACK_V6}, port {number}", why)) from why
+            first.stopListening()
+            raise ConfigError(_taken(f"{LOOPBACK_V6}, {where}", why)) from why
+    return [first]
 
 
 def _bind_socket(
@@ -261,9 +278,8 @@ def _bound(listen: Callable[[], IListeningPort], where: str) -> IListeningPort:
 def _taken(where: str, why: BaseException | None) -> str:
     reason = getattr(why, "socketError", why)
     if _errno(why) == errno.EADDRINUSE:
-        return (
-            f"cannot listen on {where}: it is in use by another program; stop that or choose another --port"
-        )
+        other = "take it out of there" if where.endswith("compat.ports") else "choose another --port"
+        return f"cannot listen on {where}: it is in use by another program; stop that or {other}"
     return f"cannot listen on {where}: {_first_line(reason)}"
 
 

@@ -2,6 +2,11 @@
 
 From it come who may ask (`class_of`), what answers (`mcpgateway.doors.http.rest.site`), the OpenAPI description and the
 reference page.
+
+# Note [As it is judged]
+A path is judged as it was sent, and what answers is found by Klein, which decodes it first.  A slash that was encoded
+would be a part of a name to the one and lead to another route with the other.  So a path leads to a route only where it
+does so in both spellings, and `mcpgateway.doors.http.rest.site` lets no route answer that another class was judged for.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from urllib.parse import unquote_to_bytes
 
 from attrs import field, frozen
 
@@ -122,12 +128,12 @@ ROUTES: tuple[Route, ...] = (
           "The lives of servers, and what their tools cost a model that is told of them.", {200: "Metrics"}),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "What sharing saves: processes, memory, tokens.",
           {200: "Savings"}),
-    # Clients' own files
+    # Clients' own files; the servers in a file that is led here are run by the gateway from then on
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that lead here.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
-    Route("POST", "/clients/register", MUTATE, "clients.register", "Lead a client's files here.",
+    Route("POST", "/clients/register", ADMIN, "clients.register", "Lead a client's files here.",
           {200: "Registered"}, takes="Register"),
-    Route("POST", "/projects/register", MUTATE, "clients.register_project", "Lead a project's file here.",
+    Route("POST", "/projects/register", ADMIN, "clients.register_project", "Lead a project's file here.",
           {200: "RegisteredProject"}, takes="RegisterProject"),
     Route("GET", "/api/gateway/config", READ, "clients.config", "What the gateway does with clients' files.",
           {200: "GatewayConfig"}),
@@ -285,13 +291,24 @@ API, VERSIONED = b"/api/", b"/api/v1/"
 def leading_to(path: bytes) -> Iterator[Route]:
     """The routes of a path, whatever their methods; those of its version where none is its own."""
     found = False
+    plain = _decoded(path)
     for route in ROUTES:
-        if route.leads(path):
+        if route.leads(path) and route.leads(plain):  # see Note [As it is judged]
             found = True
             yield route
     if not found and path.startswith(API) and not path.startswith(VERSIONED):
         # It is told where that is, if it may go there.
         yield from leading_to(VERSIONED + path.removeprefix(API))
+
+
+def _decoded(path: bytes) -> bytes:
+    # Nothing leads anywhere that is no text when decoded.
+    plain = unquote_to_bytes(path) if b"%" in path else path
+    try:
+        plain.decode()
+    except UnicodeDecodeError:
+        return b""
+    return plain
 
 
 def class_of(method: bytes, path: bytes) -> RouteClass:

@@ -19,6 +19,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from mcpgateway.doors.http.exchange import UNSHARED
+
 if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
     from mcpgateway.doors.http.exchange import Exchange
@@ -76,6 +78,7 @@ class WebChannel:
         for name, values in headers.getAllRawHeaders():
             if name.lower() != b"connection":  # that is ours to say
                 lines += [b"%b: %b\r\n" % (name, value) for value in values]
+        lines += [line for name, line in UNSHARED.items() if not headers.hasHeader(name)]
         lines.append(channel.connection_line() + b"\r\n")
         channel.outlet.write(b"".join(lines))
 

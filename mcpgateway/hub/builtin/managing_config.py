@@ -184,6 +184,11 @@ class ManageConfig:
         entry = made.plans.definition_of(name, place.root)
         change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
         words = change.words
+        if words and action not in ("enable", "disable"):
+            added = dict.fromkeys(_road(said)[:1], True) if action == "set" else {}
+            made.installing.check_may_run(
+                access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
+            )
         if change.edits:
             served = made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
             if action == "rename" and served:

@@ -102,6 +102,7 @@ class InstallServer:
         made = self._make()
         place = where(said, made.plans.workspaces)
         recipe, definition = self._definition(call, said, made, place)
+        made.installing.check_may_run(access.principal, definition)
         plan = made.plans.plan(recipe.name, definition, place.root)
         if not plan.is_there:
             await agreed(call, access, _question(plan, recipe), retry_of(self.name, said))

@@ -24,7 +24,7 @@ ANOTHER = note(
 AT_PORT = note(
     "gateways.port",
     "Something listens at the default port of a gateway that this one can stand in for.",
-    "to serve its clients, end it and add its port to compat.ports",
+    "to serve its clients, end it, add its port to compat.ports, and start this one again",
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet import reactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
@@ -15,6 +17,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.config.model import GatewaySettings
 from mcpgateway.doors.http.listeners import bind
+from mcpgateway.errors import ConfigError
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -48,8 +51,31 @@ class SocketTests:
     def test_is_done_without(self, why: Exception, event: str, tmp_path: Path) -> None:
         """A gateway that cannot have it listens on TCP, and the log says why."""
         settings = GatewaySettings(allow_remote=True)  # the ports of a reactor in memory are everywhere
-        reactor = SocketlessReactor(why)
+        memory = SocketlessReactor(why)
         with capturedLogs() as events:
-            listeners = bind(reactor, settings, str(tmp_path), ServerFactory())
+            listeners = bind(memory, settings, str(tmp_path), ServerFactory())
         assert [each["event"] for each in events] == [event]
-        assert len(listeners.ports) == len(reactor.tcpServers) == 2
+        assert len(listeners.ports) == len(memory.tcpServers) == 2
+
+
+class FurtherPortTests:
+    """The ports of older gateways."""
+
+    def test_are_listened_on(self, tmp_path: Path) -> None:
+        """Each is bound once, on both loopback families as the main one is, and counts as the gateway's own."""
+        settings = GatewaySettings(http_port=9100, ports=(8765, 9100, 3199, 8765), allow_remote=True)
+        memory = SocketlessReactor(FULL)
+        bind(memory, settings, str(tmp_path), ServerFactory())
+        assert [(each[0], each[3]) for each in memory.tcpServers] == [
+            (port, address) for port in (9100, 8765, 3199) for address in ("127.0.0.1", "::1")
+        ]
+
+    def test_one_that_is_taken(self, tmp_path: Path) -> None:
+        """One that another program has is told of by its key, and nothing stays bound."""
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            number = other.getsockname()[1]
+            settings = GatewaySettings(http_port=0, ports=(number,))
+            with pytest.raises(ConfigError, match=f"port {number} of compat.ports.*take it out of there"):
+                bind(reactor, settings, str(tmp_path), ServerFactory())

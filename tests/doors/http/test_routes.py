@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ class ClassTests:
         """Nothing is there."""
         assert class_of(b"GET", path) is RouteClass.NOTHING
         assert methods_of(path) == ()
+
+    @pytest.mark.parametrize("route", ROUTES, ids=names)
+    def test_encoded(self, route: Route) -> None:
+        """A path whose slashes, or some of them, are encoded leads to its own route or nowhere.
+
+        What answers is found by the decoded path, so that would be asked for with the class of another route.
+        """
+        whole = PLACE.sub("1", route.path)
+        at = [found.start() for found in re.finditer("/", whole)]
+        for method in route.methods:
+            for chosen in product((False, True), repeat=len(at)):
+                hidden = {where for where, is_hidden in zip(at, chosen, strict=True) if is_hidden}
+                path = "".join("%2F" if where in hidden else each for where, each in enumerate(whole))
+                assert class_of(method.encode(), path.encode()) in {route.access, RouteClass.NOTHING}
+
+    @pytest.mark.parametrize("text", [b"%ff", b"\xff", b"%c0%af", b"a%ed%a0%80"])
+    def test_no_text(self, text: bytes) -> None:
+        """What is no text leads nowhere."""
+        assert class_of(b"GET", b"/api/v1/servers/" + text) is RouteClass.NOTHING
 
     def test_unversioned(self) -> None:
         """What was asked for without its version has the class of where it leads."""

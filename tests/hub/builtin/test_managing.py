@@ -127,6 +127,28 @@ class ConsentTests:
         assert managed.access.questions == []
         assert managed.names == ["a", "thing"]
 
+    @pytest.mark.parametrize("is_admin", [False, True])
+    @pytest.mark.parametrize(
+        ("tool", "arguments"),
+        [
+            ("install_server", {"server": ENTRY}),
+            ("manage_config", {"action": "set", "server": "a", "key": "command", "value": "other"}),
+            ("manage_config", {"action": "set", "server": "a", "key": "args", "value": ["other"]}),
+            ("manage_config", {"action": "add_env", "server": "a", "env": {"A": "1"}}),
+            ("manage_config", {"action": "remove_env", "server": "a", "names": ["TOKEN"]}),
+        ],
+    )
+    def test_another_machine(
+        self, managed: Managed, tool: str, arguments: dict[str, object], *, is_admin: bool
+    ) -> None:
+        """What is run here is not said from elsewhere, neither by an administrator nor with a yes from there."""
+        managed.access.principal = "remote"
+        found = refused(managed.ask(tool, is_admin=is_admin, **arguments, **GLOBAL))
+        assert "remote_commands" in found["error"]
+        assert managed.access.questions == []
+        assert managed.names == ["a"]
+        assert "other" not in managed.text
+
     @pytest.mark.parametrize(
         "arguments",
         [

@@ -15,6 +15,7 @@ from twisted.web.iweb import IRequest
 from mcpgateway.doors.http.placing import is_admin
 from mcpgateway.doors.http.routes import Route
 from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.rules.access import RouteClass
 from mcpgateway.wire import jsonrpc
 
 Run = Callable[[IRequest], Deferred[None]]
@@ -66,6 +67,12 @@ class Asked:
     def principal(self) -> str:
         """As whom."""
         found: str = self.exchange.route.principal
+        return found
+
+    @property
+    def judged(self) -> RouteClass:
+        """What the guard has let it in for."""
+        found: RouteClass = self.exchange.route.way.route
         return found
 
     @property

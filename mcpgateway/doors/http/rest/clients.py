@@ -29,11 +29,14 @@ class Clients:
     async def register(self, asked: Asked) -> Any:
         """Lead a client's files here."""
         said = asked.said(EXPECTED)
+        self._files.check_may_run(asked.principal)
         return await self._files.register(said.get("tool"), said.get("configPath"))
 
     async def register_project(self, asked: Asked) -> Any:
         """Lead a project's file here."""
-        return await self._files.register_project(asked.said(EXPECTED).get("configPath"))
+        said = asked.said(EXPECTED)
+        self._files.check_may_run(asked.principal)
+        return await self._files.register_project(said.get("configPath"))
 
     async def disable(self, _: Asked) -> Any:
         """Switch the gateway off softly: clients use their own servers, and it goes on running."""

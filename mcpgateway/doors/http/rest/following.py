@@ -3,6 +3,10 @@
 # Note [Slow readers]
 Nothing is written while the connection takes nothing more.  What happens meanwhile waits in a buffer of `BUFFER`
 entries; beyond that the oldest are left out, and the reader is told how many.
+
+# Note [Fair streams]
+There are only so many streams, and one caller may have all of them while nobody else wants any.  When somebody does,
+the caller with the most has his latest ended, unless he who comes has nearly as many.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ BUFFER = 64
 HEARTBEAT_S = 15.0
 RETRY_MS = 1000  # how soon a client comes back
 PIECE = 50  # entries that are written at once
+PUT_OFF = b": this stream ends, because others want to read, too\n\n"
 Follow = Callable[["Reader"], Callable[[], None]]
 """Begins to tell a reader of what happens; returns what ends that."""
 
@@ -84,6 +89,17 @@ class Reader:
         self._is_last = True
         self._pump()
 
+    def put_off(self) -> None:
+        """Somebody else has the place from now on; what was not written yet is not."""
+        done, self._done = self._done, None
+        if done is not None:
+            self._is_last = True
+            self._known = None
+            self._waiting.clear()
+            self._request.unregisterProducer()
+            self._request.write(PUT_OFF)
+            done.callback(None)
+
     def _heartbeat(self) -> None:
         if not self._is_paused:
             self._request.write(b": still here\n\n")
@@ -139,32 +155,40 @@ def written(entry: Entry) -> bytes:
 
 @define(eq=False)
 class Readers:
-    """All that read, and how many may.
+    """All that read, and how many may; see Note [Fair streams].
 
     :param most: the bound of the moment.
     """
 
     _clock: IReactorTime = field(repr=False)
     _most: Callable[[], int] = field(repr=False)
-    _number: int = field(init=False, default=0)
+    _reading: dict[str, list[Reader]] = field(init=False, factory=dict, repr=False)
 
     def __len__(self) -> int:
-        return self._number
+        """How many streams are read."""
+        return sum(map(len, self._reading.values()))
 
-    def check(self) -> None:
-        """Whether there is room for another.
+    def check(self, caller: str) -> None:
+        """Whether there is room for another stream of a caller's; where another one has too many, one of his ends.
 
         :raise Overloaded: there is none.
         """
-        if self._number >= self._most():
+        number = len(self)
+        if number < self._most():
+            return
+        greediest = max(self._reading, key=lambda each: len(self._reading[each]), default=caller)
+        theirs = self._reading.get(greediest, [])
+        if len(theirs) <= len(self._reading.get(caller, ())) + 1:
             raise Overloaded(
-                f"{self._number} streams are read, and gateway.limits.log_streams allows no more",
+                f"{number} streams are read, and gateway.limits.log_streams allows no more",
                 "end one of them, or raise the limit",
             )
+        theirs[-1].put_off()
 
     async def serve(
         self,
         request: Any,
+        caller: str,
         known: Callable[[], Iterable[Entry]],
         follow: Follow | None,
         wants: Callable[[Entry], bool] = lambda _: True,
@@ -174,12 +198,18 @@ class Readers:
         :param follow: None: what is known was all.
         """
         reader = Reader(request, self._clock, wants)
-        self._number += 1
+        self._reading.setdefault(caller, []).append(reader)
         leave = follow(reader) if follow is not None else None
         try:
             await reader.read(filter(wants, known()), goes_on=leave is not None)
         finally:
-            self._number -= 1
+            self._forget(caller, reader)
             if leave is not None:
                 leave()
             reader.close()
+
+    def _forget(self, caller: str, reader: Reader) -> None:
+        theirs = self._reading[caller]
+        theirs.remove(reader)
+        if not theirs:
+            del self._reading[caller]

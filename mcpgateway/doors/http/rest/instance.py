@@ -41,7 +41,7 @@ class Instance:
             raise InvalidParams('"servers" must be a list of names', EXPECTED)
         if isinstance(limit_ms, bool) or not isinstance(limit_ms, int | float) or not limit_ms >= 1:
             raise InvalidParams('"timeout_ms" must be a number of milliseconds', EXPECTED)
-        return await self._readiness.wait(servers, min(limit_ms / 1000, WAIT_MOST_S))
+        return await self._readiness.wait(servers, min(limit_ms, WAIT_MOST_S * 1000) / 1000)
 
     async def dump(self, _: Asked) -> Any:
         """What the gateway is doing, all of it."""

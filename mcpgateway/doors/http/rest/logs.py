@@ -35,12 +35,14 @@ class Logs:
         tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
         after, follows = asked.header(LAST_ID) or "", _flag(asked, "follow")
         log = self._logs.of(name)
-        self._readers.check()
+        self._readers.check(asked.principal)
 
         def run(request: IRequest) -> Deferred[None]:
             """Write it, until there is nothing more to say."""
             follow = log.follow if follows else None
-            return ensureDeferred(self._readers.serve(request, lambda: log.history(tail, after), follow))
+            return ensureDeferred(
+                self._readers.serve(request, asked.principal, lambda: log.history(tail, after), follow)
+            )
 
         return Feed(run)
 
@@ -51,7 +53,7 @@ class Logs:
             after = asked.query["after"]
         wants = _wanted(asked.query.get("kind", ""), asked.query.get("server", ""))
         events = self._events
-        self._readers.check()
+        self._readers.check(asked.principal)
 
         def known() -> list[Entry]:
             """What has happened already."""
@@ -61,7 +63,7 @@ class Logs:
         def run(request: IRequest) -> Deferred[None]:
             """Write it, until there is nothing more to say."""
             follow = events.follow if follows else None
-            return ensureDeferred(self._readers.serve(request, known, follow, wants))
+            return ensureDeferred(self._readers.serve(request, asked.principal, known, follow, wants))
 
         return Feed(run)
 

@@ -75,6 +75,7 @@ class Older:
         check_name(name)
         check_definition(definition, may_hold_secrets=True)
         installing = self._installing()
+        installing.check_may_run(asked.principal, definition)
         plan = installing.plans.plan(name, definition)
         done = await installing.install(plan, lambda spec: self._list_tools(spec, asked.principal))
         return {"ok": True, "server": name, "installed": True, "tools": list(done.tools)}

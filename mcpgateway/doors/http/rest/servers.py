@@ -20,7 +20,7 @@ from mcpgateway.doors.http.rest.asking import Answer, Asked
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
 from mcpgateway.hub.operating import Operating
 from mcpgateway.hub.roster import Roster
-from mcpgateway.rules.access import REMOTE
+from mcpgateway.rules.elsewhere import check_may_run
 
 if TYPE_CHECKING:
     from mcpgateway.hub.entries import Changed, Entries
@@ -177,11 +177,7 @@ class Servers:
         return limit_s
 
     def _check_reach(self, asked: Asked, *, is_run_here: bool) -> None:
-        if is_run_here and asked.principal == REMOTE and not self._settings().remote_commands:
-            raise NotEntitled(
-                "what is run on this machine is not said from another one (gateway.remote_commands is off)",
-                "do it on the gateway's own machine",
-            )
+        check_may_run(asked.principal, self._settings(), is_run_here=is_run_here)
 
     def _more(self, changed: Changed, limit_s: float) -> dict[str, Any]:
         more = {"hint": changed.hint} if changed.hint else {}

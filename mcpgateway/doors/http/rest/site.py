@@ -84,6 +84,10 @@ class ControlPlane:
         return body
 
     async def _answer(self, asked: Asked) -> bytes:
+        if (
+            asked.judged is not asked.route.access
+        ):  # see Note [As it is judged] in `mcpgateway.doors.http.routes`
+            raise NotFound
         try:
             if asked.route.media is Media.EVENTS:
                 found = await self._operate(asked)

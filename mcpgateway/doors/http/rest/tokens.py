@@ -11,6 +11,7 @@ from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
 from mcpgateway.hub.issuing import OWN, Issuing
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
+TOO_LONG_S = 1e12  # more than any token lasts
 MEMBERS = frozenset(("name", "servers", "tools", "read_only", "expires_in"))
 
 
@@ -96,4 +97,4 @@ def _seconds(said: dict[str, Any]) -> float:
     found = said.get("expires_in", 0)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise InvalidParams('"expires_in" must be a number of seconds', EXPECTED)
-    return float(found)
+    return min(found, TOO_LONG_S)  # no number is too large to be compared

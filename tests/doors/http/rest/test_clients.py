@@ -11,7 +11,9 @@ from attrs import evolve
 from twisted.internet.defer import fail, succeed
 
 from mcpgateway.config.model import ClientFile
+from mcpgateway.doors.http.callers import Caller
 from mcpgateway.errors import ClientFilesFailed
+from mcpgateway.rules.access import Policy, Reach
 from tests.support.gateway_in_memory import Answer, MemoryGateway
 
 
@@ -52,6 +54,7 @@ FILE = ClientFile(
     unsettled=("x",),
 )
 TOKEN = {"Authorization": "Bearer bearer-token"}
+ADMIN = {"Authorization": "Bearer admin-token"}
 
 
 class ClientsTests:
@@ -107,13 +110,30 @@ class ClientsTests:
         assert gateway.client().ask(body, path=path).status == 401
         assert gateway.errands == []
 
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/projects/register", {"configPath": "/x/.mcp.json"}),
+            ("/clients/register", {"tool": "custom", "configPath": "/x/y.json"}),
+            ("/clients/register", {"tool": "cursor"}),
+        ],
+    )
+    def test_says_what_is_run(self, path: str, body: dict[str, str]) -> None:
+        """What is in such a file is run, so whoever names it is an administrator, and on this machine."""
+        gateway = gateway_with(policy=Policy(allow_remote=True))
+        assert gateway.client(**TOKEN).ask(body, path=path).status == 401
+        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        answer = gateway.client(**ADMIN).ask(body, path=path)
+        assert (answer.status, "remote_commands" in said(answer)["error"]) == (403, True)
+        assert gateway.errands == []
+
     def test_register_project(self, tmp_path: Path) -> None:
         """A project's file is led here, and what is in it by then is told."""
         file = tmp_path / ".mcp.json"
         file.write_text("{}")
         gateway = gateway_with(evolve(FILE, path=str(file)))
         gateway.answers_for_helper = lambda *_: succeed({"files": [{"error": ""}]})
-        answer = gateway.client(**TOKEN).ask({"configPath": str(file)}, path="/projects/register")
+        answer = gateway.client(**ADMIN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 200
         assert said(answer) == {"registered": ["a", "b"], "passthrough": 2}
         assert gateway.errands == [("apply", "--yes", "--file", str(file))]
@@ -122,7 +142,7 @@ class ClientsTests:
         """A file that is not there, and a directory, are mistakes of the caller's, and it is said what to name."""
         gateway = gateway_with()
         for path in (tmp_path / ".mcp.json", tmp_path):
-            answer = gateway.client(**TOKEN).ask({"configPath": str(path)}, path="/projects/register")
+            answer = gateway.client(**ADMIN).ask({"configPath": str(path)}, path="/projects/register")
             assert answer.status == 400
             assert str(path) in said(answer)["error"]
             assert ".mcp.json" in said(answer)["hint"]
@@ -148,7 +168,7 @@ class ClientsTests:
     def test_bad_requests(self, path: str, body: object) -> None:
         """What cannot be meant is told what was expected, and reaches no command line."""
         gateway = gateway_with()
-        answer = gateway.client(**TOKEN).ask(body, path=path)
+        answer = gateway.client(**ADMIN).ask(body, path=path)
         assert answer.status == 400
         assert "expected" in said(answer)["error"]
         assert gateway.errands == []
@@ -157,7 +177,7 @@ class ClientsTests:
         """A client is known by its own name and by S000's."""
         gateway = gateway_with(FILE)
         gateway.answers_for_helper = lambda *_: succeed({})
-        answer = gateway.client(**TOKEN).ask({"tool": "claude"}, path="/clients/register")
+        answer = gateway.client(**ADMIN).ask({"tool": "claude"}, path="/clients/register")
         found = said(answer)
         assert found == {"tool": "claude", "registered": ["a", "b"], "configPath": "/home/me/.claude.json"}
         assert gateway.errands == [("apply", "--yes", "--client", "claude-code")]
@@ -170,7 +190,7 @@ class ClientsTests:
         gateway.answers_for_helper = lambda *_: fail(why) if report is None else succeed(report)
         file = tmp_path / ".mcp.json"
         file.write_text("{")
-        answer = gateway.client(**TOKEN).ask({"configPath": str(file)}, path="/projects/register")
+        answer = gateway.client(**ADMIN).ask({"configPath": str(file)}, path="/projects/register")
         assert answer.status == 500
         found = said(answer)
         assert found["error"] == "the file is not valid JSON"
@@ -210,9 +230,9 @@ class SwitchTests:
         assert found == {"port": 9100, "optedOut": [], "disabled": False, "managedServers": ["a", "b"]}
 
 
-def gateway_with(*files: ClientFile) -> MemoryGateway:
+def gateway_with(*files: ClientFile, policy: Policy | None = None) -> MemoryGateway:
     """A gateway to which these files lead."""
-    gateway = MemoryGateway()
+    gateway = MemoryGateway(policy=policy)
     gateway.settings = evolve(gateway.settings, adopted=files)
     return gateway
 

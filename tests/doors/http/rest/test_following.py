@@ -68,11 +68,18 @@ class Stage:
         self.chronicle = Chronicle(10_000, 10**9)
 
     def serve(
-        self, line: Line, *, follows: bool = True, wants: Callable[[Entry], bool] = lambda _: True
+        self,
+        line: Line,
+        caller: str = "a",
+        *,
+        follows: bool = True,
+        wants: Callable[[Entry], bool] = lambda _: True,
     ) -> Deferred[None]:
         """Begin to read."""
         follow = self.chronicle.follow if follows else None
-        return ensureDeferred(self.readers.serve(line, lambda: list(self.chronicle.kept), follow, wants))
+        return ensureDeferred(
+            self.readers.serve(line, caller, lambda: list(self.chronicle.kept), follow, wants)
+        )
 
 
 class ReaderTests:
@@ -140,7 +147,7 @@ class ReaderTests:
         stage.chronicle.add(entry(1))
         assert line.sent == sent
         assert not stage.clock.getDelayedCalls()
-        stage.readers.check()
+        stage.readers.check("a")
 
     def test_the_end(self) -> None:
         """A stream that ends does so when its reader has taken all."""
@@ -160,10 +167,28 @@ class ReaderTests:
         stage.serve(Line())
         second = stage.serve(Line())
         with pytest.raises(Overloaded):
-            stage.readers.check()
+            stage.readers.check("a")
         second.addErrback(lambda why: why.trap(CancelledError))
         second.cancel()
-        stage.readers.check()
+        stage.readers.check("a")
+
+    def test_fair(self) -> None:
+        """Whoever has most of the streams gives way to one who has few, also where he reads nothing."""
+        stage = Stage(most=4)
+        lines = [Line(room=1) for _ in range(4)]
+        theirs = [stage.serve(line) for line in lines]
+        stage.chronicle.add(entry(1))
+        ours = []
+        for _ in range(2):
+            stage.readers.check("b")
+            ours.append(stage.serve(Line(), "b"))
+        assert [each.called for each in theirs] == [False, False, True, True]
+        assert b"others want to read" in lines[3].sent
+        for caller in ("a", "b"):
+            with pytest.raises(Overloaded):
+                stage.readers.check(caller)
+        stage.chronicle.close()
+        assert [each.called for each in ours] == [True, True]
 
 
 class ChronicleTests:

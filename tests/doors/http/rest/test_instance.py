@@ -105,6 +105,11 @@ class ReadinessTests:
         assert client.heard is not None
         assert (client.heard.status, client.heard.json["code"]) == (200, 10)
 
+    def test_wait_for_ever(self, gateway: MemoryGateway) -> None:
+        """However long it is to wait, it is a number."""
+        body = {"servers": ["nobody"], "timeout_ms": 10**400}
+        assert ask(gateway, "/api/v1/wait", "POST", body, **TOKEN).status == 200
+
     @pytest.mark.parametrize(
         "body",
         [b"", b"[]", {}, {"servers": "shared"}, {"servers": [1]}, {"servers": []}]

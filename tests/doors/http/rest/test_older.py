@@ -9,6 +9,8 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.config.model import ClientFile, ClientSettings
+from mcpgateway.doors.http.callers import Caller
+from mcpgateway.rules.access import Policy, Reach
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
@@ -49,6 +51,15 @@ class ReconnectTests:
         for path in ("shared/reconnect", "shared/disable", "shared/enable"):
             assert ask(gateway, f"/api/servers/{path}", Authorization="").status == 401
         assert ask(gateway, "/api/servers/install", {"name": "a", "command": "b"}).status == 401
+
+    def test_another_machine(self) -> None:
+        """What is run here is not said from elsewhere, even with the admin token."""
+        gateway = MemoryGateway(policy=Policy(allow_remote=True))
+        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        body = {"name": "a", "command": "b"}
+        answer = ask(gateway, "/api/servers/install", body, Authorization="Bearer admin-token")
+        assert (answer.status, "remote_commands" in answer.json["error"]) == (403, True)
+        assert gateway.launcher.children == []
 
 
 class SwitchTests:

@@ -16,6 +16,8 @@ from tests.support.gateway_in_memory import Client, MemoryGateway
 
 ADMIN = {"Authorization": "Bearer admin-token"}
 
+STRONG = "0123456789-abcdefghijklmnopqrstuvwxyz_ABCDEF"
+
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> MemoryGateway:
@@ -110,6 +112,7 @@ class AgentTests:
             {"name": "a", "expires_in": -1},
             {"name": "a", "expires_in": True},
             {"name": "a", "expires_in": 1e300},
+            {"name": "a", "expires_in": 10**400},
             {"name": "a", "readonly": True},
         ],
     )
@@ -157,6 +160,34 @@ class OwnTests:
         old.initialize()
         assert ask(client, "POST", "/rotate").json == {"rotated": ["auth"]}
         assert old.initialize().status == 200
+
+
+class GivenTests:
+    """Tokens that the environment gives, as in a container."""
+
+    def test_are_the_gateways_own(self, tmp_path: Path) -> None:
+        """They are good in place of those of the files, which say the same from then on, for their owner alone."""
+        files = TokenFiles(str(tmp_path))
+        _, admin = files.own()
+        given = TokenFiles(str(tmp_path), {"MCP_GATEWAY_AUTH_TOKEN": STRONG, "MCP_GATEWAY_ADMIN_TOKEN": ""})
+        assert given.own() == files.own() == (STRONG, admin)
+        assert (tmp_path / "auth.token").stat().st_mode & 0o777 == 0o600
+        assert STRONG not in repr(given)
+
+    @pytest.mark.parametrize("said", ["short", STRONG[:42], STRONG + "!", STRONG + "\n", PREFIX + STRONG])
+    def test_weak_ones(self, tmp_path: Path, said: str) -> None:
+        """One that could be guessed, or is an agent's, is refused at start without being shown."""
+        with pytest.raises(ConfigError, match="MCP_GATEWAY_ADMIN_TOKEN: expected at least 43") as caught:
+            TokenFiles(str(tmp_path), {"MCP_GATEWAY_ADMIN_TOKEN": said}).own()
+        assert said not in str(caught.value)
+
+    def test_are_not_rotated(self, gateway: MemoryGateway, client: Client) -> None:
+        """One would be good again after the next start, so it is only changed where it is given."""
+        gateway.environ["MCP_GATEWAY_AUTH_TOKEN"] = STRONG
+        refused = ask(client, "POST", "/rotate", which=["admin", "auth"])
+        assert refused.status == 400
+        assert refused.json["error"] == "MCP_GATEWAY_AUTH_TOKEN says what the auth token is"
+        assert ask(client, "GET", "").status == 200  # the other has not been changed, either
 
 
 class FileTests:
