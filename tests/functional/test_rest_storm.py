@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.doors.http.channel import KNOWN_HEADS
+from mcpgateway.doors.http.outlet import BACKLOGS_LIMIT
+from mcpgateway.hub.replay import TOTAL_LIMIT
 from tests.support.gateway import IS_SOAK
 from tests.support.load_storm import LoadStorm, Shape
 
@@ -17,7 +20,11 @@ pytestmark = pytest.mark.functional
 
 SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
 SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)
-GROWTH_KIB = 96_000 if IS_SOAK else 48_000
+# With 120 connections up to 6 MB were measured.  With 2 000 it is 27 MB after two minutes and 49 MB after four: memory
+# that was needed once stays in pieces, and what is kept has limits: what streams can be resumed with, heads of requests,
+# and what readers are behind.
+LIMITS_KIB = (TOTAL_LIMIT + BACKLOGS_LIMIT + KNOWN_HEADS * 1500) // 1024
+GROWTH_KIB = LIMITS_KIB if IS_SOAK else 20_000
 
 HAPPENED = (
     "echo: Streamable at a server",
@@ -58,7 +65,7 @@ class LoadTests:
         """No answer is wrong, none is lost, and when it is over the gateway holds what it held before."""
         seed = os.environ.get("MCPGATEWAY_STORM_SEED") or secrets.token_hex(4)
         print(f"MCPGATEWAY_STORM_SEED={seed}")
-        storm = LoadStorm(tmp_path, seed, SHAPE, SECONDS)
+        storm = LoadStorm(tmp_path, seed, SHAPE, SECONDS, HAPPENED)
         storm.blow()
         print(*(f"{count:7} {what}" for what, count in sorted(storm.world.counts.items())), sep="\n")
         print(f"at once: {storm.peak}", storm.start, storm.end, sep="\n")
@@ -67,9 +74,7 @@ class LoadTests:
         )
         print(*storm.world.wrong, sep="\n")
         assert storm.world.wrong == []
-        assert "Traceback" not in storm.gateway.log, storm.gateway.log
-        assert [what for what in HAPPENED if not storm.world.counts[what]] == []
-        assert storm.peak["sessions"] >= SHAPE.sessions
-        assert storm.peak["connections"] >= SHAPE.connections
+        assert "Traceback" not in storm.gateway.log
+        assert storm.missing == []
         assert storm.end.more_than(storm.start) == {}
         assert storm.end.resident_kib - storm.start.resident_kib < GROWTH_KIB

@@ -360,10 +360,11 @@ class Sse(Caller):
             ended = repr(why)
         finally:
             stream.close()
-            for each in [named, *self._waiting.values()]:
-                if not each.done():
-                    each.set_exception(Lost("the stream has ended"))
-                    each.exception()  # somebody may have left meanwhile
+            waiting: list[asyncio.Future[Any]] = [named, *self._waiting.values()]
+            for one in waiting:
+                if not one.done():
+                    one.set_exception(Lost("the stream has ended"))
+                    one.exception()  # whoever waited may have left meanwhile
         self.stream_lost(opened, ended)
 
     def _heard(self, said: Any) -> None:

@@ -35,6 +35,7 @@ MODERN = ("both", "hit-both", "both")
 VIEW = "/mcp/full"
 SETTINGS = {"circuit": {"restarts": 0}, "bridge": "auto"}  # what dies here is killed on purpose
 SPARE = 7  # one more for so many of each, so that there are as many as are wanted
+PATIENCE_S = 60
 STEADY = 10  # looks
 WARM_S = 3.0
 
@@ -75,7 +76,12 @@ SMALL = Shape(9, 30, operators=3, watchers=2, vandals=2)
 
 @frozen
 class Held:
-    """What a gateway holds when nobody wants anything of it."""
+    """What a gateway holds when nobody wants anything of it.
+
+    :ivar turns: requests of the control plane that run, that which asks among them, or wait.
+    :ivar readers: of the control plane's streams.
+    :ivar due: what the timers will do.
+    """
 
     sessions: int
     streams: int
@@ -83,6 +89,7 @@ class Held:
     turns: int
     readers: int
     timers: int
+    due: tuple[str, ...]
     connections: int
     descriptors: int
     children: int
@@ -91,17 +98,15 @@ class Held:
     def more_than(self, other: Held) -> dict[str, int]:
         """Of what it is more, and how much; memory apart, which comes and goes."""
         mine, others = asdict(self), asdict(other)
-        return {
-            name: mine[name] - others[name]
-            for name in mine
-            if mine[name] > others[name] and name != "resident_kib"
-        }
+        compared = mine.keys() - {"due", "resident_kib"}
+        return {name: mine[name] - others[name] for name in compared if mine[name] > others[name]}
 
 
 @define(eq=False)
 class LoadStorm:
     """One load on one gateway.
 
+    :ivar wanted: what has to happen in it; it blows on until then, on a slow machine for longer.
     :ivar peak: the most sessions and connections that the gateway has told of.
     :ivar resident: what it has occupied, in KiB, second by second.
     :ivar start: what it held when everything had been done once.
@@ -112,6 +117,7 @@ class LoadStorm:
     seed: str
     shape: Shape
     seconds: float
+    wanted: tuple[str, ...]
     gateway: Gateway = field(init=False)
     world: World = field(init=False)
     start: Held = field(init=False)
@@ -149,8 +155,18 @@ class LoadStorm:
         works += [self._kills(f"{name} killer"), self._weigh()]
         tasks = [asyncio.create_task(self._guarded(each)) for each in works]
         await asyncio.sleep(seconds)
+        for _ in range(PATIENCE_S):
+            if shape is self.shape and self.missing:
+                await asyncio.sleep(1)
         self._over.set()
         await asyncio.gather(*tasks)
+
+    @property
+    def missing(self) -> list[str]:
+        """What has not happened."""
+        found = [what for what in self.wanted if not self.world.counts[what]]
+        least = {"sessions": self.shape.sessions, "connections": self.shape.connections}
+        return found + [f"{each} {what} at once" for what, each in least.items() if self.peak[what] < each]
 
     async def _guarded(self, work: Any) -> None:
         try:
@@ -304,6 +320,7 @@ class LoadStorm:
     async def _wake(self) -> None:
         """See that every server runs, in each era that it speaks, whatever was done to it; each answers."""
         operator, random = self._operator("the end", Random()), Random()
+        await operator.ask("GET", f"{API}/tools?q=echo")  # after which words are remembered for a while
         for name, target in self.world.servers.items():
             await operator.call_of(target, self._token)
             kinds = (Streamable, Modern) if name in MODERN else (Streamable,)
@@ -326,6 +343,7 @@ class LoadStorm:
             turns=dump["control"]["running"] + dump["control"]["waiting"],
             readers=dump["control"]["readers"],
             timers=dump["timers"]["count"],
+            due=tuple(f"{each['calls']} in {each['in_s']} s" for each in dump["timers"]["shown"]),
             connections=dump["connections"]["count"],
             descriptors=dump["descriptors"]["count"],
             children=len(self.gateway.children()),

@@ -129,6 +129,7 @@ class StateTests:
         assert ask(gateway, "/api/v1/debug/dump").status == 401
         found = ask(gateway, "/api/v1/debug/dump", **TOKEN)
         assert found.json["slots"]["count"] == 1
+        assert found.json["control"] == {"running": 1, "waiting": 0, "readers": 0}
         assert identifier.encode() not in found.body
 
     def test_shutdown(self, gateway: MemoryGateway) -> None:

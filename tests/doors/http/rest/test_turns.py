@@ -64,6 +64,16 @@ class TurnTests:
             crowd.end()
         assert crowd.begun == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
+    def test_shown(self) -> None:
+        """How many run and how many wait is told, and nobody is left when all is done."""
+        crowd = Crowd(Limits(concurrent=2, backlog=10))
+        for name in ("a1", "a2", "b1", "c1", "c2"):
+            crowd.come(name)
+        assert crowd.turns.shown() == {"running": 2, "waiting": 3}
+        while crowd.ends:
+            crowd.end()
+        assert crowd.turns.shown() == {"running": 0, "waiting": 0}
+
     def test_full(self) -> None:
         """Where the queue is full, the one with most in it gives up a place to one with fewer, and else nobody."""
         crowd = Crowd(Limits(concurrent=1, backlog=3))
