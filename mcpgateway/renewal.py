@@ -159,6 +159,7 @@ class Renewal:
         if service.manager is not None:
             service.manager.reloading()
         service.listeners.pause()
+        service.observation.dismiss()  # they come back; those who follow would be waited for else
         service.mcp.streams.close()
         service.hub.close()
         service.factory.park()

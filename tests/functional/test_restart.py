@@ -336,6 +336,25 @@ class CutOffTests:
             assert "may have had effects" in told
 
 
+class FollowedTests:
+    """A gateway whose logs and events are followed."""
+
+    def test_they_are_not_waited_for(self, tmp_path):
+        """Those streams end in order, though calls would have an hour, and whoever follows comes back."""
+        with Home(tmp_path, SERVERS, limits={"drain_ms": 3_600_000}) as home:
+            home.json("start", "--adopt", "never")
+            streams = []
+            for path in ("/api/v1/events", "/api/v1/servers/shared/logs"):
+                connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=LIMIT_S)
+                connection.request("GET", path)
+                streams.append(connection.getresponse())
+            before = hung_up(home)
+            for stream in streams:
+                assert stream.read().startswith(b"retry:")
+            renewed(home, before)
+            assert asked(home.port, "GET", "/api/v1/events?follow=0")[0] == 200
+
+
 class CommandTests:
     """``mcpgateway restart``."""
 
