@@ -332,7 +332,7 @@ class BodyTests:
         assert answer.status in {200, 400}
         assert "error" in answer.json
         for path in ("/api/v1/servers/fix/call", "/clients/register"):
-            answer = ask(gateway, "POST", path, params, **JSON, Authorization=token(gateway))
+            answer = ask(gateway, "POST", path, params, **JSON, Authorization=token(gateway, "admin.token"))
             assert answer.status == 400
 
     @attack("CVE-2026-27896, GHSA-q382-vc8q-7jhj", "members that two parsers read differently")

@@ -149,7 +149,7 @@ class ServerTests:
             before = descriptors()
             asked = [
                 line.lines.ask("tools/call", {"name": "add", "arguments": {"a": n, "b": 0}})
-                for n in range(400)
+                for n in range(200)  # so many connections may wait for a server that is busy
             ]
             for number, each in enumerate(asked):
                 assert text(json.loads(bytes((await each)["result"]))) == str(number)

@@ -16,7 +16,7 @@ from mcpgateway.hub.replay import TOTAL_LIMIT
 from tests.support.gateway import IS_SOAK
 from tests.support.load_storm import LoadStorm, Shape
 
-pytestmark = pytest.mark.functional
+pytestmark = [pytest.mark.functional, pytest.mark.soak]
 
 SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
 SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)

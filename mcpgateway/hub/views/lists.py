@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendGone, BackendTimeout, GatewayError, UnknownSession
+from mcpgateway.errors import BackendGone, BackendTimeout, GatewayError, ShuttingDown, UnknownSession
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
 from mcpgateway.hub.views.sinks import own_message
@@ -36,6 +36,8 @@ PATIENCE_S = 10.0  # a client waits no longer for servers that nobody has ever l
 ANSWER_S = 120.0  # a server that has not answered by then is asked again by the next who wants to know
 RESPITE_S = 30.0  # how long one is left alone that could not be asked
 RESPITES_LIMIT = 1000
+TRIES = 3  # so often it is asked when it ends meanwhile: it was killed, or stopped by somebody
+PASSING = (BackendGone, ShuttingDown)
 _UNKNOWN_METHOD = -32601
 _DECLARED = {
     Kind.TOOL: "tools",
@@ -54,14 +56,14 @@ class _Asking:
     :ivar is_missed: somebody has been shown something without it.
     :ivar behind: those of the waiting that another asking waits with.
     :ivar ahead: the asking that this one waits for.
-    :ivar is_second: the server has ended while it was asked, and is asked once more.
+    :ivar tries: how often the server has ended while it was asked.
     """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
     is_missed: bool = False
     behind: set[Deferred[None]] = field(factory=set)
     ahead: _Asking | None = None
-    is_second: bool = False
+    tries: int = 0
 
 
 class Lister:
@@ -163,11 +165,12 @@ class Lister:
             self._begin(heir, server, key)
             return
         asking = self._asking[key]
-        if isinstance(why, Failure) and why.check(BackendGone) and not asking.is_second:
-            # Whatever has killed it need not kill the next one, and without it its tools would be unknown for a while.
-            asking.is_second = True
-            self._begin(session, server, key)
-            return
+        if isinstance(why, Failure) and why.check(*PASSING) and self._board.switchboard.is_open:
+            # Whatever has ended it need not end the next one, and without it its tools would be unknown for a while.
+            asking.tries += 1
+            if asking.tries < TRIES:
+                self._begin(session, server, key)
+                return
         del self._asking[key]
         self._respites.pop(key, None)
         if has_left:

@@ -26,9 +26,10 @@ from mcpgateway import __version__
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage
+from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.views.lists import PASSING, TRIES
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
@@ -195,7 +196,7 @@ class Lists:
             asking.waiting.append(wait)
             return Asked(asking, wait)
         asking = self._asking[key] = _Asking([wait])
-        found = Deferred.fromCoroutine(self._ask_twice(server, kind, asker, asking))
+        found = Deferred.fromCoroutine(self._ask_again(server, kind, asker, asking))
         found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
         found.addBoth(self._over, (variant_of(server), kind), asking)
         return Asked(asking, wait)
@@ -222,12 +223,15 @@ class Lists:
         for each in waiting:
             each.callback(None)
 
-    async def _ask_twice(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
-        try:
-            await self._ask(server, kind, asker, asking)
-        except BackendGone:
-            # Whatever has killed it need not kill the next one, and without it its tools would be unknown for a while.
-            await self._ask(server, kind, asker, asking)
+    async def _ask_again(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                await self._ask(server, kind, asker, asking)
+            except PASSING:
+                # Whatever has ended it need not end the next, and without it its tools would be unknown for a while.
+                continue
+            return
+        await self._ask(server, kind, asker, asking)
 
     async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
         librarian = self._librarian
