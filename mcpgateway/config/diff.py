@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import asdict, evolve, field, frozen
 
-from mcpgateway.config.model import GatewaySettings, ServerSpec
+from mcpgateway.config.model import GatewaySettings, ServerSpec, Share
 
 # What a server is called and where that is written says nothing of how it runs.
 NOTES = ("source", "title")
@@ -17,7 +17,7 @@ LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "health_url
 # Of them those in which nothing stands for a value of a workspace.
 SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
-SHARING = ("share", "interactive", "protocol", "workspace", "credential", "replicas", "enabled")
+SHARING = ("share", "interactive", "protocol", "workspace", "replicas", "enabled")
 # Sockets are bound once, and what is followed is followed from the start.
 AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tls_key_path", "trace")
 
@@ -92,6 +92,8 @@ def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
 def _changed(before: ServerSpec, after: ServerSpec) -> Changed:
     restarts = _without(before, LIVE) != _without(after, LIVE)
     regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
+    if after.share is Share.CREDENTIAL and before.credential != after.credential:
+        regroups = True
     is_slight = _without(before, SLIGHT) == _without(after, SLIGHT)
     return Changed(before, after, restarts, regroups, is_slight)
 

@@ -140,7 +140,12 @@ def _bounded(entries: Iterable[Any], count: int) -> dict[str, Any]:
 
 
 def _memory() -> dict[str, Any]:
-    return {"resident_bytes": resident_bytes(), "collector": gc.get_count(), "tracked": gc.get_stats()[2]}
+    return {
+        "resident_bytes": resident_bytes(),
+        "blocks": sys.getallocatedblocks(),  # of Python: what is in use, however many pieces it lies in
+        "collector": gc.get_count(),
+        "tracked": gc.get_stats()[2],
+    }
 
 
 def _descriptors() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
 from mcpgateway.rules.condition import UP, State, worst
 from mcpgateway.rules.eras import Road
-from mcpgateway.rules.sharing import scope_of
+from mcpgateway.rules.sharing import Variant, scope_of, values_of
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Health:
         self.histories = Histories(wall)
         self._circuit = circuit
         self._instruments = instruments
-        self._charts: dict[tuple[str, str, str], Chart] = {}
+        self._charts: dict[Variant, Chart] = {}
         self._switches: dict[str, bool] = {}  # what operators have decided
         self._open: set[Chart] = set()
         self._sizes: Mapping[int, int] = {}
@@ -115,7 +115,7 @@ class Health:
 
     def chart(self, server: ServerSpec) -> Chart:
         """What is known of a server; nothing if its entry has changed."""
-        key = (server.name, server.workspace, server.credential)
+        key = _key(server)
         found = self._charts.get(key)
         if found is not None and found.server is not server and found.server == server:
             found.server = server  # it was read once more
@@ -201,7 +201,7 @@ class Health:
         return self._charts_of(server)
 
     def _charts_of(self, server: ServerSpec) -> list[Chart]:
-        known = self._charts.get((server.name, server.workspace, server.credential))
+        known = self._charts.get(_key(server))
         if known is None or not self._of(known):
             self.chart(server)  # what a former entry of that name has done is not true of this one
         return [each for each in self._charts.values() if each.server.name == server.name]
@@ -403,6 +403,10 @@ class Health:
         if any(each.is_failing for each in charts):
             return State.ERROR
         return State.IDLE if self._instruments.is_known(server) else State.STOPPED
+
+
+def _key(server: ServerSpec) -> Variant:
+    return (server.name, server.workspace, values_of(server))
 
 
 def _watching(slots: Iterable[Slot]) -> list[Instance]:

@@ -72,7 +72,15 @@ Variant = tuple[str, str, str]
 def variant_of(server: ServerSpec) -> Variant:
     """What tells a server, as it is run for one workspace, from all others."""
     workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
-    return (server.name, workspace, server.credential)
+    return (server.name, workspace, values_of(server))
+
+
+def values_of(server: ServerSpec) -> str:
+    """What tells a server in a workspace from one that takes other values; empty without a workspace.
+
+    There it is one server, however often its values are changed.
+    """
+    return server.credential if server.workspace else ""
 
 
 def may_move(server: ServerSpec) -> bool:

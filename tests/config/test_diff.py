@@ -42,6 +42,7 @@ class CompareTests:
             ({"interactive": True}, True, True),
             ({"protocol": Era.MODERN}, True, True),
             ({"enabled": False}, True, True),
+            ({"credential": "other", "env": {"A": "c"}}, True, False),
             ({"timeout_s": 3.0}, False, False),
             ({"lazy": Lazy(idle_s=3.0)}, False, False),
             ({"source": "elsewhere", "title": "T"}, False, False),
@@ -58,6 +59,12 @@ class CompareTests:
         (changed,) = compare((before,), (after,)).changed
         assert (changed.restarts, changed.regroups) == (restarts, regroups)
         assert changed.is_slight is not restarts
+
+    def test_other_credentials(self):
+        """Who shares a child by credential is another question with other values in the entry."""
+        before = evolve(spec("a"), share=Share.CREDENTIAL, credential="one")
+        (changed,) = compare((before,), (evolve(before, credential="other"),)).changed
+        assert changed.regroups
 
     def test_of_a_workspace(self):
         """A slight change comes to a server as it is run for a workspace, which stays the workspace's."""

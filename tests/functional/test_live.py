@@ -150,7 +150,7 @@ class EditTests:
 
     @in_a_loop
     async def test_one_that_changes(self, gateway):
-        """A server that changed has another child, the same sessions, and its clients are told to look again."""
+        """A server that changed has another child, the same sessions and streams, and its clients look again."""
         async with session(gateway) as client:
             pid = await client.value("pid")
             ears = await Connection.open(gateway.url)
@@ -159,12 +159,19 @@ class EditTests:
                 + f"Mcp-Session-Id: {client.id}\r\n\r\n".encode()
             )
             assert await ears.head() == 200
-            gateway.config.write_text(gateway.configured({"fix": server(fixture(), env={"COLOUR": "green"})}))
-            async for event in ears.events():
-                if event.get("method") == "notifications/tools/list_changed":
-                    break
-            assert await client.value("env", name="COLOUR") == "green"
-            assert await client.value("pid") != pid
+            events = ears.events()
+            for colour in ("green", "blue"):
+                gateway.config.write_text(
+                    gateway.configured({"fix": server(fixture(), env={"COLOUR": colour})})
+                )
+                async for event in events:
+                    is_told = event.get("method") == "notifications/tools/list_changed"
+                    if is_told and await client.value("env", name="COLOUR") == colour:
+                        break
+                else:
+                    pytest.fail("the stream has ended")
+                assert await client.value("pid") != pid
+                pid = await client.value("pid")
             await soon(lambda: len(gateway.children()) == 1, "the former child is stopped")
             assert gateway.backend("fix")["sessions"] == 1
             ears.close()

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share, Transport
-from mcpgateway.rules.sharing import STATEFUL, launch_digest, may_move, needs_place, scope_of, scope_value
+from mcpgateway.rules.sharing import (
+    STATEFUL,
+    launch_digest,
+    may_move,
+    needs_place,
+    scope_of,
+    scope_value,
+    variant_of,
+)
 
 
 def server(name: str, *command: str, share: Share = Share.AUTO) -> ServerSpec:
@@ -184,6 +192,13 @@ class DigestTests:
         ]
         assert told[0] == told[1]
         assert len(told[0]) == 64
+
+    def test_variants(self) -> None:
+        """Values tell apart what runs in workspaces; without one they may change, and it is the same server."""
+        plain = evolve(server("a"), credential="x")
+        assert variant_of(plain) == variant_of(evolve(plain, credential="y"))
+        placed = evolve(plain, workspace="/w")
+        assert len({variant_of(each) for each in (plain, placed, evolve(placed, credential="y"))}) == 3
 
     def test_places(self) -> None:
         """Servers elsewhere are told apart by where they are; the query of a URL may be a secret and is left out."""

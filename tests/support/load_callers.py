@@ -208,10 +208,11 @@ class Caller:
         """Whether its stream is open."""
         return self._stream is not None and not self._stream.done()
 
-    def stream_lost(self, opened: float, why: object) -> None:
-        """The standing stream has ended by itself."""
-        if not self._leaves and not self.excuse(opened):
-            self.world.complain(f"{self.name} ({self.kind}) lost its stream: {why!r}")
+    def stream_lost(self, asked: float, why: object) -> None:
+        """The standing stream has ended by itself; it may have done so before its head was read here."""
+        if not self._leaves and not self.excuse(asked):
+            where = f"of {self.server.name}, session {self.id or 'none'}"
+            self.world.complain(f"{self.name} ({self.kind}) lost its stream {where}: {why!r}")
 
     async def close(self) -> None:
         """Leave politely where that is possible, and cut all connections."""
@@ -255,15 +256,15 @@ class Streamable(Caller):
         done = await self.ask("POST", self.path, message(None, "notifications/initialized"))
         if done.status != 202:
             raise Lost(f"initialized: {done.status} {done.body[:300]!r}")
-        stream = await Connection.open(self.address)
+        asked, stream = self.world.clock(), await Connection.open(self.address)
         await stream.send(request("GET", self.path, b"", {**self.headers, **STREAM}))
         if (status := await stream.head()) != 200:
             stream.close()
             raise Lost(f"GET: {status}")
-        self.stand(self._listen(stream))
+        self.stand(self._listen(stream, asked))
 
-    async def _listen(self, stream: Connection) -> None:
-        opened, ended = self.world.clock(), "its end"
+    async def _listen(self, stream: Connection, asked: float) -> None:
+        ended = "its end"
         try:
             async for each in stream.events():
                 self.world.counts["heard on standing streams"] += 1
@@ -273,7 +274,7 @@ class Streamable(Caller):
             ended = repr(why)
         finally:
             stream.close()
-        self.stream_lost(opened, ended)
+        self.stream_lost(asked, ended)
 
     async def send(self, number: int, tool: str, arguments: Any) -> Reply:
         """Call a tool."""
@@ -295,16 +296,16 @@ class Modern(Caller):
     async def begin(self) -> None:
         """Listen to what changes."""
         body = modern_request("listen", LISTEN, notifications={"toolsListChanged": True})
-        stream = await Connection.open(self.address)
+        asked, stream = self.world.clock(), await Connection.open(self.address)
         said = {**self.headers, **headers_of(body)}
         await stream.send(request("POST", self.path, json.dumps(body).encode(), said))
         if (status := await stream.head()) != 200:
             stream.close()
             raise Lost(f"listen: {status}")
-        self.stand(self._listen(stream))
+        self.stand(self._listen(stream, asked))
 
-    async def _listen(self, stream: Connection) -> None:
-        opened, ended = self.world.clock(), "its end"
+    async def _listen(self, stream: Connection, asked: float) -> None:
+        ended = "its end"
         try:
             async for each in stream.events():
                 self.world.counts["heard on standing streams"] += 1
@@ -314,7 +315,7 @@ class Modern(Caller):
             ended = repr(why)
         finally:
             stream.close()
-        self.stream_lost(opened, ended)
+        self.stream_lost(asked, ended)
 
     async def send(self, number: int, tool: str, arguments: Any) -> Reply:
         """Call a tool."""
@@ -333,21 +334,21 @@ class Sse(Caller):
 
     async def begin(self) -> None:
         """Open the stream, and initialise."""
-        stream = await Connection.open(self.address)
+        asked, stream = self.world.clock(), await Connection.open(self.address)
         await stream.send(request("GET", self.path, b"", {**self.headers, **STREAM}))
         if (status := await stream.head()) != 200:
             stream.close()
             raise Lost(f"GET: {status}")
         named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.stand(self._listen(stream, named))
+        self.stand(self._listen(stream, asked, named))
         self._post_to = await named
         answer = await self._asked(0, hello("2024-11-05", 0))
         if "result" not in answer:
             raise Lost(f"initialize: {answer}")
         await self._post(message(None, "notifications/initialized"))
 
-    async def _listen(self, stream: Connection, named: asyncio.Future[str]) -> None:
-        opened, ended, rest = self.world.clock(), "its end", b""
+    async def _listen(self, stream: Connection, asked: float, named: asyncio.Future[str]) -> None:
+        ended, rest = "its end", b""
         try:
             async for chunk in stream.chunks():
                 *blocks, rest = (rest + chunk).split(b"\n\n")
@@ -365,7 +366,7 @@ class Sse(Caller):
                 if not one.done():
                     one.set_exception(Lost("the stream has ended"))
                     one.exception()  # whoever waited may have left meanwhile
-        self.stream_lost(opened, ended)
+        self.stream_lost(asked, ended)
 
     def _heard(self, said: Any) -> None:
         if "method" in said:

@@ -81,6 +81,7 @@ class Held:
     :ivar turns: requests of the control plane that run, that which asks among them, or wait.
     :ivar readers: of the control plane's streams.
     :ivar due: what the timers will do.
+    :ivar blocks: of memory that are in use.
     """
 
     sessions: int
@@ -94,11 +95,12 @@ class Held:
     descriptors: int
     children: int
     resident_kib: int
+    blocks: int
 
     def more_than(self, other: Held) -> dict[str, int]:
-        """Of what it is more, and how much; memory apart, which comes and goes."""
+        """Of what it is more, and how much; memory apart, of which something may be kept for later."""
         mine, others = asdict(self), asdict(other)
-        compared = mine.keys() - {"due", "resident_kib"}
+        compared = mine.keys() - {"due", "resident_kib", "blocks"}
         return {name: mine[name] - others[name] for name in compared if mine[name] > others[name]}
 
 
@@ -348,6 +350,7 @@ class LoadStorm:
             descriptors=dump["descriptors"]["count"],
             children=len(self.gateway.children()),
             resident_kib=self.gateway.resident_kib(),
+            blocks=dump["memory"]["blocks"],
         )
 
     async def _steady(self) -> Held:
