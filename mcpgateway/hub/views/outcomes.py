@@ -41,9 +41,9 @@ class Outcomes:
         self.shielding = shielding
         self.flights = flights
         self.kept = KeptResults(shielding.vault) if shielding is not None else None
-        self._flying: dict[
-            int, tuple[Item, bool]
-        ] = {}  # annotations are slow to read, and read with every call
+        # Annotations are slow to read, and read with every call.  What a newer list says takes the place of the former,
+        # or each list would be kept with its entries.
+        self._flying: dict[tuple[str, str], tuple[Item, bool]] = {}
 
     def counts(self) -> Mapping[str, int]:
         """How often each tool was called."""
@@ -121,9 +121,10 @@ class Outcomes:
 
     def may_fly(self, item: Item) -> bool:
         """Whether a tool changes nothing, nor does a second call of it, as its server says."""
-        known = self._flying.get(id(item))
+        name = (item.server, item.own)
+        known = self._flying.get(name)
         if known is None or known[0] is not item:
             if len(self._flying) >= FLYING_LIMIT:
                 self._flying.clear()
-            known = self._flying[id(item)] = (item, item.is_read_only and item.is_idempotent)
+            known = self._flying[name] = (item, item.is_read_only and item.is_idempotent)
         return known[1]
