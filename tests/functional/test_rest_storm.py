@@ -20,10 +20,9 @@ pytestmark = [pytest.mark.functional, pytest.mark.soak]
 
 SECONDS = float(os.environ.get("MCPGATEWAY_STORM_S", "0")) or (600 if IS_SOAK else 9)
 SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Shape(40, 120)
-# With 120 connections up to 6 MB were measured.  With 2 000 it was 27 MB after two minutes and 49 MB after four; after
-# each of three loads on one gateway, one after the other, it was 26, 28 and 26 MB.  So nothing is lost, but memory that
-# was needed once stays in pieces, as far as the limits of what is kept allow: what streams can be resumed with, heads
-# of requests, and what readers are behind.
+# Of the memory in use nothing may stay (`Held.blocks`); what the process occupies is more, since memory that was needed
+# once stays in pieces, as far as the limits of what is kept allow: what streams can be resumed with, heads of requests,
+# and what readers are behind.  With 2 000 connections it was 18 to 20 MB after each of three loads one after the other.
 LIMITS_KIB = (TOTAL_LIMIT + BACKLOGS_LIMIT + KNOWN_HEADS * 1500) // 1024
 GROWTH_KIB = LIMITS_KIB if IS_SOAK else 20_000
 

@@ -38,6 +38,7 @@ SPARE = 7  # one more for so many of each, so that there are as many as are want
 PATIENCE_S = 60
 STEADY = 10  # looks
 WARM_S = 3.0
+RINGS = 7  # full, they take up to so many parts of what is in use when they are empty, with garbage to be collected
 
 
 @frozen
@@ -98,9 +99,10 @@ class Held:
     blocks: int
 
     def more_than(self, other: Held) -> dict[str, int]:
-        """Of what it is more, and how much; memory apart, of which something may be kept for later."""
+        """Of what it is more, and how much; of memory only where that is more than rings of the latest take."""
         mine, others = asdict(self), asdict(other)
-        compared = mine.keys() - {"due", "resident_kib", "blocks"}
+        others["blocks"] += others["blocks"] // RINGS
+        compared = mine.keys() - {"due", "resident_kib"}
         return {name: mine[name] - others[name] for name in compared if mine[name] > others[name]}
 
 
