@@ -426,6 +426,8 @@ class Hub:
         self.tracer, meters = tracer, self.meters
         meters.on_begin = tracer.begun if tracer is not None else None
         meters.on_end = tracer.ended if tracer is not None else None
+        activity = tracer.activity if tracer is not None else None
+        self.switchboard.permits.on_refusal = activity.refused if activity is not None else None
 
     def close(self) -> None:
         """End whatever stands open, in order."""

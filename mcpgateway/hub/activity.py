@@ -29,6 +29,7 @@ AT_ONCE = 256
 ERROR_CHARS = 200
 SEARCHED = 20_000  # lines that are looked through for one that is asked for
 SHOWN, SHOWN_MOST = 50, 1000
+REFUSED = "refused"
 REASON = "the tool says that it has failed"
 
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -40,7 +41,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     :ivar at: when it ended.
     :ivar id: the gateway's own id of it, which is that of its span.
     :ivar request: the client's id of it.
-    :ivar number: the id that its server has seen, as in the flight recorder.
+    :ivar number: the id that its server has seen, as in the flight recorder; 0 where it was never sent.
     :ivar session: what stands for the id of its session, which is nobody's business.
     :ivar parent: the client's span.
     """
@@ -107,7 +108,7 @@ class Activity:
     dropped: int = 0
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
-    _done: list[Managed] = field(factory=list, init=False, repr=False)
+    _done: list[Record | Managed] = field(factory=list, init=False, repr=False)
 
     def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended; see Note [Off the road]."""
@@ -127,6 +128,26 @@ class Activity:
             )
         )
         if len(self._ended) >= AT_ONCE:
+            self.flush()
+
+    def refused(self, principal: str, server: str, call: Call, tool: str, why: str) -> None:
+        """A call was not brought to its server: whose token it came with may not use that."""
+        record = Record(
+            written(self._now()),
+            self._new_id(),
+            server,
+            self._redact(call.method),
+            0.0,
+            REFUSED,
+            principal,
+            self._redact(call.id.decode(errors="replace")),
+            0,
+            kind="call",
+            tool=self._redact(tool),
+            error=self._redact(why)[:ERROR_CHARS],
+        )
+        self._done.append(record)
+        if len(self._done) >= AT_ONCE:
             self.flush()
 
     def managed(self, operation: str, request: str, status: int, principal: str, server: str) -> str:

@@ -35,6 +35,8 @@ KNOWN_LIMIT = 1000  # servers, as they are run in one place
 WHOLE = Scope()
 
 Place = tuple[str, str]
+Refused = Callable[[str, str, Call, str, str], None]
+"""Told of every request that was refused: who asked, of which server, what, which tool, and why."""
 
 
 @define(eq=False)
@@ -43,10 +45,12 @@ class Permits:
 
     :ivar scopes: what they are limited to, by their names.
     :ivar librarian: what knows the lists of servers; only asked where somebody may only read.
+    :ivar on_refusal: is told of requests that were refused.
     """
 
     scopes: Mapping[str, Scope] = field(factory=dict)
     librarian: Callable[[], Librarian | None] = lambda: None
+    on_refusal: Refused | None = None
     _harmless: dict[Place, frozenset[str]] = field(factory=dict, init=False, repr=False)
 
     def of(self, principal: str) -> Scope | None:
@@ -70,12 +74,20 @@ class Permits:
         scope = self.scopes.get(principal)
         if scope is None or server.view:
             return
+        tool = (peek.text(message.params, "name") or "") if call.method == CALL else ""
+        try:
+            self._check(principal, scope, server, call.method, tool)
+        except OutOfScope as why:
+            if self.on_refusal is not None:
+                self.on_refusal(principal, server.name, call, tool, why.message)
+            raise
+
+    def _check(self, principal: str, scope: Scope, server: ServerSpec, method: str, tool: str) -> None:
         self.admit(principal, server)
-        if call.method != CALL:
-            if not scope.admits_method(call.method):
-                raise OutOfScope(f"this token may not ask for {call.method}", "its scope names tools only")
+        if method != CALL:
+            if not scope.admits_method(method):
+                raise OutOfScope(f"this token may not ask for {method}", "its scope names tools only")
             return
-        tool = peek.text(message.params, "name") or ""
         is_harmless = not scope.read_only or tool in self._known(server)
         if not scope.admits_tool(server.name, tool, is_read_only=is_harmless):
             raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))

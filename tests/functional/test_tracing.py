@@ -56,10 +56,8 @@ def ran(home, *words):
 
 def called(gateway, name="echo", headers=None, **arguments):
     """Call a tool of the fixture in a session of its own."""
-    url, sent = (
-        f"{gateway.url}/fx/mcp",
-        {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"},
-    )
+    url, sent = f"{gateway.url}/fx/mcp", headers or {}
+    sent |= {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
     def post(body, **more):
         request = urllib.request.Request(url, json.dumps(body).encode(), sent | more)
@@ -71,7 +69,7 @@ def called(gateway, name="echo", headers=None, **arguments):
     session = {"Mcp-Session-Id": begun["Mcp-Session-Id"]}
     post({"jsonrpc": "2.0", "method": "notifications/initialized"}, **session)
     params = {"name": name, "arguments": arguments}
-    post({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}, **session, **(headers or {}))
+    post({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}, **session)
     return session["Mcp-Session-Id"]
 
 
@@ -189,6 +187,18 @@ class ActivityTests:
         code, out, _ = ran(gateway.home, "activity", "--failed", "--server", "fx")
         assert (code, "no such tool" in out) == (0, True)
         assert "error" in out
+
+    def test_refused(self, gateway):
+        """What somebody's token is not for is told, with whose it was."""
+        words = ("token", "create", "narrow", "--server", "fx", "--tool", "big", "--json")
+        made = json.loads(ran(gateway.home, *words)[1])
+        called(gateway, headers={"Authorization": f"Bearer {made['token']}"}, text="private words")
+        out = ran(gateway.home, "activity", "--json")[1]
+        (record,) = [each for each in json.loads(out) if each.get("outcome") == "refused"]
+        assert (record["server"], record["tool"], record["request"]) == ("fx", "echo", "7")
+        assert record["principal"].endswith(made["id"])
+        assert "may not call echo" in record["error"]
+        assert "refused: this token may not call echo" in ran(gateway.home, "activity")[1]
 
     def test_changes(self, gateway):
         """What was changed in the gateway is told, too."""

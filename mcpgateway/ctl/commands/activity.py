@@ -15,7 +15,7 @@ from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
 FIND_S = 20.0
-COLOURS = {"ok": "green", "error": "red", "cancelled": "yellow"}
+COLOURS = {"ok": "green", "error": "red", "cancelled": "yellow", "refused": "red"}
 
 
 @click.command()
