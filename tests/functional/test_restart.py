@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.driver import INITIALIZE
+from tests.support.certificates import Authority
 from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
 from tests.support.ports import free_port
@@ -64,6 +66,11 @@ def asked(port, method, path, body=None, **headers):
         return answer.status, answer.headers, answer.read().decode()
     finally:
         connection.close()
+
+
+def shown(port):
+    """The certificate that a port shows."""
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=LIMIT_S)
 
 
 class Client:
@@ -394,6 +401,24 @@ class EndpointsTests:
             after = more.stat()
             assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
             assert state(home)["listeners"][-1].endswith(str(other))
+
+    def test_another_certificate(self, home):
+        """It shows the certificate that its files hold by then, and sessions go on."""
+        authority = Authority(home.path)
+        pair = home.path / "pair.pem"
+        former, latter = (Path(authority.issue(name)).read_bytes() for name in ("localhost", "localhost"))
+        pair.write_bytes(former)
+        config = home.path / "config.json"
+        document = json.loads(config.read_text())
+        document["gateway"] |= {"tls_cert_path": str(pair), "tls_key_path": str(pair)}
+        config.write_text(json.dumps(document))
+        client = Client(home.port)
+        renewed(home, hung_up(home))
+        assert shown(home.port) in former.decode()
+        pair.write_bytes(latter)
+        renewed(home, hung_up(home))
+        assert shown(home.port) in latter.decode()
+        assert client.said("echo", text="still there") == "still there"
 
     def test_another_port_that_is_taken(self, home):
         """It goes on where it is, and says which is taken."""
