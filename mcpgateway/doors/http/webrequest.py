@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
     from mcpgateway.doors.http.exchange import Exchange
 
+UNSAID = (b"connection", b"server")  # the one is ours to say, the other is nobody's business
+
 
 @implementer(ITransport, IConsumer)
 class WebChannel:
@@ -76,7 +78,7 @@ class WebChannel:
             channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
         lines = [b"HTTP/1.1 %b %b\r\n" % (code, reason)]
         for name, values in headers.getAllRawHeaders():
-            if name.lower() != b"connection":  # that is ours to say
+            if name.lower() not in UNSAID:
                 lines += [b"%b: %b\r\n" % (name, value) for value in values]
         lines += [line for name, line in UNSHARED.items() if not headers.hasHeader(name)]
         lines.append(channel.connection_line() + b"\r\n")

@@ -98,6 +98,7 @@ class WebRequestTests:
         wire.send(get(b"/whole?a=b&a=c"))
         request = wire.door.page.requests[0]
         assert wire.answers[0].body == b"whole"
+        assert b"server" not in wire.answers[0].headers
         assert request.uri == b"/whole?a=b&a=c"
         assert request.args == {b"a": [b"b", b"c"]}
         assert request.getCookie(b"a") == b"b"
