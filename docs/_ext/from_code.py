@@ -100,8 +100,9 @@ class RouteTable(Directive):
         rows = []
         for each in ROUTES:
             if each.operation.partition(".")[0] == self.arguments[0]:
-                query = "; ".join(f"?{one.name}=: {one.what}" for one in each.query)
-                said = f"{each.summary} {query[:1].upper()}{query[1:]}{'.' if query else ''}".strip()
+                more = [f"?{one.name}=: {one.what}" for one in each.query]
+                more += [f"{one.name}: {one.what}" for one in each.heeds]
+                said = f"{each.summary} {'; '.join(more)}{'.' if more else ''}".strip()
                 request = nodes.literal(text=f"{each.method} {each.path.replace(':path', '')}")
                 good = ", ".join(str(status) for status in each.gives)
                 rows.append((request, nodes.Text(each.access.value), nodes.Text(good), nodes.Text(said)))

@@ -46,6 +46,14 @@ class Query:
 
 
 @frozen
+class Header:
+    """One header that a route heeds beside those that all of them do."""
+
+    name: str
+    what: str
+
+
+@frozen
 class Route:
     """One route.
 
@@ -55,6 +63,8 @@ class Route:
     :ivar summary: one sentence for the reference.
     :ivar gives: the names of the schemas of its good answers, by status.
     :ivar takes: the name of the schema of its body; empty where it has none.
+    :ivar heeds: the headers that matter to it.
+    :ivar is_tagged: its good answers have an ``ETag``, which says what an entry of the configuration is now.
     :ivar media: what its good answers consist of; those that are events take no turn.
     :ivar is_light: served without Klein, by `mcpgateway.doors.http.health`.
     """
@@ -67,6 +77,8 @@ class Route:
     gives: Mapping[int, str]
     takes: str = ""
     query: tuple[Query, ...] = ()
+    heeds: tuple[Header, ...] = ()
+    is_tagged: bool = False
     media: Media = Media.JSON
     is_light: bool = False
     _pattern: re.Pattern[bytes] = field(init=False, repr=False, eq=False)
@@ -97,6 +109,8 @@ READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.M
 LOOK, USE, WATCH = RouteClass.LOOK, RouteClass.USE, RouteClass.WATCH
 OK = "Anything"
 WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s; 60s at most"),)
+IF_MATCH = Header("If-Match", "the ETag of what is to be changed, or *")
+IF_NONE_MATCH = Header("If-None-Match", "* where there must not be one yet")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", WATCH, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
@@ -187,20 +201,22 @@ ROUTES: tuple[Route, ...] = (
     # Servers; who says what is run can do whatever the gateway's user can
     Route("GET", "/api/v1/servers", READ, "servers.listed", "Every server.", {200: "Servers"}),
     Route("POST", "/api/v1/servers", ADMIN, "servers.add", "Add a server, and have it started.",
-          {202: "Accepted", 201: "Added"}, takes="AddServer", query=WAIT),
+          {202: "Accepted", 201: "Added"}, takes="AddServer", query=WAIT, is_tagged=True),
     Route("POST", "/api/v1/servers/start", MUTATE, "servers.start_all", "Start every server that clients share.",
           {202: "Operated"}),
     Route("POST", "/api/v1/servers/stop", MUTATE, "servers.stop_all", "Stop every server.", {200: "Operated"}),
     Route("GET", "/api/v1/servers/{name}", READ, "servers.shown",
-          "One server, its tools, and its definition without values of variables and headers.", {200: "Server"}),
+          "One server, its tools, and its definition without values of variables and headers.", {200: "Server"},
+          is_tagged=True),
     Route("PUT", "/api/v1/servers/{name}", ADMIN, "servers.put",
           "Let a server be defined so: added, replaced (with If-Match), or left as it is.",
-          {200: "Updated", 202: "Accepted", 201: "Added"}, takes="PutServer", query=WAIT),
+          {200: "Updated", 202: "Accepted", 201: "Added"}, takes="PutServer", query=WAIT,
+          heeds=(IF_MATCH, IF_NONE_MATCH), is_tagged=True),
     Route("PATCH", "/api/v1/servers/{name}", MUTATE, "servers.patch",
           "Switch a server on or off, rename it; with the admin token, change its variables and headers.",
-          {200: "Updated"}, takes="PatchServer", query=WAIT),
+          {200: "Updated"}, takes="PatchServer", query=WAIT, heeds=(IF_MATCH,), is_tagged=True),
     Route("DELETE", "/api/v1/servers/{name}", MUTATE, "servers.remove",
-          "Take a server out of the configuration; what it was is kept.", {200: "Removed"}),
+          "Take a server out of the configuration; what it was is kept.", {200: "Removed"}, heeds=(IF_MATCH,)),
     Route("POST", "/api/v1/servers/{name}/start", MUTATE, "servers.start", "Start a server.",
           {202: "Operated", 200: "Operated"}, query=WAIT),
     Route("POST", "/api/v1/servers/{name}/stop", MUTATE, "servers.stop",

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcpgateway import __version__
 from mcpgateway.doors.http.rest.schemas import PARAMETERS, SCHEMAS
-from mcpgateway.doors.http.routes import PLACE, ROUTES, Media, Route
+from mcpgateway.doors.http.routes import PLACE, ROUTES, Header, Media, Query, Route
 from mcpgateway.rules.access import RouteClass
 
 OPEN = frozenset(
@@ -33,6 +33,11 @@ REFUSALS = {
     "502": "The server could not do it.",
     "503": "Too much is under way, or the gateway is stopping; `Retry-After` says when to come back.",
     "504": "The server took too long.",
+}
+TAG = {
+    "description": "What the entry is now, for `If-Match`.",
+    "required": True,
+    "schema": {"type": "string"},
 }
 DESCRIPTION = (
     "What the gateway knows and can do, for programs. Reads from this machine need no token unless"
@@ -80,7 +85,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [{}, {"bearer": []}] if route.access in OPEN else [{"bearer": []}],
         "x-access": route.access.value,
     }
-    parameters = [*map(_place, route.places), *({**_query(each)} for each in route.query)]
+    parameters = [*map(_place, route.places), *map(_query, route.query), *map(_header, route.heeds)]
     if parameters:
         made["parameters"] = parameters
     if route.takes:
@@ -105,14 +110,20 @@ def _place(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": PARAMETERS.get(name, {"type": "string"})}
 
 
-def _query(each: Any) -> dict[str, Any]:
+def _query(each: Query) -> dict[str, Any]:
     return {"name": each.name, "in": "query", "description": each.what, "schema": {"type": each.type}}
 
 
+def _header(each: Header) -> dict[str, Any]:
+    return {"name": each.name, "in": "header", "description": each.what, "schema": {"type": "string"}}
+
+
 def _good(route: Route, name: str) -> dict[str, Any]:
-    if route.media is Media.JSON:
-        return {"description": route.summary, "content": {route.media.value: {"schema": _ref(name)}}}
-    return {"description": route.summary, "content": {route.media.value: {}}}
+    schema = {"schema": _ref(name)} if route.media is Media.JSON else {}
+    made: dict[str, Any] = {"description": route.summary, "content": {route.media.value: schema}}
+    if route.is_tagged:
+        made["headers"] = {"ETag": TAG}
+    return made
 
 
 def _bad(route: Route, text: str) -> dict[str, Any]:

@@ -24,6 +24,13 @@ class DocumentTests:
         assert len(found) == len(ROUTES)
         assert len({each["operationId"] for each in found}) == len(ROUTES)
 
+    def test_conditions(self) -> None:
+        """Edits can be made to depend on what an entry is, and every answer that shows one says that."""
+        server = document()["paths"]["/api/v1/servers/{name}"]
+        assert "ETag" in server["get"]["responses"]["200"]["headers"]
+        for method in ("put", "patch", "delete"):
+            assert "If-Match" in {each["name"] for each in server[method]["parameters"]}
+
     def test_served(self) -> None:
         """Anybody on this machine may read it."""
         answer = MemoryGateway().client().ask(b"", "GET", "/api/v1/openapi.json")
