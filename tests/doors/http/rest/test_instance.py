@@ -86,6 +86,7 @@ class ReadinessTests:
         found = ask(gateway, "/api/v1/preflight?need=shared,own").json
         assert (found["code"], found["ready"]) == (10, False)
         assert [each["code"] for each in found["servers"]] == [0, 10]
+        assert ask(gateway, "/api/v1/preflight?need=shared&need=own").json == found
         assert ask(gateway, "/api/v1/preflight").status == 400
 
     def test_wait(self, gateway: MemoryGateway) -> None:
