@@ -133,6 +133,13 @@ class StateTests:
         assert found.json["control"] == {"running": 1, "waiting": 0, "readers": 0}
         assert identifier.encode() not in found.body
 
+    def test_no_token(self, gateway: MemoryGateway) -> None:
+        """Whoever is refused is told which token it takes, and where that is."""
+        found = ask(gateway, "/api/v1/debug/dump").json
+        assert found["hint"].startswith("send Authorization: Bearer TOKEN (mcpgateway token show prints it)")
+        found = ask(gateway, "/api/v1/shutdown", "POST", **TOKEN).json
+        assert "mcpgateway token show --admin" in found["hint"]
+
     def test_shutdown(self, gateway: MemoryGateway) -> None:
         """Only an administrator ends the gateway; the second who asks is told that it ends already."""
         path = "/api/v1/shutdown"
