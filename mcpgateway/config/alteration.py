@@ -40,7 +40,10 @@ def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, st
         made = [*kept, *(f"{each}={value}" for each, value in values.items())]
         return (Put((name, key), made),) if sorted(map(str, made)) != sorted(map(str, held)) else ()
     known = held if isinstance(held, Mapping) else {}
-    return tuple(Put((name, key, each), value) for each, value in values.items() if known.get(each) != value)
+    wanted: dict[str, str] = {}
+    for each, value in values.items():
+        wanted[_written(each, key, {**known, **wanted})] = value
+    return tuple(Put((name, key, each), value) for each, value in wanted.items() if known.get(each) != value)
 
 
 def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) -> tuple[Edit, ...]:
@@ -51,13 +54,26 @@ def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) 
         kept = [each for each in held if _name(each) not in gone]
         return (Put((name, key), kept),) if len(kept) != len(held) else ()
     if isinstance(held, Mapping):
-        return tuple(Remove((name, key, each)) for each in dict.fromkeys(gone) if each in held)
+        away = {_folded(each, key) for each in gone}
+        return tuple(Remove((name, key, each)) for each in held if _folded(each, key) in away)
     return ()
 
 
 def spelled(entry: Mapping[str, Any], key: str) -> str:
     """How an entry spells the key of its variables; all others are as they are."""
     return ENVIRONMENT if key == ENV and ENV not in entry and ENVIRONMENT in entry else key
+
+
+def _written(name: str, key: str, there: Mapping[str, Any]) -> str:
+    """A name as it stands there already, in which case ever."""
+    if name in there:
+        return name
+    return next((each for each in there if _folded(each, key) == _folded(name, key)), name)
+
+
+def _folded(name: Any, key: str) -> str:
+    # X-Key and x-key are one header, of which a second one would be sent beside the first; variables are told apart.
+    return str(name).lower() if key == HEADERS else str(name)
 
 
 def _name(pair: Any) -> str:

@@ -102,8 +102,9 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
         raise InvalidParams("nothing is to be changed", EXPECTED)
     add_env, remove_env = _values(said, "add_env"), _names(said, "remove_env")
     add_headers, remove_headers = _values(said, "add_headers"), _names(said, "remove_headers")
-    for added, removed in ((add_env, remove_env), (add_headers, remove_headers)):
-        if both := sorted(set(added) & set(removed)):
+    headers = ({each.lower() for each in add_headers}, {each.lower() for each in remove_headers})
+    for added, removed in ((set(add_env), set(remove_env)), headers):
+        if both := sorted(added & removed):
             raise InvalidParams(f"{printable(both[0])}: is to be set and taken away at once")
     return Patch(_disabled(said), add_env, remove_env, add_headers, remove_headers, _text(said, "new_name"))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, Trouble, colour
+from mcpgateway.ctl.console import DONE, FAILED, Trouble, colour
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -138,6 +141,7 @@ def program(
 
 def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
+    _open_what_is_closed()
     first, rest = _options_first(argv)
     if rest[:1] == [S004_DISCOVER]:
         rest[0] = S004_DISCOVER.strip("-")
@@ -147,7 +151,23 @@ def run(argv: list[str]) -> int:
         trouble = _as_trouble(why)
         trouble.tell(as_json="--json" in first)
         return trouble.code
+    except OSError as why:
+        # What no command knows of is a stdout that takes no more, as on a full disk; its buffer is not tried once more.
+        sys.stdout = _nowhere("w")
+        Trouble(str(why)).tell(as_json=False)
+        return FAILED
     return code if isinstance(code, int) else DONE
+
+
+def _open_what_is_closed() -> None:
+    # Whoever has started us may have closed one of them (<&-), and no command is to find None there.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(mode))
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast(TextIO, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 def _as_trouble(why: Exception) -> Trouble:

@@ -22,6 +22,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     BackendError,
     BackendTimeout,
+    Conflict,
     GatewayError,
     InvalidParams,
     NotThere,
@@ -96,10 +97,9 @@ class Toolbox:
     async def tools(self, caller: Caller, server: str = "") -> list[dict[str, Any]]:
         """All tools, or those of one server; servers that were never asked for them are asked.
 
-        :raise GatewayError: there is no such server, or it could not be asked.
+        :raise GatewayError: there is no such server, it is switched off, or it could not be asked.
         """
-        if server:
-            self.server(server, caller)
+        self._check_listed(server, caller)
         return await self._visit(FULL, caller, LISTING_S, lambda visit: self._listed(visit, server))
 
     async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
@@ -121,10 +121,9 @@ class Toolbox:
     async def search(self, caller: Caller, query: str, limit: int, server: str = "") -> list[dict[str, Any]]:
         """The tools that fit best to what somebody wants to do, best first, each with its score.
 
-        :raise GatewayError: there is no such server, or the search failed.
+        :raise GatewayError: there is no such server, it is switched off, or the search failed.
         """
-        if server:
-            self.server(server, caller)
+        self._check_listed(server, caller)
         # The gateway's own tools are found too, and are not what is asked for here.
         asked: dict[str, Any] = {
             "query": query,
@@ -249,6 +248,11 @@ class Toolbox:
         if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
             known = {each: spec for each, spec in known.items() if scope.admits_server(each)}
         return named(known, name)
+
+    def _check_listed(self, name: str, caller: Caller) -> None:
+        # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
+        if name and not self.server(name, caller).enabled:
+            raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
         """What one of the gateway's own tools says, whose words are JSON."""

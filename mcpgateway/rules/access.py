@@ -179,12 +179,14 @@ class Deny:
 
     :ivar wait_s: when it is worth while to try again; 0 where that is not known.
     :ivar error: what a client that looks for a token is to be told; empty for nothing.
+    :ivar hint: what the caller can do about it; empty where the sentence says it all.
     """
 
     status: int
     why: str
     wait_s: int = 0
     error: str = field(default="", eq=False)
+    hint: str = field(default="", eq=False)
 
 
 Verdict = Pass | Deny
@@ -240,7 +242,7 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
     if reach is Reach.REMOTE and facts.credential is Credential.NONE:
         if facts.address and is_among(facts.address, policy.trusted):
             return _judge_client(f"{ADDRESS} {facts.address}", facts)
-        return Deny(401, "Unauthorized: a bearer token is required")
+        return _unknown(facts.route)
     return _judge_user(facts, policy)
 
 
@@ -259,8 +261,15 @@ def _judge_user(facts: Facts, policy: Policy) -> Verdict:
         case _:
             allowed = True
     if not allowed:
-        return Deny(401, "Unauthorized: a bearer token is required")
+        return _unknown(facts.route)
     return Pass(_principal(facts), is_admin)
+
+
+def _unknown(route: RouteClass) -> Deny:
+    # Whoever has shown the usual token where it takes the other one is to know which.
+    command = "mcpgateway token show --admin" if route is RouteClass.ADMIN else "mcpgateway token show"
+    hint = f"send Authorization: Bearer TOKEN ({command} prints it), or ask over the Unix socket"
+    return Deny(401, "Unauthorized: a bearer token is required", hint=hint)
 
 
 def _judge_client(principal: str, facts: Facts) -> Verdict:

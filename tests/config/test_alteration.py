@@ -84,3 +84,12 @@ class ValuesTests:
         entry = {"url": "http://x", "headers": {"A": "1", "B": "2"}}
         assert added("s", entry, HEADERS, {"A": "1", "C": "3"}) == (Put(("s", "headers", "C"), "3"),)
         assert taken("s", entry, HEADERS, ["B", "D"]) == (Remove(("s", "headers", "B")),)
+
+    def test_case(self) -> None:
+        """A header is the same however it is capitalised; a variable is another."""
+        entry = {"url": "http://x", "headers": {"X-Key": "1"}, "env": {"Key": "1"}}
+        assert added("s", entry, HEADERS, {"x-key": "2"}) == (Put(("s", "headers", "X-Key"), "2"),)
+        assert added("s", {}, HEADERS, {"A": "1", "a": "2"}) == (Put(("s", "headers", "A"), "2"),)
+        assert taken("s", entry, HEADERS, ["x-KEY"]) == (Remove(("s", "headers", "X-Key")),)
+        assert added("s", entry, ENV, {"KEY": "2"}) == (Put(("s", "env", "KEY"), "2"),)
+        assert taken("s", entry, ENV, ["KEY"]) == ()

@@ -68,6 +68,7 @@ class ReadTests:
             {"add_env": {"A": "x\0"}},
             {"add_headers": {"A": "x\r\nB: y"}},
             {"add_env": {"A": "1"}, "remove_env": ["A"]},
+            {"add_headers": {"A": "1"}, "remove_headers": ["a"]},
             {"add_env": {"A": "1"}, "env": {"A": "1"}},
             {"remove_env": "A"},
             {"remove_headers": [1]},

@@ -75,6 +75,33 @@ class EntryTests:
         assert done.stdout == "False\n"
 
 
+class StreamsTests:
+    """Streams that are not as usual."""
+
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+    @pytest.mark.parametrize(
+        ("words", "code"), [("tools call a__b --json-args -", 1), ("status", 0), ("clients list", 0)]
+    )
+    def test_closed(self, tmp_path: Path, closed: str, words: str, code: int) -> None:
+        """A stream that is closed is one that nobody reads or writes."""
+        done = self._done(tmp_path, f"{words} {closed}")
+        assert "Traceback" not in done.stdout + done.stderr
+        assert done.returncode == code
+
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        """What cannot be written is said in one line."""
+        done = self._done(tmp_path, "version > /dev/full")
+        assert (done.returncode, done.stderr) == (1, "mcpgateway: [Errno 28] No space left on device\n")
+
+    @staticmethod
+    def _done(home: Path, line: str) -> subprocess.CompletedProcess[str]:
+        code = "import sys; from mcpgateway.ctl.main import run; sys.exit(run(sys.argv[1:]))"
+        argv = ["sh", "-c", f'"$0" -c "$1" --home "$2" {line}', sys.executable, code, str(home)]
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
 class HelpTests:
     """What a person is told."""
 

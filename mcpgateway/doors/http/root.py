@@ -213,7 +213,7 @@ class Root:
         if way.route is RouteClass.MCP:
             body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
         else:
-            body = msgspec.json.encode({"error": verdict.why})
+            body = msgspec.json.encode({"error": verdict.why, "hint": verdict.hint})
         exchange.answer(verdict.status, body, extra=extra)
 
     def _serve(self, exchange: Any, serve: Serve, meant: ServerSpec, principal: str) -> None:

@@ -194,8 +194,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/stop-all", MUTATE, "daemons.stop_all", "Stop all daemons.", {200: "Daemons"}),
     # The servers' own APIs; what is asked there is asked with what the entry of the server says
     *(
-        Route(method, "/api/v1/servers/{name}/rest/{path:path}", MUTATE, "relay.pass_on",
-              "A request to the server's own REST API, at the rest_url of its entry.", {200: OK}, media=Media.ANY)
+        Route(method, f"/api/v1/servers/{{name}}/rest/{below}", MUTATE, "relay.pass_on",
+              f"A request to the server's own REST API, {where} the rest_url of its entry.", {200: OK},
+              media=Media.ANY)
+        for below, where in (("", "at"), ("{path:path}", "below"))
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     ),
     # Servers; who says what is run can do whatever the gateway's user can

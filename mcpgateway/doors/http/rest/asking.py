@@ -82,9 +82,9 @@ class Asked:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The parameters of the query, each with its first value."""
+        """The parameters of the query; of one that is given again, all values with commas, as lists are written."""
         return {
-            name.decode(errors="replace"): values[0].decode(errors="replace")
+            name.decode(errors="replace"): b",".join(values).decode(errors="replace")
             for name, values in self.request.args.items()
         }
 

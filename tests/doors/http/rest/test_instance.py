@@ -86,6 +86,7 @@ class ReadinessTests:
         found = ask(gateway, "/api/v1/preflight?need=shared,own").json
         assert (found["code"], found["ready"]) == (10, False)
         assert [each["code"] for each in found["servers"]] == [0, 10]
+        assert ask(gateway, "/api/v1/preflight?need=shared&need=own").json == found
         assert ask(gateway, "/api/v1/preflight").status == 400
 
     def test_wait(self, gateway: MemoryGateway) -> None:
@@ -131,6 +132,13 @@ class StateTests:
         assert found.json["slots"]["count"] == 1
         assert found.json["control"] == {"running": 1, "waiting": 0, "readers": 0}
         assert identifier.encode() not in found.body
+
+    def test_no_token(self, gateway: MemoryGateway) -> None:
+        """Whoever is refused is told which token it takes, and where that is."""
+        found = ask(gateway, "/api/v1/debug/dump").json
+        assert found["hint"].startswith("send Authorization: Bearer TOKEN (mcpgateway token show prints it)")
+        found = ask(gateway, "/api/v1/shutdown", "POST", **TOKEN).json
+        assert "mcpgateway token show --admin" in found["hint"]
 
     def test_shutdown(self, gateway: MemoryGateway) -> None:
         """Only an administrator ends the gateway; the second who asks is told that it ends already."""

@@ -40,6 +40,15 @@ def stage() -> Stage:
 class RelayTests:
     """Requests that are passed on."""
 
+    @pytest.mark.parametrize("query", ["", "?a=b"])
+    def test_its_root(self, stage: Stage, query: str) -> None:
+        """Without a path it is the address of the entry itself."""
+        client = stage.ask(f"{REST}/{query}")
+        assert stage.service.last.target == f"/v1{query}"
+        stage.service.last.reply(200, b"root")
+        assert client.heard is not None
+        assert client.heard.body == b"root"
+
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
     def test_there_and_back(self, stage: Stage, method: str) -> None:
         """What is encoded stays so, the gateway's token stays here, and the service's own answer comes back."""

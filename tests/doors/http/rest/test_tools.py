@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.model import Limits, ServerSpec, Share
 from mcpgateway.doors.http.routes import class_of
 from mcpgateway.rules.access import RouteClass
 from tests.support.gateway_in_memory import Answer, Client, MemoryChild, MemoryGateway
@@ -210,6 +210,13 @@ class ViewTests:
         assert [each["name"] for each in heard(client).json] == ["shared__echo"]
         assert len(gateway.launcher.children) == 1
         assert client.ask(b"", "GET", "/api/v1/tools?server=shard").status == 404
+
+    @pytest.mark.parametrize("query", ["server=off", "server=off&q=echo"])
+    def test_one_that_is_switched_off(self, query: str) -> None:
+        """A server that is there and switched off is not called unknown."""
+        off = ServerSpec("off", ("off",), {}, "/", Share.GLOBAL, enabled=False)
+        answer = MemoryGateway(more=(off,)).client(**TOKEN).ask(b"", "GET", f"/api/v1/tools?{query}")
+        assert (answer.status, answer.json["error"]) == (409, "off is disabled")
 
     def test_described(self, gateway: MemoryGateway, client: Client) -> None:
         """One tool is shown; what is none is 404."""
