@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
     from mcpgateway.doors.http.exchange import Exchange
 
+EVENTS = b"text/event-stream"
+
 
 @implementer(ITransport, IConsumer)
 class WebChannel:
@@ -70,6 +72,7 @@ class WebChannel:
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Send the head of the answer."""
         channel = self._channel
+        self._exchange.streaming = EVENTS in (headers.getRawHeaders(b"content-type") or ())
         is_framed = headers.hasHeader(b"content-length") or headers.hasHeader(b"transfer-encoding")
         has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
         if has_body and not is_framed:
