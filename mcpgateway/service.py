@@ -303,6 +303,8 @@ def trusting(
         if known is not None and known.issuer == issuer:
             return
         guard.access_tokens = None
+        if known is not None:
+            known.dismiss()
         if not issuer.issuer:
             return
         try:
