@@ -191,8 +191,7 @@ def _spellings(value: str) -> Iterator[str]:
     for line in {value.strip(), *map(str.strip, value.splitlines())}:
         whole = line[:LONGEST]
         if is_telling(whole):
-            encoded = _in_url(whole) if whole.isprintable() else ()
-            yield from dict.fromkeys((whole, repr(whole)[1:-1], *_in_json(whole), *encoded))
+            yield from dict.fromkeys((whole, repr(whole)[1:-1], *_in_json(whole), *_in_url(whole)))
 
 
 def _in_json(text: str) -> Iterator[str]:
@@ -204,7 +203,7 @@ def _in_json(text: str) -> Iterator[str]:
 def _in_url(text: str) -> Iterator[str]:
     for way in (quote, quote_plus):
         for untouched in _UNTOUCHED:
-            encoded = way(text, safe=untouched)
+            encoded = way(text, safe=untouched, errors="surrogatepass")  # a variable may be no UTF-8
             yield from (encoded, _ESCAPED.sub(lambda found: found[0].lower(), encoded))
 
 

@@ -68,6 +68,11 @@ class KnownTests:
         """What servers are written in does not agree on what has to be escaped."""
         assert redacted(f"GET /?k={spelled}.", "a1!b(c)*/d&e<f>+g") == f"GET /?k={MASK}."
 
+    def test_unprintable(self) -> None:
+        """What does not print is found in a URL, too, and what is no text is no obstacle."""
+        assert redacted("GET /?k=ab%09cd%C3%A9f.", "ab\tcdéf") == f"GET /?k={MASK}."
+        assert redacted("it is ab\udcffcdef", "ab\udcffcdef") == f"it is {MASK}"
+
     def test_overlapping(self) -> None:
         """Of two that overlap, no end of either is left."""
         assert redacted("x abcdefghijkl y", "abcdefgh", "efghijkl") == f"x {MASK} y"
