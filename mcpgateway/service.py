@@ -227,10 +227,10 @@ def make_gateway(
     factory = ChannelFactory(root, reactor, callers)
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
     switchboard.permits.scopes, bearers.gone = bearers.scopes, factory.hang_up
+    guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
-    housekeeping = Housekeeping(switchboard, factory.heads.clear)
     return GatewayService(
         settings,
         home,
@@ -242,7 +242,7 @@ def make_gateway(
         hub,
         owners,
         reaper,
-        housekeeping,
+        Housekeeping(switchboard, factory.heads.clear),
         ward,
         launcher,
         Front(root, guard, callers, bearers, trust),
@@ -303,6 +303,8 @@ def trusting(
         if known is not None and known.issuer == issuer:
             return
         guard.access_tokens = None
+        if known is not None:
+            known.dismiss()
         if not issuer.issuer:
             return
         try:

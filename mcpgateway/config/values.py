@@ -64,9 +64,9 @@ def texts(place: Place) -> tuple[str, ...]:
 
 
 def words(place: Place) -> tuple[str, ...]:
-    """Read a list of arguments, in which a number or a boolean stands for its text."""
+    """Read a list of arguments, in which a number or a boolean stands for its text; they are never shown."""
     if not isinstance(place.value, list):
-        raise place.wrong("a list of texts")
+        raise place.wrong_secret("a list of texts")
     return tuple(plain(each) for each in place.items())
 
 

@@ -110,6 +110,13 @@ class AccessTokens:
         if over:
             self.gone(over)
 
+    def dismiss(self) -> None:
+        """No token of this authorization server is good any more."""
+        over = frozenset(self._ends)
+        self._ends.clear()
+        if over:
+            self.gone(over)
+
     # Tokens
 
     def _checked(self, token: bytes, digest: bytes, key: Any, now: float) -> Holder:

@@ -58,7 +58,8 @@ class RouteClass(Enum):
     """What a route lets its caller do.
 
     ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
-    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.
+    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.  ``RETURN`` is for
+    browsers that come back here from elsewhere: they have no token to show, and bring what nobody else can know.
     """
 
     PUBLIC = "public"
@@ -67,6 +68,7 @@ class RouteClass(Enum):
     WATCH = "watch"
     LOOK = "look"
     USE = "use"
+    RETURN = "return"
     END_SESSION = "end my session"
     MUTATE = "mutate"
     ADMIN = "admin"

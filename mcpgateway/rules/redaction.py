@@ -33,6 +33,11 @@ COMMON = frozenset(
 )
 _COMMON_WORD = re.compile(r"[*./:~•-]*(?:v?[0-9][0-9.:,_-]{0,30})?")  # a version, an address, a few dots
 
+# What programs do not escape in a URL: nothing, a slash (Python), what JavaScript's three ways of it leave as it is.
+_UNTOUCHED = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
+_ESCAPED = re.compile(r"%[0-9A-F]{2}")
+_FOR_HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # as Go escapes them in JSON
+
 _QUOTES = r"[\\\"']{0,4}"
 _MARK = rf"{_QUOTES}[ \t]{{0,8}}(?:=>|[:=])[ \t]{{0,8}}"
 _NAME = (
@@ -185,11 +190,21 @@ def _spellings(value: str) -> Iterator[str]:
     """A secret as programs write it: as it is, each of its lines, as JSON and in a URL."""
     for line in {value.strip(), *map(str.strip, value.splitlines())}:
         whole = line[:LONGEST]
-        if not is_telling(whole):
-            continue
-        quoted = (repr(whole)[1:-1], *(json.dumps(whole, ensure_ascii=way)[1:-1] for way in (True, False)))
-        encoded = (way(whole, safe="") for way in (quote, quote_plus)) if whole.isprintable() else ()
-        yield from dict.fromkeys((whole, *quoted, *encoded))
+        if is_telling(whole):
+            yield from dict.fromkeys((whole, repr(whole)[1:-1], *_in_json(whole), *_in_url(whole)))
+
+
+def _in_json(text: str) -> Iterator[str]:
+    for way in (True, False):
+        quoted = json.dumps(text, ensure_ascii=way)[1:-1]
+        yield from (quoted, quoted.translate(_FOR_HTML), quoted.replace("/", r"\/"))  # the last as PHP does
+
+
+def _in_url(text: str) -> Iterator[str]:
+    for way in (quote, quote_plus):
+        for untouched in _UNTOUCHED:
+            encoded = way(text, safe=untouched, errors="surrogatepass")  # a variable may be no UTF-8
+            yield from (encoded, _ESCAPED.sub(lambda found: found[0].lower(), encoded))
 
 
 def one_line(text: str) -> str:

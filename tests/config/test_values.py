@@ -75,6 +75,12 @@ class ValueTests:
         assert values.texts(place("a")) == ("a",)
         assert values.words(place(["a", 1, True, 1.5])) == ("a", "1", "true", "1.5")
 
+    def test_arguments_never_shown(self):
+        """A command line in the place of a list of arguments may hold a secret."""
+        with pytest.raises(ConfigError, match="found text; expected a list of texts") as caught:
+            values.words(place("--token hunter2"))
+        assert "hunter2" not in str(caught.value)
+
     def test_written_numbers(self):
         """A number of YAML is the text that it was written as."""
         found = parse("env: {A: 3.10, B: 1_0, C: True, D: ~}\n", "/c.yaml").root().at("env")

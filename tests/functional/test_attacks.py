@@ -119,14 +119,14 @@ class PageTests:
     @attack("S000, CVE-2025-58444", "answers that any page may read")
     def test_no_permission(self, gateway):
         """No answer lets pages of others read it."""
-        for route in (*routes(RouteClass.READ), *MCP):
+        for route in (*routes(RouteClass.READ, RouteClass.RETURN), *MCP):
             if route.media is not Media.EVENTS and route.path != "/fix/sse":
                 for method in (route.method, "OPTIONS"):
                     answer = ask(gateway, method, path_of(route))
                     assert not [each for each in answer.headers if each.startswith("access-control-")]
 
     @attack("own finding, CWE-346", "an answer that a page names as its script")
-    @pytest.mark.parametrize("route", routes(RouteClass.READ), ids=name_of)
+    @pytest.mark.parametrize("route", routes(RouteClass.READ, RouteClass.RETURN), ids=name_of)
     def test_no_script(self, gateway, route):
         """Every answer that needs no token says that it is neither a script nor for other origins."""
         if route.media is not Media.EVENTS:

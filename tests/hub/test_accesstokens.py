@@ -165,6 +165,15 @@ class BadTests:
         assert desk.worth(later) is Credential.OVER
         assert desk.said(exp=int(desk.now) - 100) is Credential.OVER
 
+    def test_dismissed(self) -> None:
+        """Where another authorization server is named, the streams of those whom this one let in end."""
+        desk = Desk()
+        found = desk.judge(desk.issuer.token(desk.now))
+        assert found is not None
+        desk.tokens.dismiss()
+        desk.tokens.dismiss()
+        assert desk.gone == [frozenset((found.name,))]
+
     def test_forged(self) -> None:
         """A signature of another key, none at all, and a public key taken for a shared secret."""
         desk = Desk()

@@ -52,6 +52,27 @@ class KnownTests:
         ):
             assert MASK in redacted(f"<{way}>", secret)
 
+    @pytest.mark.parametrize(
+        "spelled",
+        [
+            "a1!b(c)*%2Fd%26e%3Cf%3E%2Bg",  # encodeURIComponent
+            "a1!b(c)*/d&e%3Cf%3E+g",  # encodeURI
+            "a1%21b%28c%29*%2Fd%26e%3Cf%3E%2Bg",  # URLSearchParams
+            "a1%21b%28c%29%2A/d%26e%3Cf%3E%2Bg",  # urllib.parse.quote
+            "a1%21b%28c%29%2a%2fd%26e%3cf%3e%2bg",
+            r"a1!b(c)*/d\u0026e\u003cf\u003e+g",  # encoding/json
+            r"a1!b(c)*\/d&e<f>+g",  # json_encode
+        ],
+    )
+    def test_spellings_of_others(self, spelled: str) -> None:
+        """What servers are written in does not agree on what has to be escaped."""
+        assert redacted(f"GET /?k={spelled}.", "a1!b(c)*/d&e<f>+g") == f"GET /?k={MASK}."
+
+    def test_unprintable(self) -> None:
+        """What does not print is found in a URL, too, and what is no text is no obstacle."""
+        assert redacted("GET /?k=ab%09cd%C3%A9f.", "ab\tcdéf") == f"GET /?k={MASK}."
+        assert redacted("it is ab\udcffcdef", "ab\udcffcdef") == f"it is {MASK}"
+
     def test_overlapping(self) -> None:
         """Of two that overlap, no end of either is left."""
         assert redacted("x abcdefghijkl y", "abcdefgh", "efghijkl") == f"x {MASK} y"

@@ -360,7 +360,7 @@ class MemoryGateway:
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
         self.switchboard.permits.scopes = self.bearers.scopes
-        guard = Guard(policy or Policy(), self.bearers)
+        self.guard = guard = Guard(policy or Policy(), self.bearers)
         self.census = census = Census(
             self.switchboard,
             self.health,
@@ -389,6 +389,7 @@ class MemoryGateway:
         self.home = ""
         self.factory = ChannelFactory(root)
         self.bearers.gone = self.factory.hang_up
+        guard.changed = lambda: self.factory.hang_up_where(root.would_refuse)
 
     def parts(self) -> Parts:
         """What the control plane is made of."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Container
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
@@ -321,10 +321,10 @@ class Channel:
         self._handle(exchange)
         return body.rest
 
-    def hang_up(self, principals: Container[str]) -> None:
-        """Cut the connection where one of these has a stream on it."""
+    def hang_up(self, is_over: Callable[[Exchange], bool]) -> None:
+        """Cut the connection where there is a stream on it that has to end."""
         exchange = self._exchange
-        if exchange is not None and exchange.streaming and _principal(exchange) in principals:
+        if exchange is not None and exchange.streaming and is_over(exchange):
             self.abort()
 
     def _ask_door(self, exchange: Exchange) -> int:
@@ -572,8 +572,12 @@ class ChannelFactory:
 
     def hang_up(self, principals: Container[str]) -> None:
         """End the streams of those whose credentials are not good any more."""
+        self.hang_up_where(lambda exchange: _principal(exchange) in principals)
+
+    def hang_up_where(self, is_over: Callable[[Exchange], bool]) -> None:
+        """End some streams."""
         for channel in list(self.connections):
-            channel.hang_up(principals)
+            channel.hang_up(is_over)
 
     def abort_all(self) -> None:
         """Cut every connection, but for those that are kept for somebody else."""

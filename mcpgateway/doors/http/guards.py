@@ -9,6 +9,7 @@ out.  Whoever a proxy speaks for is counted by what the proxy says, which can on
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -64,14 +65,20 @@ class Later:
     known: Deferred[None]
 
 
+def _unheard() -> None:
+    """Nobody has a stream."""
+
+
 class Guard:
     """Judges every request of every door.
 
     :ivar access_tokens: judges the tokens of an authorization server; None where there is none.
+    :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
     """
 
     def __init__(self, policy: Policy, bearers: Bearers) -> None:
         self.access_tokens: AccessTokens | None = None
+        self.changed: Callable[[], None] = _unheard
         self._policy = policy
         self._bearers = bearers
         self._knocks = Knocks(bearers.seconds)
@@ -79,8 +86,10 @@ class Guard:
 
     def adopt(self, policy: Policy) -> None:
         """Judge by another policy from now on."""
-        self._policy = policy
+        former, self._policy = self._policy, policy
         self._plain.clear()
+        if policy != former:
+            self.changed()
 
     def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
         """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""

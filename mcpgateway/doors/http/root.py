@@ -21,7 +21,7 @@ from mcpgateway.doors.http.mcp import McpDoor, refuse
 from mcpgateway.doors.http.routes import class_of, methods_of
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.interfaces import IDoor
-from mcpgateway.rules.access import Deny, RouteClass
+from mcpgateway.rules.access import Deny, Pass, RouteClass
 from mcpgateway.rules.resource import WELL_KNOWN
 from mcpgateway.wire import jsonrpc
 
@@ -159,6 +159,15 @@ class Root:
         else:
             exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
+
+    def would_refuse(self, exchange: Any) -> bool:
+        """Whether a request that was let in would not be let in now, or not as the same principal."""
+        admitted: Admitted = exchange.route
+        match self._guard.judge(exchange, admitted.way.route):
+            case Pass(principal):
+                return bool(principal != admitted.principal)
+            case verdict:
+                return isinstance(verdict, Deny)
 
     def handle(self, exchange: Any) -> None:
         """Serve a judged request."""

@@ -129,7 +129,7 @@ ROUTES: tuple[Route, ...] = (
           "All that the gateway is doing, bounded and without secrets.", {200: "Dump"}),
     Route("POST", "/api/v1/shutdown", ADMIN, "instance.shutdown",
           "Have the gateway end; calls under way may end first.", {202: "Ending"}),
-    Route("GET", "/oauth/callback", READ, "authorization.let_in",
+    Route("GET", "/oauth/callback", RouteClass.RETURN, "authorization.let_in",
           "Where a browser comes back to from the authorization server of a remote server.", {200: OK},
           query=(Query("state", "of the question"), Query("code", "the answer"), Query("error", "the refusal")),
           media=Media.PAGE),

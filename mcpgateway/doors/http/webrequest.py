@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.exchange import Exchange
 
 UNSAID = (b"connection", b"server")  # the one is ours to say, the other is nobody's business
+EVENTS = b"text/event-stream"
 
 
 @implementer(ITransport, IConsumer)
@@ -72,6 +73,7 @@ class WebChannel:
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Send the head of the answer."""
         channel = self._channel
+        self._exchange.streaming = EVENTS in (headers.getRawHeaders(b"content-type") or ())
         is_framed = headers.hasHeader(b"content-length") or headers.hasHeader(b"transfer-encoding")
         has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
         if has_body and not is_framed:

@@ -17,6 +17,7 @@ from mcpgateway.hub.bearers import Bearers
 from mcpgateway.rules.access import Deny, Pass, Policy, Reach, RouteClass, networks
 from mcpgateway.rules.knocking import ATTEMPTS, WINDOW_S
 from mcpgateway.rules.tokenbook import AgentToken, digest_of
+from tests.support.gateway_in_memory import MemoryGateway
 
 AGENT = "mcpg_an-agents-own-token"
 KEY, PROJECT = "a key of a client's", "the token of a project"
@@ -114,6 +115,25 @@ class PrincipalTests:
         assert gate.status(other, x_forwarded_for="10.0.0.7") == 401
         assert gate.status(THERE, x_forwarded_for="8.8.8.8") == 401
         assert gate.status(THERE, RouteClass.MUTATE) == 403
+
+
+class StreamTests:
+    """Streams that were begun under another policy."""
+
+    def test_are_judged_again(self) -> None:
+        """Whoever would not be let in any more hears nothing more, and everybody else goes on."""
+        gateway = MemoryGateway()
+        ears, reader = gateway.listen(gateway.session()), gateway.client("x")
+        reader.ask(b"", "GET", "/api/v1/events")
+        known = gateway.client("shared", **bearer("bearer-token"))
+        known.initialize(protocolVersion="2025-06-18")
+        kept = gateway.listen(known)
+        gateway.guard.adopt(Policy())
+        assert not ears.transport.is_aborted
+        gateway.guard.adopt(Policy(bearer_required=True))
+        assert ears.transport.is_aborted
+        assert reader.transport.is_aborted
+        assert not kept.transport.is_aborted
 
 
 class ProxyTests:

@@ -16,6 +16,7 @@ OPEN = frozenset(
         RouteClass.READ,
         RouteClass.WATCH,
         RouteClass.LOOK,
+        RouteClass.RETURN,
         RouteClass.END_SESSION,
     )
 )

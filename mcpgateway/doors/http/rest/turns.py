@@ -2,12 +2,13 @@
 
 # Note [Fair turns]
 One caller with a thousand requests must not keep another's single one waiting: callers take turns, and where the queue
-is full the caller with most in it gives up his last place to one who has fewer.
+is full the caller with most in it gives up his last place to one who has fewer.  And since a call of a tool may take
+minutes, nobody has all that run at once: otherwise nothing could be done meanwhile, not even take his token back.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import Limits
 from mcpgateway.errors import Overloaded
+
+SHARE = 9  # times what is left for others may one caller have: 91 of 100
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -30,12 +33,12 @@ class Turns:
 
     limits: Callable[[], Limits]
     _clock: IReactorTime
-    _running: int = field(default=0, init=False)
+    _running: Counter[str] = field(factory=Counter, init=False)
     _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
 
     def shown(self) -> dict[str, int]:
         """How many requests run, and how many wait."""
-        return {"running": self._running, "waiting": sum(map(len, self._waiting.values()))}
+        return {"running": self._running.total(), "waiting": sum(map(len, self._waiting.values()))}
 
     async def take(self, caller: str, work: Work) -> Any:
         """Do the work when it is its turn.
@@ -43,14 +46,18 @@ class Turns:
         :raise Overloaded: too many wait already, or that takes too long.
         """
         limits = self.limits()
-        if self._running >= limits.concurrent:
+        if not self._may_begin(caller, limits):
             await self._queued(caller, limits)
         else:
-            self._running += 1
+            self._running[caller] += 1
         try:
             return await work()
         finally:
-            self._free()
+            self._free(caller)
+
+    def _may_begin(self, caller: str, limits: Limits) -> bool:
+        left = limits.concurrent - self._running.total()
+        return left > 0 and self._running[caller] <= SHARE * left
 
     def _queued(self, caller: str, limits: Limits) -> Deferred[None]:
         if sum(map(len, self._waiting.values())) >= limits.backlog:
@@ -79,13 +86,17 @@ class Turns:
             if not queue:
                 del self._waiting[caller]
 
-    def _free(self) -> None:
-        if not self._waiting:
-            self._running -= 1
+    def _free(self, former: str) -> None:
+        self._running[former] -= 1
+        if not self._running[former]:
+            del self._running[former]
+        limits = self.limits()
+        caller = next((each for each in self._waiting if self._may_begin(each, limits)), None)
+        if caller is None:
             return
-        caller, queue = next(iter(self._waiting.items()))
+        self._running[caller] += 1
+        queue = self._waiting.pop(caller)
         turn = queue.popleft()
-        del self._waiting[caller]
         if queue:
             self._waiting[caller] = queue  # last in the round
         turn.callback(None)

@@ -43,6 +43,17 @@ class CallbackTests:
         assert b"&lt;b&gt;remote&lt;/b&gt;" in answer.body
         assert asked == [{"state": "s", "code": "c d"}]
 
+    @pytest.mark.parametrize(
+        ("reach", "status"), [(Reach.LOOPBACK, 400), (Reach.OTHER_USER, 403), (Reach.REMOTE, 401)]
+    )
+    def test_without_a_token(self, reach: Reach, status: int) -> None:
+        """A browser of this user's comes back although clients need a token, which it cannot have; nobody else does."""
+        gateway = MemoryGateway(policy=Policy(bearer_required=True, allow_remote=True))
+        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), reach)
+        client = gateway.client()
+        assert client.ask(b"", "GET", "/oauth/callback?state=s&code=c").status == status
+        assert client.ask(b"", "GET", "/api/v1/servers").status in (401, 403)
+
 
 FILE = ClientFile(
     "claude-code",

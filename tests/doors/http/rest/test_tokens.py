@@ -154,6 +154,16 @@ class OwnTests:
         assert ask(again, "GET", "").status == 200
         assert ask(again, "POST", "/rotate", which=["other"]).status == 400
 
+    def test_readers_are_cut_off(self, gateway: MemoryGateway, client: Client) -> None:
+        """Whoever reads along by a token that is good no more does not go on."""
+        reader = gateway.client("x", Authorization="Bearer bearer-token")
+        other = gateway.client("x")
+        for each in (reader, other):
+            assert each.ask(b"", "GET", "/api/v1/events").status == 200
+        assert ask(client, "POST", "/rotate").status == 200
+        assert reader.transport.is_aborted
+        assert not other.transport.is_aborted
+
     def test_local_clients_go_on(self, gateway: MemoryGateway, client: Client) -> None:
         """A client on this machine that has the former token is served as one without."""
         old = gateway.client("shared", Authorization="Bearer bearer-token")

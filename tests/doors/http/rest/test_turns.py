@@ -88,6 +88,19 @@ class TurnTests:
             crowd.end()
         assert crowd.begun == ["a1", "a2", "b1", "a3"]
 
+    def test_slow_work(self) -> None:
+        """Whoever has much under way that takes its time leaves room for others, and none of his own is lost."""
+        crowd = Crowd(Limits(concurrent=20, backlog=30))
+        for number in range(40):
+            crowd.come(f"a{number}")
+        assert len(crowd.begun) == 19
+        crowd.come("b1")
+        assert crowd.begun[-1] == "b1"
+        while crowd.ends:
+            crowd.end()
+        assert len(crowd.begun) == 41
+        assert crowd.turns.shown() == {"running": 0, "waiting": 0}
+
     def test_too_late(self) -> None:
         """Nobody waits for ever, and a place that is given up is free."""
         crowd = Crowd(Limits(concurrent=1, backlog=1, wait_s=5))
