@@ -104,7 +104,7 @@ def _configured(server: ServerSpec) -> tuple[Mapping[str, str], str, Trust]:
             is_there = urls.read(remote.url).host == urls.read(server.rest_url).host
             return remote.headers, remote.url, trust if is_there else PLAIN
         case _:
-            return {}, "", PLAIN
+            return server.rest_headers, "", PLAIN
 
 
 async def _answer(server: ServerSpec, sent: Sent, stream: WebStream) -> Relayed:
@@ -117,7 +117,9 @@ async def _answer(server: ServerSpec, sent: Sent, stream: WebStream) -> Relayed:
         )
     if sent.method == "HEAD":  # there is no body, whatever the headers say
         stream.abort()
-        return Relayed(status, relaying.brought_back(stream.headers), b"")
+        length = stream.headers.get(b"content-length", b"").decode("latin-1")
+        told = {"Content-Length": length} if length.isascii() and length.isdigit() else {}
+        return Relayed(status, relaying.brought_back(stream.headers) | told, b"")
     answer = await take_whole(stream, BODY_LIMIT)
     body = b"" if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) else answer.body
     return Relayed(status, relaying.brought_back(answer.headers), body)

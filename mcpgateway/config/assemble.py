@@ -35,7 +35,8 @@ class Blueprint:
         """Whether anything that the entry says is expanded, so that it may be another for each workspace."""
         entry = self.entry
         reach = astuple(entry.reach) if entry.reach else ()
-        said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, entry.rest_url, entry.health))
+        own = (entry.rest_url, entry.rest_headers, entry.health)
+        said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
         return "$" in said or "{env:" in said
 
 

@@ -141,6 +141,7 @@ class Building:
             projects=entry.projects,
             default_project=entry.default_project,
             rest_url=rest_url,
+            rest_headers=self._headers(entry.rest_headers),
             health_url=self._health(rest_url),
             workspace=self._workspace.path,
             credential=self._credential(),

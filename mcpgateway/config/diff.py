@@ -13,7 +13,7 @@ NOTES = ("source", "title")
 # They matter to what clients are shown, not to the child.
 SHOWN = ("prefix", "expose_tools", "pinned", "shield", "shield_tools")
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
-LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "health_url", "lazy")
+LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "rest_headers", "health_url", "lazy")
 # Of them those in which nothing stands for a value of a workspace.
 SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.

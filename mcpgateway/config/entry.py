@@ -10,9 +10,9 @@ from attrs import field, frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
-from mcpgateway.config.model import Bridge, Lazy, Project, Reach, Share, Transport
+from mcpgateway.config.model import Bridge, Lazy, Project, Reach, Remote, Rest, Share, Transport
 from mcpgateway.config.problems import Problems, Where
-from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_reach
+from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
 from mcpgateway.config.section import Section
 from mcpgateway.config.surface import Level
 from mcpgateway.wire.revisions import Era
@@ -69,6 +69,7 @@ class Entry:
 
     :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
     :ivar first_tools: names of its tools that come before others on views.
+    :ivar rest_headers: for its own REST API, where nothing else of it takes any.
     :ivar pinned: the name that a client's file leads to already, or "".
     """
 
@@ -94,6 +95,7 @@ class Entry:
     projects: tuple[Project, ...] = ()
     default_project: str = ""
     rest_url: str = field(default="", repr=False)
+    rest_headers: Mapping[str, str] = field(factory=dict, repr=False)
     health: str = ""
     prefix: str | None = None
     expose_tools: bool = True
@@ -181,6 +183,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         default_project=projects.get("default_project", ""),
         inject={**projects.get("inject", {}), **found.get("inject_args", {})},
         rest_url=found.get("rest_url", ""),
+        rest_headers=_rest_headers(found, reached.reach, place, problems),
         health=found.get("health_endpoint", ""),
         prefix=found.get("prefix"),
         expose_tools=found.get("expose_tools", True),
@@ -194,6 +197,20 @@ TIMEOUTS = ("timeout", "timeout_ms", "timeoutMs", "requestTimeout")
 
 def _variables(found: Mapping[str, Any]) -> dict[str, str]:
     return {**found.get("environment", {}), **found.get("env", {})}
+
+
+def _rest_headers(
+    found: Mapping[str, Any], reach: Reach | None, place: Place, problems: Problems
+) -> Mapping[str, str]:
+    if isinstance(reach, Remote | Rest):
+        return {}
+    if "rest_url" in found:
+        return read_headers(found, place, problems)
+    for key in ("headers", "auth"):
+        if key in found:
+            hint = "set a variable in env, or name the REST API they are for with rest_url"
+            problems.warn(place.at(key).where, "is sent to nobody, since the server is a program", hint)
+    return {}
 
 
 def _is_enabled(found: Mapping[str, Any]) -> bool:

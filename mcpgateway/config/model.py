@@ -225,6 +225,7 @@ class ServerSpec:
     projects: tuple[Project, ...] = ()
     default_project: str = ""
     rest_url: str = ""
+    rest_headers: Mapping[str, str] = field(factory=dict, repr=False)
     health_url: str = ""
     workspace: str = ""
     credential: str = field(default="", repr=False)

@@ -120,7 +120,7 @@ def _remote(
     insecure = found.get("insecure", False) or not found.get("tls_verify", True)
     remote = Remote(
         url,
-        headers=_headers(found, place, problems),
+        headers=read_headers(found, place, problems),
         oauth=_oauth(oauth) if oauth is not False else None,
         ca_file=found.get("ca_file", ""),
         insecure=insecure,
@@ -139,7 +139,8 @@ def _oauth(found: Any) -> OAuth:
     )
 
 
-def _headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
+def read_headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
+    """Return what is sent with every request to a URL, the token of ``auth`` among it."""
     said: dict[str, str] = found.get("headers", {})
     for name in said:
         why = headers.refused(name)
@@ -178,7 +179,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
         read = _tools(tools, problems)
     rest = Rest(
         base=found.get("rest_url", ""),
-        headers=_headers(found, place, problems),
+        headers=read_headers(found, place, problems),
         tools=read,
         openapi=found.get("openapi", ""),
     )

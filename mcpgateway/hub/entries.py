@@ -18,9 +18,9 @@ from mcpgateway.config.conditions import Condition
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import NAME, Edit, Put, Rename, same
 from mcpgateway.config.expand import FORBIDDEN
-from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.config.patch import Patch
-from mcpgateway.errors import NotOurs, Taken, Unfit
+from mcpgateway.errors import InvalidParams, NotOurs, Taken, Unfit
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name
 from mcpgateway.hub.builtin.managing_config import without_values
 from mcpgateway.hub.installing import Installing
@@ -119,9 +119,14 @@ class Entries:
 
         :raise GatewayError: it may not be changed so, or the condition does not hold; nothing was changed.
         """
-        self.roster.server(name)
+        server = self.roster.server(name)
         entry = self.installing.plans.definition_of(name)
         condition.check(self._tag(entry))
+        if patch.add_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
+            raise InvalidParams(
+                f"{name} is a program, which is sent no headers",
+                "set a variable, with add_env or servers set-env",
+            )
         if patch.new_name not in ("", name):
             self._check_new_name(patch.new_name)
         try:

@@ -55,6 +55,7 @@ def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator
     yield from written({name: server.env[name] for name in names if name in server.env})
     yield from secret_words(server.command)
     yield from _of_reach(server.reach)
+    yield from _of_headers(server.rest_headers)
 
 
 def written(env: Mapping[str, str]) -> Iterator[str]:

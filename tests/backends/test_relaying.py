@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.relaying import BODY_LIMIT, LIMIT_S, Relay, Relayed, Sent
@@ -134,6 +135,12 @@ class RelayTests:
         asking.service.last.reply(200, b"x" * (BODY_LIMIT + 1))
         assert isinstance(found[0], BackendError)
         assert isinstance(asking.ask(spec(), "POST", body=b"x" * (BODY_LIMIT + 1))[0], InvalidParams)
+
+    def test_of_a_program(self) -> None:
+        """The API of a program is sent the headers of its entry."""
+        asking = Asking()
+        asking.ask(evolve(spec(), rest_headers={"X-Tenant": "t"}), headers={b"x-tenant": b"other"})
+        assert asking.service.last.headers["x-tenant"] == "t"
 
     def test_head(self) -> None:
         """HEAD has no body, whatever its headers say."""

@@ -323,6 +323,18 @@ class RestTests:
         """Beside a command or a url it is where the server's own health is asked."""
         found = server(command="x", rest_url="http://h/", health_endpoint="well")
         assert (found.reach, found.rest_url, found.health_url) == (None, "http://h/", "http://h/well")
+        authorized = server(command="x", rest_url="http://h/", headers={"X-A": "b"}, auth={"token": "t"})
+        assert authorized.rest_headers == {"X-A": "b", "Authorization": "Bearer t"}
+        assert server(url="http://g/", rest_url="http://h/", headers={"X-A": "b"}).rest_headers == {}
+
+    @pytest.mark.parametrize("keys", [{"headers": {"X-A": "b"}}, {"auth": {"token": "t"}}])
+    def test_of_a_program(self, keys):
+        """A program is sent neither headers nor a token; whoever writes some is told so."""
+        document = {"servers": {"x": {"command": "x", **keys}}}
+        _, problems = read(json.dumps(document), "/g/config.json")
+        assert not problems.errors
+        (warning,) = problems.warnings
+        assert "sent to nobody" in warning
 
     @pytest.mark.parametrize(
         "tools",

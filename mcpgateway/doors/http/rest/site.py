@@ -128,7 +128,8 @@ async def _written(asked: Asked, found: Any) -> bytes:
 
 def _framed(request: Any, body: bytes, media: str = "application/json") -> bytes:
     request.setHeader(b"content-type", media.encode())
-    request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
+    if body or request.method != b"HEAD":  # the length that a service tells is not that of what it sends then
+        request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
     request.setHeader(b"cache-control", b"no-store")
     return body
 

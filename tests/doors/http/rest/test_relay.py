@@ -67,13 +67,16 @@ class RelayTests:
         assert client.heard.headers["content-security-policy"].startswith("sandbox")
         assert client.heard.headers["x-content-type-options"] == "nosniff"
 
-    def test_head(self, stage: Stage) -> None:
-        """HEAD is passed on as what it is."""
+    @pytest.mark.parametrize("length", ["5", None])
+    def test_head(self, stage: Stage, length: str | None) -> None:
+        """HEAD is passed on as what it is, and tells the length of what GET would bring, if that is known."""
         client = stage.ask(f"{REST}/a", "HEAD")
         assert stage.service.last.method == "HEAD"
-        stage.service.last.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        told = f"Content-Length: {length}\r\n" if length else ""
+        stage.service.last.wire.say(f"HTTP/1.1 200 OK\r\n{told}\r\n".encode())
         assert client.heard is not None
         assert (client.heard.status, client.heard.body) == (200, b"")
+        assert client.heard.headers.get("content-length") == length
 
     @pytest.mark.parametrize("status", [204, 304])
     def test_without_a_body(self, stage: Stage, status: int) -> None:

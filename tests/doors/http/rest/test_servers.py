@@ -138,6 +138,12 @@ class AccessTests:
         assert (answer.status, "admin.token" in answer.json["hint"]) == (403, True)
         assert gateway.text == CONFIG
 
+    def test_headers_of_a_program(self, gateway: Filed) -> None:
+        """A program is sent no headers, and nothing is changed."""
+        answer = gateway.ask("PATCH", "/a", {"add_headers": {"A": "1"}})
+        assert (answer.status, "is sent no headers" in answer.json["error"]) == (400, True)
+        assert gateway.text == CONFIG
+
     def test_another_machine(self, gateway: Filed) -> None:
         """What is run here is not said from elsewhere, even with the admin token, unless the settings allow it."""
         gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
