@@ -33,7 +33,7 @@ class Logs:
         if not self._logs.is_known(name):
             raise UnknownServer(f"server not found: {name}", "GET /api/v1/servers lists them")
         tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
-        after, follows = asked.header(LAST_ID) or "", _flag(asked, "follow")
+        after, follows = _last(asked) or "", _flag(asked, "follow")
         log = self._logs.of(name)
         self._readers.check(asked.principal)
 
@@ -48,9 +48,11 @@ class Logs:
 
     async def events(self, asked: Asked) -> Any:
         """What happens in the gateway, from now on, or from the event that was seen last."""
-        after, follows = asked.header(LAST_ID), _flag(asked, "follow")
+        after, follows = _last(asked), _flag(asked, "follow")
         if after is None and "after" in asked.query:
             after = asked.query["after"]
+            if after and not _is_time(after):
+                raise InvalidParams('"after" must be the id of an event', "such as 2026-11-22T07:00:00.000000Z")
         wants = _wanted(asked.query.get("kind", ""), asked.query.get("server", ""))
         events = self._events
         self._readers.check(asked.principal)
@@ -66,6 +68,16 @@ class Logs:
             return ensureDeferred(self._readers.serve(request, asked.principal, known, follow, wants))
 
         return Feed(run)
+
+
+def _last(asked: Asked) -> str | None:
+    # What is no id of ours says nothing of what was seen, as when none is said.
+    said = asked.header(LAST_ID)
+    return said if said and _is_time(said) else None
+
+
+def _is_time(text: str) -> bool:
+    return text[0].isdigit()  # a date, or less than any: 0 for all there is
 
 
 def _flag(asked: Asked, name: str) -> bool:
