@@ -250,6 +250,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    health.on_switch = hub.show_anew
     hub.savings = savings_of(hub, outside)
     hub.follow(outside.tracer)
     return hub
@@ -410,6 +411,12 @@ class Hub:
         if self._stateless is not None:
             self._stateless.adopt(change)
         switchboard.adopt(change)
+
+    def show_anew(self) -> None:
+        """Views show other servers from now on: say so to all who look at one."""
+        if self._stateless is not None:
+            self._stateless.show_anew()
+        self.switchboard.show_anew()
 
     def tick(self) -> None:
         """A second has passed."""

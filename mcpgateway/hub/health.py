@@ -57,6 +57,10 @@ def _unweighed(_: Collection[int]) -> Mapping[int, int]:
     return {}
 
 
+def _unheard() -> None:
+    """Nobody is told."""
+
+
 def unknown(_: ServerSpec) -> bool:
     """Nothing is known of any server while it does not run."""
     return False
@@ -73,6 +77,7 @@ class Health:
     :ivar ping_s: seconds between two pings; 0 for none.
     :ivar checks: how many checks are under way.
     :ivar histories: what has happened to all servers.
+    :ivar on_switch: told when an operator has switched a server on or off.
     """
 
     log = Logger()
@@ -86,6 +91,7 @@ class Health:
         self.wall = wall
         self.chance = instruments.chance
         self.histories = Histories(wall)
+        self.on_switch: Callable[[], None] = _unheard
         self._circuit = circuit
         self._instruments = instruments
         self._charts: dict[Variant, Chart] = {}
@@ -120,13 +126,16 @@ class Health:
         if found is not None and found.server is not server and found.server == server:
             found.server = server  # it was read once more
         elif found is None or found.server is not server:
-            is_on = self._switches.get(server.name, server.enabled)
             found = self._charts[key] = Chart(
-                server, Breaker(self._circuit), self.histories.of(server.name), not is_on
+                server, Breaker(self._circuit), self.histories.of(server.name), not self.is_on(server)
             )
         return found
 
     # Operators
+
+    def is_on(self, server: ServerSpec) -> bool:
+        """Whether a server is switched on: as operators have said, or else as its entry says."""
+        return self._switches.get(server.name, server.enabled)
 
     def reset(self, name: str) -> None:
         """Forget what a server has done wrong, and start it if somebody uses it.
@@ -170,6 +179,10 @@ class Health:
             self._switch(name, is_on=is_on)
 
     def _switch(self, name: str, *, is_on: bool) -> None:
+        self._set(name, is_on=is_on)
+        self.on_switch()
+
+    def _set(self, name: str, *, is_on: bool) -> None:
         charts = self._named(name)
         if is_on:
             self.log.info("{server} is switched on", event="server.enabled", server=name)

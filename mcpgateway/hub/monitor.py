@@ -52,6 +52,9 @@ class Monitor(Protocol):
     def refusal(self, server: ServerSpec) -> GatewayError | None:
         """Why a server may not be started now by somebody who only wants to find something out about it."""
 
+    def is_on(self, server: ServerSpec) -> bool:
+        """Whether it is switched on."""
+
 
 class World(Scales, Protocol):
     """What an instance knows of the world around it.
@@ -93,6 +96,10 @@ class Visitors:
     def refusal(self, server: ServerSpec) -> GatewayError | None:
         """The same holds as for everybody."""
         return self.monitor.refusal(server)
+
+    def is_on(self, server: ServerSpec) -> bool:
+        """The same."""
+        return self.monitor.is_on(server)
 
 
 @frozen

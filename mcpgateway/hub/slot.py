@@ -188,6 +188,11 @@ class Slot:
         return Listening(self.want, meta, self._changed)
 
     @property
+    def is_on(self) -> bool:
+        """Whether its server is switched on."""
+        return self._around.monitor.is_on(self.server)
+
+    @property
     def is_replica(self) -> bool:
         """Whether it is one of several that share the calls of another."""
         return self._is_replica

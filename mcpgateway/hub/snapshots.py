@@ -278,11 +278,11 @@ class Snapshot:
     @property
     def is_known(self) -> bool:
         """Whether the server can be introduced to clients without being started."""
-        return self.slot.server.enabled and self.find(HELLO) is not None
+        return self.slot.is_on and self.find(HELLO) is not None
 
     def hello(self) -> Envelope | None:
         """The first words of the server; None where they are not known."""
-        known = self.find(HELLO) if self.slot.server.enabled else None
+        known = self.find(HELLO) if self.slot.is_on else None
         return jsonrpc.read_object(known.pages[0], HELLO) if known is not None else None
 
     # What is asked
@@ -296,7 +296,7 @@ class Snapshot:
         if self.slot.conversation is not None:
             call.sink = _Keeper(call.sink, self, question, told, self.changes)
             return False
-        known = self.find(question.method, told) if self.slot.server.enabled else None
+        known = self.find(question.method, told) if self.slot.is_on else None
         page = known.page(question.cursor) if known is not None else None
         if known is None or page is None:
             return False

@@ -156,6 +156,10 @@ class Stateless:
             self.to_legacy.refuse(server)
         for each in change.changed:
             self.to_legacy.adopt(each.after)
+        self.show_anew()
+
+    def show_anew(self) -> None:
+        """Views show other servers from now on."""
         if self._views is not None:
             self._views.adopt()
 

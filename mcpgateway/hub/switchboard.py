@@ -165,6 +165,11 @@ class Switchboard:
         if self._board is not None:
             self._board.adopt(change)
 
+    def show_anew(self) -> None:
+        """Views show other servers from now on."""
+        if self._board is not None:
+            self._board.look_anew()
+
     def _remove(self, server: ServerSpec) -> None:
         self._forget(server)
         for session in self.sessions.of(server):

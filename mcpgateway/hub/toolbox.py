@@ -251,7 +251,7 @@ class Toolbox:
 
     def _check_listed(self, name: str, caller: Caller) -> None:
         # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
-        if name and not self.server(name, caller).enabled:
+        if name and not self._switchboard.board.is_on(self.server(name, caller)):
             raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:

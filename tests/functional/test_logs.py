@@ -148,7 +148,9 @@ class LogTests:
             data = [each["data"] for each in again.events()]
             assert not any("hello from" in each for each in data)
             assert any("my value is" in each for each in data)
-            lost = Stream(gateway, "/api/v1/servers/talker/logs?follow=false", **{"Last-Event-ID": "not ours"})
+            lost = Stream(
+                gateway, "/api/v1/servers/talker/logs?follow=false", **{"Last-Event-ID": "not ours"}
+            )
             assert any("hello from" in each["data"] for each in lost.events())
             last = Stream(gateway, "/api/v1/servers/talker/logs?follow=false&tail=1")
             assert len(list(last.events())) == 1

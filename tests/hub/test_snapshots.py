@@ -110,6 +110,13 @@ class RestTests:
         assert not slot.is_resting
         assert slot.introduction is None
 
+    def test_a_server_that_an_operator_switches(self, home: Home) -> None:
+        """It is not answered for while it is off, whatever its entry says."""
+        gateway = known(home)
+        client, _ = arrive(gateway)
+        gateway.health.disable("shared")
+        assert ask(client)["error"]["message"] == "shared is disabled"
+
     def test_many_at_once(self, home: Home) -> None:
         """A hundred clients that come at the same moment start nothing."""
         gateway = known(home, "own")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
@@ -69,6 +70,7 @@ class Board:
     :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
     :ivar grounds: sees what workspaces define themselves.
     :ivar direct: does that for servers' own endpoints.
+    :ivar is_on: tells whether a server is switched on.
     """
 
     log = Logger()
@@ -89,6 +91,7 @@ class Board:
         self.road = Road(self)
         self.outcomes = outcomes
         self.errands: Holder | None = None
+        self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
         self.direct = Direct(outcomes, librarian, self._told)
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
@@ -124,11 +127,14 @@ class Board:
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that a view shows, as their entries define them."""
-        return specs.members(view, self.switchboard.servers.values(), self.ways)
+        return self._on(specs.concerned(view, self.switchboard.servers.values(), self.ways))
 
     def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that it shows because its place defines them, as they are run there."""
-        return specs.members(view, self.switchboard.scopes.defined_for(view), self.ways)
+        return self._on(specs.concerned(view, self.switchboard.scopes.defined_for(view), self.ways))
+
+    def _on(self, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+        return tuple(each for each in servers if self.is_on(each))
 
     def current(self, view: ServerSpec) -> ServerSpec:
         """A view as it is today, for the same workspace.
@@ -143,6 +149,11 @@ class Board:
         """The servers are others now: look anew, and say so to whoever is there."""
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
+        announces, self._is_resettled = bool(change) or self._is_resettled, False
+        self.look_anew(announces=announces)
+
+    def look_anew(self, *, announces: bool = True) -> None:
+        """Other servers are shown from now on, or may be: look at them, and say so to whoever is there."""
         self._views.clear()
         for name, holders in self._holders.items():
             spec = self._specs.get(name)
@@ -157,8 +168,7 @@ class Board:
                 continue
             self.look_again(session)
         self.lister.forget()
-        if change or self._is_resettled:
-            self._is_resettled = False
+        if announces:
             for session in list(self._outer):
                 self.announce_all(session)
 

@@ -68,11 +68,6 @@ def _entry(name: str, kind: str) -> ServerSpec:
     return ServerSpec(name, (), {}, "/", Share.GLOBAL, title=name, source="the gateway itself", view=kind)
 
 
-def members(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:
-    """The servers that a view shows: all that are switched on, or those of its profile."""
-    return tuple(each for each in concerned(view, servers, ways) if each.enabled)
-
-
 def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:
     """The servers that a view is of, switched on or off: all, or those of its profile."""
     name = view.name.removeprefix(_PROFILES)

@@ -69,7 +69,9 @@ def board_of(hub: Hub, parts: Parts) -> Board:
     def builtin() -> Builtin:
         return _builtin(hub, parts, librarian, outcomes)
 
-    return Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+    made = Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+    made.is_on = parts.health.is_on
+    return made
 
 
 def _outcomes(hub: Hub, parts: Parts) -> Outcomes:

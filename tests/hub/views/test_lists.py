@@ -383,6 +383,20 @@ class NewsTests:
         stage.play()
         assert stage.child("more").asked("tools/call")[0]["params"]["name"] == "extra"
 
+    def test_server_switched(self, stage: Stage) -> None:
+        """The tools of a server that an operator has switched off are shown to nobody until it is on again."""
+        client = stage.view()
+        assert set(stage.names(client)) == {"shared__echo", "own__count"}
+        ears = stage.gateway.listen(client)
+        stage.gateway.health.disable("shared")
+        stage.gateway.clock.advance(0)
+        assert ears.heard is not None
+        assert TOOLS in [each["method"] for each in ears.heard.events]
+        assert stage.names(client) == ["own__count"]
+        assert stage.names(stage.view()) == ["own__count"]
+        stage.gateway.health.enable("shared")
+        assert set(stage.names(client)) == {"shared__echo", "own__count"}
+
     def test_server_removed_with_jobs(self, stage: Stage) -> None:
         """A job that waits for others does not start a server again that has been taken out meanwhile."""
         client = stage.view()

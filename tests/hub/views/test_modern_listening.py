@@ -156,6 +156,15 @@ class NewsTests:
         (said,) = told(stage, client)
         assert (said["method"], said["params"]["_meta"]) == (TOOLS_CHANGED, {SUBSCRIPTION: "l"})
 
+    def test_switched(self, stage: Stage) -> None:
+        """Whoever listens is told when an operator has switched a server off, whose tools are listed no more."""
+        listen(client := stage.client(), toolsListChanged=True)
+        stage.gateway.health.disable("m")
+        assert TOOLS_CHANGED in [each["method"] for each in told(stage, client)]
+        assert "m__echo" not in stage.names()
+        stage.gateway.health.enable("m")
+        assert "m__echo" in stage.names()
+
     def test_a_legacy_server(self, stage: Stage) -> None:
         """So is one of the other era, and the list is another when it is asked for."""
         listen(client := stage.client(), toolsListChanged=True)

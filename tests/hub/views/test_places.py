@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.views.elsewhere import LIMIT
-from mcpgateway.hub.views.specs import Ways, concerned, members, view_specs
+from mcpgateway.hub.views.specs import Ways, concerned, view_specs
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -153,7 +153,7 @@ class ProfileTests:
     """The view of a profile."""
 
     def test_what_it_is_of(self) -> None:
-        """It is of the servers of its profile, and shows those of them that are switched on."""
+        """It is of the servers of its profile, or of all, switched on or off."""
         servers = [
             ServerSpec("on", ("run",), {}, "/"),
             ServerSpec("off", ("run",), {}, "/", enabled=False),
@@ -163,5 +163,4 @@ class ProfileTests:
         known = {each.name: each for each in view_specs(ways)}
         mine, every = known["mcp/p/mine"], known["mcp/full"]
         assert [each.name for each in concerned(mine, servers, ways)] == ["on", "off"]
-        assert [each.name for each in members(mine, servers, ways)] == ["on"]
         assert [each.name for each in concerned(every, servers, ways)] == ["on", "off", "foreign"]

@@ -52,7 +52,9 @@ class Logs:
         if after is None and "after" in asked.query:
             after = asked.query["after"]
             if after and not _is_time(after):
-                raise InvalidParams('"after" must be the id of an event', "such as 2026-11-22T07:00:00.000000Z")
+                raise InvalidParams(
+                    '"after" must be the id of an event', "such as 2026-11-22T07:00:00.000000Z"
+                )
         wants = _wanted(asked.query.get("kind", ""), asked.query.get("server", ""))
         events = self._events
         self._readers.check(asked.principal)
