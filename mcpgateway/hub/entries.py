@@ -87,7 +87,10 @@ class Entries:
         _check(name, definition)
         plan = self.installing.plans.plan(name, definition)
         if plan.is_there:
-            raise Taken(f"there is a server {name} already", "PUT replaces it, PATCH changes it")
+            raise Taken(
+                f"there is a server {name} already",
+                "PUT (servers add --replace) replaces it, PATCH (servers set-env and its like) changes it",
+            )
         self.installing.put(plan)
         self.operating.follow(name)  # what was said of a former server of that name is not said of this one
         return Changed(name, is_new=True)

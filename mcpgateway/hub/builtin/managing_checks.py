@@ -98,7 +98,9 @@ def check_keys(definition: Mapping[str, Any]) -> None:
             near = did_you_mean(key, list(serverkeys.SERVER.keys), 1)
             raise InvalidParams(
                 f"'{printable(key)}' is no key of a server",
-                f"did you mean {near[0]}?" if near else "docs says which keys there are",
+                f"did you mean {near[0]}?"
+                if near
+                else "gateway_docs and the reference of the configuration list them all",
             )
         _check_inner(key, definition[key])
 

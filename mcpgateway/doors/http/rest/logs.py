@@ -31,7 +31,9 @@ class Logs:
         """The log of a server: its last lines, then what is added to it."""
         name = asked.path["name"]
         if not self._logs.is_known(name):
-            raise UnknownServer(f"server not found: {name}", "GET /api/v1/servers lists them")
+            raise UnknownServer(
+                f"server not found: {name}", "mcpgateway servers list (GET /api/v1/servers) lists them"
+            )
         tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
         after, follows = _last(asked) or "", _flag(asked, "follow")
         log = self._logs.of(name)

@@ -33,7 +33,10 @@ class Sessions:
         """End one session."""
         ended = self._book.end(asked.path["id"])
         if not ended.sessions:
-            raise NotThere("there is no such session", "GET /api/v1/sessions lists those that there are")
+            raise NotThere(
+                "there is no such session",
+                "mcpgateway sessions list (GET /api/v1/sessions) shows those there are",
+            )
         return _told(ended)
 
     async def kill_some(self, asked: Asked) -> Any:
