@@ -27,14 +27,15 @@ TIMEOUT_S = 30.0
 STDERR_SHOWN = 10  # lines
 PAGES_LIMIT = 1000  # of a list that does not end
 
-PROCESS, EXITED, TIMED_OUT, POLLUTED, PROTOCOL = (
+PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, PROTOCOL = (
     "process error",
     "exited unexpectedly",
+    "unreachable",
     "timeout",
     "possible stdout pollution (non-JSON-RPC output detected)",
     "protocol error",
 )
-FAULTS = (PROCESS, EXITED, TIMED_OUT, POLLUTED)
+FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED)
 """What can be wrong with a server, as the words begin that a person is told; all else is a matter of the protocol."""
 
 
@@ -238,6 +239,8 @@ class _Trial:
 
     def _explained(self, why: GatewayError) -> str:
         conversation, gone = self._conversation, self._gone
+        if gone is not None and gone.is_unreachable:
+            return f"{UNREACHABLE} ({gone})"
         if gone is not None:
             tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
             return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")

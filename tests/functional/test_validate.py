@@ -215,6 +215,14 @@ class BadTests:
 class ElsewhereTests:
     """Servers that are no programs of ours."""
 
+    def test_nobody_is_there(self, tmp_path: Path, validate: Validate) -> None:
+        """One at whose address nothing answers is no program that has ended."""
+        config = tmp_path / "far.json"
+        config.write_text(json.dumps({"servers": {"far": {"url": "http://127.0.0.1:9/mcp"}}}))
+        ran = validate("--json", "--config", str(config))
+        (step,) = json.loads(ran.stdout)["steps"]
+        assert step["detail"].startswith("unreachable (far: no connection to 127.0.0.1:9")
+
     @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
     @pytest_twisted.ensureDeferred
     async def test_at_a_url(self, tmp_path: Path, path: str, passes: bool) -> None:  # noqa: FBT001
