@@ -81,7 +81,7 @@ def read_program(value: Mapping[str, Any], words: Words, project: str = "") -> P
     cwd = said(cwd)
     if not project and _is_relative(cwd):
         raise ConfigError("its cwd is relative to the directory that its client happens to run in")
-    return Program(command, tuple(args), {key: said(each) for key, each in env.items()}, cwd)
+    return Program(command, tuple(args), {key: said(each, is_env=True) for key, each in env.items()}, cwd)
 
 
 def _is_relative(path: str) -> bool:

@@ -43,37 +43,42 @@ class Variables:
     :ivar pattern: all of it; the group ``name`` is a variable of the environment.  None where it expands nothing.
     :ivar known: what the gateway knows as well, in its own words.
     :ivar is_empty: one that is not set is empty, and does not stay as it is written.
+    :ivar is_empty_in_env: so it is in what it hands on as environment, if nowhere else.
     """
 
     pattern: re.Pattern[str] | None = None
     known: Mapping[str, str] = field(factory=dict)
     is_empty: bool = False
+    is_empty_in_env: bool = False
 
-    def translated(self, text: str) -> str:
+    def translated(self, text: str, *, is_env: bool = False) -> str:
         """Return a text in the gateway's words; see Note [Never guessed].
 
+        :param is_env: it is a value of the environment.
         :raise ConfigError: it has something that only its client can fill in; no value is shown.
         """
         if self.pattern is None:
             return escaped(text)
         said, end = [], 0
         for found in self.pattern.finditer(text):
-            said += [escaped(text[end : found.start()]), self._said(found)]
+            said += [escaped(text[end : found.start()]), self._said(found, is_env=is_env)]
             end = found.end()
         return "".join((*said, escaped(text[end:])))
 
-    def _said(self, found: re.Match[str]) -> str:
+    def _said(self, found: re.Match[str], *, is_env: bool) -> str:
         if found[0] in self.known:
             return self.known[found[0]]
         name = next((each for each in found.groups() if each), "")
         if not name or _ITS_OWN.fullmatch(name):
             what = printable(re.split(r"[:}]", found[0], maxsplit=1)[0])
             raise ConfigError(f"it has {what}…, which only its client can fill in")
-        return f"${{{name}:-}}" if self.is_empty else found[0]
+        if self.is_empty or (is_env and self.is_empty_in_env):
+            return f"${{{name}:-}}"
+        return f"${{{name}:-{found[0]}}}" if found[0] == f"${name}" else found[0]  # the gateway's have braces
 
 
-def _of(*patterns: str, known: Mapping[str, str] | None = None, is_empty: bool = False) -> Variables:
-    return Variables(re.compile("|".join(patterns)), known or {}, is_empty)
+def _of(*patterns: str, known: Mapping[str, str] | None = None, **ways: bool) -> Variables:
+    return Variables(re.compile("|".join(patterns)), known or {}, **ways)
 
 
 _ENV = rf"\$\{{env:{_NAME}\}}"
@@ -84,7 +89,7 @@ CLAUDE = _of(_DEFAULT)
 # Whether they have defaults differs from one release to the next.
 BRACED = _of(_BRACED, _OTHER, _FOREIGN)
 DEFAULTED = _of(_DEFAULT, _OTHER, _FOREIGN)
-GEMINI = _of(_BRACED, _OTHER, r"\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)", is_empty=True)
+GEMINI = _of(_BRACED, _OTHER, r"\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)", is_empty_in_env=True)
 CURSOR = _of(_ENV, _EDITORS, known=_HOME)
 VSCODE = _of(_ENV, _EDITORS, known=_HOME, is_empty=True)
 ROO = _of(_ENV, _EDITORS)
