@@ -30,12 +30,13 @@ ERROR_CHARS = 200
 SEARCHED = 20_000  # lines that are looked through for one that is asked for
 SHOWN, SHOWN_MOST = 50, 1000
 REFUSED = "refused"
+NUMBER_DIGITS = 19  # of ids of requests, which are counted, or times to the nanosecond
 REASON = "the tool says that it has failed"
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """One call, as it is written down.
 
     :ivar at: when it ended.
@@ -64,7 +65,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     parent: str = ""
 
 
-class Managed(msgspec.Struct, omit_defaults=True):
+class Managed(msgspec.Struct, omit_defaults=True, gc=False):
     """One request to the gateway itself, as it is written down."""
 
     at: str
@@ -212,8 +213,8 @@ class Activity:
         return record
 
     def _shown(self, text: str, names: dict[str, str]) -> str:
-        # Whoever calls chooses these; few are long, and of those most are the same.
-        if len(text) < SHORTEST:
+        # Whoever calls chooses these; few are long or no numbers, and of those most are the same.
+        if len(text) < SHORTEST or (text.isdecimal() and len(text) <= NUMBER_DIGITS):
             return text
         found = names.get(text)
         if found is None:

@@ -94,7 +94,8 @@ def _entry(place: Place, *options: str, **more: str) -> dict[str, Any]:
 
 
 def _serving(place: Place, servers: dict[str, Any]) -> Command:
-    config = place.write("config.json", json.dumps({"servers": servers}))
+    limits = {"servers": max(len(servers), 100)}
+    config = place.write("config.json", json.dumps({"gateway": {"limits": limits}, "servers": servers}))
     source = place.write("source.json", "{}")
     twistd = [str(place.python.parent / "twistd"), "-n", "--pidfile=", "mcpgateway"]
     options = ["--port", str(place.port), "--config", config, "--source", source]
