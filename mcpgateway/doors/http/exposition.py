@@ -1,6 +1,7 @@
 """The numbers for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
-Written by hand, since everybody waits while it is written: what stands before each number is made once and kept.
+Written by hand, since everybody waits while it is written: of the thousands of tools that there may be few are called
+between two scrapes, so the lines of each are kept until it is.
 """
 
 from __future__ import annotations
@@ -137,6 +138,26 @@ Number = int | float
 _Sample = tuple[str, Number]
 
 
+class _Told:
+    # The lines of one tool, as they were after so many of its calls had ended.
+
+    __slots__ = ("_labels", "calls", "of", "seconds")
+
+    def __init__(self, labels: str) -> None:
+        self._labels = labels
+        self.of = -1
+        self.calls = self.seconds = ""
+
+    def tell(self, row: Row) -> None:
+        self.of = row.calls
+        counts = {"ok": row.calls - row.errors - row.cancelled, "error": row.errors}
+        if row.cancelled:
+            counts["cancelled"] = row.cancelled
+        head = f'{TOOL_CALLS.name}{{{self._labels},outcome="'
+        self.calls = "".join(f'{head}{outcome}"}} {count}\n' for outcome, count in counts.items())
+        self.seconds = f"{TOOL_SECONDS.name}{{{self._labels}}} {row.total_s!r}\n"
+
+
 class Exposition:
     """Writes the text."""
 
@@ -144,7 +165,7 @@ class Exposition:
         self._meters = meters
         self._census = census
         self._savings = savings
-        self._tools: dict[Row, tuple[str, str, str, str]] = {}  # what stands before the numbers of each
+        self._tools: dict[Row, _Told] = {}
 
     def text(self) -> bytes:
         """The numbers of this moment."""
@@ -214,28 +235,19 @@ class Exposition:
         yield DURATIONS.head
         for meter in meters:
             yield from _durations(meter)
-        rows = [each for each in self._meters.rows if each.tool]
-        heads = [self._tools.get(each) or self._heads(each) for each in rows]
-        told = list(zip(rows, heads, strict=True))
+        told = [self._told(each) for each in self._meters.rows if each.tool]
         yield TOOL_CALLS.head
-        yield "".join(
-            [
-                f"{ok}{row.calls - row.errors - row.cancelled}\n{error}{row.errors}\n"
-                for row, (ok, error, _, _) in told
-            ]
-        )
-        yield "".join([f"{head}{row.cancelled}\n" for row, (_, _, head, _) in told if row.cancelled])
+        yield "".join([each.calls for each in told])
         yield TOOL_SECONDS.head
-        yield "".join([f"{seconds}{row.total_s!r}\n" for row, (_, _, _, seconds) in told])
+        yield "".join([each.seconds for each in told])
 
-    def _heads(self, row: Row) -> tuple[str, str, str, str]:
-        made = self._tools[row] = (
-            f"{TOOL_CALLS.name}{_labels(server=row.server, tool=row.tool, outcome='ok')} ",
-            f"{TOOL_CALLS.name}{_labels(server=row.server, tool=row.tool, outcome='error')} ",
-            f"{TOOL_CALLS.name}{_labels(server=row.server, tool=row.tool, outcome='cancelled')} ",
-            f"{TOOL_SECONDS.name}{_labels(server=row.server, tool=row.tool)} ",
-        )
-        return made
+    def _told(self, row: Row) -> _Told:
+        found = self._tools.get(row)
+        if found is None:
+            found = self._tools[row] = _Told(f'server="{escaped(row.server)}",tool="{escaped(row.tool)}"')
+        if found.of != row.calls:
+            found.tell(row)
+        return found
 
     def _of_savings(self, living: list[Life]) -> Iterator[str]:
         sizes = self._savings.weights.latest()
