@@ -21,6 +21,7 @@ TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
 VARIABLES = {TOKEN: "MCP_GATEWAY_AUTH_TOKEN", ADMIN_TOKEN: "MCP_GATEWAY_ADMIN_TOKEN"}
 TOKEN_LIMIT = 4096
 BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
+FORBIDDEN = 403
 ANOTHER_WAY = "name the file that holds its token: --token-file FILE; or set MCP_GATEWAY_AUTH_TOKEN"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -203,9 +204,9 @@ class Remote:
             self.unreachable(why)
         value = answer.value if isinstance(answer.value, dict) else {}
         if answer.status in (401, 403):
-            fail(
-                f"the gateway at {self.where} refuses: {_said(answer)}", str(value.get("hint") or ANOTHER_WAY)
-            )
+            # Which token it takes is known here better than there; what one may not do with it, there.
+            hint = str(value.get("hint") or ANOTHER_WAY) if answer.status == FORBIDDEN else ANOTHER_WAY
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
         if answer.status >= 400:
             fail(_said(answer), str(value.get("hint") or ""))
         if answer.value is None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.functional
 
 AT_ONCE = 10
 SETTINGS = {
-    "limits": {"handshake": "2s", "spawns": 100},
+    "limits": {"handshake": "4s", "spawns": 100},
     "circuit": {"restarts": 0},  # what fails here fails on purpose
 }
 CLOSED = "the connection to HERE broke: it was closed before the answer was whole"
@@ -102,7 +102,7 @@ QUICK = (
 )
 STALLS = ("stalls-before-headers", "stalls-in-the-body", "stalls-in-the-stream")
 SLOW = tuple(InCall(kind, "NAME did not answer within 1 s", code=-32001) for kind in STALLS) + tuple(
-    InHandshake(kind, "NAME did not answer the handshake within 2 s") for kind in STALLS
+    InHandshake(kind, "NAME did not answer the handshake within 4 s") for kind in STALLS
 )
 
 

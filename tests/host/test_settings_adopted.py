@@ -155,12 +155,13 @@ class OriginalsTests:
         assert house.served() == {"a": ("x", str(house.path), "d", "${NOT}", "{env:HOME}", "${env:HOME}")}
 
     def test_unset_of_gemini(self, house):
-        """Gemini makes a variable that is not set empty."""
-        entry = {"command": "x", "args": ["$NOT", "<${NOT}>"], "env": {"K": "$HOME"}}
+        """Gemini leaves a variable that is not set as it is written, but makes it empty in the environment."""
+        entry = {"command": "x", "args": ["$NOT", "<${NOT}>"], "env": {"K": "$HOME", "L": "<$NOT>"}}
         path = house.write(".gemini/settings.json", {"mcpServers": {"a": entry}})
         house.adopt(path, "gemini")
         (found,) = house.settings().servers
-        assert (found.command, found.env["K"]) == (("x", "", "<>"), str(house.path))
+        assert found.command == ("x", "$NOT", "<${NOT}>")
+        assert (found.env["K"], found.env["L"]) == (str(house.path), "<>")
 
     def test_left_alone(self, house):
         """What only a client knows is served to nobody, and the warning says what that is."""
