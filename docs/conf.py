@@ -12,7 +12,7 @@ author = "the mcpgateway authors"
 project_copyright = "2026, the mcpgateway authors"
 version = release = __version__
 
-extensions = ["client", "from_code", "machine"]
+extensions = ["client", "contracts", "from_code", "machine"]
 exclude_patterns = ["_build", "newsfragments"]
 nitpicky = True
 

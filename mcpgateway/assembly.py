@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.tape import Tapes
@@ -22,11 +22,13 @@ from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settin
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
-from mcpgateway.host.treesize import tree_sizes
+from mcpgateway.host.treesize import tree_activity, tree_sizes
 from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.eras import Eras
+from mcpgateway.hub.firstlook import FirstLook
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.health import BLIND, Health, Instruments
+from mcpgateway.hub.limiters import Limiters
 from mcpgateway.hub.locks import Locks
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.neighbours import Neighbours
@@ -42,7 +44,9 @@ from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.timeline import Timeline
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
+from mcpgateway.hub.watching import Written
 from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
 if TYPE_CHECKING:
@@ -80,7 +84,8 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
 
         return Deferred.fromCoroutine(knock(reactor, url))
 
-    return Instruments(secrets.SystemRandom().random, fetch, dial, tree_sizes, snapshots.is_known)
+    chance = secrets.SystemRandom().random
+    return Instruments(chance, fetch, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
 
 
 def usage_of(seconds: Callable[[], float], home: str) -> Usage:
@@ -149,7 +154,9 @@ class Outside:
     :ivar said: told of what servers say for people to read.
     :ivar stopwatch: measures calls, in seconds, and never goes back.
     :ivar tracer: what follows calls; None where nothing does.
-    :ivar redact: takes out of a text whatever is secret.
+    :ivar redactor: takes out of a text whatever is secret.
+    :ivar written: looks at what processes have written; None where nobody looks.
+    :ivar looks: whether new servers are asked for their tools before several clients share them.
     """
 
     launcher: ILauncher
@@ -163,7 +170,9 @@ class Outside:
     said: Said = unkept
     stopwatch: Callable[[], float] = time.perf_counter
     tracer: Tracer | None = None
-    redact: Callable[[str], str] = str
+    redactor: Redactor = field(factory=Redactor, repr=False)
+    looks: bool = False
+    written: Written | None = None
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
@@ -178,13 +187,8 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     notices = Notices(sessions, questions, moved)
     notices.said = outside.said
-    health = Health(gateway.circuit, gateway.ping_s, outside.instruments, clock.seconds)
-    meters = Meters(outside.stopwatch, outside.redact)
-
-    def others(slot: Slot) -> int:
-        return sum(
-            each.pid is not None for each in pool if each is not slot and each.server.name == slot.server.name
-        )
+    health = Health(gateway, outside.instruments, clock.seconds)
+    meters = Meters(outside.stopwatch, outside.redactor.redact)
 
     tapes = Tapes(clock.seconds, gateway.trace.record_lines)
     around = Surroundings(
@@ -197,10 +201,10 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         health,
         meters,
         snapshots,
-        Locks(moved, others),
+        Locks(moved, lambda slot: pool.others(slot)),  # noqa: PLW0108 - not built yet
         tapes,
     )
-    pool = Pool(around, store)
+    pool = _pool_of(around, outside, questions)
     siblings = Siblings(pool, clock)
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
 
@@ -218,8 +222,9 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         # Whoever has clients of single servers only does without.
         from mcpgateway.hub.views.wiring import Parts, board_of
 
-        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers)
+        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers, outside.redactor.mask)
         notices.lists = made = board_of(hub, parts)
+        made.catch_up = lambda: hub.catch_up()  # noqa: PLW0108 - it is set later
         return made
 
     switchboard.make_board = make_board
@@ -229,6 +234,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     def make_stateless() -> Stateless:
         # Whoever only has legacy clients does without half a megabyte.
         from mcpgateway.hub.cache import ResultCache
+        from mcpgateway.hub.serverstates import ServerStates
         from mcpgateway.hub.stateless import Stateless
         from mcpgateway.hub.to_legacy import ToLegacy
 
@@ -239,7 +245,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
-        made.permits = switchboard.permits
+        made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
         to_legacy.current = switchboard.current
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct
@@ -254,6 +260,19 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     hub.savings = savings_of(hub, outside)
     hub.follow(outside.tracer)
     return hub
+
+
+def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Pool:
+    pool = Pool(around, outside.store)
+    if outside.written is not None:
+        pool.traits.looks, pool.traits.sees = True, bool(outside.written((os.getpid(),)))
+    around.limiters = Limiters(pool, around.meters, outside.written, questions.is_asked)
+    if outside.looks:
+        look = FirstLook(pool, around.clock)
+        around.meet = look.met
+        if around.snapshots is not None:
+            around.snapshots.listed = look.listed
+    return pool
 
 
 def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
@@ -277,7 +296,7 @@ def savings_of(hub: Hub, outside: Outside) -> Savings:
         return hub.usage or (on_record() if on_record is not None else None)
 
     def pids() -> Iterable[int]:
-        return (slot.pid for slot in pool if slot.pid)
+        return (pid for slot in pool for pid in slot.pids)
 
     weights = Weights(outside.instruments.weigh, pids)
     return Savings(hub.switchboard, hub.health, weights, usage)
@@ -287,7 +306,7 @@ def figures_of(hub: Hub, census: Census) -> Figures:
     """What tells of numbers."""
     from mcpgateway.hub.figures import Figures  # few ask for them
 
-    return Figures(hub.meters, hub.timeline, census, hub.snapshots)
+    return Figures(hub.meters, hub.timeline, census)
 
 
 def exposition_of(hub: Hub, census: Census) -> Exposition:
@@ -339,6 +358,10 @@ def _world(settings: Settings) -> World:
     return settings.world or World(environment.for_children(os.environ), {}, home)
 
 
+def _caught_up() -> Deferred[None]:
+    return succeed(None)
+
+
 def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
     return ()
 
@@ -358,6 +381,7 @@ class Hub:
     :ivar jobs: calls that nobody waits for; None until the first who could make one.
     :ivar tracer: what follows calls; None where nothing does.
     :ivar config: what is to be said of the configuration.
+    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
     :ivar manage: makes the tools that manage servers.
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     """
@@ -373,6 +397,7 @@ class Hub:
     claim: Callable[[Session, int, int], None] | None = None
     jobs: Jobs | None = None
     config: Callable[[], Mapping[str, Any]] = dict
+    catch_up: Callable[[], Deferred[None]] = _caught_up
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
     usage: Usage | None = None
     vault: Vault | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mcpgateway.config.model import Limits, ServerSpec
+from mcpgateway.config.model import Daemon, Limits, ServerSpec
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mcpgateway.assembly import Hub
     from mcpgateway.backends.web import Web
     from mcpgateway.config.problems import Problem
-    from mcpgateway.doors.http.rest.authorization import LetIn
     from mcpgateway.doors.http.rest.following import Readers
     from mcpgateway.doors.http.rest.site import Groups
     from mcpgateway.doors.http.rest.turns import Turns
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.following import Chronicle
     from mcpgateway.hub.installing import Installing
     from mcpgateway.hub.issuing import Issuing
+    from mcpgateway.hub.logins import Logins
     from mcpgateway.hub.operating import Operating
     from mcpgateway.hub.owners import Owners
     from mcpgateway.hub.reload import Reload
@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from mcpgateway.hub.serverlogs import ServerLogs
     from mcpgateway.hub.sessionbook import SessionBook
     from mcpgateway.hub.switchboard import Switchboard
-    from mcpgateway.interfaces import ILauncher
+    from mcpgateway.interfaces import ILauncher, ISignIns
 
 
 @frozen(kw_only=True, eq=False)
 class Parts:
     """What the groups of operations are made of.
 
-    :ivar let_in: takes what browsers bring back from authorization servers.
+    :ivar sign_ins: takes what browsers bring back from authorization servers.
+    :ivar logins: makes what knows how principals stand with servers.
     :ivar clients: makes what answers about clients' files.
     :ivar limits: the bounds of the moment.
     :ivar census: counts what runs.
@@ -67,7 +68,8 @@ class Parts:
     owners: Owners
     clock: IReactorTime
     limits: Callable[[], Limits]
-    let_in: LetIn
+    sign_ins: ISignIns
+    logins: Callable[[], Logins]
     clients: Callable[[], Clients]
     census: Census
     connections: Callable[[], Collection[Any]]
@@ -127,6 +129,7 @@ def groups_of(parts: Parts) -> Groups:
         _describing,
         _figures,
         _instance,
+        _logins,
         _logs,
         _older,
         _relay,
@@ -146,7 +149,13 @@ def _made_by(maker: Callable[[Parts], Any], parts: Parts) -> Callable[[], Any]:
 def _authorization(parts: Parts) -> Any:
     from mcpgateway.doors.http.rest.authorization import Authorization
 
-    return Authorization(parts.let_in)
+    return Authorization(parts.sign_ins)
+
+
+def _logins(parts: Parts) -> Any:
+    from mcpgateway.doors.http.rest.logins import Logins
+
+    return Logins(parts.logins())
 
 
 def _clients(parts: Parts) -> Any:
@@ -156,10 +165,14 @@ def _clients(parts: Parts) -> Any:
 
 
 def _daemons(parts: Parts) -> Any:
+    from mcpgateway.backends.probing import speaks_mcp
     from mcpgateway.doors.http.rest.daemons import Daemons
     from mcpgateway.hub.daemons import Daemons as Book
 
-    return Daemons(Book(parts.switchboard, parts.hub.health, parts.operating))
+    def is_served(reach: Daemon) -> Awaitable[bool]:
+        return speaks_mcp(parts.clock, parts.web(), reach)
+
+    return Daemons(Book(parts.switchboard, parts.hub.health, parts.operating, is_served))
 
 
 def _describing(_: Parts) -> Any:
@@ -228,13 +241,16 @@ def _servers(parts: Parts) -> Any:
         lambda: parts.switchboard.servers,
         parts.census.server,
         lambda: reload.settings.blueprints,
-        parts.hub.snapshots,
+        parts.census.tools,
     )
 
     def entries() -> Entries:
+        from mcpgateway.host.classified import classify
         from mcpgateway.hub.entries import Entries  # who only looks at all does without
 
-        return Entries(_installing(parts), roster, parts.operating, parts.tag_key)
+        return Entries(
+            _installing(parts), roster, parts.operating, parts.tag_key, partial(classify, parts.home)
+        )
 
     return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
 

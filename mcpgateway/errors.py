@@ -15,11 +15,16 @@ class GatewayError(Exception):
 
     :cvar code: the JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP SDK practice for -32000 ff.).
     :cvar retryable: true when the same call may succeed later.
+    :cvar remedy: what helps as a rule, true wherever the error is raised.
+    :ivar hint: what helps in this case; empty where nothing more is known than that.
     :ivar data: what a program may want to know beside the sentence; None when there is nothing.
     """
 
     code = -32603
     retryable = False
+    remedy = (
+        "mcpgateway doctor looks for what is wrong, and the gateway's logs/gateway.log says what has happened"
+    )
 
     def __init__(self, message: str, hint: str = "", data: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -27,53 +32,80 @@ class GatewayError(Exception):
         self.hint = hint
         self.data = data
 
+    @property
+    def advice(self) -> str:
+        """What to do now: the hint, or else what helps as a rule; never empty."""
+        return self.hint or self.remedy
+
+
+def of_server(name: str, text: str) -> str:
+    """What is said of a server, with its name before it, once."""
+    return text if text.startswith(f"{name}: ") else f"{name}: {text}"
+
+
+def without_name(name: str, text: str) -> str:
+    """The same where the name has been said already."""
+    return text.removeprefix(f"{name}: ")
+
 
 class CallerError(GatewayError):
     """The caller asked badly."""
 
     code = -32600
+    remedy = "correct the request: GET /api/v1/openapi.json describes all of them"
 
 
 class ParseError(CallerError):
     """The body is not JSON."""
 
     code = -32700
+    remedy = "send a text that is JSON"
 
 
 class MalformedMessage(CallerError):
     """The body is JSON, but not a JSON-RPC message this endpoint takes."""
+
+    remedy = 'send one JSON-RPC 2.0 message: {"jsonrpc": "2.0", "id": 1, "method": "ping"}'
 
 
 class InvalidParams(CallerError):
     """The parameters of a known method are wrong."""
 
     code = -32602
+    remedy = "correct the arguments: the description of what is asked says which it takes"
 
 
 class Taken(InvalidParams):
     """There is something else of that name already."""
 
+    remedy = "choose another name, or change the one that is there"
+
 
 class MissingEnvelope(InvalidParams):
     """A request of the modern era does not say what every one of them has to."""
+
+    remedy = "say the revision, the client and its capabilities in _meta of the parameters, as MCP 2026-07-28 has it"
 
 
 class UnsupportedVersion(CallerError):
     """The request speaks a protocol revision that is not served here."""
 
     code = -32000
+    remedy = "speak a revision that initialize agrees to"
 
 
 class HeaderMismatch(CallerError):
     """A header that repeats a part of the body is missing, or says something else (MCP 2026-07-28)."""
 
     code = -32020
+    remedy = "send the header that says what the body says, as MCP 2026-07-28 has it"
 
 
 class UnservedRevision(CallerError):
     """The request is of a revision that is not served; the error names those that are (MCP 2026-07-28)."""
 
     code = -32022
+    remedy = 'speak one of the revisions in "supported"'
 
     def __init__(self, requested: str, supported: Iterable[str]) -> None:
         super().__init__(
@@ -86,6 +118,7 @@ class MissingCapability(CallerError):
     """A request needs a capability that its client does not declare (MCP 2026-07-28)."""
 
     code = -32021
+    remedy = "declare the capability that is named, or do without what needs it"
 
     def __init__(self, message: str, required: dict[str, Any]) -> None:
         super().__init__(message, data={"requiredCapabilities": required})
@@ -95,50 +128,65 @@ class UnknownMethod(CallerError):
     """Nobody here serves that method."""
 
     code = -32601
+    remedy = "ask for what the capabilities in the answer to initialize offer"
 
 
 class UnknownServer(CallerError):
     """No server of that name is configured."""
 
     code = -32601
+    remedy = "mcpgateway servers list names the servers there are"
 
 
 class NotThere(CallerError):
     """There is no such tool, or no such result."""
 
+    remedy = "list what there is, and ask for something of that"
+
 
 class Conflict(CallerError):
     """What is asked for is in the way of what is there."""
+
+    remedy = "look at what is there, and change that or ask for something else"
 
 
 class Outdated(CallerError):
     """What is to be changed is not any more what its caller believes it is."""
 
+    remedy = "read it once more, and change what it is now"
+
 
 class NeedsCondition(CallerError):
     """What is to be replaced has to be named, so that nobody's change is lost unseen."""
 
+    remedy = "send If-Match with the ETag of what is to be replaced"
+
 
 class NotEntitled(CallerError):
     """The caller may do a part of this, but not all of it."""
+
+    remedy = "ask with a credential that may do all of it, or over the Unix socket of the gateway"
 
 
 class UnknownSession(CallerError):
     """The session id is not one of ours, or its session has ended."""
 
     code = -32001
+    remedy = "begin a session with initialize, and send its Mcp-Session-Id from then on"
 
 
 class SessionRequired(CallerError):
     """The server keeps state per session, so a request must name one."""
 
     code = -32000
+    remedy = "begin a session with initialize, and send its Mcp-Session-Id from then on"
 
 
 class Refused(CallerError):
     """The request may not be served to this caller."""
 
     code = -32000
+    remedy = "ask with a credential that may: mcpgateway token list says what each is for"
 
 
 class OutOfScope(Refused):
@@ -149,16 +197,20 @@ class ClientGone(CallerError):
     """A server asked a client that is not there any more."""
 
     code = -32000
+    remedy = "begin a session anew"
 
 
 class UserDeclined(CallerError):
     """A server needs its user to do something, and the user does not want to."""
 
     code = -32000
+    remedy = "ask the user what is to be done instead"
 
 
 class QuestionRefused(CallerError):
     """A server asked its client for something that the client never offered."""
+
+    remedy = "declare the capability at initialize, or do without what asks for it"
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -169,10 +221,13 @@ class Cancelled(CallerError):
     """The caller cancelled the call (the number is the one the Python SDK answers with)."""
 
     code = -32800
+    remedy = "call again if the answer is still wanted"
 
 
 class BackendError(GatewayError):
     """The server behind the gateway could not answer."""
+
+    remedy = "mcpgateway why SERVER says what is wrong with a server, and what helps"
 
 
 class LaunchFailed(BackendError):
@@ -195,28 +250,59 @@ class HandshakeRefused(HandshakeFailed):
     """The server answered the first words with an error, or with something that is no answer to them."""
 
 
+class SharedOtherwise(BackendError):
+    """The child that a request waits for is not shared after all: whoever brought it there asks for another."""
+
+    retryable = True
+
+
 class Unreachable(BackendError):
     """Nothing answers at the server's address."""
 
     retryable = True
 
 
+class Unavailable(Unreachable):
+    """The server answers, and says that it cannot serve anybody now."""
+
+
 class SwitchedOff(BackendError):
     """The server may not be started: an operator has disabled it, or it failed too often."""
 
+    remedy = "mcpgateway why SERVER says who has switched it off, and how it is switched on"
+
 
 class NeedsAuthorization(BackendError):
-    """The server wants its user to let the gateway in first."""
+    """The server wants an authorization that the gateway does not have."""
+
+    remedy = "let its user open the address that is named; mcpgateway why SERVER names it, too"
+
+
+class NeedsLogin(NeedsAuthorization):
+    """The server wants its user to sign in first; ``data["url"]`` is where."""
+
+    @property
+    def url(self) -> str:
+        """Where."""
+        return str((self.data or {}).get("url", ""))
+
+    @property
+    def plain(self) -> str:
+        """The sentence without the URL, which is for the user alone."""
+        return self.message.partition(": open ")[0]
 
 
 class NeedsApproval(BackendError):
     """The server is defined by a repository, and its user has not approved of that."""
+
+    remedy = "mcpgateway config approve FILE lets the servers of a repository run"
 
 
 class BackendGone(BackendError):
     """The server ended while the call was under way; the call is never replayed."""
 
     retryable = True
+    remedy = "call again: it is started anew; the call may have had effects"
 
 
 class BackendTimeout(BackendError):
@@ -224,6 +310,7 @@ class BackendTimeout(BackendError):
 
     code = -32001
     retryable = True
+    remedy = "give it more time, or look at it with mcpgateway why SERVER; the call may have had effects"
 
 
 class BadReply(BackendError):
@@ -238,20 +325,26 @@ class Overloaded(GatewayFault):
     """A bound was reached; the call was not sent."""
 
     retryable = True
+    remedy = "try again in a moment"
 
 
 class ShuttingDown(GatewayFault):
     """The gateway is stopping and takes no new calls."""
 
     retryable = True
+    remedy = "try again in a moment: a gateway that begins anew is back by then"
 
 
 class ClientFilesFailed(GatewayFault):
     """What was to be done with clients' own files was not done."""
 
+    remedy = "mcpgateway clients plan says what is in the way in clients' files"
+
 
 class ConfigError(GatewayError):
     """A configuration file cannot be used: the text names file, line, key, what was found and what is allowed."""
+
+    remedy = "mcpgateway config check lists all that is wrong"
 
 
 class Unfit(ConfigError):
@@ -260,3 +353,5 @@ class Unfit(ConfigError):
 
 class NotOurs(ConfigError):
     """What is to be changed stands where the gateway changes nothing, at least for now."""
+
+    remedy = "change it where it is defined"

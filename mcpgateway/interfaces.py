@@ -37,6 +37,7 @@ class Launch:
     :ivar era: which era it is spoken with in.
     :ivar as_written: the program is started as it stands here, even if it only fetches another.
     :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
+    :ivar connect_s: seconds it may take until it can be spoken with; 0: as usual.
     :ivar is_heard: the program is of no use without its stdout, and is killed when it closes it.
     """
 
@@ -49,6 +50,7 @@ class Launch:
     as_written: bool = False
     told: Told | None = field(default=None, repr=False, eq=False)
     is_heard: bool = True
+    connect_s: float = 0.0
 
 
 @frozen
@@ -123,6 +125,10 @@ class IBackend(Interface):
     pid = Attribute(
         "The process id it was started with (int), also its process group and session; 0: no process of ours."
     )
+    heard = Attribute(
+        "How often something has come from its processes (int), on stdout and stderr: a sign of life; 0 where there are"
+        " none of ours."
+    )
 
     def write(line: bytes, *, now: bool = False) -> None:
         """Send one message as a line (its newline included); ``now`` is for a child that has nothing to do.
@@ -196,6 +202,8 @@ class Call:
     :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
         where it stands in that (`mcpgateway.hub.tracing.Traced`).
     :ivar principal: who asks, where there is no session that says it.
+    :ivar is_verbatim: its result is passed on whatever it is, as on the endpoint of a single server; else it has to be
+        an object, as MCP wants it (most clients take a message with any other for none at all, and go on waiting).
     """
 
     session: Any
@@ -214,6 +222,7 @@ class Call:
     began: float = 0.0
     trace: Any = field(default=None, repr=False)
     principal: str = ""
+    is_verbatim: bool = False
 
     def follow(self, other: Call) -> None:
         """Be made in another's place: for the same principal, within the same trace."""
@@ -457,6 +466,58 @@ class IDoor(Interface):
     def handle(exchange: Any) -> None:
         """The request has arrived whole and within its limit; answer it now or later."""
 
+    def refusal(method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        """The JSON that a request is refused with by the channel itself, in the words of what the path leads to.
+
+        :param method: empty, like the path, where nothing has been read.
+        :param data: what a program may want to know beside the sentence.
+        """
+
+
+@frozen
+class OwnAddress:
+    """Where the gateway is for browsers and authorization servers.
+
+    :ivar redirect: where a browser comes back to from a sign-in.
+    :ivar document: the public URL that tells who the gateway is; empty where there is none.
+    """
+
+    redirect: str
+    document: str = ""
+
+
+@frozen
+class Returned:
+    """What has become of a sign-in whose browser has come back.
+
+    :ivar server: where it was.
+    :ivar owner: the principal it is for; empty for the gateway's own user.
+    :ivar key: what its user agrees with to that; empty where it is done.
+    """
+
+    server: str
+    owner: str = ""
+    key: str = field(default="", repr=False)
+
+
+class ISignIns(Interface):
+    """Takes what browsers bring back from authorization servers."""
+
+    def returned(query: Mapping[str, str]) -> Deferred[Returned]:
+        """A browser has come back, with this query.
+
+        :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
+        """
+
+    def agreed(key: str) -> Deferred[Returned]:
+        """Its user agrees to whom it was for.
+
+        :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
+        """
+
+    def document() -> dict[str, Any] | None:
+        """Who the gateway is to servers that fetch that; None where it has no public address."""
+
 
 class IGrants(Interface):
     """Where tokens for remote servers are kept; no method raises."""
@@ -466,3 +527,6 @@ class IGrants(Interface):
 
     def write(key: str, value: dict[str, Any]) -> None:
         """Keep something, readable by this user alone."""
+
+    def erase(key: str) -> None:
+        """Keep nothing under a key."""

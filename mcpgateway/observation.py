@@ -27,10 +27,11 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcpgateway.escaping import one_line
 from mcpgateway.hub.following import Chronicle, Entry
 from mcpgateway.hub.serverlogs import GATEWAY, LogFile, ServerLogs, stamp
-from mcpgateway.rules.masking import is_secret
-from mcpgateway.rules.redaction import LONGEST, MASK, Redactor, one_line
+from mcpgateway.rules.redaction import LONGEST, Redactor
+from mcpgateway.rules.secrecy import MASK, is_secret
 
 TEXT_CHARS = 8192  # of an event that are shown
 VALUE_CHARS = 1000  # of one value in it

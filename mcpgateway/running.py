@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -196,7 +199,7 @@ class GatewayService(Service):
         self.claim.up()
         if self.claim.started_by == START:
             self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
-        self.hub.health.begin()
+        self.hub.health.begin(self.settings.servers)
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
@@ -205,6 +208,7 @@ class GatewayService(Service):
         self.say_that_it_runs()
         # When the reactor runs: what is started now would find nobody who answers.
         self.reactor.callLater(0, self._enrol)
+        self.reactor.callLater(0, self._heed_terminations)
 
     def adopt(self, settings: Settings, change: Change) -> None:
         """Put other settings into force, as far as that can be done while the gateway runs."""
@@ -219,8 +223,7 @@ class GatewayService(Service):
             self.front.root.switch(settings.is_disabled)
         self.hub.adopt(settings.gateway, change, settings.profiles)
         self._say_ready()
-        if change:
-            self.hub.health.begin()
+        self.hub.health.begin((*change.added, *(each.after for each in change.changed)))
         self._say_served(change.added)
         for server in change.removed:
             self.log.info("{name} is not served any more", event="server.removed", name=server.name)
@@ -246,6 +249,15 @@ class GatewayService(Service):
     def _observe(self) -> None:
         self.observation.redactor.learn(configured(self.settings))
         self.observation.adopt(self.settings.gateway.log_level)
+
+    def _heed_terminations(self) -> None:
+        # Twisted's runners end themselves by the signal once more, as if it had killed them; whoever ends in order has
+        # not failed. Renewal puts its own handler before this one for a while.
+        signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self._end))
+
+    def _end(self) -> None:
+        with suppress(ReactorNotRunning):  # it ends already
+            self.reactor.stop()
 
     def _enrol(self) -> None:
         if self.switchboard.is_open:
@@ -355,7 +367,7 @@ class GatewayService(Service):
         calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
         if not self.switchboard.is_open:
             return f"stopping, calls under way: {calls}"
-        processes = sum(bool(slot.pid) for slot in self.switchboard.pool)
+        processes = sum(len(slot.pids) for slot in self.switchboard.pool)
         return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
 
     def _say_alive(self) -> None:
@@ -371,7 +383,7 @@ class GatewayService(Service):
 
     def _reap(self) -> None:
         if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
-            self.reaper.look_around()
+            self.reaper.look_around(self.settings.gateway.limits.session_idle_s)
             self.owners.tidy()
 
     def _tidy(self) -> None:
@@ -458,15 +470,28 @@ def leads_here(settings: Settings) -> bool:
 
 def policy_of(settings: GatewaySettings) -> Policy:
     """The access policy that the settings describe."""
+    host, origin = place_of_public(settings.public_url)
     return Policy(
-        frozenset(host.lower().encode() for host in settings.allowed_hosts),
-        frozenset(origin.encode() for origin in settings.allowed_origins),
+        frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
+        frozenset(each.encode() for each in (*settings.allowed_origins, *origin)),
         settings.allow_remote,
         settings.auth_mcp_transport == "bearer-required",
         settings.auth_mcp_transport == "loopback-only",
         networks(settings.security.trusted_ips),
         open_loopback=settings.open_loopback_admin,
+        is_public=bool(settings.public_url),
     )
+
+
+def place_of_public(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The host and the origin of the gateway's public address, as browsers send them; nothing without one."""
+    if not url:
+        return (), ()
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return (f"[{host}]" if ":" in host else host,), (f"{parts.scheme}://{parts.netloc.lower()}",)
 
 
 def _curl(base: str, name: str) -> str:

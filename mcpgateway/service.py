@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.assembly import (
@@ -22,7 +23,7 @@ from mcpgateway.assembly import (
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.callers import Issuer, Security
-from mcpgateway.config.model import Settings
+from mcpgateway.config.model import GatewaySettings, Settings
 from mcpgateway.controlling import Parts, make_site
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
@@ -46,6 +47,7 @@ from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
 from mcpgateway.host.tokenfile import TokenFiles
 from mcpgateway.host.ward import Ward
+from mcpgateway.host.writing import written_by
 from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
@@ -56,7 +58,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views.specs import view_specs
-from mcpgateway.interfaces import IResolver, Whose
+from mcpgateway.interfaces import IResolver, OwnAddress, Whose
 from mcpgateway.observation import Observation
 from mcpgateway.renewal import Renewal
 from mcpgateway.rules.redaction import Redactor
@@ -67,12 +69,14 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from mcpgateway.assembly import Hub
     from mcpgateway.doors.http.legacysse import LegacySse
     from mcpgateway.host.anew import Command
     from mcpgateway.host.daemonlocks import DaemonLocks
     from mcpgateway.host.notify import Notify
     from mcpgateway.hub.clients import Clients
     from mcpgateway.hub.issuing import Issuing
+    from mcpgateway.hub.logins import Logins
 
 PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
 
@@ -107,7 +111,6 @@ def make_gateway(
     observation = observation or Observation()
     bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
     processes.raise_nofile()
-    processes.seal_descriptors()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
     holders = Holders(reactor)
@@ -129,7 +132,7 @@ def make_gateway(
         reactor,
         launcher,
         Grants(home),
-        lambda: f"http://127.0.0.1:{listeners.http_port}/oauth/callback",
+        lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
         Whose(home, instance),
         make_locks,
     )
@@ -148,9 +151,12 @@ def make_gateway(
         tracer=tracer_of(
             reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
         ),
-        redact=observation.redactor.redact,
+        redactor=observation.redactor,
+        looks=True,
+        written=written_by,
     )
     hub = make_hub(settings, outside)
+    logins = backends.make_heard = _logins_of(hub, reactor, backends)
     switchboard = hub.switchboard
     table = processes.ProcessTable()
     reaper = Reaper(switchboard.sessions, switchboard, table)
@@ -173,15 +179,13 @@ def make_gateway(
 
         return LegacySse(switchboard, owners, mcp.streams)
 
-    def needs_token() -> bool:
-        return reload.settings.gateway.auth_mcp_transport == "bearer-required"
-
     census = Census(
         switchboard,
         hub.health,
+        hub.meters,
         reactor.seconds(),
         lambda: listeners.http_port,
-        needs_token,
+        lambda: _auth_of(reload.settings.gateway),
         reload.state.shown,
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
@@ -192,7 +196,8 @@ def make_gateway(
         owners=owners,
         clock=reactor,
         limits=lambda: reload.settings.gateway.limits,
-        let_in=backends.let_in,
+        sign_ins=backends,
+        logins=logins,
         clients=make_clients,
         logs=logs,
         events=observation.events,
@@ -222,9 +227,13 @@ def make_gateway(
         lambda: make_site(parts),
         HealthDoor(census, lambda: exposition_of(hub, census)),
     )
-    root.look_again, root.is_disabled = reload.look_again, settings.is_disabled
+    root.look_again, root.is_disabled, hub.catch_up = (
+        reload.look_again,
+        settings.is_disabled,
+        reload.look_again,
+    )
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
-    factory = ChannelFactory(root, reactor, callers)
+    factory = ChannelFactory(root, reactor, callers, holders)
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
     switchboard.permits.scopes, bearers.gone = bearers.scopes, factory.hang_up
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
@@ -255,6 +264,24 @@ def make_gateway(
     )
 
 
+def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]:
+    @cache
+    def make() -> Logins:
+        from mcpgateway.hub.logins import Logins  # where there are remote servers
+
+        return Logins(hub.switchboard, hub.health, clock, lambda: backends.accounts)
+
+    return make
+
+
+def own_address(public_url: str, port: int) -> OwnAddress:
+    """Where the gateway is for browsers and authorization servers."""
+    base = public_url or f"http://127.0.0.1:{port}"
+    # Who a client is can be fetched over https only.
+    document = f"{public_url}/oauth/client.json" if public_url.startswith("https://") else ""
+    return OwnAddress(f"{base}/oauth/callback", document)
+
+
 def _claim_of(home: str) -> Claim:
     """Be the one gateway of the home, before anything is written there.
 
@@ -265,6 +292,13 @@ def _claim_of(home: str) -> Claim:
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
     return Claim.of(home, os.environ, socket_path(home))
+
+
+def _auth_of(gateway: GatewaySettings) -> str:
+    # What `/health` says of whether clients of this machine need a token: for all, for changes only, or for nothing.
+    if gateway.auth_mcp_transport == "bearer-required":
+        return "enabled"
+    return "disabled" if gateway.open_loopback_admin else "loopback-trusted"
 
 
 def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:

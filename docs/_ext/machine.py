@@ -24,6 +24,7 @@ PLACES = {
     "restarting": (3, 1),
     "error": (2, 2),
     "degraded": (3, 0),
+    "needs login": (0, 3),
 }
 """Where each state stands: column and row."""
 

@@ -13,6 +13,7 @@ from mcpgateway.backends.webanswer import WebAnswer, WebStream, take_whole
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
 
+REFUSALS = 2  # of one request that are asked about: of an old token, and of the one in its place
 SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
 
 
@@ -22,12 +23,16 @@ class IAuthorizer(Protocol):
     def headers(self) -> Deferred[Mapping[str, str]]:
         """What a request carries now; nothing before a token has been granted."""
 
-    def refused(self, status: int, said: str, used: Mapping[str, str]) -> Deferred[Mapping[str, str]]:
+    def refused(
+        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+    ) -> Deferred[Mapping[str, str]]:
         """A request was refused; fires with what it is to carry when it is tried once more.
 
         :param said: the ``WWW-Authenticate`` header.
         :param used: what the refused request carried.
-        :raise NeedsAuthorization: (through the Deferred) the user has to let the gateway in first.
+        :param again: it came of the first refusal of the same request.
+        :param asks: its user may be asked for it; else nobody waits for an answer.
+        :raise NeedsAuthorization: (through the Deferred) its user has to do something first.
         """
 
 
@@ -49,25 +54,26 @@ class Access:
             raise LaunchFailed(f"{server}: {why.message}") from why
 
     def open(
-        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = ""
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = "", *, asks: bool = True
     ) -> Deferred[WebStream]:
         """Send a request; fires with its answer once the headers have come.
 
         :param url: another than the server's, of the same origin.
+        :param asks: somebody waits for it, who may be asked to sign in.
         :raise BackendError: (through the Deferred) there is none.
         """
         if self._authorizer is None:
             return self._send(method, headers, body, url)
-        return Deferred.fromCoroutine(self._let_in(self._authorizer, method, headers, body, url))
+        return Deferred.fromCoroutine(self._let_in(self._authorizer, method, headers, body, url, asks=asks))
 
     def request(
-        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = ""
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = "", *, asks: bool = True
     ) -> Deferred[WebAnswer]:
-        """Send a request whose answer is short.
+        """Send a request whose answer is short; otherwise as `open`.
 
         :raise BackendError: (through the Deferred) there is none.
         """
-        return self.open(method, headers, body, url).addCallback(take_whole, SHORT_LIMIT)
+        return self.open(method, headers, body, url, asks=asks).addCallback(take_whole, SHORT_LIMIT)
 
     def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
         # A header of the entry's gives way to ours, however it is written: twice, either of them may be believed.
@@ -87,13 +93,21 @@ class Access:
         return stream
 
     async def _let_in(
-        self, authorizer: IAuthorizer, method: str, headers: Mapping[str, str], body: bytes, url: str
+        self,
+        authorizer: IAuthorizer,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        url: str,
+        *,
+        asks: bool,
     ) -> WebStream:
         used = await authorizer.headers()
-        stream = await self._send(method, {**headers, **used}, body, url)
-        said = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
-        if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in said):
-            return stream
-        stream.abort()
-        granted = await authorizer.refused(stream.status, said, used)
-        return await self._send(method, {**headers, **granted}, body, url)
+        for nth in range(REFUSALS):
+            stream = await self._send(method, {**headers, **used}, body, url)
+            said = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
+            if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in said):
+                return stream
+            stream.abort()
+            used = await authorizer.refused(stream.status, said, used, again=nth > 0, asks=asks)
+        return await self._send(method, {**headers, **used}, body, url)

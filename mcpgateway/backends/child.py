@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
+from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
-from mcpgateway.rules.redaction import one_line
 from mcpgateway.rules.secrecy import without
 from mcpgateway.wire.lines import LineFramer, LineTooLong
 
@@ -130,6 +130,7 @@ class Child:
     :ivar pid: its process id, also its group and session.
     :ivar has_exited: whether its own process has gone.
     :ivar queued: bytes written since its stdin was last empty.
+    :ivar heard: how often something has come on its stdout or stderr.
     :ivar receiver: who is told of what it says, and of its end.
     :ivar is_heard: it is killed when it closes its stdout.
     :ivar hearing: what takes all of its stderr; None: only the end of it is kept.
@@ -151,6 +152,7 @@ class Child:
         self.pid = 0  # kept here: the transport forgets its own when the process is reaped
         self.has_exited = False
         self.queued = 0
+        self.heard = 0
         self.stderr = stderr or StderrTail()
         self.protocol = ChildProtocol(self)
         self._reactor = reactor
@@ -203,6 +205,7 @@ class Child:
 
     def output(self, data: bytes | bytearray, size: int) -> None:
         """Bytes of its stdout, in a buffer that is not ours to keep."""
+        self.heard += 1
         if self._overflowed:
             return
         receive = self.receiver.line_received
@@ -216,6 +219,7 @@ class Child:
 
     def complained(self, data: bytes) -> None:
         """Bytes of its stderr."""
+        self.heard += 1
         self.stderr.feed(data)
         if self.hearing is not None:
             self.hearing.heard(data)

@@ -85,6 +85,12 @@ class ContainerBackend:
         found: int = self._child.pid
         return found
 
+    @property
+    def heard(self) -> int:
+        """How often something has come from it."""
+        found: int = self._child.heard
+        return found
+
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message to the server in the container."""
         self._child.write(line, now=now)

@@ -22,13 +22,18 @@ from zope.interface import implementer
 from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
-from mcpgateway.wire import jsonrpc, legacy, modern
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 WINDOW = 64  # of those a session may have sent; see Note [A window for each session]
 URGENT = frozenset(("tasks/cancel", "tasks/get", "tasks/result"))  # they end what fills a window
+STANDING = frozenset(
+    ("ping", modern.DISCOVER, modern.LISTEN)
+)  # they ask for nothing that has to be worked on
+QUESTIONS_LIMIT = 1000  # of one child that are remembered
+CANCELLED = "notifications/cancelled"
 SHOWN = 200  # characters of a stray line in the log
 GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
 GARBAGE_LIMIT = 10_000  # and then it is no MCP server
@@ -72,6 +77,7 @@ class Conversation:
     :ivar answered: how many requests it has answered, those of our own too.
     :ivar cancelled: how many calls were taken back, at which it may still be working.
     :ivar strays: how many lines were no use: not JSON-RPC, or answers to nothing.
+    :ivar questions: the ids of what it has asked itself and nobody has answered yet.
     """
 
     log = Logger()
@@ -94,6 +100,7 @@ class Conversation:
         self.answered = 0
         self.cancelled = 0
         self.strays = 0
+        self.questions: set[bytes] = set()
         self.ended: Gone | None = None
         self._listener = listener
         self._on_gone = on_gone
@@ -131,7 +138,8 @@ class Conversation:
         """
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
-        self.pending[number] = Call(None, method, b"", None, OwnQuestion(done), number)
+        sink = OwnQuestion(done)
+        self.pending[number] = Call(None, method, b"", None, sink, number, is_verbatim=True)
         try:
             self._write(jsonrpc.request(number, method, self._meta | params))
         except GatewayError as why:
@@ -182,6 +190,16 @@ class Conversation:
         waiting = (call for queue in self.queued.values() for call, _ in queue)
         return (call for call in chain(self.pending.values(), waiting) if call.session is not None)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether it has been asked anything that is to come to an end, and has not answered it."""
+        return any(call.method not in STANDING for call in self.pending.values())
+
+    def unsent(self) -> list[tuple[Call, Message]]:
+        """Take out the calls that wait for others of their session: the server knows nothing of them yet."""
+        queued, self.queued = self.queued, {}
+        return [each for queue in queued.values() for each in queue]
+
     def _settle(self, number: int) -> Call | None:
         # Whatever has become of a call, it is under way no more.
         call = self.pending.pop(number, None)
@@ -218,11 +236,14 @@ class Conversation:
 
     def notify(self, envelope: Envelope) -> None:
         """Send a notification, or a response to a question of the server's."""
+        if self.questions and "id" in envelope:
+            self.questions.discard(bytes(envelope["id"]))
         self._write(envelope)
 
     def reply(self, question: Envelope, value: Any) -> None:
         """Answer a request of the server's own, with a result or a `GatewayError`, if it still listens."""
         identifier = question["id"]
+        self.questions.discard(bytes(identifier))
         is_refusal = isinstance(value, GatewayError)
         try:
             self._write(jsonrpc.error(identifier, value) if is_refusal else jsonrpc.result(identifier, value))
@@ -244,7 +265,7 @@ class Conversation:
         self.cancelled += 1
         try:
             params = {"requestId": call.number, "reason": reason}
-            self._write(jsonrpc.notification("notifications/cancelled", params))
+            self._write(jsonrpc.notification(CANCELLED, params))
         except GatewayError:
             pass  # it does not read, or is gone: there is nobody left to tell
         return True
@@ -295,6 +316,8 @@ class Conversation:
             )
         elif ("result" in envelope) == ("error" in envelope):
             call.fail(BadReply(f"{self.server} answered with neither a result nor an error"))
+        elif not call.is_verbatim and "result" in envelope and not jsonrpc.is_object(envelope["result"]):
+            call.fail(BadReply(f"{self.server} answered with a result that is no object"))
         else:
             self.answered += 1
             if call.meter is not None:
@@ -318,6 +341,8 @@ class Conversation:
         if method == "notifications/progress":
             self._progressed(envelope)
         elif "id" not in envelope:
+            if method == CANCELLED and self.questions:
+                self.questions.discard(bytes(peek.members(envelope, "params").get("requestId", b"")))
             self._listener.noticed(self, method, envelope)
         elif self.era is Era.MODERN:
             self.reply(envelope, UnknownMethod(f"Method not found: {method} (servers send no requests)"))
@@ -327,6 +352,8 @@ class Conversation:
             # Its client has no session id yet, nor an answer, and waits for both: nobody could reply.
             self.reply(envelope, UnknownMethod(f"Method not found: {method} (the handshake is not over)"))
         else:
+            if len(self.questions) < QUESTIONS_LIMIT:
+                self.questions.add(bytes(envelope["id"]))
             self._listener.asked(self, method, envelope)
 
     def _progressed(self, envelope: Envelope) -> None:

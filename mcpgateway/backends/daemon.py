@@ -26,16 +26,17 @@ from mcpgateway.backends.probing import is_open, speaks_mcp
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
+from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
 from mcpgateway.rules.masking import secrets_of
-from mcpgateway.rules.secrecy import without
+from mcpgateway.rules.redaction import quoted
 
-CONNECT_S = 10.0  # from the launch of a daemon until its port answers
+CONNECT_S = 10.0  # from the launch of a daemon until its port answers, where its entry does not say it
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
 WAITING_LIMIT = 1000  # messages for a daemon that cannot be spoken with yet
 WAITING_BYTES = 16 * 2**20
 LINGER_S = 2.0  # a daemon is not ended between the question which era it speaks and the first session
-TAIL_LINES, TAIL_CHARS = 50, 500
+TAIL_LINES, TAIL_CHARS, TAIL_BYTES = 50, 500, 2048  # more than is shown: half a secret is not found
 
 
 class ReachRemote(Protocol):
@@ -43,6 +44,21 @@ class ReachRemote(Protocol):
 
     def __call__(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
         """Begin a session there."""
+
+
+def _nobody(*, has_spoken: bool) -> None:
+    """It is started as it is written."""
+
+
+async def prepare_daemon(reactor: Any, programs: ILauncher, launch: Launch) -> Launch:
+    """Find the program that a package runner would start, where nothing serves at the port yet; the launch as it was.
+
+    What has to be downloaded for that is no part of the time that the program may take to serve.
+    """
+    assert isinstance(launch.reach, Daemon)
+    if not await is_open(reactor, launch.reach.url, launch.reach.port):
+        await programs.prepare(evolve(launch, reach=None))
+    return launch
 
 
 class Daemons:
@@ -100,7 +116,8 @@ class _Daemon:
         self._starting: Deferred[None] | None = None
         self._is_up = False
         self._ended: Gone | None = None
-        self._output: deque[str] = deque(maxlen=TAIL_LINES)
+        self._connect_s = launch.connect_s or CONNECT_S
+        self._output: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._is_stopping = False
         self._is_cleared = False
         self._is_locked = False
@@ -176,10 +193,10 @@ class _Daemon:
                 await self._start()
                 return
             # Somebody else is starting it, or has it and is busy.
-            if looked >= CONNECT_S:
+            if looked >= self._connect_s:
                 raise Unreachable(
                     f"{server}: its lock says that process {lock.pid if lock else 0} serves port {port},"
-                    f" where nothing has answered for {CONNECT_S:g} s"
+                    f" where nothing has answered for {self._connect_s:g} s"
                 )
             await deferLater(self._all.reactor, LOOK_LIMIT_S)
             looked += LOOK_LIMIT_S
@@ -190,7 +207,7 @@ class _Daemon:
             if others[0].is_over:
                 await others[0].stop()
                 continue
-            if waited >= CONNECT_S:
+            if waited >= self._connect_s:
                 raise LaunchFailed(
                     f"{self.launch.server}: port {self.reach.port} is in use by the same server with another command or"
                     " environment, as of another workspace",
@@ -216,10 +233,17 @@ class _Daemon:
 
     async def _start(self) -> None:
         locks, server, port = self._all.locks, self.launch.server, self.reach.port
+        # It was found out before (`prepare_daemon`), so that takes no time.
+        prepared: Launch = await self._all.programs.prepare(evolve(self.launch, reach=None))
+        works = prepared.told or _nobody
         try:
-            self.child = self._all.programs.launch(evolve(self.launch, reach=None, is_heard=False), self)
+            launch = evolve(
+                prepared, is_heard=False, told=None
+            )  # what it prints says nothing of whether it works
+            self.child = self._all.programs.launch(launch, self)
         except GatewayError:
             self._unlock()
+            works(has_spoken=False)
             raise
         locks.started(server, self.child.pid, port, self.reach.transport.value)
         self.log.info(
@@ -228,13 +252,17 @@ class _Daemon:
         begun, pause = self._all.reactor.seconds(), LOOK_S
         while not await self._is_open():
             if self._ended is not None:
+                works(has_spoken=False)
                 raise LaunchFailed(
                     f"{server} ended before it served port {port} ({self._ended})", self.tail()
                 )
-            if self._all.reactor.seconds() - begun >= CONNECT_S:
-                raise LaunchFailed(f"{server} did not serve port {port} within {CONNECT_S:g} s", self.tail())
+            if self._all.reactor.seconds() - begun >= self._connect_s:
+                raise LaunchFailed(
+                    f"{server} did not serve port {port} within {self._connect_s:g} s", self.tail()
+                )
             await deferLater(self._all.reactor, pause)
             pause = min(1.5 * pause, LOOK_LIMIT_S)
+        works(has_spoken=True)
 
     async def _is_open(self) -> bool:
         found = await is_open(self._all.reactor, self.reach.url, self.reach.port)
@@ -290,8 +318,7 @@ class _Daemon:
 
     def line_received(self, line: bytes) -> None:
         """A line of its stdout, which is a log."""
-        text = without(line, self._hidden)[:TAIL_CHARS].decode(errors="replace")
-        self._output.append(text if text.isprintable() else ascii(text)[1:-1])
+        self._output.append(line[:TAIL_BYTES])
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """A log without ends of lines; it is being killed."""
@@ -316,7 +343,8 @@ class _Daemon:
     def tail(self) -> str:
         """The last it wrote, to stdout and to stderr."""
         errors: str = self.child.stderr_tail() if self.child is not None else ""
-        return "\n".join([*self._output, *([errors] if errors else [])])
+        said = (quoted(each.decode(errors="replace"), self._hidden)[:TAIL_CHARS] for each in self._output)
+        return "\n".join([*map(one_line, said), *([errors] if errors else [])])
 
 
 @implementer(IBackend, ILineReceiver)
@@ -337,7 +365,7 @@ class DaemonBackend:
         self._waiting_bytes = 0
         self._is_stopping = False
         self._is_told = False
-        self._has_heard = False
+        self._lines = 0
         self._daemon = daemons.of(launch, launch.reach)
         self._entering = self._daemon.enter(self).addCallbacks(self._entered, self._refused)
 
@@ -346,6 +374,12 @@ class DaemonBackend:
         """The daemon's process id, where it is ours."""
         child = self._daemon.child
         return 0 if child is None else child.pid
+
+    @property
+    def heard(self) -> int:
+        """How often something has come from it: messages, and what the daemon writes where it is ours."""
+        child = self._daemon.child
+        return self._lines + (0 if child is None else child.heard)
 
     def _entered(self, _: None) -> None:
         if self._is_stopping or self._is_told:
@@ -383,7 +417,7 @@ class DaemonBackend:
 
     def line_received(self, line: bytes) -> None:
         """A message of the daemon's."""
-        self._has_heard = True
+        self._lines += 1
         if not self._is_told:
             self._receiver.line_received(line)
 
@@ -426,7 +460,7 @@ class DaemonBackend:
         remote, self._remote = self._remote, None
         if remote is not None:
             remote.kill()
-        self._daemon.drop(self, is_well=self._has_heard)
+        self._daemon.drop(self, is_well=self._lines > 0)
         self._reactor.callLater(0, self._tell, why)
 
     def _tell(self, why: Gone) -> None:

@@ -286,7 +286,8 @@ def _refusal(why: error.ConnectError) -> str:
 
 def _insecure(place: Place, fault: str, why: BaseException) -> BackendError:
     if fault:
-        return BackendError(f"the certificate of {place.address} is not accepted: {fault}")
+        hint = "if it is good all the same, let ca_file in its entry name the file of its authority"
+        return BackendError(f"the certificate of {place.address} is not accepted: {fault}", hint)
     if isinstance(why, error.ConnectionDone | error.ConnectionLost):
         return BackendError(f"{place.address} ends the connection instead of speaking TLS")
     return BackendError(f"{place.address} does not speak TLS with us: {_reasons(why)}")

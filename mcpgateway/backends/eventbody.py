@@ -49,6 +49,7 @@ class EventBody:
             self._stream.abort()
             self.ended(BadReply(f"an event has more than {EVENT_LIMIT} bytes"))
             return
+        self._stream.holds(self.reader.size)
         for each in events:
             if self._receiver is None:
                 return

@@ -26,9 +26,11 @@ from mcpgateway.errors import (
     BackendGone,
     BackendTimeout,
     GatewayError,
+    NeedsLogin,
     Overloaded,
     UnknownMethod,
     Unreachable,
+    of_server,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.rules import urls
@@ -51,7 +53,7 @@ class LegacySse:
     """
 
     log = Logger()
-    pid = 0
+    pid = heard = 0
 
     def __init__(
         self,
@@ -236,17 +238,22 @@ class LegacySse:
     def _fail(self, body: bytes, why: BackendError) -> None:
         envelope = jsonrpc.decode(body)
         if "id" in envelope and "method" in envelope:
-            self._hear(jsonrpc.error_bytes(bytes(envelope["id"]), self._prefixed(why)))
+            why = self._prefixed(self._explained(why))
+            self._hear(jsonrpc.error_bytes(bytes(envelope["id"]), why))
 
     # The end
 
     def _lose(self, why: BackendError) -> None:
-        why = self._prefixed(why)
-        self._end(Gone(fault=why.message, is_unreachable=isinstance(why, Unreachable), error=why))
+        why = self._explained(why)
+        fault = why.plain if isinstance(why, NeedsLogin) else why.message
+        self._end(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=self._prefixed(why)))
+
+    def _explained(self, why: BackendError) -> BackendError:
+        before = f"{self._before} to POST, and then " if self._before else ""
+        return type(why)(before + why.message, why.hint, why.data)
 
     def _prefixed(self, why: BackendError) -> BackendError:
-        before = f"{self._before} to POST, and then " if self._before else ""
-        return type(why)(f"{self.server}: {before}{why.message}", why.hint, why.data)
+        return type(why)(of_server(self.server, why.message), why.hint, why.data)
 
     def _call_off(self) -> None:
         late, self._late = self._late, None
@@ -288,7 +295,7 @@ class Guessed:
     See MCP 2025-11-25, basic/transports, "Backwards Compatibility".
     """
 
-    pid = 0
+    pid = heard = 0
     _backend: IBackend
 
     def __init__(

@@ -2,87 +2,74 @@
 
 Nobody is asked before a server has refused the gateway.  Then there is a URL for the user, whose browser comes back to
 the gateway's own callback; until that has happened every call is answered with that URL.
+
+# Note [Whose account it is]
+An account is what one owner is at one server: a principal, or with an empty name the gateway's own user.  Each has a
+grant of its own.  A registration is the gateway's, and all accounts at a server share the latest one; each keeps beside
+its grant the client that it was made for, since no other can renew it.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-from base64 import b64encode
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred, succeed
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway import __version__
-from mcpgateway.backends.dialling import Trust
+from mcpgateway.backends import authserver
+from mcpgateway.backends.account import Account, Introductions
+from mcpgateway.backends.authserver import decoded, error_of
+from mcpgateway.backends.signins import Declined, SignIn, SignIns
 from mcpgateway.backends.web import Web
-from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
-from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization
-from mcpgateway.interfaces import IGrants
+from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization, NeedsLogin
+from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.rules import oauth
-from mcpgateway.rules.oauth import AuthServer, Client, Grant
+from mcpgateway.rules.oauth import Challenge, Client, Grant
+from mcpgateway.rules.readiness import login
 
-ASK_S = 10.0  # for each request of a flow
-ANSWER_LIMIT = 1_048_576
-FLOW_S = 900.0  # how long a user may take
-FLOWS_LIMIT = 100
-JSON = {"Accept": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+REST_S = 10.0  # between two tries of a token endpoint that is not well
+VERIFIED_S = 60.0  # a sign-in that was begun so lately need not be looked at again
+WANTED = "it wants its user to sign in"
+FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 
 
 @frozen
-class Flow:
-    """One question to the user that is open.
+class Forgotten:
+    """What has become of what was granted, and of the registration.
 
-    :ivar url: where the user answers it.
-    :ivar until: when it is forgotten, in the clock's seconds.
+    :ivar was_granted: there was something to give back; ``was_registered``: to take back.
+    :ivar revoked: the authorization server has said that it is worthless now; ``unregistered``: that it is gone.
     """
 
-    account: Account
-    server: AuthServer
-    client: Client
-    redirect: str
-    url: str = field(repr=False)
-    verifier: str = field(repr=False)
-    until: float
+    was_granted: bool
+    revoked: bool
+    was_registered: bool
+    unregistered: bool
 
 
-@define(eq=False)
-class Account:
-    """What the gateway is at one remote server.
+class Heard(Protocol):
+    """Is told of what becomes of accounts."""
 
-    :ivar flow: the state of the question that is open, or empty.
-    """
+    def wanted(self, server: str, owner: str) -> None:
+        """An owner has to sign in at a server."""
 
-    name: str
-    remote: Remote = field(repr=False)
-    settings: OAuth = field(repr=False)
-    key: str
-    grant: Grant | None = field(default=None, repr=False)
-    kept: dict[str, Any] = field(factory=dict, repr=False)
-    flow: str = ""
-    _waiting: list[Deferred[Any]] | None = field(default=None, repr=False)
+    def granted(self, server: str, owner: str) -> None:
+        """An owner has signed in."""
 
-    def once(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Do something unless it is being done; fires when it is."""
-        done: Deferred[None] = Deferred()
-        if self._waiting is not None:
-            self._waiting.append(done)
-            return done
-        self._waiting = [done]
-        Deferred.fromCoroutine(do()).addBoth(self._over)
-        return done
 
-    def _over(self, result: Failure | None) -> None:
-        waiting, self._waiting = self._waiting or [], None
-        for each in waiting:
-            each.callback(result)
+class Unheard:
+    """Nobody wants to know."""
+
+    def wanted(self, server: str, owner: str) -> None:
+        """Nothing comes of it."""
+
+    def granted(self, server: str, owner: str) -> None:
+        """Nothing comes of it."""
 
 
 @frozen
@@ -96,150 +83,244 @@ class Authorizer:
         """What a request carries now."""
         return self._accounts.headers(self._account)
 
-    def refused(self, status: int, said: str, used: Mapping[str, str]) -> Deferred[Mapping[str, str]]:
+    def refused(
+        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+    ) -> Deferred[Mapping[str, str]]:
         """A request was refused; fires with what it is to carry when it is tried once more."""
-        return self._accounts.refused(self._account, status, said, used)
+        return self._accounts.refused(self._account, status, said, used, again=again, asks=asks)
 
 
 class Accounts:
-    """The gateway's accounts at all remote servers.
+    """The accounts at all remote servers.
 
-    :param callback: where the user's browser is sent back to; a function, since the port is known late.
+    :ivar heard: told of what becomes of them.
+    :param where: where the gateway is for browsers; a function, since the port is known late.
+    :param asks: whether users are asked; a program beside the gateway uses what there is.
     """
 
     log = Logger()
 
     def __init__(
-        self, clock: Any, web: Callable[[], Web], grants: IGrants, callback: Callable[[], str]
+        self,
+        clock: Any,
+        web: Callable[[], Web],
+        grants: IGrants,
+        where: Callable[[], OwnAddress],
+        *,
+        asks: bool = True,
     ) -> None:
+        self.heard: Heard = Unheard()
         self._clock = clock
-        self._web = web
-        self._grants = grants
-        self._callback = callback
+        self._known = Introductions(clock, web, grants, where)
+        self._asks = asks
         self._accounts: dict[str, Account] = {}
-        self._flows: dict[str, Flow] = {}
+        self._sign_ins = SignIns(clock)
 
-    def of(self, name: str, remote: Remote) -> Account:
-        """The account at a server; what one entry was granted is never used for another URL or client."""
+    def of(self, name: str, remote: Remote, owner: str = "") -> Account:
+        """The account of an owner at a server; what was granted is never used for another URL or client."""
         settings = remote.oauth or OAuth()
-        key = json.dumps([name, oauth.resource_of(remote.url), settings.client_id, list(settings.scopes)])
+        parts = [name, oauth.resource_of(remote.url), settings.client_id, list(settings.scopes)]
+        base = json.dumps(parts)
+        key = json.dumps([*parts, owner]) if owner else base
         account = self._accounts.get(key)
         if account is None:
-            kept = self._grants.read(key)
-            account = Account(name, remote, settings, key, _grant(kept.get("grant")), kept)
-            self._accounts[key] = account
-        account.remote = remote
+            account = self._accounts[key] = Account(name, remote, settings, owner, base, key)
+            self._known.read(account)
+        account.remote, account.settings = remote, settings
         return account
 
-    def authorizer(self, name: str, remote: Remote) -> Authorizer:
+    def authorizer(self, name: str, remote: Remote, owner: str = "") -> Authorizer:
         """What requests to a server are given their headers by."""
-        return Authorizer(self, self.of(name, remote))
+        return Authorizer(self, self.of(name, remote, owner))
 
-    def question(self, name: str) -> str:
-        """Where the user lets the gateway in at a server; empty where nothing is asked."""
-        self._tidy()
-        return next((flow.url for flow in self._flows.values() if flow.account.name == name), "")
+    def question(self, account: Account) -> NeedsLogin | None:
+        """Where the owner of an account signs in; None where nothing is asked."""
+        found = self._sign_ins.of(account)
+        return _asking(found) if found is not None else None
+
+    def is_signed_in(self, account: Account) -> bool:
+        """Whether its owner has signed in, as far as that is known."""
+        return account.grant is not None
+
+    def is_under_way(self, account: Account) -> bool:
+        """Whether its owner's browser is back, and there is no token yet."""
+        return account.is_finishing or self._sign_ins.is_held(account)
+
+    @property
+    def redirect(self) -> str:
+        """Where browsers come back to."""
+        return self._known.redirect
+
+    def begin(self, account: Account) -> Deferred[NeedsLogin]:
+        """Ask the owner of an account to sign in, though the server may not have asked for it; fires with where.
+
+        :raise NeedsAuthorization: (through the Deferred) there is nowhere to sign in.
+        :raise BackendError: (through the Deferred) it could not be found out.
+        """
+        return Deferred.fromCoroutine(self._begun(account, anew=True))
+
+    def verified(self, account: Account) -> Deferred[NeedsLogin]:
+        """Where the owner of an account signs in, for somebody who is about to; another place if that is no good now.
+
+        :raise BackendError: (through the Deferred) it could not be found out.
+        """
+        return Deferred.fromCoroutine(self._begun(account, anew=False))
+
+    async def _begun(self, account: Account, *, anew: bool) -> NeedsLogin:
+        found = None if anew else self._sign_ins.of(account)
+        is_new = found is not None and self._clock.seconds() - found.begun < VERIFIED_S
+        if found is None or not (
+            is_new or await authserver.knows_client(self._known.asking(account), found.url)
+        ):
+            if found is not None:
+                self._known.forget(account, found.client)
+            told = Challenge(scope=found.scope if found is not None else "")
+            found = await self._begin(account, told)
+        self.heard.wanted(account.name, account.owner)
+        return _asking(found)
 
     def headers(self, account: Account) -> Deferred[Mapping[str, str]]:
         """What a request to the server carries; an old token is renewed first."""
-        grant = account.grant
-        if grant is None or grant.is_good(self._clock.seconds()) or not grant.refresh_token:
+        grant, now = account.grant, self._clock.seconds()
+        if grant is None or grant.is_good(now) or not grant.refresh_token or now < account.rests_until:
             return succeed(_headers(account))
         renewed = account.once(lambda: self._renew(account))
         # The server says whether the old one is still good.
         return renewed.addErrback(_forgive).addCallback(lambda _: _headers(account))
 
     def refused(
-        self, account: Account, status: int, said: str, used: Mapping[str, str]
+        self,
+        account: Account,
+        status: int,
+        said: str,
+        used: Mapping[str, str],
+        *,
+        again: bool = False,
+        asks: bool = True,
     ) -> Deferred[Mapping[str, str]]:
         """A request was refused with 401 or 403; fires with the headers to try it with once more.
 
         :param said: the ``WWW-Authenticate`` header.
         :param used: the headers it was tried with.
-        :raise NeedsAuthorization: (through the Deferred) the user has to let the gateway in; the text says where.
-        :raise BackendError: (through the Deferred) that cannot be asked for.
+        :param again: they are those that came of its first refusal; others of their kind would not help.
+        :param asks: somebody waits for the request, who may be asked to sign in.
+        :raise NeedsLogin: (through the Deferred) the owner has to sign in; the text says where.
+        :raise NeedsAuthorization: (through the Deferred) no sign-in would help; the text says what does.
+        :raise BackendError: (through the Deferred) a token cannot be had now.
         """
         if _headers(account) != used and account.grant is not None:
             return succeed(_headers(account))  # there has come another meanwhile
         told = oauth.challenge(said)
+        if status == 403 and account.grant is not None:
+            granted = account.grant.scope
+            if told.scope and not oauth.more_wanted(account.settings.scopes, told.scope, granted):
+                return fail(_no_more(account, told.scope))
 
-        async def ask() -> None:
-            """Ask for a token."""
-            grant = account.grant
-            if status == 401 and grant is not None and grant.refresh_token:
-                try:
-                    await self._renew(account)
-                except BackendError:
-                    pass
-                else:
-                    return
-            await self._ask_user(account, told)
+        is_old = status == 401 and not again
+        return Deferred.fromCoroutine(self._regained(account, told, is_old=is_old, asks=asks))
 
-        return account.once(ask).addCallback(lambda _: _headers(account))
+    async def _regained(
+        self, account: Account, told: Challenge, *, is_old: bool, asks: bool
+    ) -> Mapping[str, str]:
+        grant = account.grant
+        if is_old and grant is not None and grant.refresh_token:
+            await account.once(lambda: self._renew(account))
+        if account.grant is grant or account.grant is None:
+            if not (asks and self._asks):
+                raise NeedsAuthorization(WANTED, login(account.name))
+            await account.once(lambda: self._ask(account, told))
+        return _headers(account)
 
     # Renewing
 
     async def _renew(self, account: Account) -> None:
+        """Fetch the next token; where it can be had no more, there is none from then on.
+
+        :raise BackendError: it cannot be had now, and the old one is kept.
+        """
+        former = account.grant
+        self._known.reread(account)  # a program beside the gateway may have been faster
         grant = account.grant
-        assert grant is not None
-        server, client = await self._introduced(account, oauth.Challenge())
-        if server.issuer != grant.issuer:
+        if grant is None or (former is not None and grant.access_token != former.access_token):
+            return
+        if self._clock.seconds() < account.rests_until and account.trouble is not None:
+            raise account.trouble
+        try:
+            await self._fetch_next(account, grant)
+        except BackendError as why:
+            account.rests_until, account.trouble = self._clock.seconds() + REST_S, why
+            raise
+        account.rests_until, account.trouble = 0.0, None
+
+    async def _fetch_next(self, account: Account, grant: Grant) -> None:
+        server = await self._known.server(account, Challenge())
+        client = account.client or self._known.client(account, server)
+        if server.issuer != grant.issuer or client is None:
             # The server may name another one at any time; that one was never given anything by the user.
-            raise BackendError(f"the token of {account.name} was given by another authorization server")
+            self.log.info(
+                "the token of {server} was given by another authorization server, and is not renewed",
+                event="oauth.lost",
+                server=account.name,
+            )
+            return
         form = {
             "grant_type": "refresh_token",
             "refresh_token": grant.refresh_token,
             "resource": oauth.resource_of(account.remote.url),
         }
-        answer = await self._token(account, server, client, form)
-        if answer.status in (400, 401):
-            self._keep(account, None)
-            raise BackendError(f"the token of {account.name} could not be renewed")
-        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds(), server.issuer, grant))
+        answer = await authserver.ask_for_token(self._known.asking(account), server, client, form)
+        if answer.status == 200:
+            now = self._clock.seconds()
+            self._known.keep(account, oauth.read_grant(decoded(answer), now, server.issuer, grant), client)
+            return
+        error = error_of(answer)
+        if error in FORGOTTEN:
+            self._known.forget(account, client)
+        elif error != "invalid_grant" and answer.status != 401:
+            raise BackendError(f"its token could not be renewed (HTTP {answer.status}: {error})")
+        self.log.info("the token of {server} can be renewed no more", event="oauth.lost", server=account.name)
+        self._known.keep(account, None)
 
     # Asking the user
 
-    async def _ask_user(self, account: Account, told: oauth.Challenge) -> None:
-        self._tidy()
-        open_one = self._flows.get(account.flow)
-        if open_one is None:
-            open_one = await self._begin(account, told)
-        raise NeedsAuthorization(
-            f"{account.name} wants you to let the gateway in: open {open_one.url}",
-            "open that URL in a browser on this machine, then try again",
-            {"url": open_one.url},
-        )
+    async def _ask(self, account: Account, told: Challenge) -> None:
+        found = self._sign_ins.of(account)
+        if found is None or not set(told.scope.split()) <= set(found.scope.split()):
+            found = await self._begin(account, told)
+        self.heard.wanted(account.name, account.owner)
+        raise _asking(found)
 
-    async def _begin(self, account: Account, told: oauth.Challenge) -> Flow:
-        redirect = self._callback()
-        server, client = await self._introduced(account, told, redirect)
+    async def _begin(self, account: Account, told: Challenge) -> SignIn:
+        account.found = None  # it may be another by now
+        server = await self._known.server(account, told)
         granted = account.grant.scope if account.grant is not None else ""
-        known = tuple(account.kept.get("scopes", ()))
-        scope = oauth.scope_for(account.settings.scopes, told.scope, known, granted)
-        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
-        url = oauth.authorization_url(
-            server,
-            client,
-            redirect,
-            state,
-            oauth.code_challenge(verifier),
-            scope,
-            oauth.resource_of(account.remote.url),
+        known = account.found.scopes if account.found is not None else ()
+        scope = oauth.with_offline_access(
+            server, oauth.scope_for(account.settings.scopes, told.scope, known, granted)
         )
-        flow = Flow(account, server, client, redirect, url, verifier, self._clock.seconds() + FLOW_S)
-        account.flow = state
-        self._flows[state] = flow
-        while len(self._flows) > FLOWS_LIMIT:
-            del self._flows[next(iter(self._flows))]
+        redirect = self._known.redirect
+        client = self._known.client(account, server, redirect, scope)
+        if (
+            client is not None
+            and self._known.is_registered(account, client)
+            and client.id not in self._known.fresh
+        ):
+            sign_in = self._sign_ins.begin(account, server, client, redirect, scope)
+            if await authserver.knows_client(self._known.asking(account), sign_in.url):
+                return sign_in
+            client = None
+        if client is None:
+            client = await self._known.register(account, server, redirect, scope)
+        sign_in = self._sign_ins.begin(account, server, client, redirect, scope)
         self.log.warn(
-            "{server} wants its user to let the gateway in; `mcpgateway status` and /health show where",
+            "{server} wants its user to sign in: mcpgateway servers login {server}",
             event="oauth.asked",
             server=account.name,
         )
-        return flow
+        return sign_in
 
-    def answered(self, query: Mapping[str, str]) -> Deferred[str]:
-        """The user's browser has come back; fires with the name of the server that lets the gateway in now.
+    def answered(self, query: Mapping[str, str]) -> Deferred[SignIn]:
+        """A browser has come back; fires with its sign-in, which waits for `agreed` if it has a key.
 
         :param query: of the callback's URL.
         :raise NeedsAuthorization: (through the Deferred) nobody asked, or the user or the server does not want to.
@@ -247,173 +328,106 @@ class Accounts:
         """
         return Deferred.fromCoroutine(self._answered(query))
 
-    async def _answered(self, query: Mapping[str, str]) -> str:
-        self._tidy()
-        flow = self._flows.pop(query.get("state", ""), None)
-        if flow is None:
-            raise NeedsAuthorization("This answer belongs to no question of this gateway, or came too late")
-        account = flow.account
-        account.flow = ""
-        said = query.get("iss")
-        if said != flow.server.issuer and (said is not None or flow.server.says_issuer):
-            raise NeedsAuthorization(f"The answer for {account.name} is from another authorization server")
-        if "code" not in query:
-            raise NeedsAuthorization(f"{account.name} was not let in: {_word(query.get('error', 'no code'))}")
+    async def _answered(self, query: Mapping[str, str]) -> SignIn:
+        sign_in = self._returned(lambda: self._sign_ins.returned(query))
+        if sign_in.account.owner:
+            return self._sign_ins.hold(sign_in)
+        await self._finish(sign_in)
+        return sign_in
+
+    def agreed(self, key: str) -> Deferred[SignIn]:
+        """The user of a browser that has come back agrees; as `answered`."""
+        return Deferred.fromCoroutine(self._agreed(key))
+
+    async def _agreed(self, key: str) -> SignIn:
+        sign_in = self._sign_ins.agreed(key)
+        await self._finish(sign_in)
+        sign_in.key = ""
+        return sign_in
+
+    def pasted(self, account: Account, words: str) -> Deferred[SignIn]:
+        """The owner of an account gives the address that a browser was sent to, or the code; as `answered`.
+
+        :raise InvalidParams: (through the Deferred) it is neither, or belongs to another sign-in.
+        """
+        return Deferred.fromCoroutine(self._pasted(account, words))
+
+    async def _pasted(self, account: Account, words: str) -> SignIn:
+        sign_in = self._returned(lambda: self._sign_ins.pasted(account, words))
+        await self._finish(sign_in)
+        return sign_in
+
+    def _returned(self, take: Callable[[], SignIn]) -> SignIn:
+        try:
+            return take()
+        except Declined as why:
+            if why.message == "invalid_scope" and why.sign_in is not None:
+                self._known.forget(why.sign_in.account, why.sign_in.client)  # the next one may ask for more
+            raise NeedsAuthorization(f"the sign-in came to nothing: {why.message}", "begin it anew") from why
+
+    def forget(self, account: Account, *, registration: bool) -> Deferred[Forgotten]:
+        """Give back what the owner of an account was granted; fires with what its authorization server has said.
+
+        :param registration: and what the gateway is registered as there.
+        """
+        return Deferred.fromCoroutine(self._forget(account, registration=registration))
+
+    async def _forget(self, account: Account, *, registration: bool) -> Forgotten:
+        grant, client, made = account.grant, account.client, self._known.registration(account)
+        self._sign_ins.drop(account)
+        self._known.keep(account, None)  # first of all, whatever the server says
+        if registration and made is not None:
+            self._known.forget(account, made.client)
+        revoked = grant is not None and await self._revoke(account, grant, client)
+        unregistered = False
+        if registration and made is not None:
+            unregistered = await authserver.unregister(self._known.asking(account), made)
+        self.log.info("a user has signed out at {server}", event="oauth.forgotten", server=account.name)
+        return Forgotten(grant is not None, revoked, registration and made is not None, unregistered)
+
+    async def _revoke(self, account: Account, grant: Grant, client: Client | None) -> bool:
+        try:
+            server = await self._known.server(account, Challenge())
+        except BackendError:
+            return False
+        client = client or self._known.client(account, server)
+        if client is None or server.issuer != grant.issuer:
+            return False
+        asking, done = self._known.asking(account), True
+        if grant.refresh_token:
+            done = await authserver.revoke(asking, server, client, grant.refresh_token, "refresh_token")
+        return await authserver.revoke(asking, server, client, grant.access_token, "access_token") and done
+
+    async def _finish(self, sign_in: SignIn) -> None:
+        sign_in.account.is_finishing = True
+        try:
+            await self._fetch_first(sign_in)
+        finally:
+            sign_in.account.is_finishing = False
+        self.heard.granted(sign_in.account.name, sign_in.account.owner)
+
+    async def _fetch_first(self, sign_in: SignIn) -> None:
+        account, server = sign_in.account, sign_in.server
         form = {
             "grant_type": "authorization_code",
-            "code": query["code"],
-            "redirect_uri": flow.redirect,
-            "code_verifier": flow.verifier,
+            "code": sign_in.code,
+            "redirect_uri": sign_in.redirect,
+            "code_verifier": sign_in.verifier,
             "resource": oauth.resource_of(account.remote.url),
         }
-        answer = await self._token(account, flow.server, flow.client, form)
+        answer = await authserver.ask_for_token(self._known.asking(account), server, sign_in.client, form)
         if answer.status != 200:
+            error = error_of(answer)
+            if error in FORGOTTEN:
+                self._known.forget(account, sign_in.client)
             raise BackendError(
-                f"the token endpoint of {account.name} answered {answer.status}: {_error(answer)}"
+                f"the token endpoint of {account.name} answered {answer.status}: {error}",
+                f"begin it anew: {login(account.name)}",
             )
-        self._keep(account, oauth.read_grant(_decoded(answer), self._clock.seconds(), flow.server.issuer))
-        self.log.info("{server} has let the gateway in", event="oauth.granted", server=account.name)
-        return account.name
-
-    # What both need
-
-    async def _introduced(
-        self, account: Account, told: oauth.Challenge, redirect: str = ""
-    ) -> tuple[AuthServer, Client]:
-        server = await self._server(account, told)
-        settings = account.settings
-        if settings.client_id:
-            return server, Client(settings.client_id, settings.client_secret or "")
-        kept = account.kept.get("client")
-        if (
-            isinstance(kept, dict)
-            and kept.get("issuer") == server.issuer
-            and redirect in ("", kept.get("redirect"))
-        ):
-            return server, Client(str(kept["id"]), str(kept.get("secret") or ""))
-        if not redirect:
-            raise BackendError(f"{account.name}: its authorization server does not know the gateway")
-        if not server.registration_endpoint:
-            raise BackendError(
-                f"{account.name}: its authorization server registers nobody; set oauth.client_id in its entry"
-            )
-        answer = await self._post(
-            account,
-            server.registration_endpoint,
-            {"Content-Type": "application/json", **JSON},
-            json.dumps(oauth.registration(redirect, __version__)).encode(),
-        )
-        made = _decoded(answer)
-        if answer.status not in (200, 201) or not isinstance(made.get("client_id"), str):
-            raise BackendError(
-                f"{account.name}: the registration was answered with {answer.status}: {_error(answer)}"
-            )
-        secret = made.get("client_secret")
-        client = Client(made["client_id"], secret if isinstance(secret, str) else "")
-        account.kept["client"] = {
-            "issuer": server.issuer,
-            "redirect": redirect,
-            "id": client.id,
-            "secret": client.secret,
-        }
-        self._grants.write(account.key, account.kept)
-        return server, client
-
-    async def _server(self, account: Account, told: oauth.Challenge) -> AuthServer:
-        url = account.remote.url
-        issuer = account.settings.authorization_server
-        if not issuer:
-            issuer = await self._issuer(account, told)
-        for place in oauth.server_metadata_urls(issuer):
-            answer = await self._get(account, place)
-            if answer.status == 200:
-                server = oauth.check_server(_decoded(answer), issuer)
-                for each in (
-                    server.authorization_endpoint,
-                    server.token_endpoint,
-                    server.registration_endpoint,
-                ):
-                    if each and not oauth.may_ask(each, url):
-                        raise BackendError(
-                            f"{account.name}: {_place(each)} is no place to send the user or a token to"
-                        )
-                return server
-        raise BackendError(
-            f"{account.name}: its authorization server {_place(issuer)} does not describe itself"
-        )
-
-    async def _issuer(self, account: Account, told: oauth.Challenge) -> str:
-        url = account.remote.url
-        for place in oauth.resource_metadata_urls(url, told.metadata):
-            answer = await self._get(account, place)
-            if answer.status == 200:
-                issuer, scopes = oauth.check_resource(_decoded(answer), url)
-                account.kept["scopes"] = list(scopes)
-                return issuer
-        # Servers of 2025-03-26 are their own authorization servers.
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc}"
-
-    async def _token(
-        self, account: Account, server: AuthServer, client: Client, form: dict[str, str]
-    ) -> WebAnswer:
-        headers = dict(FORM)
-        if client.secret and "client_secret_post" not in server.token_methods:
-            both = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
-            headers["Authorization"] = f"Basic {b64encode(both.encode()).decode()}"
-        elif client.secret:
-            form = {**form, "client_id": client.id, "client_secret": client.secret}
-        else:
-            form = {**form, "client_id": client.id}
-        return await self._post(account, server.token_endpoint, headers, oauth.as_form(form))
-
-    async def _get(self, account: Account, url: str) -> WebAnswer:
-        return await self._request(account, "GET", url, JSON, b"")
-
-    async def _post(self, account: Account, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
-        return await self._request(account, "POST", url, headers, body)
-
-    async def _request(
-        self, account: Account, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> WebAnswer:
-        remote = account.remote
-        if not oauth.may_ask(url, remote.url):
-            raise BackendError(f"{account.name}: {_place(url)} is no place that the gateway asks for a token")
-        trust = Trust(remote.ca_file, remote.insecure)
-        try:
-            return await self._web().request(
-                method,
-                url,
-                headers,
-                body,
-                timeout_s=ASK_S,
-                trust=trust,
-                limit=ANSWER_LIMIT,
-                named_by=remote.url,
-            )
-        except BackendError as why:
-            raise BackendError(
-                f"{account.name}: {_place(url)} cannot be asked for a token: {why.message}"
-            ) from why
-
-    def _keep(self, account: Account, grant: Grant | None) -> None:
-        account.grant = grant
-        account.kept["grant"] = (
-            None
-            if grant is None
-            else {
-                "access_token": grant.access_token,
-                "refresh_token": grant.refresh_token,
-                "expires": grant.expires,
-                "scope": grant.scope,
-                "issuer": grant.issuer,
-            }
-        )
-        self._grants.write(account.key, account.kept)
-
-    def _tidy(self) -> None:
         now = self._clock.seconds()
-        self._flows = {state: flow for state, flow in self._flows.items() if flow.until > now}
+        grant = oauth.read_grant(decoded(answer), now, server.issuer, asked=sign_in.scope)
+        self._known.keep(account, grant, sign_in.client)
+        self.log.info("a user has signed in at {server}", event="oauth.granted", server=account.name)
 
 
 def _headers(account: Account) -> Mapping[str, str]:
@@ -424,36 +438,22 @@ def _forgive(why: Failure) -> None:
     why.trap(GatewayError)
 
 
-def _grant(kept: Any) -> Grant | None:
-    if not isinstance(kept, dict) or not isinstance(kept.get("access_token"), str):
-        return None
-    expires = kept.get("expires")
-    found = Grant(
-        kept["access_token"],
-        str(kept.get("refresh_token") or ""),
-        scope=str(kept.get("scope") or ""),
-        issuer=str(kept.get("issuer") or ""),
+def _asking(sign_in: SignIn) -> NeedsLogin:
+    name = sign_in.account.name
+    return NeedsLogin(
+        f"{WANTED}: open {sign_in.url}",
+        f"open that URL in a browser, or run: {login(name)}",
+        {"url": sign_in.url, "server": name},
     )
-    return evolve(found, expires=float(expires)) if isinstance(expires, int | float) else found
 
 
-def _decoded(answer: WebAnswer) -> dict[str, Any]:
-    try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _error(answer: WebAnswer) -> str:
-    return _word(str(_decoded(answer).get("error") or "no reason"))
-
-
-def _word(text: str) -> str:
-    # From somebody else, and on its way to a log and a page.
-    return "".join(each for each in text[:100] if each.isalnum() or each in "_-. ")
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "that"
+def _no_more(account: Account, asked: str) -> NeedsAuthorization:
+    wanted = authserver.word(asked)
+    if account.settings.scopes:
+        return NeedsAuthorization(
+            f"it wants the scope {wanted}, which its entry does not name",
+            "add it to oauth.scopes of its entry",
+        )
+    return NeedsAuthorization(
+        f"it refuses the scope {wanted}, which it was granted", "its user may lack the right"
+    )

@@ -11,25 +11,41 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, Transport
-from mcpgateway.interfaces import IBackend, IDaemonLocks, IGrants, ILauncher, ILineReceiver, Launch, Whose
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
+from mcpgateway.interfaces import (
+    IBackend,
+    IDaemonLocks,
+    IGrants,
+    ILauncher,
+    ILineReceiver,
+    ISignIns,
+    Launch,
+    OwnAddress,
+    Returned,
+    Whose,
+)
+from mcpgateway.rules.ownership import can_sign_in
 
 if TYPE_CHECKING:
     from mcpgateway.backends.access import IAuthorizer
     from mcpgateway.backends.daemon import Daemons
-    from mcpgateway.backends.oauth import Accounts
+    from mcpgateway.backends.oauth import Accounts, Heard
+    from mcpgateway.backends.signins import SignIn
     from mcpgateway.backends.web import Web
+    from mcpgateway.errors import NeedsLogin
 
 
-@implementer(ILauncher)
+@implementer(ILauncher, ISignIns)
 class Backends:
     """All kinds of backends.
 
     :param programs: starts children.
     :param grants: where tokens for remote servers are kept.
-    :param callback: the URL that a user's browser is sent back to, once the gateway listens.
+    :param where: where the gateway is for browsers, once it listens.
     :param whose: which gateway this is.
+    :param asks: whether users are asked to sign in; a program beside the gateway uses what there is.
     :param make_locks: makes what keeps programs with a port of their own from being started twice.
+    :ivar make_heard: makes what is told of who has to sign in at a server, and who has; None where nothing is.
     :ivar own_ports: the TCP ports that the gateway itself listens on, which no server is reached at.
     """
 
@@ -38,9 +54,11 @@ class Backends:
         reactor: Any,
         programs: ILauncher,
         grants: IGrants,
-        callback: Callable[[], str],
+        where: Callable[[], OwnAddress],
         whose: Whose,
         make_locks: Callable[[], IDaemonLocks],
+        *,
+        asks: bool = True,
     ) -> None:
         self._reactor = reactor
         self._whose = whose
@@ -48,10 +66,12 @@ class Backends:
         self._daemons: Daemons | None = None
         self._programs = programs
         self._grants = grants
-        self._callback = callback
+        self._where = where
+        self._asks = asks
         self._web: Web | None = None
         self._accounts: Accounts | None = None
         self.own_ports: Collection[int] = ()
+        self.make_heard: Callable[[], Heard] | None = None
 
     @property
     def web(self) -> Web:
@@ -78,12 +98,33 @@ class Backends:
         if self._accounts is None:
             from mcpgateway.backends.oauth import Accounts
 
-            self._accounts = Accounts(self._reactor, lambda: self.web, self._grants, self._callback)
+            self._accounts = Accounts(
+                self._reactor, lambda: self.web, self._grants, self._where, asks=self._asks
+            )
+            if self.make_heard is not None:
+                self._accounts.heard = self.make_heard()
         return self._accounts
 
-    def let_in(self, query: Mapping[str, str]) -> Deferred[str]:
+    def question(self, server: ServerSpec) -> NeedsLogin | None:
+        """Where the user of a server has to sign in; None where nothing is asked."""
+        if self._accounts is None or not isinstance(server.reach, Remote):
+            return None
+        return self._accounts.question(self._accounts.of(server.name, server.reach))
+
+    def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
         """A browser has come back from an authorization server (`Accounts.answered`)."""
-        return self.accounts.answered(query)
+        return self.accounts.answered(query).addCallback(_returned)
+
+    def document(self) -> dict[str, Any] | None:
+        """Who the gateway is to authorization servers that fetch that; None where it has no public address."""
+        from mcpgateway.rules.oauth import client_document
+
+        where = self._where()
+        return client_document(where.document, where.redirect) if where.document else None
+
+    def agreed(self, key: str) -> Deferred[Returned]:
+        """Its user agrees to for whom that is (`Accounts.agreed`)."""
+        return self.accounts.agreed(key).addCallback(_returned)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
         """Find out how a launch is best carried out; it never fails."""
@@ -95,6 +136,10 @@ class Backends:
                 from mcpgateway.backends.container import prepare_container
 
                 return prepare_container(self._reactor, self._programs, launch)
+            case Daemon():
+                from mcpgateway.backends.daemon import prepare_daemon
+
+                return Deferred.fromCoroutine(prepare_daemon(self._reactor, self._programs, launch))
             case _:
                 return succeed(launch)
 
@@ -143,8 +188,10 @@ class Backends:
                 return LegacySse(reactor, self.web, launch, remote, receiver, authorizer)
 
     def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
-        # Whoever gives a token of their own wants no other to be asked for.
-        has_token = any(name.lower() == "authorization" for name in remote.headers)
-        if has_token and remote.oauth is None:
+        if not can_sign_in(remote):
             return None
         return self.accounts.authorizer(launch.server, remote)
+
+
+def _returned(sign_in: SignIn) -> Returned:
+    return Returned(sign_in.account.name, sign_in.account.owner, sign_in.key)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.backends import restcalls
+from mcpgateway.backends.restfinding import find, knock
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Rest, RestTool
 from mcpgateway.config.openapi import Described, read_openapi
@@ -30,6 +31,7 @@ from mcpgateway.errors import (
     Overloaded,
     UnknownMethod,
     Unreachable,
+    of_server,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.wire import jsonrpc, legacy, modern, peek, tracecontext
@@ -64,7 +66,7 @@ class RestBackend:
     """Answers for the service."""
 
     log = Logger()
-    pid = 0
+    pid = heard = 0
 
     def __init__(self, reactor: Any, web: Web, launch: Launch, receiver: ILineReceiver) -> None:
         assert isinstance(launch.reach, Rest)
@@ -88,15 +90,37 @@ class RestBackend:
         rest = self._rest
         tools = {tool.name: tool for tool in rest.tools}
         if not rest.openapi:
-            return _Offer(rest.base, tools)
+            return await self._undescribed(tools)
         described = read_openapi(await self._document(), _shown(rest.openapi))
         self._tell_skipped(described)
         base, named_by = rest.base, ""
         if not base:
             base = _found_base(rest.openapi, described.base)
             named_by = self._judge(base)
+        elif _origin(base) != _origin(rest.openapi):
+            await knock(self._web, rest)
         found = {tool.name: tool for tool in described.tools}
         return _Offer(base, found | tools, described.title, described.version, named_by)
+
+    async def _undescribed(self, tools: Mapping[str, RestTool]) -> _Offer:
+        rest = self._rest
+        if tools:
+            await knock(self._web, rest)
+            return _Offer(rest.base, tools)
+        found = await find(self._web, rest, self.server)
+        if found is None:
+            self.log.warn(
+                "{server} describes itself nowhere near its rest_url, and has no tools; openapi or tools in its entry"
+                " say which it has",
+                event="rest.undescribed",
+                server=self.server,
+            )
+            return _Offer(rest.base, tools)
+        self._tell_skipped(found.described)
+        described = found.described
+        return _Offer(
+            found.base, {tool.name: tool for tool in described.tools}, described.title, described.version
+        )
 
     def _judge(self, base: str) -> str:
         # A description from elsewhere must not send us, with the service's credentials, wherever it likes.
@@ -260,7 +284,7 @@ class RestBackend:
             )
             result = restcalls.result_of(tool, request.url, answer.status, answer.headers, answer.body)
         except GatewayError as why:
-            result = restcalls.failed(f"{self.server}: {why.message}")
+            result = restcalls.failed(of_server(self.server, why.message))
         self._calls.pop(identifier, None)
         self._answer(identifier, result)
 

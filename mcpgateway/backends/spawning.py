@@ -103,9 +103,9 @@ class SessionProcess(Process):
     ) -> None:
         fdmap: dict[int, int] = kwargs["fdmap"]
         ignored = [each for each in range(1, signal.NSIG) if signal.getsignal(each) == signal.SIG_IGN]
-        # Our descriptors are close-on-exec (PEP 446), so only the pipes have to be put in place.
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in sorted(fdmap.items())]
-        with _directory(path):
+        # The others are close-on-exec (PEP 446, `mcpgateway.host.ward`), so only the pipes have to be put in place.
+        with _directory(path), _out_of_the_way(fdmap) as ends:
+            actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in ends.items()]
             self.pid = os.posix_spawn(
                 executable,
                 args,
@@ -130,6 +130,21 @@ def _directory(path: str) -> Iterator[None]:
             os.fchdir(back)
     finally:
         os.close(back)
+
+
+@contextmanager
+def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
+    # Where a standard descriptor of ours was closed, a pipe may have its number, and be overwritten by another one.
+    moved = (
+        {theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, len(fdmap)) for theirs, ours in fdmap.items()}
+        if min(fdmap.values()) < len(fdmap)
+        else {}
+    )
+    try:
+        yield moved or fdmap
+    finally:
+        for each in moved.values():
+            os.close(each)
 
 
 @implementer(ILauncher)
@@ -201,6 +216,7 @@ class Launcher:
         env[INSTANCE_MARKER] = instance
         env[CHILD_MARKER] = f"{instance}.{self._count}"
         hidden = secrets_of(launch.env, launch.argv)
+        self._redactor.learn(hidden)
         tail = StderrTail(hidden, self._redactor.redact)
         child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
         child.is_heard = launch.is_heard

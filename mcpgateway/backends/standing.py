@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.access import Access
 from mcpgateway.backends.eventbody import EventBody, is_stream
 from mcpgateway.backends.webanswer import WebStream
-from mcpgateway.errors import BackendError, Unreachable
+from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
 from mcpgateway.wire.ssereader import MESSAGE, Event
 
 RETURN_S, LONGEST_RETURN_S = 1.0, 30.0  # until a lost stream is opened again; doubles with each failure
@@ -71,7 +71,7 @@ class Standing:
         """Ask for it."""
         self._later = None
         headers = self._owner.headers_to_listen(self._last_id)
-        self._doing = self._owner.access.open("GET", headers)
+        self._doing = self._owner.access.open("GET", headers, asks=False)
         self._doing.addCallbacks(self._opened, self._not_opened).addErrback(self._broken)
 
     def close(self) -> None:
@@ -118,6 +118,8 @@ class Standing:
         if self._is_closed:
             return
         why.trap(BackendError)
+        if isinstance(why.value, NeedsAuthorization):
+            return  # what its user has to do first is told to those who call
         if isinstance(why.value, Unreachable) and self._failures + 1 >= UNREACHABLE_TRIES:
             self._owner.unreachable(why.value)
         else:

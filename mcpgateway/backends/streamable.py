@@ -31,8 +31,11 @@ from mcpgateway.errors import (
     BackendGone,
     BadReply,
     NeedsAuthorization,
+    NeedsLogin,
     Overloaded,
+    Unavailable,
     Unreachable,
+    of_server,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.wire import jsonrpc, legacy, modern, peek, tracecontext
@@ -69,7 +72,7 @@ class Streamable:
     """
 
     log = Logger()
-    pid = 0
+    pid = heard = 0
 
     def __init__(
         self,
@@ -286,7 +289,7 @@ class Streamable:
             raise Overloaded(f"{self.server} does not take its notifications; {NOTICES_AT_ONCE} wait for it")
         self._turns.is_held = self._turns.is_held or method == INITIALIZED
         headers = self._mirror.headers(method, envelope) if self._mirror is not None else self._headers
-        telling = self.access.request("POST", headers, body).addTimeout(NOTICE_S, self.clock)
+        telling = self.access.request("POST", headers, body, asks=False).addTimeout(NOTICE_S, self.clock)
         self._notices.add(telling)
         telling.addCallbacks(self._told, self._not_told, callbackArgs=(method,), errbackArgs=(method,))
         telling.addBoth(self._went_on, telling, method)
@@ -348,18 +351,19 @@ class Streamable:
     # The end
 
     def _lose(self, why: BackendError) -> None:
-        why = self._named(why)
-        self._end(Gone(fault=why.message, is_unreachable=isinstance(why, Unreachable), error=why))
+        # Its name stands before whatever is said of its end, but not before what its callers are told.
+        fault = why.plain if isinstance(why, NeedsLogin) else why.message
+        self._end(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=self._named(why)))
 
     def _named(self, why: BackendError) -> BackendError:
-        return type(why)(f"{self.server}: {why.message}", why.hint, why.data)
+        return type(why)(of_server(self.server, why.message), why.hint, why.data)
 
     def _say_farewell(self) -> None:
         if not self._session:
             self.clock.callLater(0, self._end, Gone(fault="it was stopped"))
             return
         headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
-        self._farewell = self.access.request("DELETE", headers).addTimeout(FAREWELL_S, self.clock)
+        self._farewell = self.access.request("DELETE", headers, asks=False).addTimeout(FAREWELL_S, self.clock)
         self._farewell.addBoth(lambda _: self._end(Gone(fault="it was stopped")))
 
     def _drop(self) -> None:
@@ -399,5 +403,5 @@ def refusal(status: int, error: Envelope | None) -> BackendError:
             "give its entry a header Authorization, or oauth",
         )
     if status in AWAY:
-        return Unreachable(f"it answers with HTTP {status}{said}")
+        return Unavailable(f"it answers with HTTP {status}{said}")
     return BackendError(f"it answers with HTTP {status}{said}")

@@ -52,6 +52,7 @@ FAULTS = {
     CODES.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_SIGNER,
 }
 NAMES_SHOWN = 5
+PUT_RIGHT = "put ca_file right in its entry: the file of the authorities that are trusted, in PEM"
 
 
 def policy(ca_file: str, *, insecure: bool) -> Policy:
@@ -72,9 +73,10 @@ def _authorities(ca_file: str) -> Any:
         begin = b"-----BEGIN CERTIFICATE-----"
         found = [ssl.Certificate.loadPEM(begin + part) for part in text.split(begin)[1:]]
     except (OSError, SSL.Error, ValueError) as why:
-        raise LaunchFailed(f"the authorities in {ca_file} cannot be used: {why}") from why
+        said = why.strerror if isinstance(why, OSError) else "it is no certificate in PEM"
+        raise LaunchFailed(f"ca_file: {ca_file} cannot be used: {said}", PUT_RIGHT) from why
     if not found:
-        raise LaunchFailed(f"{ca_file} holds no certificate")
+        raise LaunchFailed(f"ca_file: {ca_file} holds no certificate in PEM", PUT_RIGHT)
     return ssl.trustRootFromCertificates(found)
 
 

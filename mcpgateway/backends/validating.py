@@ -1,9 +1,15 @@
-"""See whether a server works, before anybody relies on it: start it, list its tools, ping it, end it."""
+"""See whether a server works, before anybody relies on it: start it, list its tools, ping it, end it.
+
+# Note [What connecting is]
+It begins when the server's program does, and ends with its first answer; a server that refuses one era is asked in the
+other within the same time.  Until a package or an image is there, its program cannot begin: that is a step of its own,
+which is told of where it takes a while.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import frozen
@@ -16,7 +22,14 @@ from zope.interface import implementer
 from mcpgateway import __version__
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendTimeout, GatewayError, HandshakeFailed, LaunchFailed, UnknownMethod
+from mcpgateway.errors import (
+    BackendTimeout,
+    GatewayError,
+    HandshakeFailed,
+    LaunchFailed,
+    NeedsAuthorization,
+    UnknownMethod,
+)
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -24,18 +37,20 @@ from mcpgateway.wire.revisions import LATEST_MODERN, Era
 
 CONNECT_S, LIST_S, PING_S, CLOSE_S = 10.0, 5.0, 5.0, 5.0
 TIMEOUT_S = 30.0
+FETCH_SHOWN_S = 1.0  # what takes no longer is told of with connecting
 STDERR_SHOWN = 10  # lines
 PAGES_LIMIT = 1000  # of a list that does not end
 
-PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, PROTOCOL = (
+PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN, PROTOCOL = (
     "process error",
     "exited unexpectedly",
     "unreachable",
     "timeout",
     "possible stdout pollution (non-JSON-RPC output detected)",
+    "needs login",
     "protocol error",
 )
-FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED)
+FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN)
 """What can be wrong with a server, as the words begin that a person is told; all else is a matter of the protocol."""
 
 
@@ -79,7 +94,7 @@ def validate(
     """Try a server, of whatever kind; fires with the report when nothing of it runs any more, and never fails.
 
     :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
-    :param connect_s: seconds until it has said its first word, which may be that it has been fetched.
+    :param connect_s: seconds that connecting may take; see Note [What connecting is].
     """
     return Deferred.fromCoroutine(_Trial(server, launcher, clock, timeout_s, connect_s).run())
 
@@ -105,6 +120,7 @@ class _Trial:
         self._clock = clock
         self._ends = clock.seconds() + timeout_s
         self._connect_s = connect_s
+        self._connect_ends = math.inf
         self._steps: list[Step] = []
         self._conversation: Conversation | None = None
         self._hello: Envelope = {}
@@ -112,7 +128,10 @@ class _Trial:
 
     async def run(self) -> Report:
         """Go through the steps."""
-        passed = await self._step("connect", self._connect)
+        fetched = await self._step("fetch", self._fetch)
+        if fetched and self._steps[0].elapsed_s < FETCH_SHOWN_S:
+            self._steps.clear()
+        passed = fetched and await self._step("connect", self._connect)
         if passed:
             await self._step("list_tools", self._list_tools)
             await self._step("ping", self._ping)
@@ -144,7 +163,14 @@ class _Trial:
 
     # The steps.
 
+    async def _fetch(self) -> str:
+        server = self._server
+        launch = Launch(server.name, server.command, server.env, server.cwd, server.reach)
+        prepared = await self._within(math.inf, self._launcher.prepare(launch))
+        return f"{prepared.argv[0]} is there" if prepared.argv != launch.argv else ""
+
     async def _connect(self) -> str:
+        self._connect_ends = self._clock.seconds() + self._connect_s
         chosen = self._server.protocol
         if chosen is not None:
             return await self._meet(chosen)
@@ -152,11 +178,19 @@ class _Trial:
             return await self._meet(Era.LEGACY)
         except HandshakeFailed as why:  # it has answered, if only to say that it does not know the question
             first = why.message
-        await self._leave()
         try:
+            await self._connecting(_waited(self._leave()))
             return await self._meet(Era.MODERN)
         except GatewayError as why:
-            raise _Failed(f"{first}; in the other era: {self._explained(why)}") from why
+            second = self._explained(why)
+            is_told = second.startswith(FAULTS)  # it tells more than a refusal, and comes first
+            said = (
+                f"{second}; in the other era: {first}" if is_told else f"{first}; in the other era: {second}"
+            )
+            raise _Failed(said) from why
+
+    async def _connecting(self, wait: Deferred[Any]) -> Any:
+        return await self._within(self._connect_ends - self._clock.seconds(), wait)
 
     async def _leave(self) -> None:
         if self._conversation is not None and self._conversation.backend is not None:
@@ -167,7 +201,7 @@ class _Trial:
         self._gone = None
         self._conversation = None
         launch = Launch(server.name, server.command, server.env, server.cwd, server.reach, era)
-        launch = await self._within(math.inf, self._launcher.prepare(launch))
+        launch = await self._connecting(self._launcher.prepare(launch))
         self._conversation = conversation = Conversation(server.name, self, self._ended, era)
         try:
             conversation.backend = self._launcher.launch(launch, conversation)
@@ -175,7 +209,7 @@ class _Trial:
             raise _Failed(f"{PROCESS}: {why.message}") from why
         is_legacy = era is Era.LEGACY
         greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
-        self._hello = await self._within(self._connect_s, conversation.meet(greeting))
+        self._hello = await self._connecting(conversation.meet(greeting))
         return self._introduced(era)
 
     def _introduced(self, era: Era) -> str:
@@ -239,6 +273,8 @@ class _Trial:
 
     def _explained(self, why: GatewayError) -> str:
         conversation, gone = self._conversation, self._gone
+        if gone is not None and isinstance(gone.error, NeedsAuthorization):
+            return f"{NEEDS_LOGIN}: {gone}" + (f"; {gone.error.hint}" if gone.error.hint else "")
         if gone is not None and gone.is_unreachable:
             return f"{UNREACHABLE} ({gone})"
         if gone is not None:
@@ -266,3 +302,10 @@ class _Trial:
 
     def refused(self, backend: Any, call: Call, error: Raw) -> None:
         """An error that `_asked` reports."""
+
+
+def _waited(work: Coroutine[Any, Any, None]) -> Deferred[None]:
+    # Whoever has no more time for it leaves it going on.
+    done: Deferred[None] = Deferred()
+    Deferred.fromCoroutine(work).addBoth(done.callback)
+    return done

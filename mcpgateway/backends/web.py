@@ -21,6 +21,7 @@ from mcpgateway.backends.http1 import HttpConnection
 from mcpgateway.backends.webanswer import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.errors import BackendError, BackendTimeout
 from mcpgateway.rules import urls
+from mcpgateway.rules.room import Room
 from mcpgateway.rules.urls import Place
 
 # Servers that do not say for how long they keep an idle connection mostly do for 5 s.  A request that crosses with its
@@ -59,11 +60,13 @@ class Web:
 
     :param reactor: provides connections and time.
     :ivar dialler: makes the connections.
+    :ivar room: what has come of answers that are not whole.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.dialler = Dialler(reactor)
+        self.room = Room()
         self._places: dict[str, Place] = {}
         self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
         self._sweep: Any = None
@@ -312,7 +315,7 @@ class _Request:
             connection.abort()  # nobody needs the body
             self._redirect(status, location.decode("latin-1"))
             return
-        self._stream = WebStream(status, headers, self._url, connection)
+        self._stream = WebStream(status, headers, self._url, connection, self._web.room)
         self._done.callback(self._stream)
 
     def _redirect(self, status: int, location: str) -> None:

@@ -1,17 +1,24 @@
-"""The answer to an HTTP request: as its body comes bit by bit, or whole."""
+"""The answer to an HTTP request: as its body comes bit by bit, or whole.
+
+What has come of bodies and events that are not whole is counted in the room that all requests of a gateway share, so
+that many large answers at once cannot take all memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http1 import HttpConnection
-from mcpgateway.errors import BackendError
+from mcpgateway.errors import BackendError, BadReply
+from mcpgateway.rules.room import Room
 
 ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
+TOO_MUCH = "too many large answers come from there at once; ask for less at a time"
 
 
 class IBodyReceiver(Protocol):
@@ -44,6 +51,7 @@ class WebStream:
     headers: Mapping[bytes, bytes] = field(repr=False)
     url: str = field(repr=False)
     _connection: HttpConnection = field(repr=False)
+    _room: Room = field(factory=Room, repr=False)
     _receiver: IBodyReceiver | None = field(default=None, repr=False)
     _early: list[bytes] = field(factory=list, repr=False)  # what came before anybody took it
     _has_ended: bool = False
@@ -74,9 +82,37 @@ class WebStream:
     def abort(self) -> None:
         """Drop the connection; the receiver hears no more."""
         self._receiver = _NOBODY
+        self._room.leave(self)
         if not self._has_ended:
             self._has_ended = True
             self._connection.abort()
+
+    # What is held of it
+
+    def holds(self, size: int) -> None:
+        """So much is kept of it now, until it is whole."""
+        held = self._room.of(self)
+        if size > held:
+            self._room.take(self, size - held)
+        else:
+            self._room.give(self, held - size)
+
+    @property
+    def peer(self) -> str:
+        """Whose memory it costs."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether it can be dropped."""
+        return True
+
+    def give_way(self) -> None:
+        """Drop it, and tell its receiver: there is no room for it."""
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.ended(BadReply(TOO_MUCH))
 
     # What the connection tells
 
@@ -91,6 +127,7 @@ class WebStream:
     def ended(self, why: BackendError | None) -> None:
         """It is over."""
         self._has_ended, self._why = True, why
+        self._room.leave(self)
         receiver = self._receiver
         if receiver is not None:
             self._receiver = _NOBODY
@@ -137,6 +174,8 @@ class _Collector:
         if self._size > self._limit:
             self._stream.abort()
             self.done.errback(BackendError(f"the answer is larger than {self._limit} bytes"))
+        else:
+            self._stream.holds(self._size)
 
     def ended(self, why: BackendError | None) -> None:
         """It is over."""

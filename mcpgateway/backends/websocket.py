@@ -94,7 +94,7 @@ class WebSocket:
     :ivar queued: bytes written since then, or since the beginning.
     """
 
-    pid = 0
+    pid = heard = 0
 
     def __init__(
         self, reactor: Any, dialler: Dialler, launch: Launch, remote: Remote, receiver: ILineReceiver

@@ -31,7 +31,7 @@ from posix import _exit
 
 LOCK = "daemon.lock"
 LOG = "gateway.log"
-WANTED, STOPPED = "wanted", "stopped"
+WANTED, STOPPED, REVIVAL = "wanted", "stopped", "revival"
 LOCK_DESCRIPTOR = 3  # in the daemon
 DESCRIPTORS = 65536
 TRIED, UP, ENDED = "tried", "up", "ended"
@@ -242,6 +242,22 @@ def write_stopped(home: str) -> None:
     """
     forget(home, WANTED)
     _write(home, STOPPED, str(clock()))
+
+
+def write_revival(home: str, due_ms: int) -> None:
+    """Put down that this process is to start the gateway again, and when.
+
+    :raise OSError: it cannot be.
+    """
+    _write(home, REVIVAL, f"{due_ms} {posix.getpid()}")
+
+
+def read_revival(home: str) -> tuple[int, int] | None:
+    """When the gateway is to be started again, by the kernel's clock, and by which process; None where nobody says."""
+    words = (_read(home, REVIVAL) or "").split()
+    if len(words) != 2 or not all(each.isdigit() for each in words):
+        return None
+    return int(words[0]), int(words[1])
 
 
 def _write(home: str, name: str, content: str) -> None:

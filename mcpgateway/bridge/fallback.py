@@ -10,10 +10,12 @@ from posix import _exit
 from mcpgateway.bridge import jsontext
 from mcpgateway.bridge.loop import READ, WRITE, Loop
 from mcpgateway.bridge.messages import Line, Session
-from mcpgateway.bridge.stdio import LINE_LIMIT, PIECE, STDIN, STDOUT, Output
+from mcpgateway.bridge.stdio import LINE_LIMIT, PIECE, STDERR, STDIN, STDOUT, Output
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+# What tells a child of Node.js of a descriptor to talk with its parent over.
+NODE_CHANNEL = (b"NODE_CHANNEL_FD", b"NODE_CHANNEL_SERIALIZATION_MODE")
 BEHIND_LIMIT = 1024 * 1024
 KILL_AFTER_S = 10.0
 LOOK_S = 0.5
@@ -25,6 +27,7 @@ def become(argv: list[str], *, ignores_interrupts: bool) -> int:
     :param ignores_interrupts: it is started as we were: with SIGINT ignored.
     """
     _signal.set_wakeup_fd(-1)
+    _keep_to_ourselves()
     for number in (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGHUP, getattr(_signal, "SIGXFSZ", 0)):
         if number:
             _signal.signal(number, _signal.SIG_DFL)
@@ -37,6 +40,23 @@ def become(argv: list[str], *, ignores_interrupts: bool) -> int:
             if why.errno not in (errno.ENOENT, errno.ENOTDIR):
                 code = NOT_RUNNABLE
     return code
+
+
+def _keep_to_ourselves() -> None:
+    """Let the original have the standard descriptors, and none that our client had open when it started us."""
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        try:
+            names = posix.listdir(directory)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                posix.set_inheritable(int(name), int(name) <= STDERR)
+            except OSError:
+                continue  # the one that listed the directory is closed by now
+        break
+    for variable in NODE_CHANNEL:  # a program of Node.js ends at once where the descriptor is not there
+        posix.environ.pop(variable, b"")
 
 
 def _candidates(program: str) -> list[str]:

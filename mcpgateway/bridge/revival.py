@@ -1,4 +1,4 @@
-"""Start a gateway that was killed again, with longer and longer pauses, for as long as somebody wants it."""
+"""Start a gateway that was killed again: at once, then with longer and longer pauses, while somebody wants it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from time import gmtime, sleep, strftime
 from mcpgateway.bridge import daemon
 
 LOOK_S = 0.2
+AT_ONCE_S = 0.0  # what was killed once has most likely done nothing to deserve it
 START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is a matter for a person
 
 
 def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
     """Do so; returns when a gateway runs, or when nobody wants one any more."""
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
-    pauses = pauses or daemon.PAUSES_S
+    pauses = pauses or (AT_ONCE_S, *daemon.PAUSES_S)
     while True:
         record = _record(home)
         failures = record.failures(daemon.clock())
         # One that had lived long has failed for the first time.
         pause = pauses[min(max(failures, 1), len(pauses)) - 1]
-        _say(home, f"the gateway has gone without a word; it is started again in {pause:g} s")
-        if not _is_still_away(home, record, pause):
+        when = f"in {pause:g} s" if pause else "at once"
+        _say(home, f"the gateway has gone without a word; it is started again {when}")
+        if not _waited(home, record, pause):
             return
         try:
             if not daemon.Starter(home).start_wanted(None):
@@ -33,6 +35,21 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
         _say(home, "the gateway is started again")
         if _has_begun(home):
             return
+
+
+def _waited(home: str, record: daemon.Record, pause_s: float) -> bool:
+    """Wait so long; whether it is still away and wanted then. Meanwhile a file says when it is started again."""
+    try:
+        daemon.write_revival(home, int(daemon.clock() + pause_s * 1000))
+    except OSError:
+        pass  # then only the log tells
+    try:
+        return _is_still_away(home, record, pause_s)
+    finally:
+        try:
+            daemon.forget(home, daemon.REVIVAL)
+        except OSError:
+            pass
 
 
 def _is_still_away(home: str, found: daemon.Record, pause_s: float) -> bool:

@@ -1,7 +1,8 @@
 """Start a gateway again that was killed: what its guardian becomes when all that it left is cleared up.
 
 Run as ``python -I -S revive_main.py HOME [SECONDS SECONDS SECONDS]``: the times to wait after the first crash in a row,
-the second and every other.  It ends when a gateway runs, whoever started it, or when nobody wants one any more.
+the second and so on; the last holds for every other.  It ends when a gateway runs, whoever started it, or when nobody
+wants one any more.
 """
 
 import sys

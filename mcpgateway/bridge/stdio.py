@@ -10,6 +10,7 @@ import posix
 import select
 
 from mcpgateway.bridge.loop import READ, WRITE, Loop, is_ready
+from mcpgateway.escaping import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Remarks:
 
     def write(self, text: str) -> None:
         """One line as it is, for a program that waits for it."""
-        line = f"{text}\n".encode(errors="replace")
+        line = f"{one_line(text)}\n".encode(errors="replace")
         try:
             if is_ready(STDERR, WRITE):
                 posix.write(STDERR, line[: select.PIPE_BUF])

@@ -170,6 +170,22 @@ def read_id(text: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+def servers_named(text: str, prefixes: Mapping[str, str]) -> frozenset[str]:
+    """The servers that a name or an id says it is of, by their names or prefixes; none where it does not say.
+
+    :param prefixes: of the servers, by name.
+    """
+    heads = {head for head, _ in read_id(text)}
+    found = {server for server, prefix in prefixes.items() if server in heads or (prefix and prefix in heads)}
+    if _DIGITS.fullmatch(text):
+        # Of a name with digits the prefix may be cut, or missing.
+        head = text[: text.rindex("_")].partition(JOIN)[0]
+        found |= {
+            server for server, prefix in prefixes.items() if not prefix or _slug(prefix).startswith(head)
+        }
+    return frozenset(found)
+
+
 def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known names that are most like a wrong one, the likest first.
 

@@ -64,6 +64,12 @@ def unprefixed(uri: str) -> Owned | None:
     )
 
 
+def owner_named(uri: str | None) -> frozenset[str]:
+    """The server that a URI names as its own; none where it names nobody."""
+    found = unprefixed(uri) if uri is not None else None
+    return frozenset((found.server,)) if found is not None else frozenset()
+
+
 @define(eq=False)
 class Holders:
     """Whose the URIs and templates are that a view has shown; see Note [Who had it first]."""

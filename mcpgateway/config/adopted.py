@@ -56,6 +56,7 @@ class AdoptedFile:
     :ivar is_watched: whether what is added to it is to be led here, too.
     :ivar is_trusted: whether what others than the user may have written in it may run.
     :ivar opted_out: the servers that stay their client's own.
+    :ivar registered_at: when it was first led here, in seconds since the epoch; 0 where nobody knows.
     """
 
     path: str
@@ -68,6 +69,7 @@ class AdoptedFile:
     is_watched: bool = True
     is_trusted: bool = True
     opted_out: frozenset[str] = frozenset()
+    registered_at: float = 0.0
 
 
 @frozen(eq=False)
@@ -179,6 +181,7 @@ class _Reading:
             file.suspended,
             len(self._remotes),
             tuple(self._unsettled(before)) if is_known and not file.suspended else (),
+            file.registered_at,
         )
         return Read(Found(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value))
 

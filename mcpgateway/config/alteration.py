@@ -6,12 +6,22 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mcpgateway.config.edit import Edit, Put, Remove
 
 ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
+# What only changes how a server is used, not what it is.
+HARMLESS = frozenset(
+    "share scope timeout timeout_ms timeoutMs requestTimeout interactive protocol bridge lazy replicas"
+    " concurrency prefix expose_tools pinned shield description tags capabilities".split()
+)
+
+
+def risky(keys: Iterable[str]) -> list[str]:
+    """Those of an entry's keys that say what a server is or is given, so that not everybody may change them."""
+    return sorted(set(keys) - HARMLESS)
 
 
 def is_on(entry: Mapping[str, Any]) -> bool:

@@ -104,6 +104,7 @@ class Building:
         self._workspace = workspace
         said = world.classified.get(entry.title) or world.classified.get(name) or Classification()
         self._share = entry.share or said.share or Share.AUTO
+        self._concurrency = entry.concurrency if entry.concurrency is not None else said.concurrency
         self._timeout_s = entry.timeout_s if entry.timeout_s is not None else said.timeout_s
         # Values that only a workspace has are not missed before one is known.
         self._is_draft = is_draft and self._share in LATER
@@ -136,6 +137,7 @@ class Building:
             enabled=entry.enabled,
             lazy=entry.lazy,
             replicas=entry.replicas,
+            concurrency=self._concurrency,
             resolve=entry.resolve,
             inject={name: value for name, value in inject.items() if value},
             projects=entry.projects,

@@ -1,26 +1,36 @@
-"""``classification.json``: which servers are stateful, and how long a call to them may take."""
+"""``classification.json``: how servers are used whose own files have no keys for that, such as those of clients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from attrs import frozen
 
 from mcpgateway.config.document import Document
 from mcpgateway.config.kinds import Choice, Duration, tried
-from mcpgateway.config.model import Share
+from mcpgateway.config.model import Concurrency, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section
-from mcpgateway.config.serverkeys import SHARES
+from mcpgateway.config.serverkeys import SHARES, CallLimit
+from mcpgateway.errors import ConfigError, InvalidParams
 
 SAID = Section(
     "A classification",
     [
         Key("mode", Choice(SHARES), "How widely the server is shared."),
         Key("requestTimeout", Duration("ms"), "Milliseconds that a call may take."),
+        Key("concurrency", CallLimit(), "How many calls of its tools are under way at once."),
     ],
     is_open=True,
 )
+
+PLACES: Mapping[tuple[str, ...], str] = {
+    ("share",): "mode",
+    ("scope",): "mode",
+    ("concurrency",): "concurrency",
+}
+"""What keys of an entry are called here."""
 
 
 @frozen
@@ -29,6 +39,7 @@ class Classification:
 
     share: Share | None = None
     timeout_s: float | None = None
+    concurrency: Concurrency | None = None
 
 
 def read_classification(
@@ -41,5 +52,33 @@ def read_classification(
         said = tried(SAID, place, own)
         problems.soften(own, "it is ignored")
         if not own:
-            found[place.key] = Classification(said.get("mode"), said.get("requestTimeout", default_timeout_s))
+            timeout_s = said.get("requestTimeout", default_timeout_s)
+            found[place.key] = Classification(said.get("mode"), timeout_s, said.get("concurrency"))
     return found
+
+
+def classifying(
+    values: Mapping[tuple[str, ...], Any], unset: Iterable[tuple[str, ...]]
+) -> dict[str, Any] | None:
+    """What a change of an entry's keys is in such a file, None standing for what is taken out.
+
+    None where one of the keys has no place there.
+
+    :raise InvalidParams: a value is none that the key can have.
+    """
+    said = {**dict.fromkeys(unset), **values}
+    if not said or not said.keys() <= PLACES.keys():
+        return None
+    for road, value in said.items():
+        key = SAID.keys[PLACES[road]]
+        if value is not None and not _may_be(key, value):
+            raise InvalidParams(f"{'.'.join(road)}: found {value!r}", f"allowed: {key.kind.words}")
+    return {PLACES[road]: value for road, value in said.items()}
+
+
+def _may_be(key: Key, value: Any) -> bool:
+    try:
+        key.kind.read(Document("", {key.name: value}, lambda _: 0).root().at(key.name), Problems())
+    except ConfigError:
+        return False
+    return True

@@ -35,12 +35,14 @@ class Files:
     :ivar sources: clients' own files.
     :ivar extra: entries that are in no file.
     :ivar adopted: clients' own files that lead to the gateway.
+    :ivar opted_out: the servers that stay their clients' own.
     """
 
     native: Sequence[Document] = ()
     sources: Sequence[Document] = ()
     extra: Sequence[Entry] = ()
     adopted: Sequence[AdoptedFile] = ()
+    opted_out: frozenset[str] = frozenset()
 
 
 @frozen(eq=False)
@@ -116,8 +118,7 @@ def _secured(
 
 
 def _opted_out(files: Files, native: Native) -> tuple[str, ...]:
-    said = (name for each in files.adopted for name in sorted(each.opted_out))
-    return tuple(dict.fromkeys((*native.clients.opt_out, *said)))
+    return tuple(dict.fromkeys((*native.clients.opt_out, *sorted(files.opted_out))))
 
 
 def _adopted(files: Files, native: Native, gateway: GatewaySettings, problems: Problems) -> list[Read]:

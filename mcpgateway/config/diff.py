@@ -13,9 +13,20 @@ NOTES = ("source", "title")
 # They matter to what clients are shown, not to the child.
 SHOWN = ("prefix", "expose_tools", "pinned", "shield", "shield_tools")
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
-LIVE = (*NOTES, *SHOWN, "timeout_s", "bridge", "inject", "rest_url", "rest_headers", "health_url", "lazy")
+LIVE = (
+    *NOTES,
+    *SHOWN,
+    "timeout_s",
+    "bridge",
+    "concurrency",
+    "inject",
+    "rest_url",
+    "rest_headers",
+    "health_url",
+    "lazy",
+)
 # Of them those in which nothing stands for a value of a workspace.
-SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "lazy")
+SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "concurrency", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("share", "interactive", "protocol", "workspace", "replicas", "enabled")
 # Sockets are bound once, and what is followed is followed from the start.
@@ -85,12 +96,17 @@ def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]
     return tuple(name for name in settings_changed(before, after) if name in AT_START)
 
 
+def runs_alike(before: ServerSpec, after: ServerSpec) -> bool:
+    """Whether a child of one definition of a server serves for another."""
+    return _without(before, LIVE) == _without(after, LIVE)
+
+
 def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
     return former if former == found and former is not None else found
 
 
 def _changed(before: ServerSpec, after: ServerSpec) -> Changed:
-    restarts = _without(before, LIVE) != _without(after, LIVE)
+    restarts = not runs_alike(before, after)
     regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
     if after.share is Share.CREDENTIAL and before.credential != after.credential:
         regroups = True

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from mcpgateway.config.problems import Problem, Where, Wrong
+from mcpgateway.escaping import one_line
 
 Path = tuple[str | int, ...]
 
@@ -123,4 +124,4 @@ def printable(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return a text whole, with everything that a terminal would obey, or that could forge a line, made visible."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return one_line(text)

@@ -14,9 +14,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import schema
+from mcpgateway.config import dialect
 from mcpgateway.config.document import dotted, printable
-from mcpgateway.config.read import is_json
+from mcpgateway.config.read import is_json, parse
 from mcpgateway.errors import ConfigError
 
 # A list whose items are mappings with a name is walked by these names.
@@ -95,6 +95,16 @@ def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | 
     return text
 
 
+def in_its_dialect(before: str, after: str, file: str) -> str:
+    """Return a file's text after a change, read as it was before: it says its dialect where nothing else does any more.
+
+    :raise ConfigError: the text does not allow it.
+    """
+    former, now = (parse(each, file, strict=False, takes_list=True).value for each in (before, after))
+    word = dialect.mark(former, now)
+    return edit(after, file, Put((dialect.KEY,), word)) if word else after
+
+
 def rooted(change: Edit, road: Road) -> Edit:
     """The same change with another road to the server: its first step gives way to these."""
     return evolve(change, road=(*road, *change.road[1:]))
@@ -104,10 +114,18 @@ def road_to(value: Any, name: str) -> Road:
     """Where a server that is new stands in a file that holds this."""
     found = value if isinstance(value, dict) else {}
     for key in ("servers", "mcpServers", "mcp"):
-        if isinstance(found.get(key), dict):
+        if isinstance(found.get(key), dict | list) and not dialect.looks_like_server(found[key]):
             return (key, name)
-    is_flat = bool(found) and not any(key in schema.TOP.keys or key.startswith("$") for key in found)
-    return (name,) if is_flat else ("servers", name)
+    return (name,) if dialect.has_servers_at_top(value) else ("servers", name)
+
+
+def placed(value: Any, change: Edit) -> Edit:
+    """The same change of a server that is new, with the road to where it stands in a file that holds this."""
+    road = road_to(value, change.road[0])
+    holder = at(value, road[:-1])
+    if isinstance(holder, list) and isinstance(change, Put) and isinstance(change.value, Mapping):
+        return Put(road, {NAME: road[-1], **change.value})
+    return rooted(change, road)
 
 
 def steps(value: Any, change: Edit) -> Iterator[Edit]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.edit import MISSING, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.edit import MISSING, NAME, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
 from mcpgateway.errors import ConfigError
 
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
@@ -28,7 +28,7 @@ UNIT = "  "
 class Node:
     """One value and where it stands.
 
-    :ivar members: of an object, in their order.
+    :ivar members: of an object, in their order; of a list, the objects that have a name, by which they are found.
     """
 
     start: int
@@ -178,6 +178,7 @@ class _Reader:
 
     def _array(self, at: int, depth: int) -> Node:
         found: list[Any] = []
+        members: list[Member] = []
         here, has_comma = self._skip(at + 1), True
         while self._text[here : here + 1] != "]":
             if not has_comma:
@@ -186,8 +187,11 @@ class _Reader:
             found.append(node.value)
             here = self._skip(node.end)
             has_comma = self._text[here : here + 1] == ","
+            name = node.value.get(NAME) if isinstance(node.value, dict) else None
+            if isinstance(name, str):
+                members.append(Member(name, node.start, node.start, node, here if has_comma else -1))
             here = self._skip(here + 1) if has_comma else here
-        return Node(at, here + 1, found)
+        return Node(at, here + 1, found, members)
 
     def _string(self, at: int) -> tuple[str, int]:
         found = STRING.match(self._text, at)
@@ -241,20 +245,42 @@ class Opened:
             if member is None:
                 break
             node, road = member.node, road[1:]
+        if isinstance(node.value, list):
+            return self._change_item(node, road[0], change)
+        return self._change_key(node, road, change)
+
+    def _change_key(self, node: Node, road: Road, change: Edit) -> list[Splice] | None:
         member = _find(node, road[0])
         match change:
             case Put(value=value) if member is None:
                 return self._add(node, road[0], _nested(road[1:], value))
             case Put(value=value) if member is not None:
-                start, end = member.node.start, member.node.end
-                if isinstance(member.node.value, dict) and member.node.members and self._is_line(start, end):
-                    return [Splice(start, end, self._on_line(value))]
-                return [Splice(start, end, self._written(value, self._indent_of(member.start)))]
+                return self._replace(member, value)
             case Remove() if member is not None:
                 return self._remove(node, member)
             case Rename() if member is not None:
                 return [Splice(member.start, member.key_end, _dumped(change.name))]
         return None
+
+    def _change_item(self, node: Node, name: str, change: Edit) -> list[Splice] | None:
+        """Change a list whose items are known by their names, all of them."""
+        if len(node.members) != len(node.value):
+            return None
+        member = _find(node, name)
+        match change:
+            case Put(value=value):
+                return self._add_item(node, value) if member is None else self._replace(member, value)
+            case Remove() if member is not None:
+                return self._remove(node, member)
+            case Rename() if member is not None and (held := _find(member.node, NAME)) is not None:
+                return [Splice(held.node.start, held.node.end, _dumped(change.name))]
+        return None
+
+    def _replace(self, member: Member, value: Any) -> list[Splice]:
+        start, end = member.node.start, member.node.end
+        if isinstance(member.node.value, dict) and member.node.members and self._is_line(start, end):
+            return [Splice(start, end, self._on_line(value))]
+        return [Splice(start, end, self._written(value, self._indent_of(member.start)))]
 
     def _add(self, node: Node, key: str, value: Any) -> list[Splice] | None:
         if self._text[node.start] != "{":
@@ -262,15 +288,26 @@ class Opened:
             return [Splice(node.start, node.end, self._written({key: value}, self._indent_of(node.start)))]
         if not node.members:
             return self._fill(node, key, value)
+        _, colon = self._separators
+        indent = self._indent_of(node.members[-1].start)
+        in_line, alone = f"{_dumped(key)}{colon}{self._on_line(value)}", f"{_dumped(key)}: "
+        return self._behind(node, in_line, alone + self._written(value, indent))
+
+    def _add_item(self, node: Node, value: Any) -> list[Splice]:
+        if not node.members:
+            return [Splice(node.start, node.end, f"[{self._on_line(value)}]")]
+        indent = self._indent_of(node.members[-1].start)
+        return self._behind(node, self._on_line(value), self._written(value, indent))
+
+    def _behind(self, node: Node, in_line: str, alone: str) -> list[Splice]:
+        """Put something behind the last member: on its line, where all of them are on one, or else on its own."""
         last = node.members[-1]
-        if "\n" not in self._text[node.start : last.start]:
-            gap, colon = self._separators
-            said = f"{gap[1:]}{_dumped(key)}{colon}{self._on_line(value)}"
-            at = last.comma + 1 if last.comma >= 0 else last.node.end
-            return [Splice(at, at, said + "," if last.comma >= 0 else "," + said)]
-        indent = self._indent_of(last.start)
-        line = f"{self._newline}{indent}{_dumped(key)}: {self._written(value, indent)}"
         has_comma = last.comma >= 0
+        if "\n" not in self._text[node.start : last.start]:
+            said = self._separators[0][1:] + in_line
+            at = last.comma + 1 if has_comma else last.node.end
+            return [Splice(at, at, said + "," if has_comma else "," + said)]
+        line = f"{self._newline}{self._indent_of(last.start)}{alone}"
         at = self._end_of_line(last.comma + 1 if has_comma else last.node.end)
         if has_comma:
             return [Splice(at, at, line + ",")]

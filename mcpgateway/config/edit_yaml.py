@@ -119,8 +119,16 @@ class Opened:
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
         above: Entry | None = None
+        is_inside = True  # of braces, or at the top, where an empty mapping gives way to no block
         while len(road) > 1 and (entry := _find(node, road[0])) is not None:
+            is_inside = bool(node.flow_style)
             above, node, road = entry, entry.value, road[1:]
+        if (
+            is_inside
+            and isinstance(change, Put)
+            and (node.id == "scalar" or (node.id == "mapping" and not node.value))
+        ):
+            return self._flow_value(Entry(None, node), _nested(road, change.value))
         if node.id == "sequence":
             return self._change_item(above, node, road, change)
         if node.id != "mapping":
@@ -187,6 +195,8 @@ class Opened:
             return None
         is_ended = self._text[rest - 1 : rest] == "\n"
         whole = [Splice(line, rest if is_ended else self._next_line(rest), "")]
+        if above is None and len(node.value) == 1:
+            return [Splice(line, rest, "[]" + self._ended(rest))]
         colon = self._colon(above) if above is not None and len(node.value) == 1 else None
         return whole if colon is None else [Splice(colon + 1, colon + 1, " []"), *whole]
 

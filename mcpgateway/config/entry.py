@@ -10,7 +10,18 @@ from attrs import field, frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
-from mcpgateway.config.model import Bridge, Lazy, Project, Reach, Remote, Rest, Share, Transport
+from mcpgateway.config.model import (
+    UNLIMITED,
+    Bridge,
+    Concurrency,
+    Lazy,
+    Project,
+    Reach,
+    Remote,
+    Rest,
+    Share,
+    Transport,
+)
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
 from mcpgateway.config.section import Section
@@ -90,6 +101,7 @@ class Entry:
     enabled: bool = True
     lazy: Lazy = USUAL_LAZY
     replicas: int = 1
+    concurrency: Concurrency | None = None
     resolve: bool = True
     inject: Mapping[str, str] = field(factory=dict)
     projects: tuple[Project, ...] = ()
@@ -159,6 +171,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
     reached = read_reach(found, place, env, problems)
     if reached is None or len(problems.errors) > before:
         return None
+    _warn_of_replicas(found, place, problems)
     projects = _projects(found, env)
     return Entry(
         title=title,
@@ -178,6 +191,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         enabled=_is_enabled(found),
         lazy=_lazy(found.get("lazy"), is_flat=origin.is_flat),
         replicas=found.get("replicas", 1),
+        concurrency=found.get("concurrency"),
         resolve=found.get("resolve", True),
         projects=projects.get("projects", ()),
         default_project=projects.get("default_project", ""),
@@ -211,6 +225,14 @@ def _rest_headers(
             hint = "set a variable in env, or name the REST API they are for with rest_url"
             problems.warn(place.at(key).where, "is sent to nobody, since the server is a program", hint)
     return {}
+
+
+def _warn_of_replicas(found: Mapping[str, Any], place: Place, problems: Problems) -> None:
+    limited = found.get("concurrency", UNLIMITED) != UNLIMITED
+    if limited and found.get("replicas", 1) > 1:
+        hint = "leave out one of the two"
+        what = "has no effect beside concurrency, which keeps a shared server to one process"
+        problems.warn(place.at("replicas").where, what, hint)
 
 
 def _is_enabled(found: Mapping[str, Any]) -> bool:

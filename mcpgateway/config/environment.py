@@ -14,12 +14,13 @@ SOURCES = (*ALLOWED, "TEMP", "TMP", "GOPATH", "GOROOT", "USERPROFILE")
 OWN_PREFIXES = ("MCPGATEWAY_", "MCP_GATEWAY_")
 OWN_NAMES = frozenset({"MCP_CONFIG_PATH", "MCPGATEWAY", "MCP_GATEWAY"})
 
-# They describe one process or one shell, not a user: systemd's hand-over, a shell's book-keeping, and the
-# session of a client in whose terminal the gateway happens to have been started.
+# They describe one process or one shell, not a user: systemd's hand-over, a shell's book-keeping, the descriptors that
+# Node.js and make have open for a child, and the session of a client in whose terminal the gateway was started.
 PASSING = frozenset(
     "_ SHLVL PWD OLDPWD NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC WATCHDOG_PID"
     " INVOCATION_ID JOURNAL_STREAM MAINPID CLAUDECODE CLAUDE_CODE_SESSION_ID CLAUDE_CODE_ENTRYPOINT"
-    " CLAUDE_CODE_SSE_PORT CLAUDE_PROJECT_DIR".split()
+    " CLAUDE_CODE_SSE_PORT CLAUDE_PROJECT_DIR NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_UNIQUE_ID"
+    " MAKEFLAGS MFLAGS MAKELEVEL".split()
 )
 
 CODE_LOADING = frozenset(

@@ -54,6 +54,34 @@ class Address:
         return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
 
 
+@frozen(eq=False, repr=False)
+class PublicUrl:
+    """Where others reach the gateway: an http or https URL without a user, a query and a fragment."""
+
+    words: str = "a URL such as https://gateway.example, or an empty text"
+
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read it, without a slash at its end."""
+        from urllib.parse import urlsplit
+
+        said = values.text(place).strip()
+        if not said:
+            return ""
+        try:
+            parts = urlsplit(said)
+            has_port = parts.port is None or parts.port > 0
+        except ValueError:
+            raise place.wrong(self.words) from None
+        plain = said.isascii() and said.isprintable() and not set(said) & set(" \\@?#\"'<>")
+        if not (plain and parts.scheme in ("http", "https") and parts.hostname and has_port):
+            raise place.wrong(self.words)
+        return said.rstrip("/")
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of such URLs."""
+        return {"type": "string", "pattern": "^(https?://[^\\s@?#]+)?$"}
+
+
 LIMITS = Section(
     "Limits of the gateway",
     [
@@ -71,6 +99,13 @@ LIMITS = Section(
             "30s",
         ),
         Key(
+            "stuck",
+            Duration(),
+            "How long a server's process that has calls to answer may show no sign of life - no output, no CPU time, no"
+            " answer to pings - before new calls get another process; 0: for ever.",
+            "60s",
+        ),
+        Key(
             "idle_exit",
             Duration(),
             "A gateway that a client's ``mcpgateway connect`` has started by itself ends after so long without use;"
@@ -82,6 +117,14 @@ LIMITS = Section(
             Duration(least_s=1),
             "How often is looked for sessions whose owners have gone, or that were silent for too long.",
             "60s",
+        ),
+        Key(
+            "session_idle",
+            Duration(least_s=1),
+            "How long a session may be silent before what it holds is given back, such as a process of its own, where"
+            " it is not known which program has begun it. Its id stays good. One whose program is known has a day, and"
+            " ends with the program.",
+            "30m",
         ),
         Key("concurrent", Whole(1, 100_000), "Management requests that run at once.", 100),
         Key("backlog", Whole(0, 100_000), "Management requests that wait.", 200),
@@ -258,6 +301,14 @@ GATEWAY = Section(
             Texts(),
             "Origins whose pages may call the gateway, exactly as browsers send them.",
             [],
+        ),
+        Key(
+            "public_url",
+            PublicUrl(),
+            "Where browsers of other machines reach the gateway, such as ``https://gateway.example``: there they come"
+            " back to from signing in at remote servers. Its host and origin are ours, too. Without it they come back"
+            " to 127.0.0.1.",
+            "",
         ),
         Key(
             "ping_interval",

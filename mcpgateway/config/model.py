@@ -28,6 +28,17 @@ class Bridge(Enum):
     OFF = "off"
 
 
+class Dialect(Enum):
+    """A program whose form a file has."""
+
+    OURS = "mcpgateway"
+    MCPCTL = "mcp-gateway"
+    KLIPIDE = "klipide-mcp-gateway"
+    HARSHAL = "harshal-mcp-proxy"
+    DAEMONS = "mcp-session-manager"
+    CLIENTS = "clients"
+
+
 class Share(Enum):
     """How widely one child of a server is shared."""
 
@@ -37,6 +48,26 @@ class Share(Enum):
     CREDENTIAL = "credential"
     SESSION = "session"
     ISOLATED = "isolated"
+
+
+@frozen
+class Concurrency:
+    """How many calls of a server's tools are under way at once.
+
+    :ivar limit: so many at most; 0: any number.
+    :ivar only_writes: only calls of tools that do not declare themselves read-only count, the others are free.
+    """
+
+    limit: int = 0
+    only_writes: bool = False
+
+    def __str__(self) -> str:
+        return WRITES_WORD if self.only_writes else str(self.limit or "none")
+
+
+WRITES_WORD = "writes"
+UNLIMITED = Concurrency()
+WRITES = Concurrency(1, only_writes=True)
 
 
 class Transport(Enum):
@@ -148,6 +179,7 @@ class Lazy:
 
     :ivar enabled: it is started by the first who needs it, not with the gateway.
     :ivar idle_s: seconds without use after which it is stopped.
+    :ivar connect_s: seconds it may take until its handshake is done; 0: as long as holds for all.
     :ivar ram_bytes: resident bytes of its whole process tree beyond which it is replaced.
     :ivar uptime_s: seconds after which it is replaced.
     :ivar prewarm: it is started with the gateway all the same.
@@ -155,7 +187,7 @@ class Lazy:
 
     enabled: bool = True
     idle_s: float = 0.0
-    connect_s: float = 10.0
+    connect_s: float = 0.0
     ram_bytes: int = 0
     uptime_s: float = 0.0
     prewarm: bool = False
@@ -190,6 +222,8 @@ class ServerSpec:
     :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
     :ivar enabled: an operator has not switched it off.
     :ivar replicas: how many children a shared server has, so that calls run side by side.
+    :ivar concurrency: how many calls of tools are under way at once in all its children together; None means that
+        this is found out.
     :ivar resolve: what a package runner fetches is started without the runner.
     :ivar inject: arguments that are added to calls of tools that take them and were not given them.
     :ivar projects: the directories that an argument to be added may name.
@@ -220,6 +254,7 @@ class ServerSpec:
     enabled: bool = True
     lazy: Lazy = Lazy()
     replicas: int = 1
+    concurrency: Concurrency | None = None
     resolve: bool = True
     inject: Mapping[str, str] = field(factory=dict)
     projects: tuple[Project, ...] = ()
@@ -262,7 +297,9 @@ class Limits:
     """The bounds of the gateway itself.
 
     :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
+    :ivar stuck_s: seconds without a sign of life after which a child with calls to answer gets no new ones; 0: never.
     :ivar reap_s: seconds between two looks for sessions whose owners have gone.
+    :ivar session_idle_s: seconds of silence after which a session is put aside whose process is not known.
     :ivar idle_exit_s: seconds without use after which a gateway ends that nobody has asked to stay; 0: never.
     :ivar concurrent: management requests that run at once.
     :ivar backlog: management requests that wait for their turn, for `wait_s` seconds.
@@ -274,7 +311,9 @@ class Limits:
     spawns: int = 5
     drain_s: float = 30.0
     handshake_s: float = 30.0  # Python servers need up to 2.5 s, npx on a cold cache much more
+    stuck_s: float = 60.0
     reap_s: float = 60.0
+    session_idle_s: float = 1800.0
     idle_exit_s: float = 300.0
     servers: int = 100
     sessions: int = 10_000
@@ -307,6 +346,7 @@ class GatewaySettings:
     """What the ``gateway`` section decides.
 
     :ivar log_level: the name of the lowest level that is logged.
+    :ivar public_url: where browsers of other machines reach the gateway, without a slash at its end; empty: nowhere.
     :ivar ports: further TCP ports of the same address (the ``compat`` section).
     :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
     """
@@ -333,6 +373,7 @@ class GatewaySettings:
     tls_key_path: str = ""
     trace: TraceSettings = field(factory=TraceSettings)
     log_level: str = "info"
+    public_url: str = ""
 
 
 class Adopt(Enum):
@@ -384,6 +425,7 @@ class ClientFile:
     :ivar suspended: why the file has its own entries back; empty where it leads here.
     :ivar remotes: how many of its entries are left to the client, because they are no programs.
     :ivar unsettled: what in it is not as it was left, so that it has to be gone through; names, never values.
+    :ivar registered_at: when it was first led here, in seconds since the epoch; 0 where nobody knows.
     """
 
     client: str
@@ -395,6 +437,7 @@ class ClientFile:
     suspended: str = ""
     remotes: int = 0
     unsettled: tuple[str, ...] = ()
+    registered_at: float = 0.0
 
 
 @frozen

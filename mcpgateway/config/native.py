@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import schema, serverkeys
-from mcpgateway.config.document import Document, Place
+from mcpgateway.config import mcpctl, schema, serverkeys
+from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, top_servers
+from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
-from mcpgateway.config.model import Adopt, ClientSettings, GatewaySettings, ManholeSettings
+from mcpgateway.config.model import Adopt, ClientSettings, Dialect, GatewaySettings, ManholeSettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES
@@ -18,14 +19,10 @@ from mcpgateway.config.security import overlaid
 from mcpgateway.config.surface import ViewSettings
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
-CLIENT_KEYS = ("mcpServers", "mcp")
-# A file with some of the first and none of the second is one of Klipide's gateway, whose servers get all there is.
-KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
-OUR_KEYS = ("gateway", "clients", "compat", "include", "env_policy", "servers", "mcpServers")
 # Keys of the section that are fields of the settings under the same name.
 PLAIN_FIELDS = (
     "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
-    " allowed_origins bridge log_level tls_cert_path tls_key_path".split()
+    " allowed_origins bridge log_level tls_cert_path tls_key_path public_url".split()
 )
 COMPAT_FIELDS = ("open_loopback_admin", "ports")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
@@ -52,6 +49,18 @@ class Space:
     place: Place
 
 
+@frozen
+class FileReading:
+    """How a file was read.
+
+    :ivar full_env: whether its servers get the whole login environment, where they say nothing else themselves.
+    """
+
+    file: str
+    reading: Reading
+    full_env: bool
+
+
 @frozen(eq=False)
 class Native:
     """What our own files say together: later files replace single settings and whole servers.
@@ -67,6 +76,7 @@ class Native:
     :ivar manhole: where its owner gets inside of the running gateway.
     :ivar allows_commands: whether a value may be what a program prints.
     :ivar clients: what is to become of clients' own files.
+    :ivar readings: how each file was read.
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
@@ -81,6 +91,7 @@ class Native:
     tls: Place | None = None
     allows_commands: bool = False
     manhole: ManholeSettings = field(factory=ManholeSettings)
+    readings: tuple[FileReading, ...] = ()
 
 
 CONSOLIDATE = "consolidate_excess"
@@ -91,7 +102,7 @@ def is_client_file(document: Document) -> bool:
     found = document.value
     if not isinstance(found, dict):
         return False
-    key = next((each for each in CLIENT_KEYS if isinstance(found.get(each), dict)), "")
+    key = next((each for each in CLIENTS_KEYS if isinstance(found.get(each), dict)), "")
     if not key or any(
         each in found for each in schema.TOP.keys.keys() - {key, "projects", "inputs", "version"}
     ):
@@ -156,16 +167,20 @@ def _is_mapping(each: Listed, problems: Problems) -> bool:
 
 
 def _overlay(before: Native, document: Document, problems: Problems) -> Native:
-    root = document.root()
-    origin = _origin(document, full_env=False)
-    if isinstance(root.value, list) or _is_flat(root):
-        flat = evolve(origin, full_env=True, is_flat=isinstance(root.value, dict))
-        return evolve(before, servers={**before.servers, **_keyed(root, flat, problems)})
+    root, reading = document.root(), reading_of(document)
+    origin = _origin(document, reading)
+    if isinstance(root.value, list):
+        servers = {**before.servers, **_keyed(root, origin, problems)}
+        return evolve(
+            before, servers=servers, readings=(*before.readings, _read_as(document, reading, origin))
+        )
+    if reading.dialect is Dialect.MCPCTL:
+        mcpctl.refuse_names(root, problems)
+    top, root = _parted(root, reading)
     found = schema.TOP.read(root, problems)
     section = {**found.get("gateway", {}), **_compat(found)}
-    full = found.get("env_policy", section.get("env_policy", _is_klipide(root)))
-    origin = evolve(origin, full_env=full)
-    servers = dict(before.servers)
+    origin = evolve(origin, full_env=found.get("env_policy", section.get("env_policy", origin.full_env)))
+    servers = {**before.servers, **_keyed(top, origin, problems)}
     for key in SERVER_KEYS:
         if key in found:
             servers |= _keyed(found[key], origin, problems)
@@ -191,16 +206,27 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
         found.get("secrets", {}).get("allow_cmd", before.allows_commands),
         _manhole(before.manhole, found.get("manhole", {}), root, problems),
+        (*before.readings, _read_as(document, reading, origin)),
     )
 
 
-def _origin(document: Document, *, full_env: bool) -> Origin:
+def _read_as(document: Document, reading: Reading, origin: Origin) -> FileReading:
+    return FileReading(document.file, reading, origin.full_env)
+
+
+def _origin(document: Document, reading: Reading) -> Origin:
     file = document.file
-    return Origin(Scope.NATIVE, file, file.rpartition("/")[0] or "/", full_env=full_env)
+    directory = file.rpartition("/")[0] or "/"
+    is_flat = reading.dialect is Dialect.HARSHAL
+    return Origin(Scope.NATIVE, file, directory, full_env=reading.full_env, is_flat=is_flat)
 
 
-def _is_klipide(root: Place) -> bool:
-    return any(root.has(key) for key in KLIPIDE_KEYS) and not any(root.has(key) for key in OUR_KEYS)
+def _parted(root: Place, reading: Reading) -> tuple[Place, Place]:
+    """Return the servers that stand at the top of a file, and all else in it."""
+    keys = top_servers(root.value) if reading.is_top else []
+    servers = {key: root.value[key] for key in keys}
+    rest = {key: each for key, each in root.value.items() if key not in servers}
+    return evolve(root, value=servers), evolve(root, value=rest)
 
 
 def _workspaces(
@@ -209,21 +235,47 @@ def _workspaces(
     """Return the workspaces of a file, and the profiles that its projects bring along."""
     workspaces: dict[str, Space] = {}
     profiles: dict[str, Mapping[str, Any]] = {}
-    for key in ("projects", "workspaces"):
-        for name, said in found.get(key, {}).items():
-            value: Mapping[str, Any] = {"path": said} if isinstance(said, str) else said
-            place = root.at(key).at(name)
-            if "path" not in value:
-                if not place.has("path"):
-                    problems.append(place.at("path").wrong("an absolute directory").problem)
-                continue
-            own = {each: value[each] for each in ("servers", "env") if each in value}
-            profile = name if name not in found.get("profiles", {}) else f"{name}-project"
-            if own:
-                profiles[profile] = own
-            listed: tuple[str, ...] = value.get("profiles", ())
-            workspaces[name] = Space(value["path"], (*listed, profile) if own else listed, place)
+    named = [*_projects(root, found, problems), *_by_name(root.at("workspaces"), found.get("workspaces", {}))]
+    for name, value, place in named:
+        if "path" not in value:
+            if not place.has("path"):
+                problems.append(place.at("path").wrong("an absolute directory").problem)
+            continue
+        own = {each: value[each] for each in ("servers", "env") if each in value}
+        profile = name if name not in found.get("profiles", {}) else f"{name}-project"
+        if own:
+            profiles[profile] = own
+        listed: tuple[str, ...] = value.get("profiles", ())
+        workspaces[name] = Space(value["path"], (*listed, profile) if own else listed, place)
     return workspaces, profiles
+
+
+def _by_name(place: Place, found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    for name, said in found.items():
+        yield name, {"path": said} if isinstance(said, str) else said, place.at(name)
+
+
+def _projects(
+    root: Place, found: Mapping[str, Any], problems: Problems
+) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    """Yield the projects of a file; of those that it only names it is told that they have no directory."""
+    place, said = root.at("projects"), found.get("projects", {})
+    if isinstance(said, Mapping):
+        yield from _by_name(place, said)
+        return
+    items = list(place.items())
+    if len(items) != len(said):
+        return  # one of them could not be read, which is an error already
+    for each, one in zip(items, said, strict=True):
+        value: Mapping[str, Any] = {"path": one} if isinstance(one, str) else one
+        path = str(value.get("path", ""))
+        name = str(value.get("name") or path.rstrip("/").rpartition("/")[2])
+        if path.startswith(("/", "~")):
+            yield name, value, each
+        elif name not in found.get("workspaces", {}):
+            shown = printable(name)
+            what = f"the project '{shown}' has no directory, and so no values and servers of its own"
+            problems.warn(each.where, what, f"workspaces.{shown}.path gives it one")
 
 
 def _keyed(place: Place, origin: Origin, problems: Problems) -> dict[tuple[str, str], Listed]:
@@ -250,22 +302,6 @@ def _titled(place: Place, problems: Problems) -> Iterator[tuple[str, Place]]:
             problems.append(each.at("name").wrong("a name that no other server of the list has").problem)
         else:
             problems.append(each.wrong_secret("a mapping with a name").problem)
-
-
-def _is_flat(root: Place) -> bool:
-    members = [
-        each for each in root.members() if each.key != "$schema" and not each.key.startswith(NOTE_PREFIXES)
-    ]
-    if not members or any(each.key in schema.TOP.keys and not _looks_like_server(each) for each in members):
-        return False
-    return all(_looks_like_server(each) for each in members)
-
-
-def _looks_like_server(place: Place) -> bool:
-    found = place.value
-    return isinstance(found, dict) and any(
-        isinstance(found.get(key), str | list) for key in ("command", "url", "type")
-    )
 
 
 def _clients(before: ClientSettings, found: Mapping[str, Any]) -> ClientSettings:
@@ -311,7 +347,7 @@ def _gateway(
     for key in ("wait_ms", "wait"):
         if key in said:
             limits["wait_s"] = said[key]
-    for key in ("handshake", "idle_exit", "reap"):
+    for key in ("handshake", "stuck", "idle_exit", "reap", "session_idle"):
         if key in said:
             limits[f"{key}_s"] = said[key]
     breaker = found.get("circuit", {})

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
 from mcpgateway.config import alteration
 from mcpgateway.config.document import printable
-from mcpgateway.config.edit import Edit, Rename, changed
+from mcpgateway.config.edit import MISSING, Edit, Put, Remove, Rename, Road, at, changed, same
 from mcpgateway.config.expand import FORBIDDEN
+from mcpgateway.config.keypath import dotted, overlapping, road_of
 from mcpgateway.errors import InvalidParams
 
 DEFINED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
-EXPECTED = 'such as {"add_env": ["NAME=value"], "remove_env": ["OTHER"], "disabled": false}'
+EXPECTED = 'such as {"set": {"timeout": "30s", "env.NAME": "value"}, "unset": ["cwd"], "disabled": false}'
 SAME = {"env": "add_env", "headers": "add_headers"}  # as S003's first release calls them
-KEYS = ("disabled", "enabled", "add_env", "remove_env", "add_headers", "remove_headers", "new_name", *SAME)
+SWITCHES = ("enabled", "disabled")
+KEYS = (
+    *("set", "unset", *SWITCHES),
+    *("add_env", "remove_env", "add_headers", "remove_headers", "new_name", *SAME),
+)
+
+# What servers are given, by names that may stand there in one form or another.
+GIVEN = (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS)
 
 
 @frozen
@@ -25,6 +34,8 @@ class Patch:
 
     :ivar disabled: whether it is to be switched off; None leaves it as it is.
     :ivar new_name: what it is to be called; empty: as before.
+    :ivar values: what single keys are to hold, by their roads.
+    :ivar unset: the roads of keys that are to go.
     """
 
     disabled: bool | None = None
@@ -33,21 +44,44 @@ class Patch:
     add_headers: Mapping[str, str] = field(factory=dict, repr=False)
     remove_headers: tuple[str, ...] = ()
     new_name: str = ""
+    values: Mapping[Road, Any] = field(factory=dict, repr=False)
+    unset: tuple[Road, ...] = ()
 
     @property
     def gives(self) -> bool:
-        """Whether it changes what the server is given, which is as powerful as saying what is run."""
-        return bool(self.add_env or self.remove_env or self.add_headers or self.remove_headers)
+        """Whether it changes what the server is or is given, which is as powerful as saying what is run."""
+        given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
+        return bool(given or alteration.risky(road[0] for road in (*self.values, *self.unset)))
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it has this machine run something that the entry did not say before."""
+        return runs_here({road[0]: value for road, value in self.values.items()})
+
+    @property
+    def switches(self) -> bool:
+        """Whether it says whether the server is on."""
+        return self.disabled is not None or any(road[0] in SWITCHES for road in self.unset)
+
+    @property
+    def gives_headers(self) -> bool:
+        """Whether it says what is sent with requests."""
+        return bool(self.add_headers) or any(road[0] == alteration.HEADERS for road in self.values)
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
-        """What it comes to where an entry is written so."""
-        steps: tuple[Callable[[Any], tuple[Edit, ...]], ...] = (
+        """What it comes to where an entry is written so.
+
+        :raise InvalidParams: a key is not there in the form that it is to be changed in.
+        """
+        steps: list[Callable[[Any], tuple[Edit, ...]]] = [
+            *(partial(_set, name, road=road, value=value) for road, value in self.values.items()),
+            *(partial(_unset, name, road=road) for road in self.unset),
             lambda now: alteration.added(name, now, alteration.ENV, self.add_env),
             lambda now: alteration.taken(name, now, alteration.ENV, self.remove_env),
             lambda now: alteration.added(name, now, alteration.HEADERS, self.add_headers),
             lambda now: alteration.taken(name, now, alteration.HEADERS, self.remove_headers),
             lambda now: self._switched(name, now),
-        )
+        ]
         edits: list[Edit] = []
         whole: Any = {name: dict(entry)}
         for step in steps:  # one may build on another: variables can be one list
@@ -61,6 +95,49 @@ class Patch:
 
     def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
         return () if self.disabled is None else alteration.switched(name, entry, on=not self.disabled)
+
+
+def _set(name: str, entry: Mapping[str, Any], road: Road, value: Any) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, road)
+    if inner and key in GIVEN:
+        return alteration.added(name, entry, key, {inner[0]: value})
+    _check_holder(entry, (key, *inner))
+    return () if same(at(entry, (key, *inner)), value) else (Put((name, key, *inner), value),)
+
+
+def _unset(name: str, entry: Mapping[str, Any], road: Road) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, road)
+    if inner and key in GIVEN:
+        return alteration.taken(name, entry, key, inner)
+    _check_holder(entry, (key, *inner))
+    return () if at(entry, (key, *inner)) is MISSING else (Remove((name, key, *inner)),)
+
+
+def _spelled(entry: Mapping[str, Any], road: Road) -> Road:
+    key, *inner = road
+    return (alteration.spelled(entry, alteration.ENV if key == alteration.ENVIRONMENT else key), *inner)
+
+
+def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
+    """Refuse to look into what an entry has as one value, such as ``lazy: true``."""
+    for end in range(1, len(road)):
+        held = at(entry, road[:end])
+        if held is not MISSING and held is not None and not isinstance(held, Mapping):
+            key = printable(dotted(road[:end]))
+            raise InvalidParams(f"{key} has no keys in this entry", f"set {key} as a whole")
+
+
+def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
+    """The parts of an entry that are changed, as they are then, with its command where its arguments are among them."""
+    whole: Any = {name: dict(entry)}
+    keys: dict[str, None] = {}
+    for each in edits:
+        if not isinstance(each, Rename):
+            whole = changed(whole, each, name)
+            keys[each.road[1]] = None
+    if "args" in keys:
+        keys["command"] = None
+    return {key: whole[name][key] for key in keys if key in whole[name]}
 
 
 def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,17 +177,65 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
             raise InvalidParams(f"'{printable(key)}' is nothing that can be changed so", EXPECTED)
     if not said:
         raise InvalidParams("nothing is to be changed", EXPECTED)
-    add_env, remove_env = _values(said, "add_env"), _names(said, "remove_env")
-    add_headers, remove_headers = _values(said, "add_headers"), _names(said, "remove_headers")
-    headers = ({each.lower() for each in add_headers}, {each.lower() for each in remove_headers})
-    for added, removed in ((set(add_env), set(remove_env)), headers):
-        if both := sorted(added & removed):
-            raise InvalidParams(f"{printable(both[0])}: is to be set and taken away at once")
-    return Patch(_disabled(said), add_env, remove_env, add_headers, remove_headers, _text(said, "new_name"))
+    values, unset = _set_of(said), _unset_of(said)
+    switched = {road: value for road, value in values.items() if road[0] in SWITCHES}
+    patch = Patch(
+        _disabled({**said, **{road[0]: value for road, value in switched.items()}}),
+        _values(said, "add_env"),
+        _names(said, "remove_env"),
+        _values(said, "add_headers"),
+        _names(said, "remove_headers"),
+        _text(said, "new_name"),
+        {road: value for road, value in values.items() if road not in switched},
+        unset,
+    )
+    said_so = ((key,) for key in SWITCHES if key in said)
+    if both := overlapping((*values, *unset, *said_so, *_given(patch))):
+        raise InvalidParams(f"{printable(both)}: is to be changed twice at once")
+    return patch
+
+
+def _given(patch: Patch) -> Iterator[Road]:
+    for key, names in (
+        (alteration.ENV, (*patch.add_env, *patch.remove_env)),
+        (alteration.HEADERS, (*patch.add_headers, *patch.remove_headers)),
+    ):
+        yield from ((key, each) for each in names)
+
+
+def _set_of(said: Mapping[str, Any]) -> dict[Road, Any]:
+    found = said.get("set", {})
+    if not isinstance(found, dict):
+        raise InvalidParams('"set" must be an object of keys and their values', EXPECTED)
+    values = {road_of(key): value for key, value in found.items()}
+    if len(values) < len(found):
+        raise InvalidParams('"set" has a key twice')
+    for road, value in values.items():
+        _check_value(road, value)
+    return values
+
+
+def _check_value(road: Road, value: Any) -> None:
+    key = printable(dotted(road))
+    if value is None:
+        raise InvalidParams(f"{key}: nothing is no value", '"unset" takes a key away')
+    if road[0] in GIVEN and len(road) > 1:
+        check_name(road[1], "set")
+        if not isinstance(value, str):
+            raise InvalidParams(f"{key} must be a text")
+        if FORBIDDEN.search(value):
+            raise InvalidParams(f"{key}: has a line break or a NUL in its value")
+
+
+def _unset_of(said: Mapping[str, Any]) -> tuple[Road, ...]:
+    found = said.get("unset", [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidParams('"unset" must be a list of keys', EXPECTED)
+    return tuple(map(road_of, found))
 
 
 def _disabled(said: Mapping[str, Any]) -> bool | None:
-    found = [said[key] is (key == "disabled") for key in ("disabled", "enabled") if _flag(said, key)]
+    found = [said[key] is (key == "disabled") for key in SWITCHES if _flag(said, key)]
     if len(set(found)) > 1:
         raise InvalidParams('"disabled" and "enabled" say different things')
     return found[0] if found else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mcpgateway.config.client import read_client
 from mcpgateway.config.compose import Files
 from mcpgateway.config.document import Place
+from mcpgateway.config.edit import NAME, Road
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.native import read_native, read_servers
 from mcpgateway.config.problems import Problems
@@ -18,3 +21,13 @@ def place_of(files: Files, entry: Entry) -> Place | None:
         found += read_client(document, rank, problems).entries
     same = (each for each in found if each.title == entry.title and each.origin == entry.origin)
     return next((each.place for each in same), None)
+
+
+def road_of(place: Place) -> Road:
+    """The road of edits to a place: an item of a list is known by its name."""
+    road: list[str] = []
+    value: Any = place.document.value
+    for step in place.path:
+        value = value[step]
+        road.append(str(value[NAME]) if isinstance(step, int) else step)
+    return tuple(road)

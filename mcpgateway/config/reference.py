@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcpgateway.config import gatewaykeys, schema, security, serverkeys
+from mcpgateway.config.counting import ANY, counts_of
 from mcpgateway.config.section import Key, Section
 
 # Where the keys of each section stand in a file.
@@ -34,11 +35,12 @@ SECTIONS = {
 HEAD = """\
 .. list-table::
    :header-rows: 1
-   :widths: 18 24 12 46
+   :widths: 17 22 11 14 36
 
    * - Key
      - Takes
      - Default
+     - An edit counts
      - Meaning
 """
 
@@ -50,13 +52,20 @@ def reference() -> str:
 
 def _section(title: str, place: str, section: Section) -> str:
     where = f"Below ``{place}``." if place else "At the top."
-    rows = "".join(_row(key) for key in section.keys.values())
+    rows = "".join(_row(place, key) for key in section.keys.values())
     return f"{title}\n{'~' * len(title)}\n\n{where}\n\n{HEAD}{rows}"
 
 
-def _row(key: Key) -> str:
+def _row(place: str, key: Key) -> str:
     says = key.says if key.is_served else f"{key.says} Has no effect in this release."
-    return "".join(_cells(f"``{key.name}``", key.kind.words, _shown(key.default), says))
+    return "".join(_cells(f"``{key.name}``", key.kind.words, _shown(key.default), _counts(place, key), says))
+
+
+def _counts(place: str, key: Key) -> str:
+    if key.alias or isinstance(key.kind, Section):
+        return ""
+    road = place.replace("<name>", ANY).replace("[]", "").split(".") if place else []
+    return counts_of((*road, key.name)).value
 
 
 def _cells(*cells: str) -> Iterator[str]:

@@ -11,7 +11,19 @@ from attrs import frozen
 
 from mcpgateway.config.document import Place
 from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
-from mcpgateway.config.kinds import FILLED, POLICY, Anything, Either, MapOf, Text, Texts, Variables
+from mcpgateway.config.kinds import (
+    FILLED,
+    POLICY,
+    Anything,
+    Choice,
+    Either,
+    ListOf,
+    MapOf,
+    Text,
+    Texts,
+    Variables,
+)
+from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
 from mcpgateway.config.security import SETTINGS
@@ -69,6 +81,11 @@ PROJECT = Section(
     ],
 )
 
+LISTED_PROJECT = Section(
+    "A project of a list",
+    [*PROJECT.keys.values(), Key("name", FILLED, "Its name; its directory's without one.")],
+)
+
 TOP = Section(
     "A file",
     [
@@ -76,6 +93,11 @@ TOP = Section(
             "include",
             Texts(),
             "Further files that are read before this one; ``*`` and ``?`` stand for any names.",
+        ),
+        Key(
+            "dialect",
+            Choice.of(*(each.value for each in Dialect)),
+            "Whose form the file has, where the place of its servers does not say it.",
         ),
         Key("gateway", GATEWAY, "The gateway itself."),
         Key("servers", Listing(), "The servers."),
@@ -86,8 +108,14 @@ TOP = Section(
         Key("workspaces", MapOf(WORKSPACE), "Directories and their profiles.", {}),
         Key(
             "projects",
-            MapOf(Either({str: FILLED, dict: PROJECT})),
-            "The same as ``workspaces``, as older files have it.",
+            Either(
+                {
+                    dict: MapOf(Either({str: FILLED, dict: PROJECT})),
+                    list: ListOf(Either({str: FILLED, dict: LISTED_PROJECT})),
+                },
+                "a mapping of names to projects, or a list of names, directories or projects",
+            ),
+            "The same as ``workspaces``, as older files have it; a name alone has no directory.",
         ),
         Key(
             "env_policy",

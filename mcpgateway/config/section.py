@@ -28,6 +28,7 @@ class Key:
     :ivar default: what holds where the key is not there, as a file has it.
     :ivar is_served: false for keys that this release checks but does not act on.
     :ivar is_ours: no client writes it, so whoever has it means us.
+    :ivar alias: the key that this is another spelling of; empty for all others.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Key:
     default: Any = None
     is_served: bool = True
     is_ours: bool = False
+    alias: str = ""
 
 
 def _by_name(keys: Iterable[Key]) -> dict[str, Key]:
@@ -101,7 +103,7 @@ class Section:
 
 def same(name: str, kind: Kind, as_name: str) -> Key:
     """Make a key that is another spelling of one."""
-    return Key(name, kind, f"The same as ``{as_name}``.")
+    return Key(name, kind, f"The same as ``{as_name}``.", alias=as_name)
 
 
 def nearest(word: str, known: Mapping[str, Any]) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config import values
+from mcpgateway.config.document import Place
 from mcpgateway.config.kinds import (
     BRIDGES,
     FILLED,
@@ -23,11 +29,15 @@ from mcpgateway.config.kinds import (
     Whole,
     Words,
 )
-from mcpgateway.config.model import Share, Transport
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share, Transport
+from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
+from mcpgateway.errors import ConfigError
 from mcpgateway.wire.revisions import Era
 
 REPLICA_LIMIT = 64
+CONCURRENCY_LIMIT = 1000
+CONCURRENCIES = {"auto": None, "writes": WRITES, "none": UNLIMITED}
 
 SHARES = {
     **{each.value: each for each in Share},
@@ -35,6 +45,28 @@ SHARES = {
     "stateful": Share.SESSION,
     "per-credential": Share.CREDENTIAL,
 }
+
+
+@frozen(eq=False, repr=False)
+class CallLimit:
+    """How many calls are under way at once: a number, or a word."""
+
+    words: str = "auto, writes, none, or a whole number from 1 to 1000"
+
+    def read(self, place: Place, problems: Problems) -> Concurrency | None:
+        """Read a number of calls, or what a word means."""
+        if isinstance(place.value, str) and place.value in CONCURRENCIES:
+            return CONCURRENCIES[place.value]
+        try:
+            return Concurrency(values.whole(place, 1, CONCURRENCY_LIMIT))
+        except ConfigError:
+            raise place.wrong(self.words) from None
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of numbers and words."""
+        number = {"type": "integer", "minimum": 1, "maximum": CONCURRENCY_LIMIT}
+        return {"anyOf": [number, {"enum": list(CONCURRENCIES)}]}
+
 
 ERAS = Choice({"auto": None, **{era.value: era for era in Era}})
 
@@ -63,7 +95,13 @@ LAZY = Section(
             "Milliseconds without use after which it is stopped; 0: never.",
             0,
         ),
-        Key("connectTimeoutMs", Duration("ms"), "Milliseconds it may take to be reached.", 10_000),
+        Key(
+            "connectTimeoutMs",
+            Duration("ms"),
+            "Milliseconds it may take to start, or to be reached, and to answer ``initialize``; 0: what"
+            " ``limits.handshake`` says.",
+            0,
+        ),
         same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
         Key(
             "maxRamMb",
@@ -263,6 +301,14 @@ SERVER = Section(
             Whole(1, REPLICA_LIMIT),
             "How many processes a shared server has, so that calls run side by side.",
             1,
+            is_ours=True,
+        ),
+        Key(
+            "concurrency",
+            CallLimit(),
+            "How many calls of its tools are under way at once: a number, ``writes`` (one, of those to tools that are "
+            "not declared read-only) or ``none`` (any number); ``auto`` finds out whether it writes.",
+            "auto",
             is_ours=True,
         ),
         Key(

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from mcpgateway.ctl.console import fail, is_terminal
+from mcpgateway.ctl.console import confirm, fail, is_terminal, say
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -139,17 +137,17 @@ def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> boo
         path: [each for each in titles if each not in known.get(path, ())] for path, titles in servers.items()
     }
     if not any(new.values()):
-        click.secho(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
+        say(f"{_counted(servers)} could use the gateway: {HINT}", dim=True)
         return False
     from mcpgateway.config.document import visible
 
-    click.echo(f"{_counted(servers)} could use the gateway:")
+    say(f"{_counted(servers)} could use the gateway:")
     for path, titles in servers.items():
-        click.echo(f"  {visible(path)}: {', '.join(map(visible, titles))}")
-    agrees = click.confirm("Lead them to it? (`mcpgateway stop` gives them back)", default=False)
+        say(f"  {visible(path)}: {', '.join(map(visible, titles))}")
+    agrees = confirm("Lead them to it? (`mcpgateway stop` gives them back)", default=False)
     if not agrees:
         _keep(globals_.home, servers)
-        click.secho(HINT, dim=True)
+        say(HINT, dim=True)
     return agrees
 
 
@@ -182,4 +180,4 @@ def tell(reports: list[Report], write: Callable[[Report], None] | None = None) -
         if each.is_changed or each.errors or each.rolled_back:
             (write or tell_report)(each)
         for warning in each.warnings:
-            click.secho(f"mcpgateway: {warning}", err=True, fg="yellow")
+            say(f"mcpgateway: {warning}", err=True, fg="yellow")

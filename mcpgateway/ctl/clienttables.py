@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from mcpgateway.config.document import visible
-from mcpgateway.ctl.console import table
+from mcpgateway.ctl.console import say, table
 from mcpgateway.local.listing import difference
 
 if TYPE_CHECKING:
@@ -30,13 +28,13 @@ def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
         if not client["files"]:
             rows.append([client["tool"], *("-" for _ in KINDS), f"{visible(client['expected'])} (none yet)"])
     if not rows:
-        click.echo("no client that is known has a file on this machine")
+        say("no client that is known has a file on this machine")
         return
     table(["client", *KINDS.values(), "file"], rows)
     for client in found:
         for file in client["files"]:
             if file["error"]:
-                click.secho(f"(!) {visible(file['error'])}", fg="yellow")
+                say(f"(!) {visible(file['error'])}", fg="yellow")
 
 
 def tell_listed(found: Mapping[str, Any]) -> None:
@@ -54,45 +52,45 @@ def tell_listed(found: Mapping[str, Any]) -> None:
     if rows:
         table(["client", "mode", "file is", "servers", "file"], rows)
     else:
-        click.echo("no client leads to the gateway; mcpgateway clients plan shows what apply would do")
+        say("no client leads to the gateway; mcpgateway clients plan shows what apply would do")
     if found["opted_out"]:
-        click.echo(f"stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
+        say(f"stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
     for each in found["problems"]:
-        click.secho(visible(each), fg="yellow")
+        say(visible(each), fg="yellow")
 
 
 def tell_planned(plans: Sequence[FilePlan]) -> None:
     """A diff of each file, and below it what stays as it is."""
     for each in plans:
         for line in difference(each):
-            click.secho(line, fg=COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None)
+            say(line, fg=COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None)
         if each.trouble:
-            click.secho(visible(each.trouble), fg="red")
+            say(visible(each.trouble), fg="red")
         _tell_left(each.site.path, each.left)
     if not any(each.is_change for each in plans):
-        click.echo("nothing would change")
+        say("nothing would change")
 
 
 def tell_report(report: Report) -> None:
     """What was done with each file."""
     if report.rolled_back:
-        click.secho(f"all is as it was before: {visible(report.rolled_back)}", fg="red", err=True)
+        say(f"all is as it was before: {visible(report.rolled_back)}", fg="red", err=True)
     for each in report.files:
         for line in _lines(each):
-            click.echo(line)
+            say(line)
         if each.error and each.error != report.rolled_back:
-            click.secho(visible(each.error), fg="red", err=True)
+            say(visible(each.error), fg="red", err=True)
         _tell_left(each.path, each.left)
     if not report.is_changed and not report.rolled_back:
-        click.echo("nothing had to be changed")
+        say("nothing had to be changed")
 
 
 def tell_watched(found: Watch) -> None:
     """How long the gateway has been away, and what was done about it."""
     if found.is_there:
-        click.echo("the gateway answers")
+        say("the gateway answers")
     elif found.away_s:
-        click.echo(f"the gateway has been away for {found.away_s:.0f} s")
+        say(f"the gateway has been away for {found.away_s:.0f} s")
     if found.report is not None:
         tell_report(found.report)
 
@@ -117,6 +115,6 @@ def _lines(each: FileReport) -> Iterator[str]:
 def _tell_left(path: str, left: Sequence[Left]) -> None:
     for each in left:
         title = f" {visible(each.title)}" if each.title else ""
-        click.secho(f"{visible(path)}:{title} stays: {visible(each.why)}", dim=True)
+        say(f"{visible(path)}:{title} stays: {visible(each.why)}", dim=True)
         if each.hint:
-            click.secho(f"  {visible(each.hint)}", dim=True)
+            say(f"  {visible(each.hint)}", dim=True)

@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from mcpgateway import escaping
 from mcpgateway.ctl.context import Globals
 
 DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
 """Exit codes: done; an error, or findings; no gateway answers; files are not as they should be; all was undone."""
 
 SPINS_AFTER_S = 0.5
+HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
 
 
 class Trouble(click.ClickException):
@@ -34,12 +36,11 @@ class Trouble(click.ClickException):
     def tell(self, *, as_json: bool) -> None:
         """Say it in one line on stderr, and what to do in another; a program gets an object on stdout."""
         if as_json:
-            emit({"error": self.message, "hint": self.hint})
+            emit({"error": self.message, "hint": self.hint or HELP})
             return
-        click.secho("mcpgateway: ", file=sys.stderr, nl=False, fg="red", color=colour())
-        click.echo(readable(self.message, sys.stderr), file=sys.stderr)
+        paragraph(styled("mcpgateway: ", fg="red"), self.message, err=True)
         if self.hint:
-            click.secho(f"  {self.hint}", file=sys.stderr, dim=True, color=colour())
+            say(f"  {self.hint}", err=True, dim=True)
 
 
 def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
@@ -66,30 +67,73 @@ def colour() -> bool | None:
     return False if is_plain else None
 
 
-def readable(text: str, stream: TextIO | None = None) -> str:
-    """What strangers have written, for whoever reads it: a terminal obeys nothing in it, a pipe gets it as it is."""
-    if not (stream or sys.stdout).isatty():
-        return text
-    return "".join(map(_harmless, text.replace("\r\n", "\n")))
+class Styled(NamedTuple):
+    """A part of a line, as a terminal shows it."""
+
+    text: str
+    fg: str | None = None
+    bold: bool = False
+    dim: bool = False
 
 
-def _harmless(character: str) -> str:
-    if character.isprintable() or character in "\n\t":
-        return character
-    return character.encode("unicode_escape").decode()
+Part = str | Styled
 
 
-def write(text: str, *, fg: str | None = None) -> None:
-    """Write what strangers have written; a pipe gets every byte of it."""
-    if sys.stdout.isatty():
-        click.echo(click.style(readable(text), fg=fg) if fg else readable(text))
-    else:
-        click.echo(text, color=True)  # or their own colours would be taken out
+def styled(text: str, fg: str | None = None, *, bold: bool = False, dim: bool = False) -> Styled:
+    """A part of a line or the cell of a table, in a colour or otherwise conspicuous."""
+    return Styled(text, fg, bold, dim)
+
+
+def say(
+    *parts: Part,
+    err: bool = False,
+    nl: bool = True,
+    fg: str | None = None,
+    bold: bool = False,
+    dim: bool = False,
+) -> None:
+    """Write one line, whatever is in it: what does not print is escaped, whoever has written it.
+
+    :param err: to stderr.
+    :param nl: the line ends with it.
+    """
+    dressed = (_dressed(each if isinstance(each, Styled) else Styled(each, fg, bold, dim)) for each in parts)
+    click.echo("".join(dressed), err=err, nl=nl, color=colour())
+
+
+def paragraph(*parts: Part, err: bool = False, fg: str | None = None) -> None:
+    """Write a sentence that may quote several lines: these are indented, so that none is taken for one of ours."""
+    *before, last = parts
+    first, *more = (last.text if isinstance(last, Styled) else last).split("\n")
+    say(*before, first, err=err, fg=fg)
+    for line in more:
+        say(f"  {line}", err=err, fg=fg)
+
+
+def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
+    """Write a text of several lines, such as a result; what does not print is escaped."""
+    shown = escaping.lines(text)
+    click.echo(click.style(shown, fg=fg) if fg else shown, nl=nl, color=colour())
+
+
+def _dressed(part: Styled) -> str:
+    text = escaping.one_line(part.text)
+    return click.style(text, part.fg, bold=part.bold or None, dim=part.dim or None) if any(part[1:]) else text
+
+
+def confirm(text: str, *, default: bool | None = False, abort: bool = False, err: bool = False) -> bool:
+    """Ask a person who can say no."""
+    return click.confirm(escaping.one_line(text), default=default, abort=abort, err=err)
 
 
 def emit(value: Any) -> None:
     """Write a result for programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(in_json(value))
+
+
+def in_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON whose every character prints; those that would not are escaped."""
+    return escaping.in_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
@@ -100,24 +144,31 @@ def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
         tell()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
     """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe."""
+    cells = [[each if isinstance(each, Styled) else Styled(each) for each in row] for row in rows]
+    cells = [[each._replace(text=escaping.one_line(each.text)) for each in row] for row in cells]
     if is_terminal() and colour() is None:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         made = Table(box=None, pad_edge=False, header_style="bold")
-        for each in columns:
-            made.add_column(each)
-        for row in rows:
-            made.add_row(*(Text.from_ansi(cell) for cell in row))
+        for name in columns:
+            made.add_column(name)
+        for row in cells:
+            made.add_row(*(Text(cell.text, style=_rich(cell)) for cell in row))
         Console().print(made)
         return
-    plain = [[click.unstyle(cell) for cell in row] for row in (columns, *rows)]
+    plain = [list(columns), *([cell.text for cell in row] for row in cells)]
     widths = [max(len(row[at]) for row in plain) for at in range(len(columns))]
-    for row in plain:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in plain:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _rich(cell: Styled) -> str:
+    words = (cell.fg or "", "bold" if cell.bold else "", "dim" if cell.dim else "")
+    return " ".join(filter(None, words))
 
 
 @contextmanager
@@ -129,8 +180,9 @@ def spinner(text: str) -> Iterator[None]:
     import threading
 
     from rich.console import Console
+    from rich.text import Text
 
-    status = Console(stderr=True).status(text)
+    status = Console(stderr=True).status(Text(escaping.one_line(text)))
     timer = threading.Timer(SPINS_AFTER_S, status.start)
     timer.daemon = True
     timer.start()

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import NamedTuple
 
-import click
-
-from mcpgateway.ctl.console import table
+from mcpgateway.ctl.console import confirm, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.state import command_of
 from mcpgateway.host.alive import is_alive, parent, start_time
@@ -62,13 +60,13 @@ def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
     if ends:
         end(found)
         if not globals_.as_json:
-            click.echo(f"Ended {len(found)}.")
+            say(f"Ended {len(found)}.")
     return {"found": told, "ended": ends}
 
 
 def _tell(found: Sequence[Duplicate]) -> None:
     total = sum(each.rss_kib for each in found) / 1024
-    click.echo(f"Running clients have servers of their own that the gateway serves now ({total:.0f} MB):")
+    say(f"Running clients have servers of their own that the gateway serves now ({total:.0f} MB):")
     table(
         ("PID", "SERVER", "CLIENT", "MEMORY"),
         [(str(each.pid), each.title, each.client, f"{each.rss_kib / 1024:.0f} MB") for each in found],
@@ -78,9 +76,9 @@ def _tell(found: Sequence[Duplicate]) -> None:
 def _is_agreed(globals_: Globals) -> bool:
     if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         if not globals_.as_json:
-            click.secho("mcpgateway start --end-duplicates ends them", dim=True)
+            say("mcpgateway start --end-duplicates ends them", dim=True)
         return False
-    return click.confirm("End them? Their clients use the gateway when they are started anew", default=False)
+    return confirm("End them? Their clients use the gateway when they are started anew", default=False)
 
 
 def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:

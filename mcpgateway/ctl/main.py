@@ -11,7 +11,7 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, FAILED, Trouble, colour
+from mcpgateway.ctl.console import DONE, FAILED, Trouble, colour, show
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
@@ -136,7 +136,7 @@ def program(
     )
     if context.invoked_subcommand is None:
         # A client that has started us as a server never gets here: see mcpgateway.ctl.entry.
-        click.echo(context.get_help())
+        show(context.get_help())
 
 
 def run(argv: list[str]) -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import NamedTuple, NoReturn
 
-import click
-
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.console import fail
+from mcpgateway.ctl.console import fail, say
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
 from mcpgateway.ctl.state import gateway_pid
@@ -103,7 +100,7 @@ def _failed(log: Log) -> NoReturn:
     said = next((each for each in reversed(lines) if each.startswith("mcpgateway: ")), "")
     for line in lines:
         if line != said:
-            click.secho(f"  {line}", file=sys.stderr, dim=True)
+            say(f"  {line}", err=True, dim=True)
     taken = TAKEN.search(said)
     if taken:
         fail(

@@ -54,6 +54,8 @@ class Adopted:
     :ivar entries: by the roads at which they stand. Those of a suspended file stand there no more, and are kept for
         their names.
     :ivar suspended: why the originals are back for now: "disabled", "stopped" or "away"; empty while they are not.
+    :ivar registered_at: when it was first led here, in seconds since the epoch, filled in by the ledger; 0 where that
+        was not written down.
     :ivar real: its real path, filled in by the ledger.
     :ivar chain: our changes of it since it last held nothing of ours, filled in by the ledger; empty when somebody
         else has written in between.
@@ -66,6 +68,7 @@ class Adopted:
     entries: Mapping[Road, Enrolled] = field(factory=dict)
     suspended: str = ""
     is_watched: bool = True
+    registered_at: float = 0.0
     real: str = ""
     chain: tuple[Step, ...] = field(default=(), repr=False)
 
@@ -99,6 +102,7 @@ def written(adopted: Adopted) -> dict[str, Any]:
         "project": adopted.project,
         "suspended": adopted.suspended,
         "is_watched": adopted.is_watched,
+        "registered_at": adopted.registered_at,
         "entries": [_written_entry(each) for each in adopted.entries.values()],
         "chain": [
             [step.before, step.after, [[each.start, each.old, each.new] for each in step.splices]]
@@ -120,7 +124,12 @@ def read(said: Mapping[str, Any]) -> Adopted:
     plain = {
         key: said[key] for key in ("path", "real", "dialect", "mode", "project", "suspended", "is_watched")
     }
-    return Adopted(entries={each.replaced.road: each for each in entries}, chain=chain, **plain)
+    return Adopted(
+        entries={each.replaced.road: each for each in entries},
+        chain=chain,
+        registered_at=said.get("registered_at", 0.0),  # unknown to earlier releases
+        **plain,
+    )
 
 
 def without(adopted: Adopted, roads: frozenset[Road]) -> Adopted:

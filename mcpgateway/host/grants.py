@@ -49,5 +49,14 @@ class Grants:
                 why=why.strerror if isinstance(why, OSError) else why.message,
             )
 
+    def erase(self, key: str) -> None:
+        """Keep nothing under a key."""
+        try:
+            os.unlink(self._path(key))
+        except FileNotFoundError:
+            pass
+        except OSError as why:
+            self.log.warn("a grant cannot be erased: {why}", event="grant.not_erased", why=why.strerror)
+
     def _path(self, key: str) -> str:
         return os.path.join(self._folder, f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")

@@ -146,7 +146,7 @@ class Ledger:
         with self.locked():
             real = os.path.realpath(path)
             self._settle(real)
-            work = _Change(real, edit, self._said.files.get(real))
+            work = _Change(real, edit, self._said.files.get(real), self.disk.now())
             try:
                 changed = clientfile.change(
                     path, work.edited, kept=self.kept, lock=lock, create=create,
@@ -294,6 +294,7 @@ class _Change:
     real: str
     edit: Edit
     former: Adopted | None
+    now: float
     latter: Adopted | None = None
     is_landed: bool = False
 
@@ -303,7 +304,8 @@ class _Change:
         if self.latter is not None:
             # What the ledger fills in itself is not the edit's to change.
             chain = self.former.chain if self.former and self.latter.is_standing else ()
-            self.latter = evolve(self.latter, real=self.real, chain=chain)
+            since = self.former.registered_at if self.former else self.now
+            self.latter = evolve(self.latter, real=self.real, chain=chain, registered_at=since)
         return made.text
 
     def landed(self, changed: Changed) -> None:

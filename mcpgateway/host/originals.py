@@ -22,7 +22,7 @@ from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 from mcpgateway.host.adopted import Adopted, unwound
-from mcpgateway.host.ledger import Ledger
+from mcpgateway.host.ledger import Ledger, Records
 
 FILE_LIMIT = 64 * 1_048_576  # files of 50 MB have been seen
 OTHER = "custom"
@@ -30,8 +30,10 @@ OTHER = "custom"
 
 def adopted_files(
     home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
-) -> Iterator[AdoptedFile]:
+) -> tuple[list[AdoptedFile], frozenset[str]]:
     """Read all clients' files that lead to a gateway of this home, or did until that was suspended.
+
+    Beside them, the servers that stay their clients' own, which may be so where no file leads here any more.
 
     :param approved: the digest under which the user has approved of a file, or "".
     :param look: told of every file that is read.
@@ -41,9 +43,15 @@ def adopted_files(
         records = ledger.read()
     except ConfigError as why:
         problems.catch(why, home, "clients' own files are not followed", is_error=False)
-        return
+        return [], frozenset()
     for each in records.problems:
         problems.warn(Where(os.path.join(home, "ledger")), each)
+    return list(_files(records, approved, look, problems)), records.opted_out
+
+
+def _files(
+    records: Records, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+) -> Iterator[AdoptedFile]:
     for adopted in records.files.values():
         dialect = _dialect(adopted)
         data = _read(look(adopted.path), problems)
@@ -58,6 +66,7 @@ def adopted_files(
             adopted.is_watched,
             not adopted.project or _is_approved(adopted, data, approved(adopted.path)),
             records.opted_out,
+            adopted.registered_at,
         )
 
 

@@ -19,7 +19,7 @@ from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.entry import Entry, Origin, Scope
 from mcpgateway.config.include import Finder, with_includes
 from mcpgateway.config.model import Settings, Share
-from mcpgateway.config.native import Native, is_client_file, read_native
+from mcpgateway.config.native import FileReading, Native, is_client_file, read_native
 from mcpgateway.config.outside import wanted
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import parse
@@ -68,12 +68,14 @@ class Examined:
     :ivar problems: all of them, errors and warnings, of all files.
     :ivar files: every file and directory that was read or looked for, and that changes the outcome.
     :ivar wanted: what is taken from outside of all files, as ``keyring:service/name``.
+    :ivar readings: whose form each of our own files has.
     """
 
     settings: Settings | None
     problems: tuple[Problem, ...]
     files: tuple[str, ...]
     wanted: tuple[str, ...] = field(default=(), repr=False)
+    readings: tuple[FileReading, ...] = ()
 
 
 def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
@@ -124,12 +126,33 @@ def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
 
 
 def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
-    """Return the configuration file that is named, or lies in the home; where there is none, the one that would be."""
+    """Return the configuration file that is named, or lies in the home; where there is none, the one that would be.
+
+    What is written goes to the overlay beside a file that has no place for it: a list, or a client's own that is named.
+    """
     named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
     if named:
-        return paths.absolute(named, environ)
-    stem = os.path.join(paths.gateway_home(environ, options.home or None), "config")
+        path = paths.absolute(named, environ)
+    else:
+        stem = os.path.join(paths.gateway_home(environ, options.home or None), "config")
+        path = _with_extension(stem)
+    return path if _takes_settings(path, is_named=bool(named)) else _with_extension(f"{_stem(path)}.local")
+
+
+def _takes_settings(path: str, *, is_named: bool) -> bool:
+    try:
+        document = parse(files.read_text(path, FILE_LIMIT), path, strict=False, takes_list=True)
+    except (FileNotFoundError, ConfigError):
+        return True
+    return isinstance(document.value, dict) and not (is_named and is_client_file(document))
+
+
+def _with_extension(stem: str) -> str:
     return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), f"{stem}.yaml")
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path)[0]
 
 
 def examine(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
@@ -193,7 +216,11 @@ class _Examination:
             warnings = tuple(str(each) for each in ordered if not each.is_error)
             settings = evolve(settings, warnings=tuple(dict.fromkeys(warnings)))
         return Examined(
-            settings, ordered, tuple(self.files), tuple(dict.fromkeys(each.name for each in asked))
+            settings,
+            ordered,
+            tuple(self.files),
+            tuple(dict.fromkeys(each.name for each in asked)),
+            native.readings,
         )
 
     def _look(self, path: str) -> str:
@@ -211,24 +238,23 @@ class _Examination:
                 what = "is a client's own file; its servers are read as with --source"
                 self.problems.warn(Where(path), what)
                 sources, documents = (*(sources or ()), path), []
-            else:
-                documents += self._beside(path)
+            documents += self._beside(path)
         else:
             stem = os.path.join(self.home, "config")
             found = self._first_of(stem)
             documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
         native, included = self._with_includes(documents)
-        adopted = self._adopted()
+        adopted, opted_out = self._adopted()
         led = {os.path.realpath(each.path) for each in adopted}
-        return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted)
+        return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
 
-    def _adopted(self) -> list[AdoptedFile]:
+    def _adopted(self) -> tuple[list[AdoptedFile], frozenset[str]]:
         self._look(os.path.join(self.home, approvals.LEDGER, JOURNAL))
         if not os.path.isdir(os.path.join(self.home, approvals.LEDGER)):
-            return []
+            return [], frozenset()
         from mcpgateway.host.originals import adopted_files  # few have led a client's file to the gateway
 
-        return list(adopted_files(self.home, self._approved, self._look, self.problems))
+        return adopted_files(self.home, self._approved, self._look, self.problems)
 
     def _approved(self, path: str) -> str:
         try:
@@ -256,7 +282,7 @@ class _Examination:
         return paths.absolute(path, self.environ) if path[:1] in ("~", "/") else os.path.join(directory, path)
 
     def _beside(self, path: str) -> list[Document]:
-        stem = os.path.splitext(path)[0]
+        stem = _stem(path)
         try:
             names = sorted(os.listdir(self._look(f"{stem}.d")))
         except (FileNotFoundError, NotADirectoryError):

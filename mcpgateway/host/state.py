@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import asdict, frozen
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import alive, files
-from mcpgateway.rules.secrecy import MASK, SECRET
+from mcpgateway.rules.masking import arguments
 
 FORMAT = 1
 FILE = "state.json"
@@ -103,17 +103,4 @@ def myself(port: int, version: str, now: float, argv: Sequence[str], listeners: 
     """What this process says of itself."""
     pid = os.getpid()
     start = alive.start_time(pid)
-    return Running(pid, start, port, version, now, tuple(_without_secrets(argv)), tuple(listeners))
-
-
-def _without_secrets(argv: Sequence[str]) -> Iterator[str]:
-    hides_next = False
-    for word in argv:
-        name, equals, value = word.partition("=")
-        if hides_next and not word.startswith("-"):
-            yield MASK
-        elif equals and value and SECRET.search(name):
-            yield f"{name}={MASK}"
-        else:
-            yield word
-        hides_next = word.startswith("-") and not equals and SECRET.search(word) is not None
+    return Running(pid, start, port, version, now, tuple(arguments(list(argv))), tuple(listeners))

@@ -1,4 +1,4 @@
-"""How much memory whole process trees take: a server's own process says little where it is a wrapper."""
+"""What whole process trees take and do: a server's own process says little where it is a wrapper."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
+from mcpgateway.rules.stuck import Activity
+
 # proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
-_PARENT, _GROUP, _SESSION, _RESIDENT = 1, 2, 3, 21
+_STATE, _PARENT, _GROUP, _SESSION, _RESIDENT = 0, 1, 2, 3, 21
+_TIMES = slice(
+    11, 15
+)  # of its own in user and kernel mode, and of those of its children that it has waited for
+STOPPED = (b"T", b"t")  # by a signal, or by a debugger
 
 
 @frozen
 class _Process:
     pid: int
+    state: bytes
     parent: int
     group: int
     session: int
     pages: int
+    ticks: int
 
 
 def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
@@ -26,16 +34,37 @@ def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
     That is who is in its session or process group, and all descendants.  One look at the table of processes serves
     for all of them.  Memory that processes share counts for each.  Empty where the system has no ``/proc``.
     """
+    sizes: dict[int, int] = {}
+    for owner, each in _members(leaders, proc):
+        sizes[owner] = sizes.get(owner, 0) + each.pages
+    page = os.sysconf("SC_PAGE_SIZE")
+    return {leader: pages * page for leader, pages in sizes.items()}
+
+
+def tree_activity(leader: int, proc: str = "/proc") -> Activity | None:
+    """What the processes do that belong to the leader of a session, as in `tree_sizes`; None where none is seen."""
+    ticks, is_stopped, is_there = 0, False, False
+    for _, each in _members((leader,), proc):
+        is_there = True
+        ticks += each.ticks
+        is_stopped = is_stopped or (each.pid == leader and each.state in STOPPED)
+    return Activity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
+
+
+def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, _Process]]:
+    # Each process that belongs to a leader, with the leader it belongs to.
     processes = {each.pid: each for each in _processes(proc)}
     wanted = frozenset(leaders)
     owners: dict[int, int] = {}
-    sizes: dict[int, int] = {}
     for each in processes.values():
         owner = _owner(each, processes, wanted, owners)
         if owner:
-            sizes[owner] = sizes.get(owner, 0) + each.pages
-    page = os.sysconf("SC_PAGE_SIZE")
-    return {leader: pages * page for leader, pages in sizes.items()}
+            yield owner, each
+
+
+def owners_of(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
+    """Which of these leaders each process belongs to, of those that belong to one, as in `tree_sizes`."""
+    return {each.pid: owner for owner, each in _members(leaders, proc)}
 
 
 def _owner(
@@ -72,5 +101,8 @@ def _processes(proc: str) -> Iterator[_Process]:
             except OSError:
                 continue  # it has just ended
             fields = text[text.rindex(b")") + 2 :].split()
-            numbers = (int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT))
-            yield _Process(int(name), *numbers)
+            parent, group, session, pages = (
+                int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT)
+            )
+            ticks = sum(map(int, fields[_TIMES]))
+            yield _Process(int(name), fields[_STATE], parent, group, session, pages, ticks)

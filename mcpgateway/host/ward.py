@@ -18,10 +18,16 @@ from mcpgateway.interfaces import INSTANCE_MARKER, IWard
 @implementer(IWard)
 @frozen
 class Ward:
-    """What backends see of this machine."""
+    """What backends see of this machine.
+
+    Whoever has one starts children, so with it goes that they inherit nothing that we were started with.
+    """
 
     registry: Registry
     guardian: Guardian
+
+    def __attrs_post_init__(self) -> None:
+        processes.seal_descriptors()
 
     @property
     def instance(self) -> str:

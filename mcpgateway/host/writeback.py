@@ -1,19 +1,28 @@
-"""Changing a user's file: read, changed and replaced as a whole, unless somebody else was faster."""
+"""Changing a user's file: read, changed and replaced as a whole, unless somebody else was faster.
+
+A file that gets a secret it did not have is its owner's alone from then on, or does not get it
+(`mcpgateway.host.ownfile`).
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Callable
+from typing import Any
 
 from attrs import field, frozen
 
+from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
+from mcpgateway.host.ownfile import check_takes, is_own
 from mcpgateway.host.watch import stamp
+from mcpgateway.rules.hiding import Hidden, hidden_in
 
 FILE_LIMIT = 20 * 1_048_576
 TRIES = 5
+PRIVATE = 0o600
 BOM = "\ufeff"
 
 
@@ -26,18 +35,20 @@ class Former:
 
     path: str
     text: str | None = field(repr=False)
+    mode: int = PRIVATE
 
     def restore(self) -> None:
         """Let the file be that again."""
         if self.text is None:
             os.unlink(self.path)
         else:
-            _replace(self.path, self.text)
+            _replace(self.path, self.text, self.mode)
 
 
-def write_back(path: str, change: Callable[[str], str]) -> Former:
-    """Change a file's text, and keep its mode and the links that lead to it.
+def write_back(path: str, change: Callable[[str], str], *, is_repository: bool = False) -> Former:
+    """Change a file's text, and keep the links that lead to it, and its mode, unless it gets a secret.
 
+    :param is_repository: it is a file of a repository, which is given no secrets.
     :raise ConfigError: it cannot be changed.
     """
     for _ in range(TRIES):
@@ -47,9 +58,14 @@ def write_back(path: str, change: Callable[[str], str]) -> Former:
         made = change(text or "")
         if stamp(path) != before:
             continue  # somebody else has written it meanwhile
+        mode = former = _mode(path)
+        hidden = new_hidden(text or "", made, path) if made != text else frozenset()
+        if hidden:
+            check_takes(hidden, path, is_repository=is_repository)
+            mode = PRIVATE if is_own(path) else mode
         if made != text:
-            _replace(path, marked + made)
-        return Former(path, None if text is None else marked + text)
+            _replace(path, marked + made, mode)
+        return Former(path, None if text is None else marked + text, former)
     raise ConfigError(f"{path}: is being changed by somebody else all the time")
 
 
@@ -65,11 +81,26 @@ def _has_mark(path: str) -> bool:
         return stream.read(3) == BOM.encode()
 
 
-def _replace(path: str, text: str) -> None:
+def new_hidden(before: str, after: str, file: str) -> frozenset[Hidden]:
+    """What a configuration file's text holds after a change that is not shown, and that was nowhere in it before."""
+    return hidden_in(_value(after, file)) - hidden_in(_value(before, file))
+
+
+def _value(text: str, file: str) -> Any:
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
+        return parse(text, file, strict=False, takes_list=True).value
+    except ConfigError:
+        return text  # it may hold anything
+
+
+def _mode(path: str) -> int:
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
     except OSError:
-        mode = 0o600
+        return PRIVATE
+
+
+def _replace(path: str, text: str, mode: int) -> None:
     try:
         files.write_atomic(path, text.encode(), mode)
     except OSError as why:

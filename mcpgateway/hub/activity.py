@@ -1,5 +1,8 @@
 """Write down what was asked of servers and of the gateway itself: who, what, when, for how long, and how it ended.
 
+The ``kind`` of a record is ``call`` for the call of a tool, ``request`` for whatever else a server is asked, and
+``management`` for what is asked of the gateway itself.
+
 No arguments and no answers: those are in the flight recorder, for a while (`mcpgateway.hub.recording`).
 
 # Note [Off the road]
@@ -17,8 +20,9 @@ import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
+from mcpgateway import escaping
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.meters import ERROR, Row
+from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
 from mcpgateway.hub.recording import written
 from mcpgateway.hub.tracing import Traced
 from mcpgateway.interfaces import Call
@@ -37,7 +41,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):
-    """One call, as it is written down.
+    """One request to a server, as it is written down.
 
     :ivar at: when it ended.
     :ivar id: the gateway's own id of it, which is that of its span.
@@ -140,10 +144,10 @@ class Activity:
             self._redact(call.method),
             0.0,
             REFUSED,
-            principal,
+            self._redact(principal),
             self._redact(call.id.decode(errors="replace")),
             0,
-            kind="call",
+            kind=_kind(call.method),
             tool=self._redact(tool),
             error=self._redact(why)[:ERROR_CHARS],
         )
@@ -156,7 +160,14 @@ class Activity:
         identifier = self._new_id()
         self._done.append(
             Managed(
-                written(self._now()), identifier, "management", operation, request, status, principal, server
+                written(self._now()),
+                identifier,
+                "management",
+                operation,
+                self._redact(request),
+                status,
+                self._redact(principal),
+                self._redact(server),
             )
         )
         return identifier
@@ -176,7 +187,7 @@ class Activity:
         if not records:
             return
         try:
-            self._lines.append([_encode_lines(records).decode().rstrip("\n")])
+            self._lines.append([escaping.json_bytes(_encode_lines(records)).decode().rstrip("\n")])
         except OSError as why:
             self.dropped += len(records)
             if not self._is_failing:
@@ -197,10 +208,10 @@ class Activity:
             self._shown(row.method, names),
             int(spent_s * 1_000_000) / 1000,
             outcome,
-            principal if session is None else session.principal,
+            self._shown(principal if session is None else session.principal, names),
             self._shown(request.decode(errors="replace"), names),
             number,
-            kind="call",
+            kind=_kind(row.method),
             tool=self._shown(row.tool, names),
         )
         if session is not None and session.id:
@@ -248,6 +259,10 @@ class Activity:
                 continue
             found.append(record)
         return found[::-1]
+
+
+def _kind(method: str) -> str:
+    return "call" if method == CALL_TOOL else "request"
 
 
 def _digest(identifier: bytes) -> str:

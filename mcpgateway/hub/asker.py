@@ -17,6 +17,7 @@ class Asker:
     :ivar caller: the other end of its connection.
     :ivar pid: the process that it says it is, or None.
     :ivar has_tried: it was brought to its server before, and that had changed its era.
+    :ivar has_state: the state that it brings has been taken.
     :ivar headers: those of its request; None where it could not send the ones that repeat the body.
     """
 
@@ -26,3 +27,4 @@ class Asker:
     pid: int | None = None
     headers: Mapping[bytes, bytes] | None = None
     has_tried: bool = False
+    has_state: bool = False

@@ -11,11 +11,15 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway import __version__
+from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ClientFile, Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
+from mcpgateway.hub import immorterm
 from mcpgateway.hub.health import Health
+from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
+from mcpgateway.rules.access import LOCAL, is_client
 from mcpgateway.wire.revisions import Era
 
 GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
@@ -26,8 +30,9 @@ class Census:
     """Numbers about the gateway, taken when asked for.
 
     :ivar lives: watches over the servers.
+    :ivar meters: counts what servers are asked.
     :ivar started_at: seconds since the epoch.
-    :ivar needs_token: whether MCP calls need the bearer token.
+    :ivar auth: whether clients of this machine need a token: for everything, for changes, or for nothing.
     :ivar config: what is to be said of the configuration.
     :ivar clients: the clients' files that lead here.
     :ivar is_disabled: whether the whole gateway is switched off softly.
@@ -36,29 +41,38 @@ class Census:
 
     switchboard: Switchboard
     lives: Health
+    meters: Meters
     started_at: float
     port: Callable[[], int]
-    needs_token: Callable[[], bool]
+    auth: Callable[[], str]
     config: Callable[[], dict[str, Any]] = dict
     clients: Callable[[], Sequence[ClientFile]] = tuple
     is_disabled: Callable[[], bool] = bool
     saved: Callable[[], dict[str, Any]] = dict
 
-    def health(self) -> dict[str, Any]:
-        """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``."""
+    def tools(self, server: ServerSpec) -> Sequence[Item] | None:
+        """The tools a server is known to have, whether it runs or not; None where it was never asked for them."""
+        return self.switchboard.board.librarian.tools(server)
+
+    def health(self, principal: str = LOCAL) -> dict[str, Any]:
+        """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``.
+
+        :param principal: who asks; where the gateway's own user signs in is nobody else's business.
+        """
+        is_user = not is_client(principal)
         slots = self._slots()
         sessions = self.switchboard.sessions
         servers = self.switchboard.servers.values()
         running = sum(self.lives.runs(slots[server.name]) for server in servers)
         return {
-            "status": "ok" if self.switchboard.is_open else "stopping",
+            "status": self._status(),
             "disabled": self.is_disabled(),
             "servers": len(servers),
             "running": running,
             "sessions": len(sessions),
             "streams": sum(session.has_stream for session in sessions),
             "calls": self.switchboard.calls(),
-            "auth": "enabled" if self.needs_token() else "disabled",
+            "auth": self.auth(),
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             "uptime": sessions.now,
             "uptime_seconds": sessions.now,
@@ -71,23 +85,34 @@ class Census:
             "clients": [_client(each) for each in self.clients()],
             "aggregate": True,
             "saved": self.saved(),
-            "backends": [self._backend(server, slots[server.name]) for server in servers],
+            "backends": [
+                self._backend(server, slots[server.name]) | (self._way(server) if is_user else {})
+                for server in servers
+            ],
         }
 
+    def _status(self) -> str:
+        return "ok" if self.switchboard.is_open else "stopping"
+
     def server(self, server: ServerSpec) -> dict[str, Any]:
-        """Numbers of one server."""
-        return self._backend(
-            server, [each for each in self.switchboard.pool if each.server.name == server.name]
-        )
+        """Numbers of one server, for the gateway's own user."""
+        slots = [each for each in self.switchboard.pool if each.server.name == server.name]
+        return self._backend(server, slots) | self._way(server)
+
+    def _way(self, server: ServerSpec) -> dict[str, Any]:
+        # Whole: elsewhere queries are masked, and this one leads nowhere without its own.
+        question = self.lives.question(server)
+        return {"login_url": question.url} if question is not None else {}
 
     def _approvals(self) -> list[dict[str, Any]]:
         repositories = self.switchboard.scopes.repositories
         return repositories.waiting() if repositories is not None else []
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
-        pids = [slot.pid for slot in slots if slot.pid]  # 0: no process of ours
+        pids = [pid for slot in slots for pid in slot.pids]
         # Those that the sessions of views have there are its own too, though not further clients of the gateway.
         sessions = sum(1 for session in self.switchboard.sessions.of(server) if session.id)
+        asked = self.meters.totals(server.name)
         return {
             "name": server.name,
             "title": server.title,
@@ -99,7 +124,8 @@ class Census:
             "pids": pids,
             "sessions": sessions,
             "calls": sum(len(slot.calls()) for slot in slots),
-            "requests": sum(slot.requests for slot in slots),
+            "requests": asked.requests,
+            "tool_calls": asked.calls,
             "starts": sum(slot.starts for slot in slots),
             "source": server.source,
             **self.lives.shown(server, slots),
@@ -117,6 +143,7 @@ class Census:
             self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()
         ]
         uptime = self.switchboard.sessions.now
+        clients = [immorterm.client(each) for each in self.clients() if not each.suspended]
         return {
             "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),
             "version": __version__,
@@ -125,11 +152,20 @@ class Census:
             "servers": servers,
             "totalChildren": sum(server["activeChildren"] for server in servers),
             "memoryMB": _memory_mb(),
-            "clients": [
-                {"tool": each.client, "configPath": each.path, "servers": list(each.servers)}
-                for each in self.clients()
-                if not each.suspended
-            ],
+            **({"clients": clients} if clients else {}),
+        }
+
+    def harshal(self) -> dict[str, Any]:
+        """S004's body: its ``servers`` are those that are connected, and ``timestamp`` is in milliseconds."""
+        slots, servers = self._slots(), self.switchboard.servers.values()
+        sessions = self.switchboard.sessions
+        return {
+            "status": self._status(),
+            "servers": sum(self.lives.runs(slots[each.name]) for each in servers),
+            "tools": sum(len(self.tools(each) or ()) for each in servers),
+            "sessions": len(sessions),
+            "uptime": sessions.now,
+            "timestamp": round(sessions.wall() * 1000),
         }
 
     def _immorterm_server(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
@@ -138,7 +174,7 @@ class Census:
             "name": server.name,
             "mode": "stateful" if stateful else "stateless",
             "activeChildren": sum(slot.is_up for slot in slots),
-            "totalRequests": sum(slot.requests for slot in slots),
+            "totalRequests": self.meters.totals(server.name).requests,
         }
 
     def _slots(self) -> dict[str, list[Slot]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ class Chart:
     :ivar has_ponged: one of its children has answered a ping.
     :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
     :ivar is_failing: no start has succeeded since the last one that failed.
+    :ivar checked_at: when its own health check was asked last, in ticks.
     :ivar needs: what its user has to give first (`mcpgateway.rules.readiness`); empty for nothing.
     """
 
@@ -54,7 +56,7 @@ class Chart:
     knows_no_ping: bool = False
     is_failing: bool = False
     needs: str = ""
-    check_at: float = 0.0
+    checked_at: float = -math.inf
     is_checking: bool = False
     _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
 
@@ -65,6 +67,12 @@ class Chart:
             values += [*reach.headers.values(), reach.url.partition("?")[2]]
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
+    def becomes(self, server: ServerSpec) -> None:
+        """Its entry is another now, for which its children need not be replaced."""
+        if server.health_url != self.server.health_url:
+            self.service_fault, self.checked_at = "", -math.inf
+        self.server = server
+
     def note(self, what: str) -> str:
         """Something has failed; what is to be shown of that, without values that its entry keeps secret."""
         for secret in self._secrets:
@@ -72,6 +80,12 @@ class Chart:
         what = _QUERY.sub(r"\1?***", what)
         self.last_error = self.last_fault = what[:ERROR_CHARS]
         return self.last_fault
+
+    def reset(self) -> None:
+        """An operator wants it tried again, as if nothing had happened: its restarts are counted from zero."""
+        self.breaker.reset()
+        self.is_failing = False
+        self.restarts = self.run_s = 0
 
     def is_disabled(self, now: float) -> bool:
         """Whether nothing of it may be started, and nothing is being tried."""

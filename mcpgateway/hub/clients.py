@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -13,14 +13,13 @@ from twisted.logger import Logger
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile, Settings
 from mcpgateway.errors import ClientFilesFailed, InvalidParams
+from mcpgateway.hub import immorterm
 from mcpgateway.hub.enrolment import APPLY, Asker
 from mcpgateway.rules.elsewhere import check_may_run
 
 PATH_LIMIT = 4096
 NAME_LIMIT = 64
 CUSTOM = "custom"
-# What S000 calls clients otherwise.
-ALIASES = {"claude": "claude-code"}
 
 
 class Source(Protocol):
@@ -130,15 +129,18 @@ class Clients:
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
-        return self._done("undo", f"--server={server}")
+        led = [each.client for each in self._source.settings.adopted if server in each.servers]
+        return self._done("undo", f"--server={server}", *_of(led))
 
     def take_in(self, server: str) -> Deferred[Any]:
-        """Lead clients here again for a server that was given back; only those that are led here for others.
+        """Lead clients here again for a server that was given back: those it was given to, and those that are led here.
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
-        clients = dict.fromkeys(each.client for each in self._source.settings.adopted)
-        return self._apply((f"--server={server}", *(f"--client={each}" for each in clients)))
+        settings = self._source.settings
+        given = [each.rpartition(":") for each in settings.clients.opt_out]
+        its = [client for client, _, name in given if client and name == server]
+        return self._apply((f"--server={server}", *_of([*its, *(each.client for each in settings.adopted)])))
 
     def _switched(self, *, is_off: bool) -> dict[str, Any]:
         # Where no client leads here, the ledger has nothing to say it with.
@@ -161,7 +163,7 @@ class Clients:
         servers = dict.fromkeys(name for each in settings.adopted for name in each.servers)
         return {
             "port": self.port,
-            "optedOut": list(settings.clients.opt_out),
+            "optedOut": list(dict.fromkeys(each.rpartition(":")[2] for each in settings.clients.opt_out)),
             "disabled": self.is_disabled,
             "managedServers": list(servers),
         }
@@ -185,8 +187,9 @@ class Clients:
 
 
 def shown(file: ClientFile) -> dict[str, Any]:
-    """A client's file as ``/health`` shows it."""
+    """A client's file as ``GET /clients`` shows it: in immorterm-mcp-gateway's words, and in our own."""
     return {
+        **immorterm.client(file),
         "name": file.client,
         "title": file.title,
         "path": file.path,
@@ -194,6 +197,10 @@ def shown(file: ClientFile) -> dict[str, Any]:
         "servers": list(file.servers),
         "suspended": file.suspended,
     }
+
+
+def _of(clients: Iterable[str]) -> list[str]:
+    return [f"--client={each}" for each in dict.fromkeys(clients)]
 
 
 def _is_meant(each: ClientFile, name: str, file: str) -> bool:
@@ -213,7 +220,14 @@ def _checked(report: Any) -> Any:
 
 def _detected(found: Any) -> list[dict[str, Any]]:
     listed = next((found[key] for key in ("detected", "clients", "files") if key in found), ())
-    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    if not isinstance(listed, list):
+        return []
+    return [_in_their_words(each) for each in listed if isinstance(each, dict)]
+
+
+def _in_their_words(found: dict[str, Any]) -> dict[str, Any]:
+    name = found.get("tool")
+    return {"name": name, **found, "tool": immorterm.TOOLS.get(str(name), name)}
 
 
 def _path(value: object, key: str) -> str:
@@ -226,7 +240,8 @@ def _path(value: object, key: str) -> str:
 def _tool(value: object) -> str:
     from mcpgateway.config.clients.dialects import DIALECTS  # whoever asks for clients does it rarely
 
-    name = ALIASES.get(value, value) if isinstance(value, str) and len(value) <= NAME_LIMIT else None
+    is_name = isinstance(value, str) and len(value) <= NAME_LIMIT
+    name = immorterm.NAMES.get(str(value), value) if is_name else None
     if name not in DIALECTS:
-        raise InvalidParams(f"tool: expected one of {', '.join(sorted((*ALIASES, *DIALECTS)))}")
+        raise InvalidParams(f"tool: expected one of {', '.join(sorted((*immorterm.NAMES, *DIALECTS)))}")
     return str(name)

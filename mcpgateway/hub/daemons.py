@@ -1,24 +1,29 @@
 """The programs with ports of their own, as mcp-session-manager's manager has them: which run, start, stop.
 
 Its daemons are the servers whose entries have a port.  What it does otherwise: a program that holds such a port, and
-was not started here, is used if it speaks MCP, and is never ended.
+was not started here, is used if it speaks MCP, and is never ended.  So one may run while the gateway has nothing to do
+with it, before it is asked for and after it was stopped, and then its port is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import DeferredList, ensureDeferred, gatherResults
 
 from mcpgateway.config.document import printable
 from mcpgateway.config.model import Daemon, ServerSpec
 from mcpgateway.errors import GatewayError, NotThere
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.operating import Operating
+from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.rules.condition import UP
+
+IsServed = Callable[[Daemon], Awaitable[bool]]
+"""Whether somebody speaks MCP at the port of a daemon."""
 
 
 @frozen
@@ -28,17 +33,11 @@ class Daemons:
     switchboard: Switchboard = field(repr=False)
     health: Health = field(repr=False)
     operating: Operating = field(repr=False)
+    is_served: IsServed = field(repr=False)
 
-    def listed(self) -> list[dict[str, Any]]:
+    async def listed(self) -> list[dict[str, Any]]:
         """How each of them is."""
-        return [self._status(each) for each in self._all().values()]
-
-    def status(self, name: str) -> dict[str, Any]:
-        """How one of them is.
-
-        :raise NotThere: there is none of that name.
-        """
-        return self._status(self._named(name))
+        return await gatherResults(ensureDeferred(self._status(each)) for each in self._all().values())
 
     async def start(self, name: str) -> dict[str, Any]:
         """Start one that does not run; how it is then.
@@ -47,9 +46,11 @@ class Daemons:
         :raise GatewayError: it could not be started.
         """
         server = self._named(name)
-        if not self._status(server)["running"]:
-            await self.operating.start(name)
-        return self._status(server)
+        if self._is_up(server):
+            self.operating.keep_up(name)
+        else:
+            await self.operating.start(name, stays=True)
+        return await self._status(server)
 
     async def stop(self, name: str) -> dict[str, Any]:
         """Stop one, and wait until it has ended; how it is then.
@@ -58,7 +59,7 @@ class Daemons:
         """
         server = self._named(name)
         await self.operating.stop(name)
-        return self._status(server)
+        return await self._status(server)
 
     async def ensure(self, name: str) -> dict[str, Any]:
         """Have one run; where it serves.
@@ -73,13 +74,13 @@ class Daemons:
     async def start_all(self) -> list[dict[str, Any]]:
         """Start all that may be started; how each is then."""
         wanted = [name for name, each in self._all().items() if self.health.refusal(each) is None]
-        await DeferredList([self.operating.start(each).addErrback(_passed) for each in wanted])
-        return self.listed()
+        await DeferredList([self.operating.start(each, stays=True).addErrback(_passed) for each in wanted])
+        return await self.listed()
 
     async def stop_all(self) -> list[dict[str, Any]]:
         """Stop all of them; how each is then."""
         await DeferredList([self.operating.stop(each) for each in self._all()])
-        return self.listed()
+        return await self.listed()
 
     def _all(self) -> Mapping[str, ServerSpec]:
         return {
@@ -93,20 +94,27 @@ class Daemons:
             raise NotThere(f"Unknown daemon: {printable(name)}", hint)
         return found[name]
 
-    def _status(self, server: ServerSpec) -> dict[str, Any]:
-        slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
+    async def _status(self, server: ServerSpec) -> dict[str, Any]:
+        slots = self._slots(server)
         shown = self.health.shown(server, slots)
-        running = shown["status"] in _UP
-        made: dict[str, Any] = {"name": server.name, "running": running}
-        if running:
-            pids = [slot.pid for slot in slots if slot.pid]
+        is_up, reach = shown["status"] in _UP, server.reach
+        is_others = not is_up and isinstance(reach, Daemon) and await self.is_served(reach)
+        made: dict[str, Any] = {"name": server.name, "running": is_up or is_others}
+        if is_up:
+            pids = [pid for slot in slots for pid in slot.pids]
             made |= {"pid": pids[0]} if pids else {}  # none where it was there before
             made["uptime"] = shown["uptime_seconds"]
-        if isinstance(server.reach, Daemon):
-            made["port"] = server.reach.port
-        if shown["last_error"]:
+        if isinstance(reach, Daemon):
+            made["port"] = reach.port
+        if shown["last_error"] and not is_others:
             made["lastError"] = shown["last_error"]
         return made
+
+    def _is_up(self, server: ServerSpec) -> bool:
+        return self.health.shown(server, self._slots(server))["status"] in _UP
+
+    def _slots(self, server: ServerSpec) -> list[Slot]:
+        return [slot for slot in self.switchboard.pool if slot.server.name == server.name]
 
 
 _UP = frozenset(each.value for each in UP)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcpgateway.config import permit
-from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted
-from mcpgateway.config.provenance import place_of
+from mcpgateway.config.edit import Edit, Put, Road, edit, in_its_dialect, placed, rooted
+from mcpgateway.config.provenance import place_of, road_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.host.writeback import write_back
@@ -26,10 +26,11 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
     file, road = _home_of(reload, changes[0])
 
     def edited(text: str) -> str:
+        made = text
         for each in changes:
-            where = road or road_to(parse(text, file).value, each.road[0])
-            text = edit(text, file, rooted(each, where))
-        return text
+            change = rooted(each, road) if road else placed(parse(made, file).value, each)
+            made = edit(made, file, change)
+        return in_its_dialect(text, made, file)
 
     _write(reload, file, edited)
 
@@ -42,7 +43,8 @@ def set_in_config(reload: Reload, change: Edit) -> None:
     if not reload.config_file:
         raise NotOurs("this gateway has no configuration file that could be changed")
     _check(reload)
-    _write(reload, reload.config_file, lambda text: edit(text, reload.config_file, change))
+    file = reload.config_file
+    _write(reload, file, lambda text: in_its_dialect(text, edit(text, file, change), file))
 
 
 def _check(reload: Reload) -> None:
@@ -70,4 +72,4 @@ def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
     place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
     if place is None:
         raise NotOurs(f"{name} stands in no file that could be changed")
-    return place.document.file, tuple(str(each) for each in place.path)
+    return place.document.file, road_of(place)

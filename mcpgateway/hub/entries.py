@@ -7,19 +7,20 @@ or the Unix socket, is asked nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.config import alteration
+from mcpgateway.config import alteration, permit
+from mcpgateway.config.classification import classifying
 from mcpgateway.config.conditions import Condition
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import NAME, Edit, Put, Rename, same
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import Remote, Rest, ServerSpec
-from mcpgateway.config.patch import Patch
+from mcpgateway.config.patch import Patch, touched
 from mcpgateway.errors import InvalidParams, NotOurs, Taken, Unfit
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name
 from mcpgateway.hub.builtin.managing_config import without_values
@@ -32,6 +33,10 @@ PASSING = (
     "its entry is not the gateway's to change, so this only holds until the gateway ends:"
     " change it where it is defined"
 )
+
+
+Classify = Callable[[str, Mapping[str, Any]], str]
+"""Says some keys of a server, by its name as it is written, and returns the path of the file."""
 
 
 @frozen
@@ -56,12 +61,14 @@ class Entries:
 
     :ivar installing: writes them.
     :ivar key: keeps tags from telling anything of what they stand for.
+    :ivar classify: says how a server is used whose own file cannot say it; None where nothing is to be written.
     """
 
     installing: Installing
     roster: Roster
     operating: Operating
     key: bytes = field(repr=False)
+    classify: Classify | None = None
 
     def tag(self, name: str) -> str:
         """The tag of an entry as it stands in its file now.
@@ -125,7 +132,12 @@ class Entries:
         server = self.roster.server(name)
         entry = self.installing.plans.definition_of(name)
         condition.check(self._tag(entry))
-        if patch.add_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
+        held = entry if isinstance(entry, Mapping) else {}
+        edits = patch.edits(name, held)
+        for each in edits:
+            permit.check(each)
+        _check_parts(touched(name, held, edits))
+        if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
             raise InvalidParams(
                 f"{name} is a program, which is sent no headers",
                 "set a variable, with add_env or servers set-env",
@@ -135,14 +147,17 @@ class Entries:
         try:
             self.installing.plans.home_of(name)
         except NotOurs:
+            said = classifying(patch.values, patch.unset)
+            if said is not None and self.classify is not None:
+                file = self.classify(server.title or name, said)
+                return Changed(name, hint=f"its entry is a client's own, so this is said in {file}")
             if patch.disabled is None or patch != Patch(disabled=patch.disabled):
                 raise
             self.operating.switch(name, on=not patch.disabled)
             return Changed(name, hint=PASSING)
-        edits = patch.edits(name, entry if isinstance(entry, Mapping) else {})
         served = self._write(name, edits) if edits else ()
         now = patch.new_name or name
-        if patch.disabled is not None:
+        if patch.switches:
             self.operating.follow(now)
         return Changed(now, is_other=bool(edits), hint=_words_of(served, now))
 
@@ -177,6 +192,10 @@ class Entries:
 
 def _check(name: str, definition: Mapping[str, Any]) -> None:
     check_name(name)
+    _check_parts(definition)
+
+
+def _check_parts(definition: Mapping[str, Any]) -> None:
     # Whoever may say this may edit the file as well, in which all of it could stand.
     check_definition(definition, may_hold_secrets=True, is_by_hand=True)
     _check_values(definition)

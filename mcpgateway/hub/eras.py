@@ -2,6 +2,12 @@
 
 A child speaks the era of its first request for as long as it lives, so no child that is used can be asked.  A probe
 runs only when somebody comes for whom it matters; what it finds is kept for the server's launch.
+
+# Note [What a silence says]
+Some servers that know nothing of an era do not say so: they end at the first request that is no handshake, or say
+nothing.  A server that is slow, or that cannot be started just now, does the same.  So such a server is asked in the
+other era, too: only one that answers there, and as soon as the first probe had time for, is taken not to speak this
+one.  One that takes longer is probed once more, with more time; of one that answers in neither nothing is learnt.
 """
 
 from __future__ import annotations
@@ -16,7 +22,6 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import Bridge, ServerSpec
 from mcpgateway.errors import HandshakeFailed, HandshakeRefused
 from mcpgateway.hub.pool import Pool
-from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.rules import eras
 from mcpgateway.rules.eras import Known, Road
@@ -24,6 +29,7 @@ from mcpgateway.rules.sharing import Variant, launch_digest, variant_of
 from mcpgateway.wire.revisions import Era
 
 GUESS_S = 3600.0
+PROBE_S = 10.0  # some servers never answer what they do not know
 KNOWN_LIMIT = 1000  # servers, each as often as there are workspaces in which it is run with other values
 
 
@@ -125,7 +131,7 @@ class Eras:
     def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
         """Fires when it is known whether a server speaks an era.
 
-        :raise GatewayError: (through the Deferred) it cannot be started.
+        :raise GatewayError: (through the Deferred) it cannot be started, or has not answered in either era.
         """
         if self.known(server).speaks(era) is not None:
             return succeed(None)
@@ -133,19 +139,44 @@ class Eras:
         waiting = self._waiting.setdefault((variant_of(server), era), [])
         waiting.append(done)
         if len(waiting) == 1:
-            slot = self._pool.probe(server, era)
-            slot.greet().addCallback(lambda _: self.learn(server, era, speaks=True)).addErrback(
-                self._not_met, server, era
-            ).addBoth(self._found, server, era, slot)
+            Deferred.fromCoroutine(self._ask(server, era)).addBoth(self._found, server, era)
         return done
 
-    def _not_met(self, why: Failure, server: ServerSpec, era: Era) -> None:
-        # Some servers end at the first request that is no handshake, or say nothing; a refusal alone is for good.
-        why.trap(HandshakeFailed)
-        self.learn(server, era, speaks=False, for_good=why.check(HandshakeRefused) is not None)
+    async def _ask(self, server: ServerSpec, era: Era) -> None:
+        try:
+            found: bool | None = await self._meet(server, era, PROBE_S)
+        except HandshakeFailed:
+            found = await self._look_closer(server, era)
+        self.learn(server, era, speaks=bool(found), for_good=found is not None)
 
-    def _found(self, why: Failure | None, server: ServerSpec, era: Era, slot: Slot) -> None:
-        self._pool.dismiss(slot)
+    async def _look_closer(self, server: ServerSpec, era: Era) -> bool | None:
+        # See Note [What a silence says]; None where it does not speak the era, and does not say so.
+        began = self._seconds()
+        is_other = await self._meet(server, era.other)
+        if is_other and self._seconds() - began <= PROBE_S / 2:
+            return None
+        try:
+            return await self._meet(server, era)
+        except HandshakeFailed:
+            if not is_other:
+                raise
+            return None
+
+    async def _meet(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> bool:
+        """Whether a throw-away child speaks an era.
+
+        :raise GatewayError: it cannot be started, or has not said so.
+        """
+        slot = self._pool.probe(server, era, limit_s)
+        try:
+            await slot.greet()
+        except HandshakeRefused:
+            return False
+        finally:
+            self._pool.dismiss(slot)
+        return True
+
+    def _found(self, why: Failure | None, server: ServerSpec, era: Era) -> None:
         for done in self._waiting.pop((variant_of(server), era), []):
             if why is None:
                 done.callback(None)

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.catalog.records import Kind, read_items
+from mcpgateway.catalog.records import Item
 from mcpgateway.catalog.tokens import Cost, cost_of
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
+from mcpgateway.hub import immorterm
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.lives import Life, lives
-from mcpgateway.hub.meters import Meters, Row
+from mcpgateway.hub.meters import Meters, Row, totals
 from mcpgateway.hub.sessionbook import handle
-from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.timeline import Timeline
 from mcpgateway.rules.condition import State
-from mcpgateway.rules.snapshots import place_of
 
 MINUTES_SHOWN = 60
 _FAILING = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE))
@@ -33,39 +32,35 @@ _FAILING = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE))
 
 @define(eq=False)
 class Figures:
-    """Numbers of the gateway, its servers and their tools.
-
-    :ivar snapshots: knows what servers list; None where nothing is kept.
-    """
+    """Numbers of the gateway, its servers and their tools."""
 
     meters: Meters
     timeline: Timeline
     census: Census
-    snapshots: Snapshots | None = None
     _slowest: dict[Row, tuple[int, float]] = field(factory=dict, init=False)  # by how many calls there were
-    _costs: dict[str, tuple[tuple[int, int], Cost]] = field(factory=dict, init=False)  # by what was listed
+    _costs: dict[str, tuple[Sequence[Item], Cost]] = field(
+        factory=dict, init=False
+    )  # of what was listed then
 
     # S000: GET /api/health/stats
 
     def stats(self) -> dict[str, Any]:
         """All that S000's dashboard is made of."""
-        census, rows = self.census, self.meters.rows
+        census, asked = self.census, totals(self.meters.rows)
         living = lives(census.switchboard, census.lives)
         return {
             "uptimeSeconds": census.switchboard.sessions.now,
-            "totalRequests": sum(each.calls for each in rows),
-            "totalErrors": sum(each.errors for each in rows),
+            "totalRequests": asked.requests,
+            "totalErrors": asked.errors,
+            "totalCalls": asked.calls,
+            "totalCallErrors": asked.call_errors,
             "toolStats": self._tool_stats(),
             "activeConnections": sum(each.running for each in living),
             # Theirs looks for another program at a fixed port; this gateway asks nobody of its own accord.
             "memoryServiceHealthy": False,
             "servers": [self._server(each) for each in living],
             "sessions": self._sessions(),
-            "clients": [
-                {"tool": each.client, "configPath": each.path, "serverCount": len(each.servers)}
-                for each in census.clients()
-                if not each.suspended
-            ],
+            "clients": [immorterm.client(each) for each in census.clients() if not each.suspended],
             "timeline": self.timeline.shown(MINUTES_SHOWN),
             "gatewayEnabled": not census.is_disabled(),
             "memoryMB": round(resident_bytes() / 2**20),
@@ -73,7 +68,7 @@ class Figures:
 
     def _tool_stats(self) -> dict[str, dict[str, Any]]:
         # Several servers may have a tool of one name; then the server's name stands before it.
-        rows = [each for each in self.meters.rows if each.tool and each.calls]
+        rows = [each for each in self.meters.rows if each.tool and each.requests]
         named = Counter(each.tool for each in rows)
         return {
             each.tool if named[each.tool] == 1 else f"{each.server}__{each.tool}": self._tool(each)
@@ -82,12 +77,12 @@ class Figures:
 
     def _tool(self, row: Row) -> dict[str, Any]:
         return {
-            "calls": row.calls,
+            "calls": row.requests,
             "errors": row.errors,
             "totalMs": _ms(row.total_s),
-            "avgMs": _ms(row.total_s / row.calls),
+            "avgMs": _ms(row.total_s / row.requests),
             "p99Ms": _ms(self._p99(row)),
-            "errorRate": round(row.errors / row.calls, 4),
+            "errorRate": round(row.errors / row.requests, 4),
             "lastCalledAt": self._at(row.last_at),
             "server": row.server,
         }
@@ -95,9 +90,9 @@ class Figures:
     def _p99(self, row: Row) -> float:
         # Asked for every few seconds, for thousands of tools of which hardly any was called meanwhile.
         calls, found = self._slowest.get(row, (0, 0.0))
-        if calls != row.calls:
+        if calls != row.requests:
             found = percentile(row.recent, 0.99)
-            self._slowest[row] = (row.calls, found)
+            self._slowest[row] = (row.requests, found)
         return found
 
     def _at(self, moment: float) -> int:
@@ -106,14 +101,15 @@ class Figures:
 
     def _server(self, life: Life) -> dict[str, Any]:
         server, census = life.server, self.census
-        rows = list(self.meters.of(server.name))
-        ended = [each.last_at for each in rows if each.calls]
+        rows, asked = list(self.meters.of(server.name)), self.meters.totals(server.name)
+        ended = [each.last_at for each in rows if each.requests]
         files = [each for each in census.clients() if server.name in each.servers]
         return {
             "name": server.name,
             "mode": "stateful" if census.switchboard.pool.scope(server) is Share.SESSION else "stateless",
             "activeChildren": life.running,
-            "totalRequests": sum(each.calls for each in rows),
+            "totalRequests": asked.requests,
+            "totalCalls": asked.calls,
             "status": "running" if life.is_up else "error" if life.state in _FAILING else "idle",
             "enabled": life.state is not State.DISABLED,
             "command": server.command[0] if server.command else "",  # what follows may be secret
@@ -165,16 +161,12 @@ class Figures:
         )
 
     def _cost(self, server: ServerSpec) -> Cost:
-        if self.snapshots is None:
+        tools = self.census.tools(server)
+        if tools is None:
             return Cost()
-        found = self.snapshots.newest(server.name, place_of(server), Kind.TOOL.method)
-        if found is None:
-            return Cost()
-        mark = (found.at, sum(len(bytes(page)) for page in found.pages))
         known = self._costs.get(server.name)
-        if known is None or known[0] != mark:
-            cost = cost_of(read_items(server.name, Kind.TOOL, found.pages))
-            known = self._costs[server.name] = (mark, cost)
+        if known is None or known[0] is not tools:
+            known = self._costs[server.name] = (tools, cost_of(tools))
         return known[1]
 
 

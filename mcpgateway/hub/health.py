@@ -6,20 +6,31 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import Circuit, Daemon, GatewaySettings, Remote, ServerSpec, Share
-from mcpgateway.errors import GatewayError, HandshakeRefused, SwitchedOff, UnknownServer
+from mcpgateway.config.diff import runs_alike
+from mcpgateway.config.model import Daemon, GatewaySettings, Remote, ServerSpec, Share
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeRefused,
+    NeedsLogin,
+    SwitchedOff,
+    UnknownServer,
+    of_server,
+)
 from mcpgateway.hub.chart import Chart, numbers
 from mcpgateway.hub.history import Histories
 from mcpgateway.hub.instance import Instance
+from mcpgateway.hub.longcalls import LOOK_TICKS, SHOWN, LongCalls, long_calls
 from mcpgateway.hub.pulse import Checks
 from mcpgateway.rules.breaker import Breaker
 from mcpgateway.rules.condition import UP, State, worst
 from mcpgateway.rules.eras import Road
+from mcpgateway.rules.readiness import AUTHORIZATION
 from mcpgateway.rules.sharing import Variant, scope_of, values_of
+from mcpgateway.rules.stuck import Activity
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -31,6 +42,14 @@ OK = range(200, 300)
 SERVICE_FAILED = "REST health check failed"
 
 
+def _unwatched(_: int) -> Activity | None:
+    return None
+
+
+def _unasked(_: ServerSpec) -> None:
+    """Nobody has to sign in anywhere."""
+
+
 @frozen
 class Instruments:
     """What the health of servers is measured with.
@@ -40,6 +59,8 @@ class Instruments:
     :ivar dial: fires when something answers where a URL leads, or fails within seconds.
     :ivar weigh: the bytes that each of some children's process trees takes, as far as that can be told.
     :ivar is_known: whether what a server offers is known without a child of its.
+    :ivar activity: what a child's whole process tree does; None where that cannot be told.
+    :ivar question: where the user of a server has to sign in; None where nothing is asked.
     """
 
     chance: Callable[[], float]
@@ -47,6 +68,8 @@ class Instruments:
     dial: Callable[[str], Deferred[None]]
     weigh: Callable[[Collection[int]], Mapping[int, int]]
     is_known: Callable[[ServerSpec], bool]
+    activity: Callable[[int], Activity | None] = _unwatched
+    question: Callable[[ServerSpec], NeedsLogin | None] = _unasked
 
 
 def _unseen(url: str) -> Deferred[Any]:
@@ -75,6 +98,7 @@ class Health:
 
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
+    :ivar stuck_s: seconds without a sign of life after which a child is stuck that has calls to answer; 0: never.
     :ivar checks: how many checks are under way.
     :ivar histories: what has happened to all servers.
     :ivar on_switch: told when an operator has switched a server on or off.
@@ -82,17 +106,17 @@ class Health:
 
     log = Logger()
 
-    def __init__(
-        self, circuit: Circuit, ping_s: float, instruments: Instruments, wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, gateway: GatewaySettings, instruments: Instruments, wall: Callable[[], float]) -> None:
         self.now = 0
-        self.ping_s = ping_s
+        self.ping_s = gateway.ping_s
+        self.stuck_s = gateway.limits.stuck_s
         self.checks = Checks()
         self.wall = wall
         self.chance = instruments.chance
         self.histories = Histories(wall)
+        self._long_calls = LongCalls(self.histories)
         self.on_switch: Callable[[], None] = _unheard
-        self._circuit = circuit
+        self._circuit = gateway.circuit
         self._instruments = instruments
         self._charts: dict[Variant, Chart] = {}
         self._switches: dict[str, bool] = {}  # what operators have decided
@@ -105,9 +129,12 @@ class Health:
         self._switchboard = switchboard
 
     def adopt(self, gateway: GatewaySettings) -> None:
-        """Ask as often, and give up as soon, as these settings say; who has failed before is judged as before."""
-        self.ping_s = gateway.ping_s
-        self._circuit = gateway.circuit
+        """Ask as often, and give up as soon, as these settings say."""
+        self.ping_s, self.stuck_s = gateway.ping_s, gateway.limits.stuck_s
+        if gateway.circuit != self._circuit:
+            self._circuit = gateway.circuit
+            for chart in self._charts.values():
+                chart.breaker.adopt(gateway.circuit, self.now)
 
     # Who watches: a `mcpgateway.hub.monitor.Monitor`.
 
@@ -119,13 +146,24 @@ class Health:
         """Why a server may not be started now by somebody who only wants to find something out about it."""
         return self.chart(server).refusal(self.now)
 
+    def question(self, server: ServerSpec) -> NeedsLogin | None:
+        """Where its user has to sign in before it is started; None where nothing is asked."""
+        asked = self._instruments.question(server)
+        return (
+            NeedsLogin(of_server(server.name, asked.message), asked.hint, asked.data)
+            if asked is not None
+            else None
+        )
+
     def chart(self, server: ServerSpec) -> Chart:
-        """What is known of a server; nothing if its entry has changed."""
+        """What is known of a server; nothing if its entry has changed so that its children had to be replaced."""
         key = _key(server)
         found = self._charts.get(key)
-        if found is not None and found.server is not server and found.server == server:
-            found.server = server  # it was read once more
-        elif found is None or found.server is not server:
+        if found is not None and found.server is server:
+            return found
+        if found is not None and runs_alike(found.server, server):
+            found.becomes(server)
+        else:
             found = self._charts[key] = Chart(
                 server, Breaker(self._circuit), self.histories.of(server.name), not self.is_on(server)
             )
@@ -145,8 +183,9 @@ class Health:
         charts = self._named(name)
         self.histories.of(name).add("server.reset", "its circuit is reset")
         for chart in charts:
-            chart.breaker.reset()
-            chart.is_failing = False
+            chart.reset()
+            for each in self._of(chart):
+                each.forgive()
             self._on_again(chart)
 
     def disable(self, name: str) -> None:
@@ -196,9 +235,37 @@ class Health:
         for chart in charts:
             chart.is_off = True
             for each in self._of(chart):
-                if each.slot.is_up:
+                if each.slot.has_children:
                     each.slot.close()
                 each.switched_off()
+
+    # Signing in (`mcpgateway.backends.oauth.Heard`)
+
+    def wanted(self, server: str, owner: str) -> None:
+        """The user of a server has to sign in there; what runs of it may go on with what needs no user."""
+        for chart in self._known(server):
+            chart.needs = AUTHORIZATION
+            self.histories.of(server).add("server.needs_login", "it wants its user to sign in")
+
+    def granted(self, server: str, owner: str) -> None:
+        """The user of a server has signed in."""
+        for chart in self._known(server):
+            chart.needs = ""
+            self.histories.of(server).add("server.signed_in", "its user has signed in")
+            for each in self._of(chart):
+                each.authorized()
+
+    def sign_out(self, server: str, owner: str) -> Deferred[Any]:
+        """The user of a server gives back what it was granted: nothing goes on with that. Fires when nothing does."""
+        closing = []
+        for chart in self._known(server):
+            chart.needs = ""
+            self.histories.of(server).add("server.signed_out", "its user signs out")
+            closing += [each.slot.close() for each in self._of(chart) if each.slot.is_up]
+        return DeferredList(closing, consumeErrors=True)
+
+    def _known(self, name: str) -> list[Chart]:
+        return [each for each in self._charts.values() if each.server.name == name]
 
     def instances(self, name: str) -> list[Instance]:
         """All instances of a server.
@@ -224,13 +291,13 @@ class Health:
         for each in self._of(chart):
             each.switched_on()
             if each.is_used and not each.slot.is_up and each.refusal() is None:
-                each.slot.want()
+                each.begin()
 
     # The start
 
-    def begin(self) -> None:
-        """Start the servers that do not wait until they are needed."""
-        for server in self._switchboard.servers.values() if self._switchboard is not None else ():
+    def begin(self, servers: Iterable[ServerSpec]) -> None:
+        """Start those of these servers that do not wait until they are needed."""
+        for server in servers:
             lazy = server.lazy
             if server.enabled and (lazy.prewarm or not lazy.enabled):
                 self._warm(server, is_kept=not lazy.enabled)
@@ -243,7 +310,11 @@ class Health:
         era = era or (Era.MODERN if road in (Road.BRIDGED, Road.REFUSED) else Era.LEGACY)
         slot = board.pool.shared(server, era)
         for each in _watching([slot]):
-            each.is_kept = is_kept
+            each.is_kept, each.is_warming = is_kept, not is_kept
+        self.warm(slot)
+
+    def warm(self, slot: Slot) -> None:
+        """Start a slot's child though nobody needs it yet, in the other era where it turns out to speak that only."""
         slot.greet().addErrback(self._not_warm, slot)
 
     def _not_warm(self, why: Failure, slot: Slot) -> None:
@@ -260,7 +331,7 @@ class Health:
         board = self._switchboard
         if board is not None and board.eras.known(slot.server).modern:
             for each in _watching([slot]):
-                each.is_kept = False
+                each.is_kept = each.is_warming = False
             self._warm(slot.server, is_kept=not slot.server.lazy.enabled, era=Era.MODERN)
 
     # What time brings
@@ -272,13 +343,15 @@ class Health:
             return
         if self.now % WEIGH_TICKS == 0:
             self._guarded(self._weigh)
+        if self.now % LOOK_TICKS == 0:
+            self._guarded(self._long_calls.look, list(self._switchboard.pool))
         for each in self._instances():
             self._guarded(each.tick, self.now)
         for chart in list(self._open):
             if chart.breaker.allows(self.now):
                 self._guarded(self._half_open, chart)
         for chart in self._charts.values():
-            if chart.server.health_url and self.now >= chart.check_at:
+            if chart.server.health_url and self.now - chart.checked_at >= self.ping_s:
                 self._guarded(self._check, chart)
 
     def _guarded(self, look: Callable[..., None], *what: Any) -> None:
@@ -301,7 +374,7 @@ class Health:
     def _check(self, chart: Chart) -> None:
         if chart.is_checking or not self.checks.free or not self.ping_s:
             return
-        chart.check_at = self.now + self.ping_s
+        chart.checked_at = self.now
         if not any(each.state in UP for each in self._of(chart)):
             return
         chart.is_checking = True
@@ -344,6 +417,17 @@ class Health:
     def resident(self, pid: int) -> int:
         """The bytes that a child's whole process tree took when it was last looked at."""
         return self._sizes.get(pid, 0)
+
+    def activity(self, slot: Slot) -> Activity | None:
+        """What the processes of a slot's child do; None where they are not ours, or in a container."""
+        is_seen = slot.pid and isinstance(slot.server.reach, Daemon | None)
+        return self._instruments.activity(slot.pid) if is_seen and slot.pid else None
+
+    def may_double(self, slot: Slot) -> bool:
+        """Whether a slot may have a second child beside the one that runs."""
+        board, server = self._switchboard, slot.server
+        has_room = not isinstance(server.reach, Daemon)  # a port has room for one
+        return has_room and board is not None and not board.pool.is_single(server)
 
     def opened(self, chart: Chart) -> None:
         """A server has failed too often."""
@@ -395,6 +479,9 @@ class Health:
             "uptime_seconds": max(running, default=0),
             "next_try_s": max(0, round(min(tries) - now)) if tries else None,
             "excess": next((each.excess for each in watching if each.excess), ""),
+            "stuck": next((each.stuck_for for each in watching if each.stuck_for), ""),
+            "retired": [each.shown(self.wall()) for slot in slots for each in slot.retired or ()],
+            "long_calls": [each.shown() for each in long_calls(slots)[:SHOWN]],
         }
 
     @property
@@ -410,12 +497,21 @@ class Health:
         """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
-        used = [each for each in watching if each.slot.is_up or each.is_used]
-        if used or any(each.state is not State.STOPPED for each in watching):
-            return worst(each.state for each in used or watching)
+        state = self._of_instances(watching)
+        if any(each.needs == AUTHORIZATION for each in charts):
+            # Whoever has to sign in is told so, though what runs may go on with what needs no user.
+            return State.NEEDS_LOGIN if state is None or state in UP else worst((state, State.NEEDS_LOGIN))
+        if state is not None:
+            return state
         if any(each.is_failing for each in charts):
             return State.ERROR
         return State.IDLE if self._instruments.is_known(server) else State.STOPPED
+
+    def _of_instances(self, watching: list[Instance]) -> State | None:
+        used = [each for each in watching if each.slot.is_up or each.is_used]
+        if used or any(each.state is not State.STOPPED for each in watching):
+            return worst(each.state for each in used or watching)
+        return None
 
 
 def _key(server: ServerSpec) -> Variant:

@@ -36,7 +36,7 @@ from mcpgateway.hub.installplans import LIST, Plan, Plans, edited, read_text, wi
 from mcpgateway.hub.reload import Reload
 from mcpgateway.rules.elsewhere import check_may_run
 from mcpgateway.rules.masking import secrets_of
-from mcpgateway.rules.secrecy import without
+from mcpgateway.rules.redaction import quoted
 
 INSTALL_S = 300.0  # a large package on a slow line
 CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
@@ -142,7 +142,10 @@ class Installing:
     def _write(self, plan: Plan) -> _Written:
         before = read_text(plan.file)
         if plan.root:
-            write_back(plan.file, lambda text: with_entry(text, plan.file, plan.name, plan.definition))
+            definition = plan.definition
+            write_back(
+                plan.file, lambda text: with_entry(text, plan.file, plan.name, definition), is_repository=True
+            )
             self.plans.workspaces.approve(plan.root, approvals.digest_of(plan.file))
             road: Road = (LIST, plan.name)
         else:
@@ -208,7 +211,7 @@ class Installing:
     def _change_own(self, name: str, changes: Sequence[Edit], root: str) -> str:
         repository = self.plans.own_of(name, changes, root)
         path = repository.path
-        former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)))
+        former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)), is_repository=True)
         try:
             left = {each.title for each in approvals.read_repository(path, self.plans.home).entries}
             gone = any(isinstance(each, Remove) and len(each.road) == 1 for each in changes)
@@ -229,9 +232,7 @@ def _failed(plan: Plan, report: Report) -> GatewayError:
             "let its user open that URL in a browser on the gateway's machine, then install it again",
             step.why.data,
         )
-    said = without(step.detail.encode(), secrets_of(plan.spec.env, plan.spec.command)).decode(
-        errors="replace"
-    )
+    said = quoted(step.detail, secrets_of(plan.spec.env, plan.spec.command))
     return BackendError(
         f"{plan.name} was not installed, and nothing was changed: {step.name}: {said}",
         "correct its definition, or what it needs, and install it again",

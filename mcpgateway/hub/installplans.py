@@ -22,11 +22,11 @@ from mcpgateway.config.assemble import Blueprint, World, specialise
 from mcpgateway.config.client import read_project
 from mcpgateway.config.compose import Setting, compose
 from mcpgateway.config.document import printable, visible
-from mcpgateway.config.edit import Edit, Put, Road, edit, road_to, rooted, same
+from mcpgateway.config.edit import Edit, Put, Road, edit, in_its_dialect, placed, rooted, same
 from mcpgateway.config.environment import sources
 from mcpgateway.config.model import ServerSpec, Settings, Share
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.provenance import place_of
+from mcpgateway.config.provenance import place_of, road_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import (
     ConfigError,
@@ -39,8 +39,10 @@ from mcpgateway.errors import (
 )
 from mcpgateway.host import approvals, files
 from mcpgateway.host.approvals import Repository
+from mcpgateway.host.ownfile import check_takes
 from mcpgateway.hub.reload import Reload
 from mcpgateway.hub.scopes import Said
+from mcpgateway.rules.hiding import hidden_in
 from mcpgateway.rules.masking import address, masked
 from mcpgateway.rules.sharing import scope_of
 
@@ -147,6 +149,7 @@ class Plans:
             raise _taken(name)
         if any(each.name == name for each in reload.settings.servers):
             raise _taken(name)
+        check_takes(hidden_in(dict(definition)), file)
         return Plan(name, definition, file, "", self._draft(name, definition))
 
     def served(self, plan: Plan) -> ServerSpec:
@@ -173,9 +176,8 @@ class Plans:
         file = self._reload.config_file
         text = read_text(file) or ""
         problems = Problems()
-        settings = self._composed(
-            file, edit(text, file, Put(road_to(parse(text, file).value, name), dict(definition))), problems
-        )
+        made = edit(text, file, placed(parse(text, file).value, Put((name,), dict(definition))))
+        settings = self._composed(file, in_its_dialect(text, made, file), problems)
         blueprint = settings.blueprints.get(name) if settings is not None else None
         if settings is None or blueprint is None:
             raise InvalidParams(
@@ -192,7 +194,7 @@ class Plans:
         reload = self._reload
         assert reload.gather is not None
         found = reload.gather()
-        document = parse(text, file)
+        document = parse(text, file, takes_list=True)
         native = [document if each.file == file else each for each in found.native]
         if document not in native:
             native.insert(0, document)
@@ -222,9 +224,10 @@ class Plans:
         if place is None:
             raise NotOurs(f"{name} stands in no file that could be changed")
         file = place.document.file
-        text = edited(read_text(file) or "", file, changes, tuple(str(each) for each in place.path))
+        text = read_text(file) or ""
+        made = edited(text, file, changes, road_of(place))
         problems = Problems()
-        settings = self._composed(file, text, problems)
+        settings = self._composed(file, in_its_dialect(text, made, file), problems)
         if settings is None:
             raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
         known = [_nameless(each) for each in reload.settings.servers if each.enabled]
@@ -260,6 +263,7 @@ class Plans:
             return Plan(name, definition, path, root, self.workspaces.own(name, root), is_there=True)
         if existing is not None or any(each.name == name for each in self._reload.settings.servers):
             raise _taken(name)
+        check_takes(hidden_in(definition), path, is_repository=True)
         planned = with_entry(text, path, name, definition)
         problems = Problems()
         entries = read_project(parse(planned, path, strict=False), root, 0, problems).entries

@@ -14,25 +14,29 @@ from mcpgateway.errors import (
     LaunchFailed,
     NeedsApproval,
     NeedsAuthorization,
+    NeedsLogin,
     Unreachable,
 )
 from mcpgateway.hub.pulse import Pulse
+from mcpgateway.hub.run import Run
+from mcpgateway.hub.stuck import StuckWatch
 from mcpgateway.hub.upkeep import Upkeep
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.rules import backoff
 from mcpgateway.rules.condition import UP, Core, State, new_condition
-from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION
+from mcpgateway.rules.readiness import APPROVAL, AUTHORIZATION, login
+from mcpgateway.rules.stuck import SILENT, Activity
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
-    from mcpgateway.backends.conversation import Conversation
+    from mcpgateway.config.model import ServerSpec
     from mcpgateway.hub.chart import Chart
     from mcpgateway.hub.monitor import World
     from mcpgateway.hub.slot import Slot
 
 MISSES_LIMIT = 3
-HEALTHY_TICKS = 30  # whoever has run for so long works, even if nobody has asked it anything
 STUCK_TICKS = 60
+FETCH_TICKS = 330  # what has to be fetched before the start has limits of its own, of 300 s at most
 NEVER_RUNS = frozenset((126, 127))  # what a shell exits with whose program is not executable, or not there
 PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY))
 PING_FAILED = "MCP ping failed"
@@ -45,7 +49,8 @@ class Instance:
 
     :ivar state: how it fares.
     :ivar is_kept: it is to run whether anybody uses it or not.
-    :ivar ready_at: since when the child runs, in ticks; None where it does not.
+    :ivar is_warming: it is to be started though nobody needs it yet, and has not been so far.
+    :ivar is_wanted: an operator has started it: a lost child is replaced.
     :ivar retry_at: when something is tried again, in ticks.
     """
 
@@ -55,19 +60,16 @@ class Instance:
         self.slot = slot
         self.chart = chart
         self.state = State.STOPPED
-        self.is_kept = False
-        self.ready_at: int | None = None
+        self.is_kept = self.is_warming = self.is_wanted = False
         self.retry_at = math.inf
         self._world = world
         self._condition = new_condition(Core(self))
-        self._conversation: Conversation | None = None
-        self._pulse: Pulse | None = None
-        self._upkeep: Upkeep | None = None
-        self._is_healthy = False
+        self._run: Run | None = None  # of the child that is ready
         self._is_try = False  # the one that an open breaker lets through
         self._is_permanent = False  # there is no hope that it starts if it is tried unasked
         self._has_crashed = False
         self._stuck_at = math.inf
+        self._started_at = 0
         self._failures = 0
         self._probes = 0
         self._is_to_start = False
@@ -78,12 +80,27 @@ class Instance:
     @property
     def is_used(self) -> bool:
         """Whether a lost child is replaced unasked."""
-        return self.is_kept or self.slot.is_used
+        return self.is_expected or self.slot.is_used
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is to be started though no client uses it."""
+        return self.is_kept or self.is_warming or self.is_wanted
+
+    @property
+    def ready_at(self) -> int | None:
+        """Since when the child runs, in ticks; None where it does not."""
+        return self._run.ready_at if self._run is not None else None
 
     @property
     def excess(self) -> str:
         """Why it is to be replaced as soon as no call is under way; empty where it is not."""
-        return self._upkeep.excess if self._upkeep is not None else ""
+        return self._run.upkeep.excess if self._run is not None else ""
+
+    @property
+    def stuck_for(self) -> str:
+        """Why it is stuck, where no other may take its place; empty where it is not."""
+        return self._run.stuck_for if self._run is not None else ""
 
     @property
     def next_try(self) -> float | None:
@@ -91,11 +108,21 @@ class Instance:
         is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
         return self.retry_at if is_waiting else None
 
+    def becomes(self, server: ServerSpec) -> None:
+        """Its entry is another now, for which the child need not be replaced."""
+        self.chart.becomes(server)
+        self.is_kept = self.is_kept and not server.lazy.enabled
+        self.is_warming = self.is_warming and server.lazy.prewarm
+        self.look()
+
     # What the slot tells: a `mcpgateway.hub.monitor.Watch`.
 
     def refusal(self) -> GatewayError | None:
         """Why the child may not be started now; None where it may."""
-        return self.chart.refusal(self._world.now)
+        refusal = self.chart.refusal(self._world.now)
+        if refusal is None and self.chart.needs:
+            return self._world.question(self.slot.server)
+        return refusal
 
     def starting(self) -> None:
         """It is about to be started."""
@@ -104,7 +131,8 @@ class Instance:
         if self._has_crashed:
             self._has_crashed = False
             self.chart.restarts += 1
-        self._stuck_at = self._world.now + STUCK_TICKS
+        self._started_at = self._world.now
+        self._stuck_at = self._started_at + STUCK_TICKS
         self._condition.started()
 
     def launching(self, launch: Launch) -> None:
@@ -115,18 +143,24 @@ class Instance:
         """It has done its handshake."""
         if self.state is not State.STARTING:
             return  # it is being stopped
-        now, conversation, world = self._world.now, self.slot.speaking, self._world
-        self._conversation, self.ready_at = conversation, now
-        self._is_healthy = self._is_permanent = self._is_try = False
+        self._is_permanent = self._is_try = self.is_warming = False
         self._probes = 0
         self.chart.breaker.ready()
         self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
-        if conversation is not None and self.slot.era is Era.LEGACY and world.ping_s:
-            self._pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
-        self._upkeep = Upkeep(self.slot, world, now, is_kept=self.is_kept)
+        self._run = self._begun()
         self.chart.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
         self._condition.ready()
         self.look()
+
+    def _begun(self) -> Run:
+        world, now, conversation = self._world, self._world.now, self.slot.speaking
+        assert conversation is not None  # it has just said its first words
+        pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
+        upkeep = Upkeep(self.slot, world, now)
+        return Run(conversation, now, pulse, upkeep, StuckWatch(conversation, self._activity, now))
+
+    def _activity(self) -> Activity | None:
+        return self._world.activity(self.slot)
 
     def failed(self, why: GatewayError) -> None:
         """It could not be started, or failed its handshake."""
@@ -141,7 +175,10 @@ class Instance:
 
     def ended(self, why: Gone) -> None:
         """It has ended."""
-        if self.state is State.STARTING:
+        if isinstance(why.error, NeedsAuthorization):
+            self._run_is_over()
+            self._is_refused(why.error)
+        elif self.state is State.STARTING:
             what = f"{self.slot.server.name} ended during the handshake ({why})"
             if why.error is not None:
                 what = why.error.message
@@ -176,11 +213,19 @@ class Instance:
 
     def _is_refused(self, why: GatewayError) -> None:
         # Its user has to do something first, which is no failure of the server's; nobody else can.
-        self.chart.history.failed(why, self.chart.note(why.message), "")
-        self.chart.needs = AUTHORIZATION if isinstance(why, NeedsAuthorization) else APPROVAL
+        what = why.message
+        if isinstance(why, NeedsLogin):
+            what = f"{why.plain}: {login(self.slot.server.name)}"
+        self.chart.history.failed(why, self.chart.note(what), "")
+        self.chart.is_failing = False
         self._is_permanent = True
         self._call_off()
-        self._condition.failed()
+        if isinstance(why, NeedsAuthorization):
+            self.chart.needs = AUTHORIZATION
+            self._condition.unauthorized()
+        else:
+            self.chart.needs = APPROVAL
+            self._condition.failed()
 
     def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
         if self.state is not State.STARTING:
@@ -200,38 +245,34 @@ class Instance:
             self._world.opened(chart)
 
     def _crashed(self, why: Gone) -> None:
-        chart, world = self.chart, self._world
+        chart = self.chart
         chart.history.ended(why, chart.note(f"{self.slot.server.name} has ended: {why}"))
         if why.is_unreachable:
             self._run_is_over()
             self._condition.lost()
             return
-        was_healthy = self._is_healthy or self._has_answered()
-        self._run_is_over()
-        self._has_crashed = True
         self._is_permanent = why.code in NEVER_RUNS
-        chart.last_crash = world.wall()
-        chart.breaker.ended(world.now, was_healthy=was_healthy)
+        self._is_lost()
         if self.is_used:
             self._condition.crashed()
         else:
             self._rest()
         if not chart.breaker.is_closed:
-            world.opened(chart)
+            self._world.opened(chart)
+
+    def _is_lost(self) -> None:
+        was_healthy = self._run is not None and (self._run.is_healthy or self._run.has_answered)
+        self._run_is_over()
+        self._has_crashed = True
+        self.chart.last_crash = self._world.wall()
+        self.chart.breaker.ended(self._world.now, was_healthy=was_healthy)
 
     def _run_is_over(self) -> None:
-        pulse, self._pulse = self._pulse, None
-        if pulse is not None:
-            pulse.close()
-        if self.ready_at is not None:
-            self.chart.run_s += self._world.now - self.ready_at
-        self.ready_at = self._conversation = self._upkeep = None
+        run, self._run = self._run, None
+        if run is not None:
+            run.give_up_pings()
+            self.chart.run_s += self._world.now - run.ready_at
         self._stuck_at = math.inf
-
-    def _has_answered(self) -> bool:
-        return (
-            self._conversation is not None and self._conversation.answered > 1
-        )  # the first is the handshake
 
     # What the machine asks for: `mcpgateway.rules.condition.Hands`.
 
@@ -263,7 +304,7 @@ class Instance:
     def wait(self) -> None:
         """Have it tried again later, unless that is hopeless."""
         self.retry_at = math.inf
-        if self._is_permanent:
+        if self._is_permanent and (self.chart.needs or not self.is_expected):
             return
         wait_s = backoff.delay_s(self._failures, self._world.chance())
         self.retry_at = self._world.now + wait_s
@@ -295,8 +336,8 @@ class Instance:
             self._try_again()
         if now >= self._stuck_at:
             self._is_stuck(now)
-        if self.ready_at is not None:
-            self._look_after(now)
+        if self._run is not None:
+            self._look_after(self._run, now)
 
     def _try_again(self) -> None:
         if self.state is State.UNREACHABLE:
@@ -323,12 +364,22 @@ class Instance:
         if self._is_to_start:
             self._is_to_start = False
             self._stuck_at = self._world.now + STUCK_TICKS
+            self.begin()
+
+    def begin(self) -> None:
+        """Start the child, which is a matter of nobody's call."""
+        if self.is_expected:
+            self._world.warm(self.slot)
+        else:
             self.slot.want()
 
     def _is_stuck(self, now: int) -> None:
         speaking = self.slot.speaking
         if self.state is State.STARTING and (speaking is None or speaking.backend is not None):
             self._stuck_at = now + STUCK_TICKS  # it stands in line, or its handshake has a limit of its own
+            return
+        if self.state is State.STARTING and now - self._started_at < FETCH_TICKS:
+            self._stuck_at = self._started_at + FETCH_TICKS
             return
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
@@ -337,18 +388,67 @@ class Instance:
             self._condition.stuck()
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
-    def _look_after(self, now: int) -> None:
-        ran = now - (self.ready_at or 0)
-        if self._pulse is not None:
-            self._pulse.tick(now)
-        if not self._is_healthy and (ran >= HEALTHY_TICKS or self._has_answered()):
-            self._is_healthy = True
+    def _look_after(self, run: Run, now: int) -> None:
+        if run.pulse is not None:
+            run.pulse.tick(now, self._world.ping_s)
+        if run.becomes_healthy(now):
             self.chart.breaker.healthy()
-        if ran >= backoff.STEADY_S:
+        if now - run.ready_at >= backoff.STEADY_S:
             self._failures = 0
-        stop = self._upkeep.look(now) if self._upkeep is not None else None
+        self._look_for_life(run, now)
+        stop = run.upkeep.look(now, is_kept=self.is_kept) if run is self._run else None
         if stop is not None:
             self._stop(stop.why, again=stop.again and self.is_used)
+
+    def _look_for_life(self, run: Run, now: int) -> None:
+        fault = run.fault(now, self._world.stuck_s, has_work=self.slot.has_work())
+        if not fault:
+            if run.stuck_for:
+                run.stuck_for = ""
+                self.look()
+        elif not self._world.may_double(self.slot):
+            if run.stuck_for != fault:
+                run.stuck_for = fault
+                self._say_stuck(fault, "restart it, since it may have one process only")
+                self.look()
+        elif fault is SILENT and not self._is_worth_a_try():
+            self._give_up_pings(run)
+        else:
+            self._replace(fault)
+
+    def _is_worth_a_try(self) -> bool:
+        # See `missed`: whoever has never answered one may not know what a ping is.
+        if self.chart.has_ponged or self.slot.era is Era.MODERN:
+            return True
+        was_silent, self._was_silent = self._was_silent, True
+        return not (was_silent or self.chart.knows_no_ping)
+
+    def _replace(self, fault: str) -> None:
+        """Have another child take the calls that come; the one that is stuck keeps those it has."""
+        self._say_stuck(fault, "new calls go to another process")
+        self._is_lost()
+        self._condition.replaced()
+        self._stuck_at = self._world.now + STUCK_TICKS
+        self.slot.retire(fault)
+        if not self.chart.breaker.is_closed:
+            self._world.opened(self.chart)
+        elif self.is_used:
+            self.slot.want()
+        elif not self.slot.is_up:
+            self._rest()
+
+    def _say_stuck(self, fault: str, what: str) -> None:
+        slot = self.slot
+        self.chart.history.add("server.stuck", self.chart.note(f"it is stuck: {fault}; {what}"))
+        self.log.warn(
+            "{server} (pid {pid}) is stuck with {calls} calls under way: {why}; {what}",
+            event="server.stuck",
+            server=slot.server.name,
+            pid=slot.pid,
+            calls=len(slot.calls()),
+            why=fault,
+            what=what,
+        )
 
     def _stop(self, why: str, *, again: bool) -> None:
         self.log.info(
@@ -366,8 +466,25 @@ class Instance:
         """Have the child that runs replaced by another."""
         self._stop(why, again=True)
 
+    def forgive(self) -> None:
+        """Start it, when it is started next, as if it had never failed."""
+        self._has_crashed = False
+        self._failures = self._probes = 0
+
+    def authorized(self) -> None:
+        """Its user has signed in: start it if anybody waits for that; what runs was begun by somebody else."""
+        self.chart.needs, self.chart.last_error = "", ""
+        if self._run is not None:
+            self._run.upkeep.replace("its user has signed in")
+            self._look_after(self._run, self._world.now)
+        if self.state is State.NEEDS_LOGIN:
+            self._condition.authorized()
+            if self.is_used and self.refusal() is None:
+                self.slot.want()
+
     def put_off(self) -> None:
         """Try nothing unasked any more."""
+        self.is_warming = self.is_wanted = False
         if self.state in _WAITING:
             self._rest()
 
@@ -375,7 +492,7 @@ class Instance:
 
     def is_busy(self) -> bool:
         """Whether calls are under way."""
-        return self._world.has_calls(self.slot)
+        return self.slot.has_calls()
 
     def felt(self, *, by_ping: bool) -> None:
         """It has answered a ping, or something else meanwhile."""
@@ -384,22 +501,20 @@ class Instance:
 
     def missed(self) -> None:
         """It did not answer a ping."""
-        if self._pulse is None or self._conversation is None:
+        run = self._run
+        if run is None:
             return
-        if self._pulse.misses < MISSES_LIMIT:
+        if run.misses < MISSES_LIMIT:
             self.look()
-        elif not self.chart.has_ponged and (self._was_silent or self.chart.knows_no_ping):
-            self._give_up_pings()
+        elif self._is_worth_a_try():
+            run.conversation.give_up(f"it did not answer {MISSES_LIMIT} pings in a row")
         else:
-            self._was_silent = True
-            self._conversation.give_up(f"it did not answer {MISSES_LIMIT} pings in a row")
+            self._give_up_pings(run)
 
-    def _give_up_pings(self) -> None:
+    def _give_up_pings(self, run: Run) -> None:
         # Neither did the child before, so perhaps it is no sickness: the server does not know them.
         self.chart.knows_no_ping = True
-        pulse, self._pulse = self._pulse, None
-        if pulse is not None:
-            pulse.close()
+        run.give_up_pings()
         self.log.warn(
             "{server} has never answered a ping, and is not asked any more",
             event="ping.given_up",
@@ -409,7 +524,11 @@ class Instance:
 
     def look(self) -> None:
         """Judge how it fares, by its pings and by what its service says of itself."""
-        if self._pulse is not None and self._pulse.misses:
+        run = self._run
+        if run is not None and run.stuck_for:
+            self.chart.note(f"it is stuck: {run.stuck_for}")
+            self._condition.faltered()
+        elif run is not None and run.misses:
             self.chart.note(PING_FAILED)
             self._condition.faltered()
         elif self.chart.service_fault:

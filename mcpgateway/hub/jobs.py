@@ -86,7 +86,7 @@ class Job:
         if isinstance(why, ShuttingDown):
             self.jobs.ended(self, Status.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
         else:
-            self.jobs.ended(self, Status.FAILED, why.message, why.hint)
+            self.jobs.ended(self, Status.FAILED, why.message, why.advice)
 
     def progressed(self, call: Call, message: bytes) -> None:
         """The call's own progress."""

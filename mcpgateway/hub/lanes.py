@@ -31,7 +31,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
+from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY
@@ -152,7 +152,7 @@ class Lanes:
         lane = next((each for each in group.lanes if each.current is None), None)
         if lane is None:
             is_moving = any(not each.is_closed for each in group.lanes)
-            is_alone = bool(group.lanes) and keeps_state(group.server)
+            is_alone = bool(group.lanes) and self._pool.keeps_state(group.server)
             if is_moving or is_alone or len(group.lanes) >= LANES_LIMIT:
                 return None
             lane = self._new(group)
@@ -210,7 +210,7 @@ class Lanes:
     def retire(self, lane: Lane, group: Group) -> None:
         """Use a lane no more; see Note [What was taken back may still ask]."""
         lane.current = None
-        if lane not in group.lanes or keeps_state(group.server):
+        if lane not in group.lanes or self._pool.keeps_state(group.server):
             return  # where the server keeps state, its only client is the one whose call it was
         group.lanes.remove(lane)
         self._ears.slot_ended(lane.slot)

@@ -44,11 +44,13 @@ class _List:
 
     :ivar items: None where nothing is known, on disk either.
     :ivar is_fresh: its server has not said since that it has changed.
+    :ivar is_shown: somebody has been shown it since, and is to hear what it is now.
     """
 
     items: tuple[Item, ...] | None
     digest: bytes = field(default=b"", repr=False)
     is_fresh: bool = True
+    is_shown: bool = False
 
 
 Shelf = dict[tuple[Kind, str], _List]
@@ -93,10 +95,29 @@ class Librarian:
         found = self.known(server, kind, told)
         return self._on_record(server, kind, told).items if found is None else found
 
+    def tools(self, server: ServerSpec) -> tuple[Item, ...] | None:
+        """The tools a server is known to have, whether it runs or not; None where it was never asked for them.
+
+        Whoever counts tools, or shows them beside a server, asks here, so that all say the same.
+        """
+        return self.recall(server, Kind.TOOL)
+
     def is_fresh(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
         """Whether a list is known, and its server has not said since that it has changed."""
         found = self._list(server, kind, told)
         return found.is_fresh and found.items is not None
+
+    def show(self, server: ServerSpec, kind: Kind, told: str = "") -> None:
+        """Somebody is shown a list that may not be true any more."""
+        self._list(server, kind, told).is_shown = True
+
+    def is_shown(self, server: ServerSpec, kind: Kind) -> bool:
+        """Whether somebody is shown a list, or none, who is to hear when it is another."""
+        return self._list(server, kind, "").is_shown
+
+    def place(self, server: ServerSpec) -> str:
+        """Names how a server is launched, and where: what it lists is known for that."""
+        return self._place(server)
 
     def everything(self) -> Iterator[Item]:
         """Whatever the servers there are offer, as far as it is known."""
@@ -133,7 +154,7 @@ class Librarian:
             or snapshots.newest(server.name, place, kind.method, Era.MODERN),
         }
         for key, answer in found.items():
-            if answer is not None:
+            if answer is not None and not answer.is_stale:
                 # Once the server runs it is seen whether this is still true.
                 snapshots.shown.add((server.name, key, kind.method))
                 return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method))
@@ -176,13 +197,15 @@ class Librarian:
         digest = Answer(pages).digest(kind.method)
         known = shelf.get((kind, told))
         if known is not None and known.items is not None and known.digest == digest:
-            known.is_fresh = True
+            known.is_fresh, known.is_shown = True, False
             return
-        shelf[kind, told] = _List(read_items(name, kind, pages), digest)
+        found = shelf[kind, told] = _List(read_items(name, kind, pages), digest)
         self.generation += 1
+        if not found.items and (known is None or known.items is None):
+            return  # it was shown without any, and has none
         for heard in list(self.on_change):
             heard(name, kind)
-        if known is None or known.is_fresh:  # else it was said when it changed
+        if known is None or known.is_fresh or known.is_shown:  # else it was said when it changed
             self.on_news(name, kind, told)
 
     def _kept(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:

@@ -68,7 +68,7 @@ def _life(server: ServerSpec, slots: list[Slot], charts: list[Chart], health: He
         server=server,
         state=health.state(server, watching, charts),
         sessions=sum(len(slot.sessions) for slot in slots if not slot.is_replica),
-        pids=tuple(slot.pid for slot in slots if slot.pid),
+        pids=tuple(pid for slot in slots for pid in slot.pids),
         running=sum(slot.is_up for slot in slots),
         starts=sum(slot.starts for slot in slots),
         restarts=restarts,

@@ -1,8 +1,15 @@
 """Count what servers are asked: how often, for how long, and how it ended.
 
-A call is measured once, from when it is brought to its server's slot until it is answered, has failed or is taken back.
-What waits for a start is measured too.  On the way only plain numbers are counted; everything else is worked out when
-somebody asks (`mcpgateway.hub.figures`).
+A *request* is whatever a server is asked, a *call* is that of a tool (``tools/call``).  Here both are counted, and
+nowhere else: whoever shows numbers of either has them from here.
+
+A request is measured once, from when it is brought to its server's slot until it is answered, has failed or is taken
+back.  What waits for a start is measured too.  On the way only plain numbers are counted; everything else is worked out
+when somebody asks (`mcpgateway.hub.figures`).
+
+# Note [What a server does not have]
+A server that has no prompts may say so by answering ``prompts/list`` with -32601, whatever its capabilities are.  That
+is an answer as good as an empty list, and no error.
 
 # Note [Names that others make up]
 Tools are named by servers and asked for by clients, who may ask for what is not there, so there is a bound to the rows
@@ -14,13 +21,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from attrs import frozen
 from msgspec import Raw
 
+from mcpgateway.errors import UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Call
-from mcpgateway.wire import peek
+from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 CALL_TOOL = "tools/call"
@@ -53,6 +62,7 @@ METHODS = frozenset(
         "tools/list",
     )
 )
+LISTS = frozenset(each for each in METHODS if each.endswith("/list"))
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 """Seconds: the upper ends of the ranges that durations are counted in."""
 
@@ -75,7 +85,7 @@ class Row:
     :ivar server: the server's name.
     :ivar method: what was asked for.
     :ivar tool: the tool's own name; empty for other methods.
-    :ivar calls: how many have ended.
+    :ivar requests: how many have ended; those of a tool are its calls.
     :ivar errors: how many of them with an error, or a result that says it is one.
     :ivar cancelled: how many of them were taken back.
     :ivar total_s: how long all of them took together.
@@ -85,12 +95,12 @@ class Row:
 
     __slots__ = (
         "_meter",
-        "calls",
         "cancelled",
         "errors",
         "last_at",
         "method",
         "recent",
+        "requests",
         "server",
         "tool",
         "total_s",
@@ -101,13 +111,21 @@ class Row:
         self.server = meter.name
         self.method = method
         self.tool = tool
-        self.calls = self.errors = self.cancelled = 0
+        self.requests = self.errors = self.cancelled = 0
         self.total_s = self.last_at = 0.0
         self.recent = array("f")
 
+    def age(self, call: Call) -> float:
+        """For how many seconds a call of this row has been under way."""
+        return self._meter.seconds() - call.began
+
     def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
         """There is an answer; ``line`` is how the server wrote it, where it was one."""
-        if "error" in reply or (self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line)):
+        if "error" in reply:
+            has_failed = not (self.method in LISTS and has_none(reply))
+        else:
+            has_failed = bool(self.tool and not line.endswith(_USUAL) and says_it_failed(reply, line))
+        if has_failed:
             self.errors += 1
             self._ended(call, ERROR, reply)
         else:
@@ -134,18 +152,52 @@ class Row:
         self.total_s += spent
         self.last_at = now
         recent = self.recent
-        if self.calls < RECENT:
+        if self.requests < RECENT:
             recent.append(spent)
         else:
-            recent[self.calls % RECENT] = spent
-        self.calls += 1
+            recent[self.requests % RECENT] = spent
+        self.requests += 1
         meter.ranges[bisect_left(BOUNDS, spent)] += 1
         if meter.meters.on_end is not None:
             meter.meters.on_end(call, self, spent, outcome, said)
 
 
+@frozen
+class Totals:
+    """What was asked of a server, or of all of them.
+
+    :ivar requests: how many requests have ended, the calls among them.
+    :ivar calls: how many calls.
+    :ivar errors: how many of the requests with an error, or a result that says it is one.
+    :ivar call_errors: how many of the calls.
+    """
+
+    requests: int = 0
+    calls: int = 0
+    errors: int = 0
+    call_errors: int = 0
+
+
+def totals(rows: Iterable[Row]) -> Totals:
+    """What all of these come to."""
+    requests = calls = errors = call_errors = 0
+    for row in rows:
+        requests += row.requests
+        errors += row.errors
+        if row.tool:
+            calls += row.requests
+            call_errors += row.errors
+    return Totals(requests, calls, errors, call_errors)
+
+
 class Uncounted:
     """Stands in a call that is a part of another, and is not counted by itself."""
+
+    method = tool = ""
+
+    def age(self, call: Call) -> float:
+        """It is the other's."""
+        return 0.0
 
     def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
         """There is an answer."""
@@ -256,6 +308,11 @@ class Meters:
         """All rows, oldest first; not to be changed."""
         return self._rows
 
+    def totals(self, server: str) -> Totals:
+        """What was asked of a server so far."""
+        found = self._meters.get(server)
+        return totals(found) if found is not None else Totals()
+
     def of(self, server: str) -> Meter:
         """What is counted of a server, from now on or before."""
         found = self._meters.get(server)
@@ -273,6 +330,11 @@ class Meters:
         """A new row, which is one of them from now on."""
         self._rows.append(row)
         return row
+
+
+def has_none(reply: Envelope) -> bool:
+    """Whether an error says that there is nothing to be listed; see Note [What a server does not have]."""
+    return jsonrpc.integer(peek.members(reply, "error").get("code")) == UnknownMethod.code
 
 
 def says_it_failed(reply: Envelope, line: bytes) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.pulse import Checks
     from mcpgateway.hub.slot import Slot
     from mcpgateway.interfaces import Gone, Launch
+    from mcpgateway.rules.stuck import Activity
 
 
 class Watch(Protocol):
@@ -23,6 +24,9 @@ class Watch(Protocol):
 
     def refusal(self) -> GatewayError | None:
         """Why it may not be started now; None where it may."""
+
+    def becomes(self, server: ServerSpec) -> None:
+        """Its entry is another now, for which it need not be replaced."""
 
     def starting(self) -> None:
         """It is about to be started."""
@@ -52,6 +56,9 @@ class Monitor(Protocol):
     def refusal(self, server: ServerSpec) -> GatewayError | None:
         """Why a server may not be started now by somebody who only wants to find something out about it."""
 
+    def question(self, server: ServerSpec) -> GatewayError | None:
+        """Where its user has to sign in before it is started; None where nothing is asked."""
+
     def is_on(self, server: ServerSpec) -> bool:
         """Whether it is switched on."""
 
@@ -61,10 +68,12 @@ class World(Scales, Protocol):
 
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
+    :ivar stuck_s: for so long a child shows no sign of life before it is taken for stuck; 0: it never is.
     """
 
     now: int
     ping_s: float
+    stuck_s: float
     checks: Checks
 
     def chance(self) -> float:
@@ -76,8 +85,20 @@ class World(Scales, Protocol):
     def is_known(self, slot: Slot) -> bool:
         """Whether what its server offers is known without a child."""
 
+    def activity(self, slot: Slot) -> Activity | None:
+        """What the processes of a slot's child do; None where that cannot be told."""
+
+    def may_double(self, slot: Slot) -> bool:
+        """Whether a slot may have a second child beside the one that runs."""
+
+    def warm(self, slot: Slot) -> None:
+        """Start a slot's child though nobody needs it yet."""
+
     def opened(self, chart: Chart) -> None:
         """A server has failed too often."""
+
+    def question(self, server: ServerSpec) -> GatewayError | None:
+        """Where its user has to sign in before it is started; None where nothing is asked."""
 
     def dial(self, instance: Instance) -> None:
         """See whether its address answers; tell it by `Instance.dialled`."""
@@ -97,6 +118,10 @@ class Visitors:
         """The same holds as for everybody."""
         return self.monitor.refusal(server)
 
+    def question(self, server: ServerSpec) -> GatewayError | None:
+        """The same."""
+        return self.monitor.question(server)
+
     def is_on(self, server: ServerSpec) -> bool:
         """The same."""
         return self.monitor.is_on(server)
@@ -108,7 +133,10 @@ class _Visit:
     server: ServerSpec
 
     def refusal(self) -> GatewayError | None:
-        return self.monitor.refusal(self.server)
+        return self.monitor.refusal(self.server) or self.monitor.question(self.server)
+
+    def becomes(self, server: ServerSpec) -> None:
+        pass
 
     def starting(self) -> None:
         pass

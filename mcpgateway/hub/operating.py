@@ -38,15 +38,18 @@ class Operating:
         self._clock = clock
         self._starting: dict[str, list[Deferred[None]]] = {}
 
-    def start(self, name: str) -> Deferred[None]:
+    def start(self, name: str, *, stays: bool = False) -> Deferred[None]:
         """Start a server; fires when it runs.
 
+        :param stays: it is started again when it ends, until it is stopped.
         :raise UnknownServer: there is none of that name.
         :raise Conflict: it may not be started; the hint says what to do.
         :raise GatewayError: (through the Deferred) it could not be started.
         """
         server = self._startable(name)
         done: Deferred[None] = Deferred()
+        if stays:
+            done.addCallback(lambda _: self.keep_up(name))
         waiting = self._starting.get(name)
         if waiting is not None:
             waiting.append(done)
@@ -55,6 +58,14 @@ class Operating:
         work = ensureDeferred(self._meet(server)).addTimeout(START_S, self._clock)
         work.addErrback(self._not_met, name)
         return done
+
+    def keep_up(self, name: str) -> None:
+        """Have what runs of a server started again when it ends, until it is stopped.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        for each in self._health.instances(name):
+            each.is_wanted = each.slot.is_up
 
     def start_all(self) -> tuple[str, ...]:
         """Start every server that clients share and that may be started; their names."""
@@ -82,7 +93,7 @@ class Operating:
         running = []
         for each in self._health.instances(name):
             each.put_off()
-            if each.slot.is_up:
+            if each.slot.has_children:
                 running.append(each.slot.close())
         if running:
             self.log.info(
@@ -106,7 +117,7 @@ class Operating:
         :raise Conflict: it may not be started; the hint says what to do.
         """
         server = self._startable(name)
-        running = [each for each in self._health.instances(name) if each.slot.is_up]
+        running = [each for each in self._health.instances(name) if each.slot.has_children]
         for each in running:
             each.renew("an operator wants another")
         if running and self._switchboard.pool.scope(server) is not Share.GLOBAL:

@@ -1,8 +1,15 @@
 """Whose sessions are whose: the process that a session belongs to, and that process's end.
 
 An owner is what its client says (``X-Client-Pid``, ``clientInfo.pid``), else the process at the other end of the
-connection.  That one is looked for after the answer to ``initialize``, for all sessions of a tick at once, since the
-kernel's list of open files is long.
+connection.
+
+# Note [When it is looked for]
+The kernel's list of open files is long, so one search goes on at a time.  It begins when ``initialize`` comes, since
+some programs live for a second; what comes while it goes on is searched for together, in the next second.
+
+# Note [Programs that live for one request]
+A session may be used by one short program after the other.  So the end of a program ends its session only if that has
+called nothing yet, in which case nothing is lost, or if the program has lived for a while.
 """
 
 from __future__ import annotations
@@ -10,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
-from attrs import frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,13 +29,30 @@ Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 Ended = Callable[[list[Session]], None]
 
 
+BRIEF_TICKS = 2  # a program that has ended by then may have lived for one request
+KNOWN_TICKS = 60  # for so long is remembered who was at the other end of a connection
+KNOWN_LIMIT = 10_000
+
+
 @frozen
 class _Sought:
-    """A session whose owner is at the other end of its connection: as a process, or as the number of a socket."""
+    """A session whose owner is at the other end of its connection, a socket of this number."""
 
     session: Session
-    pid: int
     inode: int
+
+
+@define(eq=False)
+class _End:
+    """Who is at the other end of one connection.
+
+    :ivar pid: the process, 0 where none was found; None while it is searched for.
+    :ivar sessions: who waits for that.
+    """
+
+    since: int
+    pid: int | None = None
+    sessions: list[Session] = field(factory=list)
 
 
 class Owners:
@@ -54,6 +78,7 @@ class Owners:
         self._holders = holders
         self._ended = ended
         self._sought: list[_Sought] = []
+        self._ends: dict[int, _End] = {}  # by the number of the socket
         self._watched: set[int] = set()
         self._is_searching = False
 
@@ -64,6 +89,25 @@ class Owners:
     def _is_other(self, pid: int) -> bool:
         return pid != os.getpid() and self._processes.is_alive(pid)
 
+    def expect(self, inode: int) -> None:
+        """A session is about to begin at a connection: look at once who is at its other end.
+
+        :param inode: the number of the socket there, 0 if it is not known.
+        """
+        if not inode or inode in self._ends or self._is_searching or len(self._ends) >= KNOWN_LIMIT:
+            return
+        self._ends[inode] = _End(self._sessions.now)
+        self._search({inode}).addCallback(self._looked, inode)
+
+    def _looked(self, found: dict[int, int], inode: int) -> None:
+        end = self._ends.get(inode)
+        if end is None:
+            return  # nobody watches any more
+        end.pid = pid = found.get(inode, 0)
+        sessions, end.sessions = end.sessions, []
+        for each in sessions:
+            self._settle(each, pid)
+
     def claim(self, session: Session, pid: int, inode: int) -> None:
         """See whether a session's owner lives; else it belongs to whoever is at the other end of its connection.
 
@@ -73,41 +117,71 @@ class Owners:
         session.is_unclaimed = False
         owner = self.living(session.owner)
         self._give(session, owner)
-        if owner is None and (pid or inode):
-            self._sought.append(_Sought(session, pid, inode))
+        end = self._ends.get(inode)
+        if owner is not None:
+            return
+        if pid:
+            self._settle(session, pid)
+        elif end is not None and end.pid is None:
+            end.sessions.append(session)
+        elif end is not None:
+            self._settle(session, end.pid or 0)
+        elif inode:
+            self._sought.append(_Sought(session, inode))
+
+    def _settle(self, session: Session, pid: int) -> None:
+        if self._sessions.named(session.id) is not session:
+            return
+        owner = self.living(pid)
+        session.is_left = owner is None
+        if owner is not None:
+            self._give(session, owner)
 
     def tick(self) -> None:
-        """A second has passed: look for the owners of the sessions that have begun in it."""
+        """A second has passed: look for the owners of the sessions that could not be looked for when they began."""
+        old = self._sessions.now - KNOWN_TICKS
+        for inode in [inode for inode, end in self._ends.items() if end.pid is not None and end.since < old]:
+            del self._ends[inode]
         if self._is_searching or not self._sought:
             return
-        self._is_searching = True
         sought, self._sought = self._sought, []
-        searched = self._holders({each.inode for each in sought if each.inode})
-        searched.addCallback(self._found, sought).addErrback(self._not_searched).addBoth(self._searched)
+        self._search({each.inode for each in sought}).addCallback(self._found, sought)
+
+    def _search(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
+        self._is_searching = True
+        searched = self._holders(inodes)
+        return searched.addErrback(self._not_searched).addCallback(self._searched)
 
     def _found(self, found: dict[int, int], sought: list[_Sought]) -> None:
         for each in sought:
-            # A program that lives for one request leaves its session to the next.
-            pid = self.living(each.pid, found.get(each.inode))
-            if pid is not None and self._sessions.named(each.session.id) is each.session:
-                self._give(each.session, pid)
+            self._settle(each.session, found.get(each.inode, 0))
 
-    def _not_searched(self, why: Failure) -> None:
+    def _not_searched(self, why: Failure) -> dict[int, int]:
         self.log.failure("owners could not be looked for", why, event="owner.not_searched")
+        return {}
 
-    def _searched(self, _: None) -> None:
+    def _searched(self, found: dict[int, int]) -> dict[int, int]:
         self._is_searching = False
+        return found
 
     def _give(self, session: Session, pid: int | None) -> None:
         if session.owner != pid:
             session.owner = pid
-            self._sessions.remember(session)
+            if session.is_on_record:  # else it is about to be, when its client has its answer
+                self._sessions.remember(session)
         if pid is not None and pid not in self._watched and self._watch.watch(pid, self._exited):
             self._watched.add(pid)
 
     def _exited(self, pid: int) -> None:
         self._watched.discard(pid)
-        self._ended(self._sessions.owned_by(pid))
+        sessions = self._sessions.owned_by(pid)
+        brief = [each for each in sessions if each.has_called and self._is_brief(each)]
+        for each in brief:  # see Note [Programs that live for one request]
+            self._give(each, None)
+        self._ended([each for each in sessions if each not in brief])
+
+    def _is_brief(self, session: Session) -> bool:
+        return self._sessions.now - session.begun < BRIEF_TICKS
 
     def tidy(self) -> None:
         """Stop watching the processes that own nothing any more."""
@@ -118,5 +192,6 @@ class Owners:
     def close(self) -> None:
         """Stop watching all of them."""
         self._sought.clear()
+        self._ends.clear()
         self._watched.clear()
         self._watch.close()

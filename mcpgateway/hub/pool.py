@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,20 @@ from mcpgateway.errors import Overloaded
 from mcpgateway.hub.monitor import Monitor, Visitors
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.traits import Traits
 from mcpgateway.interfaces import ISessionStore, ISlotListener
+from mcpgateway.rules.concurrency import is_single
 from mcpgateway.rules.questions import FULL
 from mcpgateway.rules.sharing import launch_digest, may_move, scope_of, scope_value
 from mcpgateway.wire import jsonrpc, legacy, modern
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from mcpgateway.hub.limiters import Limiters
     from mcpgateway.hub.replicas import Replicas
 
-PROBE_S = 10.0  # some servers never answer what they do not know
 IDLE_TICKS = 1800  # how long the child of a workspace or a credential waits for the next session of its kind
 PLACES_LIMIT = 64  # workspaces, or credentials, of one server that have a child at the same time
 
@@ -52,6 +57,7 @@ class Pool:
     (`move`); sessions that are open stay where they are.
 
     :ivar moves: how often that has happened.
+    :ivar traits: what is known of servers.
     """
 
     log = Logger()
@@ -59,6 +65,7 @@ class Pool:
     def __init__(self, around: Surroundings, store: ISessionStore) -> None:
         self._around = around
         self._store = store
+        self.traits = Traits(store, around.snapshots)
         self._slots: dict[Key, Slot] = {}
         self._reasons: dict[str, str | None] = {}
         self.moves = 0
@@ -77,17 +84,27 @@ class Pool:
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
 
+    def others(self, slot: Slot) -> int:
+        """How many other children of a slot's server run, those that get no new calls among them."""
+        mine = [each for each in self if each.server.name == slot.server.name]
+        retired = sum(len(each.retired) for each in mine if each.retired is not None)
+        return retired + sum(each.pid is not None for each in mine if each is not slot)
+
     def scope(self, server: ServerSpec) -> Share:
         """How widely a server is shared."""
         return Share.SESSION if self.reason(server) else scope_of(server)
 
     def reason(self, server: ServerSpec) -> str:
-        """Why a server was moved to one child per session; empty where it was not."""
-        return self._found_out(server) or ""
+        """Why a server has one child per session though its entry does not say so; empty where it has not."""
+        return self._found_out(server) or self.traits.state(server)
+
+    def keeps_state(self, server: ServerSpec) -> bool:
+        """Whether a server keeps state for each client, as its entry says or as is known of it."""
+        return server.share is Share.SESSION or bool(self.traits.state(server))
 
     def is_open_question(self, server: ServerSpec) -> bool:
         """Whether it is still to be found out how widely a server may be shared."""
-        return may_move(server) and self._found_out(server) is None
+        return may_move(server) and self._found_out(server) is None and not self.traits.state(server)
 
     def _found_out(self, server: ServerSpec) -> str | None:
         if not may_move(server):
@@ -96,11 +113,32 @@ class Pool:
             self._reasons[server.name] = self._store.verdict(launch_digest(server))
         return self._reasons[server.name]
 
+    def is_writer(self, server: ServerSpec) -> bool:
+        """Whether a server is known to write, by its sources or from what was seen of it."""
+        return bool(self.traits.writes(server))
+
+    def is_single(self, server: ServerSpec) -> bool:
+        """Whether a server may have no second child at the same time, for whom it is shared by.
+
+        Neither a replica, nor a child of the other era, nor a fresh one beside a child that is stuck.
+        """
+        return is_single(server, self.scope(server), is_writer=self.is_writer(server))
+
     def settle(self, server: ServerSpec) -> None:
         """It was found out that a server can be shared."""
         if self._found_out(server) is None:
             self._reasons[server.name] = ""
             self._store.judge(launch_digest(server), "")
+
+    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+        """A slot's server lists these tools now."""
+        if self._around.limiters is not None:
+            self._around.limiters.listed(slot, pages)
+
+    @property
+    def limiters(self) -> Limiters | None:
+        """What limits the calls of servers; None where nothing does."""
+        return self._around.limiters
 
     def set_limits(self, spawns: int, handshake_s: float) -> None:
         """Let so many children start at once, each for so long."""
@@ -114,6 +152,10 @@ class Pool:
         self._reasons[server.name] = why
         self.moves += 1
         self._store.judge(launch_digest(server), why)
+        self.tell_moved(server, why)
+
+    def tell_moved(self, server: ServerSpec, why: str) -> None:
+        """Say that a server has one child for each new session from now on."""
         self.log.warn(
             "{server} gets a child for each new session from now on, because {why}",
             event="server.moved",
@@ -131,7 +173,7 @@ class Pool:
         server = session.server
         shared = not session.is_apart and (not session.id or self.scope(server) is not Share.SESSION)
         slot = self.shared(server, session.era) if shared else self._own(session)
-        if shared:
+        if shared and not self.traits.is_unknown(server):
             session.params = None  # it is on record, and only a child of its own is told
         slot.join(session)
         return slot
@@ -149,7 +191,7 @@ class Pool:
                 self._idle[key] = 0
             params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
             slot = self._add(server, params, key, shared=True)
-            if server.replicas > 1:
+            if server.replicas > 1 and not self.is_single(server):
                 self._replicate(slot, params, key)
         return slot
 
@@ -210,6 +252,12 @@ class Pool:
             and (key.value == shared.value if slot.shared else slot.server.workspace == server.workspace)
         )
 
+    def is_taken(self, server: ServerSpec, era: Era) -> bool:
+        """Whether a server runs, speaks the other era, and may have no second child beside the one that runs."""
+        return (
+            self.is_running(server, era.other) and not self.is_running(server, era) and self.is_single(server)
+        )
+
     def release(self, session: Session) -> bool:
         """Let go of a session's slot; true when that stops a child, which was its own."""
         slot = session.slot
@@ -236,6 +284,8 @@ class Pool:
 
     def tick(self) -> None:
         """A second has passed: let go of the children of workspaces and credentials that nobody uses any more."""
+        if self._around.limiters is not None:
+            self._around.limiters.tick()
         for replicas in list(self._replicated):
             replicas.tick()
         for key, ticks in list(self._idle.items()):
@@ -286,6 +336,9 @@ class Pool:
     def _forget(self, server: ServerSpec) -> None:
         # What a throw-away child of the former definition would show is not true of the next.
         self._reasons.pop(server.name, None)
+        self.traits.forget(server)
+        if self._around.limiters is not None:
+            self._around.limiters.forget(server)
         self.moves += 1
         for slot in [each for each in self._siblings if each.server.name == server.name]:
             self.dismiss(slot)
@@ -301,12 +354,12 @@ class Pool:
         )
         return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
 
-    def probe(self, server: ServerSpec, era: Era) -> Slot:
-        """A throw-away slot whose child shows whether its server speaks an era."""
+    def probe(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> Slot:
+        """A throw-away slot whose child shows whether its server speaks an era, within so many seconds at most."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
         around = evolve(
             self._around,
-            handshake_s=min(PROBE_S, self._around.handshake_s),
+            hurry_s=limit_s,
             monitor=Visitors(self._around.monitor),
             snapshots=None,
             locks=None,

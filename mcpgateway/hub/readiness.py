@@ -129,7 +129,7 @@ class Readiness:
                 await self._visit(server)
             except (Unreachable, ShuttingDown) as why:
                 if not self.switchboard.is_open:
-                    return Verdict(Code.FAILED, why.message)
+                    return Verdict(Code.FAILED, why.message, why.advice)
                 await deferLater(self.clock, AGAIN_S)
             except GatewayError as why:
                 return self._failed(server.name, why)
@@ -180,7 +180,7 @@ def _told(found: dict[str, Verdict]) -> dict[str, Any]:
             "code": int(each.code),
             "state": each.code.word,
             "why": each.why,
-            "hint": each.hint,
+            **({"hint": each.hint} if each.hint else {}),
         }
         for name, each in found.items()
     ]

@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import IProcessTable
-from mcpgateway.rules.reaping import SessionFacts, Why, judge
+from mcpgateway.rules.reaping import IDLE_TICKS, SessionFacts, Why, judge
 
 
 class Reaper:
@@ -23,9 +23,12 @@ class Reaper:
         self._switchboard = switchboard
         self._processes = processes
 
-    def look_around(self) -> int:
-        """Put aside what is used no more; how many sessions that were."""
-        verdicts = judge(self._facts())
+    def look_around(self, idle_s: float = IDLE_TICKS) -> int:
+        """Put aside what is used no more; how many sessions that were.
+
+        :param idle_s: how long a session may be silent whose process is not known.
+        """
+        verdicts = judge(self._facts(), idle_s)
         for verdict in verdicts:
             session = self._sessions.named(verdict.id)
             if session is not None:
@@ -55,4 +58,5 @@ class Reaper:
             session.owner is None or alive[session.owner],
             self._sessions.now - session.seen,
             is_busy,
+            session.is_left and not session.has_called,
         )

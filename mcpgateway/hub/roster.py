@@ -5,22 +5,24 @@ Of variables and headers only the names are shown, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from mcpgateway.catalog.naming import did_you_mean
-from mcpgateway.catalog.records import Item, Kind, read_items
+from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import UnknownServer
-from mcpgateway.rules.snapshots import place_of
 
 if TYPE_CHECKING:
     from mcpgateway.config.assemble import Blueprint
-    from mcpgateway.hub.snapshots import Snapshots
 
 SHOWN = ("name", "title", "status", "transport")
+
+
+def _not_known(_: ServerSpec) -> None:
+    return None
 
 
 @frozen
@@ -30,13 +32,13 @@ class Roster:
     :ivar servers: all that are configured, by name.
     :ivar look: the numbers of a server (`mcpgateway.hub.census.Census.server`).
     :ivar blueprints: what they are built from, by name.
-    :ivar snapshots: what they have answered before; None where nothing is kept.
+    :ivar tools: those that a server is known to have (`mcpgateway.hub.librarian.Librarian.tools`).
     """
 
     servers: Callable[[], Mapping[str, ServerSpec]]
     look: Callable[[ServerSpec], Mapping[str, Any]]
     blueprints: Callable[[], Mapping[str, Blueprint]] = dict
-    snapshots: Snapshots | None = None
+    tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
 
     def server(self, name: str) -> ServerSpec:
         """The server of that name.
@@ -45,25 +47,20 @@ class Roster:
         """
         return named(self.servers(), name)
 
-    def views(self) -> list[dict[str, Any]]:
-        """Every server, with the number of its tools."""
-        return [self._view(each) for each in self.servers().values()]
+    def views(self, *, with_tools: bool = True) -> list[dict[str, Any]]:
+        """Every server, with its tools or only with their number."""
+        return [self._view(each, with_tools=with_tools) for each in self.servers().values()]
 
     def view(self, name: str) -> dict[str, Any]:
         """One server, with its tools as far as they are known.
 
         :raise UnknownServer: there is none of that name.
         """
-        server = self.server(name)
-        shown = self._view(server)
-        tools = self._tools(server)
-        if tools is not None:
-            shown["tools"] = [_tool(each) for each in tools]
-        return shown
+        return self._view(self.server(name))
 
-    def _view(self, server: ServerSpec) -> dict[str, Any]:
+    def _view(self, server: ServerSpec, *, with_tools: bool = True) -> dict[str, Any]:
         found = self.look(server)
-        pids, tools = list(found.get("pids", ())), self._tools(server)
+        pids, tools = list(found.get("pids", ())), self.tools(server)
         shown = {each: found[each] for each in SHOWN}
         shown |= {
             "enabled": server.enabled,
@@ -75,14 +72,19 @@ class Roster:
             "sessions": found["sessions"],
             "calls": found["calls"],
             "requests": found["requests"],
+            "tool_calls": found["tool_calls"],
             "pids": pids,
             "source": server.source,
             **self._keys(server),
         }
         if pids:
             shown["pid"] = pids[0]
+        if url := found.get("login_url"):
+            shown["login_url"] = url
         if error := found.get("last_error"):
             shown["last_error"] = error
+        if tools is not None and with_tools:
+            shown["tools"] = [_tool(each) for each in tools]
         return shown
 
     def _keys(self, server: ServerSpec) -> dict[str, list[str]]:
@@ -90,12 +92,6 @@ class Roster:
         env: Iterable[str] = blueprint.entry.env if blueprint is not None else ()
         headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else server.rest_headers
         return {"env_keys": sorted(env), "header_keys": sorted(headers)}
-
-    def _tools(self, server: ServerSpec) -> tuple[Item, ...] | None:
-        if self.snapshots is None:
-            return None
-        found = self.snapshots.newest(server.name, place_of(server), Kind.TOOL.method)
-        return read_items(server.name, Kind.TOOL, found.pages) if found is not None else None
 
 
 def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:

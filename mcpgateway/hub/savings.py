@@ -122,7 +122,7 @@ class Savings:
 
     def shown(self) -> dict[str, Any]:
         """All of it."""
-        pids = {slot.pid for slot in self._switchboard.pool if slot.pid}
+        pids = {pid for slot in self._switchboard.pool for pid in slot.pids}
         entries = self.entries(self.weights.now(pids))
         own, running = resident_bytes(), sum(each.size for each in entries)
         saved = sum(each.saved_bytes for each in entries)

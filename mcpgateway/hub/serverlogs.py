@@ -20,8 +20,9 @@ import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
+from mcpgateway.escaping import one_line
 from mcpgateway.hub.following import Chronicle, Entry, Follower
-from mcpgateway.rules.redaction import LONGEST, Redactor, is_telling, one_line
+from mcpgateway.rules.redaction import LONGEST, Redactor, is_telling
 from mcpgateway.rules.secrecy import without
 
 HISTORY = 1000  # lines

@@ -95,7 +95,7 @@ class SessionBook:
             "idle_seconds": idle,
             "calls": calls,
             "streams": int(session.has_stream),
-            "children": [each.slot.pid for each in own if each.slot is not None and each.slot.pid],
+            "children": [pid for each in own if each.slot is not None for pid in each.slot.pids],
         }
 
     def end(self, name: str) -> Ended:

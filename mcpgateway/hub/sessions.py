@@ -49,6 +49,10 @@ class Session:
     :ivar is_apart: it has a child of its own however widely its server is shared.
     :ivar owner: the process that it belongs to, or None.
     :ivar is_unclaimed: nobody has looked yet whether that process lives, or who else it may belong to.
+    :ivar is_on_record: what it is has been put on record.
+    :ivar is_left: whoever has begun it has gone, as far as could be seen.
+    :ivar has_called: it has been used for more than to look at what there is.
+    :ivar begun: the tick it was opened in, or brought back.
     :ivar seen: the tick of its last request.
     :ivar level: from which log level on its client hears messages; empty where it hears none.
     :ivar uris: the resources it is subscribed to.
@@ -68,6 +72,10 @@ class Session:
     is_apart: bool = False
     owner: int | None = None
     is_unclaimed: bool = False
+    is_on_record: bool = False
+    is_left: bool = False
+    has_called: bool = False
+    begun: int = 0
     level: str = DEFAULT_LEVEL
     has_level: bool = False
     seen: int = 0
@@ -128,20 +136,19 @@ class Sessions:
     """All sessions in use, by id, and the way back for the others.
 
     :ivar now: the gateway's age in ticks; a tick is a second of running time, so a suspended machine ages nobody.
-    :ivar opened: told of each session that a client begins.
     :ivar budget: what all sessions keep for replay.
+    :ivar wall: the time, in seconds since the epoch.
     """
 
     log = Logger()
 
     def __init__(self, limit: int, ids: SessionIds, store: ISessionStore, wall: Callable[[], float]) -> None:
         self.now = 0
-        self.opened: Callable[[Session], None] = _unheard
         self.budget = Budget()
         self.store = store
         self._limit = limit
         self._ids = ids
-        self._wall = wall
+        self.wall = wall
         self._boot = secrets.token_hex(6)
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
@@ -157,15 +164,14 @@ class Sessions:
 
     def open(self, server: ServerSpec, principal: str, version: str, params: Envelope | None) -> Session:
         """Begin a session under a fresh id; the caller makes room first (`is_full`)."""
-        serial, now = secrets.token_bytes(SERIAL_BYTES), int(self._wall())
+        serial, now = secrets.token_bytes(SERIAL_BYTES), int(self.wall())
         identifier = self._ids.issue(serial, now, server.name, principal, version)
         issued = self._ids.read(identifier)
         session = Session(identifier, server, principal, version, issued, self._new_epoch(), params)
-        session.seen = self.now
+        session.seen = session.begun = self.now
         session.is_unclaimed = True
         self._by_id[identifier] = session
         self.log.debug("a session of {server} begins", event="session.opened", server=server.name)
-        self.opened(session)
         return session
 
     def _new_epoch(self) -> str:
@@ -228,9 +234,8 @@ class Sessions:
         session = Session(identifier, server, record.principal, issued.version, issued, self._new_epoch())
         session.params = _params(record)
         session.owner = record.owner
-        session.is_unclaimed = True
-        session.seen = self.now
-        session.is_stale = True
+        session.is_unclaimed = session.is_on_record = session.is_stale = session.has_called = True
+        session.seen = session.begun = self.now
         if record.level is not None:
             session.level, session.has_level = record.level, True
         if record.uris:
@@ -315,6 +320,7 @@ class Sessions:
         issued = session.issued
         if issued is None:
             return
+        session.is_on_record = True
         level = session.level if session.has_level else None
         record = SessionRecord(
             issued.serial,
@@ -379,10 +385,6 @@ def _is_of(session: Session, server: ServerSpec) -> bool:
 
 def _is_outlived(session: Session) -> bool:
     return session.slot is not None and session.slot.is_over
-
-
-def _unheard(session: Session) -> None:
-    """Nobody wants to know."""
 
 
 def _params(record: SessionRecord) -> Envelope | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from attrs import define, evolve
@@ -18,7 +18,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.vault import Vault
 from mcpgateway.interfaces import Call
-from mcpgateway.shield.masking import Masking
+from mcpgateway.shield.masking import Mask, masked
 from mcpgateway.shield.results import Shortened, is_small, shorten, with_note
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.translate import COMPLETE, kind_of
@@ -26,6 +26,10 @@ from mcpgateway.wire.translate import COMPLETE, kind_of
 PAGES = "/mcp"  # where whoever is at the endpoint of a single server is shown the rest
 Saved = Callable[[str, int, int], None]
 """Told of every result that was shortened: its server (empty: the gateway itself), its bytes before and after."""
+
+
+def _as_it_is(text: str) -> tuple[str, int]:
+    return text, 0
 
 
 def _unheard(server: str, before: int, after: int) -> None:
@@ -73,7 +77,7 @@ class Shielding:
     What is large takes a while, in a thread; meanwhile its call is under way here and nowhere else.
 
     :ivar saved: told what that has saved.
-    :param secrets: the values that are secret, for where they are masked.
+    :param mask: takes secrets out of a text, for where they are masked.
     """
 
     log = Logger()
@@ -82,13 +86,12 @@ class Shielding:
         self,
         vault: Vault,
         limits: ShieldLimits,
-        secrets: Callable[[], Iterable[str]] = tuple,
+        mask: Mask = _as_it_is,
     ) -> None:
         self.vault = vault
         self.saved: Saved = _unheard
         self._limits = limits
-        self._secrets = secrets
-        self._masking: Masking | None = None
+        self._mask = mask
         self._held: dict[Call, tuple[_Shield, Envelope]] = {}
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
@@ -97,8 +100,8 @@ class Shielding:
         return not self._limits.mask_secrets and is_small(result, self._by_level[level])
 
     def adopt(self, limits: ShieldLimits) -> None:
-        """Work by other limits from now on; what is secret may be another, too."""
-        self._limits, self._masking = limits, None
+        """Work by other limits from now on."""
+        self._limits = limits
         self._by_level = {each: evolve(limits, level=each) for each in Level}
         self.vault.set_limits(limits.keep, limits.keep_bytes)
 
@@ -179,21 +182,21 @@ class Shielding:
     async def _shielded(
         self, result: Raw, item: Item | None, level: Level, principal: str, elsewhere: str, *, is_own: bool
     ) -> Raw:
-        masked = 0
+        count = 0
         size = len(bytes(result))
         if self._limits.mask_secrets:
-            result, masked = await self.vault.do(size, self._mask().masked, result)
+            result, count = await self.vault.do(size, masked, result, self._mask)
         schema = item.output_schema if item is not None else None
         cut = partial(shorten, keeps_items=is_own)
         found = await self.vault.do(size, cut, result, evolve(self._limits, level=level), schema)
         if found is not None:
-            shown = await self._kept(principal, result, item, found, masked, elsewhere)
+            shown = await self._kept(principal, result, item, found, count, elsewhere)
             if shown is not None:
                 return shown
-        return with_note(result, masked) if masked else result
+        return with_note(result, count) if count else result
 
     async def _kept(
-        self, principal: str, original: Raw, item: Item | None, found: Shortened, masked: int, elsewhere: str
+        self, principal: str, original: Raw, item: Item | None, found: Shortened, count: int, elsewhere: str
     ) -> Raw | None:
         whole = bytes(original)
         known = self.vault.known(principal, whole)
@@ -201,11 +204,6 @@ class Shielding:
         made_by = f"{item.server}__{item.own}" if item is not None else ""
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
             return None  # what could not be had again is not cut
-        shown = found.written(ref, masked=masked, is_repeat=known is not None, elsewhere=elsewhere)
+        shown = found.written(ref, masked=count, is_repeat=known is not None, elsewhere=elsewhere)
         self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
         return shown
-
-    def _mask(self) -> Masking:
-        if self._masking is None:
-            self._masking = Masking(tuple(self._secrets()))
-        return self._masking

@@ -4,7 +4,8 @@
 Only calls of tools whose server says that they change nothing and that a second call changes nothing more, from the
 same principal, to the same child, with the same arguments, however they are written.  Calls that may be asked something
 back (a retry with answers), that begin a task, or that want log messages of their own fly alone, and those that want
-progress do not fly with those that do not, because the server would tell none.
+progress do not fly with those that do not, because the server would tell none.  Where the answer asks something it is
+the first one's, and the others are made by themselves: each client answers for itself.
 
 # Note [Whose call it is]
 The server is asked in the name of a call of the flight's own, whose session is that of its first passenger: it is the
@@ -27,7 +28,7 @@ from zope.interface import implementer
 from mcpgateway.catalog.records import Item
 from mcpgateway.errors import Cancelled, ClientGone, GatewayError, ShuttingDown, UnknownSession
 from mcpgateway.interfaces import Call, ICallSink
-from mcpgateway.wire import jsonrpc, modern
+from mcpgateway.wire import jsonrpc, modern, translate
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.translate import RETRIED
 
@@ -66,6 +67,13 @@ class _Passenger:
     message: Message = field(repr=False)
     submit: Submit = field(repr=False)
 
+    def go_alone(self) -> None:
+        """Be made by itself after all."""
+        try:
+            self.submit(self.call, self.message)
+        except GatewayError as why:
+            self.call.sink.failed(self.call, why)
+
 
 @implementer(ICallSink)
 @define(eq=False)
@@ -83,9 +91,14 @@ class _Flight:
         return all(each.call.sink.is_gone for each in self.passengers)
 
     def answered(self, call: Call, reply: Envelope) -> None:
-        """The answer, to each under its own id."""
-        for each in self._land():
-            each.call.sink.answered(each.call, dict(reply))
+        """The answer, to each under its own id; one that asks something is the first one's alone."""
+        passengers = self._land()
+        asks = bool(passengers[1:]) and "result" in reply and _asks(reply["result"])
+        for nth, each in enumerate(passengers):
+            if asks and nth:
+                each.go_alone()
+            else:
+                each.call.sink.answered(each.call, dict(reply))
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer, for anybody; but what was lost with the first one's session is done for the others."""
@@ -194,6 +207,10 @@ class SingleFlight:
             self.over(flight)
             self._withdraw(flight.call, reason)
         return True
+
+
+def _asks(result: Raw) -> bool:
+    return translate.kind_of(result) == modern.INPUT_REQUIRED
 
 
 def _key(call: Call, message: Message, item: Item | None) -> _Key | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from msgspec import Raw
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -24,6 +25,8 @@ from mcpgateway.errors import (
     LaunchFailed,
     Overloaded,
     ShuttingDown,
+    UnknownMethod,
+    of_server,
 )
 from mcpgateway.hub.gate import Gate
 from mcpgateway.hub.levels import SET_LEVEL, Levels
@@ -41,14 +44,18 @@ from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.backends.tape import Tapes
+    from mcpgateway.hub.limiter import Limiter
+    from mcpgateway.hub.limiters import Limiters
     from mcpgateway.hub.listening import Listening
     from mcpgateway.hub.locks import Locks
     from mcpgateway.hub.mirrors import Learning
     from mcpgateway.hub.replicas import Replicas
+    from mcpgateway.hub.retired import Retired
     from mcpgateway.hub.snapshots import Snapshots
     from mcpgateway.wire.mirrored import Param
 
 CALL_TOOL = "tools/call"
+TOOLS_CHANGED = "notifications/tools/list_changed"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
 
@@ -65,13 +72,16 @@ class _Waiting:
 class Surroundings:
     """What every slot works with.
 
-    :ivar handshake_s: seconds a child may take to answer the handshake.
+    :ivar handshake_s: seconds a child may take to answer the handshake, where its entry does not say it.
+    :ivar hurry_s: and whatever its entry says, no more than this.
     :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
     :ivar monitor: watches over the lives of children.
     :ivar meters: what is counted of calls.
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
     :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
+    :ivar limiters: know how many calls of a server are under way at once; None where there are as many as come.
+    :ivar meet: told of a child that has introduced itself; it is sent nothing before what that returns has fired.
     """
 
     launcher: ILauncher
@@ -85,6 +95,9 @@ class Surroundings:
     snapshots: Snapshots | None = None
     locks: Locks | None = None
     tapes: Tapes | None = None
+    limiters: Limiters | None = None
+    hurry_s: float = math.inf
+    meet: Callable[[Slot, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 
 
 @implementer(INoticeListener)
@@ -107,8 +120,10 @@ class Slot:
     :ivar tasks: whose task is whose.
     :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
     :ivar replicas: the children that share its calls; None where there is only its own.
+    :ivar retired: its children that get no new calls; None where there was none so far.
     :ivar is_over: nobody may use it any more.
     :ivar watch: told of its child's life.
+    :ivar limiter: keeps calls of tools waiting while too many others are under way; None where nothing does.
     :ivar snapshot: what is known of the server while it does not run; None where nothing is kept.
     """
 
@@ -132,6 +147,7 @@ class Slot:
         self.starts = 0
         self.sessions: dict[Session, None] = {} if home is None else home.sessions
         self.replicas: Replicas | None = None if home is None else home.replicas
+        self.retired: Retired | None = None
         self.is_over = False
         self._is_replica = home is not None
         self.levels = Levels(server.name, self.sessions.keys(), self.submit)
@@ -157,6 +173,7 @@ class Slot:
             0  # being climbed: a second one begins when a child is wanted, and unwanted, meanwhile
         )
         self._answered = 0
+        self.limiter: Limiter | None = None
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
         self._meter = around.meters.of(server.name)
@@ -176,11 +193,19 @@ class Slot:
             takers = dict.fromkeys(ASKED, self.snapshot.take)
         if self._around.locks is not None and self.shared and may_move(self.server):
             takers[CALL_TOOL] = self._around.locks.of(self)
+        limiters = self._around.limiters
+        self.limiter = limiters.of(self) if limiters is not None else None
+        if self.limiter is not None:
+            takers[CALL_TOOL] = self.limiter.taker(self, takers.get(CALL_TOOL))
         if self.server.inject:
             from mcpgateway.hub.injecting import Injection  # hardly any entry asks for it
 
             takers = Injection(self, takers).takers()
         return takers
+
+    def limit_anew(self) -> None:
+        """How many of its server's calls are under way at once is another question now."""
+        self._takers = self._new_takers()
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
         from mcpgateway.hub.listening import Listening  # what only the modern era needs
@@ -216,7 +241,9 @@ class Slot:
     @property
     def load(self) -> int:
         """How many requests are under way or waiting."""
-        return len(self._waiting) + (self._current.load if self._current is not None else 0)
+        retired = sum(1 for _ in self.retired.calls()) if self.retired is not None else 0
+        waiting = len(self._waiting) + (self.limiter.load(self) if self.limiter is not None else 0)
+        return waiting + (self._current.load if self._current is not None else 0) + retired
 
     @property
     def has_levels(self) -> bool:
@@ -243,6 +270,17 @@ class Slot:
         return current.backend.pid if current is not None and current.backend is not None else None
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of all its children, as far as they are processes of ours; that of the latest is first."""
+        retired = (each.pid for each in self.retired or ())
+        return tuple(pid for pid in (self.pid, *retired) if pid)
+
+    @property
+    def has_children(self) -> bool:
+        """Whether anything of its runs, or is about to."""
+        return self.is_up or bool(self.retired)
+
+    @property
     def is_up(self) -> bool:
         """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
         return self._current is not None
@@ -255,8 +293,16 @@ class Slot:
     def submit(self, call: Call, message: Message) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
         take = self._takers.get(call.method)
-        if take is not None and take(call, message):
-            return
+        if take is None or not take(call, message):
+            self.enter(call, message)
+
+    def measure(self, call: Call, message: Message) -> None:
+        """Count a request from now on, if it is not counted yet."""
+        if call.meter is None:
+            self._meter.begin(call, message)
+
+    def enter(self, call: Call, message: Message) -> None:
+        """Send a request that nobody has to look at any more."""
         if call.meter is None:
             self._meter.begin(call, message)
         conversation = self.conversation
@@ -359,22 +405,38 @@ class Slot:
         # Calls stand in the order they were sent, so a session's last one is its newest.
         return {call.session: call for call in self._sent() if call.number}
 
+    def has_calls(self) -> bool:
+        """Whether the child that gets new calls has any."""
+        return next(iter(self._sent()), None) is not None
+
+    def has_work(self) -> bool:
+        """Whether that child has anything to answer: a call, or what the gateway itself has asked."""
+        return self._current is not None and self._current.has_work
+
     def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A notification of the child's."""
         if backend is not self._current:
             return
         if self.snapshot is not None:
             self.snapshot.changed(method)
+        if method == TOOLS_CHANGED and self.limiter is not None:
+            self.limiter.outdate()
         if self.listening is None or not self.listening.noticed(method, message):
             self._around.listener.noticed(self, method, message)
 
     def _changed(self, method: str, what: str | None) -> None:
+        if method == TOOLS_CHANGED and self.limiter is not None:
+            self.limiter.outdate()
         self._around.listener.changed(self, method, what)
 
     def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A question of the child's."""
         if backend is self._current:
             self._around.listener.asked(self, method, message)
+        elif backend is not self._dismissed:
+            backend.reply(
+                message, UnknownMethod(f"Method not found: {method} (another child is in your place)")
+            )
 
     def progressed(self, backend: Conversation, number: int, params: Envelope, message: Envelope) -> None:
         """Progress of a call that has been answered."""
@@ -401,6 +463,8 @@ class Slot:
             return self.replicas.cancel(call, reason)
         if is_found:
             self.subscriptions.cancelled(call)
+            if self.limiter is not None:
+                self.limiter.taken_back(call)
         return is_found
 
     def _take_back(self, call: Call, reason: str) -> bool:
@@ -410,25 +474,59 @@ class Slot:
                 if call.meter is not None:
                     call.meter.taken_back(call, reason)
                 return True
-        return self._current is not None and self._current.cancel(call, reason)
+        if self.limiter is not None and self.limiter.withdraw(call, reason):
+            return True
+        if self._current is not None and self._current.cancel(call, reason):
+            return True
+        return self.retired is not None and self.retired.cancel(call, reason)
 
     def calls(self) -> list[Call]:
         """The calls under way or waiting, our own left out; those that wait for another's answer come first.
 
         So whoever takes all of them back does not have the server asked for what is taken back a moment later.
         """
-        return [*self.subscriptions.waiting(), *self._sent(), *(each.call for each in self._waiting)]
+        retired = self.retired.calls() if self.retired is not None else ()
+        waiting = (each.call for each in self._waiting)
+        behind = self.limiter.calls(self) if self.limiter is not None else ()
+        return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *waiting]
 
     def _sent(self) -> Iterable[Call]:
         return self._current.calls() if self._current is not None else ()
 
     def close(self) -> Deferred[None]:
-        """Stop the child; fires when nothing of it is left."""
+        """Stop the child, and those that get no new calls; fires when nothing of them is left."""
         done: Deferred[None] = Deferred()
         self._resting.append(done)
         self._why = ShuttingDown(f"{self.server.name} is being stopped")
         self._life.unwanted()
-        return done
+        if not self.retired:
+            return done
+        return DeferredList([done, *self.retired.close()], consumeErrors=True).addCallback(_nothing)
+
+    def retire(self, why: str) -> None:
+        """Give the child no new calls: it keeps those that it has been sent, and the next ones go to another.
+
+        :param why: for whoever looks at it.
+        """
+        conversation = self.conversation
+        if conversation is None:
+            return
+        if self.retired is None:
+            from mcpgateway.hub.retired import Retired  # hardly any child is ever stuck
+
+            self.retired = Retired(self.server.name)
+        self._answered += conversation.sent
+        unsent = conversation.unsent()
+        self._current = self.conversation = None
+        self.retired.add(conversation, why, self._around.clock.seconds())
+        self.levels.end()
+        self.forget_mirrored()
+        if self.listening is not None:
+            self.listening.child_ended()
+        self._around.listener.lost(self)
+        self._life.gone()
+        for call, message in unsent:
+            self.submit(call, message)
 
     def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
         """Run another definition of the server from now on.
@@ -437,13 +535,15 @@ class Slot:
             to be told of changes.
         """
         self.server = server
+        self.limit_anew()
         if not restarts:
+            self.watch.becomes(server)
             return
         self.watch = self._around.monitor.watch(
             self
         )  # what the former has done wrong is not this one's fault
         self._remember()
-        if self.is_up:
+        if self.has_children:
             self.close().addErrback(_let_go)
             if self.subscriptions or self.listening:
                 self.want()
@@ -456,6 +556,8 @@ class Slot:
             self.conversation.expire(self.server.timeout_s)
             if self._restoration is not None:
                 self._restoration.tick()
+        if self.retired:
+            self.retired.expire(self.server.timeout_s)
 
     def abandon(self, why: GatewayError) -> None:
         """Nothing has come of a start for too long: answer those who wait for it."""
@@ -490,6 +592,7 @@ class Slot:
             server.reach,
             self.era,
             as_written=not server.resolve,
+            connect_s=server.lazy.connect_s,
         )
         prepared: Deferred[Launch] = self._around.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation).addErrback(self._broken, conversation)
@@ -505,17 +608,21 @@ class Slot:
             self._fail(why)
             return
         greeting = conversation.meet(self._params)
-        late = self._around.clock.callLater(self._around.handshake_s, self._late, conversation)
+        limit = self._limit_s(launch)
+        late = self._around.clock.callLater(limit, self._late, conversation, limit)
         greeting.addBoth(_called_off, late)
         greeting.addCallbacks(
             self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
         )
         greeting.addErrback(self._broken, conversation)
 
-    def _late(self, conversation: Conversation) -> None:
+    def _limit_s(self, launch: Launch) -> float:
+        around = self._around
+        return min(launch.connect_s or around.handshake_s, around.hurry_s)
+
+    def _late(self, conversation: Conversation, limit: float) -> None:
         if conversation is self._dismissed:
             return
-        limit = self._around.handshake_s
         what = f"{self.server.name} did not answer the handshake within {limit:g} s"
         self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
 
@@ -527,15 +634,25 @@ class Slot:
         self._restoration = Restoration(conversation.ask, is_held, self._subscription_lost)
         self._is_another = self.hello is not None
         self.hello = hello
-        self.watch.ready()
-        self._life.ready()
+        met = self._around.meet(self, conversation, hello)
+        if met is None:
+            self._ready(None, conversation)
+        else:
+            met.addBoth(self._ready, conversation)
+
+    def _ready(self, _: object, conversation: Conversation) -> None:
+        if conversation is self._current:
+            self.watch.ready()
+            self._life.ready()
 
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
         if conversation is self._dismissed:
             return  # a child that was told to end greets no more, which is no fault of its server
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
-        self._abandon(conversation, kind(f"{self.server.name}: {why.value}", _last_words(conversation)))
+        self._abandon(
+            conversation, kind(of_server(self.server.name, str(why.value)), _last_words(conversation))
+        )
 
     def _broken(self, why: Failure, conversation: Conversation) -> None:
         self.log.failure(
@@ -560,6 +677,8 @@ class Slot:
 
     def _gone(self, conversation: Conversation, why: Gone) -> None:
         if conversation is not self._current:
+            if self.retired is not None:
+                self.retired.gone(conversation, why)
             return
         self._release()
         if self._around.locks is not None and self.conversation is not None:
@@ -632,6 +751,18 @@ class Slot:
         if self.listening is not None:
             self.listening.refuse(self._why)
 
+    def hand_back(self, why: GatewayError) -> None:
+        """Let go of all who use the child, before it is sent anything: they look for another."""
+        waiting, self._waiting = self._waiting, []
+        if self.limiter is not None:
+            waiting += [_Waiting(each.call, each.message) for each in self.limiter.leave(self)]
+        for session in list(self.sessions):
+            self.leave(session)
+        for each in waiting:
+            if each.call.session is not None:
+                each.call.session.slot = None
+            each.call.sink.failed(each.call, why)
+
     def _may_go_on(self) -> bool:
         # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
         if self._is_replica:
@@ -668,6 +799,10 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def _nothing(_: object) -> None:
+    return None
 
 
 def _last_words(conversation: Conversation) -> str:

@@ -2,7 +2,8 @@
 
 # Note [What is kept]
 Nothing is asked for: what is kept is what passed by, the first words of a child and its answers to requests for lists.
-A list that its server says has changed is dropped until somebody has asked for it again.
+A list that its server says has changed is given to no client until somebody has asked for it again; what it said is
+still good for being counted, and found by a search.
 
 # Note [What is held]
 A catalog is read when it is needed and held for a moment; all of them together are no more than `HELD_BYTES`.  It is
@@ -56,6 +57,7 @@ RETRY_TICKS = 60  # until a file is tried again that could not be written
 CLIENTS_LIMIT = 32  # kinds of clients that one slot's lists are asked for anew
 SEEN_LIMIT = 256
 
+LIST_TOOLS = "tools/list"
 ASKED = (*LISTS, modern.DISCOVER)
 """The requests that may be answered from here."""
 
@@ -74,6 +76,7 @@ class Store(Protocol):
 
 
 Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
+Listed = Callable[["Slot", tuple[Raw, ...]], None]
 
 
 @define(eq=False)
@@ -95,6 +98,7 @@ class Snapshots:
     """What is known of all servers, on disk and for a moment in memory; see Note [What is held].
 
     :ivar kept: told of every list that is another than the one on record.
+    :ivar listed: told of every list of tools that a slot's server answers with.
     :ivar shown: the lists on record that somebody was shown without asking for them, to be asked for again.
     :param seconds: the wall clock.
     """
@@ -103,6 +107,7 @@ class Snapshots:
         self._store = store
         self._seconds = seconds
         self.kept: Kept = _unheard
+        self.listed: Listed = _unlisted
         self.shown: set[tuple[str, Key, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # where each server is known
@@ -151,8 +156,15 @@ class Snapshots:
         if known is None or known.pages != pages:
             self.kept(name, key, method, pages)
 
+    def keep_stale(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+        """Keep what a server has answered just before it has changed, unless a later answer is known."""
+        held = self._hold(name)
+        if held.catalog.find(key, method) is None:
+            held.catalog.put(key, method, Answer(pages, self.now, is_stale=True))
+            self._changed(name, held)
+
     def newest(self, name: str, place: str, method: str, era: Era | None = None) -> Answer | None:
-        """What a server has answered last of all, to whomever.
+        """What a server has answered last of all, to whomever; what has not changed since comes first.
 
         :param era: the one it was asked in; None for either.
         """
@@ -162,12 +174,12 @@ class Snapshots:
             for key, answers in variants
             if key.place == place and era in (None, key.era) and method in answers
         ]
-        return max(found, key=lambda answer: answer.at, default=None)
+        return max(found, key=lambda answer: (not answer.is_stale, answer.at), default=None)
 
-    def drop(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:
-        """Forget lists that are not true any more."""
+    def outdate(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:
+        """Lists are not true any more."""
         held = self._hold(name)
-        if held.catalog.drop(place, era, methods):
+        if held.catalog.outdate(place, era, methods):
             self._changed(name, held)
 
     def _changed(self, name: str, held: _Held) -> None:
@@ -230,9 +242,10 @@ class _Keeper(Between):
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
-        # What was asked for before a change may be from before it, too.
-        if "result" in reply and self.changes == self.snapshot.changes:
-            self.snapshot.heard(self.question, self.told, reply["result"])
+        if "result" in reply:
+            # What was asked for before a change may be from before it, too.
+            is_stale = self.changes != self.snapshot.changes
+            self.snapshot.heard(self.question, self.told, reply["result"], is_stale=is_stale)
         self.sink.answered(call, reply)
 
 
@@ -315,8 +328,11 @@ class Snapshot:
 
     # What is said
 
-    def heard(self, question: Question, told: str, result: Raw) -> None:
-        """The server has answered."""
+    def heard(self, question: Question, told: str, result: Raw, *, is_stale: bool = False) -> None:
+        """The server has answered.
+
+        :param is_stale: and has said meanwhile that it would answer otherwise now.
+        """
         # To go over a long list costs as much as to pass it on, and it is hardly ever another than a moment ago.
         second, seen = self.snapshots.now, self._seen.get((told, question))
         if seen is not None and seen[0] == second:
@@ -331,7 +347,9 @@ class Snapshot:
         if question.method in LISTS:
             chain = self._chains.setdefault((told, question.method), Chain())
             pages = chain.add(question.cursor, result)
-        if pages is not None:
+        if pages is not None and is_stale:
+            self.snapshots.keep_stale(self.slot.server.name, self._key(told), question.method, pages)
+        elif pages is not None:
             self.keep(question.method, told, pages)
             if len(pages) == 1:
                 self._seen[told, question] = (second, mark)
@@ -341,6 +359,8 @@ class Snapshot:
     def keep(self, method: str, told: str, pages: tuple[Raw, ...]) -> None:
         """Keep a whole answer."""
         self.snapshots.keep(self.slot.server.name, self._key(told), method, pages)
+        if method == LIST_TOOLS:
+            self.snapshots.listed(self.slot, pages)
 
     def changed(self, method: str) -> None:
         """The server says that something has changed; most of it is no list."""
@@ -348,7 +368,7 @@ class Snapshot:
         if lists is not None:
             self.changes += 1
             self._start_over()
-            self.snapshots.drop(self.slot.server.name, self._key().place, self.slot.era, lists)
+            self.snapshots.outdate(self.slot.server.name, self._key().place, self.slot.era, lists)
 
     def compared(self, told: str, method: str) -> None:
         """A list was asked for again: what was shown of it is known to be true, or not to be."""
@@ -385,6 +405,10 @@ class Snapshot:
 
 def _unheard(name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
     """Nobody wants to know."""
+
+
+def _unlisted(slot: Slot, pages: tuple[Raw, ...]) -> None:
+    """Likewise."""
 
 
 def _raw(members: dict[str, Any]) -> Envelope:

@@ -24,12 +24,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.model import Bridge, ServerSpec
 from mcpgateway.errors import (
     BadReply,
     GatewayError,
     HandshakeRefused,
     InvalidParams,
+    SharedOtherwise,
     ShuttingDown,
     UnknownMethod,
     UnknownServer,
@@ -44,14 +45,15 @@ from mcpgateway.hub.neighbours import Claim, Neighbours, unclaimed
 from mcpgateway.hub.notices import TOOLS_CHANGED
 from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.serverstates import ServerStates
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.tasks import Learner
-from mcpgateway.hub.to_legacy import ToLegacy
+from mcpgateway.hub.to_legacy import ASKING, ToLegacy, place_of
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.eras import Road, is_offered
-from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
+from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, Era
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views.modern import ViewDoor
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
-SWITCHERS_LIMIT = 1000
+ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
@@ -100,8 +102,11 @@ class _Doubtful(Between):
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer; but if the first words were refused, there may be one in the other era."""
         call.sink = self.sink
-        if isinstance(why, HandshakeRefused):
-            self.stateless.again(call, self.message, self.asker)
+        asker = self.asker
+        if isinstance(why, SharedOtherwise):
+            self.stateless.anew(call, self.message, asker)
+        elif isinstance(why, HandshakeRefused) and asker.server.protocol is None and not asker.has_tried:
+            self.stateless.again(call, self.message, asker)
         else:
             call.sink.failed(call, why)
 
@@ -114,12 +119,14 @@ class Stateless:
     :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
+    :ivar states: binds what servers let their clients hold; set before the first request.
     :ivar make_views: makes what serves those endpoints that stand for all servers.
     :ivar permits: knows what each principal may use.
     """
 
     log = Logger()
     direct: Callable[[], Direct]
+    states: ServerStates
 
     def __init__(
         self,
@@ -144,11 +151,7 @@ class Stateless:
         self._cache = cache
         self.to_legacy = to_legacy
         self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
-        self._stateful: dict[str, tuple[ServerSpec, bool]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
-        # Clients that were told to fall back, and may not be able to.
-        self._sent_back: dict[tuple[str, str, bytes, int], None] = {}
-        sessions.opened = self._has_switched
 
     def adopt(self, change: Change) -> None:
         """Serve other servers from now on."""
@@ -177,15 +180,13 @@ class Stateless:
         if asker.server.view:
             self._on_view(call, message, asker)
             return
-        asker.server = self.current(asker.server)  # it may have been a while since it was looked up
-        road = self._eras.road(asker.server, Era.MODERN)
+        server = asker.server = self.current(asker.server)  # it may have been a while since it was looked up
+        road = self._eras.road(server, Era.MODERN)
+        if road is None and self._pool.is_taken(server, Era.MODERN):
+            road = self._beside(server)  # not even a probe may run beside its child
         if road is None:
-            self._later(self._eras.find_out(asker.server, Era.MODERN), call, message, asker)
-        elif call.method == modern.DISCOVER and road is Road.NATIVE and self._is_stranger(asker):
-            self._later(self._neighbours.look_for(asker.caller), call, message, asker)
-        elif (
-            call.method == modern.DISCOVER and not self._is_offered(road, message, asker)
-        ) or road is Road.REFUSED:
+            self._later(self._eras.find_out(server, Era.MODERN), call, message, asker)
+        elif road is Road.REFUSED or (call.method == modern.DISCOVER and not self._is_offered(road, server)):
             raise UnsupportedVersion(UNSUPPORTED)
         else:
             self._go(road, call, message, asker)
@@ -217,25 +218,22 @@ class Stateless:
         """A server does not speak the era that it was found to speak: find out once more, and go there."""
         asker.has_tried = True
         self._eras.doubt(asker.server)
+        self.anew(call, message, asker)
+
+    def anew(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request on its way once more, since another than was thought is the right one."""
         try:
             self.submit(call, message, asker)
         except GatewayError as why:
             call.fail(why)
 
-    def _is_stranger(self, asker: Asker) -> bool:
-        # Two windows of one client look alike but for their processes; it only matters where one may be sent back.
-        return (
-            self._runs_other_only(asker.server)
-            and not asker.pid
-            and self._neighbours.process(asker.caller) is None
-        )
+    def _beside(self, server: ServerSpec) -> Road:
+        # It has a child of the other era, and may have no second one.
+        return Road.REFUSED if self._eras.bridge(server) is Bridge.OFF else Road.BRIDGED
 
-    def _runs_other_only(self, server: ServerSpec) -> bool:
-        return (
-            self._eras.known(server).legacy is not False
-            and self._pool.is_running(server, Era.LEGACY)
-            and not self._pool.is_running(server, Era.MODERN)
-        )
+    def _is_offered(self, road: Road, server: ServerSpec) -> bool:
+        is_spoken = self._eras.known(server).modern is not False
+        return is_offered(road, self._eras.bridge(server), is_spoken=is_spoken)
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker))
@@ -246,34 +244,9 @@ class Stateless:
             self.log.failure("a request broke", why, event="request.broken")
         call.fail(reason(why))
 
-    def _is_offered(self, road: Road, message: Message, asker: Asker) -> bool:
-        server = asker.server
-        runs_other_only = self._runs_other_only(server)
-        # Whoever asks again instead of falling back speaks nothing else.
-        who = asker.pid or self._neighbours.process(asker.caller) or 0
-        key = (server.name, asker.principal, bytes((message.meta or {}).get(modern.INFO_KEY, b"")), who)
-        can_switch = key not in self._sent_back
-        if is_offered(
-            road, self._eras.bridge(server), runs_other_only=runs_other_only, can_switch=can_switch
-        ):
-            return True
-        if road is Road.NATIVE:
-            self._sent_back[key] = None
-            if len(self._sent_back) > SWITCHERS_LIMIT:
-                del self._sent_back[next(iter(self._sent_back))]
-        return False
-
-    def _has_switched(self, session: Session) -> None:
-        # A client of this name has begun a session: it does speak the other era too.
-        if self._sent_back:
-            info = bytes((session.params or {}).get("clientInfo", b""))
-            said = (session.server.name, session.principal, info)
-            for key in [each for each in self._sent_back if each[:3] == said]:
-                del self._sent_back[key]
-
     def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
-        if self._keeps_state(asker.server):
+        if self._pool.keeps_state(asker.server):
             found = asker.pid or self._neighbours.process(asker.caller)
             if found is None:
                 self._later(self._neighbours.look_for(asker.caller), call, message, asker)
@@ -285,19 +258,16 @@ class Stateless:
                 )
             peer = found
         call.level = modern.level(message.meta)
-        if road is Road.BRIDGED:
-            if asker.server.protocol is None and not asker.has_tried:
-                call.sink = _Doubtful(call.sink, self, message, asker)
+        session = self._session(asker, peer) if road is Road.NATIVE else None
+        if session is not None and not _is_up(session) and self._pool.is_taken(asker.server, Era.MODERN):
+            session = None
+            if self._beside(asker.server) is Road.REFUSED:
+                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=asker.server.name))
+        if session is None:
+            call.sink = _Doubtful(call.sink, self, message, asker)
             self.to_legacy.submit(call, message, asker, peer)
         else:
-            self._native(call, message, asker, self._session(asker, peer))
-
-    def _keeps_state(self, server: ServerSpec) -> bool:
-        # Asked with every request, and found out by going through many names.
-        known = self._stateful.get(server.name)
-        if known is None or known[0] is not server:
-            known = self._stateful[server.name] = (server, keeps_state(server))
-        return known[1]
+            self._native(call, message, asker, session)
 
     def _session(self, asker: Asker, peer: int) -> Session:
         server, principal = asker.server, asker.principal
@@ -319,9 +289,11 @@ class Stateless:
     def meeting(self, asker: Asker) -> Session | None:
         """The session that a request will be of; None where that has to be found out, or is of the other era."""
         server = asker.server = self.current(asker.server)
-        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._keeps_state(server):
+        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._pool.keeps_state(server):
             return None
         session = self._session(asker, 0)
+        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN):
+            return None
         if session.slot is None:
             self._pool.slot_for(session)
         return session
@@ -329,7 +301,7 @@ class Stateless:
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
         slot = session.slot or self._pool.slot_for(session)
-        if slot.conversation is None and asker.server.protocol is None and not asker.has_tried:
+        if slot.conversation is None:
             call.sink = _Doubtful(call.sink, self, message, asker)
         if call.method == modern.LISTEN:
             self._listen(call, message, slot)
@@ -349,10 +321,15 @@ class Stateless:
             call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
         elif call.method in TASK_METHODS:
             _check_task(message, slot, session)
-        if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(message.meta):
-            slot.replicas.submit(call, message)
-        else:
-            slot.submit(call, message)
+        if call.method in ASKING:
+            self._take_state(call, message, asker)
+        _send(call, message, slot)
+
+    def _take_state(self, call: Call, message: Message, asker: Asker) -> None:
+        # It is looked at once, whichever way the request goes then.
+        if not asker.has_state:
+            asker.has_state = True
+            self.states.take(call, message, asker.principal, place_of(asker.server))
 
     # Listening
 
@@ -416,6 +393,17 @@ class Stateless:
             self._forget(call)
             listener.over({})
         self.to_legacy.close()
+
+
+def _send(call: Call, message: Message, slot: Slot) -> None:
+    if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(message.meta):
+        slot.replicas.submit(call, message)
+    else:
+        slot.submit(call, message)
+
+
+def _is_up(session: Session) -> bool:
+    return session.slot is not None and session.slot.is_up
 
 
 def _check_task(message: Message, slot: Slot, session: Session) -> None:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import Change, Changed
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.errors import (
     BackendGone,
     Cancelled,
@@ -22,6 +22,7 @@ from mcpgateway.errors import (
     InvalidParams,
     Overloaded,
     SessionRequired,
+    SharedOtherwise,
     ShuttingDown,
     UnknownServer,
     UnknownSession,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views.specs import Ways
 
 SESSION_CALLS_LIMIT = 1000
+# What a client asks that only looks at what there is: its server has nothing to remember of it.
+LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
 LONELY_STEP_TICKS = 10
 CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
@@ -69,7 +72,9 @@ class _Doubtful(Between):
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer; but if the handshake was refused, there may be one in the other era."""
         call.sink = self.sink
-        if isinstance(why, HandshakeRefused):
+        if isinstance(why, SharedOtherwise):
+            self.switchboard.again(call, self.message)
+        elif isinstance(why, HandshakeRefused) and call.session.server.protocol is None:
             self.switchboard.refused(call, self.message, why)
         else:
             call.sink.failed(call, why)
@@ -210,12 +215,24 @@ class Switchboard:
             return self.sessions.find(identifier, server, principal) or self._revive(
                 identifier, server, principal
             )
-        if scope_of(server) is Share.SESSION:
+        self._check_anonymous(server)
+        return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
+
+    def _check_anonymous(self, server: ServerSpec) -> None:
+        if scope_of(server) is Share.SESSION or self.pool.keeps_state(server):
             raise SessionRequired(
                 "Bad Request: Mcp-Session-Id header is required",
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
-        return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
+
+    def again(self, call: Call, message: Message) -> None:
+        """A request waited for a child that is not shared after all: bring it to the one that it belongs to."""
+        try:
+            if not call.session.id:
+                self._check_anonymous(call.session.server)
+            self.submit(call, message)
+        except GatewayError as why:
+            call.fail(why)
 
     def _era(self, server: ServerSpec, requested: str | None = None) -> Era:
         # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
@@ -226,7 +243,16 @@ class Switchboard:
                 return Era.MODERN
             case Road.REFUSED:
                 raise modern.unserved(requested or LATEST_LEGACY)
+        if self._is_taken(server, Era.LEGACY):
+            if self.eras.bridge(server) is Bridge.OFF:
+                raise modern.unserved(requested or LATEST_LEGACY)
+            return Era.MODERN
         return Era.LEGACY
+
+    def _is_taken(self, server: ServerSpec, era: Era) -> bool:
+        # Few servers are known to speak both, and those only could have a child in each.
+        known = self.eras.known(server)
+        return bool(known.modern and known.legacy is not False) and self.pool.is_taken(server, era)
 
     def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
         if not self.is_open:
@@ -399,9 +425,11 @@ class Switchboard:
             call.session = self.sessions.anonymous(
                 session.server, session.principal, session.version, self._era(session.server)
             )
-        elif session.era is Era.LEGACY:
+        elif (era := self._era(session.server)) is not session.era:
+            for bridge in self._bridges():
+                bridge.leave(session)
             self.pool.release(session)
-            session.era = self._era(session.server)
+            session.era = era
 
     def put_on_record(self, session: Session, message: Message) -> None:
         """Keep what a client has said at ``initialize``; best just after its answer has left."""
@@ -543,6 +571,8 @@ class Switchboard:
 
         :raise GatewayError: it goes nowhere.
         """
+        if not call.session.has_called:
+            call.session.has_called = call.method not in LOOKING
         if self.permits.scopes:
             self.permits.narrow(call.session.principal, call.session.server, call, message)
         if not call.session.server.has_shield or not self.board.direct.serves(call, message):
@@ -552,6 +582,10 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         slot = self.slot_for(call.session)
+        if not slot.is_up and self._is_taken(call.session.server, Era.MODERN):
+            self._cross_over(call)
+            self.submit(call, message)
+            return
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self._check_load(call.session)
         self.to_modern.submit(call, message)
@@ -563,7 +597,15 @@ class Switchboard:
         slot = session.slot or self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
             self._check_load(session)
-        if slot.conversation is None and session.server.protocol is None:
+        if slot.conversation is None:
+            if (
+                session.server.protocol is None
+                and not slot.is_up
+                and self._is_taken(session.server, Era.LEGACY)
+            ):
+                self._cross_over(call)
+                self.submit(call, message)
+                return
             call.sink = _Doubtful(call.sink, self, message)
         if slot.replicas is not None and _goes_anywhere(message):
             slot.replicas.submit(call, message)

@@ -1,7 +1,7 @@
 """What was asked of servers in each minute of the last day.
 
-Nothing is counted here with a call: once a minute it is looked at by how much the counts have grown.  Minutes in which
-nothing happened take no room.
+Nothing is counted here with a request: once a minute it is looked at by how much the counts have grown.  Minutes in
+which nothing happened take no room.
 """
 
 from __future__ import annotations
@@ -89,20 +89,20 @@ class Timeline:
         by_server: dict[int, int] = {}
         for meter in self._meters:
             place = self._names.setdefault(meter.name, len(self._names))
-            calls = 0
+            asked = 0
             for row in meter:
-                calls += row.calls
+                asked += row.requests
                 errors += row.errors
                 total_s += row.total_s
-            by_server[place] = calls
-            requests += calls
+            by_server[place] = asked
+            requests += asked
         shares = array("Q", (by_server.get(place, 0) for place in range(len(self._names))))
         return _Counts(requests, errors, total_s, shares)
 
     def _grown(self, counts: _Counts) -> _Minute:
         before, shares = self._before, array("L")
-        for place, calls in enumerate(counts.by_server):
-            grown = calls - (before.by_server[place] if place < len(before.by_server) else 0)
+        for place, asked in enumerate(counts.by_server):
+            grown = asked - (before.by_server[place] if place < len(before.by_server) else 0)
             if grown:
                 shares.extend((place, grown))
         return _Minute(
@@ -121,5 +121,5 @@ def _shown(at: int, minute: _Minute | None, names: list[str]) -> dict[str, Any]:
         "requests": minute.requests if minute is not None else 0,
         "errors": minute.errors if minute is not None else 0,
         "totalMs": round(minute.total_s * 1000, 3) if minute is not None else 0,
-        "perServer": {names[place]: calls for place, calls in zip(shares[::2], shares[1::2], strict=True)},
+        "perServer": {names[place]: asked for place, asked in zip(shares[::2], shares[1::2], strict=True)},
     }

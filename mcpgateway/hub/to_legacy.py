@@ -28,6 +28,7 @@ from mcpgateway.errors import (
     InvalidParams,
     LaunchFailed,
     Overloaded,
+    SharedOtherwise,
     ShuttingDown,
     UnknownMethod,
     UnknownServer,
@@ -40,6 +41,7 @@ from mcpgateway.hub.lanes import QUEUE_LIMIT, Group, Lane, Lanes
 from mcpgateway.hub.neighbours import Claim
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
+from mcpgateway.hub.serverstates import UNKNOWN
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.sinks import reason
@@ -47,7 +49,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
 from mcpgateway.rules.questions import FULL, offers_something
-from mcpgateway.rules.sharing import Variant, keeps_state, variant_of
+from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.wire import jsonrpc, modern, peek, translate
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.requeststates import HANDLE_BYTES, RequestStates, digest_of
@@ -235,13 +237,17 @@ class ToLegacy:
             raise ShuttingDown("the gateway is stopping")
         asker.server = self.current(asker.server)
         server, principal = asker.server, asker.principal
+        if self._pool.keeps_state(server) and not peer:
+            raise SharedOtherwise(
+                f"{server.name} has a child for each client"
+            )  # that was found out meanwhile
         # Where each process has a child of its own, that is told what the client offers, as a session's own is.
         asks = server.interactive is not False and bool(
-            server.interactive or self._pool.reason(server) or keeps_state(server)
+            server.interactive or self._pool.reason(server) or self._pool.keeps_state(server)
         )
         offered = self._offered(message) if asks else {}
         group = None
-        if offered or keeps_state(server):
+        if offered or self._pool.keeps_state(server):
             group = self._lanes.group(server, principal, peer, offered, message.meta or {})
             session = self._lanes.any_of(group).aside
         else:
@@ -255,7 +261,7 @@ class ToLegacy:
         elif call.method == modern.LISTEN:
             self._ears.listen(call, message, slot, principal)
         else:
-            key = (principal, _place(server), call.method, digest_of(message.params or {}))
+            key = (principal, place_of(server), call.method, digest_of(message.params or {}))
             is_alone = bool(offered) and call.method in ASKING
             self._cross(call, message, key, session, group, is_alone=is_alone)
 
@@ -457,14 +463,12 @@ class ToLegacy:
 
     def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
         params = message.params or {}
-        key = (asker.principal, _place(asker.server), client.method, digest_of(params))
+        key = (asker.principal, place_of(asker.server), client.method, digest_of(params))
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
         handle = self._states.open(state, int(self._seconds()), *key)
         crossing = self._parked.get(handle) if handle is not None else None
         if crossing is None:
-            raise InvalidParams(
-                "Invalid params: requestState is not known: it was used, has expired, or belongs to another request"
-            )
+            raise InvalidParams(UNKNOWN)
         answers = _answers(params)
         del self._parked[crossing.handle]
         if any(number < 0 for number in crossing.asked):
@@ -574,7 +578,8 @@ class ToLegacy:
             self._give_up(crossing, "the gateway is stopping")
 
 
-def _place(server: ServerSpec) -> str:
+def place_of(server: ServerSpec) -> str:
+    """Names a server as it is run for whoever is asked something; a state is good there only."""
     # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
     # refuse an answer: the child that waits for it still runs.
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name

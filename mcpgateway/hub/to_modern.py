@@ -241,7 +241,7 @@ class ToModern:
         params = translate.modern_params(_own_params(message), self._envelope(session))
         bare = {name: value for name, value in message.envelope.items() if name != "params"}
         crossing = Crossing(call.sink, self, call, slot, bare, params)
-        call.sink = crossing
+        call.sink, call.is_verbatim = crossing, False
         crossing.send({})
 
     def _envelope(self, session: Session) -> Envelope:

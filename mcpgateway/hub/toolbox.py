@@ -11,13 +11,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
     BackendError,
@@ -83,6 +84,17 @@ class Caller(Protocol):
         """
 
 
+@frozen
+class Listed:
+    """A list of tools.
+
+    :ivar missing: the servers that it is without, and why.
+    """
+
+    tools: list[dict[str, Any]]
+    missing: Mapping[str, str]
+
+
 class Failed(BackendError):
     """One of the gateway's own tools has failed; its words say why."""
 
@@ -94,17 +106,22 @@ class Toolbox:
     _switchboard: Switchboard = field(repr=False)
     _clock: IReactorTime = field(repr=False)
 
-    async def tools(self, caller: Caller, server: str = "") -> list[dict[str, Any]]:
+    async def tools(self, caller: Caller, server: str = "") -> Listed:
         """All tools, or those of one server; servers that were never asked for them are asked.
 
         :raise GatewayError: there is no such server, it is switched off, or it could not be asked.
         """
-        self._check_listed(server, caller)
-        return await self._visit(FULL, caller, LISTING_S, lambda visit: self._listed(visit, server))
+        await self._check_listed(server, caller)
+
+        async def listed(visit: Visit) -> Listed:
+            """List them, and say which are missing."""
+            found = await self._listed(visit, server)
+            lister = self._switchboard.board.lister
+            return Listed(found, lister.missing(visit.session, Kind.TOOL) if not server else {})
+
+        return await self._visit(FULL, caller, LISTING_S, listed)
 
     async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
-        if not server:
-            await visit.ask("tools/list", {})  # whatever it says: it has every server asked
         whole = {"shield": "off"}  # who reads this is a program
         found = await self._own(visit, "list_tools", {"server": server, **whole} if server else whole)
         return [
@@ -123,7 +140,7 @@ class Toolbox:
 
         :raise GatewayError: there is no such server, it is switched off, or the search failed.
         """
-        self._check_listed(server, caller)
+        await self._check_listed(server, caller)
         # The gateway's own tools are found too, and are not what is asked for here.
         asked: dict[str, Any] = {
             "query": query,
@@ -230,6 +247,7 @@ class Toolbox:
             raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
 
     async def _served(self, caller: Caller, name: str) -> ServerSpec:
+        await self._catch_up(name)
         if name not in self._switchboard.servers:
             try:
                 return await caller.own(name)
@@ -249,8 +267,15 @@ class Toolbox:
             known = {each: spec for each, spec in known.items() if scope.admits_server(each)}
         return named(known, name)
 
-    def _check_listed(self, name: str, caller: Caller) -> None:
+    async def _catch_up(self, name: str) -> None:
+        # It may have been added a moment ago.
+        if name not in self._switchboard.servers:
+            await self._switchboard.board.catch_up()
+
+    async def _check_listed(self, name: str, caller: Caller) -> None:
         # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
+        if name:
+            await self._catch_up(name)
         if name and not self._switchboard.board.is_on(self.server(name, caller)):
             raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 

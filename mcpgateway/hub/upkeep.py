@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -44,24 +43,34 @@ class Upkeep:
 
     log = Logger()
 
-    def __init__(self, slot: Slot, scales: Scales, now: int, *, is_kept: bool) -> None:
+    def __init__(self, slot: Slot, scales: Scales, now: int) -> None:
         self.excess = ""
+        self._outdated = ""
         self._slot = slot
         self._scales = scales
         self._began = now
-        # A child of one session lives as long as its session.
-        may_idle = slot.shared and not is_kept and slot.server.lazy.idle_s > 0
         self._idling = Idling(now)
-        self._idle_look = now if may_idle else math.inf
+        self._idle_look = float(now)
 
-    def look(self, now: int) -> Stop | None:
-        """What is to be done about it."""
+    def replace(self, why: str) -> None:
+        """It is to be replaced as soon as no call is under way."""
+        self._outdated = why
+
+    def look(self, now: int, *, is_kept: bool) -> Stop | None:
+        """What is to be done about it.
+
+        :param is_kept: it is to run whether anybody uses it or not.
+        """
+        if self._outdated and not self._scales.has_calls(self._slot):
+            return Stop(self._outdated, again=True)
         lazy = self._slot.server.lazy
-        if now >= self._idle_look:
+        # A child of one session lives as long as its session.
+        may_idle = self._slot.shared and not is_kept and lazy.idle_s > 0
+        if may_idle and now >= self._idle_look:
             self._idle_look = now + idling.look_s(lazy)
             if self._idling.is_over(self._use(), lazy, now):
                 return Stop(f"nobody has used it for {lazy.idle_s:g} s", again=False)
-        if lazy.ram_bytes or lazy.uptime_s:
+        if lazy.ram_bytes or lazy.uptime_s or self.excess:
             self._weigh(idling.excess(lazy, self._scales.resident(self._slot.pid or 0), now - self._began))
             if self.excess and not self._scales.has_calls(self._slot):
                 return Stop(self.excess, again=True)

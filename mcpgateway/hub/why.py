@@ -19,13 +19,16 @@ from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec
 from mcpgateway.config.problems import Problem
 from mcpgateway.errors import (
     GatewayError,
+    HandshakeFailed,
     HandshakeLate,
     HandshakeRefused,
     LaunchFailed,
     NeedsApproval,
     NeedsAuthorization,
+    Unavailable,
     UnknownServer,
     Unreachable,
+    without_name,
 )
 from mcpgateway.hub.census import transport
 from mcpgateway.hub.chart import Chart
@@ -34,7 +37,7 @@ from mcpgateway.hub.history import History
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Launch
-from mcpgateway.rules.advice import Advice, Facts, Failure, Trip, advise, verdict
+from mcpgateway.rules.advice import Advice, Facts, Failure, Trip, Turns, advise, verdict
 from mcpgateway.rules.condition import State
 from mcpgateway.rules.masking import address, arguments
 
@@ -44,6 +47,7 @@ STRAY_CHARS = 120
 _FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
     (NeedsAuthorization, Failure.AUTHORIZATION),
     (NeedsApproval, Failure.APPROVAL),
+    (Unavailable, Failure.UNAVAILABLE),
     (Unreachable, Failure.UNREACHABLE),
     (LaunchFailed, Failure.LAUNCH),
     (HandshakeLate, Failure.LATE),
@@ -73,7 +77,14 @@ class Why:
         """
         slots = [each for each in self.switchboard.pool if each.server.name == name]
         server = self.switchboard.servers.get(name) or next((each.server for each in slots), None)
-        found = self._not_served(name) if server is None or server.view else self._told(server, slots)
+        if server is None or server.view:
+            return self._masked(self._not_served(name))
+        question = self.health.question(server)
+        # What leads its user to the sign-in is shown to those who may ask this, and stands nowhere else.
+        way = {"login_url": question.url} if question is not None else {}
+        return self._masked(self._told(server, slots)) | way
+
+    def _masked(self, found: dict[str, Any]) -> dict[str, Any]:
         return {key: self._redacted(each) for key, each in found.items()}
 
     def is_known(self, name: str) -> bool:
@@ -129,13 +140,16 @@ class Why:
             "transport": transport(server.reach),
             "share": self.switchboard.pool.scope(server).value,
             "share_reason": self.switchboard.pool.reason(server),
+            "concurrency": self._concurrency(server),
             "launch": launch.shown(),
-            "pids": [slot.pid for slot in slots if slot.pid],
+            "pids": [pid for slot in slots for pid in slot.pids],
             "starts": facts.starts,
             "restart_count": facts.restarts,
             "uptime_seconds": shown["uptime_seconds"],
             "next_try_s": shown["next_try_s"],
             "last_error": shown["last_error"],
+            "retired": shown["retired"],
+            "long_calls": shown["long_calls"],
             "breaker": self._breaker(charts),
             "last_end": _end(history),
             "stderr": _words(slots, history).splitlines()[-WORDS_LINES:],
@@ -167,7 +181,10 @@ class Why:
             is_found=bool(launch.found),
             has_directory=os.path.isdir(server.cwd) if _is_program(server) else True,
             failure=failure,
-            fault=next((each.last_fault for each in charts if each.last_fault), ""),
+            fault=without_name(
+                server.name, next((each.last_fault for each in charts if each.last_fault), "")
+            ),
+            hint=_hint(history),
             code=history.end.code if history.end is not None else None,
             signal=history.end.signal if history.end is not None else None,
             words=_words(slots, history) if failure is not Failure.NONE else "",
@@ -184,9 +201,31 @@ class Why:
             restarts=shown["restart_count"],
             service_fault=next((each.service_fault for each in charts if each.service_fault), ""),
             excess=shown["excess"],
+            stuck=shown["stuck"],
+            retired=tuple(each["why"] for each in shown["retired"]),
+            long_calls=tuple((each["what"], each["seconds"]) for each in shown["long_calls"]),
             knows_no_ping=any(each.knows_no_ping for each in charts),
+            apart=self.switchboard.pool.reason(server),
+            turns=self._turns(server),
             problems=self._problems(True, server.name, server.title),
             warnings=self._problems(False, server.name, server.title),
+        )
+
+    def _concurrency(self, server: ServerSpec) -> dict[str, Any]:
+        limiters = self.switchboard.pool.limiters
+        return limiters.told(server) if limiters is not None else {}
+
+    def _turns(self, server: ServerSpec) -> Turns:
+        told = self._concurrency(server)
+        if not told or told["limit"] == "none":
+            return Turns()
+        oldest = max(told["under_way"], key=lambda each: each["seconds"], default=None)
+        is_found = server.concurrency is None and not told["watched"]
+        return Turns(
+            told["reason"] if is_found else "",
+            told["waiting"],
+            oldest["tool"] if oldest is not None else "",
+            oldest["seconds"] if oldest is not None else 0,
         )
 
     def _worst(self, charts: list[Chart]) -> Chart:
@@ -278,7 +317,7 @@ def _failure(history: History, charts: list[Chart]) -> Failure:
     if end is None or not any(each.last_error for each in charts):
         return Failure.NONE
     if end.is_unreachable:
-        return Failure.UNREACHABLE
+        return Failure.UNAVAILABLE if isinstance(end.error, Unavailable) else Failure.UNREACHABLE
     return Failure.ENDED_EARLY if any(each.is_failing for each in charts) else Failure.ENDED
 
 
@@ -288,6 +327,12 @@ def _words(slots: list[Slot], history: History) -> str:
     speaking = (slot.speaking for slot in slots)
     backends = (each.backend for each in speaking if each is not None)
     return next((words for each in backends if each is not None and (words := each.stderr_tail())), "")
+
+
+def _hint(history: History) -> str:
+    # That of a failed handshake is what the program has printed.
+    why = history.fault or (history.end.error if history.end is not None else None)
+    return why.hint if why is not None and not isinstance(why, HandshakeFailed) else ""
 
 
 def _end(history: History) -> dict[str, Any] | None:

@@ -13,7 +13,9 @@ def main(argv: list[str]) -> int:
 
             return clients.main(argv[1:])
         case _:
-            sys.stderr.write(f"mcpgateway: unknown command: {' '.join(argv[:1])}\n")
+            from mcpgateway.local import printing
+
+            printing.put(f"mcpgateway: unknown command: {' '.join(argv[:1])}", to=sys.stderr)
             return 1
 
 

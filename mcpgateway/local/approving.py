@@ -15,6 +15,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals, files, paths
 from mcpgateway.host.approvals import REPOSITORY_FILE, Repository
 from mcpgateway.host.settings import LoadOptions
+from mcpgateway.local import printing
 
 
 def approve(
@@ -31,13 +32,13 @@ def approve(
     path = visible(repository.path)
     if digest is not None and digest.lower() != repository.digest:
         raise ConfigError(f"{path}: has the digest {repository.digest}; it is not the file that was meant")
-    sys.stdout.write("".join(f"{line}\n" for line in _would_run(repository)))
+    printing.put(*_would_run(repository))
     if not is_sure and not _is_agreed():
-        sys.stdout.write("nothing is approved of\n")
+        printing.put("nothing is approved of")
         return 1
     files.make_home(home)
     approvals.approve(home, repository.path, repository.digest, time.time())
-    sys.stdout.write(f"{path}: approved of, until it changes\n")
+    printing.put(f"{path}: approved of, until it changes")
     return 0
 
 
@@ -51,7 +52,7 @@ def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
     files.make_home(home)
     if not approvals.revoke(home, path):
         raise ConfigError(f"{visible(path)}: is not approved of")
-    sys.stdout.write(f"{visible(path)}: approved of no more; what runs goes on until its sessions end\n")
+    printing.put(f"{path}: approved of no more; what runs goes on until its sessions end")
     return 0
 
 
@@ -100,6 +101,4 @@ def _is_agreed() -> bool:
         raise ConfigError(
             "nothing is approved of: there is no terminal to ask at; --yes approves of it unasked"
         )
-    sys.stdout.write("Approve? [y/N] ")
-    sys.stdout.flush()
-    return sys.stdin.readline(16).strip().lower() in ("y", "yes")
+    return printing.ask("Approve? [y/N]").lower() in ("y", "yes")

@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
+from mcpgateway.config.document import visible
+from mcpgateway.config.native import FileReading
 from mcpgateway.config.problems import Problem
 from mcpgateway.host.settings import Examined, LoadOptions, examine
+from mcpgateway.local import printing
 
 
 def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
     """Say what is wrong; 1 where the configuration cannot be used."""
     found = examine(options, environ)
-    sys.stdout.write(_as_json(found) if as_json else _as_text(found))
+    if as_json:
+        printing.put_json(_said(found))
+    else:
+        printing.put(*_lines(found))
     return 1 if found.settings is None else 0
 
 
-def _as_text(found: Examined) -> str:
+def _lines(found: Examined) -> list[str]:
     lines = [f"{'error' if each.is_error else 'warning'}: {each}" for each in found.problems]
+    lines += [_words_of(each) for each in found.readings]
     errors = sum(each.is_error for each in found.problems)
-    warnings = len(lines) - errors
+    warnings = len(found.problems) - errors
     if found.settings is None:
         lines.append(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
     else:
         servers = _counted(len(found.settings.servers), "server")
         lines.append(f"no errors, {_counted(warnings, 'warning')}; {servers}")
-    return "".join(f"{line}\n" for line in lines)
+    return lines
+
+
+def _words_of(read: FileReading) -> str:
+    env = "the whole login environment" if read.full_env else "the environment of the allow-list"
+    form = f"is read in the form of {read.reading.dialect.value}, because {read.reading.why}"
+    return f"{visible(read.file)}: {form}; its servers get {env}"
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _as_json(found: Examined) -> str:
-    said = {
+def _said(found: Examined) -> dict[str, Any]:
+    return {
         "ok": found.settings is not None,
         "problems": [_problem(each) for each in found.problems],
         "files": list(found.files),
+        "read_as": [
+            {
+                "file": each.file,
+                "dialect": each.reading.dialect.value,
+                "why": each.reading.why,
+                "env_policy": "full" if each.full_env else "allow-list",
+            }
+            for each in found.readings
+        ],
         "servers": [each.name for each in found.settings.servers] if found.settings else None,
     }
-    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
@@ -53,6 +72,6 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "key": where.key,
         "found": problem.found,
         "allowed": problem.allowed,
-        "hint": problem.hint,
+        "hint": problem.hint or "mcpgateway config explain KEY says what a key is for, and what it takes",
         "message": str(problem),
     }

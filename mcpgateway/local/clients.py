@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
+from mcpgateway.local import printing
 
 VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman")
 
@@ -26,8 +25,8 @@ def run(argv: list[str], environ: Mapping[str, str]) -> int:
         said = _parser().parse_args(argv)
         value, code = _answer(said, environ)
     except ConfigError as why:
-        value, code = {"error": str(why), "hint": getattr(why, "hint", "")}, 1
-    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+        value, code = {"error": str(why), "hint": why.advice}, 1
+    printing.put_json(value, indent=None)
     return code
 
 

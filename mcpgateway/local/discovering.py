@@ -16,7 +16,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.catalog.naming import did_you_mean
 from mcpgateway.config.document import visible
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Settings
+from mcpgateway.config.model import ServerSpec, Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 from mcpgateway.host.catalogs import Catalogs
@@ -30,10 +30,10 @@ from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.ward import Ward
 from mcpgateway.hub.discovery import Discovery
 from mcpgateway.hub.snapshots import Snapshots
-from mcpgateway.interfaces import Whose
+from mcpgateway.interfaces import OwnAddress, Whose
 from mcpgateway.local.machine import Machine
 
-CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
+NOWHERE = OwnAddress("")  # no browser comes back to this program
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 TELL_S = 0.2
 
@@ -102,14 +102,15 @@ async def _run(
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     holders = Holders(reactor)
-    # Tokens that the gateway has are used; a user is let in through a gateway that runs.
+    # Tokens that the gateway has are used; users sign in through a gateway that runs.
     backends = Backends(
         reactor,
         launcher,
         Grants(home),
-        lambda: CALLBACK,
+        lambda: NOWHERE,
         Whose(home, instance),
         lambda: DaemonLocks(home, S002_HOME, holders),
+        asks=False,
     )
     hub = _hub_of(reactor, home, settings, backends, holders)
     discovery = Discovery(hub.switchboard, reactor)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
 
+from mcpgateway.config.counting import ANY, counts_of
 from mcpgateway.config.kinds import Either, ListOf, MapOf
 from mcpgateway.config.schema import TOP, Listing
 from mcpgateway.config.section import Key, Section
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
+from mcpgateway.local import printing
 
-ANY = "NAME"
 DEPTH_LIMIT = 8
 
 
@@ -32,20 +32,21 @@ def explain(asked: str, *, as_json: bool = False) -> int:
 
     :raise ConfigError: there is no such key.
     """
-    known = list(_all())
+    known = list(known_keys())
     steps = tuple(asked.strip(".").split("."))
     found = [each for each in known if _fits(each.road, steps)]
     found = found or [each for each in known if each.road[-len(steps) :] == steps]
     if not found:
         raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
     if as_json:
-        sys.stdout.write(json.dumps([_value(each) for each in found], indent=2, ensure_ascii=False) + "\n")
+        printing.put_json([_value(each) for each in found])
         return 0
-    sys.stdout.write("\n".join(_said(each) for each in found))
+    printing.put_text("\n".join(_said(each) for each in found))
     return 0
 
 
-def _all() -> Iterator[Known]:
+def known_keys() -> Iterator[Known]:
+    """All keys there are, each with its road."""
     yield from _below(TOP, ())
 
 
@@ -96,6 +97,7 @@ def _value(known: Known) -> dict[str, Any]:
         "takes": key.kind.words,
         "default": key.default,
         "is_served": key.is_served,
+        "counts": counts_of(known.road).value,
         "keys": list(key.kind.keys) if isinstance(key.kind, Section) else [],
     }
 
@@ -105,6 +107,8 @@ def _said(known: Known) -> str:
     lines = [".".join(known.road), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
     if key.default is not None:
         lines.append(f"  default: {json.dumps(key.default, ensure_ascii=False)}")
+    if not (isinstance(key.kind, Section) or key.alias):
+        lines.append(f"  an edit counts {counts_of(known.road).value}")
     if not key.is_served:
         lines.append("  It has no effect in this release.")
     if isinstance(key.kind, Section):

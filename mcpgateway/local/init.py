@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
 from mcpgateway.host.settings import LoadOptions, config_file
 from mcpgateway.host.template import template
+from mcpgateway.local import printing
 
 
 def init(options: LoadOptions, environ: Mapping[str, str], *, force: bool) -> int:
@@ -27,5 +27,5 @@ def init(options: LoadOptions, environ: Mapping[str, str], *, force: bool) -> in
         files.write_atomic(path, template())
     except OSError as why:
         raise ConfigError(f"{path}: cannot be written: {why.strerror}") from why
-    sys.stdout.write(f"{path}\n")
+    printing.put(path)
     return 0

@@ -14,6 +14,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host.adopted import Adopted, unwound
 from mcpgateway.local.machine import Machine
 from mcpgateway.local.planning import FilePlan
+from mcpgateway.local.reporting import Left
 from mcpgateway.local.showing import diff, vocabulary
 from mcpgateway.local.sites import detect, recorded_sites, see
 
@@ -89,13 +90,17 @@ def planned(plans: Sequence[FilePlan]) -> dict[str, Any]:
                 "changed": each.is_change,
                 "adopted": {wish.title: wish.name for wish in each.wishes},
                 "renewed": list(each.renewed),
-                "left": [{"title": one.title, "why": one.why, "hint": one.hint} for one in each.left],
+                "left": [_left(one) for one in each.left],
                 "diff": difference(each),
                 "error": each.trouble,
             }
             for each in plans
         ],
     }
+
+
+def _left(left: Left) -> dict[str, str]:
+    return {"title": left.title, "why": left.why, **({"hint": left.hint} if left.hint else {})}
 
 
 def difference(each: FilePlan) -> list[str]:

@@ -19,6 +19,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import Examined, LoadOptions, brought_of, examine, examine_to_run, gather
+from mcpgateway.host.state import Running
 from mcpgateway.local.answering import Answer, ask, running_gateway
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
@@ -35,8 +36,8 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in NAMES_FILES:
-            path = value if equals else "".join(words[at + 1 : at + 2])
-            if path.startswith(("/", "~")):  # else it is so to a directory that nobody knows any more
+            path = _from(running, value if equals else "".join(words[at + 1 : at + 2]))
+            if path:
                 said.setdefault(NAMES_FILES[name], []).append(path)
     if options.config or not said:
         return options
@@ -45,6 +46,16 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
     return evolve(
         options, config=next(iter(said.get("config", ())), None), sources=sources, env_file=env_file
     )
+
+
+def _from(running: Running | None, path: str) -> str:
+    # A path that is none from the root is so to the directory that the gateway runs in, where that can be told.
+    if running is None or not path or path.startswith(("/", "~")):
+        return path
+    with suppress(OSError):
+        found = os.path.join(os.readlink(f"/proc/{running.pid}/cwd"), path)
+        return found if os.path.exists(found) else ""
+    return ""
 
 
 @define(eq=False)

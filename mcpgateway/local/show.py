@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,9 @@ from mcpgateway.config.provenance import place_of
 from mcpgateway.config.section import Section
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
+from mcpgateway.escaping import one_line
 from mcpgateway.host.settings import LoadOptions, examine, gather
+from mcpgateway.local import printing
 from mcpgateway.rules.masking import arguments, masked
 
 DEFAULT = "default"
@@ -62,7 +63,10 @@ def show(
         blueprint = found.settings.blueprints[each.name]
         place = place_of(files, blueprint.entry)
         rows[f"servers.{each.name}"] = list(_server_rows(each, blueprint, place))
-    sys.stdout.write(_as_json(rows) if as_json else _as_text(rows))
+    if as_json:
+        printing.put_json(_said(rows))
+    else:
+        printing.put_text(_as_text(rows))
     return 0
 
 
@@ -122,6 +126,7 @@ def _effective(server: ServerSpec) -> dict[str, Any]:
         "timeout": server.timeout_s or 0,
         "interactive": "auto" if server.interactive is None else server.interactive,
         "protocol": server.protocol.value if server.protocol else "auto",
+        "concurrency": "auto" if server.concurrency is None else str(server.concurrency),
     }
     return found
 
@@ -169,12 +174,14 @@ def _as_text(rows: Mapping[str, Sequence[Row]]) -> str:
     for title, members in rows.items():
         shown = [(each.key, json.dumps(each.value, ensure_ascii=False), each.source) for each in members]
         width = min(WIDTH, max((len(key) + len(value) for key, value, _ in shown), default=0))
-        lines = [f"  {key}: {value}".ljust(width + 4) + f"  {source}" for key, value, source in shown]
+        lines = [
+            f"  {one_line(key)}: {value}".ljust(width + 4) + f"  {source}" for key, value, source in shown
+        ]
         blocks.append("".join(f"{line}\n" for line in (title, *lines)))
     return "\n".join(blocks)
 
 
-def _as_json(rows: Mapping[str, Sequence[Row]]) -> str:
+def _said(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     servers = {
         title.removeprefix("servers."): _members(members)
         for title, members in rows.items()
@@ -183,7 +190,7 @@ def _as_json(rows: Mapping[str, Sequence[Row]]) -> str:
     said: dict[str, Any] = {"servers": servers}
     if "gateway" in rows:
         said = {"gateway": _members(rows["gateway"]), **said}
-    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+    return said
 
 
 def _members(rows: Sequence[Row]) -> dict[str, Any]:

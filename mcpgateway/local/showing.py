@@ -18,8 +18,8 @@ from typing import Any
 from attrs import field, frozen
 
 from mcpgateway.config.document import visible
-from mcpgateway.rules.masking import TOKEN, address, is_secret, masked
-from mcpgateway.rules.secrecy import MASK
+from mcpgateway.rules.masking import address, masked, shown
+from mcpgateway.rules.secrecy import MASK, is_secret
 
 CONTEXT_LINES = 3
 LINE_CHARACTERS = 1000
@@ -112,7 +112,7 @@ def _changed(text: str, words: Vocabulary) -> str:
     for each in sorted(words.secrets, key=len, reverse=True):
         if len(each) >= LONG_CHARACTERS:
             text = text.replace(each, MASK)
-    return TOKEN.sub(MASK, address(text))
+    return shown(text)
 
 
 def _quoted(found: re.Match[str], words: Vocabulary) -> str:

@@ -13,7 +13,7 @@ from mcpgateway.config.assemble import depends_on_place
 from mcpgateway.config.client import read_client, read_remotes
 from mcpgateway.config.compose import is_ours
 from mcpgateway.config.document import Document, printable
-from mcpgateway.config.edit import Edit, Put, edit, road_to, same
+from mcpgateway.config.edit import MISSING, Edit, Put, at, edit, in_its_dialect, placed, same
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.model import GatewaySettings, Remote
 from mcpgateway.config.names import slug
@@ -27,6 +27,7 @@ from mcpgateway.host import files, paths
 from mcpgateway.host.settings import FILE_LIMIT, LoadOptions, config_file
 from mcpgateway.host.template import template
 from mcpgateway.host.writeback import write_back
+from mcpgateway.local import printing
 
 FULL = "full"
 PASSED_OVER = "A setting of other clients"
@@ -71,13 +72,12 @@ def take_over(
             text = files.read_text(target, FILE_LIMIT)
         except FileNotFoundError:
             text = ""
-        sys.stdout.write(changed(text))
+        printing.put_text(changed(text))
     else:
         _make_directory(target, paths.gateway_home(environ, options.home or None))
         write_back(target, changed)
     told = sys.stderr if is_dry else sys.stdout
-    told.write("".join(f"{each}\n" for each in taken))
-    told.write("".join(f"not carried over: {each}\n" for each in haul.problems))
+    printing.put(*taken, *(f"not carried over: {each}" for each in haul.problems), to=told)
     return 1 if haul.problems.errors else 0
 
 
@@ -201,12 +201,13 @@ def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
 
 def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
     """The text of our file with all that was found and is not there yet."""
+    former = text
     for name, (entry, where) in haul.servers.items():
         held = parse(text, target).value
-        road = road_to(held, name)
-        there = _at(held, road)
-        if there is None:
-            text = edit(text, target, Put(road, entry))
+        new = placed(held, Put((name,), entry))
+        there = at(held, new.road)
+        if there is MISSING or there is None:
+            text = edit(text, target, new)
             taken.append(f"{name}: taken from {where}")
         elif same(there, entry):
             taken.append(f"{name}: is there already")
@@ -219,7 +220,7 @@ def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
             taken.append(f"{section}.{key}: taken")
         else:
             taken.append(f"{section}.{key}: is there already, and is kept")
-    return text
+    return in_its_dialect(former, text, target)
 
 
 def _at(value: Any, road: Sequence[str]) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import sys
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -17,7 +15,7 @@ from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.validating import Report, Step, validate
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.environment import for_children
-from mcpgateway.config.model import GatewaySettings, Remote, Rest, ServerSpec
+from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
 from mcpgateway.host.daemonlocks import DaemonLocks
@@ -28,13 +26,14 @@ from mcpgateway.host.orphans import Registry
 from mcpgateway.host.resolver import Resolver
 from mcpgateway.host.settings import LoadOptions, load
 from mcpgateway.host.ward import Ward
-from mcpgateway.interfaces import Whose
+from mcpgateway.interfaces import OwnAddress, Whose
+from mcpgateway.local import printing
 from mcpgateway.local.machine import as_it_runs
 from mcpgateway.rules.masking import secrets_of
-from mcpgateway.rules.secrecy import without
+from mcpgateway.rules.redaction import quoted
 
-CALLBACK = f"http://127.0.0.1:{GatewaySettings().http_port}/oauth/callback"
 FILE_LIMIT = 1_048_576  # of values
+NOWHERE = OwnAddress("")  # no browser comes back to this program
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
@@ -77,7 +76,10 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
         if not reports:
             return int(ended.code or 1)
     report = _without_secrets(reports[0], server)
-    sys.stdout.write(in_json(report) if as_json else as_text(report))
+    if as_json:
+        printing.put_json(_said(report))
+    else:
+        printing.put(*lines_of(report))
     return 0 if report.passed else 1
 
 
@@ -85,10 +87,10 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
-    # Tokens that the gateway has are used; a user is let in through a gateway that runs.
+    # Tokens that the gateway has are used; users sign in through a gateway that runs.
     locks = DaemonLocks(home, S002_HOME, Holders(reactor))
     backends = Backends(
-        reactor, launcher, Grants(home), lambda: CALLBACK, Whose(home, instance), lambda: locks
+        reactor, launcher, Grants(home), lambda: NOWHERE, Whose(home, instance), lambda: locks, asks=False
     )
     try:
         reports.append(await validate(server, backends, reactor, timeout_s))
@@ -104,26 +106,24 @@ def _without_secrets(report: Report, server: ServerSpec) -> Report:
     hidden = secrets_of({**server.env, **headers}, server.command)
 
     def shown(step: Step) -> Step:
-        return evolve(
-            step, detail=without(step.detail.encode(errors="replace"), hidden).decode(errors="replace")
-        )
+        return evolve(step, detail=quoted(step.detail, hidden))
 
     return evolve(report, steps=tuple(map(shown, report.steps)))
 
 
-def as_text(report: Report) -> str:
+def lines_of(report: Report) -> list[str]:
     """The report for a person."""
-    lines = []
+    lines: list[str] = []
     for step in report.steps:
         verdict = "PASS" if step.passed else "FAIL"
-        lines.append(f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip())
+        said = f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip()
+        lines.extend(printing.indented(said))
     if report.passed:
         lines.append("All checks passed.")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def in_json(report: Report) -> str:
-    """The report for a program."""
+def _said(report: Report) -> dict[str, Any]:
     steps = [
         {
             "step": step.name,
@@ -134,7 +134,7 @@ def in_json(report: Report) -> str:
         }
         for step in report.steps
     ]
-    return json.dumps({"server": report.server, "passed": report.passed, "steps": steps}, indent=2) + "\n"
+    return {"server": report.server, "passed": report.passed, "steps": steps}
 
 
 def _written(wish: Wish) -> ServerSpec:

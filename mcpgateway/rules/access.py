@@ -44,6 +44,9 @@ ADDRESS = "address"
 
 LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 SAME_SITE = frozenset((b"none", b"same-origin"))
+HOSTS = "ask by localhost or 127.0.0.1, or name the host in gateway.allowed_hosts"
+ORIGINS = "name the page's origin in gateway.allowed_origins"
+SITES = "ask from a program, or from a page of the gateway's own origin"
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"x-forwarded-host")
 """What reverse proxies say of whom they speak for."""
 
@@ -75,7 +78,7 @@ class RouteClass(Enum):
     NOTHING = "nothing"
 
 
-GUARDED = frozenset((RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN))
+OPEN_TO_SITES = frozenset((RouteClass.PUBLIC, RouteClass.RETURN))
 OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
 """What `Note [Open on loopback]` is about."""
 
@@ -131,6 +134,7 @@ class Policy:
     :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
     :ivar trusted: networks of addresses that need no token (`ipaddress`).
+    :ivar is_public: browsers of other machines come back here, too (``gateway.public_url``).
     """
 
     hosts: frozenset[bytes] = frozenset()
@@ -140,6 +144,7 @@ class Policy:
     loopback_only: bool = False
     trusted: tuple[Any, ...] = ()
     open_loopback: bool = field(default=False, kw_only=True)
+    is_public: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -190,6 +195,19 @@ class Deny:
     error: str = field(default="", eq=False)
     hint: str = field(default="", eq=False)
 
+    @property
+    def advice(self) -> str:
+        """What the caller can do about it; never empty."""
+        return self.hint or _ADVICE.get(self.status, "ask over the Unix socket of the gateway")
+
+
+_ADVICE = {
+    401: "send Authorization: Bearer TOKEN; mcpgateway token show prints it",
+    403: "ask with a credential that may do that, or over the Unix socket of the gateway",
+    429: "wait as long as Retry-After says",
+    503: "try again in a moment",
+}
+"""What helps as a rule, by the status."""
 
 Verdict = Pass | Deny
 
@@ -202,13 +220,14 @@ def judge(facts: Facts, policy: Policy) -> Verdict:
 def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
     # DNS rebinding and cross-site requests: the names the browser sends are the only witnesses.
     if facts.host is not None and not _is_our_name(facts.host, policy):
-        return Deny(403, "Forbidden: this Host is not served here")
+        return Deny(403, "Forbidden: this Host is not served here", hint=HOSTS)
     if facts.origin is not None and not _is_our_origin(facts, policy):
-        return Deny(403, "Forbidden: this Origin may not call the gateway")
-    # What only its owner may read is none of another site's business either.
-    is_guarded = not facts.safe_method or facts.route in GUARDED
-    if is_guarded and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
-        return Deny(403, "Forbidden: cross-site request")
+        return Deny(403, "Forbidden: this Origin may not call the gateway", hint=ORIGINS)
+    # Whatever another site asks for is none of its business, but where its user is sent here or anybody may look.
+    is_open = facts.safe_method and facts.route in OPEN_TO_SITES
+    is_open = is_open or (facts.origin is not None and facts.origin in policy.origins)
+    if not is_open and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+        return Deny(403, "Forbidden: cross-site request", hint=SITES)
     return None
 
 
@@ -226,21 +245,33 @@ def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
 def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
     reach = facts.reach
     if reach is Reach.REMOTE and (not policy.allow_remote or policy.loopback_only):
-        return Deny(403, "Forbidden: remote clients are not allowed (gateway.allow_remote is off)")
+        return Deny(
+            403,
+            "Forbidden: remote clients are not allowed (gateway.allow_remote is off)",
+            hint="ask on the gateway's machine, or let its owner set gateway.allow_remote",
+        )
     if facts.route is RouteClass.PUBLIC:
         return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
     if facts.credential in (Credential.WRONG, Credential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
     if facts.credential is Credential.NARROW:
-        return Deny(403, "Forbidden: the token does not allow this (its scopes)", error=NARROW)
+        return Deny(
+            403,
+            "Forbidden: the token does not allow this (its scopes)",
+            error=NARROW,
+            hint="get a token of a wider scope from the authorization server",
+        )
     if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
         return Deny(
             403,
             "Forbidden: the connection belongs to another user of this machine"
             " (gateway.trust_other_users is off)",
+            hint="connect as the gateway's own user, or let its owner set gateway.trust_other_users",
         )
     if facts.credential is Credential.CLIENT:
         return _judge_client(facts.name, facts)
+    if reach is Reach.REMOTE and facts.route is RouteClass.RETURN and policy.is_public:
+        return Pass(REMOTE)
     if reach is Reach.REMOTE and facts.credential is Credential.NONE:
         if facts.address and is_among(facts.address, policy.trusted):
             return _judge_client(f"{ADDRESS} {facts.address}", facts)
@@ -285,7 +316,9 @@ def _judge_client(principal: str, facts: Facts) -> Verdict:
             allowed = False
     if not allowed:
         return Deny(
-            403, "Forbidden: this credential is a client's; it may use servers, not manage the gateway"
+            403,
+            "Forbidden: this credential is a client's; it may use servers, not manage the gateway",
+            hint="ask with the gateway's own token (mcpgateway token show prints it), or over its Unix socket",
         )
     return Pass(principal)
 

@@ -6,14 +6,16 @@ import shlex
 from collections.abc import Iterator
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.config.document import visible
 from mcpgateway.rules.complaints import complaints
 from mcpgateway.rules.condition import State
+from mcpgateway.rules.readiness import login
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # what a shell exits with
 KILLED, ABORTED, CRASHED, TERMINATED = 9, 6, 11, 15
+_ILL = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE, State.DISABLED, State.NEEDS_LOGIN))
 BY_SHELL = 128  # and the number of a signal, where a shell tells of its child's end
 MANY_RESTARTS = 3
 
@@ -43,7 +45,8 @@ class Failure(Enum):
     LATE = "it did not answer its first words in time"
     REFUSED = "it refused the handshake"
     UNREACHABLE = "nothing answers at its address"
-    AUTHORIZATION = "it wants its user to let the gateway in"
+    UNAVAILABLE = "it answers that it cannot serve anybody now"
+    AUTHORIZATION = "it wants an authorization"
     APPROVAL = "its user has not approved of its file"
     ENDED_EARLY = "it ended before its handshake was done"
     ENDED = "it ended while it was in use"
@@ -67,6 +70,22 @@ class Trip:
 
 
 @frozen
+class Turns:
+    """How calls of a server's tools that may change something are kept apart.
+
+    :ivar why: what was seen of the server, or is known of it; empty where its entry asks for it, or nothing does.
+    :ivar waiting: how many calls wait.
+    :ivar tool: what the oldest of those under way calls.
+    :ivar seconds: for how long it has been.
+    """
+
+    why: str = ""
+    waiting: int = 0
+    tool: str = ""
+    seconds: int = 0
+
+
+@frozen
 class Facts:
     """What is known of a server.
 
@@ -79,6 +98,7 @@ class Facts:
     :ivar has_directory: the directory it is started in is there now.
     :ivar failure: at what it has failed last.
     :ivar fault: the same, in the gateway's words.
+    :ivar hint: what those are told to do who call it; empty where that is nothing.
     :ivar code: the exit code of its last end; None if there was none.
     :ivar signal: the signal that ended it.
     :ivar words: the end of what it has printed on stderr.
@@ -88,7 +108,12 @@ class Facts:
     :ivar restarts: how often in the place of one that had ended unexpectedly.
     :ivar service_fault: what its own health check says.
     :ivar excess: why it is about to be replaced.
+    :ivar stuck: why its process is stuck, in whose place no other may be started; empty where it is not.
+    :ivar retired: why each of its processes is that gets no new calls.
+    :ivar long_calls: what has been under way for long: names, each with the seconds.
     :ivar knows_no_ping: it has never answered one, and is not asked any more.
+    :ivar apart: why each session has a child of its own, though its entry does not say so.
+    :ivar turns: how its calls are kept apart.
     :ivar problems: why its entry as it is now cannot be used.
     :ivar warnings: what is odd about it.
     :ivar unapproved: the file of a repository that defines it and that nobody has approved of.
@@ -105,6 +130,7 @@ class Facts:
     has_directory: bool = True
     failure: Failure = Failure.NONE
     fault: str = ""
+    hint: str = ""
     code: int | None = None
     signal: int | None = None
     words: str = field(default="", repr=False)
@@ -115,7 +141,12 @@ class Facts:
     restarts: int = 0
     service_fault: str = ""
     excess: str = ""
+    stuck: str = ""
+    retired: tuple[str, ...] = ()
+    long_calls: tuple[tuple[str, int], ...] = ()
     knows_no_ping: bool = False
+    apart: str = ""
+    turns: Turns = Turns()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unapproved: str = ""
@@ -148,10 +179,12 @@ def advise(facts: Facts) -> list[Advice]:
 def verdict(facts: Facts, advice: list[Advice]) -> str:
     """The story in one sentence."""
     troubles = [each for each in advice if each.is_trouble]
-    state = "not approved of" if facts.unapproved else facts.state.value
+    state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
+    if facts.state is State.NEEDS_LOGIN:
+        state = facts.state.value
     if troubles:
-        return f"{facts.server} is {state}: {troubles[0].says}"
-    return f"{facts.server} is {state}, and nothing is wrong with it"
+        return f"{facts.server} {state}: {troubles[0].says}"
+    return f"{facts.server} {state}, and nothing is wrong with it"
 
 
 def _causes(facts: Facts) -> Iterator[Advice]:
@@ -167,12 +200,20 @@ def _causes(facts: Facts) -> Iterator[Advice]:
             "configuration", f"the configuration: {each}", "put it right there; it is read again by itself"
         )
     yield from _switched_off(facts)
-    if facts.state in (State.ERROR, State.RESTARTING, State.UNREACHABLE, State.DISABLED) or _failed(facts):
-        yield from _failures(facts)
+    if facts.state in _ILL or _failed(facts):
+        yield from _with_hint(facts, list(_failures(facts)))
     if facts.state is State.DEGRADED:
         yield from _degraded(facts)
     yield from _waiting(facts)
     yield from _notes(facts)
+
+
+def _with_hint(facts: Facts, found: list[Advice]) -> list[Advice]:
+    # What a caller is told to do comes first.
+    if not found or not facts.hint or facts.hint in found[0].do:
+        return found
+    first = found[0]
+    return [evolve(first, do=f"{facts.hint}; {first.do}" if first.do else facts.hint), *found[1:]]
 
 
 def _failed(facts: Facts) -> bool:
@@ -199,9 +240,7 @@ def _failures(facts: Facts) -> Iterator[Advice]:
         case Failure.NONE:
             return
         case Failure.AUTHORIZATION:
-            yield Advice(
-                "authorization", facts.fault, "open that address in a browser, and let the gateway in"
-            )
+            yield Advice("authorization", facts.fault, facts.hint or login(facts.server))
         case Failure.APPROVAL:
             yield Advice(
                 "not-approved", facts.fault, "mcpgateway config approve, once you have read the file"
@@ -211,6 +250,12 @@ def _failures(facts: Facts) -> Iterator[Advice]:
                 "unreachable",
                 f"nothing answers at {facts.address or 'its address'}: {facts.fault}",
                 "start it there, or put its address right in its entry; a call tries it at once",
+            )
+        case Failure.UNAVAILABLE:
+            yield Advice(
+                "unavailable",
+                f"{facts.address or 'its address'} answers, but not as a server: {facts.fault}",
+                "look at the service there; a call tries it at once",
             )
         case Failure.LAUNCH:
             yield from _not_launched(facts)
@@ -299,7 +344,14 @@ def _end(facts: Facts) -> Iterator[Advice]:
 
 
 def _degraded(facts: Facts) -> Iterator[Advice]:
-    if facts.service_fault:
+    if facts.stuck:
+        yield Advice(
+            "stuck",
+            f"its process is stuck with calls under way: {facts.stuck}; it may have one process only, so nothing takes"
+            " its place",
+            f"mcpgateway servers restart {facts.server} ends these calls and starts it anew",
+        )
+    elif facts.service_fault:
         yield Advice(
             "service-unwell",
             f"its own health check fails: {facts.service_fault}",
@@ -337,6 +389,31 @@ def _when(trip: Trip) -> str:
     return f"it is tried again in {trip.opens_in_s} s" if trip.opens_in_s else "the next call tries it again"
 
 
+def _sharing(facts: Facts) -> Iterator[Advice]:
+    name, turns = facts.server, facts.turns
+    if facts.apart:
+        yield Advice(
+            "apart",
+            f"each session has a process of its own, because {facts.apart}",
+            f"to share one process all the same: mcpgateway servers set {name} share=global",
+            is_trouble=False,
+        )
+    if turns.waiting:
+        yield Advice(
+            "busy",
+            f"{turns.waiting} calls wait for their turn; {turns.tool} has been under way for {turns.seconds} s",
+            f"should it hang: mcpgateway servers restart {name}",
+            is_trouble=False,
+        )
+    if turns.why:
+        yield Advice(
+            "one-at-a-time",
+            f"calls that may change something go one after the other, because {turns.why}",
+            f"to let them run side by side: mcpgateway servers set {name} concurrency=none",
+            is_trouble=False,
+        )
+
+
 def _notes(facts: Facts) -> Iterator[Advice]:
     for each in facts.warnings:
         yield Advice("warning", f"the configuration: {each}", "", is_trouble=False)
@@ -354,8 +431,25 @@ def _notes(facts: Facts) -> Iterator[Advice]:
             f"mcpgateway logs {facts.server}",
             is_trouble=False,
         )
+    yield from _sharing(facts)
     if facts.excess:
         yield Advice("replaced-soon", f"it is about to be replaced: {facts.excess}", "", is_trouble=False)
+    if facts.retired:
+        yield Advice(
+            "replaced",
+            f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works",
+            f"nothing has to be done; mcpgateway servers restart {facts.server} ends these calls",
+            is_trouble=False,
+        )
+    if facts.long_calls:
+        what, seconds = facts.long_calls[0]
+        others = f", and {len(facts.long_calls) - 1} others" if len(facts.long_calls) > 1 else ""
+        yield Advice(
+            "long-call",
+            f"a call of {what} has been under way for {seconds // 60} min{others}",
+            "its client can take it back; timeout in the server's entry sets a limit",
+            is_trouble=False,
+        )
     if facts.knows_no_ping:
         yield Advice("no-pings", "it answers no pings, and is not asked any more", "", is_trouble=False)
     if (

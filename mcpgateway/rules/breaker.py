@@ -7,6 +7,7 @@ one that fails doubles the wait.  A child that is only just there has succeeded 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from attrs import define, field
@@ -38,6 +39,20 @@ class Breaker:
     def __attrs_post_init__(self) -> None:
         self._ends = deque(maxlen=max(self.circuit.restarts, 1))
         self._wait_s = self.circuit.open_s
+
+    def adopt(self, circuit: Circuit, now: float) -> None:
+        """Judge by these numbers from now on; one that is open waits as they say, and no longer than it would have."""
+        self.circuit = circuit
+        self._ends = deque(self._ends, maxlen=max(circuit.restarts, 1))
+        self._wait_s = circuit.open_s
+        if self.is_closed:
+            return
+        if not circuit.restarts:
+            self.reset()
+        elif not circuit.auto_reset:
+            self.opens_at = None
+        else:
+            self.opens_at = min(now + circuit.open_s, math.inf if self.opens_at is None else self.opens_at)
 
     @property
     def is_closed(self) -> bool:

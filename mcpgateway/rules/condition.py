@@ -26,6 +26,7 @@ class State(Enum):
     UNREACHABLE = "unreachable"
     DISABLED = "disabled"
     IDLE = "idle"
+    NEEDS_LOGIN = "needs login"
 
 
 UP = frozenset((State.RUNNING, State.DEGRADED))
@@ -34,6 +35,7 @@ UP = frozenset((State.RUNNING, State.DEGRADED))
 _FROM_BEST = (
     State.STOPPED,
     State.IDLE,
+    State.NEEDS_LOGIN,  # of one user, which is no matter of the others'
     State.RUNNING,
     State.STARTING,
     State.DEGRADED,
@@ -117,6 +119,12 @@ class Condition(Protocol):
     def enabled(self) -> None:
         """It may be started again."""
 
+    def unauthorized(self) -> None:
+        """It wants its user to sign in, which is no failure of its."""
+
+    def authorized(self) -> None:
+        """Its user has signed in."""
+
 
 _builder = TypeMachineBuilder(Condition, Core)
 _states = {state: _builder.state(state.value) for state in State}
@@ -137,6 +145,8 @@ _EVENTS: tuple[Event, ...] = (
     Condition.stuck,
     Condition.disabled,
     Condition.enabled,
+    Condition.unauthorized,
+    Condition.authorized,
 )
 
 
@@ -169,7 +179,14 @@ def _start(condition: Condition, core: Core) -> None:
     core.hands.start()
 
 
-_NOT_RUNNING = (State.STOPPED, State.IDLE, State.RESTARTING, State.ERROR, State.UNREACHABLE)
+_NOT_RUNNING = (
+    State.STOPPED,
+    State.IDLE,
+    State.RESTARTING,
+    State.ERROR,
+    State.UNREACHABLE,
+    State.NEEDS_LOGIN,
+)
 _WANTED = (State.STARTING, State.RUNNING, State.DEGRADED, State.RESTARTING, State.ERROR)
 _ALL_BUT_DISABLED = tuple(state for state in State if state is not State.DISABLED)
 
@@ -196,6 +213,13 @@ _PATHS: tuple[tuple[Event, tuple[State, ...], State, Callable[[Condition, Core],
     (Condition.rested, (*_WANTED, State.UNREACHABLE, State.STOPPED), State.IDLE, _became(State.IDLE)),
     (Condition.disabled, _ALL_BUT_DISABLED, State.DISABLED, _became(State.DISABLED)),
     (Condition.enabled, (State.DISABLED,), State.STOPPED, _became(State.STOPPED)),
+    (
+        Condition.unauthorized,
+        (State.STARTING, State.RUNNING, State.DEGRADED),
+        State.NEEDS_LOGIN,
+        _became(State.NEEDS_LOGIN),
+    ),
+    (Condition.authorized, (State.NEEDS_LOGIN,), State.STOPPED, _became(State.STOPPED)),
 )
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest, ServerSpec, Settings
-from mcpgateway.rules.masking import is_secret, secret_words
-from mcpgateway.rules.secrecy import secrets_in
+from mcpgateway.rules.masking import secret_words
+from mcpgateway.rules.secrecy import is_secret, secrets_in
 
 DIGEST = "sha256:"  # in front of what is kept instead of a key
 # What they say of a request is no secret.

@@ -66,12 +66,14 @@ def road(era: Era, known: Known, bridge: Bridge) -> Road | None:
     return Road.REFUSED if bridge is Bridge.OFF else Road.BRIDGED
 
 
-def is_offered(way: Road, bridge: Bridge, *, runs_other_only: bool, can_switch: bool) -> bool:
+def is_offered(way: Road, bridge: Bridge, *, is_spoken: bool) -> bool:
     """Whether a client that asks which eras there are is offered the modern one.
 
-    What the server does not speak itself is not offered, so that a client of both eras loses nothing; nor is what would
-    need a second child beside the one that runs, unless the client speaks nothing else.
+    What the server does not speak itself is not offered, so that a client of both eras loses nothing; whatever happens
+    to run makes no difference.
+
+    :param is_spoken: the server itself speaks the modern era, as far as that is known.
     """
-    if way is Road.NATIVE:
-        return bridge is Bridge.ALWAYS or not (runs_other_only and can_switch)
-    return way is Road.BRIDGED and bridge is Bridge.ALWAYS
+    if way is Road.REFUSED:
+        return False
+    return is_spoken or bridge is Bridge.ALWAYS

@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
-from mcpgateway.rules.secrecy import MASK, NAMED_CHARS, SECRET, secrets_in
+from mcpgateway.rules.secrecy import (
+    MASK,
+    NAMED_CHARS,
+    is_random,
+    is_secret,
+    secrets_in,
+    shaped,
+    without_tokens,
+)
 
-# What such a text begins with is a secret of a well-known service, whatever stands before it.
-TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{8,}")
-# All their values are.
+SEGMENT_CHARS = 20  # of a segment of a URL's path that is a key where it is random
+# All their values are secrets.
 MAPPINGS = frozenset(("env", "environment", "headers", "otlp_headers", "project_tokens"))
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
@@ -19,9 +26,14 @@ URL = re.compile(
 OPTION = re.compile(r"(?P<name>--?[A-Za-z][\w.-]*)(?P<equals>=)?(?P<value>.*)", re.DOTALL)
 PAIR = re.compile(r"(?P<name>[A-Za-z_][\w-]*)(?P<mark>=|: *)(?P<value>.*)", re.DOTALL)
 PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
+NUMBERED = re.compile(
+    r"secret|passw|passphrase|credential", re.IGNORECASE
+)  # may be a number; a token is none
 KEYS = frozenset(("key", "sig", "signature", "code"))  # what also names a secret in the query of a URL
 REFERENCE = re.compile(
-    r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}|\$\{keyring:[^-?}][^}]*\}"
+    r"(?:(?:Bearer|Basic|Token) )?"
+    r"(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}|\$\{keyring:[^-?}][^}]*\})",
+    re.IGNORECASE,
 )
 
 
@@ -35,20 +47,24 @@ def masked(value: Any, name: str = "") -> Any:
             hides = name in MAPPINGS
             return {key: _hidden(each) if hides else masked(each, str(key)) for key, each in value.items()}
         case list() | tuple() if name in MAPPINGS:
-            return [f"{str(each).partition('=')[0]}={MASK}" for each in value]
+            return [
+                f"{name}={_hidden(held)}" for name, _, held in (str(each).partition("=") for each in value)
+            ]
         case list() | tuple() if is_secret(name):
             return [MASK for _ in value]
         case list() | tuple():
             return arguments([each if isinstance(each, str) else masked(each, name) for each in value])
         case str():
-            return _hidden(value) if is_secret(name) else address(value)
+            return _hidden(value) if is_secret(name) else shown(value)
+        case int() | float() if NUMBERED.search(name) and not isinstance(value, bool):
+            return MASK
         case _:
             return value
 
 
-def is_secret(name: str) -> bool:
-    """Whether what bears this name is never shown."""
-    return SECRET.search(name) is not None
+def shown(text: str) -> str:
+    """A text without whatever in it looks like a secret."""
+    return without_tokens(address(text))
 
 
 def _hidden(value: Any) -> Any:
@@ -59,24 +75,26 @@ def _hidden(value: Any) -> Any:
 
 
 def address(text: str) -> str:
-    """A text whose URLs have neither a user nor a query."""
+    """A text whose URLs have neither a user nor a query, and no key in their paths."""
     return URL.sub(_address, text)
 
 
 def _address(found: re.Match[str]) -> str:
     user = f"{MASK}@" if found["user"] else ""
     query = f"{found['query'][0]}{MASK}" if found["query"] else ""
-    return f"{found['scheme']}{user}{found['rest']}{query}"
+    host, *path = found["rest"].split("/")
+    hidden = (MASK if len(each) >= SEGMENT_CHARS and is_random(each) else each for each in path)
+    return f"{found['scheme']}{user}{'/'.join((host, *hidden))}{query}"
 
 
 def arguments(words: list[Any]) -> list[Any]:
     """Arguments of a program without what stands behind an option for a secret."""
-    shown: list[Any] = []
+    made: list[Any] = []
     former = ""
     for word in words:
-        shown.append(_argument(word, former) if isinstance(word, str) else word)
+        made.append(_argument(word, former) if isinstance(word, str) else word)
         former = word if isinstance(word, str) and "=" not in word else ""
-    return shown
+    return made
 
 
 def _argument(word: str, former: str) -> str:
@@ -93,7 +111,7 @@ def _argument(word: str, former: str) -> str:
     pair = PAIR.fullmatch(word)
     if pair and is_secret(pair["name"]):
         return f"{pair['name']}{pair['mark']}{_hidden(pair['value'])}"
-    return TOKEN.sub(MASK, address(word))
+    return shown(word)
 
 
 def secrets_of(env: Mapping[str, str], words: Sequence[str]) -> tuple[str, ...]:
@@ -104,10 +122,10 @@ def secrets_of(env: Mapping[str, str], words: Sequence[str]) -> tuple[str, ...]:
 
 def secret_words(words: Sequence[str]) -> Iterator[str]:
     """The parts of arguments that are not shown, each as it stands there and as its program may say it."""
-    for word, shown in zip(words, arguments(list(words)), strict=True):
-        if word == shown:
+    for word, visible in zip(words, arguments(list(words)), strict=True):
+        if word == visible:
             continue
-        road = "(.*)".join(map(re.escape, shown.split(MASK)))
+        road = "(.*)".join(map(re.escape, visible.split(MASK)))
         found = re.fullmatch(road, word, re.DOTALL)
         for part in found.groups() if found else (word,):
             yield from (each for each in _spoken(part) if len(each) >= NAMED_CHARS)
@@ -128,7 +146,7 @@ def _spoken(part: str) -> Iterator[str]:
 
 def holds_secret(text: str) -> bool:
     """Whether a text looks like a secret, whatever it is called: a token, or a URL with a password or a key."""
-    if TOKEN.search(text):
+    if any(shaped(text)):
         return True
     for found in URL.finditer(text):
         password = (found["user"] or "")[:-1].partition(":")[2]

@@ -3,10 +3,16 @@
 where is it said                    RFC
 which server lets clients in        9728  protected resource metadata
 what that server can                8414  authorization server metadata, or OpenID Connect discovery
-who the gateway is                  7591  dynamic registration, where the entry names no client
+who the gateway is                  7591  dynamic registration, where the entry names no client; or a document of ours
 that the code is ours               7636  PKCE with S256, without which nothing is begun
 which server a token is for         8707  resource indicators
 that the answer is from that server 9207  ``iss``
+that a token is good no more        7009  revocation
+
+# Note [Places that are tried]
+Each document has several places.  A place that is wrong (404, a page in HTML, the document of another server) is passed
+over; what is there counts only where it is whole and of what was asked for.  A server of 2025-03-26 that describes
+nothing is its own authorization server, with the endpoints that the revision names.
 """
 
 from __future__ import annotations
@@ -27,8 +33,11 @@ PRM = "/.well-known/oauth-protected-resource"
 SERVER_METADATA = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
 EARLY_S = 60.0  # a token is renewed so long before its end
+EARLY_PART = 0.25  # or so much of its life, where that is shorter
 _PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _LOCAL_NAMES = ("localhost",)
+OFFLINE = "offline_access"
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 
 
 @frozen
@@ -42,7 +51,11 @@ class Challenge:
 
 @frozen
 class AuthServer:
-    """What is needed of an authorization server's metadata."""
+    """What is needed of an authorization server's metadata.
+
+    :ivar takes_documents: it fetches who its clients are from the URLs that are their ids.
+    :ivar is_described: it has metadata; else its endpoints are guessed.
+    """
 
     issuer: str
     authorization_endpoint: str
@@ -51,6 +64,20 @@ class AuthServer:
     scopes: tuple[str, ...] = ()
     token_methods: tuple[str, ...] = ("client_secret_basic",)
     says_issuer: bool = False
+    revocation_endpoint: str = ""
+    takes_documents: bool = False
+    is_described: bool = True
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """All of them."""
+        named = (
+            self.authorization_endpoint,
+            self.token_endpoint,
+            self.registration_endpoint,
+            self.revocation_endpoint,
+        )
+        return tuple(each for each in named if each)
 
 
 @frozen
@@ -58,10 +85,42 @@ class Client:
     """Who the gateway is at an authorization server.
 
     :ivar secret: empty for a public client.
+    :ivar method: how the secret is sent; empty where the metadata of the server says it.
     """
 
     id: str
     secret: str = field(default="", repr=False)
+    method: str = ""
+
+
+@frozen
+class Registration:
+    """What an authorization server has registered the gateway as (RFC 7591).
+
+    :ivar scope: what may be asked for; empty where that is not known.
+    :ivar expires: of the secret, in seconds since the epoch; 0: never.
+    :ivar manage_url: where the registration is taken back (RFC 7592); empty where it cannot be.
+    """
+
+    client: Client
+    issuer: str
+    redirect: str
+    scope: str = ""
+    expires: float = 0.0
+    manage_url: str = ""
+    manage_token: str = field(default="", repr=False)
+
+    def serves(self, issuer: str, redirect: str, scope: str, now: float) -> bool:
+        """Whether it is good for a sign-in.
+
+        :param redirect: where the browser comes back to; empty where none does.
+        :param scope: what is to be asked for.
+        """
+        if self.issuer != issuer or redirect not in ("", self.redirect):
+            return False
+        if self.expires and now >= self.expires:
+            return False
+        return set(scope.split()) <= set(self.scope.split())
 
 
 @frozen
@@ -70,6 +129,7 @@ class Grant:
 
     :ivar expires: seconds since the epoch; 0: nobody said.
     :ivar issuer: who gave it; nobody else is ever shown the refresh token.
+    :ivar renew_at: when the next one is fetched, in seconds since the epoch; 0: not before it is refused.
     """
 
     access_token: str = field(repr=False)
@@ -77,10 +137,11 @@ class Grant:
     expires: float = 0.0
     scope: str = ""
     issuer: str = ""
+    renew_at: float = 0.0
 
     def is_good(self, now: float) -> bool:
         """Whether it can be used for a while yet."""
-        return not self.expires or now < self.expires - EARLY_S
+        return not self.renew_at or now < self.renew_at
 
 
 def challenge(header: str) -> Challenge:
@@ -103,10 +164,8 @@ def resource_of(url: str) -> str:
 
 
 def resource_metadata_urls(url: str, said: str) -> tuple[str, ...]:
-    """Where the metadata of a server may be: where its refusal says, else at the two usual places."""
-    if said:
-        return (said,)
-    return _beside(url, PRM)
+    """Where the metadata of a server may be, in the order they are tried: where its refusal says, the usual places."""
+    return tuple(dict.fromkeys((*((said,) if said else ()), *_beside(url, PRM))))
 
 
 def server_metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -127,8 +186,8 @@ def _at(url: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def check_resource(metadata: Any, url: str) -> tuple[str, tuple[str, ...]]:
-    """The first authorization server that a protected resource names, and the scopes it knows.
+def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The authorization servers that a protected resource names, and the scopes it knows.
 
     :raise BackendError: it is the metadata of something else, or names nobody.
     """
@@ -141,7 +200,7 @@ def check_resource(metadata: Any, url: str) -> tuple[str, tuple[str, ...]]:
     servers = [each for each in _texts(metadata.get("authorization_servers")) if each]
     if not servers:
         raise BackendError("its protected resource metadata names no authorization server")
-    return servers[0], _texts(metadata.get("scopes_supported"))
+    return tuple(servers), _texts(metadata.get("scopes_supported"))
 
 
 def check_server(metadata: Any, issuer: str) -> AuthServer:
@@ -159,15 +218,24 @@ def check_server(metadata: Any, issuer: str) -> AuthServer:
             raise BackendError(f"the authorization server names no {key}")
     if "S256" not in _texts(metadata.get("code_challenge_methods_supported")):
         raise BackendError("the authorization server does not say that it knows PKCE (S256)")
-    registration = metadata.get("registration_endpoint")
     return AuthServer(
         said,
         metadata["authorization_endpoint"],
         metadata["token_endpoint"],
-        registration if isinstance(registration, str) else "",
+        _text(metadata.get("registration_endpoint")),
         _texts(metadata.get("scopes_supported")),
         _texts(metadata.get("token_endpoint_auth_methods_supported")) or ("client_secret_basic",),
         metadata.get("authorization_response_iss_parameter_supported") is True,
+        _text(metadata.get("revocation_endpoint")),
+        metadata.get("client_id_metadata_document_supported") is True,
+    )
+
+
+def undescribed_server(url: str) -> AuthServer:
+    """What a server of 2025-03-26 is that describes nothing: its own authorization server, at the usual places."""
+    issuer = _at(url, "").rstrip("/")
+    return AuthServer(
+        issuer, f"{issuer}/authorize", f"{issuer}/token", f"{issuer}/register", is_described=False
     )
 
 
@@ -180,8 +248,27 @@ def scope_for(configured: tuple[str, ...], asked: str, known: tuple[str, ...], g
     return " ".join(known)
 
 
-def registration(redirect: str, version: str) -> dict[str, Any]:
-    """How the gateway introduces itself to an authorization server (RFC 7591)."""
+def more_wanted(configured: tuple[str, ...], asked: str, granted: str) -> str:
+    """What a server wants beyond what it was granted, that a sign-in can bring; empty where none can.
+
+    :param configured: the scopes of its entry, which are not exceeded.
+    """
+    missing = [each for each in asked.split() if each not in granted.split()]
+    return " ".join(each for each in missing if not configured or each in configured)
+
+
+def with_offline_access(server: AuthServer, scope: str) -> str:
+    """A scope with what refresh tokens want, where the server knows that."""
+    wanted = scope.split()
+    return f"{scope} {OFFLINE}".strip() if OFFLINE in server.scopes and OFFLINE not in wanted else scope
+
+
+def registration(redirect: str, version: str, scope: str, method: str) -> dict[str, Any]:
+    """How the gateway introduces itself to an authorization server (RFC 7591).
+
+    :param scope: what may be asked for later; empty for what the server thinks fit.
+    :param method: how it is going to prove who it is (`token_method`).
+    """
     return {
         "client_name": "mcpgateway",
         "software_id": "mcpgateway",
@@ -189,8 +276,54 @@ def registration(redirect: str, version: str) -> dict[str, Any]:
         "redirect_uris": [redirect],
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
+        "token_endpoint_auth_method": method,
+        **({"scope": scope} if scope else {}),
+    }
+
+
+def client_document(url: str, redirect: str) -> dict[str, Any]:
+    """What stands at the gateway's own URL for servers that fetch who their clients are (MCP 2025-11-25).
+
+    :param url: the document's own, which is the client's id.
+    """
+    return {
+        "client_id": url,
+        "client_name": "mcpgateway",
+        "client_uri": _at(url, "").rstrip("/"),
+        "redirect_uris": [redirect],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
         "token_endpoint_auth_method": "none",
     }
+
+
+def token_method(server: AuthServer) -> str:
+    """How the gateway is to prove who it is, where it registers: not at all, if the server lets it."""
+    known = server.token_methods
+    return next((each for each in ("none", *SECRET_METHODS) if each in known), "none")
+
+
+def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registration:
+    """What an authorization server says it has registered.
+
+    :param scope: what was asked for.
+    :raise BackendError: it names no client.
+    """
+    if not isinstance(answer, dict) or not _text(answer.get("client_id")):
+        raise BackendError("its authorization server registered no client")
+    secret: str = _text(answer.get("client_secret"))
+    expires: Any = answer.get("client_secret_expires_at")
+    method = _text(answer.get("token_endpoint_auth_method"))
+    return Registration(
+        Client(answer["client_id"], secret, method if method in SECRET_METHODS else ""),
+        issuer,
+        redirect,
+        # A server that names fewer may still grant all that it was asked for.
+        " ".join(dict.fromkeys((*scope.split(), *_text(answer.get("scope")).split()))),
+        float(expires) if secret and _is_number(expires) else 0.0,
+        _text(answer.get("registration_client_uri")),
+        _text(answer.get("registration_access_token")),
+    )
 
 
 def code_challenge(verifier: str) -> str:
@@ -201,7 +334,7 @@ def code_challenge(verifier: str) -> str:
 def authorization_url(
     server: AuthServer, client: Client, redirect: str, state: str, challenge: str, scope: str, resource: str
 ) -> str:
-    """Where the user lets the gateway in."""
+    """Where the user signs in, and lets the gateway use the server."""
     asked = {
         "response_type": "code",
         "client_id": client.id,
@@ -213,16 +346,15 @@ def authorization_url(
     }
     if scope:
         asked["scope"] = scope
-    if "offline_access" in server.scopes and "offline_access" not in scope.split():
-        asked["scope"] = f"{scope} offline_access".strip()
     joint = "&" if urlsplit(server.authorization_endpoint).query else "?"
     return server.authorization_endpoint + joint + urlencode(asked)
 
 
-def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None) -> Grant:
+def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None, asked: str = "") -> Grant:
     """The token in an answer of the token endpoint; an old refresh token goes on unless there is a new one.
 
     :param issuer: the authorization server whose answer it is.
+    :param asked: the scope that was asked for, which is granted where the answer says nothing else.
     :raise BackendError: it holds no bearer token.
     """
     token = answer.get("access_token") if isinstance(answer, dict) else None
@@ -234,9 +366,11 @@ def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None
     if not isinstance(refresh, str):
         refresh = before.refresh_token if before is not None else ""
     if not isinstance(scope, str):
-        scope = before.scope if before is not None else ""
-    is_number = isinstance(lasts, int | float) and not isinstance(lasts, bool) and lasts > 0
-    return Grant(token, refresh, now + lasts if is_number else 0.0, scope, issuer)
+        scope = before.scope if before is not None else asked
+    if not _is_number(lasts) or lasts <= 0:
+        return Grant(token, refresh, 0.0, scope, issuer)
+    expires = now + lasts
+    return Grant(token, refresh, expires, scope, issuer, expires - min(EARLY_S, EARLY_PART * lasts))
 
 
 def may_ask(url: str, configured: str) -> bool:
@@ -262,6 +396,14 @@ def is_near_host(host: str) -> bool:
         return not ip_address(host).is_global
     except ValueError:
         return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _texts(value: Any) -> tuple[str, ...]:

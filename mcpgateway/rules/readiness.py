@@ -5,7 +5,7 @@ code word          what it means
 ==== ============= =====================================================================================
 0    ready         it runs; a call is answered at once
 10   needs start   it does not run yet: a call starts it, and so does waiting for it
-11   needs you     somebody has to do something first: approve of it, let the gateway in, or switch it on
+11   needs you     somebody has to do something first: approve of it, sign in there, or switch it on
 12   failed        there is no such server, or it could not be started or reached
 ==== ============= =====================================================================================
 
@@ -23,6 +23,8 @@ from mcpgateway.rules.condition import UP, State
 
 AUTHORIZATION, APPROVAL = "authorization", "approval"
 """What a server may need of its user."""
+
+APPROVE = "mcpgateway config approve FILE lets the servers of a repository run"
 
 
 class Code(IntEnum):
@@ -78,7 +80,8 @@ def judge(facts: Facts) -> Verdict:
     if facts.is_off:
         return Verdict(Code.NEEDS_YOU, "it is switched off", f"mcpgateway servers enable {name}")
     if facts.needs and facts.state not in UP:
-        return Verdict(Code.NEEDS_YOU, error or f"it needs its user's {facts.needs}", _NEEDS[facts.needs])
+        hint = login(name) if facts.needs == AUTHORIZATION else APPROVE
+        return Verdict(Code.NEEDS_YOU, error or f"it needs its user's {facts.needs}", hint)
     match facts.state:
         case State.RUNNING:
             return Verdict(Code.READY)
@@ -93,16 +96,17 @@ def judge(facts: Facts) -> Verdict:
         case State.DISABLED:
             why = f"it has failed too often: {error}" if error else "it has failed too often"
             return Verdict(Code.FAILED, why, f"mcpgateway servers reset-circuit {name}")
+        case State.NEEDS_LOGIN:
+            return Verdict(Code.NEEDS_YOU, error or "it wants its user to sign in", login(name))
         case State.ERROR | State.UNREACHABLE:
             return Verdict(
                 Code.FAILED, error or f"it is in the state {facts.state.value}", f"mcpgateway why {name}"
             )
 
 
-_NEEDS = {
-    AUTHORIZATION: "let the gateway in: what a call of it is answered with says where",
-    APPROVAL: "mcpgateway config approve FILE lets the servers of a repository run",
-}
+def login(name: str) -> str:
+    """The command that signs a user in at a server."""
+    return f"mcpgateway servers login {name}"
 
 
 def worst(codes: Iterable[Code]) -> Code:

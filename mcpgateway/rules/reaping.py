@@ -7,13 +7,14 @@ from enum import Enum
 
 from attrs import frozen
 
-IDLE_TICKS = 30 * 60  # without a known owner: half an hour of silence
+IDLE_TICKS = 30 * 60  # without a known owner, where nothing else is said
 OWNED_IDLE_TICKS = 24 * 60 * 60  # with an owner that lives: a day
 
 
 class Why(Enum):
     """Why a session is ended."""
 
+    LEFT = "it was never used, and its program has gone"
     OWNER_DEAD = "its owner has exited"
     IDLE = "it was idle for too long"
 
@@ -26,6 +27,7 @@ class SessionFacts:
     :ivar owner_alive: whether that process still runs; true where there is no owner.
     :ivar idle_ticks: seconds of running time since the session was last heard of.
     :ivar busy: a call is under way; then it is never idle.
+    :ivar is_unused: whoever has begun it has gone, and it was never used for anything.
     """
 
     id: bytes
@@ -33,6 +35,7 @@ class SessionFacts:
     owner_alive: bool
     idle_ticks: int
     busy: bool
+    is_unused: bool = False
 
 
 @frozen
@@ -43,22 +46,29 @@ class ReapNow:
     why: Why
 
 
-def judge(sessions: Iterable[SessionFacts]) -> list[ReapNow]:
-    """Decide which sessions to end; activity in one session of an owner counts for all of that owner's."""
+def judge(sessions: Iterable[SessionFacts], idle_ticks: float = IDLE_TICKS) -> list[ReapNow]:
+    """Decide which sessions to end; activity in one session of an owner counts for all of that owner's.
+
+    :param idle_ticks: how long a session without a known owner may be silent.
+    """
     sessions = list(sessions)
     quiet: dict[int, int] = {}
     for each in sessions:
         if each.owner is not None:
             idle = 0 if each.busy else each.idle_ticks
             quiet[each.owner] = min(idle, quiet.get(each.owner, idle))
-    return [ReapNow(each.id, why) for each in sessions if (why := _verdict(each, quiet)) is not None]
+    return [
+        ReapNow(each.id, why) for each in sessions if (why := _verdict(each, quiet, idle_ticks)) is not None
+    ]
 
 
-def _verdict(session: SessionFacts, quiet: dict[int, int]) -> Why | None:
+def _verdict(session: SessionFacts, quiet: dict[int, int], idle_ticks: float) -> Why | None:
     if session.owner is not None and not session.owner_alive:
         return Why.OWNER_DEAD
     if session.busy:
         return None
     if session.owner is None:
-        return Why.IDLE if session.idle_ticks >= IDLE_TICKS else None
+        if session.is_unused:
+            return Why.LEFT
+        return Why.IDLE if session.idle_ticks >= idle_ticks else None
     return Why.IDLE if quiet[session.owner] >= OWNED_IDLE_TICKS else None

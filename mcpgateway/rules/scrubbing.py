@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mcpgateway.rules.masking import is_secret
-from mcpgateway.rules.redaction import MASK
+from mcpgateway.rules.secrecy import MASK, is_secret
 from mcpgateway.wire import tracecontext
 
 Redact = Callable[[str], str]

@@ -1,21 +1,188 @@
-"""Which variables of a program hold secrets, and texts without them: what a program says may be shown to anybody."""
+"""What a secret looks like and what bears the name of one: the one table for views, logs, records and results.
+
+A *shape* is a token that says whose it is, such as ``ghp_…``.  The *generic shape* is a long run of mixed characters
+that no word, date, identifier or path is.
+
+# Note [Linear time]
+Nobody may keep the gateway busy with a text made for it.  No pattern here has two repetitions that could share the same
+characters: what is repeated is either bounded or possessive, and patterns begin with something fixed.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
-MASK = "•••"
+MASK = "***REDACTED***"
+"""What stands in the place of a secret, wherever it is shown."""
+
+_KEYS = "api|access|account|auth|encryption|master|private|secret|shared|signing"
 # What bears such a name is a secret, wherever it stands.
 SECRET = re.compile(
     r"secret|token|passw|passphrase|credential|authorization|cookie|bearer"
-    r"|(?:api|private|access|account|auth|encryption|master|signing)[-_]?key"
+    rf"|(?:{_KEYS})[-_]?key"
     r"|(?:^|[-_])(?:auth|pass|pat)$|[-_]pwd$|(?-i:^pwd$)",  # a shell's PWD is a directory
     re.IGNORECASE,
 )
+NAME = (
+    rf"(?:(?:{_KEYS})[-_ ]?key(?:[-_]?id)?|token|secret|passw(?:or)?d|passphrase|credentials?|sig|signature"
+    r"|session[-_]?id)"
+)
+"""The same in the middle of a text, where it is followed by its value."""
+
 NAMED_CHARS = 4  # less is found in any text
+
+SHAPES: Mapping[str, str] = {
+    "AWS": r"A(?:KIA|SIA|BIA|CCA|ROA|IDA)[A-Z0-9]{16,64}+",
+    "GitHub": r"gh[a-z]_[A-Za-z0-9]{8,255}+|github_pat_\w{8,255}+",
+    "GitLab": r"gl(?:pat|dt|ptt|rt|cbt|ft|soat|oas|imt|agent|ffct)-[\w-]{8,255}+",
+    # A key of SSH may be called sk-ssh-ed25519, and sk- begins the name of many a package.
+    "OpenAI, Anthropic and alike": r"sk-(?:proj|ant|or|svcacct|admin|lf)-[\w-]{16,255}+"
+    r"|sk-(?!ssh-|ecdsa-)(?=[A-Za-z_]{0,64}[0-9])[\w-]{8,255}+",
+    "Stripe": r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,255}+|whsec_[A-Za-z0-9+/]{16,255}+",
+    "Slack": r"xox[a-z]-[A-Za-z0-9-]{8,255}+|xapp-[A-Za-z0-9-]{16,255}+"
+    r"|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{16,128}+",
+    "Discord": r"(?<=/api/webhooks/)[0-9]{1,20}+/[\w-]{16,128}+",
+    "Telegram": r"(?:bot)?[0-9]{8,10}:[\w-]{35,64}+",
+    "Google": r"AIza[\w-]{30,64}+|ya29\.[\w-]{20,1024}+|GOCSPX-[\w-]{20,64}+|1//0[\w-]{24,255}+",
+    "npm": r"npm_[A-Za-z0-9]{30,64}+",
+    "PyPI": r"pypi-[\w-]{30,1024}+",
+    "RubyGems": r"rubygems_[a-f0-9]{32,64}+",
+    "Hugging Face": r"(?:hf|api_org)_[A-Za-z0-9]{20,255}+",
+    "DigitalOcean": r"do[opr]_v1_[a-f0-9]{32,128}+",
+    "Shopify": r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{16,64}+",
+    "Atlassian": r"AT(?:ATT|CTT|BB)3?[\w=-]{24,512}+",
+    "SendGrid": r"SG\.[\w-]{16,64}\.[\w-]{16,64}+",
+    "Docker": r"dckr_(?:pat|oat)_[\w-]{16,64}+",
+    "Databricks": r"dapi[a-f0-9]{32}(?:-[0-9])?+",
+    "Doppler": r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{16,128}+",
+    "Vault": r"hv[sbr]\.[\w-]{16,512}+",
+    "Grafana": r"gl(?:sa|c)_[\w+/=-]{16,512}+",
+    "New Relic": r"NR(?:AK|JS|AA|II)-[A-Za-z0-9]{16,64}+",
+    "Sentry": r"sntry[su]_[\w+/=-]{16,512}+",
+    "Supabase": r"sb(?:p|_secret)_[\w-]{16,64}+",
+    "Figma": r"figd_[\w-]{20,64}+",
+    "Postman": r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}",
+    "Square": r"sq0(?:atp|csp)-[\w-]{20,64}+",
+    "HubSpot": r"pat-[a-z]{2,3}[0-9]-[a-f0-9-]{32,40}+",
+    "what agents use": r"(?:gsk|r8|ntn|nfp|lin_api|lin_oauth|pscale_tkn|pscale_pw|e2b|jina|fo1)_[A-Za-z0-9]{20,255}+"
+    r"|(?:pplx|xai|fc|csk|ctx7sk|tvly(?:-(?:dev|prod))?)-[A-Za-z0-9]{20,255}+",
+    "age": r"AGE-SECRET-KEY-1[A-Z0-9]{16,128}+",
+    "mcpgateway": r"mcpg_[\w-]{16,255}+",
+    "JSON Web Token": r"eyJ[\w-]{4,}+\.[\w-]{4,}+(?:\.[\w-]*+)?+",
+}
+"""Tokens that say whose they are; the length is what tells them from words."""
+
+TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(SHAPES.values())})", re.ASCII)
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]++|-(?!----)){0,4096}+"
+    r"(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+_KEY_MARK = "PRIVATE KEY"
+
+_RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{32,}+={0,2}")
+# A line of a key in a file.
+_LINE = re.compile(r"(?m)^[ \t]{0,16}(?!/)([A-Za-z0-9+/]{40,}+={0,2})[ \t\r]{0,16}$")
+_SEPARATORS = re.compile(r"[-_+/.=]+")
+# What names are made of, between their dashes: words, also in CamelCase, with a few digits, numbers, dates, the parts
+# of a UUID, and whatever is short.
+_PLAIN = re.compile(
+    r"[A-Za-z0-9]{0,6}"
+    r"|(?:[A-Z]{0,5}[a-z]{2,16}+|[A-Z][a-z]){1,16}[A-Z]{0,4}[0-9]{0,5}"
+    r"|[A-Z]{1,24}[0-9]{0,5}"
+    r"|[0-9]{1,20}[A-Za-z]{0,2}|[0-9]{1,8}T[0-9]{1,9}Z?"
+    r"|[0-9a-f]{1,12}|[0-9A-F]{1,12}"
+)
+# In front of a digest, which is there to be compared.
+_DIGEST = re.compile(
+    r"(?:sha-?[0-9]{1,3}|md5|digest|checksum|integrity|commit|revision|rev|hash|head|trace(?:parent|[-_ ]?id)?)"
+    r"[\W_]{1,3}$",
+    re.IGNORECASE,
+)
+_HEX = re.compile(r"(?:00-)?[0-9a-f]{32,128}(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
+_INTEGRITY = re.compile(r"sha(?:1|256|384|512)-")
+_DIGIT = re.compile("[0-9]")
+_PATH = frozenset("/\\")
+
 # What looks like a key is one, whatever its name: long, without blanks, of letters and digits.
 _KEY = re.compile(r"(?=\S*[A-Za-z])(?=\S*\d)[^\s/~]\S{15,}")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of a key of this name is a secret."""
+    return SECRET.search(name) is not None
+
+
+def shaped(text: str) -> Iterator[tuple[int, int]]:
+    """Where tokens and private keys stand in a text."""
+    for found in TOKEN.finditer(text):
+        yield found.span()
+    if _KEY_MARK in text:
+        for found in PRIVATE_KEY.finditer(text):
+            yield found.span()
+
+
+def generic(text: str) -> Iterator[tuple[int, int]]:
+    """Where the generic shape stands in a text."""
+    for found in _RUN.finditer(text):
+        start, stop = found.span()
+        is_path = text[start - 1 : start] in _PATH or text[stop : stop + 1] in _PATH
+        if not is_path and is_random(found[0]) and not _is_digest(text, found):
+            yield start, stop
+    for found in _LINE.finditer(text):
+        if is_random(found[1]):
+            yield found.span(1)
+
+
+def is_random(run: str) -> bool:
+    """Whether a run of characters is of mixed classes, and made of other parts than words, numbers and dates."""
+    classes = (run != run.lower(), run != run.upper(), _DIGIT.search(run) is not None)
+    return sum(classes) > 1 and not all(map(_PLAIN.fullmatch, _SEPARATORS.split(run)))
+
+
+def _is_digest(text: str, found: re.Match[str]) -> bool:
+    if _INTEGRITY.match(found[0]):
+        return True
+    is_led = _DIGEST.search(text, max(0, found.start() - 24), found.start()) is not None
+    return is_led and _HEX.fullmatch(found[0]) is not None
+
+
+def without_tokens(text: str) -> str:
+    """A text without tokens, private keys and what has the generic shape."""
+    spans = sorted((*shaped(text), *generic(text)))
+    return cut(text, spans) if spans else text
+
+
+def cut(text: str, spans: list[tuple[int, int]], shown: int | None = None) -> str:
+    """A text with the mask in the place of each of these spans, of which some may overlap.
+
+    :param spans: in their order.
+    :param shown: only so many of the text's characters are shown.
+    """
+    end = len(text) if shown is None else min(shown, len(text))
+    parts: list[str] = []
+    at = 0
+    for start, stop in merged(spans):
+        if start >= end:
+            break
+        parts += (text[at:start], MASK)
+        at = stop
+    parts.append(text[at:end])
+    return "".join(parts)
+
+
+def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Sorted spans, those that overlap as one."""
+    begun, ended = 0, 0
+    for start, stop in spans:
+        if start < ended:
+            ended = max(ended, stop)
+            continue
+        if ended:
+            yield begun, ended
+        begun, ended = start, stop
+    if ended:
+        yield begun, ended
 
 
 def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
@@ -25,7 +192,7 @@ def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _secret_lines(name: str, value: str) -> Iterator[str]:
-    is_named = SECRET.search(name) is not None
+    is_named = is_secret(name)
     for line in map(str.strip, value.splitlines()):
         is_address = "://" in line and "@" not in line  # an error without it helps nobody
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:

@@ -6,6 +6,7 @@ import hashlib
 import re
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
+from mcpgateway.rules.known import Trait, known_by_start, names_of
 
 STATEFUL = (
     "sequential-thinking",
@@ -15,7 +16,7 @@ STATEFUL = (
     "chrome-devtools",
     "puppeteer",
 )
-"""Servers known to keep state per client, by name or as part of a package's name (product decision, S000's list)."""
+"""Names that entries and packages of servers have that keep state per client; see also `mcpgateway.rules.known`."""
 
 _PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 
@@ -27,14 +28,6 @@ def scope_of(server: ServerSpec) -> Share:
     if server.share is not Share.AUTO:
         return server.share
     return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
-
-
-def keeps_state(server: ServerSpec) -> bool:
-    """Whether a server keeps state for each client; those of the modern era are told apart by their processes.
-
-    One that only asks its clients something needs no child for each of them there: what it asks is in its answer.
-    """
-    return server.share is Share.SESSION or (server.share is Share.AUTO and _is_known_stateful(server))
 
 
 def needs_place(scope: Share, *, takes_values: bool) -> bool:
@@ -117,23 +110,23 @@ def _without_secrets(url: str) -> tuple[str, ...]:
     return (scheme, host.rpartition("@")[2], slash, path)
 
 
+def reason_of_state(server: ServerSpec) -> str:
+    """Why a server is known to keep state for each client, by what its entry starts or is called; else empty."""
+    known = known_by_start(server)
+    if Trait.STATE in known.traits:
+        return known.reason
+    if server.title in STATEFUL or server.name in STATEFUL or not _PACKAGES.isdisjoint(names_of(server)):
+        return "it is known to"
+    return ""
+
+
 def _is_known_stateful(server: ServerSpec) -> bool:
-    if server.title in STATEFUL or server.name in STATEFUL:
-        return True
-    return any(_package(word) in _PACKAGES for word in server.command)
+    return bool(reason_of_state(server))
 
 
-def _package(word: str) -> str:
-    # "@scope/server-puppeteer@2026.1" and "/opt/bin/mcp-server-puppeteer" name the same package.
-    cut = word.rfind("@")
-    name = word[:cut] if cut > 0 else word
-    return name if name in SCOPED else name.rsplit("/", 1)[-1]
-
-
-SCOPED = ("@playwright/mcp",)  # packages whose own name says nothing without their scope
 _PACKAGES = frozenset(
     prefix + name + suffix
     for name in STATEFUL
     for prefix in ("", "server-", "mcp-server-", "mcp-")
     for suffix in ("", "-mcp", "-mcp-server")
-).union(SCOPED)
+)

@@ -172,10 +172,13 @@ class Answer:
 
     :ivar pages: the results, one for all but long lists.
     :ivar at: when its server gave it, in seconds since the epoch.
+    :ivar is_stale: its server has said since that it has changed; good to be counted and searched, and not to be given
+        again.
     """
 
     pages: tuple[Raw, ...] = field(repr=False)
     at: int = 0
+    is_stale: bool = False
     _digest: bytes = field(default=b"", init=False, repr=False)
 
     @property
@@ -260,8 +263,9 @@ class Catalog:
         return sum(answer.size for answers in self.variants.values() for answer in answers.values())
 
     def find(self, key: Key, method: str) -> Answer | None:
-        """The answer to a request; None where there is none."""
-        return self.variants.get(key, {}).get(method)
+        """The answer to a request; None where there is none that may be given again."""
+        found = self.variants.get(key, {}).get(method)
+        return None if found is None or found.is_stale else found
 
     def put(self, key: Key, method: str, answer: Answer) -> None:
         """Keep an answer; what is oldest makes room."""
@@ -274,14 +278,14 @@ class Catalog:
     def _newest(self, key: Key) -> int:
         return max((answer.at for answer in self.variants[key].values()), default=0)
 
-    def drop(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
-        """Forget lists that have changed, whoever they were told; false where none was known."""
-        is_known = False
-        for key, answers in self.variants.items():
-            if key.place == place and key.era is era:
-                for method in methods:
-                    is_known = answers.pop(method, None) is not None or is_known
-        return is_known
+    def outdate(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
+        """Lists have changed, whoever they were told; false where none was known that was thought to be true."""
+        variants = [answers for key, answers in self.variants.items() if (key.place, key.era) == (place, era)]
+        changed = [answers[each] for answers in variants for each in methods if each in answers]
+        fresh = [each for each in changed if not each.is_stale]
+        for each in fresh:
+            each.is_stale = True
+        return bool(fresh)
 
     def places(self) -> frozenset[str]:
         """Where a server is known well enough to be introduced."""
@@ -295,7 +299,12 @@ class Catalog:
                 "era": key.era.value,
                 "told": key.told,
                 "answers": {
-                    method: {"at": answer.at, "pages": answer.pages} for method, answer in answers.items()
+                    method: {
+                        "at": answer.at,
+                        "pages": answer.pages,
+                        **({"stale": True} if answer.is_stale else {}),
+                    }
+                    for method, answer in answers.items()
                 },
             }
             for key, answers in self.variants.items()
@@ -334,4 +343,4 @@ def _answer(method: str, members: Envelope) -> Answer:
     pages = tuple(jsonrpc.read_list(members["pages"], "pages"))
     if not pages or not all(bytes(page)[:1] == b"{" for page in pages):
         raise MalformedMessage(f"{method} has no pages")
-    return Answer(pages, jsonrpc.value(members["at"], int))
+    return Answer(pages, jsonrpc.value(members["at"], int), bytes(members.get("stale", b"")) == b"true")

@@ -36,6 +36,7 @@ PROTOCOL_VERSION_KEY = (
 T = TypeVar("T")
 
 VERSION = Raw(b'"2.0"')
+OBJECT = ord("{")  # how one begins
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level deeper, one level back
@@ -122,6 +123,11 @@ def _response(envelope: Envelope) -> Message:
     if "id" not in envelope:
         raise MalformedMessage('Invalid Request: a response needs an "id"')
     return Message(Kind.RESPONSE, envelope, id=_identifier(envelope["id"], MalformedMessage, "id"))
+
+
+def is_object(raw: Raw) -> bool:
+    """Whether a value that was decoded is an object; it is not read, however long it is."""
+    return memoryview(raw)[0] == OBJECT
 
 
 def decode(data: bytes) -> Envelope:

@@ -29,6 +29,9 @@ MODERN = ("2026-07-28",)
 """The revisions without, oldest first."""
 
 LATEST_LEGACY = LEGACY[-1]
+UNNAMED = "2025-03-26"
+"""What a client speaks that names no revision: the next one has clients name theirs."""
+
 LATEST_MODERN = MODERN[-1]
 
 UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
@@ -51,6 +54,11 @@ def is_later(header: bytes | None) -> bool:
 def negotiated(requested: str | None) -> str:
     """The revision an ``initialize`` is answered with: the client's own where it is known, else our latest."""
     return requested if requested in LEGACY else LATEST_LEGACY
+
+
+def of_request(header: bytes | None) -> str:
+    """The revision of a request that is of no session, by its ``MCP-Protocol-Version`` (MCP 2025-06-18, transports)."""
+    return UNNAMED if header is None else header.decode("latin-1")
 
 
 def can_resume(version: str) -> bool:

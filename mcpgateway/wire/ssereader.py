@@ -42,6 +42,7 @@ class SseReader:
     A large event costs one copy however small the pieces are that it comes in.
 
     :ivar last_id: the id that the stream is resumed behind, also that of an event without text; empty for none.
+    :ivar size: of what is kept until its event is whole.
     :ivar retry_ms: how long to wait before coming back, where the stream has said so.
     """
 
@@ -50,7 +51,7 @@ class SseReader:
         self.retry_ms: int | None = None
         self._limit = limit
         self._parts: list[bytes] = []  # of the line that has not ended
-        self._size = 0  # of all that is kept
+        self.size = 0
         self._is_behind_cr = False
         self._is_new = True
         self._kind = b""
@@ -75,15 +76,15 @@ class SseReader:
             if self._parts:
                 self._parts.append(each)
                 line = b"".join(self._parts)
-                self._size -= len(line) - len(each)
+                self.size -= len(line) - len(each)
                 self._parts.clear()
             else:
                 line = each
             self._take(line, events)
         if rest:
             self._parts.append(rest)
-            self._size += len(rest)
-        if self._size > self._limit:
+            self.size += len(rest)
+        if self.size > self._limit:
             raise EventTooLong
         return events
 
@@ -98,7 +99,7 @@ class SseReader:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._size += len(value) + LINE_COST
+            self.size += len(value) + LINE_COST
         elif name == b"event":
             self._kind = value
         elif name == b"id":
@@ -114,4 +115,4 @@ class SseReader:
             events.append(Event(self._kind or MESSAGE, data))
         self._kind = b""
         self._data.clear()
-        self._size = 0
+        self.size = 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.backends.conversation import WINDOW, Conversation
-from mcpgateway.errors import BackendGone, GatewayError
+from mcpgateway.errors import BackendGone, GatewayError, UnknownMethod
 from mcpgateway.interfaces import Call, Gone
 from mcpgateway.wire import jsonrpc
 
@@ -38,6 +38,9 @@ class Nobody:
 
     def noticed(self, *_: Any) -> None:
         """Something is said."""
+
+    def asked(self, *_: Any) -> None:
+        """Something is asked."""
 
 
 @define(eq=False)
@@ -182,3 +185,30 @@ class WindowTests:
             talk.answer()
         assert sorted(talk.sink.done + back) == sorted(call.id.decode() for call in live)
         assert talk.conversation.load == 0
+
+
+class QuestionTests:
+    """What the child asks itself."""
+
+    def test_until_it_is_answered(self) -> None:
+        """A question is open until it is answered, refused or taken back."""
+        talk = Talk()
+        conversation = talk.conversation
+        conversation._has_met = True
+        for number, end in enumerate(("answer", "refusal", "cancel")):
+            question = {"jsonrpc": "2.0", "id": number, "method": "roots/list"}
+            conversation.line_received(json.dumps(question).encode())
+            assert conversation.questions == {b"%d" % number}
+            identifier = jsonrpc.raw(number)
+            if end == "answer":
+                conversation.notify(jsonrpc.result(identifier, {}))
+            elif end == "refusal":
+                conversation.reply({"id": identifier}, UnknownMethod("no"))
+            else:
+                note = {
+                    "jsonrpc": "2.0",
+                    "method": "notifications/cancelled",
+                    "params": {"requestId": number},
+                }
+                conversation.line_received(json.dumps(note).encode())
+            assert conversation.questions == set()

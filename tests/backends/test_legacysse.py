@@ -105,7 +105,7 @@ class SpeakingTests:
         old = Old()
         old.where = where
         old.met()
-        assert old.end.startswith("far: its endpoint leads to ")
+        assert old.end.startswith("its endpoint leads to ")
         assert "which is not http://10.0.0.1:80" in old.end
         assert len(old.server.requests) == 1
 
@@ -178,10 +178,10 @@ class LossTests:
     @pytest.mark.parametrize(
         ("status", "end", "is_unreachable"),
         [
-            (200, "far: it does not answer with an event stream", False),
-            (404, "far: it answers with HTTP 404", False),
-            (401, "far: it wants an authorization that the gateway does not have (HTTP 401)", False),
-            (503, "far: it answers with HTTP 503", True),
+            (200, "it does not answer with an event stream", False),
+            (404, "it answers with HTTP 404", False),
+            (401, "it wants an authorization that the gateway does not have (HTTP 401)", False),
+            (503, "it answers with HTTP 503", True),
         ],
     )
     def test_no_stream(self, status: int, end: str, *, is_unreachable: bool) -> None:
@@ -196,7 +196,7 @@ class LossTests:
         old = Old()
         old.net.servers.clear()
         old.met()
-        assert old.end == "far: no connection to 10.0.0.1:80: connection refused"
+        assert old.end == "no connection to 10.0.0.1:80: connection refused"
         assert old.ends[0].is_unreachable
 
     def test_no_endpoint(self) -> None:
@@ -276,7 +276,7 @@ class GuessTests:
         old = Old(kind=Guessed, is_guess=True)
         old.answers("initialize", lambda asked: asked.reply(404))
         old.answers("GET", lambda asked: asked.reply(404)).met()
-        assert old.end == "far: HTTP 404 to POST, and then it answers with HTTP 404"
+        assert old.end == "HTTP 404 to POST, and then it answers with HTTP 404"
 
     def test_no_fall_back(self) -> None:
         """Where the transport was written, it is that."""

@@ -147,12 +147,12 @@ class HandshakeTests:
     @pytest.mark.parametrize(
         ("status", "end", "is_unreachable"),
         [
-            (401, "far: it wants an authorization that the gateway does not have (HTTP 401)", False),
-            (403, "far: it wants an authorization that the gateway does not have (HTTP 403)", False),
-            (429, "far: it answers with HTTP 429", False),
-            (500, "far: it answers with HTTP 500", False),
-            (502, "far: it answers with HTTP 502", True),
-            (503, "far: it answers with HTTP 503", True),
+            (401, "it wants an authorization that the gateway does not have (HTTP 401)", False),
+            (403, "it wants an authorization that the gateway does not have (HTTP 403)", False),
+            (429, "it answers with HTTP 429", False),
+            (500, "it answers with HTTP 500", False),
+            (502, "it answers with HTTP 502", True),
+            (503, "it answers with HTTP 503", True),
         ],
     )
     @pytest.mark.parametrize("era", list(Era))
@@ -185,7 +185,7 @@ class HandshakeTests:
     def test_unreachable(self) -> None:
         """Nobody at the address is said with host and port, and no more of the URL."""
         far = Far(url="http://10.0.0.1:81/mcp?key=secret").met()
-        assert far.end == "far: no connection to 10.0.0.1:81: connection refused"
+        assert far.end == "no connection to 10.0.0.1:81: connection refused"
         assert far.ends[0].is_unreachable
 
     @pytest.mark.parametrize("url", ["ftp://h/", "http://u:secret@h/", "http://h:x/"])
@@ -224,7 +224,7 @@ class HandshakeTests:
         far = Far(headers={"Authorization": "Bearer token"})
         other = far.net.serve(80, "10.0.0.2")
         far.answers("initialize", lambda asked: asked.reply(308, Location="http://10.0.0.2/mcp")).met()
-        assert "far: it redirects (HTTP 308) to http://10.0.0.2:80" in far.end
+        assert "it redirects (HTTP 308) to http://10.0.0.2:80" in far.end
         assert other.requests == []
 
 
@@ -723,7 +723,7 @@ class Doorman:
     def headers(self) -> Deferred[Any]:
         return succeed({})
 
-    def refused(self, status: int, said: str, used: Any) -> Deferred[Any]:
+    def refused(self, status: int, said: str, used: Any, *, again: bool, asks: bool) -> Deferred[Any]:
         self.asked.append((status, said, used))
         if not self.tokens:
             return fail(NeedsAuthorization("far wants you", "open it", {"url": "http://there"}))
@@ -748,10 +748,12 @@ class AuthorizationTests:
         assert far.found == []
         assert doorman.asked == [(401, 'Bearer resource_metadata="http://x"', {})]
 
-    def test_only_once(self) -> None:
-        """A token that is refused too is no way in."""
-        far = Far(authorizer=Doorman("t1", "t2")).answers("initialize", lambda asked: asked.reply(401)).met()
-        assert len(far.server.requests) == 2
+    def test_only_twice(self) -> None:
+        """A new token that is refused, too, is asked about once more; then that is no way in."""
+        doorman = Doorman("t1", "t2", "t3")
+        far = Far(authorizer=doorman).answers("initialize", lambda asked: asked.reply(401)).met()
+        assert len(far.server.requests) == 3
+        assert doorman.tokens == ["t3"]
         assert "wants an authorization" in far.end
 
     def test_the_user_is_asked(self) -> None:

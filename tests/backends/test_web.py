@@ -422,3 +422,45 @@ class HeaderTests:
         with pytest.raises(BackendError) as caught:
             check_headers({"X-Key": "secret\r\nHost: evil"})
         assert "secret" not in str(caught.value)
+
+
+class RoomTests:
+    """What has come of many large answers at once."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n"
+
+    def test_bounded(self) -> None:
+        """The server that sends most gives way, with an error that says so; others are heard to the end."""
+        asking = Asking()
+        asking.web.room.limit = 1_000_000
+        other = asking.net.serve(host="10.0.0.2")
+        small = asking.request(url="http://10.0.0.2/mcp")
+        other.last.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
+        found = []
+        for _ in range(5):
+            found.append(asking.request())
+            asking.server.last.wire.say(self.HEAD + bytes(300_000))
+            assert asking.web.room.used <= 1_000_000
+        failed = [each[0] for each in found if each]
+        assert failed
+        assert all(isinstance(each, BackendError) for each in failed)
+        assert "too many large answers" in str(failed[0])
+        assert len(failed) < 5
+        assert not small
+        other.last.wire.say(b"lo")
+        assert small[0].body == b"hello"
+
+    def test_given_back(self) -> None:
+        """What was counted is counted no more once an answer is whole, broken or given up."""
+        asking = Asking()
+        whole = asking.request()
+        asking.server.last.wire.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        assert asking.web.room.used == 4
+        asking.server.last.wire.say(b"other")
+        assert whole[0].body == b"halfother"
+        assert asking.web.room.used == 0
+        broken = asking.request()
+        asking.server.last.wire.say(self.HEAD + b"half")
+        asking.server.last.wire.close(ConnectionLost())
+        assert isinstance(broken[0], BackendError)
+        assert asking.web.room.used == 0

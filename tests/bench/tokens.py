@@ -23,12 +23,14 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.catalog.tokens import estimate
+from mcpgateway.hub.views.missing import KEY
 from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, ROOT, npm_packages
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import REVISION, Client, message, text_of, tool_call
 from tests.support.pages import joined, ref_of, result_of, whole
 from tests.support.real_servers import everything, filesystem, git, memory, sequential_thinking, time
+from tests.support.whole import PAUSE_S
 
 NPM = {
     "@playwright/mcp": "0.0.83",
@@ -263,6 +265,9 @@ async def listed(gateway: Gateway, path: str) -> list[Any]:
     params: dict[str, Any] = {}
     while True:
         result = json.loads(result_of(await client.post(message(1, "tools/list", params))))
+        if KEY in result.get("_meta", {}):
+            await asyncio.sleep(PAUSE_S)  # some server has not said yet what it has
+            continue
         tools += result["tools"]
         if not result.get("nextCursor"):
             # What is listed first stays so for as long as somebody has been listed it.

@@ -12,6 +12,7 @@ from mcpgateway.catalog.naming import (
     marked,
     named,
     read_id,
+    servers_named,
     shown,
     slips,
 )
@@ -181,6 +182,38 @@ class ReadIdTests:
         """What has no separator between two names is no id."""
         assert read_id("search") == read_id("") == read_id("__x") == read_id("x/") == []
         assert read_id("x/" * 2000) == []
+
+
+class ServersNamedTests:
+    """Which servers a name says it is of, whether their lists are known or not."""
+
+    @given(st.lists(ids, min_size=1, max_size=8, unique=True), st.data())
+    def test_its_own_is_among_them(self, pairs, data):
+        """Whatever a tool is called under its server's prefix, its server is named; a bare name may name nobody."""
+        chosen = {each: data.draw(st.sampled_from(["", "a", "a_b", each])) for each, _ in pairs}
+        for name, item in named(of_ids(pairs), chosen).items():
+            found = servers_named(name, chosen)
+            assert item.server in found or (not chosen[item.server] and not found - {item.server})
+
+    @given(ids, st.sampled_from(["__", "::", ":", "/"]))
+    def test_an_id(self, pair, separator):
+        """An id names its server by its name, whatever its prefix is."""
+        server, own = pair
+        assert server in servers_named(f"{server}{separator}{own}", {server: "p", "other": "q"})
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("git__log", {"git"}),
+            ("hub__log", {"github"}),
+            ("log", set()),
+            ("nobody__log", set()),
+            ("hub__log_12ab34", {"github", "bare"}),
+        ],
+    )
+    def test_nobody_else(self, text, found):
+        """No other server is; a server without a prefix only by a name with digits, since its others have no head."""
+        assert servers_named(text, {"git": "git", "github": "hub", "bare": ""}) == found
 
 
 class DidYouMeanTests:

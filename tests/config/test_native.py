@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcpgateway.config.model import Share
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share
 from mcpgateway.config.native import check_reach, is_client_file, read_native, read_servers
 from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
@@ -55,7 +55,7 @@ class GatewayTests:
             "gateway:\n  http_port: 0\n  bind_address: '::1'\n  listen: [unix:/x]\n  allow_remote: true\n"
             "  auth_mcp_transport: bearer-required\n  allowed_hosts: h\n  allowed_origins: [o]\n  drain_ms: 1500\n"
             "  limits: {body_bytes: 2048, rest_body_bytes: 4096, spawns: 2, servers: 3, sessions: 4,\n"
-            "    handshake: 5s, reap: 2m}\n"
+            "    handshake: 5s, stuck: 90s, reap: 2m, session_idle: 1h}\n"
         ).gateway
         assert (gateway.http_port, gateway.bind_address, gateway.listen) == (0, "::1", ("unix:/x",))
         assert (gateway.allow_remote, gateway.auth_mcp_transport) == (True, "bearer-required")
@@ -63,7 +63,8 @@ class GatewayTests:
         limits = gateway.limits
         assert (limits.body_bytes, limits.rest_body_bytes, limits.spawns) == (2048, 4096, 2)
         assert (limits.servers, limits.sessions, limits.drain_s) == (3, 4, 1.5)
-        assert (limits.handshake_s, limits.reap_s) == (5, 120)
+        assert (limits.handshake_s, limits.stuck_s, limits.reap_s) == (5, 90, 120)
+        assert limits.session_idle_s == 3600
 
     @pytest.mark.parametrize(
         "line",
@@ -157,6 +158,44 @@ class GatewayTests:
                 ConfigError, match=r"expected a loopback address, or gateway\.allow_remote: true"
             ):
                 check_reach(read(f"gateway: {{bind_address: {address}}}").gateway)
+
+
+class ConcurrencyTests:
+    """How many calls of a server are under way at once."""
+
+    @pytest.mark.parametrize(
+        ("said", "read"),
+        [
+            ("1", Concurrency(1)),
+            ("12", Concurrency(12)),
+            ("writes", WRITES),
+            ("none", UNLIMITED),
+            ("auto", None),
+            ("", None),
+        ],
+    )
+    def test_read(self, said, read):
+        """A number, only writes, any number, or nothing that is said."""
+        warnings = []
+        assert entry(f"command: x\nconcurrency: {said}", warnings).concurrency == read
+        assert not warnings
+
+    @pytest.mark.parametrize("said", ["0", "-1", "1001", "1.5", "many", "true", "'1'", "[1]"])
+    def test_refused(self, said):
+        """Anything else is a mistake that names the key, and what is allowed."""
+        found = problem(f"servers: {{x: {{command: x, concurrency: {said}}}}}")
+        assert "servers.x.concurrency" in found
+        assert "auto, writes, none, or a whole number from 1 to 1000" in found
+
+    def test_beside_replicas(self):
+        """Several processes, and calls that are kept apart, contradict each other."""
+        warnings = []
+        entry("command: x\nconcurrency: writes\nreplicas: 3", warnings)
+        assert len(warnings) == 1
+        assert "servers.x.replicas: has no effect beside concurrency" in warnings[0]
+        warnings = []
+        entry("command: x\nconcurrency: none\nreplicas: 3", warnings)
+        assert not warnings
 
 
 class OursTests:
@@ -314,3 +353,64 @@ class IsClientFileTests:
     def test_list(self):
         """A list of daemons is no client's file."""
         assert not is_client_file(parse("- {name: a, command: b}", "/c.yaml", takes_list=True))
+
+
+class McpCtlTests:
+    """Files as mcp-gateway with mcp-ctl has them."""
+
+    THEIRS = '{"gateway": {"http_port": 8765}, "servers": {"a__b": {"command": "/x", "env": ["A=1"]}}}'
+
+    def wrong(self, text, file="/g/config.json"):
+        """What is wrong with a file."""
+        problems = Problems()
+        read_native([parse(text, file)], problems)
+        return [str(each) for each in problems.errors]
+
+    def test_names(self):
+        """A name that could not be told from a tool's is an error, as it is there, and another one is proposed."""
+        (told,) = self.wrong(self.THEIRS)
+        assert "servers.a__b" in told
+        assert told.endswith("call it 'a_b'")
+        assert self.wrong(self.THEIRS.replace("a__b", "a_b")) == []
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"),
+        [
+            ('"command"', '"share": "session", "command"'),
+            ('"http_port"', '"expose": "full", "http_port"'),
+            ('"gateway"', '"profiles": {}, "gateway"'),
+        ],
+    )
+    def test_ours(self, theirs, ours):
+        """With a key that it does not know, a file is ours, where such a name is served."""
+        assert self.wrong(self.THEIRS.replace(theirs, ours)) == []
+        assert self.wrong(self.THEIRS, "/g/config.yaml") == []
+
+
+class ProjectTests:
+    """Projects, as older files of Klipide's gateway list them."""
+
+    def test_names(self):
+        """A list of names is understood; one without a directory is told, unless it has one elsewhere in the file."""
+        warnings = []
+        native = read("projects: [shop, blog]\nworkspaces: {blog: {path: /w/blog}}\n", warnings=warnings)
+        assert {name: each.path for name, each in native.workspaces.items()} == {"blog": "/w/blog"}
+        (told,) = warnings
+        assert "projects[0]: the project 'shop' has no directory" in told
+        assert "workspaces.shop.path" in told
+
+    def test_listed(self):
+        """Directories and whole projects may stand in the list, too."""
+        native = read(
+            "projects:\n- /w/blog/\n- {name: shop, path: /w/s, env: {A: b}, servers: {x: {command: y}}}\n"
+        )
+        assert {name: each.path for name, each in native.workspaces.items()} == {
+            "blog": "/w/blog/",
+            "shop": "/w/s",
+        }
+        assert native.profiles["shop"]["env"] == {"A": "b"}
+        assert list(native.servers) == [("shop", "x")]
+
+    def test_wrong(self):
+        """What is no project is an error."""
+        assert "projects[1]" in problem("projects: [shop, 5]")

@@ -5,6 +5,7 @@ import pytest
 from mcpgateway.config import permit
 from mcpgateway.config.edit import Put, Remove, Rename
 from mcpgateway.errors import ConfigError
+from mcpgateway.rules import secrecy
 
 
 class PermitTests:
@@ -42,3 +43,27 @@ class PermitTests:
     def test_allowed(self, change):
         """All else is the business of the configuration."""
         permit.check(change)
+
+
+class MaskTests:
+    """What stands in the place of a secret."""
+
+    @pytest.mark.parametrize(
+        ("change", "keys"),
+        [
+            (Put(("a",), {"env": {"T": "•••"}, "args": ["--token=•••"]}), ["args[0]", "env.T"]),
+            (Put(("a", "env"), ["A=1", "T=•••"]), ["env.T"]),
+            (Put(("a", "url"), "https://x/?•••"), ["url"]),
+            (Put(("a", "oauth", "client_secret"), "***REDACTED***"), ["oauth.client_secret"]),
+            (Put(("a",), {"tools": [{"path": "/•••"}]}), ["tools[0].path"]),
+        ],
+    )
+    def test_refused(self, change, keys):
+        """It is never taken for a value, and each key is named."""
+        with pytest.raises(ConfigError) as why:
+            permit.check(change)
+        assert str(why.value).startswith(", ".join(keys) + ": ")
+
+    def test_all(self):
+        """All that is shown in the place of secrets is known."""
+        assert secrecy.MASK in permit.MASKS

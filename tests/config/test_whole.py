@@ -39,8 +39,8 @@ def without_digest(servers):
 def rest(server):
     """Return the plain fields of a server."""
     plain = (
-        "share timeout_s interactive protocol bridge enabled lazy replicas inject rest_url rest_headers health_url"
-        " workspace prefix expose_tools pinned shield shield_tools view"
+        "share timeout_s interactive protocol bridge enabled lazy replicas concurrency inject rest_url rest_headers"
+        " health_url workspace prefix expose_tools pinned shield shield_tools view"
     )
     return [getattr(server, name) for name in plain.split()]
 

@@ -20,7 +20,14 @@ TOOL = {
     "lastCalledAt": 1_000_000_000_000,
     "server": "a",
 }
-SERVER = {"name": "a", "status": "running", "enabled": True, "activeChildren": 1, "totalRequests": 1234}
+SERVER = {
+    "name": "a",
+    "status": "running",
+    "enabled": True,
+    "activeChildren": 1,
+    "totalRequests": 1234,
+    "totalCalls": 7,
+}
 
 
 def stats(**more: Any) -> dict[str, Any]:
@@ -29,6 +36,8 @@ def stats(**more: Any) -> dict[str, Any]:
         "uptimeSeconds": 3700,
         "totalRequests": 1234,
         "totalErrors": 5,
+        "totalCalls": 7,
+        "totalCallErrors": 2,
         "timeline": [{"requests": each} for each in (0, 1, 8)],
         "activeConnections": 2,
         "memoryMB": 48,
@@ -52,7 +61,8 @@ class StatsTests:
     def test_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A gateway that was never asked anything has numbers too."""
         out = told(capsys, stats())
-        assert "Requests:  1,234, of which 5 failed" in out
+        assert "Calls:     7 of tools, of which 2 failed" in out
+        assert "Requests:  1,234 in all, of which 5 failed" in out
         assert "Last hour: ·▁█" in out
         assert "TOOL" not in out
 
@@ -85,13 +95,14 @@ class StatsTests:
             "a",
             "running",
             "1",
+            "7",
             "1,234",
             "2",
             "1h2m3s",
             "5s",
             "2026-11-22T04:00:00+00:00",
         ]
-        assert second.split() == ["b", "disabled", "1", "1,234", "0", "9s"]
+        assert second.split() == ["b", "disabled", "1", "7", "1,234", "0", "9s"]
 
 
 class SavingsTests:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mcpgateway.bridge.places import socket_path
 from mcpgateway.ctl.commands.completion import NAMES, SHELLS, script
 from mcpgateway.ctl.commands.running import options_of
-from mcpgateway.ctl.commands.status import clients
+from mcpgateway.ctl.commands.status import clients, remarks
 from mcpgateway.ctl.lazy import LazyGroup
 from mcpgateway.ctl.main import program, run
 from mcpgateway.ctl.ports import described
@@ -179,6 +179,26 @@ class ClientTests:
     def test_told(self, said, told):
         """A name and a number."""
         assert clients({"clients": said}) == told
+
+
+class RemarkTests:
+    """What ``status`` says of servers that run."""
+
+    def test_told(self):
+        """A server that is stuck is named with what helps, and so are processes that hang and calls that take long."""
+        found = {
+            "backends": [
+                {"name": "one", "stuck": "it is stopped", "retired": [], "long_calls": []},
+                {"name": "two", "retired": [{"pid": 7, "calls": 2, "why": "x", "seconds": 3}]},
+                {"name": "three", "long_calls": [{"what": "dig", "seconds": 360, "session": "s"}]},
+                {"name": "four"},
+            ]
+        }
+        assert remarks(found) == [
+            "one is stuck: it is stopped; mcpgateway servers restart one",
+            "two: process 7 is stuck with 2 calls, and another takes the new ones",
+            "three: a call of dig has been under way for 6m 0s",
+        ]
 
 
 class PortTests:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from mcpgateway import escaping
 from mcpgateway.ctl.commands import discover, tools
-from mcpgateway.ctl.console import Trouble
+from mcpgateway.ctl.console import Trouble, emit
 from mcpgateway.ctl.main import run
 
 SCHEMA = {
@@ -162,7 +164,11 @@ class TerminalTests:
         assert "\x07" not in out
         assert "\u202e" not in out
 
-    def test_a_pipe_gets_every_byte(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """A program that reads the result gets what the tool has said."""
+    def test_a_pipe_obeys_nothing_either(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What reads from a pipe may well be a pager; whoever needs every byte asks for JSON."""
         tools._tell_result(self.RESULT)
-        assert capsys.readouterr().out == self.NASTY + "\n"
+        out = capsys.readouterr().out
+        assert out == escaping.lines(self.NASTY) + "\n"
+        assert out != self.NASTY + "\n"
+        emit(self.RESULT)
+        assert json.loads(capsys.readouterr().out) == self.RESULT

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from mcpgateway.bridge import places
 from mcpgateway.doors.http.routes import PLACE, ROUTES, Media
 from mcpgateway.rules.access import RouteClass
 from tests.support.attacking import (
@@ -126,17 +127,77 @@ class PageTests:
                     assert not [each for each in answer.headers if each.startswith("access-control-")]
 
     @attack("own finding, CWE-346", "an answer that a page names as its script")
-    @pytest.mark.parametrize("route", routes(RouteClass.READ, RouteClass.RETURN), ids=name_of)
-    def test_no_script(self, gateway, route):
-        """Every answer that needs no token says that it is neither a script nor for other origins."""
-        if route.media is not Media.EVENTS:
-            answer = ask(gateway, route.method, path_of(route))
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    @pytest.mark.parametrize("door", ["tcp", "unix"])
+    def test_no_script(self, gateway, door):
+        """Every answer of every door says that it is neither a script nor for other origins, refusals included."""
+        asked = [(each.method, path_of(each)) for each in (*ROUTES, *MCP)]
+        asked += [(method, path) for _, path in asked for method in ("HEAD", "OPTIONS", "PATCH")]
+        asked += [
+            ("GET", path)
+            for path in ("/none", "/static/none", "/fix/none", "/mcp/none", "/%00", "/favicon.ico")
+        ]
+        heads = [
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream, application/json\r\n{more}\r\n"
+            for method, path in dict.fromkeys(asked)
+            for more in ("", "Content-Length: 99999999\r\n", "Sec-Fetch-Site: cross-site\r\n")
+            if more or door == "tcp" or method in ("GET", "HEAD")  # who comes by the socket may do anything
+        ]
+        heads += ["BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"]
+        heads += [f"GET / HTTP/1.1\r\nHost: localhost\r\nX: {'x' * 70_000}\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"]
+        for head in heads:
+            answer = first_head(gateway, door, head.encode()).lower()
+            assert b"x-content-type-options: nosniff\r\n" in answer, (head[:200], answer)
+            assert b"cross-origin-resource-policy: same-origin\r\n" in answer, (head[:200], answer)
+            assert answer.count(b"x-content-type-options") == 1
+
+    @attack("own finding, CWE-346", "a stream of events that a page of another site opens")
+    def test_no_stream(self, gateway):
+        """Nothing is opened or read for a page of another site, by whatever door."""
+        for route in (*ROUTES, *MCP):
+            if getattr(route, "access", None) not in (RouteClass.PUBLIC, RouteClass.RETURN):
+                head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+                for site in ("cross-site", "same-site"):
+                    answer = first_head(gateway, "tcp", f"{head}Sec-Fetch-Site: {site}\r\n\r\n".encode())
+                    assert answer.startswith(b"HTTP/1.1 403 "), (name_of(route), answer)
+
+
+def first_head(gateway, door: str, data: bytes) -> bytes:
+    """The head of what is answered."""
+    place = places.socket_path({"HOME": str(gateway.directory)}, str(gateway.home))
+    with socket.socket(socket.AF_UNIX if door == "unix" else socket.AF_INET) as peer:
+        peer.settimeout(LIMIT_S)
+        peer.connect(place if door == "unix" else ("127.0.0.1", gateway.port))
+        peer.sendall(data)
+        found = b""
+        while b"\r\n\r\n" not in found and (more := peer.recv(65536)):
+            found += more
+        return found.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 class DoorTests:
     """Whom a door lets in."""
+
+    @attack("own finding, CWE-287", "a wrong credential, from where none is needed")
+    @pytest.mark.parametrize("door", ["tcp", "unix"])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "Authorization: Bearer wrong",
+            "Authorization: Basic eDp5",
+            "Authorization: Bearer",
+            "X-API-Key: wrong",
+        ],
+    )
+    def test_wrong_credential(self, gateway, door, wrong):
+        """It is 401 at every route of every door, streams included, and never taken for none."""
+        for route in (*ROUTES, *MCP):
+            access = getattr(route, "access", RouteClass.MCP)
+            for query in ("", "?access_token=wrong"):
+                head = f"{route.method} {path_of(route)}{query} HTTP/1.1\r\nHost: localhost\r\n"
+                more = f"{wrong}\r\n" if not query else ""
+                answer = first_head(gateway, door, f"{head}Accept: text/event-stream\r\n{more}\r\n".encode())
+                if access is not RouteClass.PUBLIC:
+                    assert answer.startswith(b"HTTP/1.1 401 "), (name_of(route), answer)
 
     @attack(
         "CVE-2026-33032, CVE-2026-66012, CVE-2026-14537, GHSA-5j8j-256g-vvp5", "a route that nobody guards"

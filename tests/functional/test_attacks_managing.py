@@ -353,9 +353,8 @@ class AddressTests:
         service, _ = places
         del service.came[:]
         service.sends(200, "")
-        answer = manage(
-            gateway, "POST", "/api/v1/servers/service/rest/x", {}, Cookie="a=b", **{"X-API-Key": "k"}
-        )
+        more = {"Cookie": "a=b", "X-API-Key": token(gateway).removeprefix("Bearer ")}
+        answer = manage(gateway, "POST", "/api/v1/servers/service/rest/x", {}, **more)
         assert answer.status == 200
         ((_, headers, _),) = service.came
         names = {each.lower() for each in headers}
@@ -590,6 +589,42 @@ class ScopeTests:
             said = json.dumps({"tool": "count", "arguments": {}}).encode()
             assert ask(gateway, "POST", path, said, **JSON, **agent).status in {403, 404}
         assert b"hidden" not in ask(gateway, "GET", "/api/v1/tools", **agent).body
+
+    @attack(
+        "own finding, CWE-117, CWE-150", "a line of the audit log that was never true, by the name of a tool"
+    )
+    def test_forged_activity(self, gateway, tmp_path):
+        """A token that allows nothing makes no line of its own and speaks to no terminal; JSON is exact, in escapes."""
+        said = {"name": "nothing", "servers": ["fix"], "tools": ["none"]}
+        headers = {"Authorization": f"Bearer {manage(gateway, 'POST', '/api/v1/tokens', said).json['token']}"}
+        line = "11-22 11:59:59 9f good tools/call rm -rf / token 1.0 ms ok"
+        name = f"x\n{line}\x1b]52;c;eA==\x07\r\x9b2J\u2028\u202e\x7f"
+        asked = message("tools/call", {"name": name, "arguments": {}}, identifier=f"1{name}")
+        assert "error" in ask(gateway, "POST", "/fix/mcp", asked, **JSON, **headers).json
+
+        def shown(*words: str) -> str:
+            ran = subprocess.run(
+                [BIN / "mcpgateway", "--home", gateway.home, *words],
+                capture_output=True,
+                timeout=LIMIT_S,
+                check=True,
+                env={"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"},
+            )
+            return ran.stdout.decode()
+
+        eventually(lambda: "rm -rf" in shown("activity"), "it is written down")
+        text = shown("activity")
+        assert not CONTROLS.search(text)
+        assert not re.search(f"^{line}", text, re.MULTILINE)
+        records = shown("--json", "activity")
+        assert not CONTROLS.search(records)
+        assert name in [each.get("tool") for each in json.loads(records)]
+        assert not CONTROLS.search((gateway.home / "logs" / "activity.jsonl").read_text())
+        raw = ask(
+            gateway, "GET", "/api/v1/activity", Authorization=token(gateway, "admin.token")
+        ).body.decode()
+        assert "rm -rf" in raw
+        assert not CONTROLS.search(raw)
 
     @attack(
         "CVE-2026-33946, CVE-2026-67431, CVE-2026-52869, CVE-2026-16496", "the session of another principal"

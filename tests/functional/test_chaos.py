@@ -227,7 +227,7 @@ SLOW = (
         growth_kib=SESSIONS_KIB,
     ),
     Chaos(leaks_memory, server(fixture(), lazy={"maxRamMb": LEAK_LIMIT_MB}, **ALONE), status="idle"),
-    Chaos(answers_too_late, server(fixture(), timeout="3s")),
+    Chaos(answers_too_late, server(fixture(), timeout="3s", concurrency="none")),
     Chaos(closes_stdout, server(fixture(), **ALONE), status="idle"),
     Chaos(stands_still, server(fixture(), **ALONE), status="idle"),
     Chaos(stands_still_in_a_call, server(fixture(), timeout="3s", **ALONE), status="idle"),

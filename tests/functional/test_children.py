@@ -23,9 +23,10 @@ from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
 from mcpgateway.host.alive import is_alive
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry, reap_leftovers
-from mcpgateway.host.processes import bearing, seal_descriptors
+from mcpgateway.host.processes import bearing
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, Launch
+from mcpgateway.rules.secrecy import MASK
 
 pytestmark = pytest.mark.functional
 
@@ -75,7 +76,6 @@ class Nursery:
         self.registry = Registry(self.home, self.instance)
         self.launcher = Launcher(reactor, Ward(self.registry, self.guardian))
         self.children: list[Child] = []
-        seal_descriptors()
 
     def start(self, script: str, *, is_heard: bool = True, **env: str) -> tuple[Child, Recorder]:
         """Start a shell script as a child."""
@@ -235,7 +235,7 @@ class TalkTests:
         """What a child says of the secrets that it was given is not shown."""
         _, recorder = nursery.start("echo refused: $API_TOKEN >&2; exit 3", API_TOKEN="hush")
         await until(lambda: recorder.ends)
-        assert recorder.ends[0].last_words == "refused: •••"
+        assert recorder.ends[0].last_words == f"refused: {MASK}"
 
 
 class SurvivalTests:

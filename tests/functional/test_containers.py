@@ -24,7 +24,7 @@ from mcpgateway.host.grants import Grants
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing, seal_descriptors
+from mcpgateway.host.processes import bearing
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Launch, Whose
 from tests.contracts.talk import Talk, until
@@ -54,7 +54,6 @@ class House:
             Whose(self.home, self.instance),
             lambda: DaemonLocks(self.home, self.home, Holders(reactor)),
         )
-        seal_descriptors()
 
     async def talk(self, launch: Launch) -> Talk:
         """Begin a conversation."""

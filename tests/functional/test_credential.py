@@ -28,6 +28,7 @@ class ServerTests:
                 }
             )
         )
+        gateway.config.chmod(0o644)
         with gateway:
             ran = subprocess.run(
                 [
@@ -53,6 +54,7 @@ class ServerTests:
             assert results["github"]["status"] in {"ok", "partial"}, said
             written = json.loads(gateway.config.read_text())["servers"]
             assert written["mail-1"]["env"]["MAIL_1_PASSWORD"] == "second"
+            assert gateway.config.stat().st_mode & 0o777 == 0o600
             assert written["github"]["headers"]["X-Api-Key"] == "${:-$}{HOME}"
             assert all(each not in ran.stdout.decode() + gateway.log for each in ("second", PASSWORD, "ghp_"))
             eventually(lambda: gateway.health()["config"]["ok"], "what was written is served")

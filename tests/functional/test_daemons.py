@@ -32,7 +32,7 @@ from mcpgateway.host.daemonlocks import DaemonLocks
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing, seal_descriptors
+from mcpgateway.host.processes import bearing
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, IBackend, Launch
 
@@ -46,7 +46,7 @@ PATIENCE_S = 30.0
 class Line:
     """A session that only notes what it is told."""
 
-    pid = 0
+    pid = heard = 0
 
     def __init__(self, launch: Launch, receiver: Any) -> None:
         self.launch = launch
@@ -97,7 +97,6 @@ class Gateway:
         self.locks = DaemonLocks(str(home), str(home / "theirs"), Holders(reactor))
         self.daemons = Daemons(reactor, launcher, self.web, self.locks)
         self.lines: list[Line] = []
-        seal_descriptors()
 
     def reach(self, launch: Launch, receiver: Any) -> Line:
         """Begin a session."""

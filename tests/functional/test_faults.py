@@ -21,7 +21,7 @@ DEAF_BODY = 3_900_000
 
 SERVERS = {
     "fix": server(fixture()),
-    "limited": server(fixture(), timeout="1s"),
+    "limited": server(fixture(), timeout="1s", concurrency="none"),
     "leaving": server(fixture("--exit-in-handshake")),
     "refusing": server(fixture("--refuse-handshake")),
     "silent": server(fixture("--mute-handshake")),

@@ -59,6 +59,54 @@ def test_stats(gateway):
     assert ran(gateway.home, "stats", "--server", "other", "--json")[0] == 0
 
 
+def test_counters_agree(tmp_path):
+    """Requests, and calls of tools among them, are counted alike wherever they are shown."""
+    requests = ["tools/list", "prompts/list", "resources/list", "resources/templates/list", "prompts/list"]
+    calls = ["now", "now", "now", "convert", "nothing"]  # the latter two in vain
+    clock = (sys.executable, "-m", "mcpgateway.demo.clock")  # which has neither prompts nor resources
+    with Gateway(tmp_path, {"fx": server(clock)}) as gateway:
+        for method in requests:
+            post(f"{gateway.url}/fx/mcp", {"jsonrpc": "2.0", "id": 1, "method": method})
+        for tool in calls:
+            params = {"name": tool, "arguments": {}}
+            post(
+                f"{gateway.url}/fx/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            )
+        stats = json.loads(ran(gateway.home, "stats", "--json")[1])
+        told = ran(gateway.home, "stats")[1]
+        activity = json.loads(ran(gateway.home, "activity", "--json")[1])
+        called = json.loads(ran(gateway.home, "activity", "--calls", "--json")[1])
+        shown = json.loads(ran(gateway.home, "servers", "get", "fx", "--json")[1])
+        with urlopen(f"{gateway.url}/metrics", timeout=10) as answer:
+            families = {each.name: each for each in parse(answer.read().decode())}
+        backend, (theirs,) = gateway.backend("fx"), gateway.health("?shape=immorterm")["servers"]
+    counted = {
+        "stats": stats["totalRequests"],
+        "stats of the server": stats["servers"][0]["totalRequests"],
+        "timeline": sum(each["requests"] for each in stats["timeline"]),
+        "activity": len(activity),
+        "servers get": shown["requests"],
+        "health": backend["requests"],
+        "health, their shape": theirs["totalRequests"],
+        "metrics": sum(each.value for each in families["mcpgateway_requests"].samples),
+    }
+    assert set(counted.values()) == {len(requests) + len(calls)}, counted
+    counted = {
+        "stats": stats["totalCalls"],
+        "stats of the server": stats["servers"][0]["totalCalls"],
+        "stats of tools": sum(each["calls"] for each in stats["toolStats"].values()),
+        "activity": len(called),
+        "servers get": shown["tool_calls"],
+        "health": backend["tool_calls"],
+        "metrics": sum(each.value for each in families["mcpgateway_tool_calls"].samples),
+    }
+    assert set(counted.values()) == {len(calls)}, counted
+    failed = [each for each in activity if each["outcome"] == "error"]
+    assert (stats["totalErrors"], stats["totalCallErrors"], len(failed)) == (2, 2, 2), failed
+    assert "5 of tools, of which 2 failed" in told
+    assert "10 in all, of which 2 failed" in told
+
+
 def test_savings(gateway):
     """``savings`` shows what runs, and what that weighs."""
     code, out, _ = ran(gateway.home, "savings")

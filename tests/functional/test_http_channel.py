@@ -78,6 +78,9 @@ class FloodDoor:
     def opened(self, exchange: Any) -> int:
         return 1000
 
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        return why.encode()
+
     def handle(self, exchange: Any) -> None:
         if exchange.path == b"/flood":
             exchange.begin_stream()

@@ -29,7 +29,8 @@ from mcpgateway.host.processes import bearing
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, Launch
 from tests.support.gateway import Gateway, eventually, server
-from tests.support.registry import PROGRAM, Registry
+from tests.support.ports import free_port
+from tests.support.registry import PORTED, PROGRAM, Registry
 
 pytestmark = pytest.mark.functional
 
@@ -103,6 +104,24 @@ def grown_old(gateway: Gateway, days: float) -> None:
     for each in content["entries"].values():
         each["checked_at"] -= days * DAY_S
     path.write_text(json.dumps(content))
+
+
+class DaemonTests:
+    """Programs with ports of their own that a package runner is to start."""
+
+    def test_a_first_start(self, tmp_path: Path, registry: Registry) -> None:
+        """To fetch the package is no part of the start, and no runner stays beside the program."""
+        registry.publish("ported", "1.0.0", PORTED)
+        registry.delay_s = 4.0
+        port = free_port()
+        words = entry(registry, "npx -y ported", str(port))
+        words |= {"port": port, "lazy": {"connectTimeoutMs": 3000}}
+        with Gateway(tmp_path, {"ported": words}) as gateway:
+            assert "Method not found" in refusal(gateway, "ported")  # it has been reached, and tells nothing
+            assert gateway.backend("ported")["status"] == "running"
+            (command,) = commands(gateway)
+            assert command.startswith("node /")
+            assert command.endswith(f"ported {port}")
 
 
 class NpxTests:

@@ -390,6 +390,24 @@ class CrashTests:
         os.kill(first, signal.SIGKILL)
         eventually(lambda: answers(home), "it is back")
 
+    def test_when(self, home):
+        """The first time it is started again at once; before the next there is a pause, and status says how long."""
+        home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "0 600"
+        first = home.json("start")["pid"]
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: home.daemons() not in ([], [first]) and answers(home), "it is back")
+        assert "it is started again at once" in home.log
+        (second,) = home.daemons()
+        os.kill(second, signal.SIGKILL)
+        eventually(lambda: "is started again in 600 s" in home.log, "it is about to come back")
+        found = home.json("status")
+        assert found["state"] == "dead"
+        assert 0 < found["starts_again_in_seconds"] <= 600
+        assert "Return:  it is started again by itself in " in home.run("status").stdout
+        home.json("stop")
+        eventually(lambda: home.processes() == [], "nobody waits any more")
+        assert home.json("status")["starts_again_in_seconds"] is None
+
     def test_stop_wins(self, home):
         """Whoever stops it while it is away has stopped it."""
         home.environ["MCPGATEWAY_REVIVAL_PAUSES"] = "2"
@@ -427,6 +445,15 @@ class CrashTests:
         with home.begin("serve") as process:
             eventually(lambda: answers(home), "it answers")
             process.kill()
+        assert home.processes() == []
+
+    def test_one_in_the_foreground_ends_in_order(self, home):
+        """SIGTERM ends it with 0: it was not killed, however often it is told."""
+        with home.begin("serve") as process:
+            eventually(lambda: answers(home), "it answers")
+            process.terminate()
+            process.terminate()
+            assert process.wait(60) == 0
         assert home.processes() == []
 
 

@@ -46,6 +46,16 @@ if session:
 print(answer.status, session or said, flush=True)
 sys.stdin.readline()
 """
+# Begins a session, lives on for so many seconds, and ends.
+GREETER = """
+import encodings.idna, http.client, json, sys, time
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+connection.request("POST", "/own/mcp", body, {"Content-Type": "application/json"})
+assert connection.getresponse().read()
+time.sleep(int(sys.argv[2]))
+"""
 NOBODY = 65534
 
 
@@ -91,6 +101,19 @@ class OwnerTests:
             one.kill()
             two.kill()
         eventually(lambda: not gateway.children(), "the other one goes too")
+
+
+class BriefTests:
+    """Programs that look at what there is, and end."""
+
+    def test_nothing_stays(self, tmp_path: Any) -> None:
+        """A process that was started for the session of one ends soon after it, found or not."""
+        with Gateway(tmp_path, SERVERS, settings={"limits": {"reap": "1s"}}) as gateway:
+            for linger_s in ("0", "2"):
+                argv = [sys.executable, "-I", "-S", "-c", GREETER, str(gateway.port), linger_s]
+                subprocess.run(argv, check=True, timeout=60)
+            eventually(lambda: gateway.children() == [], "nothing of them is left")
+            eventually(lambda: gateway.log.count("a session of own is put aside") == 2, "both have ended")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")

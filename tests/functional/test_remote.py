@@ -345,8 +345,11 @@ class CertificateTests:
             line = talk(web, f"https://localhost:{port}/mcp", ca_file=authority.file if is_known else "")
             with pytest.raises(GatewayError):
                 await line.meet()
-            assert line.ends[0].fault == f"far: the certificate of localhost:{port} is not accepted: {said}"
+            assert line.ends[0].fault == f"the certificate of localhost:{port} is not accepted: {said}"
             assert not line.ends[0].is_unreachable
+            error = line.ends[0].error
+            assert error is not None
+            assert "ca_file" in error.hint
 
     @pytest_twisted.ensureDeferred
     async def test_changed(self, web: Web, tmp_path: Path) -> None:
@@ -377,11 +380,16 @@ class CertificateTests:
 
     @pytest_twisted.ensureDeferred
     async def test_no_authorities(self, web: Web, tmp_path: Path) -> None:
-        """A file of authorities that cannot be used is named."""
+        """A file of authorities that cannot be used is named, with the key that names it."""
         line = talk(web, "https://127.0.0.1:9/mcp", ca_file=str(tmp_path / "none.pem"))
         with pytest.raises(GatewayError):
             await line.meet()
-        assert "none.pem cannot be used" in line.ends[0].fault
+        assert line.ends[0].fault == (
+            f"ca_file: {tmp_path / 'none.pem'} cannot be used: No such file or directory"
+        )
+        error = line.ends[0].error
+        assert error is not None
+        assert "ca_file" in error.hint
 
 
 async def used(url: str, use: Callable[[Client], Awaitable[Any]], mode: Any = "auto", **more: Any) -> Any:

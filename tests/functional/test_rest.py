@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,15 @@ def service(tmp_path: Path) -> Iterator[Service]:
     yield made
     pytest_twisted.blockon(web.close())
     made.stop()
+
+
+@pytest.fixture
+def nothing() -> Iterator[str]:
+    """The address of a service that has nothing to show."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as serving:  # 501 for everything
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
 
 
 async def call(talk: Talk, name: str, /, **arguments: Any) -> dict[str, Any]:
@@ -204,6 +215,41 @@ class OtherTests:
         await talk.backend.stop()
         await both.backend.stop()
 
+    @pytest.mark.parametrize("base", ["", "/", "/v1"])
+    @pytest_twisted.ensureDeferred
+    async def test_by_its_address(self, service: Service, base: str) -> None:
+        """A service that describes itself where it is, or at the root of its host, needs no more than its address."""
+        talk = await service.talk(f"{service.url}{base}", openapi="", headers={"X-Key": KEY})
+        hello = await talk.meet()
+        assert hello["serverInfo"]["title"] == "Pets"
+        assert len((await talk.result("tools/list"))["tools"]) == 11
+        shown = await call(talk, "show_pet", petId="a")
+        assert shown["structuredContent"]["target"] == "/v1/pets/a"
+        assert shown["structuredContent"]["headers"]["x-key"] == KEY
+        await talk.backend.stop()
+
+    @pytest_twisted.ensureDeferred
+    async def test_not_described(self, service: Service, nothing: str) -> None:
+        """One that describes itself nowhere is there all the same, without tools."""
+        talk = await service.talk(f"{nothing}/x", openapi="")
+        await talk.meet()
+        assert (await talk.result("tools/list"))["tools"] == []
+        await talk.backend.stop()
+
+    @pytest.mark.parametrize(
+        "more", [{}, {"tools": (RestTool("mine", "GET", "/mine", "Mine.", {}),)}, {"openapi": "described"}]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_nobody_there(self, service: Service, more: dict[str, Any]) -> None:
+        """Where nobody answers, the server cannot be reached, whatever is known of its tools."""
+        if more.get("openapi"):
+            more = {"openapi": f"{service.url}/openapi.json"}
+        talk = await service.talk("http://127.0.0.1:9", **{"openapi": "", **more})
+        talk.request("initialize", protocolVersion="2025-06-18")
+        await until(lambda: talk.ends, "its end is told")
+        assert talk.ends[0].is_unreachable
+        assert "refused" in talk.ends[0].fault
+
     @pytest_twisted.ensureDeferred
     async def test_a_file(self, service: Service) -> None:
         """A description may be a file, which is read again with each start."""
@@ -244,9 +290,7 @@ class OtherTests:
     async def test_elsewhere(self, service: Service, tmp_path: Path) -> None:
         """A description from elsewhere leads no credentials to wherever it likes, and is not asked with them."""
         other = Service(service._web, tmp_path)
-        talk = await service.talk(
-            "http://127.0.0.1:9", openapi=f"{other.url}/openapi.json", headers={"X-Key": KEY}
-        )
+        talk = await service.talk(service.url, openapi=f"{other.url}/openapi.json", headers={"X-Key": KEY})
         await talk.meet()
         (asked,) = await other.asked()
         assert "x-key" not in asked["headers"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.doors.http.channel import KNOWN_HEADS
-from mcpgateway.doors.http.outlet import BACKLOGS_LIMIT
 from mcpgateway.hub.replay import TOTAL_LIMIT
+from mcpgateway.rules.room import ROOM_BYTES
 from tests.support.gateway import IS_SOAK
 from tests.support.load_storm import LoadStorm, Shape
 
@@ -23,7 +23,7 @@ SHAPE = Shape(500, 2000, operators=8, watchers=24, vandals=6) if IS_SOAK else Sh
 # Of the memory in use nothing may stay (`Held.blocks`); what the process occupies is more, since memory that was needed
 # once stays in pieces, as far as the limits of what is kept allow: what streams can be resumed with, heads of requests,
 # and what readers are behind.  With 2 000 connections it was 18 to 20 MB after each of three loads one after the other.
-LIMITS_KIB = (TOTAL_LIMIT + BACKLOGS_LIMIT + KNOWN_HEADS * 1500) // 1024
+LIMITS_KIB = (TOTAL_LIMIT + ROOM_BYTES + KNOWN_HEADS * 1500) // 1024
 GROWTH_KIB = LIMITS_KIB if IS_SOAK else 20_000
 
 HAPPENED = (

@@ -27,7 +27,7 @@ GROWTH_KIB = 14_000  # a stream's backlog of 4 MiB, its chunks' overhead, the re
 @pytest.fixture
 def gateway(tmp_path):
     """A gateway with one shared fixture."""
-    with Gateway(tmp_path, {"fix": server(fixture())}) as running:
+    with Gateway(tmp_path, {"fix": server(fixture(), concurrency="none")}) as running:
         yield running
 
 

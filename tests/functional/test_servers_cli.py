@@ -323,6 +323,21 @@ class EditTests:
         assert ran(home, "set-env", "fx", "X", "Y", stdin="z")[0] == 1
         assert ran(home, "set-env", "fx", "PATH=/tmp")[0] == 1
 
+    def test_keys(self, home: Path, gateway: Gateway) -> None:
+        """Single keys are set, as what they are, and taken away; the rest of the entry stays as it is."""
+        before = entry(gateway, "fx")
+        assert ran(home, "set", "fx", "timeout=30s", "lazy.idleTimeoutMs=60000", "env.A.B=1")[0] == 0
+        assert entry(gateway, "fx") == {
+            **before,
+            "env": {**before["env"], "A.B": "1"},
+            "timeout": "30s",
+            "lazy": {"idleTimeoutMs": 60000},
+        }
+        assert ran(home, "unset", "fx", "timeout", "lazy", "env.A.B") == (0, "fx is changed.\n", "")
+        assert entry(gateway, "fx") == before
+        code, _, err = ran(home, "set", "fx", "timeuot=1")
+        assert (code, "did you mean 'timeout'?" in err) == (1, True)
+
     def test_it_has_them(self, home: Path, gateway: Gateway) -> None:
         """A server that runs is started anew with its new variables."""
         assert ran(home, "start", "fx")[0] == 0

@@ -235,8 +235,8 @@ class RelayTests:
         with connected(gateway) as shim:
             shim.open()
             error = shim.ask("tools/call", name="echo", arguments={"text": "x" * 5 * MIB})["error"]
-            assert error["code"] == -32603
-            assert "HTTP 413" in error["message"]
+            assert error["code"] == -32000
+            assert "too large" in error["message"]
             assert shim.call("echo", text="small") == "small"
 
     def test_who_it_is(self, gateway):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bridge.driver import MODERN, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
+from tests.support.whole import whole_result
 
 pytestmark = pytest.mark.functional
 
@@ -33,7 +34,7 @@ def everything(gateway, *words, **more):
 
 def names(shim):
     """The names of all tools that are listed."""
-    return {each["name"] for each in shim.ask("tools/list")["result"]["tools"]}
+    return {each["name"] for each in whole_result(lambda: shim.ask("tools/list"))["tools"]}
 
 
 class AggregateTests:

@@ -63,7 +63,8 @@ class ReadingTests:
     @pytest.mark.parametrize("path", ["/api/v1/results/a%2Fb", "/api/v1/servers/a%2Fb/call"])
     def test_nothing_there(self, gateway, path):
         """A path with nothing behind it is told in JSON, as anywhere else."""
-        assert ask(gateway, path, {} if path.endswith("call") else None) == (404, {"error": "Not found"})
+        status, said = ask(gateway, path, {} if path.endswith("call") else None)
+        assert (status, said["error"]) == (404, "Not found")
 
     def test_one_server(self, gateway):
         """Those of one server can be asked for; one that is not there is 404."""

@@ -179,7 +179,7 @@ class BadTests:
                 ["no-such-program"],
                 "process error: no-such-program: the program 'no-such-program' was not found",
             ),
-            (["sh", "-c", "echo oops >&2; exit 3"], "exited unexpectedly (exit code 3)\noops"),
+            (["sh", "-c", "echo oops >&2; exit 3"], "exited unexpectedly (exit code 3)\n    oops"),
             (["sleep", "600"], "timeout: no answer within"),
             (
                 ["sh", "-c", "echo hello; sleep 600"],
@@ -221,7 +221,7 @@ class ElsewhereTests:
         config.write_text(json.dumps({"servers": {"far": {"url": "http://127.0.0.1:9/mcp"}}}))
         ran = validate("--json", "--config", str(config))
         (step,) = json.loads(ran.stdout)["steps"]
-        assert step["detail"].startswith("unreachable (far: no connection to 127.0.0.1:9")
+        assert step["detail"].startswith("unreachable (no connection to 127.0.0.1:9")
 
     @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
     @pytest_twisted.ensureDeferred

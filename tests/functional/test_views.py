@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import LIMIT_S, Client, Connection, message, request, text_of, tool_call
 from tests.support.real_servers import everything, filesystem, fixture, git, time
+from tests.support.whole import whole, whole_reply
 
 pytestmark = pytest.mark.functional
 
@@ -45,8 +46,8 @@ def gateway(tmp_path_factory):
 async def opened(gateway, path="/mcp/full", **more):
     """A session of a view, by hand."""
     client = await _Viewer.open(gateway.url, path, **more)
-    listed = await client.post(message(1, "tools/list"))
-    client.names = [each["name"] for each in listed.messages[-1]["result"]["tools"]]
+    listed = await whole_reply(lambda: client.post(message(1, "tools/list")))
+    client.names = [each["name"] for each in listed["tools"]]
     return client
 
 
@@ -145,10 +146,10 @@ class SdkTests:
 
         async def work(gateway):
             async with over(streamable_http_client(f"{gateway.url}/mcp/full")) as client:
-                names = {each.name for each in (await client.list_tools()).tools}
-                prompts = {each.name for each in (await client.list_prompts()).prompts}
-                resources = [str(each.uri) for each in (await client.list_resources()).resources]
-                templates = (await client.list_resource_templates()).resource_templates
+                names = {each.name for each in (await whole(client.list_tools)).tools}
+                prompts = {each.name for each in (await whole(client.list_prompts)).prompts}
+                resources = [str(each.uri) for each in (await whole(client.list_resources)).resources]
+                templates = (await whole(client.list_resource_templates)).resource_templates
                 read = await client.read_resource(resources[0])
                 told = said(await client.call_tool("everything__echo", {"message": "hello"}))
                 clock = said(await client.call_tool("time__get_current_time", {"timezone": "UTC"}))
@@ -257,8 +258,8 @@ class RestartTests:
 
             async def before():
                 client = await opened(gateway)
-                listed = await client.post(message(2, "resources/list"))
-                uris = [each["uri"] for each in listed.messages[-1]["result"]["resources"]]
+                listed = await whole_reply(lambda: client.post(message(2, "resources/list")))
+                uris = [each["uri"] for each in listed["resources"]]
                 subscribed = await client.post(message(3, "resources/subscribe", {"uri": uris[0]}))
                 assert "result" in subscribed.messages[-1]
                 client.close()

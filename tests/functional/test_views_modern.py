@@ -17,6 +17,7 @@ from mcp import Client
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.http_client import Connection, request
 from tests.support.real_servers import fixture
+from tests.support.whole import whole
 
 pytestmark = pytest.mark.functional
 
@@ -159,9 +160,9 @@ class ListTests:
 
         async def work() -> tuple[list[str], list[str], list[str]]:
             async with Person("one").at(gateway) as client:
-                tools = (await client.list_tools()).tools
-                prompts = (await client.list_prompts()).prompts
-                resources = (await client.list_resources()).resources
+                tools = (await whole(client.list_tools)).tools
+                prompts = (await whole(client.list_prompts)).prompts
+                resources = (await whole(client.list_resources)).resources
                 return (
                     [each.name for each in tools],
                     [each.name for each in prompts],
@@ -180,7 +181,7 @@ class ListTests:
 
         async def work() -> list[str]:
             async with Person("one").at(gateway) as client:
-                listed = (await client.list_resources()).resources
+                listed = (await whole(client.list_resources)).resources
                 same = [str(each.uri) for each in listed if str(each.uri).endswith(TEXT)]
                 found = [await client.read_resource(uri) for uri in same]
                 assert [str(each.contents[0].uri) for each in found] == same
@@ -252,7 +253,7 @@ class CallTests:
 
         async def work() -> None:
             async with Person("one").at(gateway) as client:
-                await client.list_tools()
+                await whole(client.list_tools)
                 said = await value(client, "modern__headers", region="eu", limit=3, dry_run=True)
                 assert said == {"region": "eu", "limit": 3, "dry_run": True}
             wrong = await posted(
@@ -376,7 +377,7 @@ class ListeningTests:
 
         async def work() -> None:
             async with Person("one").at(gateway) as client:
-                await client.list_tools()
+                await whole(client.list_tools)
                 async with client.listen(tools_list_changed=True) as tools:
                     await value(client, f"{name}__notify", method="notifications/tools/list_changed")
                     assert "Tools" in type(await anext(aiter(tools))).__name__
@@ -418,6 +419,6 @@ class ListeningTests:
 
 async def own_uri(client: Client, name: str) -> str:
     """What the view calls a server's resource: the first who has it keeps its URI."""
-    listed = [str(each.uri) for each in (await client.list_resources()).resources]
+    listed = [str(each.uri) for each in (await whole(client.list_resources)).resources]
     prefixed = [uri for uri in listed if uri.endswith(TEXT) and f"{name}/" in uri]
     return prefixed[0] if prefixed else TEXT

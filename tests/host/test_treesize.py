@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcpgateway.host.treesize import tree_sizes
+from mcpgateway.host.treesize import tree_activity, tree_sizes
+from mcpgateway.rules.stuck import Activity
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -23,11 +25,11 @@ class Table:
         (directory / "self").mkdir()
         (directory / "meminfo").write_text("MemTotal: 1 kB\n")
 
-    def add(
-        self, pid: int, parent: int, pages: int, group: int = 0, session: int = 0, name: str = "x"
-    ) -> None:
+    def add(self, pid: int, parent: int, pages: int, group: int = 0, session: int = 0, **more: Any) -> None:
         """A process; by itself it leads nothing."""
-        fields = ["S", str(parent), str(group), str(session), *("0" for _ in range(17)), str(pages), "0"]
+        name, state, ticks = more.get("name", "x"), more.get("state", "S"), more.get("ticks", (0, 0, 0, 0))
+        fields = [state, str(parent), str(group), str(session), *("0" for _ in range(7)), *map(str, ticks)]
+        fields += [*("0" for _ in range(6)), str(pages), "0"]
         (self.directory / str(pid)).mkdir()
         (self.directory / str(pid) / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
 
@@ -107,3 +109,28 @@ class TreeTests:
     def test_the_real_table(self) -> None:
         """This very process takes some megabytes."""
         assert tree_sizes([os.getpid()])[os.getpid()] > 5_000_000
+
+
+class ActivityTests:
+    """What the processes of a tree do."""
+
+    def test_all_of_them(self, table: Table) -> None:
+        """The CPU time of all is counted, and that of their children that have ended; others' is not."""
+        second = os.sysconf("SC_CLK_TCK")
+        table.add(700, 1, 1, 700, 700, ticks=(second, second, 0, 3 * second))
+        table.add(701, 700, 1, 701, 701, ticks=(second, 0, 0, 0))
+        table.add(800, 1, 1, 800, 800, ticks=(9, 9, 9, 9))
+        assert tree_activity(700, str(table.directory)) == Activity(is_stopped=False, cpu_s=6.0)
+
+    @pytest.mark.parametrize("state", ["T", "t"])
+    def test_stopped(self, table: Table, state: str) -> None:
+        """The leader counts, not one of the others."""
+        table.add(700, 1, 1, 700, 700, state=state)
+        table.add(800, 1, 1, 800, 800)
+        table.add(801, 800, 1, 800, 800, state=state)
+        assert tree_activity(700, str(table.directory)) == Activity(is_stopped=True, cpu_s=0.0)
+        assert tree_activity(800, str(table.directory)) == Activity(is_stopped=False, cpu_s=0.0)
+
+    def test_gone(self, table: Table) -> None:
+        """Nothing is known of processes that are not there."""
+        assert tree_activity(999, str(table.directory)) is None

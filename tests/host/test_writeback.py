@@ -1,8 +1,10 @@
 """A user's file that is changed by the gateway."""
 
+import os
+
 import pytest
 
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import ConfigError, NotOurs
 from mcpgateway.host.template import template, write_first
 from mcpgateway.host.writeback import write_back
 
@@ -105,3 +107,106 @@ class TemplateTests:
         assert not write_first(str(path))
         assert path.read_text() == "a"
         assert not write_first(str(tmp_path / "no" / "config.yaml"))
+
+
+BEFORE = "servers:\n  a:\n    command: run\n    env: {OLD: kept-secret}\n"
+SECRET = "servers:\n  a:\n    command: run\n    env: {OLD: kept-secret, TOKEN: hush-hush}\n"
+
+
+def mode_of(path):
+    """Who may do what with a file."""
+    return path.stat().st_mode & 0o777
+
+
+class SecretTests:
+    """A file that gets secrets."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        """A configuration that others may read."""
+        path = tmp_path / "config.yaml"
+        path.write_text(BEFORE)
+        path.chmod(0o644)
+        return path
+
+    def test_it_is_its_owners_alone(self, path):
+        """With a new secret nobody else may read it; taken back, it has its former mode."""
+        former = write_back(str(path), lambda _: SECRET)
+        assert mode_of(path) == 0o600
+        former.restore()
+        assert (path.read_text(), mode_of(path)) == (BEFORE, 0o644)
+
+    @pytest.mark.parametrize(
+        "after",
+        [
+            BEFORE + "    timeout: 5\n",
+            BEFORE.replace("  a:", "  b:"),
+            BEFORE.replace("kept-secret}", 'kept-secret, T: "${T}"}'),
+            "servers: {}\n",
+        ],
+    )
+    def test_without_new_ones(self, path, after):
+        """Whoever wrote the others there has said who may read them."""
+        write_back(str(path), lambda _: after)
+        assert mode_of(path) == 0o644
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            "headers: {X-Key: hush-hush}",
+            'args: [--token, "hush-hush"]',
+            "url: https://user:hush-hush@host/",
+            "url: https://host/?key=hush-hush",
+            "auth: {token: hush-hush}",
+            "oauth: {client_secret: hush-hush}",
+            'env: ["TOKEN=hush-hush"]',
+        ],
+    )
+    def test_wherever_it_stands(self, path, entry):
+        """A secret is one in every place that is not shown."""
+        write_back(str(path), lambda text: f"{text}  b:\n    {entry}\n")
+        assert mode_of(path) == 0o600
+
+    def test_behind_a_link(self, path):
+        """What is kept elsewhere gets none, and what is none is written there in the mode that it has."""
+        link = path.with_name("link.yaml")
+        link.symlink_to(path)
+        with pytest.raises(NotOurs, match="symbolic link, so TOKEN is not written into it"):
+            write_back(str(link), lambda _: SECRET)
+        assert (path.read_text(), mode_of(path)) == (BEFORE, 0o644)
+        write_back(
+            str(link), lambda text: text.replace("kept-secret}", "kept-secret, MODE: debug, PORT: 80}")
+        )
+        assert ("PORT: 80" in path.read_text(), mode_of(path)) == (True, 0o644)
+
+    def test_in_a_repository(self, path, monkeypatch):
+        """What may be committed gets none, unless it is a home that is in one, the user's or a gateway's."""
+        (path.parent / ".git").mkdir()
+        with pytest.raises(NotOurs, match="is in the repository"):
+            write_back(str(path), lambda _: SECRET)
+        assert path.read_text() == BEFORE
+        (path.parent / "auth.token").touch()
+        write_back(str(path), lambda _: SECRET)
+        path.write_text(BEFORE)
+        (path.parent / "auth.token").unlink()
+        monkeypatch.setenv("HOME", str(path.parent))
+        write_back(str(path), lambda _: SECRET)
+        assert mode_of(path) == 0o600
+
+    def test_of_a_project(self, tmp_path):
+        """A project's own file gets nothing that is a secret by its name or its look, and all else."""
+        path = tmp_path / ".mcp.json"
+        entry = '{"mcpServers": {"a": {"command": "run", "env": {%s}}}}'
+        for held in ('"API_KEY": "hush"', '"WHO": "ghp_0123456789abcdef"'):
+            with pytest.raises(NotOurs, match="is a file of a repository"):
+                write_back(str(path), lambda _, held=held: entry % held, is_repository=True)
+        assert not path.exists()
+        write_back(str(path), lambda _: entry % '"INDEX": "my-project-2"', is_repository=True)
+        assert "my-project-2" in path.read_text()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+    def test_of_another_user(self, path):
+        """What belongs to somebody else gets none."""
+        os.chown(path, 65534, 65534)
+        with pytest.raises(NotOurs, match="belongs to another user"):
+            write_back(str(path), lambda _: SECRET)

@@ -13,6 +13,7 @@ from tests.support.commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+from contracts import contracts  # noqa: E402
 from from_code import attacks  # noqa: E402
 
 PACKAGE = ROOT / "mcpgateway"
@@ -88,6 +89,24 @@ class AttackTests:
         assert all(part.strip() for part in attack)
         known = r"CVE-\d|CWE-\d|GHSA-\w|OWASP MCP\d|S\d{3}|\w+/\w+|own finding"
         assert re.search(known, attack.source)
+
+
+class ContractTests:
+    """The page that lists what older gateways answer."""
+
+    PAGE = (ROOT / "docs" / "howto" / "older-gateways.rst").read_text()
+
+    @pytest.mark.parametrize("contract", contracts(), ids=lambda contract: contract.request)
+    def test_every_row_is_whole(self, contract):
+        """Each request is in the table of its gateway, and it is said what is seen."""
+        assert f".. contracts:: {contract.seed}\n" in self.PAGE
+        assert contract.shows.endswith(".")
+
+    def test_every_table_has_rows(self):
+        """No table is of a gateway that no test knows."""
+        tables = set(re.findall(r"contracts:: (\S+)", self.PAGE))
+        assert tables == {each.seed for each in contracts()}
+        assert ".. list-table::" not in self.PAGE
 
 
 class CommandLineTests:

@@ -13,7 +13,15 @@ from tests.support.gateway_in_memory import MemoryGateway
 
 def backend(gateway: MemoryGateway, name: str) -> dict[str, Any]:
     """What is told of one server."""
-    told = Census(gateway.switchboard, gateway.health, 0.0, lambda: 9100, needs_token=lambda: False).health()
+    census = Census(
+        gateway.switchboard,
+        gateway.health,
+        gateway.hub.meters,
+        0.0,
+        lambda: 9100,
+        auth=lambda: "loopback-trusted",
+    )
+    told = census.health()
     found: dict[str, Any] = next(each for each in told["backends"] if each["name"] == name)
     return found
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Bridge, ServerSpec, Share
+from mcpgateway.config.model import WRITES, Bridge, ServerSpec, Share
 from mcpgateway.host.journal import Journal
-from mcpgateway.hub.eras import GUESS_S
-from mcpgateway.hub.pool import PROBE_S
+from mcpgateway.hub.eras import GUESS_S, PROBE_S
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.wire.revisions import UNSUPPORTED, Era
-from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
+from tests.support.gateway_in_memory import DISCOVERED, HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import call, done, hang_up, post, refusal, refuse, reply, request
 
 LEGACY, MODERN = Era.LEGACY, Era.MODERN
@@ -56,6 +55,16 @@ def initialize(gateway: MemoryGateway) -> Any:
         {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
     )
     return client.heard
+
+
+def shake_hands(child: MemoryChild) -> None:
+    """Let a child answer the handshake."""
+    child.answer(child.asked("initialize")[0], HELLO)
+
+
+def living(gateway: MemoryGateway) -> list[MemoryChild]:
+    """The children that run."""
+    return [each for each in gateway.launcher.children if not (each.is_stopping or each.is_killed)]
 
 
 def probes(gateway: MemoryGateway) -> int:
@@ -125,15 +134,18 @@ class ProbeTests:
         assert fell_back(ask(gateway, "server/discover"))
 
     def test_a_silent_server(self) -> None:
-        """A server that does not answer what it does not know is taken for a legacy one, until it is asked again."""
+        """A server that answers the handshake only is taken for a legacy one, until it is asked again."""
         gateway = gateway_of(LEGACY)
         gateway.launcher.hello = None
         clients = [ask(gateway, "server/discover") for _ in range(2)]
         gateway.clock.advance(PROBE_S + 1)
+        first, second = gateway.launcher.children
+        assert first.is_killed
+        shake_hands(second)
+        assert second.is_stopping
         assert all(fell_back(client) for client in clients)
-        assert gateway.child.is_killed
         assert fell_back(ask(gateway, "server/discover"))
-        assert len(gateway.launcher.children) == 1
+        assert len(gateway.launcher.children) == 2
         gateway.clock.advance(GUESS_S + 1)
         gateway.launcher.eras = {"s": (LEGACY, MODERN)}
         gateway.launcher.hello = dict(HELLO)
@@ -146,9 +158,49 @@ class ProbeTests:
         gateway.launcher.hello = None
         client = ask(gateway, "server/discover")
         gateway.child.exit(101)
+        shake_hands(gateway.child)
         assert fell_back(client)
         second = gateway_of(MODERN, store=store)
         assert discovers(second)
+
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_a_server_that_does_not_start(self, *, ends: bool) -> None:
+        """Of one that answers in neither era nothing is learnt: the next client finds it as it is."""
+        gateway = gateway_of(LEGACY, MODERN)
+        gateway.launcher.hello = None
+        client = ask(gateway, "server/discover")
+        for limit in (PROBE_S, gateway.switchboard.pool._around.handshake_s):
+            assert client.heard is None
+            if ends:
+                gateway.child.exit(1)
+            else:
+                gateway.clock.advance(limit + 1)
+        assert refusal(client) == (200, -32603, 1)
+        gateway.launcher.hello = dict(HELLO)
+        assert discovers(gateway)
+
+    @pytest.mark.parametrize("eras", [(LEGACY, MODERN), (MODERN,), (LEGACY,)])
+    def test_a_slow_server(self, eras: tuple[Era, ...]) -> None:
+        """One that is slow, as when it is fetched first, is given more time before anything is learnt."""
+        gateway = gateway_of(*eras)
+        gateway.launcher.hello = None
+        client = ask(gateway, "server/discover")
+        gateway.clock.advance(PROBE_S + 1)
+        gateway.clock.advance(PROBE_S - 1)
+        if LEGACY in eras:
+            shake_hands(gateway.child)
+        else:
+            refuse(gateway.child, gateway.child.asked("initialize")[0], -32022)
+        assert client.heard is None
+        gateway.clock.advance(PROBE_S + 1)
+        assert client.heard is None
+        if MODERN in eras:
+            gateway.child.answer(gateway.child.asked("server/discover")[0], DISCOVERED)
+            gateway.child.answer(gateway.child.asked("server/discover")[-1], DISCOVERED)
+            assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is True
+        else:
+            gateway.clock.advance(gateway.switchboard.pool._around.handshake_s)
+            assert fell_back(client)
 
     @pytest.mark.parametrize("said", [{}, {"supportedVersions": ["2025-11-25"]}, {"supportedVersions": "x"}])
     def test_a_strange_answer(self, said: dict[str, Any]) -> None:
@@ -259,6 +311,7 @@ class RoadTests:
         gateway.launcher.hello = None
         client = ask(gateway, "server/discover")
         gateway.clock.advance(PROBE_S + 1)
+        shake_hands(gateway.child)
         assert fell_back(client)
         gateway.launcher.hello = dict(HELLO)
         assert initialize(gateway).status == 200
@@ -308,3 +361,82 @@ class ChangeTests:
         gateway = gateway_of(LEGACY, protocol=MODERN)
         client = ask(gateway)
         assert "refused" in reply(client)["error"]["message"]
+
+
+class SingleTests:
+    """A server of both eras that may have no second child beside the one that runs (`concurrency`)."""
+
+    def single(
+        self, bridge: Bridge = Bridge.AUTO, *eras: Era, store: ISessionStore | None = None
+    ) -> MemoryGateway:
+        """A gateway with such a server, of which it is known what it speaks."""
+        gateway = gateway_of(*(eras or (LEGACY, MODERN)), bridge=bridge, store=store)
+        gateway.edit("s", concurrency=WRITES)
+        return gateway
+
+    def met(self, bridge: Bridge = Bridge.AUTO) -> MemoryGateway:
+        """The same, which has been probed before it ran."""
+        store = Journal(":memory:", lambda: 0.0)
+        assert discovers(self.single(store=store))
+        return self.single(bridge, store=store)
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_a_modern_client_beside_a_legacy_child(self, *, is_known: bool) -> None:
+        """It is offered its era, and served by the child that runs; nothing else is started, no probe either."""
+        gateway = self.met() if is_known else self.single()
+        initialize(gateway)
+        for method in ("server/discover", "prompts/list"):
+            client = ask(gateway, method)
+            if method == "prompts/list":
+                gateway.child.answer(gateway.child.asked("prompts/list")[0], {"prompts": []})
+            assert reply(client)["result"]["resultType"] == "complete"
+        (child,) = gateway.launcher.children
+        assert child.asked("initialize")
+
+    def test_a_legacy_client_beside_a_modern_child(self) -> None:
+        """It begins its session with the child that runs."""
+        gateway = self.met()
+        ask(gateway)
+        client = gateway.client("s")
+        assert client.initialize(protocolVersion="2025-06-18").status == 200
+        client.call(1, "prompts/list")
+        done(gateway.child, gateway.child.asked("prompts/list")[-1], prompts=[])
+        assert reply(client)["result"] == {"prompts": []}
+        (child,) = gateway.launcher.children
+        assert not child.asked("initialize")
+
+    def test_after_that_child(self) -> None:
+        """Whoever comes next decides which era the next child speaks, and open sessions follow."""
+        gateway = self.met()
+        client = gateway.client("s")
+        client.initialize(protocolVersion="2025-06-18")
+        gateway.child.exit(0)
+        ask(gateway)
+        client.call(1, "prompts/list")
+        assert [len(each.asked("prompts/list")) for each in gateway.launcher.children] == [0, 2]
+        gateway.child.exit(0)
+        late = gateway.client("s")
+        late.initialize(protocolVersion="2025-06-18")
+        client.call(2, "prompts/list")
+        assert [len(each.asked("prompts/list")) for each in gateway.launcher.children] == [0, 2, 1]
+        gateway.child.answer(gateway.child.asked("prompts/list")[0], {"prompts": []})
+        assert reply(client)["result"] == {"prompts": []}
+
+    def test_without_a_bridge(self) -> None:
+        """Where nothing is to be translated the other era is refused, and the second child is not started either."""
+        gateway = self.met(Bridge.OFF)
+        initialize(gateway)
+        refused = ask(gateway)
+        assert refusal(refused) == (400, -32000, 1)
+        assert reply(refused)["error"]["message"] == UNSUPPORTED
+        gateway.child.exit(0)
+        ask(gateway)
+        assert initialize(gateway).json["error"]["code"] == -32022
+        assert len(gateway.launcher.children) == 2
+
+    def test_a_server_that_does_not_mind(self) -> None:
+        """Any other server has a child of each era."""
+        gateway = gateway_of(LEGACY, MODERN)
+        initialize(gateway)
+        ask(gateway)
+        assert [bool(each.asked("initialize")) for each in living(gateway)] == [True, False]

@@ -62,6 +62,7 @@ class StatsTests:
             "mode": "stateless",
             "activeChildren": 0,
             "totalRequests": 0,
+            "totalCalls": 0,
             "status": "idle",
             "enabled": True,
             "command": "run",

@@ -10,11 +10,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Circuit, Lazy, Limits, Remote, Rest, ServerSpec, Share
-from mcpgateway.errors import NeedsAuthorization, UnknownServer, Unreachable
-from mcpgateway.hub.census import Census
+from mcpgateway.errors import NeedsApproval, NeedsAuthorization, NeedsLogin, UnknownServer, Unreachable
 from mcpgateway.hub.health import BLIND, Instruments
-from mcpgateway.hub.instance import HEALTHY_TICKS, MISSES_LIMIT, STUCK_TICKS
+from mcpgateway.hub.instance import FETCH_TICKS, MISSES_LIMIT, STUCK_TICKS
 from mcpgateway.hub.pulse import CHECKS_LIMIT, LENIENT_TICKS, PATIENCE_TICKS
+from mcpgateway.hub.run import HEALTHY_TICKS
 from mcpgateway.interfaces import Gone
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
@@ -36,8 +36,7 @@ def gateway() -> MemoryGateway:
 
 def shown(gateway: MemoryGateway, name: str = "shared") -> dict[str, Any]:
     """What ``GET /health`` says of a server."""
-    census = Census(gateway.switchboard, gateway.health, 0.0, lambda: 9100, needs_token=lambda: False)
-    backends = json.loads(json.dumps(census.health()))["backends"]
+    backends = json.loads(json.dumps(gateway.census.health()))["backends"]
     found: dict[str, Any] = next(each for each in backends if each["name"] == name)
     return found
 
@@ -222,7 +221,7 @@ class RestartTests:
             client.call(1)
             assert error(client)["message"] == "let it in first"
         body = shown(gateway)
-        assert (body["status"], body["next_try_s"]) == ("error", None)
+        assert (body["status"], body["next_try_s"]) == ("needs login", None)
 
     def test_only_what_is_used_is_shown(self, gateway: MemoryGateway) -> None:
         """An instance that failed, and that nobody has a use for, does not hide one that runs."""
@@ -231,6 +230,81 @@ class RestartTests:
         gateway.client("own").call(0, "initialize", protocolVersion="2025-06-18")
         gateway.child.exit(1)
         assert status(gateway, "own") == "running"
+
+
+WAY = NeedsLogin("it wants its user to sign in: open https://as.example/a?state=s", "open it", {"url": "u"})
+
+
+class LoginTests:
+    """A server that waits for its user to sign in."""
+
+    def make(self) -> tuple[MemoryGateway, MemoryWorld]:
+        """A gateway whose shared server has ended its first connection because nobody has signed in."""
+        world = MemoryWorld()
+        gateway = MemoryGateway(instruments=world.instruments)
+        gateway.launcher.hello = None
+        self.refused(gateway, world)
+        return gateway, world
+
+    def refused(self, gateway: MemoryGateway, world: MemoryWorld) -> None:
+        """A call meets a server that ends like this."""
+        client = gateway.client()
+        client.call(1)
+        world.asked["shared"] = WAY
+        gateway.health.wanted("shared", "")
+        gateway.child.lose(
+            Gone(fault=WAY.plain, error=NeedsLogin(f"shared: {WAY.message}", WAY.hint, WAY.data))
+        )
+        assert error(client)["data"]["url"] == "u"
+
+    def test_nothing_is_tried(self) -> None:
+        """It is no failure: nothing is counted, nothing is tried again, and every call is answered at once."""
+        gateway, _ = self.make()
+        for _ in range(20):
+            client = gateway.client()
+            client.call(1)
+            said = error(client)
+            assert said["message"] == f"shared: {WAY.message}"
+            assert said["data"] == {"url": "u", "hint": "open it"}
+            gateway.tick(30)
+        assert len(gateway.launcher.children) == 1
+        body = shown(gateway)
+        assert (body["status"], body["next_try_s"]) == ("needs login", None)
+        assert (body["consecutive_failures"], body["restart_count"]) == (0, 0)
+        assert body["last_error"] == "shared: it wants its user to sign in: mcpgateway servers login shared"
+
+    def test_however_often(self) -> None:
+        """No breaker opens, however often it is seen that nobody has signed in."""
+        gateway, world = self.make()
+        for _ in range(20):
+            world.asked.clear()  # a gateway that knows of no question looks
+            self.refused(gateway, world)
+            gateway.tick(3)
+        assert status(gateway) == "needs login"
+
+    def test_somebody_signs_in(self) -> None:
+        """The next call is served then, and who waits for news has the server started at once."""
+        gateway, world = self.make()
+        world.asked.clear()
+        gateway.launcher.hello = HELLO
+        gateway.health.granted("shared", "")
+        assert status(gateway) == "stopped"
+        gateway.session()
+        assert status(gateway) == "running"
+
+    def test_in_the_midst(self) -> None:
+        """A server that runs and wants a sign-in for some of its calls goes on with the others, and is shown so."""
+        world = MemoryWorld()
+        gateway = MemoryGateway(instruments=world.instruments)
+        client = gateway.session()
+        gateway.health.wanted("shared", "")
+        assert status(gateway) == "needs login"
+        client.call(5)
+        gateway.child.answer(gateway.child.asked("tools/call")[-1], {"content": []})
+        assert client.heard is not None
+        assert "result" in client.heard.json
+        gateway.health.granted("shared", "")
+        assert status(gateway) == "running"
 
 
 class BreakerTests:
@@ -400,6 +474,22 @@ class BreakerTests:
         with pytest.raises(UnknownServer):
             gateway.health.reset("nobody")
 
+    def test_a_reset_counts_from_zero(self, gateway: MemoryGateway) -> None:
+        """What a server has done before its circuit was reset is counted no more: restarts, nor the back-off."""
+        gateway.session()
+        for wait in (5, 10):
+            gateway.child.exit(1)
+            gateway.tick(wait)
+        assert shown(gateway)["restart_count"] == 2
+        gateway.child.exit(1)
+        gateway.health.reset("shared")
+        body = shown(gateway)
+        assert (body["status"], body["restart_count"], body["mtbf_seconds"]) == ("running", 0, 0)
+        gateway.child.exit(1)
+        assert shown(gateway)["next_try_s"] == 5
+        gateway.tick(5)
+        assert shown(gateway)["restart_count"] == 1
+
     def test_never(self) -> None:
         """It can be told never to open."""
         gateway = MemoryGateway(circuit=Circuit(restarts=0))
@@ -548,19 +638,18 @@ class PingTests:
         assert len(gateway.launcher.children) == 2
         assert status(gateway) == "running"
 
-    def test_not_while_a_call_runs(self, gateway: MemoryGateway) -> None:
-        """A server that works on a call is not asked."""
+    def test_while_a_call_runs(self, gateway: MemoryGateway) -> None:
+        """A server that works on a call is asked too, and again as long as it answers."""
         gateway.client().call(1)
-        gateway.tick(600)
-        assert gateway.child.asked("ping") == []
+        for nth in range(1, 10):
+            gateway.child.answer(self.until_asked(gateway, nth), {})
 
     def test_no_verdict_while_a_call_runs(self, gateway: MemoryGateway) -> None:
-        """A ping that was sent just before a call says nothing."""
-        self.until_asked(gateway, 1)
+        """One that does one thing at a time answers no pings meanwhile: it gets two, and is not blamed for that."""
         gateway.client().call(1)
         gateway.tick(600)
         assert status(gateway) == "running"
-        assert len(gateway.child.asked("ping")) == 1
+        assert len(gateway.child.asked("ping")) == 2
 
     def test_any_answer_is_a_sign(self, gateway: MemoryGateway) -> None:
         """A child that has answered a call since lives."""
@@ -762,11 +851,14 @@ class StuckTests:
     """Starts of which nothing comes."""
 
     def test_found_out_for_ever(self, gateway: MemoryGateway) -> None:
-        """A start that does not get to its handshake is an error after a minute, for whoever waits too."""
+        """A start that does not get to its handshake is an error in the end, for whoever waits too.
+
+        It may have to fetch something first, which takes minutes and is no fault of the server's.
+        """
         gateway.launcher.prepares = False
         client = gateway.client()
         client.call(1)
-        gateway.tick(STUCK_TICKS - 1)
+        gateway.tick(FETCH_TICKS - 1)
         assert status(gateway) == "starting"
         gateway.tick()
         body = shown(gateway)
@@ -957,16 +1049,60 @@ class BeginTests:
     def test_prewarm(self) -> None:
         """It is started with the gateway, once; if it ends, it waits for the first who needs it."""
         gateway = MemoryGateway(more=(spec("warm", lazy=Lazy(prewarm=True)),))
-        gateway.health.begin()
+        gateway.health.begin(gateway.settings.servers)
         (child,) = gateway.launcher.children
         child.exit(1)
         gateway.tick(1000)
         assert len(gateway.launcher.children) == 1
 
+    @pytest.mark.parametrize("lazy", [Lazy(prewarm=True), Lazy(enabled=False)])
+    @pytest.mark.parametrize("is_passing", [True, False])
+    def test_it_fails_at_first(self, lazy: Lazy, *, is_passing: bool) -> None:
+        """One that cannot be started with the gateway is tried again, ever more slowly, also where it is not there."""
+        gateway = MemoryGateway(more=(spec("early", lazy=lazy),))
+        gateway.launcher.refuses, gateway.launcher.is_passing = True, is_passing
+        gateway.health.begin(gateway.settings.servers)
+        waits = []
+        for _ in range(3):
+            waits.append(shown(gateway, "early")["next_try_s"])
+            gateway.tick(waits[-1])
+        assert waits == [5, 10, 20]
+        gateway.launcher.refuses = False
+        gateway.tick(shown(gateway, "early")["next_try_s"])
+        assert status(gateway, "early") == "running"
+
+    def test_given_up(self) -> None:
+        """The breaker bounds the tries, and lets one through now and then."""
+        gateway = MemoryGateway(more=(spec("early", lazy=Lazy(prewarm=True)),))
+        gateway.launcher.refuses = True
+        gateway.health.begin(gateway.settings.servers)
+        gateway.tick(200)
+        assert status(gateway, "early") == "disabled"
+        gateway.launcher.refuses = False
+        gateway.tick(300)
+        assert status(gateway, "early") == "running"
+
+    def test_it_waits_for_its_user(self) -> None:
+        """One that needs its user to do something is not tried meanwhile."""
+        gateway = MemoryGateway(more=(spec("early", lazy=Lazy(enabled=False)),))
+        gateway.launcher.refusal = NeedsApproval("approve of it first")
+        gateway.health.begin(gateway.settings.servers)
+        assert shown(gateway, "early")["next_try_s"] is None
+
+    def test_the_other_era_at_last(self) -> None:
+        """That it speaks the other era only is found out at a later try, too."""
+        gateway = MemoryGateway(more=(spec("modern", lazy=Lazy(enabled=False)),))
+        gateway.launcher.eras["modern"] = (Era.MODERN,)
+        gateway.launcher.refuses = True
+        gateway.health.begin(gateway.settings.servers)
+        gateway.launcher.refuses = False
+        gateway.tick(10)
+        assert shown(gateway, "modern")["running_eras"] == ["modern"]
+
     def test_eager(self) -> None:
         """It is started with the gateway and kept up, though nobody uses it."""
         gateway = MemoryGateway(more=(spec("eager", lazy=Lazy(enabled=False, idle_s=10)),))
-        gateway.health.begin()
+        gateway.health.begin(gateway.settings.servers)
         gateway.tick(100)
         assert not gateway.child.is_stopping
         gateway.child.exit(1)
@@ -980,7 +1116,7 @@ class BeginTests:
         eager = Lazy(enabled=False)
         mine = evolve(spec("mine", lazy=eager), share=Share.SESSION)
         gateway = MemoryGateway(more=(spec("lazy"), mine, spec("off", enabled=False, lazy=eager)))
-        gateway.health.begin()
+        gateway.health.begin(gateway.settings.servers)
         assert gateway.launcher.children == []
 
     @pytest.mark.parametrize("protocol", [Era.MODERN, None])
@@ -988,7 +1124,7 @@ class BeginTests:
         """One that speaks only that is started in it, found out or told."""
         gateway = MemoryGateway(more=(spec("modern", protocol=protocol, lazy=Lazy(enabled=False)),))
         gateway.launcher.eras["modern"] = (Era.MODERN,)
-        gateway.health.begin()
+        gateway.health.begin(gateway.settings.servers)
         body = shown(gateway, "modern")
         assert (body["status"], body["running_eras"]) == ("running", ["modern"])
         gateway.tick(1000)

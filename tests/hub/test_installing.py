@@ -27,6 +27,7 @@ from mcpgateway.errors import (
 from mcpgateway.host import approvals
 from mcpgateway.hub.installing import WAITING_LIMIT, Installed
 from mcpgateway.hub.installplans import words_of
+from mcpgateway.rules.secrecy import MASK
 from tests.support.managed import CONFIG, Managed, failed, repository, worked
 
 TIME = {"command": "uvx", "args": ["mcp-server-time"]}
@@ -99,7 +100,7 @@ class GlobalTests:
         )
         found = install(managed, entry={**TIME, "env": {"TOKEN": "${TOKEN}"}})
         assert isinstance(found.error, BackendError)
-        assert "bad token •••" in str(found.error)
+        assert f"bad token {MASK}" in str(found.error)
         assert "sesame" not in str(found.error)
         assert managed.text == CONFIG
         assert managed.names == ["a"]

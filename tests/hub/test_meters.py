@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub import meters
-from mcpgateway.hub.meters import BOUNDS, CANCELLED, ERROR, OK, OTHER, Meters, Row, says_it_failed
+from mcpgateway.hub.meters import BOUNDS, CANCELLED, ERROR, OK, OTHER, Meters, Row, Totals, says_it_failed
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.revisions import Era
@@ -37,7 +37,7 @@ def row(gateway: MemoryGateway, tool: str = "echo", server: str = "shared") -> R
 
 def numbers(row: Row) -> tuple[int, int, int]:
     """Calls, errors, and those taken back."""
-    return row.calls, row.errors, row.cancelled
+    return row.requests, row.errors, row.cancelled
 
 
 def answer(gateway: MemoryGateway, **result: Any) -> None:
@@ -68,8 +68,21 @@ class RoadTests:
         for number, method in enumerate(("prompts/get", "x/one", "x/two")):
             client.call(number, method)
             gateway.child.answer(gateway.child.asked(method)[-1], {})
-        counted = {each.method: each.calls for each in gateway.hub.meters.rows}
+        counted = {each.method: each.requests for each in gateway.hub.meters.rows}
         assert counted == {"prompts/get": 1, OTHER: 2}
+
+    def test_nothing_to_list(self, gateway: MemoryGateway) -> None:
+        """A server that has nothing of a kind and says so with -32601 has not failed; any other error is one."""
+        client = gateway.session()
+        codes = {"prompts/list": -32601, "resources/list": -32603, "prompts/get": -32601}
+        for number, (method, code) in enumerate(codes.items()):
+            client.call(number, method, name="x")
+            asked = gateway.child.asked(method)[-1]
+            error = {"code": code, "message": "no"}
+            gateway.child.say({"jsonrpc": "2.0", "id": asked["id"], "error": error})
+        counted = {each.method: (each.requests, each.errors) for each in gateway.hub.meters.rows}
+        assert counted == {"prompts/list": (1, 0), "resources/list": (1, 1), "prompts/get": (1, 1)}
+        assert gateway.hub.meters.totals("shared") == Totals(requests=3, calls=0, errors=2, call_errors=0)
 
     def test_the_wait_for_a_start(self, gateway: MemoryGateway) -> None:
         """Who waits for a child to start waits all the same."""
@@ -182,7 +195,7 @@ class OwnToolTests:
         child.answer(child.asked("tools/call")[0], {"content": []})
         assert client.heard is not None
         counted = {
-            (each.server, each.tool): each.calls for each in stage.gateway.hub.meters.rows if each.tool
+            (each.server, each.tool): each.requests for each in stage.gateway.hub.meters.rows if each.tool
         }
         assert counted == {("shared", "echo"): 1}
 
@@ -335,7 +348,7 @@ class BoundTests:
         for number in range(meters.ROWS_OF_SERVER + 50):
             called(made, "a", {"name": f"tool{number}"})
         assert len(made.of("a")) == meters.ROWS_OF_SERVER + 1
-        assert made.of("a").tool(OTHER).calls == 50
+        assert made.of("a").tool(OTHER).requests == 50
         assert called(made, "b", {"name": "one"}).tool == "one"
 
     def test_of_all(self) -> None:
@@ -345,7 +358,7 @@ class BoundTests:
             for nth in range(meters.ROWS_OF_SERVER):
                 called(made, f"s{number}", {"name": f"tool{nth}"})
         assert len(made.rows) <= meters.ROWS_LIMIT + 20
-        assert sum(each.calls for each in made.rows) == 20 * meters.ROWS_OF_SERVER
+        assert sum(each.requests for each in made.rows) == 20 * meters.ROWS_OF_SERVER
 
     def test_of_servers(self) -> None:
         """There may be servers without end too."""
@@ -353,7 +366,7 @@ class BoundTests:
         for number in range(meters.SERVERS_LIMIT + 5):
             called(made, f"s{number}", {"name": "x"})
         assert len(list(made)) == meters.SERVERS_LIMIT + 1
-        assert sum(each.calls for each in made.of(OTHER)) == 5
+        assert sum(each.requests for each in made.of(OTHER)) == 5
 
     def test_one_tool_in_many_spellings(self) -> None:
         """A name may be written in many ways, and is one; what is no name at all is counted too."""

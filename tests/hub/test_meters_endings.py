@@ -170,7 +170,7 @@ def test_each_ends_once(steps: list[tuple[str, str, int]]) -> None:
     assert set(map(id, ended)) == set(map(id, account.begun))
     rows = storm.gateway.hub.meters.rows
     counted = (
-        sum(each.calls for each in rows),
+        sum(each.requests for each in rows),
         sum(each.errors for each in rows),
         sum(each.cancelled for each in rows),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mcpgateway.doors.http.callers import Caller
 from mcpgateway.host.journal import Journal
@@ -36,29 +38,57 @@ class ClaimTests:
     """Who becomes the owner."""
 
     def test_whoever_holds_the_connection(self, gateway: MemoryGateway) -> None:
-        """It is looked for after the answer, once for all sessions of a second."""
+        """It is looked for as soon as the session begins, once for each connection."""
         gateway.processes.sockets |= {11: 501, 12: 502}
+        for inode in (11, 12, 13, 11):
+            client_of(gateway, inode=inode).initialize(**INITIALIZE)
+        assert owners(gateway) == [501, 502, None, 501]
+        gateway.tick(3)
+        assert gateway.processes.searches == [{11}, {12}, {13}]
+
+    def test_a_search_that_goes_on(self, gateway: MemoryGateway) -> None:
+        """What comes while one goes on is looked for together; a session may begin before it is known whose it is."""
+        gateway.processes.sockets |= {11: 501, 12: 502, 13: 503}
+        searches: list[tuple[set[int], Deferred[dict[int, int]]]] = []
+
+        def holders(inodes: Collection[int]) -> Deferred[dict[int, int]]:
+            searches.append((set(inodes), Deferred()))
+            return searches[-1][1]
+
+        gateway.owners._holders = holders
         for inode in (11, 12, 13):
             client_of(gateway, inode=inode).initialize(**INITIALIZE)
-        assert owners(gateway) == [None, None, None]
-        gateway.tick(3)
-        assert owners(gateway) == [501, 502, None]
-        assert gateway.processes.searches == [{11, 12, 13}]
+        gateway.tick()
+        assert [each for each, _ in searches] == [{11}]
+        searches[0][1].callback({11: 501})
+        assert owners(gateway) == [501, None, None]
+        gateway.tick()
+        assert [each for each, _ in searches] == [{11}, {12, 13}]
+        searches[1][1].errback(OSError("it cannot be looked at"))
+        assert owners(gateway) == [501, None, None]
+
+    def test_the_search_outlives_them(self, gateway: MemoryGateway) -> None:
+        """What is found after the gateway has stopped looking is of no interest."""
+        late: Deferred[dict[int, int]] = Deferred()
+        gateway.owners._holders = lambda _: late
+        client_of(gateway, inode=11).initialize(**INITIALIZE)
+        gateway.owners.close()
+        late.callback({11: 501})
+        assert owners(gateway) == [None]
 
     def test_on_a_unix_socket(self, gateway: MemoryGateway) -> None:
         """The kernel tells the process with the connection."""
         client_of(gateway, pid=501).initialize(**INITIALIZE)
-        gateway.tick()
         assert owners(gateway) == [501]
 
     def test_one_process_for_each_request(self, gateway: MemoryGateway) -> None:
-        """A session that is used by one short program after the other stays, and keeps its child."""
+        """A session that is used by one short program after the other stays, and keeps the child that was called."""
         first = client_of(gateway, pid=501)
         first.path = "/own/mcp"
         first.initialize(**INITIALIZE)
         gateway.processes.exit(501)
         gateway.tick()
-        for pid in (502, 503):
+        for pid in (502, 503, 504):
             again = client_of(gateway, pid=pid, **first.headers)
             again.path = "/own/mcp"
             again.call(1)
@@ -66,7 +96,8 @@ class ClaimTests:
             gateway.processes.exit(pid)
             gateway.tick()
         assert owners(gateway) == [None]
-        assert len(gateway.launcher.children) == 1
+        assert len(gateway.launcher.children) == 2
+        assert len(gateway.child.asked("tools/call")) == 3
 
     @pytest.mark.parametrize(
         ("info", "headers", "owner"),
@@ -114,7 +145,7 @@ class ClaimTests:
         client = client_of(gateway, inode=11)
         client.initialize(**INITIALIZE)
         client.ask(b"", "DELETE")
-        gateway.tick()
+        gateway.owners.tidy()
         assert gateway.processes.watched == {}
 
     def test_calls_look_for_nobody(self, gateway: MemoryGateway) -> None:
@@ -126,6 +157,52 @@ class ClaimTests:
         client.call(1, "ping")
         gateway.tick()
         assert owners(gateway) == [None]
+
+
+class BriefTests:
+    """Programs that live for a moment."""
+
+    def own(self, gateway: MemoryGateway, **caller: Any) -> Client:
+        """A client with a session, and a child of its own."""
+        client = client_of(gateway, **caller)
+        client.path = "/own/mcp"
+        client.initialize(**INITIALIZE)
+        return client
+
+    def test_one_that_only_looks(self, gateway: MemoryGateway) -> None:
+        """Its session ends with it, and its child with that: nothing was done there that could be lost."""
+        gateway.processes.sockets[11] = 501
+        client = self.own(gateway, inode=11)
+        client.call(1, "tools/list")
+        gateway.processes.exit(501)
+        assert len(gateway.sessions) == 0
+        assert gateway.child.is_stopping
+
+    def test_one_that_has_gone_already(self, gateway: MemoryGateway) -> None:
+        """One whose process is not found any more ends at the next look, where it was never used."""
+        for inode in (11, 12):
+            client = self.own(gateway, inode=inode)
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {})
+        assert gateway.reaper.look_around() == 1
+        assert [bool(each.is_stopping) for each in gateway.launcher.children] == [True, False]
+
+    def test_one_of_which_nothing_is_known(self, gateway: MemoryGateway) -> None:
+        """Where it cannot be seen who began it, silence decides, for as long as is said."""
+        self.own(gateway)
+        gateway.tick(50)
+        assert gateway.reaper.look_around(51) == 0
+        assert gateway.reaper.look_around(50) == 1
+
+    def test_one_that_lives_on(self, gateway: MemoryGateway) -> None:
+        """A program that has lived for a while takes its session along, whatever it did."""
+        gateway.processes.sockets[11] = 501
+        client = self.own(gateway, inode=11)
+        gateway.tick(10)
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {})
+        gateway.processes.exit(501)
+        assert len(gateway.sessions) == 0
 
 
 class RevivalTests:
@@ -215,7 +292,6 @@ class EndTests:
         gateway = MemoryGateway(store=store)
         gateway.processes.sockets[11] = 501
         client_of(gateway, inode=11).initialize(**INITIALIZE)
-        gateway.tick()
         (session,) = gateway.sessions
         assert session.issued is not None
         record = store.find(session.issued.serial)

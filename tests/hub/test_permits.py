@@ -71,6 +71,12 @@ class Limited:
             return client.heard.events[-1] if client.heard.body.startswith(b"event") else client.heard.json
         return self.stage.ask(method, client, **params)
 
+    def listed(self, client: Client, method: str) -> Any:
+        """What a client is listed, once all servers have answered."""
+        self.ask(client, method)
+        self.stage.begin()
+        return self.ask(client, method)["result"]
+
     def own(self, client: Client, name: str, **arguments: Any) -> Any:
         """What one of the gateway's own tools says."""
         found = self.ask(client, "tools/call", name=f"gateway_{name}", arguments=arguments)
@@ -113,11 +119,11 @@ class ServerTests:
         """A view is one of the token's own servers: tools, prompts and resources of others are not there."""
         limited = Limited(servers=("m", "old"))
         client = limited.client("/mcp/full", era)
-        tools = [each["name"] for each in limited.ask(client, "tools/list")["result"]["tools"]]
+        tools = [each["name"] for each in limited.listed(client, "tools/list")["tools"]]
         assert {each.partition("__")[0] for each in tools if "gateway" not in each} == set(SERVERS)
-        prompts = limited.ask(client, "prompts/list")["result"]["prompts"]
+        prompts = limited.listed(client, "prompts/list")["prompts"]
         assert sorted(each["name"] for each in prompts) == ["m__greet", "old__greet"]
-        uris = [each["uri"] for each in limited.ask(client, "resources/list")["result"]["resources"]]
+        uris = [each["uri"] for each in limited.listed(client, "resources/list")["resources"]]
         assert sorted(uris) == ["test://m/text", "test://old/text"]
         assert "secret" not in limited.started()
 
@@ -125,8 +131,8 @@ class ServerTests:
         """What others have cannot be reached by its name either, in whatever way it is named."""
         limited = Limited(servers=("m", "old"))
         # It is known to the gateway, as others have it listed.
-        limited.stage.ask("tools/list")
-        limited.stage.ask("resources/list")
+        limited.stage.listed("tools/list")
+        limited.stage.listed("resources/list")
         client = limited.client("/mcp/full", era)
         for name in ("secret__look", "secret::look", "secret/look"):
             assert refused(limited.ask(client, "tools/call", name=name, arguments={}))
@@ -147,7 +153,7 @@ class ServerTests:
     def test_search(self, era: str) -> None:
         """Search finds nothing of others, and neither lists of servers nor hints name them."""
         limited = Limited(servers=("m",))
-        limited.stage.ask("tools/list")
+        limited.stage.listed("tools/list")
         client = limited.client("/mcp/full", era)
         found = limited.own(client, "search", query="look", limit=50)
         assert {each["server"] for each in found["results"]} <= {"m", "gateway"}
@@ -166,7 +172,7 @@ class ServerTests:
     def test_directories(self, era: str, tmp_path: Path) -> None:
         """It cannot choose whose workspace it works in, by naming a directory in a call."""
         limited = Limited()
-        limited.stage.ask("tools/list")
+        limited.stage.listed("tools/list")
         client = limited.client("/mcp/full", era)
         found = limited.own(client, "call", server="m", tool="look", cwd=str(tmp_path))
         assert "chooses no directory" in json.dumps(found)
@@ -176,7 +182,7 @@ class ServerTests:
         """Whatever the gateway's own tools can do to the gateway, a client's token cannot, by any road."""
         limited = Limited()
         client = limited.client("/mcp/admin", era)
-        tools = [each["name"] for each in limited.ask(client, "tools/list")["result"]["tools"]]
+        tools = [each["name"] for each in limited.listed(client, "tools/list")["tools"]]
         assert "gateway_search" in tools
         assert not {"gateway_install_server", "gateway_manage_config"} & set(tools)
         for name in ("get_health", "list_all_servers", "get_server_config", "manage_config"):
@@ -198,7 +204,7 @@ class ToolTests:
             pytest.skip("its clients fall back to the legacy era")
         limited = Limited(tools=("look", "dr*"))
         client = limited.client(path, era)
-        tools = limited.ask(client, "tools/list")["result"]["tools"]
+        tools = limited.listed(client, "tools/list")["tools"]
         assert [each["name"] for each in tools] == ["look", "drop"]
         assert tools[0]["annotations"] == HARMLESS
         found = limited.ask(client, "tools/call", name="put", arguments={})
@@ -210,7 +216,7 @@ class ToolTests:
         limited = Limited(read_only=True)
         client = limited.client("/m/mcp", era)
         assert refused(limited.ask(client, "tools/call", name="put", arguments={}))
-        tools = limited.ask(client, "tools/list")["result"]["tools"]
+        tools = limited.listed(client, "tools/list")["tools"]
         assert [each["name"] for each in tools] == ["look"]
         assert refused(limited.ask(client, "tools/call", name="drop", arguments={}))
         assert limited.called() == []
@@ -230,9 +236,9 @@ class ToolTests:
     def test_view(self, era: str) -> None:
         """On views, and through the gateway's own tools, it is the same."""
         limited = Limited(tools=("old__look", "m__p*"))
-        limited.stage.ask("tools/list")
+        limited.stage.listed("tools/list")
         client = limited.client("/mcp/full", era)
-        tools = [each["name"] for each in limited.ask(client, "tools/list")["result"]["tools"]]
+        tools = [each["name"] for each in limited.listed(client, "tools/list")["tools"]]
         assert [each for each in tools if "gateway" not in each] == ["m__put", "old__look"]
         assert refused(limited.ask(client, "tools/call", name="m__look", arguments={}))
         assert "error" in limited.own(client, "invoke", id="m__look")
@@ -337,7 +343,7 @@ class RestTests:
     def test_tools(self) -> None:
         """Tools of others are neither listed, described nor called."""
         limited = Limited(servers=("m",))
-        limited.stage.ask("tools/list")
+        limited.stage.listed("tools/list")
         client = limited.client("/")
 
         def ask(method: str, path: str, body: bytes = b"{}") -> Any:

@@ -64,9 +64,7 @@ class LookTests:
             "ready": True,
             "code": 0,
             "state": "ready",
-            "servers": [
-                {"name": "shared", "ready": True, "code": 0, "state": "ready", "why": "", "hint": ""}
-            ],
+            "servers": [{"name": "shared", "ready": True, "code": 0, "state": "ready", "why": ""}],
         }
 
     def test_gateway_off(self, gateway: MemoryGateway, readiness: Readiness) -> None:

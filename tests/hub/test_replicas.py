@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.model import WRITES, ServerSpec, Share
 from mcpgateway.hub.replicas import IDLE_TICKS, NEWS_TICKS, RESPITE_TICKS
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -45,6 +45,28 @@ def busy(gateway: MemoryGateway, times: int) -> list[Client]:
     for number, each in enumerate(clients):
         each.call(number)
     return clients
+
+
+class SingleTests:
+    """A server that may have one child only."""
+
+    def test_no_replicas(self) -> None:
+        """Calls that are kept apart go to one child, however many replicas the entry asks for."""
+        server = ServerSpec(
+            "w",
+            ("run",),
+            {},
+            "/",
+            Share.GLOBAL,
+            protocol=Era.LEGACY,
+            title="w",
+            replicas=N,
+            concurrency=WRITES,
+        )
+        made = MemoryGateway(more=(server,))
+        for number in range(N):
+            made.session("w").call(number)
+        assert len(made.launcher.children) == 1
 
 
 class LoadTests:

@@ -270,13 +270,13 @@ class WhoTests:
             assert house.token(client) == token
 
     def test_nobody_is_looked_for_in_vain(self, house: House) -> None:
-        """Where it does not matter who asks, nobody is looked for."""
+        """Where it does not matter where somebody works, it is only looked whose the sessions are, once."""
         for server in ("s-global", "shared", "own"):
             client = house.client(server)
             client.channel.caller = Caller(None, Reach.LOOPBACK, inode=7)
             client.initialize(protocolVersion="2025-06-18")
             client.call(1)
-        assert house.gateway.processes.searches == []
+        assert house.gateway.processes.searches == [{7}]
 
 
 class RoadTests:

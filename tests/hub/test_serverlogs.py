@@ -91,7 +91,7 @@ class HearingTests:
         stage = Stage()
         stage.logs.hearing("one", ("abcd",)).heard(b"it is abcd\n")
         stage.logs.hearing("two").heard(b"it is abcd\n")
-        assert stage.texts("one") == ["stderr it is •••"]
+        assert stage.texts("one") == [f"stderr it is {MASK}"]
         assert stage.texts("two") == ["stderr it is abcd"]
 
     def test_a_secret_where_a_line_is_cut(self) -> None:

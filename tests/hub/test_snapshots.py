@@ -351,6 +351,37 @@ class ChangeTests:
         gateway.child.answer(gateway.child.asked("tools/list")[-1], TOOLS)
         assert ask(arrive(home.start())[0]) is None
 
+    @pytest.mark.parametrize("when", ["before it answers", "afterwards"])
+    def test_the_number_of_tools(self, home: Home, when: str) -> None:
+        """Whenever a server says that its tools have changed, those it had are counted until it is asked again."""
+        gateway = home.start()
+        client, _ = arrive(gateway)
+        client.call(1, "tools/list")
+        if when == "before it answers":
+            gateway.child.say(CHANGED)
+        gateway.child.answer(gateway.child.asked("tools/list")[-1], TOOLS)
+        if when == "afterwards":
+            gateway.child.say(CHANGED)
+        for each in (gateway, home.start()):
+            tools = each.census.tools(each.switchboard.servers["shared"])
+            assert tools is not None
+            assert [one.own for one in tools] == ["echo", "add"]
+
+    def test_a_later_list_counts(self, home: Home) -> None:
+        """What is answered after a change is not outdone by what was answered before."""
+        gateway = home.start()
+        client, other = arrive(gateway)[0], arrive(gateway)[0]
+        client.call(1, "tools/list")
+        gateway.child.say(CHANGED)
+        other.call(2, "tools/list")
+        first, second = gateway.child.asked("tools/list")
+        gateway.child.answer(second, {"tools": [tool("new")]})
+        gateway.child.answer(first, TOOLS)
+        gateway = home.start()
+        assert ask(arrive(gateway)[0])["result"] == {"tools": [tool("new")]}
+        (only,) = gateway.census.tools(gateway.switchboard.servers["shared"]) or ()
+        assert only.own == "new"
+
     def test_another_list_stays(self, home: Home) -> None:
         """A change of one list says nothing of the others; resources have two."""
         gateway = home.start()

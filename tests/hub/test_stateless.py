@@ -11,7 +11,6 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.doors.http.callers import Caller
-from mcpgateway.hub.stateless import SWITCHERS_LIMIT
 from mcpgateway.rules.access import Reach
 from mcpgateway.wire.revisions import UNSUPPORTED, Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
@@ -359,39 +358,6 @@ class LogTests:
         assert two.heard is None
 
 
-class InputRequiredTests:
-    """Results that ask for more (MRTR)."""
-
-    def test_there_and_back(self, gateway: MemoryGateway) -> None:
-        """The questions and the state pass untouched, and the retry reaches the same child."""
-        one, two = pair(gateway)
-        asked = call(gateway, one, 1)
-        call(gateway, two, 1)
-        wanted = {
-            "resultType": "input_required",
-            "inputRequests": {"q": {"method": "elicitation/create", "params": {"message": "?", "x": 1.50}}},
-            "requestState": "é\u2028\\",
-        }
-        gateway.child.answer(asked, wanted)
-        assert reply(one)["result"] == wanted
-        retry = {"inputResponses": {"q": {"action": "accept"}}, "requestState": wanted["requestState"]}
-        again = call(gateway, one, 2, **retry)
-        assert again["params"] == {"name": "t", "_meta": meta(), **retry}
-        assert again["id"] != asked["id"]
-        assert len(gateway.launcher.children) == 1
-
-    def test_never_from_the_cache(self, gateway: MemoryGateway) -> None:
-        """A retry is never answered with what was kept, and what it is answered with is not kept."""
-        client = gateway.client("m")
-        post(client, request(1, "resources/read", uri="a:1"))
-        done(gateway.child, gateway.child.asked("resources/read")[-1], ttlMs=60_000, cacheScope="public", n=1)
-        post(client, request(2, "resources/read", uri="a:1", requestState="s"))
-        done(gateway.child, gateway.child.asked("resources/read")[-1], ttlMs=60_000, cacheScope="public", n=2)
-        assert reply(client)["result"]["n"] == 2
-        post(client, request(3, "resources/read", uri="a:1"))
-        assert reply(client)["result"]["n"] == 1
-
-
 class CacheTests:
     """Results that their server lets be kept."""
 
@@ -517,55 +483,22 @@ class DiscoverTests:
         assert answer.json["error"] == {"code": -32000, "message": UNSUPPORTED}
         assert gateway.child.is_killed or gateway.child.is_stopping
 
-    def test_who_falls_back(self, gateway: MemoryGateway) -> None:
-        """A client that can switch is steered to the era that is running, each time that it comes."""
-        gateway.session()
+    @pytest.mark.parametrize("info", [{"name": "c", "version": "1"}, {}, None])
+    @pytest.mark.parametrize("sessions", [1, 3])
+    def test_beside_a_legacy_child(self, gateway: MemoryGateway, sessions: int, info: Any) -> None:
+        """Whatever runs already, a client that asks is offered what the server speaks: at once, and each time."""
+        for _ in range(sessions):
+            gateway.session()
         client = gateway.client()
         for _ in range(3):
-            assert self.discover(gateway, client).json["error"]["code"] == -32000
-            client.initialize(protocolVersion="2025-11-25", clientInfo={"name": "c", "version": "1"})
-            client.headers.clear()
-        eras = [bool(each.asked("initialize")) for each in gateway.launcher.children]
-        assert eras == [True, False]  # the second was the probe
-
-    def test_who_cannot(self, gateway: MemoryGateway) -> None:
-        """A client that asks again instead gets a child of its own era, beside the one that runs."""
-        gateway.session()
-        client = gateway.client()
-        assert self.discover(gateway, client).status == 400
-        assert self.discover(gateway, client).status == 200
-        assert len([each for each in gateway.launcher.children if not each.is_stopping]) == 2
-        assert self.discover(gateway, gateway.client(), meta(**{PREFIX + "clientInfo": {}})).status == 200
-
-    def test_each_server_for_itself(self, gateway: MemoryGateway) -> None:
-        """To be sent back by one server says nothing about another."""
-        more = ServerSpec("more", ("run",), {}, "/", Share.GLOBAL, title="more")
-        gateway = MemoryGateway(more=(more,))
-        gateway.launcher.eras = {"shared": tuple(Era), "more": tuple(Era)}
-        for server in ("shared", "more"):
-            gateway.session(server)
-        for server in ("shared", "more"):
-            assert self.discover(gateway, gateway.client(server)).status == 400
-
-    def test_each_client_for_itself(self, gateway: MemoryGateway) -> None:
-        """That one client cannot switch says nothing about another, or about another principal's."""
-        gateway.session()
-        assert self.discover(gateway, gateway.client()).status == 400
-        assert self.discover(gateway, gateway.client(**OTHER)).status == 400
-        other = meta(**{PREFIX + "clientInfo": {"name": "other", "version": "1"}})
-        assert self.discover(gateway, gateway.client(), other).status == 400
-
-    def test_only_so_many_are_remembered(self, gateway: MemoryGateway) -> None:
-        """Names without end cost no memory without end."""
-        gateway.session()
-        client = gateway.client()
-        for number in range(SWITCHERS_LIMIT + 5):
-            envelope = meta(**{PREFIX + "clientInfo": {"name": str(number), "version": "1"}})
-            assert self.discover(gateway, client, envelope).status == 400
-        assert len(gateway.hub.stateless._sent_back) == SWITCHERS_LIMIT
+            envelope = meta(**{PREFIX + "clientInfo": info}) if info is not None else meta()
+            answer = self.discover(gateway, client, envelope)
+            assert (answer.status, answer.json["result"]["supportedVersions"]) == (200, ["2026-07-28"])
+        living = [each for each in gateway.launcher.children if not each.is_stopping]
+        assert [bool(each.asked("initialize")) for each in living] == [True, False]
 
     def test_without_asking(self, gateway: MemoryGateway) -> None:
-        """Steering is for those who ask; who simply calls is served."""
+        """Nobody has to ask first: who simply calls is served in the same way."""
         gateway.session()
         call(gateway, gateway.client())
         assert len(gateway.child.asked("tools/call")) == 1

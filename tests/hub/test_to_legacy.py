@@ -197,6 +197,14 @@ class HandshakeTests:
         assert len(gateway.child.asked("initialize")) == 1
         assert "_meta" not in calls(gateway.child)[1]["params"]
 
+    @pytest.mark.parametrize("result", [[], "x", None])
+    def test_no_object(self, gateway: MemoryGateway, result: Any) -> None:
+        """A result that is no object has no words in the other era: it is an error."""
+        client = client_of(gateway)
+        call(client)
+        gateway.child.answer(calls(gateway.child)[0], result)
+        assert "object" in error(client)["message"]
+
     @pytest.mark.parametrize("offers", [{}, {"experimental": {}}, {"extensions": {"x/y": {}}}, {"tasks": {}}])
     def test_who_offers_nothing_shares(self, gateway: MemoryGateway, offers: dict[str, Any]) -> None:
         """Clients that cannot be asked share one child, which is told that it cannot ask."""

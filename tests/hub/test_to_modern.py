@@ -342,6 +342,14 @@ class AnswerTests:
         gateway.child.answer(gateway.child.asked("tools/list")[0], {"tools": [], **kept, "_meta": meta})
         assert reply(client)["result"] == {"tools": []}
 
+    @pytest.mark.parametrize("result", [[], "x", None])
+    def test_no_object(self, gateway: MemoryGateway, result: Any) -> None:
+        """A result that is no object has no words in the other era: it is an error."""
+        client = session(gateway)
+        asked = call(gateway, client, 7)
+        gateway.child.answer(asked, result)
+        assert "object" in reply(client)["error"]["message"]
+
     def test_an_error(self, gateway: MemoryGateway) -> None:
         """A server's own error is passed on as it is."""
         client = session(gateway)

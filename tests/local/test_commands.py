@@ -80,7 +80,30 @@ class CheckTests:
         assert "did you mean 'http_port'?" in lines[0]
         assert f"error: {config}, line 3: gateway.http_port: found 'no'; expected " in lines[1]
         assert f"error: {config}, line 5: servers.a.timeout: found 'soon'; expected " in lines[2]
-        assert lines[3] == "2 errors, 1 warning"
+        assert lines[-1] == "2 errors, 1 warning"
+
+    @pytest.mark.parametrize(
+        ("text", "dialect", "why", "env"),
+        [
+            (
+                "servers: {a: {command: x}}",
+                "mcpgateway",
+                "its servers stand under servers",
+                "of the allow-list",
+            ),
+            ("profiles: {p: {env: {}}}", "klipide-mcp-gateway", "it has profiles, and no", "whole login"),
+            ("a: {command: x}\ngateway: {expose: meta}", "harshal-mcp-proxy", "at the top", "whole login"),
+            ("dialect: clients\nenv_policy: allow-list", "clients", "dialect says so", "of the allow-list"),
+        ],
+    )
+    def test_whose_form(self, config, capsys, text, dialect, why, env):
+        """Of every file of ours it is said how it is read, why, and what its servers get."""
+        config.write_text(text)
+        lines = ran(capsys, "check")[1].splitlines()
+        assert lines[0].startswith(f"{config}: is read in the form of {dialect}, because ")
+        assert (why in lines[0], env in lines[0]) == (True, True)
+        (told,) = json.loads(ran(capsys, "check", "--json")[1])["read_as"]
+        assert (told["file"], told["dialect"]) == (str(config), dialect)
 
     def test_warnings_alone(self, config, capsys):
         """Warnings keep nobody from using it."""
@@ -201,7 +224,7 @@ class InitTests:
         path = home / ".mcp-gateway" / "config.yaml"
         assert ran(capsys, "init") == (0, f"{path}\n")
         assert path.read_bytes() == template()
-        assert ran(capsys, "check") == (0, "no errors, 0 warnings; 0 servers\n")
+        assert ran(capsys, "check")[1].endswith("\nno errors, 0 warnings; 0 servers\n")
         path.write_text("mine")
         assert run(["config", "init"]) == 1
         assert "--force" in capsys.readouterr().err
@@ -232,6 +255,8 @@ class ExplainTests:
         ("key", "said"),
         [
             ("gateway.limits.spawns", ["gateway.limits.spawns", "takes: a whole number", "default: 5"]),
+            ("gateway.limits.spawns", ["an edit counts at once"]),
+            ("gateway.http_port", ["an edit counts when the gateway starts again"]),
             ("spawns", ["gateway.limits.spawns"]),
             ("servers.github.share", ["servers.NAME.share", 'default: "auto"']),
             ("lazy.prewarm", ["servers.NAME.lazy.prewarm", "takes: true or false"]),

@@ -37,6 +37,13 @@ class RunningTests:
         found = as_it_runs(LoadOptions(home=home, env_file="/mine"), home)
         assert (found.config, found.env_file) == ("/a.yaml", "/mine")
 
+    def test_where_it_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that was named from where the gateway runs is read from there."""
+        (tmp_path / "a.yaml").touch()
+        monkeypatch.chdir(tmp_path)
+        found = as_it_runs(LoadOptions(home=str(tmp_path)), runs(tmp_path, "--config", "a.yaml"))
+        assert found.config == str(tmp_path / "a.yaml")
+
     def test_the_usual_ones(self, tmp_path: Path) -> None:
         """Where none runs, nothing was named for it, or nobody knows where that is, they are the usual ones."""
         usual = LoadOptions(home=str(tmp_path))

@@ -90,11 +90,14 @@ class NameTests:
 
     @pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"nonsense"])
     def test_cross_site_writes(self, site: bytes) -> None:
-        """A browser's request from elsewhere changes nothing here, but may look."""
+        """A browser's request from elsewhere neither changes nor reads anything here, unless its origin is listed."""
         assert isinstance(judge(facts(fetch_site=site), OPEN), Deny)
-        assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=RouteClass.READ), OPEN), Pass)
-        for route in (RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN, RouteClass.END_SESSION):
+        for route in set(RouteClass) - {RouteClass.PUBLIC, RouteClass.RETURN}:
             assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=route), OPEN), Deny)
+        listed = Policy(origins=frozenset((b"https://mine.example",)))
+        asked = facts(fetch_site=site, origin=b"https://mine.example")
+        assert isinstance(judge(asked, listed), Pass)
+        assert isinstance(judge(facts(fetch_site=site, origin=b"https://other.example"), listed), Deny)
         assert isinstance(judge(facts(fetch_site=b"same-origin"), OPEN), Pass)
 
 
@@ -214,12 +217,11 @@ class SiteTests:
 
     @pytest.mark.parametrize("route", list(RouteClass))
     def test_reads(self, route: RouteClass) -> None:
-        """What needs a token is not even read for a page of another site."""
+        """Nothing is read for a page of another site, but where a browser is sent and what everybody may know."""
         found = judge(
             facts(route=route, fetch_site=b"cross-site", safe_method=True, credential=Credential.ADMIN), OPEN
         )
-        guarded = (RouteClass.USE, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN)
-        assert isinstance(found, Deny) is (route in guarded)
+        assert isinstance(found, Deny) is (route not in (RouteClass.PUBLIC, RouteClass.RETURN))
 
 
 class PublicTests:

@@ -56,6 +56,7 @@ class CauseTests:
             ({"failure": Failure.REFUSED, "code": None}, "handshake-refused"),
             ({"failure": Failure.UNREACHABLE, "address": "https://h/mcp"}, "unreachable"),
             ({"failure": Failure.AUTHORIZATION, "fault": "open https://a"}, "authorization"),
+            ({"failure": Failure.UNAVAILABLE, "fault": "HTTP 503"}, "unavailable"),
             ({"failure": Failure.APPROVAL}, "not-approved"),
             ({"code": 127}, "command-not-found"),
             ({"code": 126}, "not-executable"),
@@ -126,6 +127,29 @@ class WaitingTests:
         facts = evolve(BROKEN, state=State.UNREACHABLE, failure=Failure.UNREACHABLE, retry_in_s=60)
         assert causes(facts) == ["unreachable", "probing"]
 
+    def test_unwell(self) -> None:
+        """A server that answers with HTTP 503 is not told as one where nothing answers."""
+        facts = evolve(
+            BROKEN, state=State.UNREACHABLE, failure=Failure.UNAVAILABLE, fault="it answers with HTTP 503"
+        )
+        said = advise(facts)[0].says
+        assert "HTTP 503" in said
+        assert "nothing answers" not in said
+
+    def test_what_callers_are_told(self) -> None:
+        """What those who call it are told to do comes first, and is said once."""
+        facts = evolve(BROKEN, hint="put ca_file right in its entry")
+        assert advise(facts)[0].do.startswith("put ca_file right in its entry; its log may tell more")
+        login = evolve(
+            BROKEN,
+            state=State.NEEDS_LOGIN,
+            failure=Failure.AUTHORIZATION,
+            fault="it wants its user to sign in",
+        )
+        assert advise(login)[0].do == "mcpgateway servers login notes"
+        assert advise(evolve(login, hint="give its entry a header"))[0].do == "give its entry a header"
+        assert verdict(login, advise(login)) == "notes needs login: it wants its user to sign in"
+
     def test_lazy(self) -> None:
         """A server that nobody has needed yet is in no trouble."""
         facts = Facts("notes", State.STOPPED)
@@ -185,4 +209,4 @@ class AnyFactsTests:
             assert any(each.is_trouble for each in found)
         for each in found:
             assert each.do or not each.is_trouble
-        assert verdict(facts, found).startswith("notes is ")
+        assert verdict(facts, found).startswith(("notes is ", "notes needs "))

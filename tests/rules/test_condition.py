@@ -25,6 +25,8 @@ EVENTS = (
     "stuck",
     "disabled",
     "enabled",
+    "unauthorized",
+    "authorized",
 )
 
 # How each state is come to.
@@ -38,6 +40,7 @@ ROADS = {
     State.UNREACHABLE: ["started", "lost"],
     State.DISABLED: ["disabled"],
     State.IDLE: ["rested"],
+    State.NEEDS_LOGIN: ["started", "unauthorized"],
 }
 
 
@@ -99,6 +102,10 @@ class ConditionTests:
             (["started", "ready", "rested", "crashed", "started"], State.STARTING, []),
             (["started", "failed", "disabled", "retry", "started"], State.DISABLED, ["wait"]),
             (["disabled", "enabled", "started"], State.STARTING, []),
+            (["started", "unauthorized", "crashed", "retry", "stuck", "stopped"], State.NEEDS_LOGIN, []),
+            (["started", "unauthorized", "started", "ready"], State.RUNNING, []),
+            (["started", "unauthorized", "authorized", "started"], State.STARTING, []),
+            (["started", "ready", "unauthorized"], State.NEEDS_LOGIN, []),
         ],
     )
     def test_courses(self, events: list[str], state: State, asked: list[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,8 +55,11 @@ class PlaceTests:
     """Where metadata is looked for."""
 
     def test_of_resources(self) -> None:
-        """Where the refusal says, else under the path, else at the root."""
-        assert oauth.resource_metadata_urls(URL, "https://said") == ("https://said",)
+        """Where the refusal says, then under the path, then at the root."""
+        assert oauth.resource_metadata_urls(URL, "https://said") == (
+            "https://said",
+            *oauth.resource_metadata_urls(URL, ""),
+        )
         assert oauth.resource_metadata_urls(URL, "") == (
             "https://mcp.example/.well-known/oauth-protected-resource/tenant/mcp",
             "https://mcp.example/.well-known/oauth-protected-resource",
@@ -114,10 +118,10 @@ class MetadataTests:
     """Metadata is believed if it is whole and of what was asked."""
 
     def test_of_a_resource(self) -> None:
-        """The first server is taken, of this resource or of one above it."""
+        """Its servers are read, of this resource or of one above it."""
         told = {"resource": URL, "authorization_servers": [ISSUER, "https://b"], "scopes_supported": ["a"]}
-        assert oauth.check_resource(told, URL) == (ISSUER, ("a",))
-        assert oauth.check_resource({**told, "resource": "https://mcp.example"}, URL)[0] == ISSUER
+        assert oauth.check_resource(told, URL) == ((ISSUER, "https://b"), ("a",))
+        assert oauth.check_resource({**told, "resource": "https://mcp.example"}, URL)[0][0] == ISSUER
 
     @pytest.mark.parametrize(
         "told",
@@ -186,8 +190,11 @@ class RequestTests:
             "code_challenge": ["ch"],
             "code_challenge_method": ["S256"],
             "resource": [URL],
-            "scope": ["a b offline_access"],
+            "scope": ["a b"],
         }
+        assert oauth.with_offline_access(server, "a b") == "a b offline_access"
+        assert oauth.with_offline_access(server, "a offline_access") == "a offline_access"
+        assert oauth.with_offline_access(evolve(server, scopes=()), "a") == "a"
 
     def test_scopes(self) -> None:
         """The entry decides, else the refusal adds to what was granted, else all that are known are asked for."""
@@ -208,13 +215,25 @@ class RequestTests:
             1000.0,
             "i",
         )
-        assert first == Grant("a", "r", 1100.0, "s", "i")
-        assert first.is_good(1039.0)
-        assert not first.is_good(1041.0)
+        assert first == Grant("a", "r", 1100.0, "s", "i", 1075.0)
         later = oauth.read_grant({"access_token": "b", "token_type": "Bearer"}, 2000.0, "i", first)
         assert later == Grant("b", "r", 0.0, "s", "i")
         assert later.is_good(9e9)
         assert "'a'" not in repr(first)
+
+    @pytest.mark.parametrize(("lasts", "used_s"), [(3600, 3540), (240, 180), (60, 45), (10, 7.5), (1, 0.75)])
+    def test_when_it_is_renewed(self, lasts: float, used_s: float) -> None:
+        """A token is renewed a minute before its end, and a short one in the last quarter of its life."""
+        answer = {"access_token": "a", "token_type": "bearer", "expires_in": lasts}
+        grant = oauth.read_grant(answer, 1000.0, "i")
+        assert grant.is_good(1000.0 + used_s - 0.1)
+        assert not grant.is_good(1000.0 + used_s)
+
+    def test_what_is_granted(self) -> None:
+        """A scope that the answer does not say is the one that was asked for."""
+        answer = {"access_token": "a", "token_type": "bearer"}
+        assert oauth.read_grant(answer, 0.0, "i", asked="a b").scope == "a b"
+        assert oauth.read_grant({**answer, "scope": "a"}, 0.0, "i", asked="a b").scope == "a"
 
     @pytest.mark.parametrize(
         "answer",
@@ -232,3 +251,73 @@ class RequestTests:
         """What is no bearer token, or could not stand in a header, is refused."""
         with pytest.raises(BackendError):
             oauth.read_grant(answer, 0.0, "i")
+
+
+class RegistrationTests:
+    """Who the gateway is to an authorization server."""
+
+    def test_what_is_said(self) -> None:
+        """The scopes that will be needed are named, and how the gateway proves who it is."""
+        said = oauth.registration("http://127.0.0.1/cb", "1", "a b", "client_secret_basic")
+        assert said["scope"] == "a b"
+        assert said["redirect_uris"] == ["http://127.0.0.1/cb"]
+        assert said["token_endpoint_auth_method"] == "client_secret_basic"
+        assert "scope" not in oauth.registration("http://127.0.0.1/cb", "1", "", "none")
+
+    @pytest.mark.parametrize(
+        ("known", "chosen"),
+        [
+            (("none", "client_secret_basic"), "none"),
+            (("client_secret_post", "client_secret_basic"), "client_secret_basic"),
+            (("client_secret_post",), "client_secret_post"),
+            (("private_key_jwt",), "none"),
+        ],
+    )
+    def test_proofs(self, known: tuple[str, ...], chosen: str) -> None:
+        """A public client where the server lets it be one; else with a secret."""
+        assert oauth.token_method(AuthServer(ISSUER, "a", "t", token_methods=known)) == chosen
+
+    def test_what_is_registered(self) -> None:
+        """The answer is read; a server that names fewer scopes than it was asked for may still grant them."""
+        answer = {
+            "client_id": "c",
+            "client_secret": "hidden",
+            "client_secret_expires_at": 2000,
+            "token_endpoint_auth_method": "client_secret_post",
+            "scope": "b c",
+            "registration_client_uri": "https://as.example/r/c",
+            "registration_access_token": "key",
+        }
+        made = oauth.registered(answer, ISSUER, "http://127.0.0.1/cb", "a b")
+        assert made.client == Client("c", "hidden", "client_secret_post")
+        assert made.scope == "a b c"
+        assert "hidden" not in repr(made)
+        assert "key" not in repr(made)
+        for bad in (None, [], {}, {"client_id": ""}, {"client_id": 1}):
+            with pytest.raises(BackendError):
+                oauth.registered(bad, ISSUER, "http://127.0.0.1/cb", "")
+
+    def test_what_it_is_good_for(self) -> None:
+        """One is good for its own server, redirect and scopes, until its secret ends."""
+        made = oauth.registered({"client_id": "c"}, ISSUER, "http://127.0.0.1:1/cb", "a b")
+        assert made.serves(ISSUER, "http://127.0.0.1:1/cb", "a", 0.0)
+        assert made.serves(ISSUER, "", "", 0.0)
+        assert not made.serves("https://b", "http://127.0.0.1:1/cb", "a", 0.0)
+        assert not made.serves(ISSUER, "http://127.0.0.1:2/cb", "a", 0.0)
+        assert not made.serves(ISSUER, "http://127.0.0.1:1/cb", "a c", 0.0)
+        assert not evolve(made, expires=10.0).serves(ISSUER, "", "", 11.0)
+
+    def test_the_document(self) -> None:
+        """It names itself as the client, and where browsers come back to."""
+        url = "https://gateway.example/oauth/client.json"
+        said = oauth.client_document(url, "https://gateway.example/oauth/callback")
+        assert said["client_id"] == url
+        assert said["redirect_uris"] == ["https://gateway.example/oauth/callback"]
+        assert said["token_endpoint_auth_method"] == "none"
+
+    def test_steps_up(self) -> None:
+        """What a server wants beyond what was granted is asked for, but not beyond what its entry names."""
+        assert oauth.more_wanted((), "a b", "a") == "b"
+        assert oauth.more_wanted((), "a", "a b") == ""
+        assert oauth.more_wanted(("a", "b"), "a b c", "a") == "b"
+        assert oauth.more_wanted(("a",), "b", "a") == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from mcpgateway.rules.reaping import IDLE_TICKS, OWNED_IDLE_TICKS, ReapNow, SessionFacts, Why, judge
 
 
@@ -25,13 +27,22 @@ class JudgeTests:
         assert judge(facts) == [ReapNow(b"a", Why.OWNER_DEAD), ReapNow(b"b", Why.OWNER_DEAD)]
 
     def test_idle_without_owner(self) -> None:
-        """Half an hour of silence ends a session nobody owns, unless a call is under way."""
+        """Silence for as long as is said ends a session nobody owns, unless a call is under way."""
         facts = [
             session(b"a", idle=IDLE_TICKS),
             session(b"b", idle=IDLE_TICKS - 1),
             session(b"c", idle=9**9, busy=True),
         ]
         assert judge(facts) == [ReapNow(b"a", Why.IDLE)]
+
+    def test_never_used(self) -> None:
+        """One whose program has gone before it was used for anything ends at the next look, unless it is used now."""
+        facts = [
+            evolve(session(b"a"), is_unused=True),
+            evolve(session(b"b", busy=True), is_unused=True),
+            evolve(session(b"c", 7), is_unused=True),
+        ]
+        assert judge(facts) == [ReapNow(b"a", Why.LEFT)]
 
     def test_owner_counts_for_all_its_sessions(self) -> None:
         """Activity in one session of an owner keeps the others."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mcpgateway.rules.redaction import LONGEST, MASK, SHORTEST, Redactor, is_telling, one_line
+from mcpgateway.rules.redaction import LONGEST, MASK, SHORTEST, Redactor, is_telling
 
 SECRETS = st.text(min_size=SHORTEST, max_size=40).map(str.strip).filter(is_telling)
 WORDS = st.sampled_from("the child server could not find its file and ended with code exit again".split())
@@ -134,8 +134,8 @@ class ShapeTests:
             ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "***"),
             ("gho_abcdefghijklmnopqrstuv", "***"),
             ("see eyJhbGciOi.eyJzdWIi.c2ln now", "see *** now"),
-            ("a" * 32, "***"),
-            ("id " + "Ab-_" * 8 + "==", "id ***"),
+            ("aB3xK9mQ" * 4, "***"),
+            ("id " + "x9-Kf3_qWz7a" * 3 + "==", "id ***"),
             ("MIIEvQIBADANBgkqhkiG9w0/AQEFAASC+KcwggSjAgEAAoIBAQC7", "***"),
         ],
     )
@@ -151,7 +151,7 @@ class ShapeTests:
             "PWD=/home/me/project",
             "/usr/lib/python3.11/site-packages/some_package/some_module.py",
             "tool resolve_library_id_from_a_long_name_of_words was called",
-            "a" * 31,
+            "aB3xK9mQ" * 3 + "aB3xK9m",
             "design: done",
         ],
     )
@@ -184,20 +184,3 @@ class ShapeTests:
         redactor = Redactor()
         redactor.learn(["correct-horse-9"])
         assert "correct" not in repr(redactor)
-
-
-class LineTests:
-    """What comes from elsewhere stays within its line."""
-
-    @given(st.text())
-    @example("a\nb\r\x1b[2Jc\u2028d\u202ee\0\x85")
-    def test_one_line(self, text: str) -> None:
-        """Nothing that breaks a line or that a terminal obeys is left."""
-        kept = one_line(text)
-        assert kept.isprintable()
-        assert len(kept.splitlines()) <= 1
-
-    def test_readable(self) -> None:
-        """What prints is left alone, in any language."""
-        assert one_line("naïve 日本語 ✓") == "naïve 日本語 ✓"
-        assert one_line("a\x1b[31mb\n") == "a\\x1b[31mb\\n"

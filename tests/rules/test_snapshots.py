@@ -343,17 +343,22 @@ class CatalogTests:
         assert len(made.written()) <= snapshots.FILE_LIMIT
         assert self.key(VARIANTS_LIMIT - 1) in made.variants
 
-    def test_dropping(self) -> None:
-        """A list that has changed is dropped for everybody who was told it there, and for nobody else."""
+    def test_outdated(self) -> None:
+        """A list that has changed is given to nobody who was told it there; it stays on record, and others' counts."""
         made = Catalog()
         keys = [self.key(1), self.key(2), self.key(1, "else"), self.key(1, era=Era.MODERN)]
         for key in keys:
             for method in (TOOLS, HELLO):
                 made.put(key, method, Answer((page(),), 1))
-        assert made.drop("p", Era.LEGACY, (TOOLS, "prompts/list"))
-        assert not made.drop("p", Era.LEGACY, (TOOLS,))
-        assert [made.find(key, TOOLS) is None for key in keys] == [True, True, False, False]
-        assert made.places() == {"p", "else"}
+        assert made.outdate("p", Era.LEGACY, (TOOLS, "prompts/list"))
+        assert not made.outdate("p", Era.LEGACY, (TOOLS,))
+        again = snapshots.read(made.written())
+        for catalog in (made, again):
+            assert [catalog.find(key, TOOLS) is None for key in keys] == [True, True, False, False]
+            assert [catalog.variants[key][TOOLS].is_stale for key in keys] == [True, True, False, False]
+            assert catalog.places() == {"p", "else"}
+        made.put(keys[0], TOOLS, Answer((page(),), 2))
+        assert made.find(keys[0], TOOLS) is not None
 
     def test_digests(self) -> None:
         """A list is the same however it is cut into pages; in another order it is another."""

@@ -1,9 +1,10 @@
 """An MCP server over Streamable HTTP that lets in whoever its own authorization server has let in.
 
-    python protected.py PORT [--seconds N] [--without-registration]
+    python protected.py PORT [--seconds N] [--without-registration] [--undescribed]
 
 Both are those of the official SDK; every user says yes at once.  A token lasts ``--seconds``; a refresh token is good
-once.  Who had a token of a client with the id ``static`` and the secret ``static-secret`` needs no registration.
+once.  The client with the id ``static`` and the secret ``static-secret`` needs no registration.  ``--undescribed``: as
+a server of 2025-03-26 it describes nothing.  What else goes wrong is said at ``/test`` (`mischief`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, AuthorizationCode, RefreshToken, construct_redirect_uri
-from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
+from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions, RevocationOptions
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+from mischief import Mischief, user
 
 SCOPES = ["tools"]
+ALL_SCOPES = [*SCOPES, "more"]
 
 
 class Provider:
@@ -27,7 +31,15 @@ class Provider:
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
-        self._clients: dict[str, Any] = {
+        self._clients: dict[str, Any] = {}
+        self.forget_clients()
+        self._codes: dict[str, AuthorizationCode] = {}
+        self._refresh: dict[str, RefreshToken] = {}
+        self._tokens: dict[str, AccessToken] = {}
+
+    def forget_clients(self) -> None:
+        """Know nobody any more."""
+        self._clients = {
             "static": OAuthClientInformationFull(
                 client_id="static",
                 client_secret="static-secret",
@@ -36,9 +48,19 @@ class Provider:
                 token_endpoint_auth_method="client_secret_post",
             )
         }
-        self._codes: dict[str, AuthorizationCode] = {}
-        self._refresh: dict[str, RefreshToken] = {}
-        self._tokens: dict[str, AccessToken] = {}
+
+    def clients(self) -> list[dict[str, Any]]:
+        """Whoever has registered."""
+        found = (each for name, each in self._clients.items() if name != "static")
+        return [
+            {"id": each.client_id, "scope": each.scope, "redirect": str(each.redirect_uris[0])}
+            for each in found
+        ]
+
+    def scopes_of(self, token: str) -> list[str]:
+        """What a token allows."""
+        found = self._tokens.get(token)
+        return found.scopes if found is not None else []
 
     async def get_client(self, client_id: str) -> Any:
         """A client that is known."""
@@ -59,6 +81,7 @@ class Provider:
             redirect_uri=params.redirect_uri,
             redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
             resource=params.resource,
+            subject=user.get(),
         )
         self._codes[code.code] = code
         return construct_redirect_uri(str(params.redirect_uri), code=code.code, state=params.state)
@@ -70,7 +93,9 @@ class Provider:
     async def exchange_authorization_code(self, client: Any, authorization_code: Any) -> OAuthToken:
         """A code is good once."""
         del self._codes[authorization_code.code]
-        return self._issue(client, authorization_code.scopes, authorization_code.resource)
+        return self._issue(
+            client, authorization_code.scopes, authorization_code.resource, authorization_code.subject
+        )
 
     async def load_refresh_token(self, client: Any, refresh_token: str) -> Any:
         """A refresh token that was given."""
@@ -79,9 +104,10 @@ class Provider:
     async def exchange_refresh_token(self, client: Any, refresh_token: Any, scopes: list[str]) -> OAuthToken:
         """A refresh token is good once."""
         del self._refresh[refresh_token.token]
-        return self._issue(client, scopes or refresh_token.scopes, refresh_token.resource)
+        kept = scopes or refresh_token.scopes
+        return self._issue(client, kept, refresh_token.resource, refresh_token.subject)
 
-    def _issue(self, client: Any, scopes: list[str], resource: str | None) -> OAuthToken:
+    def _issue(self, client: Any, scopes: list[str], resource: str | None, subject: str | None) -> OAuthToken:
         access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         self._tokens[access] = AccessToken(
             token=access,
@@ -89,9 +115,10 @@ class Provider:
             scopes=scopes,
             expires_at=int(time.time()) + self._seconds,
             resource=resource,
+            subject=subject,
         )
         self._refresh[refresh] = RefreshToken(
-            token=refresh, client_id=client.client_id, scopes=scopes, resource=resource
+            token=refresh, client_id=client.client_id, scopes=scopes, resource=resource, subject=subject
         )
         return OAuthToken(
             access_token=access,
@@ -107,8 +134,10 @@ class Provider:
         return found if found is not None and found.expires_at and found.expires_at > time.time() else None
 
     async def revoke_token(self, token: Any) -> None:
-        """It is good no more."""
-        self._tokens.pop(token.token, None)
+        """It is good no more, nor is what belongs to it."""
+        for kept in (self._tokens, self._refresh):
+            for name in [name for name, each in kept.items() if each.subject == token.subject]:
+                del kept[name]
 
 
 def main() -> None:
@@ -117,18 +146,21 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=int, default=3600)
     parser.add_argument("--without-registration", action="store_true")
+    parser.add_argument("--undescribed", action="store_true")
     options = parser.parse_args()
     here = f"http://127.0.0.1:{options.port}"
+    provider = Provider(options.seconds)
     server = MCPServer(
         "protected",
-        auth_server_provider=Provider(options.seconds),  # type: ignore[arg-type]
+        auth_server_provider=provider,  # type: ignore[arg-type]
         auth=AuthSettings(
             issuer_url=here,  # type: ignore[arg-type]
             resource_server_url=f"{here}/mcp",  # type: ignore[arg-type]
             required_scopes=SCOPES,
             client_registration_options=ClientRegistrationOptions(
-                enabled=not options.without_registration, valid_scopes=SCOPES, default_scopes=SCOPES
+                enabled=not options.without_registration, valid_scopes=ALL_SCOPES, default_scopes=SCOPES
             ),
+            revocation_options=RevocationOptions(enabled=True),
             validate_token_resource=True,
         ),
         log_level="ERROR",
@@ -139,7 +171,22 @@ def main() -> None:
         """Say hello."""
         return f"hello {name}"
 
-    uvicorn.run(server.streamable_http_app(), host="127.0.0.1", port=options.port, log_level="error")
+    @server.tool()
+    def whoami() -> str:
+        """Tell whose token it is."""
+        token = get_access_token()
+        return str(token.subject) if token is not None else "nobody"
+
+    @server.tool()
+    def elevate() -> str:
+        """Do what not everybody may."""
+        return "done"
+
+    app: Any = server.streamable_http_app()
+    if options.undescribed:
+        app.routes[:] = [each for each in app.routes if ".well-known" not in each.path]
+    app = Mischief(app, provider.forget_clients, provider.clients, provider.scopes_of)
+    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="error")
 
 
 main()

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from mcpgateway.config.building import World
 from mcpgateway.config.compose import Files, Setting, compose
 from mcpgateway.config.model import (
+    UNLIMITED,
+    WRITES,
     Bridge,
     Circuit,
+    Concurrency,
     Container,
     Daemon,
     GatewaySettings,
@@ -74,6 +77,7 @@ servers:
     interactive: auto
     enabled: true
     replicas: 2
+    concurrency: none
     inject_args: {owner: me}
     lazy: {enabled: true, idleTimeoutMs: 1000, connectTimeoutMs: 5000, maxRamMb: 100, maxUptimeMs: 0, prewarm: false}
     rest_url: http://localhost:7000
@@ -222,6 +226,7 @@ def servers(draw, name):
         enabled=draw(st.booleans()),
         lazy=draw(lazies),
         replicas=draw(st.integers(1, 64)),
+        concurrency=draw(st.sampled_from([None, UNLIMITED, WRITES, Concurrency(3)])),
         inject=draw(st.dictionaries(names, filled, max_size=2)),
         prefix=draw(st.sampled_from([None, "", name, "p"])),
         expose_tools=draw(st.booleans()),
@@ -328,7 +333,9 @@ def written(gateway, specs):
                 "drain": limits.drain_s,
                 "handshake": limits.handshake_s,
                 "idle_exit": limits.idle_exit_s,
+                "stuck": limits.stuck_s,
                 "reap": limits.reap_s,
+                "session_idle": limits.session_idle_s,
             },
         },
         "servers": {each.name: _entry(each) for each in specs},
@@ -346,6 +353,12 @@ def read(text, file, world=WORLD):
     return compose(Files((document,)), Setting(world), problems), problems
 
 
+def _concurrency(said):
+    if said is None:
+        return "auto"
+    return int(str(said)) if str(said).isdigit() else str(said)
+
+
 def _entry(server):
     lazy = server.lazy
     found = {
@@ -357,6 +370,7 @@ def _entry(server):
         "protocol": server.protocol.value if server.protocol else "auto",
         "enabled": server.enabled,
         "replicas": server.replicas,
+        "concurrency": _concurrency(server.concurrency),
         "inject_args": dict(server.inject),
         "lazy": {
             "enabled": lazy.enabled,

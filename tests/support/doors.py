@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from attrs import define, field
@@ -119,6 +120,9 @@ class RecordingDoor:
         if exchange.path == b"/broken-guard":
             raise ZeroDivisionError
         return self.limit
+
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        return json.dumps({"error": why, **(data or {})}).encode()
 
     def handle(self, exchange: Any) -> None:
         self.handled.append(exchange)

@@ -32,14 +32,25 @@ from mcpgateway.hub.clients import Clients
 from mcpgateway.hub.following import Chronicle
 from mcpgateway.hub.health import BLIND, Instruments
 from mcpgateway.hub.issuing import Issuing
+from mcpgateway.hub.logins import Logins
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.snapshots import Snapshots, Store
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
-from mcpgateway.interfaces import Gone, IBackend, IExitWatch, ILauncher, IProcessTable, ISessionStore, Launch
+from mcpgateway.hub.watching import Written
+from mcpgateway.interfaces import (
+    Gone,
+    IBackend,
+    IExitWatch,
+    ILauncher,
+    IProcessTable,
+    ISessionStore,
+    ISignIns,
+    Launch,
+    Returned,
+)
 from mcpgateway.observation import Observation
 from mcpgateway.rules.access import Policy
-from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.revisions import Era
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
@@ -67,6 +78,7 @@ class MemoryChild:
 
     :ivar received: every line written to it, decoded.
     :ivar launched: what it was started with.
+    :ivar hangs: it answers nothing by itself, not even who it is.
     :ivar lingers: fired by the test when a stubborn child has climbed down at last; None stops at once.
     """
 
@@ -77,6 +89,8 @@ class MemoryChild:
         self.launched: Launch | None = None
         self._eras = eras
         self.received: list[dict[str, Any]] = []
+        self.heard = 0
+        self.hangs = False
         self.is_killed = False
         self.is_stopping = False
         self.lingers: Deferred[None] | None = None
@@ -90,6 +104,8 @@ class MemoryChild:
         assert line.count(b"\n") == 1
         message = json.loads(line)
         self.received.append(message)
+        if self.hangs:
+            return
         if message.get("method") == "initialize" and self._hello is not None:
             self._greet(message, Era.LEGACY, self._hello)
         elif message.get("method") == "server/discover" and self._hello is not None:
@@ -104,6 +120,7 @@ class MemoryChild:
 
     def say(self, message: dict[str, Any]) -> None:
         """Write one message on its stdout."""
+        self.heard += 1
         self._receiver.line_received(json.dumps(message, separators=(",", ":")).encode())
 
     def answer(self, request: dict[str, Any], result: Any) -> None:
@@ -117,6 +134,10 @@ class MemoryChild:
     def exit(self, code: int = 0, words: str = "") -> None:
         """End."""
         self._receiver.gone(Gone(code, None, words))
+
+    def lose(self, why: Gone) -> None:
+        """End like this."""
+        self._receiver.gone(why)
 
     def stop(self) -> Deferred[None]:
         self.is_stopping = True
@@ -143,6 +164,7 @@ class MemoryLauncher:
     :ivar refusal: the same, for this reason.
     :ivar is_passing: that will pass by itself; else somebody has to do something about it.
     :ivar prepares: it is found out how they are best started; else that takes for ever.
+    :ivar silent: the names of servers that never answer their handshake.
     :ivar eras: which eras a server speaks, by its name; where it is not named, the legacy one.
     """
 
@@ -153,6 +175,7 @@ class MemoryLauncher:
     refusal: GatewayError | None = None
     prepares: bool = True
     eras: dict[str, Collection[Era]] = field(factory=dict)
+    silent: set[str] = field(factory=set)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
         return succeed(launch) if self.prepares else Deferred()
@@ -164,7 +187,8 @@ class MemoryLauncher:
             why = OSError(errno.EAGAIN, "too many processes") if self.is_passing else None
             raise LaunchFailed(f"{launch.server}: the program was not found") from why
         eras = self.eras.get(launch.server, (Era.LEGACY,))
-        child = MemoryChild(1000 + len(self.children), receiver, self.hello, eras)
+        hello = None if launch.server in self.silent else self.hello
+        child = MemoryChild(1000 + len(self.children), receiver, hello, eras)
         child.launched = launch
         self.children.append(child)
         return child
@@ -312,8 +336,11 @@ class MemoryGateway:
         circuit: Circuit | None = None,
         ping_s: float = 0.0,
         instruments: Instruments = BLIND,
+        looks: bool = False,
+        written: Written | None = None,
+        settings: Settings | None = None,
     ) -> None:
-        limits = limits or Limits()
+        limits = limits or (settings.gateway.limits if settings is not None else Limits())
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
@@ -329,7 +356,7 @@ class MemoryGateway:
         self.processes = processes or MemoryProcesses()
         circuit = circuit or Circuit()
         gateway = GatewaySettings(limits=limits, bridge=bridge, circuit=circuit, ping_s=ping_s)
-        settings = Settings(gateway, servers)
+        settings = settings or Settings(gateway, servers)
         keys = Keys("a key of forty-three characters for the tests")
         self.observation = Observation()
         self.logs = self.observation.serve(self.clock, lambda _: MemoryLog())
@@ -344,9 +371,12 @@ class MemoryGateway:
             self.keepers,
             self.logs.said,
             self.clock.seconds,
+            looks=looks,
+            redactor=self.observation.redactor,
+            written=written,
         )
         self.hub = make_hub(settings, outside)
-        self.answers_for_users: Callable[[Mapping[str, str]], Deferred[str]] = _stranger
+        self.sign_ins = MemorySignIns()
         self.errands: list[tuple[str, ...]] = []
         self.answers_for_helper: Callable[..., Deferred[Any]] = _no_helper
         self.switchboard = self.hub.switchboard
@@ -364,9 +394,10 @@ class MemoryGateway:
         self.census = census = Census(
             self.switchboard,
             self.health,
+            self.hub.meters,
             0.0,
             lambda: 9100,
-            needs_token=lambda: False,
+            auth=lambda: "loopback-trusted",
             clients=lambda: self.settings.adopted,
             is_disabled=lambda: self.root.is_disabled,
             saved=lambda: self.hub.usage.shown() if self.hub.usage is not None else {},
@@ -374,7 +405,7 @@ class MemoryGateway:
         sse = LegacySse(self.switchboard, self.owners, self.door.streams)
         self.settings = settings
         self.root = root = Root(
-            (*servers, *view_specs(self.hub.ways)),
+            (*settings.servers, *view_specs(self.hub.ways)),
             self.door,
             lambda: sse,
             guard,
@@ -398,14 +429,15 @@ class MemoryGateway:
             owners=self.owners,
             clock=self.clock,
             limits=lambda: self.settings.gateway.limits,
-            let_in=self.answers_for_users,
+            sign_ins=self.sign_ins,
+            logins=lambda: Logins(self.switchboard, self.health, self.clock, _no_accounts),
             clients=lambda: self.clients,
             issuing=lambda: Issuing(self.bearers, TokenFiles(self.home, self.environ), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
             savings=self.hub.savings,
             hub=self.hub,
             problems=tuple,
-            redact=Redactor().redact,
+            redact=self.observation.redactor.redact,
             census=self.census,
             reload=self.reload or self,  # there are no files unless a test brings them
             home=self.home,
@@ -493,5 +525,34 @@ def _no_helper(*words: str) -> Deferred[Any]:
     return fail(ClientFilesFailed("there is no helper program here"))
 
 
-def _stranger(query: Mapping[str, str]) -> Deferred[str]:
-    return fail(NeedsAuthorization("This answer belongs to no question of this gateway"))
+def _no_accounts() -> Any:
+    raise AssertionError("nobody signs in anywhere here")
+
+
+@implementer(ISignIns)
+@define
+class MemorySignIns:
+    """Takes what browsers bring back.
+
+    :ivar finds: what becomes of it; where it is not said, nobody has asked.
+    :ivar asked: what was brought.
+    """
+
+    finds: list[Returned] = field(factory=list)
+    asked: list[Any] = field(factory=list)
+
+    def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
+        self.asked.append(query)
+        return self._found()
+
+    def agreed(self, key: str) -> Deferred[Returned]:
+        self.asked.append(key)
+        return self._found()
+
+    def document(self) -> dict[str, Any] | None:
+        return None
+
+    def _found(self) -> Deferred[Returned]:
+        if self.finds:
+            return succeed(self.finds.pop(0))
+        return fail(NeedsAuthorization("This answer belongs to no question of this gateway"))

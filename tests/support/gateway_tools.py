@@ -116,7 +116,11 @@ class ScriptedView:
 
 @define(eq=False)
 class ScriptedAccess:
-    """What a tool gets to know of a caller; calls to servers are kept until the test answers them."""
+    """What a tool gets to know of a caller; calls to servers are kept until the test answers them.
+
+    :ivar edited: the same caller after an edit of the configuration that has not been read; None where there is none.
+    :ivar missing: why the lists of some servers are not known.
+    """
 
     servers: tuple[ServerSpec, ...] = ()
     principal: str = "local"
@@ -128,6 +132,8 @@ class ScriptedAccess:
     refusal: GatewayError | None = None
     lists: dict[str, Any] = field(factory=dict)
     elsewhere: str = ""
+    edited: ScriptedAccess | None = None
+    missing: dict[str, str] = field(factory=dict)
 
     def specs(self) -> tuple[ServerSpec, ...]:
         return self.servers
@@ -159,6 +165,12 @@ class ScriptedAccess:
 
     def cancel(self, call: Call, why: str) -> None:
         self.cancelled.append((call, why))
+
+    def caught_up(self) -> Deferred[ScriptedAccess]:
+        return succeed(self.edited or self)
+
+    def settle(self, kind: Any) -> Deferred[tuple[Any, dict[str, str]]]:
+        return succeed((self, self.missing))
 
     def list(self, server: str, kind: Any) -> Deferred[tuple[Any, ...]]:
         found = self.lists.get(server, ())

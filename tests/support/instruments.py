@@ -8,8 +8,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendTimeout, Unreachable
+from mcpgateway.errors import BackendTimeout, NeedsLogin, Unreachable
 from mcpgateway.hub.health import Instruments
+from mcpgateway.rules.stuck import Activity
 
 
 @define
@@ -23,6 +24,9 @@ class MemoryWorld:
     :ivar sizes: how much each child's tree takes.
     :ivar weighed: how often that was looked at.
     :ivar known: the servers that are known without a child.
+    :ivar activities: what the processes of each child do; nothing, where it is not said.
+    :ivar looks: whose processes were looked at.
+    :ivar asked: where the users of servers have to sign in.
     """
 
     status: int = 200
@@ -32,11 +36,16 @@ class MemoryWorld:
     sizes: dict[int, int] = field(factory=dict)
     weighed: int = 0
     known: set[str] = field(factory=set)
+    activities: dict[int, Activity] = field(factory=dict)
+    looks: list[int] = field(factory=list)
+    asked: dict[str, NeedsLogin] = field(factory=dict)
 
     @property
     def instruments(self) -> Instruments:
         """What the gateway measures it with."""
-        return Instruments(lambda: 0.5, self._fetch, self._dial, self._weigh, self._is_known)
+        return Instruments(
+            lambda: 0.5, self._fetch, self._dial, self._weigh, self._is_known, self._look, self._question
+        )
 
     def _fetch(self, url: str) -> Deferred[int]:
         self.fetched.append(url)
@@ -50,5 +59,12 @@ class MemoryWorld:
         self.weighed += 1
         return {pid: self.sizes[pid] for pid in pids if pid in self.sizes}
 
+    def _look(self, pid: int) -> Activity:
+        self.looks.append(pid)
+        return self.activities.get(pid, Activity(is_stopped=False, cpu_s=0.0))
+
     def _is_known(self, server: ServerSpec) -> bool:
         return server.name in self.known
+
+    def _question(self, server: ServerSpec) -> NeedsLogin | None:
+        return self.asked.get(server.name)

@@ -19,7 +19,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.host.essence import Essences
 from mcpgateway.host.places import Places
-from mcpgateway.host.settings import LoadOptions, examine, gather
+from mcpgateway.host.settings import LoadOptions, config_file, examine, gather
 from mcpgateway.host.watch import Watch, no_notifier
 from mcpgateway.hub.approvals import Approvals
 from mcpgateway.hub.builtin.builtin import Builtin
@@ -108,10 +108,11 @@ class Managed:
     :ivar visited: those whose tools were listed though no view shows them.
     """
 
-    def __init__(self, home: Path, config: str = CONFIG, sources: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Path, config: str | None = CONFIG, sources: tuple[str, ...] = ()) -> None:
         self.home = home
         self.file = home / "config.yaml"
-        self.file.write_text(config)
+        if config is not None:
+            self.file.write_text(config)
         self.reports: dict[str, Report | Deferred[Report]] = {}
         self.tried: list[ServerSpec] = []
         self.visited: list[ServerSpec] = []
@@ -127,7 +128,7 @@ class Managed:
             lambda: examine(self._options, {}),
             self._clock,
             Essences(()),
-            str(self.file),
+            config_file(self._options, {}),
             lambda: gather(self._options, {}),
         )
         self.reload.begin(Watch(self._clock, no_notifier, self.reload.look))
@@ -143,6 +144,11 @@ class Managed:
             lambda: self.reload.settings.servers, lambda _: {}, lambda _: 1, self.reload.state.shown
         )
         self.builtin = Builtin(management(lambda: Management(sight, self.installing, self._visit)))
+
+    @classmethod
+    def again(cls, home: Path) -> Managed:
+        """The same with the files as they are, as after a start."""
+        return cls(home, None)
 
     def _scopes(self) -> Any:
         scopes = MemoryGateway().switchboard.scopes

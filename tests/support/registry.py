@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import unquote
@@ -37,15 +38,42 @@ require('readline').createInterface({ input: process.stdin }).on('line', line =>
 """
 
 
+# A server that serves at the port it is given.
+PORTED = """#!/usr/bin/env node
+const answer = {
+  initialize: params => ({
+    protocolVersion: params.protocolVersion, capabilities: { tools: {} },
+    serverInfo: { name: 'ported', version: __VERSION__ },
+  }),
+  'tools/list': () => ({ tools: [] }),
+  ping: () => ({}),
+};
+console.log('listening');
+require('http').createServer((request, response) => {
+  let body = '';
+  request.on('data', piece => { body += piece; });
+  request.on('end', () => {
+    const { id, method, params } = body ? JSON.parse(body) : {};
+    const known = answer[method];
+    response.writeHead(id === undefined ? 202 : 200, { 'Content-Type': 'application/json' });
+    const reply = known ? { result: known(params) } : { error: { code: -32601, message: 'Method not found' } };
+    response.end(id === undefined ? '' : JSON.stringify({ jsonrpc: '2.0', id, ...reply }));
+  });
+}).listen(Number(process.argv[2]), '127.0.0.1');
+"""
+
+
 class Registry:
     """An npm registry.
 
     :ivar url: where it is.
+    :ivar delay_s: how long an archive takes to come.
     :ivar asked: the packages it was asked for, one for each request.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.delay_s = 0.0
         self._packages: dict[str, dict[str, bytes]] = {}
         registry = self
 
@@ -76,13 +104,13 @@ class Registry:
         self._server.shutdown()
         self._server.server_close()
 
-    def publish(self, name: str, version: str) -> None:
-        """Have one more version of the telling server, under a name."""
-        program = PROGRAM.replace("__VERSION__", json.dumps(version)).encode()
+    def publish(self, name: str, version: str, program: str = PROGRAM) -> None:
+        """Have one more version of the telling server, or of another, under a name."""
+        text = program.replace("__VERSION__", json.dumps(version)).encode()
         manifest = json.dumps({"name": name, "version": version, "bin": {name: "cli.js"}}).encode()
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as archive:
-            for path, content in (("package/package.json", manifest), ("package/cli.js", program)):
+            for path, content in (("package/package.json", manifest), ("package/cli.js", text)):
                 entry = tarfile.TarInfo(path)
                 entry.size, entry.mode = len(content), 0o755
                 archive.addfile(entry, io.BytesIO(content))
@@ -96,6 +124,7 @@ class Registry:
         if versions is None:
             return None
         if file:
+            time.sleep(self.delay_s)
             return versions.get(file.removeprefix(f"{name}-").removesuffix(".tgz"))
         told = {version: self._manifest(name, version, data) for version, data in versions.items()}
         latest = list(versions)[-1]

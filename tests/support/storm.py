@@ -40,7 +40,7 @@ Judge = Callable[[Call, Any], str | None]
 
 def servers() -> dict[str, Any]:
     """The entries of a storm's servers."""
-    shared = {name: server(WEATHER, share="global") for name in SHARED}
+    shared = {name: server(WEATHER, share="global", concurrency="none") for name in SHARED}
     return shared | {name: server(WEATHER, share="session") for name in OWN}
 
 

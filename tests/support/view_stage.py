@@ -7,6 +7,8 @@ from typing import Any
 from attrs import evolve
 
 from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.hub.views.lists import LIST_S, SOON_S
+from mcpgateway.hub.views.missing import KEY
 from mcpgateway.hub.views.modern import ViewDoor
 from mcpgateway.wire.revisions import Era
 from tests.support import modern_client
@@ -159,9 +161,25 @@ class Stage:
         """The server of a tool, by its name in the view."""
         return name.partition("__")[0]
 
+    def begin(self, *but: str) -> None:
+        """Let those be asked now whom a list that was just given is without; all but those answer."""
+        self.gateway.clock.advance(SOON_S)
+        self.answer(*but)
+
+    def listed(self, method: str = "tools/list", client: Client | None = None) -> Any:
+        """The result of a list, once all servers have answered that do."""
+        client = client or self.client()
+        self.send(client, method)
+        self.begin()
+        self.gateway.clock.advance(LIST_S)
+        if KEY in modern_client.reply(client)["result"].get("_meta", {}):
+            self.send(client, method)
+            self.gateway.clock.advance(LIST_S)
+        return modern_client.reply(client)["result"]
+
     def names(self, method: str = "tools/list", key: str = "name") -> list[str]:
         """What the view lists, the gateway's own left out."""
-        listed = self.ask(method)["result"][LISTS[method]]
+        listed = self.listed(method)[LISTS[method]]
         return [each[key] for each in listed if not each[key].startswith("gateway_")]
 
     def wait(self, seconds: float) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 
 from attrs import define, field
 
+from mcpgateway.hub.views.board import LEARNT_S
+from mcpgateway.hub.views.lists import LIST_S, SOON_S
+from mcpgateway.hub.views.missing import KEY
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 ALL: dict[str, Any] = {
@@ -59,11 +62,17 @@ class Stage:
         self._answered: set[tuple[int, int]] = set()
 
     def play(self) -> None:
-        """Let the servers answer whatever they are asked to list."""
-        is_over = False
-        while not is_over:
-            is_over = not any(self._answer(each) for each in list(self.gateway.launcher.children))
-        self.gateway.clock.advance(0)
+        """Let the servers answer whatever they are asked to list, also what they are only asked a moment later."""
+        for _ in range(2):
+            is_over = False
+            while not is_over:
+                is_over = not any(self._answer(each) for each in list(self.gateway.launcher.children))
+            self.gateway.clock.advance(SOON_S)
+        self.gateway.clock.advance(LEARNT_S)
+
+    def begin(self) -> None:
+        """Let those be asked now whom a list that was just given is without; none of them answers."""
+        self.gateway.clock.advance(SOON_S)
 
     def _answer(self, child: MemoryChild) -> bool:
         found = False
@@ -93,9 +102,15 @@ class Stage:
         return self.gateway.view(path, **capabilities)
 
     def list(self, client: Client, method: str = "tools/list") -> Any:
-        """What a client is listed, once all servers have answered."""
+        """What a client is listed, once all servers have answered that answer at all."""
+        found = self._list(client, method)
+        return self._list(client, method) if KEY in found.get("_meta", {}) else found
+
+    def _list(self, client: Client, method: str) -> Any:
         client.call(99, method)
         self.play()
+        if client.heard is None:
+            self.gateway.clock.advance(LIST_S)
         assert client.heard is not None, "not answered yet"
         return client.heard.json["result"]
 

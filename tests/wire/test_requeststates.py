@@ -9,10 +9,19 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.requeststates import FORMAT, HANDLE_BYTES, LENGTH, RequestStates, _bound, digest_of
+from mcpgateway.wire.requeststates import (
+    CARRIES,
+    HANDLE_BYTES,
+    LENGTH,
+    Carried,
+    RequestStates,
+    _bound,
+    digest_of,
+)
 
 KEY = b"a key of the tests"
 STATES = RequestStates(KEY, b"node")
@@ -117,13 +126,49 @@ class RefusalTests:
         """A state sealed with another key is refused."""
         assert (STATES.open(seal(states=RequestStates(key, b"node")), NOW, *CALL) is None) is (key != KEY)
 
-    @pytest.mark.parametrize("value", [0, FORMAT + 1])
+    @pytest.mark.parametrize("value", [0, CARRIES, CARRIES + 1])
     def test_another_format(self, value: int) -> None:
         """A format that this program does not know is refused, however well it is signed."""
         octets = bytearray(urlsafe_b64decode(seal()))
         octets[0] = value
         octets[SIGNED:] = STATES._sign(bytes(octets[:SIGNED]), _bound(*CALL))
         assert STATES.open(urlsafe_b64encode(octets).decode(), NOW, *CALL) is None
+
+
+class CarryingTests:
+    """States that carry a server's own."""
+
+    @given(handles, moments, st.binary(min_size=1, max_size=200), calls, calls)
+    def test_for_the_same_call(
+        self,
+        nonce: bytes,
+        issued: int,
+        own: bytes,
+        one: tuple[str, str, str, bytes],
+        other: tuple[str, str, str, bytes],
+    ) -> None:
+        """What is carried comes back byte for byte, for the same call only."""
+        carried = Carried(nonce, issued, Raw(own))
+        state = STATES.wrap(carried, *one)
+        assert set(state) <= set(ALPHABET + "=")
+        assert STATES.unwrap(state, *one) == carried
+        assert (STATES.unwrap(state, *other) is None) is (one != other)
+        assert STATES.open(state, 0, *one) is None
+
+    @given(st.binary(min_size=1, max_size=30), st.data())
+    def test_a_changed_bit(self, own: bytes, data: st.DataObject) -> None:
+        """Whichever bit is changed, it is refused, and so is a part of it, and nonsense."""
+        state = STATES.wrap(Carried(bytes(HANDLE_BYTES), 7, Raw(own)), *CALL)
+        octets = bytearray(urlsafe_b64decode(state))
+        place = data.draw(st.integers(0, 8 * len(octets) - 1))
+        octets[place // 8] ^= 1 << place % 8
+        assert STATES.unwrap(urlsafe_b64encode(octets).decode(), *CALL) is None
+        assert STATES.unwrap(state[: data.draw(st.integers(0, len(state) - 1))], *CALL) is None
+        assert STATES.unwrap(data.draw(names), *CALL) is None
+
+    def test_neither_is_the_other(self) -> None:
+        """A state that names a call carries nothing."""
+        assert STATES.unwrap(seal(), *CALL) is None
 
 
 class SecrecyTests:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import click
 
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, readable, spinner, table
+from mcpgateway.ctl.console import DONE, FAILED, Part, answer, say, spinner, styled, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
@@ -24,6 +24,7 @@ COLOURS = {"ok": "green", "error": "red", "cancelled": "yellow", "refused": "red
 )
 @click.option("--tool", metavar="NAME", help="Only calls of this tool, by its own name.")
 @click.option("--failed", is_flag=True, help="Only calls that have failed.")
+@click.option("--calls", is_flag=True, help="Only calls of tools, and nothing else that servers were asked.")
 @click.option("--changes", is_flag=True, help="Only what was changed in the gateway, and by whom.")
 @click.option(
     "--last",
@@ -35,14 +36,23 @@ COLOURS = {"ok": "green", "error": "red", "cancelled": "yellow", "refused": "red
 )
 @click.pass_obj
 def activity(
-    globals_: Globals, server: str | None, tool: str | None, last: int, *, failed: bool, changes: bool
+    globals_: Globals,
+    server: str | None,
+    tool: str | None,
+    last: int,
+    *,
+    failed: bool,
+    calls: bool,
+    changes: bool,
 ) -> None:
-    """Tell who has called what lately, for how long and how it ended, and what was changed in the gateway."""
+    """Tell who has asked servers what lately, for how long and how it ended, and what was changed in the gateway."""
+    if calls and changes:
+        raise click.UsageError("activity: --calls or --changes, not both")
     wanted = {
         "server": server or "",
         "tool": tool or "",
         "outcome": "error" if failed else "",
-        "kind": "management" if changes else "",
+        "kind": "management" if changes else "call" if calls else "",
     }
     records = _found(globals_, {**wanted, "limit": str(last)})
     answer(globals_, records, lambda: _tell(records))
@@ -75,26 +85,26 @@ def _found(globals_: Globals, wanted: Mapping[str, str]) -> list[dict[str, Any]]
 
 def _tell(records: list[dict[str, Any]]) -> None:
     if not records:
-        click.echo("Nothing is written down of that.")
+        say("Nothing is written down of that.")
         return
     table(("WHEN", "ID", "WHAT", "WHO", "TOOK", "HOW IT ENDED"), [_row(each) for each in records])
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(record: Mapping[str, Any]) -> tuple[Part, ...]:
     who = str(record.get("principal"))
     if record.get("session"):
         who += f" {str(record['session'])[:6]}"
     if record.get("kind") == "management":
         about = f" ({record['server']})" if record.get("server") else ""
-        what, ended, took = f"{record.get('operation')}{about}", f"HTTP {record.get('status')}", ""
+        what, took = f"{record.get('operation')}{about}", ""
+        ended = styled(f"HTTP {record.get('status')}")
     else:
         outcome = str(record.get("outcome"))
         what = f"{record.get('server')} {record.get('tool') or record.get('method')}"
-        ended = click.style(outcome, fg=COLOURS.get(outcome))
-        if record.get("error"):
-            ended += f": {readable(str(record['error']))}"
+        why = f": {record['error']}" if record.get("error") else ""
+        ended = styled(outcome + why, fg=COLOURS.get(outcome))
         took = f"{record.get('ms', 0):.1f} ms"
-    return _clock(str(record.get("at"))), str(record.get("id")), readable(what), readable(who), took, ended
+    return _clock(str(record.get("at"))), str(record.get("id")), what, who, took, ended
 
 
 def _clock(at: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mcpgateway.ctl.completing import client_names, server_names
-from mcpgateway.ctl.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, emit, fail, spinner
+from mcpgateway.ctl.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, confirm, emit, fail, say, spinner
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def _is_agreed(globals_: Globals, plans: tuple[FilePlan, ...]) -> bool:
     from mcpgateway.ctl.clienttables import tell_planned
 
     tell_planned(plans)
-    return click.confirm("Lead these clients to the gateway?", default=False)
+    return confirm("Lead these clients to the gateway?", default=False)
 
 
 def _told(globals_: Globals, report: Report) -> int:
@@ -296,7 +296,7 @@ def _told(globals_: Globals, report: Report) -> int:
 
     answer(globals_, report.as_json(), lambda: tell_report(report))
     for each in report.warnings:
-        click.secho(f"mcpgateway: {each}", err=True, fg="yellow")
+        say(f"mcpgateway: {each}", err=True, fg="yellow")
     if report.rolled_back:
         return ROLLED_BACK
     return FAILED if report.errors else DONE

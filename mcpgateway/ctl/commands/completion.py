@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mcpgateway.ctl.console import answer
+from mcpgateway.ctl.console import answer, show
 from mcpgateway.ctl.context import Globals
 
 SHELLS = ("bash", "zsh", "fish")
@@ -23,7 +23,7 @@ VARIABLE = "_MCPGATEWAY_COMPLETE"
 def completion(globals_: Globals, *, shell: str) -> None:
     """Print what makes a SHELL complete commands and options."""
     text = script(shell)
-    answer(globals_, {"shell": shell, "script": text}, lambda: click.echo(text, nl=False))
+    answer(globals_, {"shell": shell, "script": text}, lambda: show(text, nl=False))
 
 
 def script(shell: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from mcpgateway import escaping
 from mcpgateway.ctl.commands.validate import Seconds
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, is_dumb, is_terminal, table
+from mcpgateway.ctl.console import DONE, FAILED, answer, fail, is_dumb, is_terminal, say, styled, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Late, Remote, Shut
 
@@ -120,15 +121,15 @@ def _progress() -> Iterator[Tell]:
         TextColumn("asking the servers"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as shown:
         task = shown.add_task("", total=None, now="")
 
         def tell(found: dict[str, Any]) -> None:
             listed = found["servers"]
             over = sum(each["state"] in OVER for each in listed)
-            now = ", ".join(each["name"] for each in listed if each["state"] == "asked")
+            now = ", ".join(escaping.one_line(each["name"]) for each in listed if each["state"] == "asked")
             shown.update(task, total=len(listed), completed=over, now=now)
 
         yield tell
@@ -136,17 +137,17 @@ def _progress() -> Iterator[Tell]:
 
 def _tell(listed: list[dict[str, Any]]) -> None:
     if not listed:
-        click.echo("There are no servers.")
+        say("There are no servers.")
         return
     rows = [
         (
             str(each["name"]),
             "-" if "error" in each else str(each["tools"]),
             f"{each['took_s']:.1f} s",
-            click.style(str(each.get("error", "")), fg="red"),
+            styled(str(each.get("error", "")), fg="red"),
         )
         for each in listed
     ]
     table(("SERVER", "TOOLS", "TIME", ""), rows)
     number = sum(each["tools"] for each in listed)
-    click.echo(f"{number} tools of {len(listed)} servers")
+    say(f"{number} tools of {len(listed)} servers")

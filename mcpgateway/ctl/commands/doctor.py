@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mcpgateway.ctl.completing import client_names
-from mcpgateway.ctl.console import DONE, FAILED, emit, fail, spinner
+from mcpgateway.ctl.console import DONE, FAILED, emit, fail, paragraph, say, spinner, styled
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def _repair(mended: Mended, *, is_dry: bool) -> dict[str, object]:
 def _tell_plan(findings: Iterable[Finding], *, is_dry: bool) -> None:
     plan = [each.repair.what for each in findings if each.repair is not None]
     heading = "This would be done:" if is_dry else "This is done now:"
-    click.echo(heading if plan else "There is nothing that could be put right without you.")
+    say(heading if plan else "There is nothing that could be put right without you.")
     for each in plan:
-        click.echo(f"  {each}")
-    click.echo()
+        say(f"  {each}")
+    say()
 
 
 def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
@@ -103,11 +103,11 @@ def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
         assert each.finding.repair is not None
         told = True
         if each.why:
-            click.secho(f"  ✗ {each.finding.repair.what}: {each.why}", fg="red")
+            paragraph(f"  ✗ {each.finding.repair.what}: {each.why}", fg="red")
         else:
-            click.secho(f"  ✓ {each.finding.repair.what}", fg="green")
+            say(f"  ✓ {each.finding.repair.what}", fg="green")
     if told:
-        click.echo()
+        say()
 
 
 def _tell(findings: list[Finding]) -> None:
@@ -115,18 +115,21 @@ def _tell(findings: list[Finding]) -> None:
     from mcpgateway.local.doctor.finding import Level
 
     marks = {Level.OK: ("✓", "green"), Level.NOTE: ("○", "yellow"), Level.PROBLEM: ("✗", "red")}
-    click.echo("mcpgateway doctor\n")
+    say("mcpgateway doctor")
+    say()
     for each in findings:
         mark, colour = marks[each.level]
-        click.echo(f"  {click.style(mark, fg=colour)} {each.text}")
+        paragraph("  ", styled(mark, fg=colour), f" {each.text}")
         for line in each.more:
-            click.echo(f"    {line}")
+            say(f"    {line}")
         if each.level is not Level.OK and each.advice:
-            click.echo(click.style(f"      → {each.advice}", dim=True))
+            say(f"      → {each.advice}", dim=True)
     passed, issues = verdict(findings)
-    click.secho(f"\n{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
+    say()
+    say(f"{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
     if any(each.repair is not None for each in findings):
-        click.echo("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
-    click.echo("\nTips:")
+        say("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
+    say()
+    say("Tips:")
     for tip in TIPS:
-        click.echo(f"  {tip}")
+        say(f"  {tip}")

@@ -9,7 +9,7 @@ import click
 
 from mcpgateway.ctl.commands.status import coloured
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import answer, readable, table
+from mcpgateway.ctl.console import answer, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 from mcpgateway.ctl.state import lifetime
@@ -63,12 +63,12 @@ def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
 
 def tell_stats(found: dict[str, Any], sort: str, limit: int, now: float) -> None:
     """Print the numbers of the gateway, its tools and its servers."""
-    requests, errors = found["totalRequests"], found["totalErrors"]
-    click.echo(f"Uptime:    {lifetime(found['uptimeSeconds'])}")
-    click.echo(f"Requests:  {requests:,}, of which {errors:,} failed")
-    click.echo(f"Last hour: {spark([each['requests'] for each in found['timeline']])}")
-    click.echo(f"Children:  {found['activeConnections']}")
-    click.echo(f"Memory:    {found['memoryMB']} MB")
+    say(f"Uptime:    {lifetime(found['uptimeSeconds'])}")
+    say(f"Calls:     {found['totalCalls']:,} of tools, of which {found['totalCallErrors']:,} failed")
+    say(f"Requests:  {found['totalRequests']:,} in all, of which {found['totalErrors']:,} failed")
+    say(f"Last hour: {spark([each['requests'] for each in found['timeline']])}")
+    say(f"Children:  {found['activeConnections']}")
+    say(f"Memory:    {found['memoryMB']} MB")
     _tell_tools(found["toolStats"], sort, limit, now)
     _tell_servers(found["servers"])
 
@@ -79,8 +79,8 @@ def _tell_tools(tools: dict[str, dict[str, Any]], sort: str, limit: int, now: fl
     ordered = sorted(tools.items(), key=lambda each: (-each[1][ORDERS[sort]], each[0]))
     rows = [
         (
-            readable(name),
-            readable(each["server"]),
+            name,
+            each["server"],
             f"{each['calls']:,}",
             f"{each['errors']:,}",
             f"{each['errorRate']:.1%}" if each["errors"] else "",
@@ -90,10 +90,10 @@ def _tell_tools(tools: dict[str, dict[str, Any]], sort: str, limit: int, now: fl
         )
         for name, each in ordered[:limit]
     ]
-    click.echo()
+    say()
     table(("TOOL", "SERVER", "CALLS", "ERRORS", "", "AVERAGE", "P99", "LAST"), rows)
     if len(ordered) > limit:
-        click.echo(f"… and {len(ordered) - limit} more: --limit {len(ordered)}")
+        say(f"… and {len(ordered) - limit} more: --limit {len(ordered)}")
 
 
 def _tell_servers(servers: list[dict[str, Any]]) -> None:
@@ -104,6 +104,7 @@ def _tell_servers(servers: list[dict[str, Any]]) -> None:
             each["name"],
             coloured(each["status"] if each["enabled"] else "disabled"),
             str(each["activeChildren"]),
+            f"{each['totalCalls']:,}",
             f"{each['totalRequests']:,}",
             str(each.get("restart_count", "")),
             each.get("mtbf", "") if each.get("restart_count") else "",
@@ -112,8 +113,10 @@ def _tell_servers(servers: list[dict[str, Any]]) -> None:
         )
         for each in servers
     ]
-    click.echo()
-    table(("SERVER", "STATE", "CHILDREN", "REQUESTS", "RESTARTS", "MTBF", "UPTIME", "LAST CRASH"), rows)
+    say()
+    table(
+        ("SERVER", "STATE", "CHILDREN", "CALLS", "REQUESTS", "RESTARTS", "MTBF", "UPTIME", "LAST CRASH"), rows
+    )
 
 
 @click.command()
@@ -130,23 +133,23 @@ def savings(globals_: Globals) -> None:
 def tell_savings(found: dict[str, Any]) -> None:
     """Print what is saved, and by which servers."""
     processes, memory, tokens = found["processes"], found["memory"], found["tokens"]
-    click.echo(
+    say(
         f"Processes: {processes['saved']} saved: {processes['running']} run,"
         f" {processes['without']} would without the gateway"
     )
     since = lifetime(found["uptime_seconds"])
-    click.echo(f"           {processes['hours_saved']:,} hours of processes in {since}")
+    say(f"           {processes['hours_saved']:,} hours of processes in {since}")
     saved = memory["saved_mb"]
-    click.echo(
+    say(
         f"Memory:    {abs(saved):,} MB {'saved' if saved >= 0 else 'more than without'}:"
         f" {memory['running_mb']:,} MB and {memory['gateway_mb']:,} MB for the gateway,"
         f" {memory['without_mb']:,} MB without"
     )
     if tokens.get("total"):
-        click.echo(f"Tokens:    {tokens['total']:,} spared, {tokens['today']:,} of them today")
+        say(f"Tokens:    {tokens['total']:,} spared, {tokens['today']:,} of them today")
         for day in sorted(tokens["days"])[-DAYS:]:
             spared = sum(sum(each.values()) for each in tokens["days"][day].values())
-            click.echo(f"           {day}  {spared:,}")
+            say(f"           {day}  {spared:,}")
     rows = [
         (
             each["name"],
@@ -160,7 +163,7 @@ def tell_savings(found: dict[str, Any]) -> None:
         if each["running"]
     ]
     if rows:
-        click.echo()
+        say()
         table(("SERVER", "SESSIONS", "PROCESSES", "SAVED", "MEMORY", "SAVED"), rows)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mcpgateway.ctl.completing import client_names, server_names
-from mcpgateway.ctl.console import answer, fail
+from mcpgateway.ctl.console import answer, fail, say, show
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ def _generate(globals_: Globals, wish: Wish, output: str) -> None:
         file = file_of(wish.dialect, machine)
         text = text_of(wish.dialect, file, wanted)
         value = {"client": wish.dialect.name, "file": file, "text": text}
-        answer(globals_, value, lambda: click.echo(text, nl=False))
+        answer(globals_, value, lambda: show(text, nl=False))
         return
     file = os.path.abspath(os.path.expanduser(output))
     copy = write(wish.dialect, file, wanted, int(datetime.now(UTC).timestamp() * 1000))
     names = [road[-1] for road, _ in wanted]
 
     def tell() -> None:
-        click.echo(f"{file}: {', '.join(names)}")
+        say(f"{file}: {', '.join(names)}")
         if copy:
-            click.echo(f"what it was is in {copy}")
+            say(f"what it was is in {copy}")
 
     answer(globals_, {"client": wish.dialect.name, "file": file, "backup": copy, "servers": names}, tell)
 
@@ -116,8 +116,8 @@ def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str 
 
     def tell() -> None:
         # What is pasted is what comes on stdout, and nothing else.
-        click.secho(f"{dialect.title}: into {file}", err=True, dim=True)
-        click.echo(text, nl=False)
+        say(f"{dialect.title}: into {file}", err=True, dim=True)
+        show(text, nl=False)
 
     answer(globals_, {"client": dialect.name, "file": file, "text": text}, tell)
 

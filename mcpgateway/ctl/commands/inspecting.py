@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.ctl.console import DONE, FAILED, answer, emit, spinner, table
+from mcpgateway.ctl.console import DONE, FAILED, answer, emit, say, spinner, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Late, Remote
 
@@ -34,14 +34,14 @@ def dump(globals_: Globals) -> None:
 def _tell(found: dict[str, Any]) -> None:
     gateway = found.get("gateway") or {}
     for name in ("version", "python", "reactor", "pid", "uptime_seconds", "is_open"):
-        click.echo(f"{name:<15} {gateway.get(name, '')}")
+        say(f"{name:<15} {gateway.get(name, '')}")
     memory = (found.get("memory") or {}).get("resident_bytes") or 0
-    click.echo(f"{'memory':<15} {memory / 2**20:.0f} MB")
+    say(f"{'memory':<15} {memory / 2**20:.0f} MB")
     for name in ("descriptors", "connections", "slots", "sessions", "calls", "timers"):
-        click.echo(f"{name:<15} {(found.get(name) or {}).get('count', '?')}")
+        say(f"{name:<15} {(found.get(name) or {}).get('count', '?')}")
     slots = (found.get("slots") or {}).get("shown") or []
     if slots:
-        click.echo()
+        say()
         rows = [
             tuple(
                 str(each.get(key) or "-")
@@ -50,8 +50,8 @@ def _tell(found: dict[str, Any]) -> None:
             for each in slots
         ]
         table(("SLOT", "ERA", "STATE", "PID", "SESSIONS", "LOAD", "STARTS"), rows)
-    click.echo()
-    click.secho("mcpgateway dump --json has all of it", dim=True)
+    say()
+    say("mcpgateway dump --json has all of it", dim=True)
 
 
 @click.command()
@@ -79,10 +79,8 @@ def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
             has_ended = _has_ended(remote, timeout)
     value = {**(found if isinstance(found, dict) else {}), "ended": has_ended}
 
-    def say() -> None:
-        click.echo("Gateway has ended." if has_ended else "Gateway is ending.")
-
-    answer(globals_, value, say)
+    said = "Gateway has ended." if has_ended else "Gateway is ending."
+    answer(globals_, value, lambda: say(said))
     return DONE if has_ended or no_wait else FAILED
 
 

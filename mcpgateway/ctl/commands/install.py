@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcpgateway.ctl.console import DONE, DRIFT, ROLLED_BACK, answer, fail
+from mcpgateway.ctl.console import DONE, DRIFT, ROLLED_BACK, answer, fail, say
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def install(context: click.Context, *, mode: str, scope: str, dry_run: bool, che
 
     del no_patch
     if refresh_token:
-        click.echo(NO_TOKEN, err=True)
+        say(NO_TOKEN, err=True)
     context.exit(_install(context.obj, Mode(mode), Scope(scope), is_dry=dry_run, is_check=check_only))
 
 
@@ -77,12 +77,10 @@ def _install(globals_: Globals, mode: Mode, scope: Scope, *, is_dry: bool, is_ch
 
 def _tell(path: str, found: Drift, verb: str) -> None:
     for each in found.changes:
-        click.echo(f"{each.road[-1]}: {verb}")
+        say(f"{each.road[-1]}: {verb}")
     for each in found.foreign:
-        click.secho(f"{each.road[-1]}: is there already and leads elsewhere; left as it is", fg="yellow")
+        say(f"{each.road[-1]}: is there already and leads elsewhere; left as it is", fg="yellow")
     if not found.changes:
-        click.echo(f"{path} is as it should be" + (" but for that" if found.foreign else ""))
+        say(f"{path} is as it should be" + (" but for that" if found.foreign else ""))
     elif verb == "written":
-        click.echo(
-            f"{path} is written; sessions that begin now use it, and mcpgateway clients undo takes it back"
-        )
+        say(f"{path} is written; sessions that begin now use it, and mcpgateway clients undo takes it back")

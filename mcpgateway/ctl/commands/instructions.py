@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mcpgateway.ctl.console import answer, fail
+from mcpgateway.ctl.console import answer, fail, say, show
 from mcpgateway.ctl.context import Globals
 
 EXAMPLES = """\b
@@ -50,7 +50,7 @@ def instructions(
     front = READERS[reader].front
     if is_setup:
         text = setup()
-        answer(globals_, {"text": text}, lambda: click.echo(text, nl=False))
+        answer(globals_, {"text": text}, lambda: show(text, nl=False))
         return
     try:
         if former:
@@ -62,13 +62,13 @@ def instructions(
         else:
             whole = front + text_for(_port(globals_))
             value = {"for": reader, "file": READERS[reader].file, "text": whole}
-            answer(globals_, value, lambda: click.echo(whole, nl=False))
+            answer(globals_, value, lambda: show(whole, nl=False))
     except ConfigError as why:
         fail(str(why))
 
 
 def _done(globals_: Globals, path: str, what: str) -> None:
-    answer(globals_, {"file": path, "result": what}, lambda: click.echo(f"{path}: {what}"))
+    answer(globals_, {"file": path, "result": what}, lambda: say(f"{path}: {what}"))
 
 
 def _port(globals_: Globals) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
 
+from mcpgateway import escaping
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import colour, write
+from mcpgateway.ctl.console import in_json, say, show
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.following import Event, Following
 from mcpgateway.ctl.remote import Remote
@@ -68,7 +68,7 @@ def events(
 
 def _follow(globals_: Globals, path: str, tell: Any, *, goes_on: bool, after: str = "") -> None:
     def again(why: str, pause_s: float) -> None:
-        click.secho(f"mcpgateway: {why}; again in {pause_s:g} s", file=sys.stderr, dim=True, color=colour())
+        say(f"mcpgateway: {why}; again in {pause_s:g} s", err=True, dim=True)
 
     following = Following(Remote(globals_), path, again if goes_on else None, after)
     for event in following.events():
@@ -79,18 +79,18 @@ def _tell_line(event: Event, *, as_json: bool) -> None:
     time, _, rest = event.data.partition(" ")
     source, _, text = rest.partition(" ")
     if as_json:
-        write(json.dumps({"time": time, "source": source, "text": text}, ensure_ascii=False))
+        say(in_json({"time": time, "source": source, "text": text}, indent=None))
     else:
-        write(event.data, fg=SOURCES.get(source) if colour() is None else None)
+        say(event.data, fg=SOURCES.get(source))
 
 
 def _tell_event(event: Event, *, as_json: bool) -> None:
     if as_json:
-        write(event.data)
+        show(escaping.in_json(event.data))
         return
     try:
         said = json.loads(event.data)
     except ValueError:
         said = {}
     shown = f"{said.get('time', '')} {event.kind:<20} {said.get('text', event.data)}"
-    write(shown, fg=LEVELS.get(str(said.get("level"))) if colour() is None else None)
+    say(shown, fg=LEVELS.get(str(said.get("level"))))

@@ -10,7 +10,7 @@ import click
 
 from mcpgateway.ctl.commands.validate import Seconds
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import FAILED, answer, readable, spinner, table
+from mcpgateway.ctl.console import FAILED, answer, spinner, styled, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote, Shut
 
@@ -88,10 +88,10 @@ def _answered(globals_: Globals, remote: Remote, found: Any) -> int:
 def _tell(servers: list[dict[str, Any]]) -> None:
     rows = [
         (
-            readable(str(each.get("name"))),
-            click.style(str(each.get("state")), fg=COLOURS.get(int(each.get("code") or 0))),
-            readable(str(each.get("why") or "")),
-            readable(str(each.get("hint") or "")),
+            str(each.get("name")),
+            styled(str(each.get("state")), fg=COLOURS.get(int(each.get("code") or 0))),
+            str(each.get("why") or ""),
+            str(each.get("hint") or ""),
         )
         for each in servers
     ]

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from mcpgateway.bridge import daemon
 from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, follow, give_back, lead_here, tell
-from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, spinner
+from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, say, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
 from mcpgateway.ctl.remote import Away, Remote
@@ -116,7 +116,7 @@ def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict
 
 
 def _remark(text: str) -> None:
-    click.secho(f"mcpgateway: {text}", err=True, fg="yellow")
+    say(f"mcpgateway: {text}", err=True, fg="yellow")
 
 
 def _keep(home: str) -> None:
@@ -165,11 +165,11 @@ def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
 def _tell(value: dict[str, Any], did: str = "started") -> None:
     where = f"(pid {value['pid']})"
     if value["already_running"]:
-        click.echo(f"Gateway already running {where}: {value['url']}")
-        click.secho("  mcpgateway restart takes other options", dim=True)
+        say(f"Gateway already running {where}: {value['url']}")
+        say("  mcpgateway restart takes other options", dim=True)
     else:
-        click.echo(f"Gateway {did} {where} in {value['took_s']:.2f} s: {value['url']}")
-    click.echo(f"Servers: {', '.join(value['servers']) or 'none'}")
+        say(f"Gateway {did} {where} in {value['took_s']:.2f} s: {value['url']}")
+    say(f"Servers: {', '.join(value['servers']) or 'none'}")
 
 
 @click.command()
@@ -203,19 +203,19 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
         "clients": given.as_json() if given is not None else None,
     }
 
-    def say() -> None:
+    def tell_all() -> None:
         if given is not None:
             tell([given])
         if pid:
-            click.echo(f"Gateway stopped (pid {pid})." if in_order else f"Gateway killed (pid {pid}).")
+            say(f"Gateway stopped (pid {pid})." if in_order else f"Gateway killed (pid {pid}).")
         elif had_state:
-            click.echo("Gateway was not running any more; cleared up.")
+            say("Gateway was not running any more; cleared up.")
         else:
-            click.echo(FOUND_NOTHING)
+            say(FOUND_NOTHING)
         for line in cleared:
-            click.secho(f"  {line}", dim=True)
+            say(f"  {line}", dim=True)
 
-    answer(globals_, value, say)
+    answer(globals_, value, tell_all)
     return FAILED if given is not None and given.errors else DONE
 
 
@@ -246,11 +246,11 @@ def restart(
     led = follow(globals_, options) if chosen or not pid else None
     value = _told(globals_, begun)
 
-    def say() -> None:
+    def tell_all() -> None:
         _tell(value, "restarted" if pid else "started")
         tell([led] if led is not None else [])
 
-    answer(globals_, value, say)
+    answer(globals_, value, tell_all)
 
 
 def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: float) -> Begun:

@@ -11,7 +11,7 @@ import click
 from mcpgateway.ctl.commands.status import COLOURS
 from mcpgateway.ctl.commands.validate import Seconds
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, readable, spinner, table, write
+from mcpgateway.ctl.console import DONE, FAILED, Styled, answer, paragraph, say, spinner, styled, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import LazyGroup, Told
 from mcpgateway.ctl.remote import Remote
@@ -35,6 +35,11 @@ VERBS = {
     "stop": Told("servers:stop", "stop one, or all; the next who needs it starts it again"),
     "restart": Told("servers:restart", "replace what runs of one, or start it"),
     "reset-circuit": Told("servers:reset_circuit", "forget what one has done wrong"),
+    "set": Told("servers_edit:set_keys", "give keys of one's entry values"),
+    "unset": Told("servers_edit:unset_keys", "take keys out of one's entry"),
+    "login": Told("servers_login:login", "sign in at a remote one that wants it"),
+    "logout": Told("servers_login:logout", "sign out there"),
+    "forget": Told("servers_login:forget", "sign out, and give up what the gateway is registered as"),
     "set-env": Told("servers_edit:set_env", "give one variables"),
     "unset-env": Told("servers_edit:unset_env", "take variables away from one"),
     "set-header": Told("servers_edit:set_header", "give one headers"),
@@ -73,17 +78,17 @@ def road(name: str = "", verb: str = "", query: Mapping[str, str] | None = None)
 @click.pass_obj
 def list_(globals_: Globals) -> None:
     """List all servers, and how they are."""
-    found = Remote(globals_).told(road())
+    found = Remote(globals_).told(road(query=None if globals_.as_json else {"tools": "false"}))
     answer(globals_, found, lambda: _tell_all(found))
 
 
 def _tell_all(found: list[dict[str, Any]]) -> None:
     if not found:
-        click.echo("There are no servers.")
+        say("There are no servers.")
         return
     rows = [
         (
-            readable(str(each["name"])),
+            str(each["name"]),
             coloured(str(each["status"])),
             str(each["transport"]),
             "?" if each.get("tool_count") is None else str(each["tool_count"]),
@@ -104,28 +109,34 @@ def get(globals_: Globals, name: str) -> None:
 
 
 def _tell(found: dict[str, Any]) -> None:
-    click.secho(readable(str(found["name"])), bold=True)
+    say(str(found["name"]), bold=True)
     tools = found.get("tools")
     rows: list[tuple[str, Any]] = [
         ("status", coloured(str(found["status"]))),
-        ("error", readable(str(found.get("last_error") or ""))),
+        ("error", str(found.get("last_error") or "")),
+        ("sign in", str(found.get("login_url") or "")),
         ("next try", f"in {found['next_try_s']} s" if found.get("next_try_s") is not None else ""),
-        ("runs", readable(_runs(found.get("config")))),
+        ("runs", _runs(found.get("config"))),
         ("transport", found["transport"]),
         ("share", found.get("share")),
         ("pids", ", ".join(map(str, found.get("pids") or ()))),
         ("uptime", lifetime(float(found["uptime_seconds"])) if found.get("uptime_seconds") else ""),
         ("sessions", found.get("sessions")),
-        ("requests", found.get("requests")),
+        ("requests", _asked(found)),
         ("restarts", found["restart_count"]),
         ("variables", ", ".join(found["env_keys"])),
         ("headers", ", ".join(found["header_keys"])),
-        ("defined", readable(str(found.get("source") or ""))),
+        ("defined", str(found.get("source") or "")),
         ("tools", "not known yet" if tools is None else ", ".join(str(each["name"]) for each in tools)),
     ]
     for title, value in rows:
         if value not in ("", None):
-            click.echo(f"{title:<10} {value}")
+            paragraph(f"{title:<10} ", value if isinstance(value, Styled) else str(value))
+
+
+def _asked(found: dict[str, Any]) -> str:
+    requests, calls = found.get("requests") or 0, found.get("tool_calls") or 0
+    return f"{requests:,}, {calls:,} of them calls of tools" if requests else "0"
 
 
 def _runs(config: Any) -> str:
@@ -175,7 +186,7 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
     if _one(name, is_all=is_all):
         return _operate(globals_, str(name), "start", wait_s)
     found = Remote(globals_).told(road(verb="start"), method="POST")
-    answer(globals_, found, lambda: click.echo(f"Starting: {', '.join(found['servers']) or 'none'}"))
+    answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
     return DONE
 
 
@@ -195,7 +206,7 @@ def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
     answer(
         globals_,
         found,
-        lambda: click.echo(f"{said}; the next who needs it starts it again." if is_one else said),
+        lambda: say(f"{said}; the next who needs it starts it again." if is_one else said),
     )
 
 
@@ -217,7 +228,7 @@ def restart(globals_: Globals, name: str, wait_s: float) -> int:
 def reset_circuit(globals_: Globals, name: str) -> None:
     """Forget what one has done wrong, so that it may be started again."""
     found = Remote(globals_).told(road(name, "reset-circuit"), method="POST")
-    answer(globals_, found, lambda: click.echo(f"{name} may be started again."))
+    answer(globals_, found, lambda: say(f"{name} may be started again."))
 
 
 def _one(name: str | None, *, is_all: bool) -> bool:
@@ -267,11 +278,11 @@ def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str
 
 def tell(sentence: str, found: Mapping[str, Any]) -> None:
     """Say what has been done, and what else there is to know."""
-    write(sentence)
+    paragraph(sentence)
     if found.get("hint"):
-        write(f"  {found['hint']}")
+        say(f"  {found['hint']}")
 
 
-def coloured(state: str) -> str:
+def coloured(state: str) -> Styled:
     """A state as a terminal shows it."""
-    return click.style(state, fg=COLOURS.get(state))
+    return styled(state, fg=COLOURS.get(state))

@@ -11,13 +11,14 @@ import click
 
 from mcpgateway.ctl.commands.servers import MARGIN_S, STOP_S, of_name, road, tell, told_of, waiting
 from mcpgateway.ctl.commands.validate import command_of
-from mcpgateway.ctl.console import answer, fail, readable, spinner
+from mcpgateway.ctl.console import answer, confirm, fail, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.given import STDIN, Expanding, of_file, pairs
 from mcpgateway.ctl.lazy import Behind, behind
 from mcpgateway.ctl.remote import Remote
 
 DEFINITION_LIMIT = 1_048_576
+TEXT_KEYS = ("env.", "environment.", "headers.")
 
 _env_file = click.option(
     "--env-file",
@@ -157,8 +158,8 @@ def remove(globals_: Globals, name: str, *, force: bool) -> None:
         found = remote.told(road(name))
         if not sys.stdin.isatty():
             fail(f"{name} is not removed: nobody can be asked", "--force removes it without asking")
-        source = readable(str(found.get("source") or "the configuration"), sys.stderr)
-        if not click.confirm(f"Remove {name}, of {source}?", err=True):
+        source = str(found.get("source") or "the configuration")
+        if not confirm(f"Remove {name}, of {source}?", err=True):
             fail("nothing was removed")
     found = remote.told(road(name), method="DELETE", limit_s=STOP_S)
     _said(globals_, f"{name} is removed; what it was is kept in {found.get('kept')}", found)
@@ -172,6 +173,38 @@ def rename(globals_: Globals, name: str, new: str) -> None:
     """Call a server by another name. Clients reach it at another address then."""
     found = _patched(globals_, name, {"new_name": new}, is_admin=False)
     _said(globals_, f"{name} is called {new} now.", found)
+
+
+@click.command("set")
+@of_name
+@click.argument("said", metavar="KEY[=VALUE]...", nargs=-1, required=True)
+@click.pass_obj
+def set_keys(globals_: Globals, name: str, said: tuple[str, ...]) -> None:
+    """Give keys of a server's entry values, such as timeout=30s, share=session or lazy.idleTimeoutMs=60000.
+
+    A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY without a
+    value takes it from stdin, as set-env does.
+    """
+    values = {key: _value(key, text) for key, text in pairs(said, "set").items()}
+    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"set": values}))
+
+
+def _value(key: str, text: str) -> Any:
+    if key.startswith(TEXT_KEYS):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@click.command("unset")
+@of_name
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.pass_obj
+def unset_keys(globals_: Globals, name: str, keys: tuple[str, ...]) -> None:
+    """Take keys out of a server's entry, so that their defaults count."""
+    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"unset": list(keys)}))
 
 
 @click.command("set-env")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcpgateway.bridge import places
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, spinner, table
+from mcpgateway.ctl.console import DONE, FAILED, Part, Styled, answer, fail, say, show, spinner, styled, table
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
@@ -88,25 +88,25 @@ def _as_json(done: Installed | Removed) -> dict[str, Any]:
 def _tell_installed(done: Installed, *, is_dry: bool) -> None:
     if is_dry:
         for unit in done.units:
-            click.secho(f"# {unit.path}", bold=True)
-            click.echo(unit.text)
+            say(f"# {unit.path}", bold=True)
+            show(unit.text)
         return
     for path in done.written:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
     for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if not done.written:
-        click.echo("the files of the service are as they should be")
-    click.echo("the service was started" if done.is_started else "the service was left as it is")
+        say("the files of the service are as they should be")
+    say("the service was started" if done.is_started else "the service was left as it is")
 
 
 def _tell_removed(done: Removed, *, is_dry: bool) -> None:
     for path in done.removed:
-        click.echo(f"{'would remove' if is_dry else 'removed'} {path}")
+        say(f"{'would remove' if is_dry else 'removed'} {path}")
     for path in done.left:
-        click.echo(f"left {path}: it has been changed since it was written")
+        say(f"left {path}: it has been changed since it was written")
     if not (done.removed or done.left):
-        click.echo("no service is installed")
+        say("no service is installed")
 
 
 def _report_as_json(report: Status) -> dict[str, Any]:
@@ -128,22 +128,22 @@ def _report_as_json(report: Status) -> dict[str, Any]:
 def _tell_report(report: Status) -> None:
     standing = report.standing
     if standing is None:
-        click.echo("no service is installed; `mcpgateway service install` installs one")
+        say("no service is installed; `mcpgateway service install` installs one")
         return
     from mcpgateway.local.managers import UNKNOWN
 
-    rows = [("installed", _yes(report.is_installed), f"by {report.manager}")]
+    rows: list[tuple[Part, ...]] = [("installed", _yes(report.is_installed), f"by {report.manager}")]
     if standing.state != UNKNOWN:
         rows += _lives(report, standing)
     table(("service", "", ""), rows)
     for path, word in report.files.items():
         if word != "current":
-            click.echo(f"{path}: {word}; `mcpgateway service install` writes it")
+            say(f"{path}: {word}; `mcpgateway service install` writes it")
     if standing.note:
-        click.echo(standing.note)
+        say(standing.note)
 
 
-def _lives(report: Status, standing: Standing) -> list[tuple[str, str, str]]:
+def _lives(report: Status, standing: Standing) -> list[tuple[Part, ...]]:
     return [
         ("enabled", _yes(standing.is_enabled), "starts when you log in" if standing.is_enabled else ""),
         ("active", _yes(standing.is_active), _active(report)),
@@ -158,5 +158,5 @@ def _active(report: Status) -> str:
     return ", ".join(filter(None, (standing.state, pid, standing.says)))
 
 
-def _yes(holds: bool) -> str:  # noqa: FBT001 - what is asked has no name
-    return click.style("yes", fg="green") if holds else click.style("no", fg="yellow")
+def _yes(holds: bool) -> Styled:  # noqa: FBT001 - what is asked has no name
+    return styled("yes", fg="green") if holds else styled("no", fg="yellow")

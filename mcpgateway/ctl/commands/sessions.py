@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, readable, table
+from mcpgateway.ctl.console import DONE, FAILED, answer, confirm, fail, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 from mcpgateway.ctl.state import lifetime
@@ -50,12 +50,12 @@ def kill(globals_: Globals, session: str | None, *, everybody: bool, pid: int | 
     if sum(map(bool, (session, everybody, pid))) != 1:
         raise click.UsageError("sessions kill: name one session, or --pid PID, or --all")
     if everybody and not yes and sys.stdin.isatty() and not globals_.as_json:
-        click.confirm("End all sessions?", abort=True, err=True)
+        confirm("End all sessions?", abort=True, err=True)
     which = "?all=true" if everybody else f"?pid={pid}"
     path = f"/{quote(session, safe='')}" if session else which
     found = Remote(globals_).told(PATH + path, method="DELETE")
     ended, killed = int(found.get("sessions", 0)), int(found.get("killed", 0))
-    answer(globals_, found, lambda: click.echo(_ended(ended, killed)))
+    answer(globals_, found, lambda: say(_ended(ended, killed)))
     return DONE if ended else FAILED
 
 
@@ -72,11 +72,11 @@ def _tell(found: Any) -> None:
     if not isinstance(listed, list):
         fail("what answers there is no gateway")
     if not listed:
-        click.echo("There are no sessions.")
+        say("There are no sessions.")
         return
     table(("ID", "SERVER", "CLIENT", "PID", "IDLE", "CALLS", "STREAM"), [_row(each) for each in listed])
     if found.get("count", 0) > len(listed):
-        click.secho(f"{len(listed)} of {found['count']} sessions", dim=True)
+        say(f"{len(listed)} of {found['count']} sessions", dim=True)
 
 
 def _row(each: dict[str, Any]) -> tuple[str, ...]:
@@ -84,8 +84,8 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
     client = f"{said.get('name', '')} {said.get('version', '')}".strip()
     return (
         str(each.get("id")),
-        readable(str(each.get("server"))),
-        readable(client or "-"),
+        str(each.get("server")),
+        client or "-",
         str(each.get("pid") or "-"),
         lifetime(float(each.get("idle_seconds") or 0)),
         str(each.get("calls", 0)),

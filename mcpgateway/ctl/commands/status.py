@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from mcpgateway.bridge import daemon
 from mcpgateway.bridge.daemon import LOG
-from mcpgateway.ctl.console import DONE, FAILED, answer, emit, table
+from mcpgateway.ctl.console import DONE, FAILED, Styled, answer, emit, say, styled, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import BUSY, Away, Remote
 from mcpgateway.ctl.state import STATE, State, age, gateway_pid, lifetime, read_state
@@ -15,7 +16,14 @@ from mcpgateway.host.alive import is_alive
 
 HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
-COLOURS = {"running": "green", "idle": "cyan", "stopped": "cyan", "degraded": "yellow", "error": "red"}
+COLOURS = {
+    "running": "green",
+    "idle": "cyan",
+    "stopped": "cyan",
+    "degraded": "yellow",
+    "needs login": "yellow",
+    "error": "red",
+}
 
 
 @click.command()
@@ -30,11 +38,11 @@ def health(globals_: Globals) -> None:
 
 def _tell_health(found: dict[str, Any]) -> None:
     for name in ("status", "version", "pid", "port", "servers", "running", "sessions", "streams", "calls"):
-        click.echo(f"{name:<10} {found.get(name, '')}")
-    click.echo(f"{'uptime':<10} {lifetime(float(found.get('uptime') or 0))}")
-    click.echo(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
+        say(f"{name:<10} {found.get(name, '')}")
+    say(f"{'uptime':<10} {lifetime(float(found.get('uptime') or 0))}")
+    say(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
     if url := aggregate(found):
-        click.echo(f"{'all tools':<10} {url}")
+        say(f"{'all tools':<10} {url}")
     _tell_servers(found)
 
 
@@ -42,7 +50,7 @@ def _tell_servers(found: dict[str, Any]) -> None:
     servers = [each for each in found.get("backends", ()) if isinstance(each, dict)]
     if not servers:
         return
-    click.echo()
+    say()
     rows = [
         (
             str(each.get("name")),
@@ -57,9 +65,9 @@ def _tell_servers(found: dict[str, Any]) -> None:
     table(("SERVER", "STATE", "SHARE", "CHILDREN", "SESSIONS", "REQUESTS"), rows)
 
 
-def coloured(state: str) -> str:
+def coloured(state: str) -> Styled:
     """The state of a server, in its colour."""
-    return click.style(state, fg=COLOURS.get(state))
+    return styled(state, fg=COLOURS.get(state))
 
 
 @click.command()
@@ -80,6 +88,7 @@ class _Found:
     """What is to be said.
 
     :ivar body: what the gateway itself says; empty where it says nothing.
+    :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
     """
 
     def __init__(self, state: str, pid: int, left: State, body: dict[str, Any]) -> None:
@@ -88,6 +97,7 @@ class _Found:
         self.body = body
         self.pid = pid or int(body.get("pid") or 0) or left.pid
         self.port = int(body.get("port") or 0) or left.port
+        self.returns_in: float | None = None
 
     @property
     def uptime(self) -> float:
@@ -110,7 +120,16 @@ def look(globals_: Globals) -> _Found:
         return _Found(SILENT, pid, left, body)
     if left.is_hidden:
         return _Found(HIDDEN, 0, left, body)
-    return _Found(DEAD if left.exists else ABSENT, 0, left, body)
+    found = _Found(DEAD if left.exists else ABSENT, 0, left, body)
+    found.returns_in = _returns_in(globals_.home)
+    return found
+
+
+def _returns_in(home: str) -> float | None:
+    said = daemon.read_revival(home)
+    if said is None or not is_alive(said[1]):
+        return None
+    return max(0.0, (said[0] - daemon.clock()) / 1000)
 
 
 def _told(globals_: Globals, found: _Found) -> int:
@@ -131,10 +150,14 @@ def _value(found: _Found) -> dict[str, Any]:
         "version": found.body.get("version") or found.left.version or None,
         "aggregate": aggregate(found.body) or None,
         "saved": found.body.get("saved") or None,
+        "starts_again_in_seconds": None if found.returns_in is None else round(found.returns_in),
         "uptime_seconds": int(found.uptime) if runs else None,
         "servers": [
-            {"name": each.get("name"), "state": each.get("status")} for each in found.body.get("backends", ())
+            {"name": each.get("name"), "state": each.get("status")}
+            | ({"login_url": each["login_url"]} if each.get("login_url") else {})
+            for each in found.body.get("backends", ())
         ],
+        "remarks": remarks(found.body),
         "clients": clients(found.body),
         "trouble": found.left.trouble or None,
     }
@@ -144,6 +167,24 @@ def aggregate(body: dict[str, Any]) -> str:
     """Where all servers together are served; empty where they are not."""
     port = body.get("port")
     return f"http://localhost:{port}/mcp" if body.get("aggregate") is True and port else ""
+
+
+def remarks(body: dict[str, Any]) -> list[str]:
+    """What is to be known of servers that run: which are stuck, and which calls take long."""
+    made = []
+    for each in body.get("backends", ()):
+        name = each.get("name")
+        if stuck := each.get("stuck"):
+            made.append(f"{name} is stuck: {stuck}; mcpgateway servers restart {name}")
+        made += [
+            f"{name}: process {one['pid']} is stuck with {one['calls']} calls, and another takes the new ones"
+            for one in each.get("retired", ())
+        ]
+        made += [
+            f"{name}: a call of {call['what']} has been under way for {lifetime(float(call['seconds']))}"
+            for call in each.get("long_calls", ())
+        ]
+    return made
 
 
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,42 +208,59 @@ def _tell(found: _Found, home: str) -> None:
     if found.state in (RUNNING, SILENT):
         _tell_running(found, home)
     elif found.state == ABSENT:
-        click.echo("Gateway is not running.")
+        say("Gateway is not running.")
+        _tell_return(found)
     elif found.state == HIDDEN:
-        click.echo("Status:  " + click.style("cannot be told", fg="yellow"))
-        click.echo(f"State:   {home}/{STATE}: {found.left.trouble}")
-        click.echo("Next:    look whose it is; --home names another home")
+        say("Status:  ", styled("cannot be told", fg="yellow"))
+        say(f"State:   {home}/{STATE}: {found.left.trouble}")
+        say("Next:    look whose it is; --home names another home")
     else:
-        click.echo("Status:  " + click.style("DEAD (stale state)", fg="red"))
+        say("Status:  ", styled("DEAD (stale state)", fg="red"))
         if found.left.trouble:
-            click.echo(f"State:   {found.left.trouble}")
+            say(f"State:   {found.left.trouble}")
         else:
-            click.echo(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
-        click.echo("Next:    mcpgateway start, or mcpgateway stop to clear up")
+            say(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
+        _tell_return(found)
+        say("Next:    mcpgateway start, or mcpgateway stop to clear up")
+
+
+def _tell_return(found: _Found) -> None:
+    if found.returns_in is not None:
+        say(f"Return:  it is started again by itself in {lifetime(found.returns_in)}")
 
 
 def _tell_running(found: _Found, home: str) -> None:
     if found.state == SILENT:
-        click.echo("Status:  " + click.style("RUNNING, but it does not answer", fg="yellow"))
+        say("Status:  ", styled("RUNNING, but it does not answer", fg="yellow"))
     else:
-        click.echo("Status:  " + click.style("RUNNING", fg="green"))
-    click.echo(f"PID:     {found.pid}")
+        say("Status:  ", styled("RUNNING", fg="green"))
+    say(f"PID:     {found.pid}")
     if found.port:
-        click.echo(f"Port:    {found.port}")
+        say(f"Port:    {found.port}")
     if url := aggregate(found.body):
-        click.echo(f"All:     {url}")
-    click.echo(f"Uptime:  {lifetime(found.uptime)}")
+        say(f"All:     {url}")
+    say(f"Uptime:  {lifetime(found.uptime)}")
     if found.body:
         servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
-        click.echo(f"Servers: {', '.join(servers) or 'none'}")
+        say(f"Servers: {', '.join(servers) or 'none'}")
+        for line in remarks(found.body):
+            say(f"Note:    {line}")
+        _tell_logins(found.body)
     if (saved := found.body.get("saved")) and isinstance(saved, dict):
-        click.echo(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
+        say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
     for each in clients(found.body):
-        click.echo(f"Client:  {each['name']} ({each['servers']} servers)")
+        say(f"Client:  {each['name']} ({each['servers']} servers)")
     if found.left.trouble:
-        click.echo(f"State:   {found.left.trouble}")
+        say(f"State:   {found.left.trouble}")
     if found.state == SILENT:
-        click.echo(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
+        say(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
+
+
+def _tell_logins(body: dict[str, Any]) -> None:
+    for each in body.get("backends", ()):
+        if url := each.get("login_url"):
+            say(f"Sign in: mcpgateway servers login {each.get('name')}, or open")
+            say(f"         {url}")
 
 
 def _fate(pid: int) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from mcpgateway.ctl.console import DONE, answer, fail, table, write
+from mcpgateway.ctl.console import DONE, answer, fail, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
 
@@ -54,7 +54,7 @@ def show(globals_: Globals, *, is_admin: bool) -> None:
     """Print the gateway's own token; no gateway need run."""
     which = "admin" if is_admin else "auth"
     found = _kept(globals_.home, which)
-    answer(globals_, {"which": which, "token": found}, lambda: click.echo(found))
+    answer(globals_, {"which": which, "token": found}, lambda: say(found))
 
 
 @token.command()
@@ -76,8 +76,8 @@ def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
         found = remote.told(f"{API}/rotate", method="POST", body={"which": which})
 
     def tell() -> None:
-        click.echo(f"Replaced: {', '.join(found['rotated'])}.")
-        click.secho("  mcpgateway token show prints it; whoever had the former needs it", dim=True)
+        say(f"Replaced: {', '.join(found['rotated'])}.")
+        say("  mcpgateway token show prints it; whoever had the former needs it", dim=True)
 
     answer(globals_, found, tell)
 
@@ -131,8 +131,8 @@ def create(
     found = Remote(globals_).told(API, method="POST", body=body)
 
     def tell() -> None:
-        click.echo(found["token"])
-        click.secho(f"  {_limits(found)}", dim=True, err=True)
+        say(found["token"])
+        say(f"  {_limits(found)}", dim=True, err=True)
 
     answer(globals_, found, tell)
 
@@ -145,7 +145,7 @@ def list_(globals_: Globals) -> None:
 
     def tell() -> None:
         if not found["tokens"]:
-            click.echo("No agent has a token.")
+            say("No agent has a token.")
             return
         rows = [[each["id"], each["name"], _limits(each), _end(each)] for each in found["tokens"]]
         table(("ID", "NAME", "FOR", "UNTIL"), rows)
@@ -159,7 +159,7 @@ def list_(globals_: Globals) -> None:
 def revoke(globals_: Globals, named: str) -> int:
     """Take an agent's token back; it is good no more, at once."""
     found = Remote(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
-    answer(globals_, found, lambda: write(f"Revoked: {found['name']} ({found['revoked']})."))
+    answer(globals_, found, lambda: say(f"Revoked: {found['name']} ({found['revoked']})."))
     return DONE
 
 
@@ -170,7 +170,7 @@ def _require(globals_: Globals, *, is_required: bool) -> None:
         if is_required
         else "Clients on this machine need no token."
     )
-    answer(globals_, found, lambda: click.echo(said))
+    answer(globals_, found, lambda: say(said))
 
 
 def _kept(home: str, which: str) -> str:

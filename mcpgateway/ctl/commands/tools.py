@@ -13,7 +13,7 @@ import click
 
 from mcpgateway.ctl.commands.validate import Seconds
 from mcpgateway.ctl.completing import server_names, tool_ids
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, is_terminal, readable, spinner, table, write
+from mcpgateway.ctl.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, spinner, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
@@ -75,8 +75,8 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
         if found:
             _tell_tools(found)
         else:
-            click.echo("No tool fits.")
-            click.secho("  mcpgateway discover asks every server for its tools", dim=True)
+            say("No tool fits.")
+            say("  mcpgateway discover asks every server for its tools", dim=True)
 
     answer(globals_, found, tell)
     return DONE if found else FAILED
@@ -208,27 +208,28 @@ def _types(schema: object) -> set[str]:
 
 def _tell_tools(found: list[dict[str, Any]]) -> None:
     if not found:
-        click.echo("There are no tools.")
+        say("There are no tools.")
         return
-    rows = [(readable(str(each["name"])), _short(str(each.get("description") or ""))) for each in found]
+    rows = [(str(each["name"]), _short(str(each.get("description") or ""))) for each in found]
     table(("TOOL", "WHAT IT DOES"), rows)
 
 
 def _short(text: str) -> str:
-    line = readable(" ".join(text.split()))
+    line = " ".join(text.split())
     return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
 
 
 def _tell_tool(found: dict[str, Any]) -> None:
-    click.secho(readable(str(found.get("id"))), bold=True)
+    say(str(found.get("id")), bold=True)
     for name in ("server", "name", "title"):
         if found.get(name):
-            write(f"{name:<7} {found[name]}")
+            say(f"{name:<7} {found[name]}")
     if found.get("description"):
-        write(f"\n{str(found['description']).strip()}")
+        say()
+        show(str(found["description"]).strip())
     rows = list(_rows(found.get("inputSchema")))
     if rows:
-        click.echo()
+        say()
         table(("ARGUMENT", "TYPE", "", "WHAT IT IS"), rows)
 
 
@@ -243,8 +244,8 @@ def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
         if isinstance(said.get("enum"), list):
             types = "|".join(map(str, said["enum"]))
         yield (
-            readable(name),
-            readable(types),
+            name,
+            types,
             "needed" if name in required else "",
             _short(str(said.get("description") or "")),
         )
@@ -254,9 +255,9 @@ def _tell_result(result: dict[str, Any]) -> None:
     blocks = [each for each in result.get("content") or () if isinstance(each, dict)]
     is_error = result.get("isError") is True
     for each in blocks:
-        write(_shown(each), fg="red" if is_error and is_terminal() else None)
+        show(_shown(each), fg="red" if is_error and is_terminal() else None)
     if not blocks and "structuredContent" in result:
-        write(json.dumps(result["structuredContent"], indent=2, ensure_ascii=False))
+        show(in_json(result["structuredContent"]))
 
 
 def _shown(block: dict[str, Any]) -> str:
@@ -272,7 +273,7 @@ def _shown(block: dict[str, Any]) -> str:
         if isinstance(held.get("text"), str):
             return str(held["text"])
         return f"[resource: {held.get('uri')}, {held.get('mimeType', '?')}, {_size(held.get('blob'))}]"
-    return json.dumps(block, ensure_ascii=False)
+    return in_json(block, indent=None)
 
 
 def _size(data: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from mcpgateway.ctl.completing import server_names
-from mcpgateway.ctl.console import DONE, FAILED, answer, fail, spinner, write
+from mcpgateway.ctl.console import DONE, FAILED, answer, fail, in_json, paragraph, say, show, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Remote
 
@@ -67,15 +66,15 @@ def export(globals_: Globals, server: str, output: str | None, last: int | None)
     lines = found.get("lines") if isinstance(found, dict) else None
     if not isinstance(lines, list):
         remote.unreachable("what answers there is no gateway")
-    text = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in lines)
+    text = "".join(in_json(each, indent=None) + "\n" for each in lines)
     if output is None:
-        write(text.rstrip("\n")) if lines else None
+        show(text, nl=False)
         return
     _write_privately(output, text)
     answer(
         globals_,
         {"file": output, "lines": len(lines)},
-        lambda: click.echo(f"{len(lines)} lines are in {output}"),
+        lambda: say(f"{len(lines)} lines are in {output}"),
     )
 
 
@@ -90,8 +89,11 @@ def _write_privately(path: str, text: str) -> None:
 
 
 def _tell(found: Mapping[str, Any], *, is_whole: bool) -> None:
-    write(str(found["verdict"]), fg="green" if found.get("ok") else "red")
+    paragraph(str(found["verdict"]), fg="green" if found.get("ok") else "red")
     _tell_advice(found.get("advice") or ())
+    if found.get("login_url"):
+        _heading("Where to sign in")
+        say(f"  {found['login_url']}")
     _tell_launch(found)
     _tell_breaker(found)
     _tell_history(found.get("history") or (), None if is_whole else HISTORY)
@@ -99,7 +101,7 @@ def _tell(found: Mapping[str, Any], *, is_whole: bool) -> None:
     if words:
         _heading("Its last words on stderr")
         for line in words if is_whole else words[-WORDS:]:
-            write(f"  {line}")
+            say(f"  {line}")
 
 
 def _tell_advice(advice: Any) -> None:
@@ -108,13 +110,13 @@ def _tell_advice(advice: Any) -> None:
     if troubles:
         _heading("What is wrong, and what helps")
     for number, each in enumerate(troubles, 1):
-        write(f"  {number}. {each.get('says')}")
+        paragraph(f"  {number}. {each.get('says')}")
         if each.get("do"):
-            write(f"     -> {each.get('do')}")
+            say(f"     -> {each.get('do')}")
     if notes:
         _heading("Worth knowing")
     for each in notes:
-        write(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
+        say(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
 
 
 def _tell_launch(found: Mapping[str, Any]) -> None:
@@ -132,11 +134,12 @@ def _tell_launch(found: Mapping[str, Any]) -> None:
         "directory": launch.get("cwd"),
         "entry": found.get("source"),
         "share": _share(found),
+        "at once": _at_once(found),
         "processes": ", ".join(map(str, found.get("pids") or ())),
     }
     for name, value in rows.items():
         if value:
-            write(f"  {name:<11} {value}")
+            say(f"  {name:<11} {value}")
 
 
 def _line(words: Any) -> str:
@@ -148,17 +151,28 @@ def _share(found: Mapping[str, Any]) -> str:
     return f"{found.get('share')}: {reason}" if reason else ""
 
 
+def _at_once(found: Mapping[str, Any]) -> str:
+    said = found.get("concurrency")
+    if not isinstance(said, dict) or (said.get("limit") == "none" and not said.get("reason")):
+        return ""
+    limit = {"none": "any number of calls", "writes": "one call that may change something"}.get(
+        str(said.get("limit")), f"{said.get('limit')} calls"
+    )
+    waiting = f"; {said['waiting']} wait" if said.get("waiting") else ""
+    return f"{limit}: {said.get('reason')}{waiting}"
+
+
 def _tell_breaker(found: Mapping[str, Any]) -> None:
     breaker = found.get("breaker")
     if not isinstance(breaker, dict) or not (breaker.get("open") or breaker.get("failed_starts")):
         return
     _heading("Its circuit breaker")
     limit, window = breaker.get("limit"), round((breaker.get("window_seconds") or 0) / 60)
-    write(f"  {breaker.get('why') or 'closed'}")
-    write(f"  {breaker.get('failed_starts')} of {limit} failed starts in a row")
-    write(f"  {breaker.get('restarts_in_window')} of {limit} unexpected ends within {window} min")
+    say(f"  {breaker.get('why') or 'closed'}")
+    say(f"  {breaker.get('failed_starts')} of {limit} failed starts in a row")
+    say(f"  {breaker.get('restarts_in_window')} of {limit} unexpected ends within {window} min")
     if breaker.get("tries_in_seconds") is not None:
-        write(
+        say(
             f"  tried again in {breaker['tries_in_seconds']} s; should that fail, the wait doubles up to an hour"
         )
 
@@ -169,12 +183,12 @@ def _tell_history(history: Any, most: int | None) -> None:
     _heading("What has happened")
     shown = history[-most:] if most else history
     if len(shown) < len(history):
-        click.secho(f"  ... {len(history) - len(shown)} earlier ones: --all", dim=True)
+        say(f"  ... {len(history) - len(shown)} earlier ones: --all", dim=True)
     for each in shown:
         event = str(each.get("event"))
         mark = "+" if event in GOOD else "!" if event in BAD else " "
         times = f" ({each['times']} times)" if (each.get("times") or 1) > 1 else ""
-        write(
+        say(
             f"  {_clock(str(each.get('at')))} {mark} {each.get('text')}{times}",
             fg="green" if mark == "+" else "red" if mark == "!" else None,
         )
@@ -188,5 +202,5 @@ def _clock(at: str) -> str:
 
 
 def _heading(text: str) -> None:
-    click.echo()
-    click.secho(text, bold=True)
+    say()
+    say(text, bold=True)

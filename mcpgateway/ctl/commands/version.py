@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mcpgateway import __version__
-from mcpgateway.ctl.console import answer
+from mcpgateway.ctl.console import answer, say, show
 from mcpgateway.ctl.context import Globals
 
 
@@ -13,11 +13,11 @@ from mcpgateway.ctl.context import Globals
 @click.pass_obj
 def version(globals_: Globals) -> None:
     """Say which release this is."""
-    answer(globals_, {"version": __version__}, lambda: click.echo(f"mcpgateway {__version__}"))
+    answer(globals_, {"version": __version__}, lambda: say(f"mcpgateway {__version__}"))
 
 
 @click.command("help")
 @click.pass_context
 def help_(context: click.Context) -> None:
     """List the commands."""
-    click.echo(context.find_root().get_help())
+    show(context.find_root().get_help())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from attrs import evolve, frozen
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
-from mcpgateway.host import peers
+from mcpgateway.host import holders, peers
 from mcpgateway.host.peers import Peer, PeersUnknown
 from mcpgateway.rules.access import Reach
+from mcpgateway.rules.knocking import place_of
 
 ROOT = 0
 
@@ -89,6 +91,66 @@ class Callers:
             return caller
         self.log.debug("a caller is another user of this machine, or gone", event="caller.stranger")
         return evolve(caller, reach=Reach.OTHER_USER)
+
+
+Find = Callable[[Collection[int]], Deferred[dict[int, int]]]
+"""Which process holds each of some sockets (`mcpgateway.host.holders`)."""
+
+
+class Peers:
+    """Tells apart those who hold memory: programs of this machine, other machines, and their principals.
+
+    Which process a connection on loopback belongs to is looked for when memory becomes scarce; until that is known, all
+    that are not known are one.  Where there is no room at all, it is seen at once whether they belong to a process that
+    is known by then.
+
+    :param find: looks for processes; None: connections on loopback are not told apart.
+    :param sockets_of: the sockets of a process.
+    """
+
+    def __init__(
+        self, find: Find | None = None, sockets_of: Callable[[int], set[int]] = holders.sockets_of
+    ) -> None:
+        self._find = find
+        self._sockets_of = sockets_of
+        self._pids: dict[int, int] = {}
+        self._is_looking = False
+
+    def of(self, caller: Caller, principal: str) -> Hashable:
+        """What stands for a caller."""
+        if caller.reach is Reach.REMOTE:
+            return "network", place_of(str(getattr(caller.address, "host", ""))), principal
+        return "process", caller.pid or self._pids.get(caller.inode, 0), principal
+
+    def look_for(self, callers: Iterable[Caller]) -> None:
+        """Find out which processes these are, where that is not known and nobody is at it."""
+        if self._find is None or self._is_looking:
+            return
+        inodes = self._unknown(callers)
+        if inodes:
+            self._is_looking = True
+            self._find(inodes).addBoth(self._found, inodes)
+
+    def recognise(self, callers: Iterable[Caller]) -> None:
+        """See at once which of these belong to processes that are known."""
+        unknown = self._unknown(callers)
+        for pid in set(self._pids.values()) if unknown else ():
+            if pid:
+                known = self._sockets_of(pid) & unknown
+                self._pids.update(dict.fromkeys(known, pid))
+                unknown -= known
+
+    def _unknown(self, callers: Iterable[Caller]) -> set[int]:
+        return {each.inode for each in callers if each.inode and not each.pid} - self._pids.keys()
+
+    def _found(self, found: Any, inodes: Collection[int]) -> None:
+        self._is_looking = False
+        if isinstance(found, dict):
+            self._pids.update({each: found.get(each, 0) for each in inodes})
+
+    def forget(self, caller: Caller) -> None:
+        """A connection has ended."""
+        self._pids.pop(caller.inode, None)
 
 
 def _reach_of(address: IAddress) -> Reach:

@@ -10,6 +10,13 @@ A client repeats itself: the head of its next request mostly is, byte for byte, 
 read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.  For
 clients that open a connection for each request, or share one, the factory keeps the latest heads of all connections.
 
+# Note [What a connection holds]
+The body of a request, a head that comes in pieces, bytes that came early, and an answer that its client does not take
+are counted in the room that all connections share (`mcpgateway.rules.room`).  Where it is full, the greediest peer
+gives way: its request is refused, its answer is not begun, or its connection is cut.  A call that is under way is left
+alone.
+What fits into one chunk of reading or of the transport's buffer is not counted.
+
 # Note [Ticks]
 There is no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase, so a suspended
 machine or a corrected clock ends nothing.
@@ -19,7 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Hashable
 from datetime import UTC, datetime
 from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
@@ -31,11 +38,21 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.doors.http.bodies import BadChunk, ChunkedBody, CountedBody
-from mcpgateway.doors.http.callers import Caller, Introduce, by_address
+from mcpgateway.doors.http.callers import Caller, Find, Introduce, Peers, by_address
 from mcpgateway.doors.http.exchange import CLOSE, KEEP_ALIVE, STATUS_LINES, Exchange
-from mcpgateway.doors.http.head import CHUNKED, HEAD_LIMIT, BadHead, Head, HeadReader, read_head, too_long
-from mcpgateway.doors.http.outlet import Backlogs, Outlet
+from mcpgateway.doors.http.head import (
+    CHUNKED,
+    HEAD_LIMIT,
+    BadHead,
+    Head,
+    HeadReader,
+    read_head,
+    request_line,
+    too_long,
+)
+from mcpgateway.doors.http.outlet import Outlet
 from mcpgateway.interfaces import IDoor
+from mcpgateway.rules.room import Room
 
 SECRETS = frozenset((b"authorization", b"x-api-key"))  # not kept beyond the connection
 CONNECTIONS_LIMIT = 10_000
@@ -43,6 +60,8 @@ PARKED_LIMIT = 500  # connections that are passed on; a program may be begun wit
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
 KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, given back when nobody is served
 KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
+FULL = "The gateway holds too much for you already: others need the room"
+RETRY = b"Retry-After: 5\r\n"
 # Bytes of an unwanted body that are read so that the refusal is not lost to a reset: several times a body's limit.
 LINGER_LIMIT = 16 * 1024 * 1024
 
@@ -79,6 +98,7 @@ class Channel:
         "_exchange",
         "_head",
         "_held",
+        "_is_counted",
         "_is_paused",
         "_is_turning",
         "_known",
@@ -86,6 +106,7 @@ class Channel:
         "_known_size",
         "_limit",
         "_lingered",
+        "_principal",
         "_reader",
         "age",
         "caller",
@@ -117,9 +138,11 @@ class Channel:
         self._body: CountedBody | ChunkedBody | None = None
         self._limit = 0
         self._held = b""
+        self._is_counted = False
         self._is_paused = False
         self._is_turning = False
         self._lingered = 0
+        self._principal = ""
 
     # The connection
 
@@ -128,7 +151,7 @@ class Channel:
         self.transport = transport
         self.caller = self.factory.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
-        self.outlet = Outlet(self, transport, self.factory.backlogs, is_secure=self.secure)
+        self.outlet = Outlet(self, transport, self.factory.room, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
             # A Unix socket knows no such option, and a client may have gone by now.
@@ -150,6 +173,7 @@ class Channel:
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone, or was cut off."""
         self.factory.connections.discard(self)
+        self.factory.peers.forget(self.caller)
         self.phase = CLOSED
         self._forget()
         self.outlet.clear()
@@ -167,6 +191,29 @@ class Channel:
             on_gone()
         except Exception:  # noqa: BLE001  # the door's fault must not keep the connection from ending
             self.log.failure("the end of a connection was not handled", event="http.gone_failed")
+
+    # What it holds, see Note [What a connection holds]
+
+    @property
+    def peer(self) -> Hashable:
+        """Whose bytes it holds."""
+        exchange = self._exchange
+        if exchange is not None:
+            self._principal = _principal(exchange)
+        return self.factory.peers.of(self.caller, self._principal)
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether its request may still be refused."""
+        return self.phase in (HEAD, BODY)
+
+    def give_way(self) -> None:
+        """Refuse the request that is being read: there is no room for it."""
+        self._refuse(503, FULL, RETRY)
+
+    def _hold_more(self, size: int) -> bool:
+        self._is_counted = True
+        return self.factory.room.take(self, size)
 
     # Reading
 
@@ -203,6 +250,7 @@ class Channel:
 
     def _hold(self, data: bytes) -> None:
         self._held += data
+        self._hold_more(len(data))
         if not self._is_paused:
             self._is_paused = True
             self.transport.pauseProducing()
@@ -226,7 +274,7 @@ class Channel:
             try:
                 head = read_head(raw)
             except BadHead as why:
-                return self._refuse(why.status, why.why, why.extra)
+                return self._refuse_head(raw, why)
             self.factory.remember(head)
         self._remember(head)
         return self._opened(head, data[end:])
@@ -252,10 +300,11 @@ class Channel:
             self._reader.feed(piece)
             if end < 4:
                 self._head = raw
+                self._hold_more(len(piece))
                 return b""
             head = self._reader.finish(raw[:end])
         except BadHead as why:
-            return self._refuse(why.status, why.why, why.extra)
+            return self._refuse_head(raw, why)
         self._head, self._reader = b"", None
         self._remember(head)
         return self._opened(head, raw[end:])
@@ -306,12 +355,15 @@ class Channel:
         exchange, body = self._exchange, self._body
         if exchange is None or body is None:
             return b""
+        before = len(body.body)
         try:
             body.feed(data, self._limit)
         except BadChunk:
             return self._refuse(400, "Malformed chunked body")
         if body.size > self._limit:
             return self._refuse(413, "Request body too large")
+        if not self._hold_more(len(body.body) - before):
+            return b""
         if not body.is_done:
             return b""
         self._body = None
@@ -347,9 +399,16 @@ class Channel:
         if exchange.streaming and not exchange.answered:
             exchange.abort()
         elif not exchange.answered:
-            exchange.answer(500, b'{"error":"Internal error","incident":"%b"}' % incident.encode())
+            data = {"incident": incident}
+            exchange.answer(500, self._door.refusal(exchange.method, exchange.path, "Internal error", data))
 
     # Answering
+
+    def refusal(self, why: str) -> bytes:
+        """What the current request is refused with, as its client understands it."""
+        exchange = self._exchange
+        asked = (exchange.method, exchange.path) if exchange is not None else request_line(self._head)
+        return self._door.refusal(*asked, why)
 
     def connection_line(self) -> bytes:
         """What is said about the connection in the answer that now begins."""
@@ -360,13 +419,26 @@ class Channel:
 
     def answer_done(self) -> None:
         """The answer has been given; go on with the next request once it is out."""
+        is_behind = self.outlet.is_behind
+        if is_behind and self._exchange is not None:
+            self._principal = _principal(self._exchange)
         self._exchange = None
+        if self._is_counted:
+            self._let_go()
+        if self.phase >= CLOSING:
+            return  # it was cut while this was said
         if self.phase == BODY:
             self._close(is_read=False)
-        elif self.outlet.is_behind:
+        elif is_behind:
             self.phase = FLUSHING
         else:
             self._go_on()
+
+    def _let_go(self) -> None:
+        self._is_counted = False
+        self.factory.room.leave(self)
+        if self._held:
+            self._hold_more(len(self._held))
 
     def drained(self) -> None:
         """The client has read everything that was said to it."""
@@ -381,14 +453,27 @@ class Channel:
         self.phase = IDLE
         if self._held and not self._is_turning:
             data, self._held = self._held, b""
+            if self._is_counted:
+                self._let_go()
             self._turn(data)
         elif self.factory.is_parking and not self._is_turning:
             self.park()
 
-    def _refuse(self, status: int, why: str, extra: bytes = b"") -> bytes:
-        """Answer in the door's place, and take nothing more from this client."""
+    def _refuse_head(self, raw: bytes, why: BadHead) -> bytes:
+        return self._refuse(why.status, why.why, why.extra, request_line(raw))
+
+    def _refuse(
+        self, status: int, why: str, extra: bytes = b"", asked: tuple[bytes, bytes] | None = None
+    ) -> bytes:
+        """Answer in the door's place, and take nothing more from this client.
+
+        :param asked: method and path of a request whose head was not read to its end.
+        """
+        if asked is None:
+            exchange = self._exchange
+            asked = (exchange.method, exchange.path) if exchange is not None else request_line(self._head)
         self._tell_gone()
-        body = b'{"error":"%b"}' % why.encode()
+        body = self._door.refusal(*asked, why)
         self.outlet.write(
             b"%b%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
             % (STATUS_LINES[status], self.factory.date, extra, len(body), body)
@@ -452,6 +537,9 @@ class Channel:
             transport.loseWriteConnection()
 
     def _forget(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self.factory.room.leave(self)
         self._head = self._held = self._known_raw = b""
         self._known_size = -1
         self._reader = self._body = self._known = None
@@ -495,20 +583,29 @@ class ChannelFactory:
 
     :ivar introduce: tells who is at the other end of a new connection.
     :ivar connections: the open ones.
-    :ivar backlogs: how far the readers of all connections are behind.
+    :ivar room: what all connections hold, see Note [What a connection holds].
+    :ivar peers: who they are.
     :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
     :ivar is_parking: none reads another one, but stays.
     :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
     """
 
+    log = Logger()
+
     def __init__(
-        self, door: IDoor, clock: IReactorTime | None = None, introduce: Introduce = by_address
+        self,
+        door: IDoor,
+        clock: IReactorTime | None = None,
+        introduce: Introduce = by_address,
+        find: Find | None = None,
     ) -> None:
         self.door = door
         self.introduce = introduce
         self.connections: set[Channel] = set()
-        self.backlogs = Backlogs()
+        self.room = Room(on_scarce=self._look, on_full=self._recognise)
+        self.peers = Peers(find)
+        self._refusals = 0
         self.heads: dict[bytes, Head] = {}
         self.is_draining = False
         self.is_parking = False
@@ -534,9 +631,23 @@ class ChannelFactory:
             del self.heads[next(iter(self.heads))]
         self.heads[head.raw] = head
 
+    def _look(self) -> None:
+        self.peers.look_for(each.caller for each in self.connections)
+
+    def _recognise(self) -> None:
+        self.peers.recognise(each.caller for each in self.connections)
+
     def sweep(self) -> None:
         """A second has passed."""
         self._tell_date()
+        if self.room.refusals != self._refusals:
+            self.log.warn(
+                "{count} requests or answers of the greediest clients were refused: {held} MB are held for clients",
+                event="http.full",
+                count=self.room.refusals - self._refusals,
+                held=self.room.used // 1_000_000,
+            )
+            self._refusals = self.room.refusals
         for channel in list(self.connections):
             channel.tick()
 

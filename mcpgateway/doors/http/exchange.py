@@ -7,28 +7,35 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.doors.http.head import Head
+from mcpgateway.doors.http.outlet import LARGE
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
 
 JSON = b"application/json"
+TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
 
-STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+UNSHARED = {
+    b"x-content-type-options": b"X-Content-Type-Options: nosniff\r\n",
+    b"cross-origin-resource-policy": b"Cross-Origin-Resource-Policy: same-origin\r\n",
 }
+"""Header lines of what is no page of anybody else: a list in JSON would be run where a page names it as its script."""
+
+
+def status_line(status: int, reason: bytes) -> bytes:
+    """What every answer of every door begins with: there is no other way to begin one."""
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, b"".join(UNSHARED.values()))
+
+
+STATUS_LINES = {status.value: status_line(status.value, status.phrase.encode()) for status in HTTPStatus}
 _EVENT_STREAM = (
     STATUS_LINES[200] + b"Content-Type: text/event-stream\r\n"
     b"Cache-Control: no-cache, no-transform\r\n"
     b"X-Accel-Buffering: no\r\n"
 )
 _BODILESS = frozenset((204, 304))
-UNSHARED = {
-    b"x-content-type-options": b"X-Content-Type-Options: nosniff\r\n",
-    b"cross-origin-resource-policy": b"Cross-Origin-Resource-Policy: same-origin\r\n",
-}
-"""Header lines of what is no page of anybody else: a list in JSON would be run where a page names it as its script."""
 
 
 class Exchange:
@@ -93,6 +100,9 @@ class Exchange:
         if self.gone:
             return
         channel = self._channel
+        if len(body) >= LARGE and channel.outlet.is_too_much(len(body)):
+            status, content_type, extra = 503, JSON, b"Retry-After: 5\r\n"
+            body = channel.refusal(TOO_MUCH)
         extra = channel.factory.date + extra + channel.connection_line()
         head = _answer_head(status, len(body), content_type, extra)
         if self.method == b"HEAD":
@@ -127,7 +137,7 @@ class Exchange:
         if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._channel.outlet.write_stream(data):
-            return True
+            return not self.gone  # it may have been too much
         self._channel.abort()
         return False
 
@@ -160,7 +170,7 @@ class Exchange:
 
 
 def _answer_head(status: int, length: int, content_type: bytes, extra: bytes) -> bytes:
-    line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+    line = STATUS_LINES.get(status) or status_line(status, b"Unknown")
     if length:
         return b"%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (line, content_type, extra, length)
     if status in _BODILESS:

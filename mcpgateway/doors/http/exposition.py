@@ -50,7 +50,7 @@ UPTIME = Family("mcpgateway_uptime_seconds", GAUGE, "How long the gateway has ru
 SERVERS = Family("mcpgateway_servers", GAUGE, "Servers that are configured.")
 SESSIONS = Family("mcpgateway_sessions", GAUGE, "Sessions of clients.")
 STREAMS = Family("mcpgateway_streams", GAUGE, "Sessions whose clients listen outside of their calls.")
-CALLS = Family("mcpgateway_calls_in_progress", GAUGE, "Requests that are under way or waiting.")
+IN_PROGRESS = Family("mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting.")
 ENABLED = Family("mcpgateway_enabled", GAUGE, "0 while the whole gateway is switched off softly.")
 MEMORY = Family("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
 CPU = Family("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
@@ -85,6 +85,21 @@ CRASHED = Family(
     "mcpgateway_server_last_crash_timestamp_seconds",
     GAUGE,
     "When a server ended unexpectedly last, since the epoch.",
+    SERVER,
+)
+WAITING = Family(
+    "mcpgateway_server_calls_waiting",
+    GAUGE,
+    "Calls that wait for their turn at a server whose calls are kept apart.",
+    SERVER,
+)
+WAITS = Family(
+    "mcpgateway_server_waits_total", COUNTER, "Calls that have waited for their turn at a server.", SERVER
+)
+WAITED = Family(
+    "mcpgateway_server_waited_seconds_total",
+    COUNTER,
+    "How long calls have waited for their turn at a server, together, in whole seconds.",
     SERVER,
 )
 FAILURES = Family(
@@ -149,8 +164,8 @@ class _Told:
         self.calls = self.seconds = ""
 
     def tell(self, row: Row) -> None:
-        self.of = row.calls
-        counts = {"ok": row.calls - row.errors - row.cancelled, "error": row.errors}
+        self.of = row.requests
+        counts = {"ok": row.requests - row.errors - row.cancelled, "error": row.errors}
         if row.cancelled:
             counts["cancelled"] = row.cancelled
         head = f'{TOOL_CALLS.name}{{{self._labels},outcome="'
@@ -187,7 +202,7 @@ class Exposition:
             (SERVERS, len(census.switchboard.servers)),
             (SESSIONS, len(sessions)),
             (STREAMS, sum(each.has_stream for each in sessions)),
-            (CALLS, census.switchboard.calls()),
+            (IN_PROGRESS, census.switchboard.calls()),
             (ENABLED, int(not census.is_disabled())),
             (MEMORY, resident_bytes()),
             (CPU, time.process_time()),
@@ -226,6 +241,16 @@ class Exposition:
         yield from each_with(MTBF, lambda life: life.mtbf_s)
         yield from each_with(CRASHED, lambda life: life.last_crash)
         yield from each_with(FAILURES, lambda life: life.failures)
+        yield from self._of_turns()
+
+    def _of_turns(self) -> Iterator[str]:
+        counts: dict[str, list[int]] = {}
+        for each in self._census.switchboard.pool.limiters or ():
+            found = counts.setdefault(each.server.name, [0, 0, 0])
+            for at, number in enumerate((each.waiting, each.waited, each.waited_ticks)):
+                found[at] += number
+        for at, family in enumerate((WAITING, WAITS, WAITED)):
+            yield from _family(family, ((_labels(server=name), found[at]) for name, found in counts.items()))
 
     def _of_requests(self) -> Iterator[str]:
         meters = list(self._meters)
@@ -245,7 +270,7 @@ class Exposition:
         found = self._tools.get(row)
         if found is None:
             found = self._tools[row] = _Told(f'server="{escaped(row.server)}",tool="{escaped(row.tool)}"')
-        if found.of != row.calls:
+        if found.of != row.requests:
             found.tell(row)
         return found
 
@@ -272,7 +297,7 @@ def _requests(meter: Meter) -> Iterator[str]:
     counts: dict[str, list[int]] = {}
     for row in meter:
         total = counts.setdefault(row.method, [0, 0, 0])
-        total[0] += row.calls - row.errors - row.cancelled
+        total[0] += row.requests - row.errors - row.cancelled
         total[1] += row.errors
         total[2] += row.cancelled
     for method, numbers in counts.items():

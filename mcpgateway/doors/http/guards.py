@@ -3,7 +3,8 @@
 # Note [Wrong tokens]
 From other machines so many wrong tokens are heard within a minute, and then none, right or wrong.  From this machine a
 right one is always heard: all of its clients share an address, and one that has lost its mind must not lock the others
-out.  Whoever a proxy speaks for is counted by what the proxy says, which can only do harm to whoever says so.
+out; where none is needed here, wrong ones are not counted either.  Whoever a proxy speaks for is counted by what the
+proxy says, which can only do harm to whoever says so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.callers import Issuer
 from mcpgateway.hub.bearers import Bearers, token_in
 from mcpgateway.rules.access import (
-    NOBODY,
     WRONG,
     Credential,
     Deny,
@@ -44,6 +44,7 @@ REMEMBERED = 64  # Host names seen to pass; a hostile client cannot make the mem
 BAD = (Credential.WRONG, Credential.OVER)
 SOMEBODY = Holder(Credential.CLIENT, "somebody ")
 INVALID = "invalid_token"
+IN_QUERY = re.compile(rb"(?:^|[&;])access_token=", re.IGNORECASE)
 NO_STORE = b"Cache-Control: no-store\r\n"
 RETRY_S = 30
 PATH_LIMIT = 200
@@ -94,7 +95,7 @@ class Guard:
     def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
         """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""
         reach = exchange.caller.reach
-        if exchange.head.is_telling:
+        if exchange.head.is_telling or (exchange.query and IN_QUERY.search(exchange.query)):
             return self._judge(exchange, route)
         key = (exchange.headers.get(b"host"), route, reach)
         known = self._plain.get(key)
@@ -146,7 +147,8 @@ class Guard:
             return evolve(verdict, project=holder.project) if holder.project else verdict
         # A token that was good, as the gateway knows by now, was no guess.
         is_guess = holder.credential in BAD and not holder.name and verdict.status == 401
-        if is_guess and (wait := self._knocks.failed(knocker)):
+        is_counted = reach is Reach.REMOTE or self._policy.bearer_required
+        if is_guess and is_counted and (wait := self._knocks.failed(knocker)):
             return too_many(wait)
         return verdict
 
@@ -177,18 +179,23 @@ class Guard:
 
     def _holder(self, exchange: Any) -> Holder | Deferred[None] | None:
         headers = exchange.headers
-        is_free = exchange.caller.reach is not Reach.REMOTE and not self._policy.bearer_required
-        holder = self._bearers.judge(headers.get(b"authorization"), headers.get(b"x-api-key"))
+        if IN_QUERY.search(exchange.query):
+            return (
+                WRONG  # URLs are kept in logs and histories: none is taken from there (RFC 6750 section 5.3)
+            )
+        authorization, key = headers.get(b"authorization"), headers.get(b"x-api-key")
+        holder = self._bearers.judge(authorization, key)
+        if authorization is not None and key is not None:
+            other = self._bearers.judge(None, key)
+            if other.credential in BAD:
+                return other
         if holder is WRONG and self.access_tokens is not None:
             token = token_in(headers.get(b"authorization", b""))
             if token is not None and self.access_tokens.takes(token):
                 found = self.access_tokens.judge(token)
-                if isinstance(found, Deferred) or (found is None and not is_free):
+                if not isinstance(found, Holder):
                     return found
-                holder = found or WRONG
-        if holder.credential is Credential.WRONG and is_free:
-            # A local client may carry a token meant for the server behind us, or one that was rotated.
-            return NOBODY
+                holder = found
         return holder
 
 

@@ -32,6 +32,7 @@ _GATE = re.compile(
     rb"([A-Z-]++) (/[!\"$-~]*+|\*) HTTP/1\.([01])\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+\r\n"
 )
+_LINE = re.compile(rb"\s*([A-Za-z-]+) +(?:[a-z]+://[^/ ]*)?(/[^ ?#\r\n]*)")
 _ONCE = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"origin"))
 _ROUTING = frozenset((b"mcp-protocol-version", b"mcp-method", b"mcp-name"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
@@ -190,6 +191,12 @@ def _checked(raw: bytes, gate: re.Match[bytes], headers: dict[bytes, bytes]) -> 
     is_telling = not TELLING.isdisjoint(headers)
     version = b"1." + minor
     return Head(raw, method, target, path, query, version, headers, length, is_last, expects, is_telling)
+
+
+def request_line(raw: bytes) -> tuple[bytes, bytes]:
+    """Method and path of a head that is refused, as far as they can be told; empty where they cannot."""
+    found = _LINE.match(raw)
+    return (found[1].upper(), found[2]) if found is not None else (b"", b"")
 
 
 def too_long(raw: bytes | bytearray) -> BadHead:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mcpgateway.doors.http.exchange import UNSHARED
 from mcpgateway.hub.census import Census
 
 if TYPE_CHECKING:
@@ -16,8 +15,12 @@ if TYPE_CHECKING:
 HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
 OK = b'{"status":"ok"}'
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
-UNSTORED = b"Cache-Control: no-store\r\n" + b"".join(UNSHARED.values())
-IMMORTERM = b"shape=immorterm"
+UNSTORED = b"Cache-Control: no-store\r\n"
+SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
+    b"shape=immorterm": Census.immorterm,
+    b"shape=harshal": Census.harshal,
+}
+"""The bodies of older gateways, by what asks for them."""
 
 
 class HealthDoor:
@@ -36,13 +39,14 @@ class HealthDoor:
         return path in (ALIVE, METRICS, *HEALTH)
 
     def handle(self, exchange: Any) -> None:
-        """Answer; ``?shape=immorterm`` gives the numbers in S000's body."""
+        """Answer; ``?shape=`` gives the numbers in the body of an older gateway."""
         if exchange.path == METRICS:
             self._metrics = self._metrics or self._make_metrics()
             exchange.answer(200, self._metrics.text(), PROMETHEUS, UNSTORED)
             return
-        exchange.answer(200, OK if exchange.path == ALIVE else self._numbers(exchange.query), extra=UNSTORED)
+        exchange.answer(200, OK if exchange.path == ALIVE else self._numbers(exchange), extra=UNSTORED)
 
-    def _numbers(self, query: bytes) -> bytes:
-        is_theirs = IMMORTERM in query.split(b"&")
-        return msgspec.json.encode(self._census.immorterm() if is_theirs else self._census.health())
+    def _numbers(self, exchange: Any) -> bytes:
+        wanted = next((SHAPES[each] for each in exchange.query.split(b"&") if each in SHAPES), None)
+        found = wanted(self._census) if wanted is not None else self._census.health(exchange.route.principal)
+        return msgspec.json.encode(found)

@@ -299,6 +299,7 @@ class LegacySse:
 
     def _submit(self, link: Link, message: Message, exchange: Any) -> None:
         call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
+        call.is_verbatim = not link.endpoint.view
         call.trace = said_trace(exchange)
         link.began(call)
         try:

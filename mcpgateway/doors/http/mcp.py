@@ -27,7 +27,7 @@ from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, modern, peek, sse
 from mcpgateway.wire.jsonrpc import Kind, Message
-from mcpgateway.wire.revisions import UNSUPPORTED, has_batches, is_later, is_legacy
+from mcpgateway.wire.revisions import LATEST_MODERN, UNSUPPORTED, has_batches, is_later, is_legacy, of_request
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.batches import Batch, Unreadable
@@ -40,6 +40,7 @@ REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
 SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
 EITHER = Accepted(json=True, sse=True)
+NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
 
 
 class McpDoor:
@@ -145,6 +146,7 @@ class McpDoor:
     def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
         """Bring a request on its way; the client's progress token."""
         call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
+        call.is_verbatim = not session.server.view
         call.is_dotted = is_dotted(exchange)
         call.trace = said_trace(exchange)
         try:
@@ -175,16 +177,20 @@ class McpDoor:
             members, fault = [], why
         if members is None:
             return False
+        headers = exchange.headers
+        version = of_request(headers.get(b"mcp-protocol-version"))
+        if fault is not None and not headers.get(b"mcp-session-id"):
+            # What is wrong with the batch itself is said first: a session would not mend it.
+            return has_batches(version) and _malformed(exchange, fault)
         try:
             session = self._session(exchange, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
             return True
-        if not has_batches(session.version):
+        if not has_batches(session.version if session.id else version):
             return False
         if fault is not None:
-            exchange.answer(400, jsonrpc.error_bytes(b"null", fault))
-            return True
+            return _malformed(exchange, fault)
         batch = Batch(self.streams, exchange, takes)
         exchange.body = b""
         for member in members:
@@ -195,6 +201,8 @@ class McpDoor:
     def _member(self, exchange: Any, batch: Batch, session: Session, member: Message | Unreadable) -> None:
         if not isinstance(member, Message):
             batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
+        elif modern.is_modern(member, None):
+            batch.refused(jsonrpc.error_bytes(member.id or b"null", NO_BATCHES))
         elif member.kind is Kind.REQUEST:
             self._submit(exchange, session, member, batch.member())
         else:
@@ -247,6 +255,8 @@ class McpDoor:
 
     def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
         owner = self._owners.living(said_pid(exchange, said_owner(message)))
+        if owner is None:
+            self._owners.expect(exchange.caller.inode)
         begun = self._switchboard.initialize(server, principal, message, owner)
         begun.addCallbacks(
             self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
@@ -275,11 +285,9 @@ class McpDoor:
 
     def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         identifier = exchange.headers.get(b"mcp-session-id")
-        if not identifier:
-            refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
-            return
         try:
-            self._switchboard.delete(identifier, server, principal)
+            if identifier:  # who names no session has none to be ended, as immorterm-mcp-gateway says
+                self._switchboard.delete(identifier, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
             return
@@ -313,6 +321,11 @@ def is_json(header: bytes | None) -> bool:
 
 def _fail(exchange: Any, why: GatewayError, identifier: bytes = b"null") -> None:
     exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
+
+
+def _malformed(exchange: Any, why: GatewayError) -> bool:
+    exchange.answer(400, jsonrpc.error_bytes(b"null", why))
+    return True
 
 
 def refuse(exchange: Any, status: int, why: str, extra: bytes = b"") -> None:

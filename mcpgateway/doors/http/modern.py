@@ -107,6 +107,7 @@ class ModernDoor:
         self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
     ) -> None:
         call = Call(None, message.method, message.id, token, None, is_admin=is_admin(exchange))
+        call.is_verbatim = not asker.server.view
         call.is_dotted = is_dotted(exchange)
         call.trace, call.principal = said_trace(exchange), asker.principal
         sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)

@@ -7,22 +7,25 @@ Only on naked TCP and Unix sockets: the transport of TLS passes unknown calls on
 leave in the clear.
 
 # Note [What slow readers cost]
-What a stream's reader has yet to take is counted, in the transport and beyond it, and bounded twice: one reader may be
-`STREAM_BACKLOG_LIMIT` behind, all of them together `BACKLOGS_LIMIT`.  Beyond that those furthest behind are cut off;
-what they were told is kept for them to come back for (`mcpgateway.hub.replay`).  The last part of a stream, which is
-the answer, is not counted: however large it is and however slow the reader, it is what the call was made for.
+What a reader has yet to take is counted, in the transport and beyond it, and bounded twice: the reader of a stream may
+be `STREAM_BACKLOG_LIMIT` behind, and all that is held for all of them shares one room (`mcpgateway.rules.room`).  Where
+that is full, readers of the greediest peer are cut off; what they were told on a stream is kept for them to come back
+for (`mcpgateway.hub.replay`).  The last part of a stream, which is the answer, may be of any size and its reader slow,
+as long as there is room: it is what the call was made for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Server
 from zope.interface import implementer
 
+from mcpgateway.rules.room import Room
+
 STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
-BACKLOGS_LIMIT = 32 * 1024 * 1024  # bytes that all readers together may be behind
 FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
 LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
 
@@ -30,43 +33,15 @@ LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied beh
 class Owner(Protocol):
     """Whose outlet it is."""
 
+    @property
+    def peer(self) -> Hashable:
+        """Whose memory it is that the reader costs."""
+
     def drained(self) -> None:
         """Everything that was said has left."""
 
     def abort(self) -> None:
         """Cut the connection: the reader is too far behind."""
-
-
-class Backlogs:
-    """How far all readers are behind, see Note [What slow readers cost].
-
-    :ivar used: in bytes.
-    """
-
-    __slots__ = ("_behind", "used")
-
-    def __init__(self) -> None:
-        self.used = 0
-        self._behind: dict[Outlet, int] = {}
-
-    def grew(self, outlet: Outlet, by: int) -> bool:
-        """A reader has fallen behind; false when it was cut off for that."""
-        self.used += by
-        self._behind[outlet] = self._behind.get(outlet, 0) + by
-        while self.used > BACKLOGS_LIMIT:
-            max(self._behind, key=self._behind.__getitem__).cut_off()
-        return outlet in self._behind
-
-    def shrank(self, outlet: Outlet, by: int) -> None:
-        """A reader has caught up by so much."""
-        left = self._behind.pop(outlet, 0) - by
-        if left > 0:
-            self._behind[outlet] = left
-        self.used -= by
-
-    def forget(self, outlet: Outlet) -> None:
-        """A reader has gone."""
-        self.used -= self._behind.pop(outlet, 0)
 
 
 @implementer(IPushProducer)
@@ -81,10 +56,10 @@ class Outlet:
     __slots__ = (
         "_backlog",
         "_backlog_size",
-        "_backlogs",
         "_handed",
         "_last",
         "_owner",
+        "_room",
         "_seen",
         "_stalled",
         "_transport",
@@ -93,7 +68,7 @@ class Outlet:
         "producer",
     )
 
-    def __init__(self, owner: Owner, transport: Any, backlogs: Backlogs, *, is_secure: bool) -> None:
+    def __init__(self, owner: Owner, transport: Any, room: Room, *, is_secure: bool) -> None:
         self._owner: Owner | None = owner
         self._transport = transport
         self.is_direct = isinstance(transport, Server) and not is_secure
@@ -101,7 +76,7 @@ class Outlet:
         self.producer: Any = None
         self._backlog: list[bytes] = []
         self._backlog_size = 0
-        self._backlogs = backlogs
+        self._room = room
         self._handed = 0  # bytes that the transport was given and that still count
         self._last = b""
         self._stalled = 0
@@ -124,6 +99,16 @@ class Outlet:
                 data = data[sent:]
             # Otherwise the connection is lost, and the transport finds that out in its own way.
         transport.write(data)
+        if self.is_congested:
+            self._count(len(data))
+
+    def _count(self, size: int) -> bool:
+        self._handed += size
+        return self._room.take(self, size)
+
+    def is_too_much(self, size: int) -> bool:
+        """Whether an answer of this size should not be begun: there is no room, and its reader has most of it."""
+        return size >= LARGE and self._room.would_refuse(self, size)
 
     def write_answer(self, head: bytes, body: bytes) -> None:
         """Send a head with its body; a large body is not copied."""
@@ -132,26 +117,25 @@ class Outlet:
         else:
             self.write(head)
             self._transport.write(body)
+            if self.is_congested:
+                self._count(len(body))
 
     def write_stream(self, data: bytes) -> bool:
         """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
-        size = len(data)
         if not self.is_behind:
             self.write(data)
-            if not self.is_congested:
-                return True
-            self._handed = size
-        elif self._backlog_size > STREAM_BACKLOG_LIMIT:
+            return True
+        if self._backlog_size > STREAM_BACKLOG_LIMIT:
             return False
-        else:
-            self._backlog.append(data)
-            self._backlog_size += size
-        return self._backlogs.grew(self, size)
+        self._backlog.append(data)
+        self._backlog_size += len(data)
+        return self._room.take(self, len(data))
 
     def write_last(self, data: bytes) -> None:
         """Send the last part of a stream, however slow the reader is; see Note [What slow readers cost]."""
         if self.is_behind:
             self._last = data
+            self._room.take(self, len(data))
         else:
             self.write(data)
 
@@ -172,7 +156,17 @@ class Outlet:
         self._owner = None
         self._forget()
 
-    def cut_off(self) -> None:
+    @property
+    def peer(self) -> Hashable:
+        """Whose memory it costs that its reader is behind."""
+        return self._owner.peer if self._owner is not None else None
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether the connection may be cut."""
+        return True
+
+    def give_way(self) -> None:
         """End the connection of a reader that costs too much."""
         self._forget()
         if self._owner is not None:
@@ -182,7 +176,7 @@ class Outlet:
         self._backlog.clear()
         self._backlog_size = self._handed = 0
         self._last = b""
-        self._backlogs.forget(self)
+        self._room.leave(self)
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -213,7 +207,7 @@ class Outlet:
     def _taken(self) -> None:
         handed, self._handed = self._handed, 0
         if handed:
-            self._backlogs.shrank(self, handed)
+            self._room.give(self, handed)
 
     def _flush(self) -> None:
         size = count = 0
@@ -228,5 +222,6 @@ class Outlet:
         self._handed += size
         if self._last and not self._backlog:
             pieces.append(self._last)
+            self._handed += len(self._last)
             self._last = b""
         self._transport.writeSequence(pieces)

@@ -31,11 +31,23 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.legacysse import LegacySse
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+MESSAGING = frozenset((b"POST", b"DELETE"))
 MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
-NOT_FOUND = b'{"error":"Not found"}'
+NOT_FOUND = b'{"error":"Not found","hint":"GET /api/v1/openapi.json lists what there is"}'
 NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
 DISABLED = jsonrpc.error_bytes(b"null", GatewayError("Gateway is disabled"))
+REMEDIES = {
+    "Internal error": GatewayError.remedy,
+    "Request body too large": "send less at once; gateway.limits.rest_body_bytes says how much may come",
+    "Request headers too large": "send fewer and shorter headers",
+    "Request target too long": "ask for less in one URL",
+    "The request took too long": "send it faster, or less at once",
+}
+"""What helps where a request was refused before it was understood."""
+
+PLAIN = "send a plain HTTP/1.1 request, with Host and Content-Length"
+ASTRAY = "Not found: there is no MCP endpoint at this path"
 NAME_SHOWN = 100  # characters of an unknown server's name in an error
 
 
@@ -55,12 +67,14 @@ class Way:
     """Where a path leads: its class and, for MCP, its server and who serves it.
 
     :ivar unknown: the name no server has.
+    :ivar is_astray: it leads to no endpoint, but whoever asks there speaks MCP.
     """
 
     route: RouteClass
     server: ServerSpec | None = None
     serve: Serve | None = None
     unknown: str = ""
+    is_astray: bool = False
 
 
 @frozen
@@ -169,6 +183,23 @@ class Root:
             case verdict:
                 return isinstance(verdict, Deny)
 
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        """What a request is refused with: whoever speaks MCP understands JSON-RPC.
+
+        Where nothing has been read, that is who it is most likely of.
+        """
+        if not path or self._speaks_mcp(method, path):
+            return jsonrpc.error_bytes(b"null", Refused(why, data=data))
+        return msgspec.json.encode({"error": why, "hint": REMEDIES.get(why, PLAIN), **(data or {})})
+
+    def _speaks_mcp(self, method: bytes, path: bytes) -> bool:
+        way = self._ways.get(path) or self._ways.get(unquote_to_bytes(path))
+        if way is not None:
+            return way.route is RouteClass.MCP
+        if path == b"/":
+            return method in MESSAGING
+        return class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
+
     def handle(self, exchange: Any) -> None:
         """Serve a judged request."""
         admitted: Admitted = exchange.route
@@ -181,11 +212,11 @@ class Root:
         elif way.server is not None and way.serve is not None:
             # Its definition may have changed while the body was on its way.
             self._serve(exchange, way.serve, way.server, admitted.principal)
-        elif way.unknown:
+        elif way.unknown or way.is_astray:
             looked = self.look_again()
             looked.addCallback(lambda _: self._once_more(exchange, admitted))
             looked.addErrback(self._broken, exchange)
-        elif way.route is RouteClass.PUBLIC:
+        elif way.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
             self._tell(exchange)
         elif way.route is RouteClass.NOTHING:
             _nothing(exchange)
@@ -222,7 +253,7 @@ class Root:
         if way.route is RouteClass.MCP:
             body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
         else:
-            body = msgspec.json.encode({"error": verdict.why, "hint": verdict.hint})
+            body = msgspec.json.encode({"error": verdict.why, "hint": verdict.advice})
         exchange.answer(verdict.status, body, extra=extra)
 
     def _serve(self, exchange: Any, serve: Serve, meant: ServerSpec, principal: str) -> None:
@@ -239,6 +270,8 @@ class Root:
             return
         if way.server is not None and way.serve is not None:
             way.serve(exchange, way.server, admitted.principal)
+        elif way.is_astray:
+            exchange.answer(404, self.refusal(exchange.method, exchange.path, ASTRAY))
         else:
             self._serve_own(exchange, admitted.way.unknown, admitted.principal)
 
@@ -280,12 +313,20 @@ class Root:
         if len(parts) == 3 and (parts[1] == b"mcp" or parts[2] in MCP_PATHS):
             name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
             return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
-        return Way(RouteClass.NOTHING)
+        return Way(RouteClass.MCP, is_astray=True) if is_of_mcp(path) else Way(RouteClass.NOTHING)
+
+
+def is_of_mcp(path: bytes) -> bool:
+    """Whether a path that leads nowhere looks like an endpoint for messages, and not like what stands beside one."""
+    first, *rest = path.strip(b"/").split(b"/")
+    if b"/.well-known/" in path:
+        return False  # clients look there for an authorization server, and read any other answer as one
+    return first == b"mcp" or (len(rest) == 1 and rest[0] in MCP_PATHS) or (not rest and first in MCP_PATHS)
 
 
 def _is_message(exchange: Any) -> bool:
     # Whoever has been given the bare address speaks MCP there too; a browser asks for a page.
-    return exchange.method in (b"POST", b"DELETE") or (
+    return exchange.method in MESSAGING or (
         exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
     )
 

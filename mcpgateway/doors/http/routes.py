@@ -108,17 +108,19 @@ class Route:
 READ, END, MUTATE, ADMIN = RouteClass.READ, RouteClass.END_SESSION, RouteClass.MUTATE, RouteClass.ADMIN
 LOOK, USE, WATCH = RouteClass.LOOK, RouteClass.USE, RouteClass.WATCH
 OK = "Anything"
+SHAPE = (Query("shape", "immorterm, harshal: in the shape of immorterm-mcp-gateway or harshal-mcp-proxy"),)
 WAIT = (Query("wait", "how long to wait until it runs or has failed, such as 10s; 60s at most"),)
 IF_MATCH = Header("If-Match", "the ETag of what is to be changed, or *")
 IF_NONE_MATCH = Header("If-None-Match", "* where there must not be one yet")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", WATCH, "health.numbers", "Numbers of the gateway, and every server.", {200: "Health"},
-          query=(Query("shape", "immorterm: in the shape of immorterm-mcp-gateway"),), is_light=True),
+          query=SHAPE, is_light=True),
     Route("GET", "/healthz", WATCH, "health.alive", "Whether the gateway answers.", {200: "Alive"}, is_light=True),
     Route("GET", "/metrics", WATCH, "health.metrics", "All numbers, in the text format of Prometheus.", {200: OK},
           media=Media.METRICS, is_light=True),
-    Route("GET", "/api/v1/health", WATCH, "health.numbers", "The same.", {200: "Health"}, is_light=True),
+    Route("GET", "/api/v1/health", WATCH, "health.numbers", "The same.", {200: "Health"},
+          query=SHAPE, is_light=True),
     Route("GET", "/api/v1/version", WATCH, "instance.version", "Which release this is.", {200: "Version"}),
     Route("GET", "/api/v1/preflight", WATCH, "instance.preflight",
           "Whether servers could be called now, as a number to branch on; nothing is started.", {200: "Readiness"},
@@ -133,6 +135,10 @@ ROUTES: tuple[Route, ...] = (
           "Where a browser comes back to from the authorization server of a remote server.", {200: OK},
           query=(Query("state", "of the question"), Query("code", "the answer"), Query("error", "the refusal")),
           media=Media.PAGE),
+    Route("POST", "/oauth/callback", RouteClass.RETURN, "authorization.agree",
+          "A user agrees to for whom the account is used that was signed in with.", {200: OK}, media=Media.PAGE),
+    Route("GET", "/oauth/client.json", RouteClass.PUBLIC, "authorization.document",
+          "Who the gateway is to authorization servers that fetch that (client ID metadata document).", {200: OK}),
     Route("GET", "/api/v1/openapi.json", WATCH, "describing.openapi", "This API, as OpenAPI 3.1.", {200: OK}),
     # Numbers
     Route("GET", "/api/health/stats", WATCH, "figures.stats",
@@ -172,7 +178,7 @@ ROUTES: tuple[Route, ...] = (
               Query("pid", "those of this process", "integer"), Query("all", "all of them", "boolean"),
           )),
     Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named",
-          "End a session; an unknown one ends nothing.", {200: "EndedSome"}),
+          "End a session.", {200: "EndedNamed"}),
     Route("POST", "/api/sessions/kill-all", MUTATE, "sessions.kill_all", "End all sessions.", {200: "EndedSome"}),
     # As immorterm-mcp-gateway has them
     Route("POST", "/api/servers/install", ADMIN, "older.install",
@@ -201,7 +207,8 @@ ROUTES: tuple[Route, ...] = (
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     ),
     # Servers; who says what is run can do whatever the gateway's user can
-    Route("GET", "/api/v1/servers", READ, "servers.listed", "Every server.", {200: "Servers"}),
+    Route("GET", "/api/v1/servers", READ, "servers.listed", "Every server, and its tools as far as they are known.",
+          {200: "Servers"}, query=(Query("tools", "false: without them, for those who ask often", "boolean"),)),
     Route("POST", "/api/v1/servers", ADMIN, "servers.add", "Add a server, and have it started.",
           {202: "Accepted", 201: "Added"}, takes="AddServer", query=WAIT, is_tagged=True),
     Route("POST", "/api/v1/servers/start", MUTATE, "servers.start_all", "Start every server that clients share.",
@@ -215,10 +222,21 @@ ROUTES: tuple[Route, ...] = (
           {200: "Updated", 202: "Accepted", 201: "Added"}, takes="PutServer", query=WAIT,
           heeds=(IF_MATCH, IF_NONE_MATCH), is_tagged=True),
     Route("PATCH", "/api/v1/servers/{name}", MUTATE, "servers.patch",
-          "Switch a server on or off, rename it; with the admin token, change its variables and headers.",
+          "Switch a server on or off, rename it, change single keys; what it runs and is given with the admin token.",
           {200: "Updated"}, takes="PatchServer", query=WAIT, heeds=(IF_MATCH,), is_tagged=True),
     Route("DELETE", "/api/v1/servers/{name}", MUTATE, "servers.remove",
           "Take a server out of the configuration; what it was is kept.", {200: "Removed"}, heeds=(IF_MATCH,)),
+    Route("GET", "/api/v1/servers/{name}/login", LOOK, "logins.look", "Whether its caller has signed in at a server, "
+          "and where that is done.", {200: "Login"}, query=(
+              Query("wait", "how long to wait until the caller has, such as 10s; 60s at most"),
+          )),
+    Route("POST", "/api/v1/servers/{name}/login", USE, "logins.login",
+          "Find out where its caller signs in at a server; or bring what a browser was sent back with.",
+          {200: "Login"}, takes="AskLogin"),
+    Route("DELETE", "/api/v1/servers/{name}/login", USE, "logins.logout",
+          "Give back what its caller was granted at a server.", {200: "LoggedOut"}, query=(
+              Query("forget", "true: and what the gateway is registered as there", "boolean"),
+          )),
     Route("POST", "/api/v1/servers/{name}/start", MUTATE, "servers.start", "Start a server.",
           {202: "Operated", 200: "Operated"}, query=WAIT),
     Route("POST", "/api/v1/servers/{name}/stop", MUTATE, "servers.stop",
@@ -298,7 +316,7 @@ ROUTES: tuple[Route, ...] = (
               Query("tool", "only calls of this tool"),
               Query("outcome", "ok, error or cancelled"),
               Query("principal", "only what this principal has done"),
-              Query("kind", "call or management"),
+              Query("kind", "call (of a tool), request (anything else that a server is asked) or management"),
           )),
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends import tls  # lets OpenSSL in, where it was left out
 from mcpgateway.doors.http.callers import by_address
+from mcpgateway.doors.http.exchange import STATUS_LINES
 from mcpgateway.errors import ConfigError
 from mcpgateway.rules.access import Reach
 
@@ -25,8 +26,9 @@ HANDSHAKE = 22
 SILENCE_S = 10.0  # until the first byte
 FILE_LIMIT = 1024 * 1024
 PLAIN = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b'Content-Length: 54\r\n\r\n{"error":"from other machines this port speaks https"}'
+    STATUS_LINES[400] + b"Content-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: 89\r\n\r\n"
+    b'{"error":"from other machines this port speaks https","hint":"begin the URL with https:"}'
 )
 
 

@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from mcpgateway.doors.http.exchange import UNSHARED
+from mcpgateway.doors.http.exchange import UNSHARED, status_line
 
 if TYPE_CHECKING:
     from mcpgateway.doors.http.channel import Channel
@@ -78,11 +78,10 @@ class WebChannel:
         has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
         if has_body and not is_framed:
             channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
-        lines = [b"HTTP/1.1 %b %b\r\n" % (code, reason)]
+        lines = [status_line(int(code), reason)]
         for name, values in headers.getAllRawHeaders():
-            if name.lower() not in UNSAID:
+            if name.lower() not in UNSAID and name.lower() not in UNSHARED:
                 lines += [b"%b: %b\r\n" % (name, value) for value in values]
-        lines += [line for name, line in UNSHARED.items() if not headers.hasHeader(name)]
         lines.append(channel.connection_line() + b"\r\n")
         channel.outlet.write(b"".join(lines))
 

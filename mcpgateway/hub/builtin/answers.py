@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from mcpgateway.catalog.records import Item
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.sinks import reason
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -25,16 +28,24 @@ def text(call: Call, value: Any, *more: Raw) -> None:
 
 def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
     """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
-    body: dict[str, Any] = {"error": message}
-    if hint:
-        body["hint"] = hint
+    body: dict[str, Any] = {"error": message, "hint": hint or GatewayError.remedy}
     body |= {key: value for key, value in more.items() if value}
     call.sink.answered(call, _reply(body, is_error=True))
 
 
 def failed_by(call: Call, why: GatewayError) -> None:
     """Answer that the tool has failed for a reason that was found elsewhere."""
-    failed(call, why.message, why.hint, **(why.data or {}))
+    failed(call, why.message, why.advice, **(why.data or {}))
+
+
+def later(done: Coroutine[Any, Any, None], call: Call) -> None:
+    """Let a tool answer once what it has to wait for is there; what goes wrong is its answer."""
+
+    def broken(why: Failure) -> Failure | None:
+        failed_by(call, reason(why))
+        return None if why.check(GatewayError) else why
+
+    Deferred.fromCoroutine(done).addErrback(broken)
 
 
 def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> Envelope:

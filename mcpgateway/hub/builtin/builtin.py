@@ -153,6 +153,15 @@ class Access(Protocol):
     def anew(self) -> Access:
         """The same caller, after the configuration has changed in the middle of the call."""
 
+    def caught_up(self) -> Deferred[Access]:
+        """The same caller, once what was edited in the configuration is in force; this very one where nothing was."""
+
+    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+        """Fires once its servers' lists of a kind are known, or were waited for long enough.
+
+        It fires with the same caller, who may be shown something else now, and why each server is missing that is.
+        """
+
     def within(self, cwd: str) -> Access:
         """The same caller, as if it worked in that directory.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from attrs import define, frozen
 from msgspec import Raw
@@ -16,10 +16,11 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.answers import Shield, unshielded
 from mcpgateway.hub.builtin.builtin import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
-from mcpgateway.hub.builtin.directory import SEPARATOR, Directory
+from mcpgateway.hub.builtin.directory import SEPARATOR, Directory, UnknownTool
 from mcpgateway.hub.builtin.news import News
 from mcpgateway.hub.builtin.status import Sight
 from mcpgateway.hub.sinks import reason
+from mcpgateway.hub.views.missing import hint as not_all
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -35,6 +36,7 @@ _ABOUT_US = re.compile(
     r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",
     re.IGNORECASE,
 )
+T = TypeVar("T")
 _WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
 
 
@@ -215,6 +217,19 @@ class Means:
             return found
         return self.directory.find(identifier, access)
 
+    async def sought(self, access: Access, find: Callable[[Access], Deferred[T]]) -> tuple[Access, T]:
+        """What is found for a caller, and that caller; where it is not, an edit of the configuration may bring it.
+
+        :raise GatewayError: there is none.
+        """
+        try:
+            return access, await find(access)
+        except UnknownTool:
+            now = await access.caught_up()
+            if now is access:
+                raise
+        return now, await find(now)
+
 
 @define(eq=False)
 class Search:
@@ -233,10 +248,14 @@ class Search:
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:
         """Answer with the best hits; with all tools, unranked, where nothing is asked for."""
-        self.means.news.tell(call, access)
         query = arguments.text(given, "query")
         limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
         server = arguments.text(given, "server", "backend")
+        answers.later(self._search(call, access, query, limit, server), call)
+
+    async def _search(self, call: Call, access: Access, query: str, limit: int, server: str) -> None:
+        access, missing = await (await access.caught_up()).settle(Kind.TOOL)
+        self.means.news.tell(call, access)
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
@@ -256,6 +275,8 @@ class Search:
         }
         if not results:
             answer["hint"] = "try other words, or gateway_list_tools with a server"
+        if missing:
+            answer["missing"] = missing
         answers.text(call, answer)
 
     def _shown(self, item: Item, score: float, connected: set[str], access: Access) -> dict[str, Any]:
@@ -291,10 +312,10 @@ class Describe:
         """Answer with the tool of an id."""
         self.means.news.tell(call, access)
         identifier = arguments.needed(given, "id", "gateway_search finds the ids of tools")
-        found = self.means.find(identifier, access)
-        found.addCallback(self._show, call, access).addErrback(not_found, call)
+        answers.later(self._show(call, access, identifier), call)
 
-    def _show(self, item: Item, call: Call, access: Access) -> None:
+    async def _show(self, call: Call, access: Access, identifier: str) -> None:
+        access, item = await self.means.sought(access, lambda each: self.means.find(identifier, each))
         answers.text(call, described(item, self.means.id_of(item, access)))
 
 
@@ -335,10 +356,11 @@ class DescribeTool:
         self.means.news.tell(call, access)
         server = arguments.needed(given, "server", "list_servers shows them")
         tool = arguments.needed(given, "tool", "list_tools shows them")
-        found = self.means.directory.find_own(server, tool, access)
-        found.addCallback(self._show, call, access).addErrback(not_found, call)
+        answers.later(self._show(call, access, server, tool), call)
 
-    def _show(self, item: Item, call: Call, access: Access) -> None:
+    async def _show(self, call: Call, access: Access, server: str, tool: str) -> None:
+        find = self.means.directory.find_own
+        access, item = await self.means.sought(access, lambda each: find(server, tool, each))
         answers.text(call, described(item, self.means.id_of(item, access)))
 
 
@@ -357,28 +379,40 @@ class ListTools:
     )
 
     def call(self, call: Call, given: Envelope, access: Access) -> None:
-        """Answer with the tools by server; those of a server that was never asked are asked for."""
+        """Answer with the tools by server; those of servers that were never asked are asked for."""
         server = arguments.text(given, "server", "backend")
-        self.means.news.tell(call, access)
         style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):
             raise InvalidParams('"format" must be json or table')
+        level = arguments.level(given)
+        answers.later(self._list(call, access, server, style, level), call)
+
+    async def _list(self, call: Call, access: Access, server: str, style: str, level: Any) -> None:
+        access = await access.caught_up()
         names = [each.name for each in access.specs()]
         if server and server not in names:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
-        self.means.shield(call, None, arguments.level(given), access)
-        listed = Deferred.fromCoroutine(self._list([server] if server else names, server, access))
-        listed.addCallback(self._answer, call, access, style).addErrback(not_found, call)
-
-    async def _list(self, names: list[str], server: str, access: Access) -> dict[str, list[Item]]:
+        missing: Mapping[str, str] = {}
         if server:
-            return {server: list(await access.list(server, Kind.TOOL))}
-        found: dict[str, list[Item]] = {name: [] for name in names}
-        for item in self.means.directory.tools(access):
-            found[item.server].append(item)
-        return found
+            found = {server: list(await access.list(server, Kind.TOOL))}
+        else:
+            access, missing = await access.settle(Kind.TOOL)
+            found = {name: [] for name in names}
+            for item in self.means.directory.tools(access):
+                found[item.server].append(item)
+        self.means.news.tell(call, access)
+        self.means.shield(call, None, level, access)
+        self._answer(found, call, access, style, missing)
 
-    def _answer(self, found: dict[str, list[Item]], call: Call, access: Access, style: str) -> None:
+    def _answer(
+        self,
+        found: dict[str, list[Item]],
+        call: Call,
+        access: Access,
+        style: str,
+        missing: Mapping[str, str],
+    ) -> None:
+        note = [jsonrpc.raw({"type": "text", "text": not_all(missing)})] if missing else []
         if style == "table":
             rows = [
                 [
@@ -389,11 +423,10 @@ class ListTools:
                 for items in found.values()
                 for item in items
             ]
-            answers.text(call, {"columns": ["id", "description", "fieldNames"], "rows": rows})
+            answers.text(call, {"columns": ["id", "description", "fieldNames"], "rows": rows}, *note)
             return
-        answers.text(
-            call, {name: [self._shown(each, access) for each in items] for name, items in found.items()}
-        )
+        shown = {name: [self._shown(each, access) for each in items] for name, items in found.items()}
+        answers.text(call, shown, *note)
 
     def _shown(self, item: Item, access: Access) -> dict[str, Any]:
         return {

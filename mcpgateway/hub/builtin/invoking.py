@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from attrs import define, field
 from msgspec import Raw
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item
@@ -26,7 +27,7 @@ from mcpgateway.hub.builtin import answers, arguments
 from mcpgateway.hub.builtin.arguments import Flaws
 from mcpgateway.hub.builtin.builtin import RUN, Access, Tool, define_tool
 from mcpgateway.hub.builtin.deadline import Deadline, seconds_of
-from mcpgateway.hub.builtin.finding import Means, not_found
+from mcpgateway.hub.builtin.finding import Means
 from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -109,7 +110,9 @@ class Attended(Between):
         if isinstance(why, _OURS):
             self.sink.failed(call, why)
         else:
-            answers.failed(call, why.message, why.hint or _hint(why), **(why.data or {}))
+            answers.failed(
+                call, why.message, why.hint or _HINTS.get(type(why), why.remedy), **(why.data or {})
+            )
 
     def progressed(self, call: Call, message: bytes) -> None:
         """The call's own progress, which gives it more time."""
@@ -134,10 +137,6 @@ class Attended(Between):
             f"TIMEOUT: Tool {self.target.identifier} exceeded {waited_ms}ms",
             "raise timeoutMs, or use gateway_invoke_async for what takes long; it may have had effects",
         )
-
-
-def _hint(why: GatewayError) -> str:
-    return _HINTS.get(type(why), "try again in a moment" if why.retryable else "")
 
 
 @define(eq=False)
@@ -189,12 +188,17 @@ class Invoking:
         """Let a call become that of the tool it names."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         level = arguments.level(given)
-        found = self.target(given, access)
-        found.addCallback(self._go, call, given, access, quiet_s, level).addErrback(not_found, call)
+        answers.later(self._go(call, given, access, quiet_s, level), call)
 
-    def _go(
-        self, found: Target | Tool, call: Call, given: Envelope, access: Access, quiet_s: float, level: Any
-    ) -> None:
+    def sought(self, given: Envelope, access: Access) -> Coroutine[Any, Any, tuple[Access, Target | Tool]]:
+        """The tool that a call names, and its caller, for whom it may have been looked for anew.
+
+        :raise GatewayError: there is none, or the arguments are no arguments.
+        """
+        return self.means.sought(access, lambda each: maybeDeferred(self.target, given, each))
+
+    async def _go(self, call: Call, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
+        access, found = await self.sought(given, access)
         if call.sink.is_gone:
             return  # its list had to be asked for first, and nobody waits any more
         if not isinstance(found, Target):

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.builtin import answers, arguments
-from mcpgateway.hub.builtin.builtin import READ, RUN, Access, Tool, define_tool
+from mcpgateway.hub.builtin.builtin import READ, RUN, Access, define_tool
 from mcpgateway.hub.builtin.deadline import seconds_of
 from mcpgateway.hub.builtin.finding import not_found
 from mcpgateway.hub.builtin.invoking import Invoking, Target
@@ -44,12 +44,13 @@ class InvokeAsync:
         priority = arguments.whole(given, "priority", 0, -PRIORITY_LIMIT, PRIORITY_LIMIT)
         level = arguments.level(given)
 
-        def queue(found: Target | Tool) -> None:
+        async def queue() -> None:
+            now, found = await self.invoking.sought(given, access)
             if not isinstance(found, Target):
                 raise InvalidParams(f"gateway_{found.name} answers at once", "call it with gateway_invoke")
             item = found.item
             record = self.jobs.add(
-                access,
+                now,
                 item,
                 found.identifier,
                 found.given,
@@ -61,7 +62,7 @@ class InvokeAsync:
                 call, {"jobId": record.job, "status": record.status.value, "toolId": found.identifier}
             )
 
-        self.invoking.target(given, access).addCallback(queue).addErrback(not_found, call)
+        answers.later(queue(), call)
 
 
 @define(eq=False)

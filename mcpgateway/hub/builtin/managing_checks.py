@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -18,7 +18,7 @@ from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.hub.builtin.builtin import OWN_NAME
 from mcpgateway.rules import urls
 from mcpgateway.rules.masking import holds_secret, masked
-from mcpgateway.rules.secrecy import MASK, SECRET
+from mcpgateway.rules.secrecy import MASK, is_secret
 
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_CHARACTERS - 1}}}")
 RESERVED = RESERVED_AFTER_MCP | RESERVED_BEFORE_MCP | {OWN_NAME}
@@ -31,11 +31,6 @@ URLS = ("url", "httpUrl", "serverUrl", "baseUrl")
 # What a tool may not say, even with a yes: it weakens what protects the user, or is hard to see through.
 BY_HAND = frozenset(
     "env_policy insecure tls_verify ca_file auth openapi rest_url tools health_endpoint headersHelper".split()
-)
-# What only changes how a server is used, not what it is.
-HARMLESS = frozenset(
-    "share scope timeout timeout_ms timeoutMs requestTimeout interactive protocol bridge lazy replicas prefix"
-    " expose_tools pinned shield shield_tools description tags capabilities".split()
 )
 ODD_ADDRESS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*\.?", re.IGNORECASE)
 BAD_NEARNESS = (urls.Nearness.SPECIAL, urls.Nearness.LINK)
@@ -163,7 +158,7 @@ def check_secrets(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         text = str(value)
         bare = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
-        is_one = SECRET.search(str(name)) is not None and not VARIABLE.fullmatch(bare)
+        is_one = is_secret(str(name)) and not VARIABLE.fullmatch(bare)
         if text and (is_one or holds_secret(text)):
             raise InvalidParams(
                 f"{printable(str(name))}: values of secrets are not taken from a call",
@@ -204,8 +199,3 @@ def runs_a_shell(definition: Mapping[str, Any]) -> bool:
     command = definition.get("command")
     first = command if isinstance(command, str) else next(iter(command or ()), "")
     return str(first).rpartition("/")[2] in SHELLS
-
-
-def risky(keys: Iterable[str]) -> list[str]:
-    """Those of the keys that say what a server is, so that a human has to agree to a change."""
-    return sorted(set(keys) - HARMLESS)

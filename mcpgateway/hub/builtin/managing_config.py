@@ -10,8 +10,10 @@ from attrs import define, frozen
 from mcpgateway.catalog.naming import did_you_mean
 from mcpgateway.config import alteration
 from mcpgateway.config.document import visible
-from mcpgateway.config.edit import Edit, Put, Remove, Rename
+from mcpgateway.config.edit import Edit, Rename, Road
+from mcpgateway.config.keypath import EXAMPLE, dotted, road_of
 from mcpgateway.config.names import RESERVED_BEFORE_MCP
+from mcpgateway.config.patch import Patch, touched
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.builtin import arguments
 from mcpgateway.hub.builtin.builtin import READ, RUN, Access, define_tool
@@ -31,10 +33,8 @@ from mcpgateway.hub.builtin.managing import (
 from mcpgateway.hub.builtin.managing_checks import (
     BY_HAND,
     check_definition,
-    check_keys,
     check_name,
     check_secrets,
-    risky,
 )
 from mcpgateway.hub.builtin.managing_install import known_name, removed
 from mcpgateway.hub.builtin.status import seen_by
@@ -68,7 +68,6 @@ SAME = {
     "uninstall": "remove",
     "show": "get",
 }
-VALUES = {"env": "env_keys", "environment": "env_keys", "headers": "header_keys"}
 
 
 @define(eq=False)
@@ -116,16 +115,8 @@ def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]
 
 
 def without_values(definition: Any) -> Any:
-    """A definition with the names of its variables and headers, and without their values and other secrets."""
-    if not isinstance(definition, Mapping):
-        return None
-    shown: dict[str, Any] = {}
-    for key, value in masked(dict(definition)).items():
-        if key in VALUES:
-            shown[VALUES[key]] = sorted(str(each).partition("=")[0] for each in value or ())
-        else:
-            shown[key] = value
-    return shown
+    """A definition without its secrets: for the value of a variable or a header that is no reference stands a mask."""
+    return masked(dict(definition)) if isinstance(definition, Mapping) else None
 
 
 @frozen
@@ -270,46 +261,27 @@ def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Ch
     if "value" not in said:
         raise InvalidParams('"value" is missing', "unset takes a key away")
     value = arguments.value(said, "value")
-    changed = _with(entry, road, value)
-    check_definition(changed, may_hold_secrets=call.is_admin)
+    edits = Patch(values={road: value}).edits(name, entry)
+    check_definition(touched(name, entry, edits), may_hold_secrets=call.is_admin)
     words = ""
-    if risky(road[:1]):
-        words = (
-            f"Set {visible('.'.join(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
-        )
-    return _Change((Put((name, *road), value),), words)
+    if edits and alteration.risky(road[:1]):
+        words = f"Set {visible(dotted(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+    return _Change(edits, words)
 
 
 def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
     road = _road(said)
-    held: Any = entry
-    for step in road:
-        if not isinstance(held, Mapping) or step not in held:
-            return _Change(())
-        held = held[step]
-    words = f"Take {visible('.'.join(road))} of the server {visible(name)} away?" if risky(road[:1]) else ""
-    return _Change((Remove((name, *road)),), words)
+    edits = Patch(unset=(road,)).edits(name, entry)
+    is_risky = edits and alteration.risky(road[:1])
+    words = f"Take {visible(dotted(road))} of the server {visible(name)} away?" if is_risky else ""
+    return _Change(edits, words)
 
 
-def _road(said: Envelope) -> tuple[str, ...]:
-    key = arguments.needed(said, "key", "such as share, timeout or lazy.enabled")
-    road = tuple(key.split("."))
+def _road(said: Envelope) -> Road:
+    road = road_of(arguments.needed(said, "key", EXAMPLE))
     if road[0] in BY_HAND:
         raise InvalidParams(f"{road[0]} can only be set by hand", "write it into the configuration file")
-    check_keys(dict.fromkeys(road[:1]))
     return road
-
-
-def _with(entry: Mapping[str, Any], road: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """The parts of an entry that a change touches, as they would be."""
-    if len(road) == 1:
-        return {
-            **({"command": entry["command"]} if road[0] == "args" and "command" in entry else {}),
-            road[0]: value,
-        }
-    held = entry.get(road[0])
-    inner = held if isinstance(held, Mapping) else {}
-    return {road[0]: {**inner, road[1]: value}}
 
 
 def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key: str) -> _Change:

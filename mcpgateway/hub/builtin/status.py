@@ -125,7 +125,12 @@ class ListServers:
     def call(self, call: Call, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each."""
         cwd = text(arguments, "cwd")
-        seen_by = access.within(cwd) if cwd else access
+
+        answers.later(self._show(call, access, cwd), call)
+
+    async def _show(self, call: Call, access: Access, cwd: str) -> None:
+        now = await access.caught_up()
+        seen_by = now.within(cwd) if cwd else now
         answers.text(call, [self.sight.shown(each) for each in seen_by.specs()])
 
 

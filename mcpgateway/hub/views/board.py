@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from msgspec import Raw
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from mcpgateway.hub.switchboard import Switchboard
 
 
+LEARNT_S = 0.1  # what comes within that is said together
+
+
 class Holder(Protocol):
     """Whatever calls can be with that are with no server."""
 
@@ -71,6 +74,7 @@ class Board:
     :ivar grounds: sees what workspaces define themselves.
     :ivar direct: does that for servers' own endpoints.
     :ivar is_on: tells whether a server is switched on.
+    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
     """
 
     log = Logger()
@@ -92,6 +96,7 @@ class Board:
         self.outcomes = outcomes
         self.errands: Holder | None = None
         self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
+        self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
         self.direct = Direct(outcomes, librarian, self._told)
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
@@ -101,6 +106,7 @@ class Board:
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
+        self._learnt: dict[Session, dict[Kind, None]] = {}
         self.grounds = Grounds(self)
         self.ways = ways
         self.settle(ways)
@@ -265,6 +271,18 @@ class Board:
             inners.view, inners.seen_at = self.view(session), now
         return inners
 
+    def anew(self, session: Session) -> View:
+        """What a session is shown just now, after something may have changed.
+
+        :raise UnknownServer: there is no such view any more.
+        """
+        inners = self.inners(session)
+        if not session.id:
+            # It stands for all requests without an id, those too that have waited for the change.
+            session.server = self.current(session.server)
+            inners.view = self.view(session)
+        return inners.view
+
     # Sessions
 
     def outer(self) -> list[Session]:
@@ -282,7 +300,7 @@ class Board:
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
         self._outer[session] = None
-        self.inners(session).listed.update(Kind)
+        self.inners(session).listed.update(dict.fromkeys(Kind))
         session.is_stale = False
         self.announce_all(session)
         self._restore(session)
@@ -370,7 +388,25 @@ class Board:
                 and view.shows(kind)
                 and not self.lister.waits(session, server, kind)
             ):
-                self.announce(session, kind)
+                if self.librarian.is_fresh(view.servers[server], kind, told):
+                    self._learnt_for(session, kind)
+                else:
+                    self.announce(session, kind)
+
+    def _learnt_for(self, session: Session, kind: Kind) -> None:
+        # When many servers begin they answer within a moment, and most of what they say changes nothing that is shown.
+        if not self._learnt:
+            self.clock.callLater(LEARNT_S, self._look_at_learnt)
+        self._learnt.setdefault(session, {})[kind] = None
+
+    def _look_at_learnt(self) -> None:
+        learnt, self._learnt = self._learnt, {}
+        for session, kinds in learnt.items():
+            if session in self._outer:
+                inners = self.inners(session)
+                for kind in kinds:
+                    if inners.listed.get(kind) != inners.view.mark(kind):
+                        self.announce(session, kind)
 
     def announce(self, session: Session, kind: Kind) -> None:
         """Tell a session that a list has changed."""
@@ -385,6 +421,17 @@ class Board:
             if session in self._outer:
                 for each in news:
                     session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
+
+    def is_given(self, session: Session, kind: Kind) -> None:
+        """A session's client is given a list: what was still to be said of it is said by that."""
+        inners = self.inners(session)
+        inners.listed[kind] = inners.view.mark(kind)
+        # Two lists have the same news: what a client has of both is to be what it is now.
+        if all(
+            mark == inners.view.mark(each) for each, mark in inners.listed.items() if each.news == kind.news
+        ):
+            session.mailbox.withdraw(kind.news)
+            self._due.get(session, {}).pop(kind.news, None)
 
     def announce_all(self, session: Session) -> None:
         """All that a session is listed may be something else now."""

@@ -42,7 +42,7 @@ class Inners:
     :ivar seen_at: the tick that was found out in.
     :ivar sessions: by the names of their servers, those elsewhere by `named_elsewhere`.
     :ivar tasks: the servers of the tasks that it has begun, by their ids.
-    :ivar listed: the lists it has been given, so that it hears of it when they change.
+    :ivar listed: the lists it has been given, so that it hears of it when they change, and what tells them from others.
     :ivar private: servers whose lists its own children have changed for it alone.
     :ivar heard: the URIs it has subscribed to as its client wrote them, by server and by what they are there.
     :ivar used: the servers that have answered for URIs that nobody lists, which are asked for them from then on.
@@ -52,7 +52,7 @@ class Inners:
     seen_at: int = 0
     sessions: dict[str, Session] = field(factory=dict)
     tasks: dict[str, str] = field(factory=dict)
-    listed: set[Kind] = field(factory=set)
+    listed: dict[Kind, int | None] = field(factory=dict)
     private: set[str] = field(factory=set)
     heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
     used: dict[str, str] = field(factory=dict)

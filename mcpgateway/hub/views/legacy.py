@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -19,6 +20,7 @@ from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Access
     from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.view import View
@@ -53,6 +55,21 @@ class LegacyAccess:
         """The same caller, after the configuration has changed."""
         self._board.tick()  # what has been approved of is seen now
         return evolve(self, view=self._board.view(self.session))
+
+    def caught_up(self) -> Deferred[Access]:
+        """The same caller, once what was edited in the configuration is in force."""
+        done = self._board.catch_up()
+        if done.called:
+            return succeed(self)
+        return done.addCallback(lambda _: evolve(self, view=self._board.anew(self.session)))
+
+    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+        """Wait for the lists of its servers that are not known; those that are missing then, and why."""
+        return Deferred.fromCoroutine(self._settle(kind))
+
+    async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
+        missing = await self._board.road.settle(self.session, kind)
+        return (self if self.is_elsewhere else evolve(self, view=self._board.anew(self.session))), missing
 
     def within(self, cwd: str) -> LegacyAccess:
         """The same caller, as if it worked in that directory.

@@ -1,28 +1,45 @@
 """Ask servers for the lists that are not known, as a client would, several at once.
 
 A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
-own session.  Nobody waits for longer than `PATIENCE_S`: what comes later is announced.  And once somebody has waited
-for a list in vain, nobody waits for it again until it has come.
+own session.
+
+# Note [Who waits, and for how long]
+Whoever wants to see a list gets it at once, and only waits `LIST_S` for servers that run and may answer at once: some
+clients give up after a few seconds, and a server takes that long to start.  What comes later is announced.
+
+Whoever names something waits for the server that the name is of, and for no other, for as long as that takes: until
+then nobody can say whether there is such a thing.  Where a name does not say whose it is, all are waited for whose
+lists are not known, but no longer than `PATIENCE_S`; and once somebody has waited for one of them in vain, nobody does
+again until it has answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
-from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import BackendGone, BackendTimeout, GatewayError, ShuttingDown, UnknownSession
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import (
+    BackendGone,
+    BackendTimeout,
+    GatewayError,
+    ShuttingDown,
+    UnknownSession,
+    of_server,
+)
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
+from mcpgateway.hub.views.missing import NOT_YET
 from mcpgateway.hub.views.sinks import own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT, cursor_of
@@ -32,7 +49,9 @@ from mcpgateway.wire.jsonrpc import Envelope
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
 
-PATIENCE_S = 10.0  # a client waits no longer for servers that nobody has ever listed
+LIST_S = 0.08  # a list is there within a tenth of a second
+PATIENCE_S = 10.0  # a client waits no longer for servers that its request does not name
+SOON_S = 0.02  # to start a server keeps the answer that was just given from leaving
 ANSWER_S = 120.0  # a server that has not answered by then is asked again by the next who wants to know
 RESPITE_S = 30.0  # how long one is left alone that could not be asked
 RESPITES_LIMIT = 1000
@@ -47,6 +66,9 @@ _DECLARED = {
 }
 
 Key = tuple[str, str, Kind, str]
+"""A server, how and where it is launched, and what its child is told of its client."""
+
+Wanted = Iterable[tuple[ServerSpec, Kind]]
 
 
 @define(eq=False)
@@ -66,6 +88,17 @@ class _Asking:
     tries: int = 0
 
 
+@frozen
+class _Respite:
+    """A server that could not be asked is left alone.
+
+    :ivar until: by the clock, in seconds.
+    """
+
+    until: float
+    why: GatewayError
+
+
 class Lister:
     """Asks for lists, each once however many want to know."""
 
@@ -74,7 +107,7 @@ class Lister:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._asking: dict[Key, _Asking] = {}
-        self._respites: dict[Key, float] = {}
+        self._respites: dict[Key, _Respite] = {}
 
     def waits(self, session: Session, server: str, kind: Kind) -> bool:
         """Whether a session waits for a list that is being asked for."""
@@ -85,36 +118,79 @@ class Lister:
             for done, each in asking.waiting.items()
         )
 
-    def wait(
-        self, session: Session, wanted: Iterable[tuple[ServerSpec, Kind]], then: Callable[[], None]
-    ) -> None:
-        """Go on once all these lists are known, or `PATIENCE_S` have passed."""
+    def wait(self, session: Session, wanted: Wanted, patience_s: float = PATIENCE_S) -> Deferred[None]:
+        """Fires once all these lists are known, or so many seconds have passed; see Note [Who waits, and for how long].
+
+        What has been waited for in vain, and what could not be asked a moment ago, is not waited for.
+        """
         asked: list[Deferred[None]] = []
         # To ask may mean to start many servers, which takes its time.
-        late = self._board.clock.callLater(PATIENCE_S, self._impatient, asked)
+        late = self._board.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
-            if not self._is_missed(session, server, kind):
+            key = self._key(session, server, kind)
+            if not self._is_missed(key) and self._resting(key) is None:
                 asked.append(self.ask(session, server, kind).addErrback(_let_go))
 
         def done(_: object) -> None:
             if late.active():
                 late.cancel()
-            then()
 
-        defer.DeferredList(asked).addCallback(done)
+        return defer.DeferredList(asked).addCallback(done)
 
-    def _impatient(self, asked: list[Deferred[None]]) -> None:
-        for asking in self._asking.values():
-            if not asking.waiting.keys().isdisjoint(asked):
-                asking.is_missed = True
-                if asking.ahead is not None:
-                    asking.ahead.is_missed = True
+    def begin(self, session: Session, wanted: Wanted) -> None:
+        """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
+        if found := deque(wanted):
+            self._board.clock.callLater(SOON_S, self._begin_next, session, found)
+
+    def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, Kind]]) -> None:
+        # To ask may mean to start a server, which takes its time: others are served in between.
+        if session.id and not self._is_there(session):
+            return
+        server, kind = wanted.popleft()
+        key = self._key(session, server, kind)
+        if self._board.inners(session).view.servers.get(server.name) is server and self._resting(key) is None:
+            self._asked(session, server, key)
+        if wanted:
+            self._board.clock.callLater(0, self._begin_next, session, wanted)
+
+    def missing(self, session: Session, kind: Kind) -> dict[str, str]:
+        """The servers whose list the session's view is without, and why."""
+        view, known = self._board.inners(session).view, self._board.librarian.known
+        found = {}
+        for server in view.to_ask(kind):
+            is_unknown = known(server, kind, view.told.get(server.name, "")) is None
+            if is_unknown and self.may_list(session, server):
+                respite = self._resting(self._key(session, server, kind))
+                found[server.name] = respite.why.message if respite is not None else NOT_YET
+        return found
+
+    def may_list(self, session: Session, server: ServerSpec) -> bool:
+        """Whether a server's list is any of a session's business: without an id there is no child to be asked."""
+        return bool(session.id) or self._board.switchboard.pool.scope(server) is not Share.SESSION
+
+    def shown(self, session: Session, kind: Kind) -> None:
+        """The session's client is given a list, also of what may not be true any more: it is to hear what is."""
+        view = self._board.inners(session).view
+        for server in view.to_ask(kind):
+            self._board.librarian.show(server, kind, view.told.get(server.name, ""))
+
+    def _resting(self, key: Key) -> _Respite | None:
+        found = self._respites.get(key)
+        return found if found is not None and found.until > self._board.clock.seconds() else None
+
+    def _impatient(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
+        if is_missed:
+            for asking in self._asking.values():
+                if not asking.waiting.keys().isdisjoint(asked):
+                    asking.is_missed = True
+                    if asking.ahead is not None:
+                        asking.ahead.is_missed = True
         for each in asked:
             each.cancel()
 
-    def _is_missed(self, session: Session, server: ServerSpec, kind: Kind) -> bool:
+    def _is_missed(self, key: Key) -> bool:
         # Somebody has waited for it before, in vain; it is announced when it comes.
-        asking = self._asking.get(self._key(session, server, kind))
+        asking = self._asking.get(key)
         return asking is not None and asking.is_missed
 
     def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
@@ -122,7 +198,7 @@ class Lister:
             told = self._board.inners(session).view.told.get(server.name) or doubt(
                 self._board, session, server
             )
-        return (server.name, server.workspace, kind, told)
+        return (server.name, self._board.librarian.place(server), kind, told)
 
     def ask(
         self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None
@@ -132,19 +208,17 @@ class Lister:
         :param told: what its child is told of the client; None where it is the one that the session's view shows.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
-        board = self._board
         key = self._key(session, server, kind, told)
-        if self._respites.get(key, 0.0) > board.clock.seconds():
-            return fail(GatewayError(f"{server.name} could not be asked for its {kind.member} a moment ago"))
-        asking, is_first = self._asking.get(key), False
-        if asking is None:
-            asking, is_first = _Asking(), True
-            self._asking[key] = asking
+        asking = self._asking.get(key) or _Asking()
         done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
         asking.waiting[done] = session
-        if is_first:
-            self._begin(session, server, key)
+        self._asked(session, server, key, asking)
         return done
+
+    def _asked(self, session: Session, server: ServerSpec, key: Key, asking: _Asking | None = None) -> None:
+        if key not in self._asking:
+            self._asking[key] = asking or _Asking()
+            self._begin(session, server, key)
 
     def _begin(self, session: Session, server: ServerSpec, key: Key) -> None:
         learnt = Deferred.fromCoroutine(self._learn(session, server, key[2], key[3]))
@@ -165,7 +239,7 @@ class Lister:
             self._begin(heir, server, key)
             return
         asking = self._asking[key]
-        if isinstance(why, Failure) and why.check(*PASSING) and self._board.switchboard.is_open:
+        if isinstance(why, Failure) and why.check(*PASSING) and self._is_current(server, key):
             # Whatever has ended it need not end the next one, and without it its tools would be unknown for a while.
             asking.tries += 1
             if asking.tries < TRIES:
@@ -184,6 +258,15 @@ class Lister:
             for done in asking.waiting:
                 done.callback(None)
 
+    def _is_current(self, server: ServerSpec, key: Key) -> bool:
+        # What is defined otherwise now, or not at all, is not started again.
+        switchboard = self._board.switchboard
+        try:
+            now = switchboard.current(server)
+        except GatewayError:
+            return False
+        return switchboard.is_open and self._board.librarian.place(now) == key[1]
+
     def _is_there(self, session: Session) -> bool:
         return self._board.switchboard.sessions.named(session.id) is session
 
@@ -200,8 +283,13 @@ class Lister:
             )
         if len(self._respites) >= RESPITES_LIMIT:
             self._respites.clear()
-        self._respites[key] = self._board.clock.seconds() + RESPITE_S
-        return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
+        error = (
+            why.value
+            if isinstance(why.value, GatewayError)
+            else BackendTimeout(f"no answer in {ANSWER_S:g} s")
+        )
+        self._respites[key] = _Respite(self._board.clock.seconds() + RESPITE_S, error)
+        return error
 
     def forget(self) -> None:
         """The servers are others now."""
@@ -288,7 +376,7 @@ def _refused(error: Raw, asked: Session, kind: Kind) -> tuple[Raw, ...]:
     body = jsonrpc.value(error, dict)
     if body.get("code") == _UNKNOWN_METHOD or _lacks(asked, kind):
         return ()  # it has no such list
-    raise GatewayError(f"{asked.server.name}: {legacy.error_text(error)}")
+    raise GatewayError(of_server(asked.server.name, legacy.error_text(error)))
 
 
 def _let_go(why: Failure) -> None:

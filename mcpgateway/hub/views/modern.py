@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve, frozen
 from msgspec import Raw
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.catalog.uris import owner_named
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     InvalidParams,
@@ -40,6 +42,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views import hello
 from mcpgateway.hub.views.kept import KeptResults, with_kept
+from mcpgateway.hub.views.missing import with_missing
 from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
@@ -68,6 +71,7 @@ class Views(Protocol):
     """What knows what views show (`mcpgateway.hub.views.board.Board`)."""
 
     librarian: Librarian
+    catch_up: Callable[[], Deferred[None]]
 
     def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
         """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
@@ -144,9 +148,11 @@ class ViewDoor:
             self._hello,
             around.clock,
         )
+        self.lists.current = stateless.current
         self.within = around.board.within
+        self.board = around.board
         self._look_at = around.board.seen
-        self._clock = around.clock
+        self.clock = around.clock
         self._seen: dict[tuple[str, str, Scope | None], _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
         self._road = road = Road(self, around.pool)
@@ -177,7 +183,7 @@ class ViewDoor:
         """
         spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
         key = (spec.name, spec.workspace, scope)
-        now, moves = self._clock.seconds(), self._pool.moves
+        now, moves = self.clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
             if len(self._seen) >= SEEN_LIMIT:
@@ -240,16 +246,19 @@ class ViewDoor:
     def _list(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         if "cursor" in (message.params or {}):
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
-        kind, principal = KINDS[call.method], asker.principal
+        kind = KINDS[call.method]
         if view.shows(kind):
-            self._road.find(
-                call, (kind,), asker, view, lambda view: self._listed(call, kind, view, principal)
+            self._road.give_list(
+                call, kind, asker, lambda view: self._listed(call, kind, view, asker.principal)
             )
         else:
-            self._listed(call, kind, view, principal)
+            self._listed(call, kind, view, asker.principal)
 
     def _listed(self, call: Call, kind: Kind, view: View, principal: str) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
+        unknown = view.to_ask(kind) if view.shows(kind) else ()
+        for each in unknown:
+            self.librarian.show(each, kind)
         if kind is Kind.TOOL:
             self.listed(view)
         terms = self.lists.terms(servers, kind)
@@ -258,7 +267,8 @@ class ViewDoor:
             terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
-        whole = Raw(result + bytes(with_kept(view.listed(kind, is_dotted=call.is_dotted), kept))[1:])
+        listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
+        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind))
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening
@@ -270,10 +280,15 @@ class ViewDoor:
             wishes = self._wishes(wanted, asker, view)
             self._ears.listen(call, message, asker, wanted, wishes, lambda: self.look(asker))
 
-        if all(view.resource(uri) is not None for uri in wanted.uris):
-            listen(view)
+        unknown = [uri for uri in wanted.uris if view.resource(uri) is None]
+        owners = frozenset().union(*map(owner_named, unknown)) if all(map(owner_named, unknown)) else ()
+        if unknown:
+            kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+            self._road.seek(
+                call, kinds, asker, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
+            )
         else:
-            self._road.find(call, (Kind.RESOURCE, Kind.TEMPLATE), asker, view, listen)
+            listen(view)
 
     def _wishes(self, wanted: Filter, asker: Asker, view: View) -> list[Wish]:
         found: dict[str, Filter] = {}
@@ -299,6 +314,15 @@ class ViewDoor:
             return
         self._ears.overhear(slot)
         self.lists.refresh(slot.server, Asker(slot.server, "", None))
+
+    async def settle(self, asker: Asker, kind: Kind) -> dict[str, str]:
+        """Wait for the lists of all servers of a view; those that are missing then, and why."""
+        unknown = [
+            (each, kind) for each in self.look(asker).to_ask(kind) if self.lists.has_to_be_asked(each, kind)
+        ]
+        if unknown:
+            await self.lists.wait(unknown, asker)
+        return self.lists.missing(self.look(asker).to_ask(kind), kind)
 
     # The end
 

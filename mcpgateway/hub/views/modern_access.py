@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve
@@ -32,6 +33,7 @@ from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
 if TYPE_CHECKING:
+    from mcpgateway.hub.builtin.builtin import Access
     from mcpgateway.hub.views.modern import ViewDoor
 
 CALL_TOOL = "tools/call"
@@ -101,6 +103,19 @@ class ModernAccess:
         if getattr(self.asker.caller, "reach", None) is Reach.REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
         return evolve(self, view=self.door.within(self.view, cwd))
+
+    def caught_up(self) -> Deferred[Access]:
+        """The same caller, once what was edited in the configuration is in force."""
+        done = self.door.board.catch_up()
+        return succeed(self) if done.called else done.addCallback(lambda _: self.anew())
+
+    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+        """Wait for the lists of its servers that are not known; those that are missing then, and why."""
+        return Deferred.fromCoroutine(self._settle(kind))
+
+    async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
+        missing = await self.door.settle(self.asker, kind)
+        return self.anew(), missing
 
     def anew(self) -> ModernAccess:
         """The same caller, after the configuration has changed."""

@@ -1,9 +1,9 @@
 """The lists of servers, asked for in the gateway's own name when a modern client wants to see a view.
 
 # Note [Who is asked]
-A server is asked whose list nobody knows, and one that runs and has said that its list has changed.  All of them are
-asked at once, and nobody waits longer than `PATIENCE_S`: the list of a server that is later is announced when it comes.
-A server that does not run and whose list is on record is not started for it.
+A server is asked whose list nobody knows, and one that runs and has said that its list has changed.  A server that does
+not run and whose list is on record is not started for it.  Who waits for the answer, and for how long, is as for legacy
+clients (`mcpgateway.hub.views.lists`).
 
 # Note [How long a list of a view may be kept]
 For as long as the list of any of its servers may be, and by all only if each of them says so.  A server of the legacy
@@ -12,6 +12,7 @@ era says nothing of it, so nothing it is in is kept.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from attrs import define, field, frozen
@@ -26,10 +27,12 @@ from mcpgateway import __version__
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.errors import BackendTimeout, GatewayError, MalformedMessage
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.librarian import Librarian
-from mcpgateway.hub.views.lists import PASSING, TRIES
+from mcpgateway.hub.sinks import reason
+from mcpgateway.hub.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
+from mcpgateway.hub.views.missing import NOT_YET
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
@@ -37,7 +40,6 @@ from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
-PATIENCE_S = 10.0
 ASKING_S = (
     60.0  # a server that has not said what it lists by then is asked again by the next who wants to know
 )
@@ -46,6 +48,8 @@ TERMS_LIMIT = 10_000
 _META = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
 
 Submit = Callable[[Call, Message, Asker], None]
+_Key = tuple[Variant, str, Kind]
+"""A server, how and where it is launched, and what it is asked for."""
 
 
 @frozen
@@ -69,6 +73,17 @@ class Terms:
 NOT_AT_ALL = Terms()
 
 
+@frozen
+class _Respite:
+    """A server that could not be asked is left alone.
+
+    :ivar until: by the clock, in seconds.
+    """
+
+    until: float
+    why: str
+
+
 def most_careful(found: Iterable[Terms]) -> Terms:
     """The terms that all agree to; see Note [How long a list of a view may be kept]."""
     each = list(found)
@@ -81,7 +96,7 @@ def most_careful(found: Iterable[Terms]) -> Terms:
 class _Asking:
     """A server is being asked for a list, once for however many wait.
 
-    :ivar is_missed: somebody has been shown something without it.
+    :ivar is_missed: somebody has waited for it in vain.
     :ivar why: why it could not be asked.
     """
 
@@ -96,6 +111,7 @@ class Lists:
     :param submit: brings a request to its server (`mcpgateway.hub.stateless.Stateless.submit`).
     :param cancel: takes it back.
     :param is_running: whether a child of a server runs, in either era.
+    :ivar current: the definition in force of a server; `GatewayError` where there is none any more.
     :param hello: the first words of a server; None where they are not known.
     :ivar learning: what is being learnt that nobody has been shown otherwise.
     """
@@ -118,30 +134,26 @@ class Lists:
         self._is_running = is_running
         self._hello = hello
         self._clock = clock
-        self._asking: dict[tuple[Variant, Kind], _Asking] = {}
+        self._asking: dict[_Key, _Asking] = {}
         self._terms: dict[tuple[Variant, Kind], Terms] = {}
-        self._respites: dict[tuple[Variant, Kind], float] = {}
+        self._respites: dict[_Key, _Respite] = {}
+        self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
 
-    def look_for(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> Deferred[None] | None:
-        """Have servers asked for lists, where they have to be; fires when they have answered, or are late.
+    def wait(
+        self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker, patience_s: float = PATIENCE_S
+    ) -> Deferred[None]:
+        """Fires once these lists are known, or so many seconds have passed.
 
-        :return: None where nobody has to be asked.
+        What has been waited for in vain, and what could not be asked a moment ago, is not waited for.
         """
-        to_ask = [each for each in wanted if self.has_to_be_asked(*each)]
-        if not to_ask:
-            return None
         asked: list[Asked] = []
         done: Deferred[None] = Deferred()
         # To ask may mean to start many servers, which takes its time.
-        late = self._clock.callLater(PATIENCE_S, self._late, asked, done)
-        for server, kind in to_ask:
+        late = self._clock.callLater(patience_s, self._late, asked, done, patience_s >= PATIENCE_S)
+        for server, kind in wanted:
             each = self.ask(server, kind, asker)
-            # Somebody has waited for those that are missed before, in vain.
-            if not each.asking.is_missed and not each.wait.called:
+            if not each.asking.is_missed:
                 asked.append(each)
-        if not asked:
-            late.cancel()
-            return None
 
         def told(_: object) -> None:
             if late.active():
@@ -151,36 +163,62 @@ class Lists:
         DeferredList([each.wait for each in asked], consumeErrors=True).addCallback(told)
         return done
 
+    def begin(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> None:
+        """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
+        if found := deque(wanted):
+            self._clock.callLater(SOON_S, self._begin_next, found, asker)
+
+    def _begin_next(self, wanted: deque[tuple[ServerSpec, Kind]], asker: Asker) -> None:
+        # To ask may mean to start a server, which takes its time: others are served in between.
+        server, kind = wanted.popleft()
+        if self._key(server, kind) not in self._asking and self.has_to_be_asked(server, kind):
+            self.ask(server, kind, asker)
+        if wanted:
+            self._clock.callLater(0, self._begin_next, wanted, asker)
+
+    def missing(self, servers: Iterable[ServerSpec], kind: Kind) -> dict[str, str]:
+        """Those of these servers whose list is not known, and why."""
+        found = {}
+        for server in servers:
+            if self._librarian.known(server, kind) is None:
+                respite = self._resting(server, kind)
+                found[server.name] = respite.why if respite is not None else NOT_YET
+        return found
+
     def has_to_be_asked(self, server: ServerSpec, kind: Kind) -> bool:
         """Whether a server has to be asked for a list; see Note [Who is asked]."""
         librarian = self._librarian
-        if librarian.is_fresh(server, kind) or self._rests(server, kind):
+        if librarian.is_fresh(server, kind) or self._resting(server, kind) is not None:
             return False
         if librarian.known(server, kind) is not None:
             return self._is_running(server)
         if not self._lacks(server, kind):
             return True
-        self._learn(server, kind, (), is_missed=False)
+        self._learn(server, kind, ())
         return False
 
-    def _rests(self, server: ServerSpec, kind: Kind) -> bool:
-        return self._respites.get((variant_of(server), kind), 0.0) > self._clock.seconds()
+    def _key(self, server: ServerSpec, kind: Kind) -> _Key:
+        return (variant_of(server), self._librarian.place(server), kind)
+
+    def _resting(self, server: ServerSpec, kind: Kind) -> _Respite | None:
+        found = self._respites.get(self._key(server, kind))
+        return found if found is not None and found.until > self._clock.seconds() else None
 
     def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
         # Many servers have tools only, and need not be started to say so once more.
         hello = self._hello(server)
         return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
-    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], *, is_missed: bool) -> None:
-        # Whoever waits for it is shown it, and need not be told that it has changed.
-        self.learning = None if is_missed else (server.name, kind)
+    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw]) -> None:
+        # Where nobody has been shown anything else, nobody need be told that it has changed.
+        self.learning = None if self._librarian.is_shown(server, kind) else (server.name, kind)
         try:
             self._librarian.learn(server, kind, pages)
         finally:
             self.learning = None
 
-    def _late(self, asked: list[Asked], done: Deferred[None]) -> None:
-        for each in asked:
+    def _late(self, asked: list[Asked], done: Deferred[None], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
+        for each in asked if is_missed else ():
             each.asking.is_missed = True
         done.callback(None)
 
@@ -189,23 +227,26 @@ class Lists:
 
         :param asker: on whose behalf.
         """
-        key = (variant_of(server), kind)
+        key = self._key(server, kind)
         asking = self._asking.get(key)
         wait: Deferred[None] = Deferred()
         if asking is not None:
             asking.waiting.append(wait)
             return Asked(asking, wait)
         asking = self._asking[key] = _Asking([wait])
-        found = Deferred.fromCoroutine(self._ask_again(server, kind, asker, asking))
+        found = Deferred.fromCoroutine(self._ask_again(server, kind, asker))
         found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
-        found.addBoth(self._over, (variant_of(server), kind), asking)
+        found.addBoth(self._over, key, asking)
         return Asked(asking, wait)
 
     def _not_asked(self, why: Failure, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
-        asking.why = why.value if isinstance(why.value, GatewayError) else None
+        late = f"it did not answer within {ASKING_S:g} s"
+        is_late = why.check(defer.TimeoutError) is not None
+        asking.why = error = BackendTimeout(late) if is_late else reason(why)
         if len(self._respites) >= TERMS_LIMIT:
             self._respites.clear()
-        self._respites[variant_of(server), kind] = self._clock.seconds() + RESPITE_S
+        until = self._clock.seconds() + RESPITE_S
+        self._respites[self._key(server, kind)] = _Respite(until, error.message)
         if why.check(GatewayError, defer.TimeoutError) is None:
             self.log.failure("a list could not be read", why, event="list.broken", server=server.name)
             return
@@ -214,26 +255,35 @@ class Lists:
             event="list.not_asked",
             server=server.name,
             method=kind.method,
-            why=str(why.value) or f"it did not answer within {ASKING_S:g} s",
+            why=error.message,
         )
 
-    def _over(self, _: object, key: tuple[Variant, Kind], asking: _Asking) -> None:
+    def _over(self, _: object, key: _Key, asking: _Asking) -> None:
         self._asking.pop(key, None)
         waiting, asking.waiting = asking.waiting, []
         for each in waiting:
             each.callback(None)
 
-    async def _ask_again(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+    async def _ask_again(self, server: ServerSpec, kind: Kind, asker: Asker) -> None:
         for _ in range(TRIES - 1):
             try:
-                await self._ask(server, kind, asker, asking)
+                await self._ask(server, kind, asker)
             except PASSING:
+                if not self._is_current(server):
+                    raise
                 # Whatever has ended it need not end the next, and without it its tools would be unknown for a while.
                 continue
             return
-        await self._ask(server, kind, asker, asking)
+        await self._ask(server, kind, asker)
 
-    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker, asking: _Asking) -> None:
+    def _is_current(self, server: ServerSpec) -> bool:
+        # What is defined otherwise now, or not at all, is not started again.
+        try:
+            return self._librarian.place(self.current(server)) == self._librarian.place(server)
+        except GatewayError:
+            return False
+
+    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> None:
         librarian = self._librarian
         changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
@@ -249,7 +299,7 @@ class Lists:
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
         self._terms[variant_of(server), kind] = _terms(pages, self._clock.seconds())
-        self._learn(server, kind, pages, is_missed=asking.is_missed)
+        self._learn(server, kind, pages)
         if librarian.changes.get(server.name) != changes:
             librarian.outdate(server, kind.news)  # what it has said may be from before that
 
@@ -283,7 +333,8 @@ class Lists:
         """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
         for kind in Kind:
             if self._librarian.known(server, kind) is not None:
-                self.ask(server, kind, asker).asking.is_missed = True
+                self._librarian.show(server, kind)
+                self.ask(server, kind, asker)
 
     def terms(self, servers: Iterable[ServerSpec], kind: Kind) -> Terms:
         """For how long what these servers list may be kept by whoever asks for all of it."""
@@ -315,6 +366,10 @@ class Asked:
     def why(self) -> GatewayError | None:
         """Why it could not be asked."""
         return self.asking.why
+
+
+def _as_it_was(server: ServerSpec) -> ServerSpec:
+    return server
 
 
 def _terms(pages: Iterable[Raw], now: float) -> Terms:

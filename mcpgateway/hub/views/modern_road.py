@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.catalog.exposure import More
 from mcpgateway.catalog.records import Item, Kind
-from mcpgateway.catalog.uris import Owned
+from mcpgateway.catalog.uris import Owned, owner_named
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     GatewayError,
@@ -21,11 +22,14 @@ from mcpgateway.errors import (
     UnknownServer,
     UnservedRevision,
     UnsupportedVersion,
+    of_server,
 )
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.views.kept import OF_ERA, missing
+from mcpgateway.hub.views.lists import LIST_S, PASSING
+from mcpgateway.hub.views.missing import hint as not_all
 from mcpgateway.hub.views.modern_access import ModernAccess
 from mcpgateway.hub.views.sinks import Rewriter
 from mcpgateway.hub.views.view import View
@@ -70,7 +74,7 @@ class _OnView(Between):
 
             self.sink.answered(call, unusable(self.server, why))
         else:
-            self.sink.failed(call, GatewayError(f"{self.server}: {why.hint or why.message}"))
+            self.sink.failed(call, GatewayError(of_server(self.server, why.hint or why.message)))
 
 
 @define(eq=False)
@@ -137,19 +141,25 @@ class Road:
         call.sink.failed(call, reason(why))
 
     def _call(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        found = view.find(_text(message, "name"))
+        name = _text(message, "name")
+        found = view.find(name)
         if found is not None:
             self._to(call, message, asker, view, found)
-        else:
-            self.find(
-                call, (Kind.TOOL,), asker, view, lambda again: self._call_now(call, message, asker, again)
-            )
+            return
+        self.seek(
+            call,
+            (Kind.TOOL,),
+            asker,
+            lambda view: view.named(name),
+            lambda view: view.find(name) is not None,
+            lambda again: self._call_now(call, message, asker, again),
+        )
 
     def _call_now(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         name = _text(message, "name")
         found = view.find(name)
         if found is None:
-            raise InvalidParams(f"Unknown tool: {name}", _near(view, name, Kind.TOOL))
+            raise self._unknown(f"Unknown tool: {name}", name, view, Kind.TOOL)
         self._to(call, message, asker, view, found)
 
     def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
@@ -162,16 +172,81 @@ class Road:
         else:
             self._run(call, message, asker, view, found)
 
-    def find(
-        self, call: Call, kinds: Iterable[Kind], asker: Asker, view: View, then: Callable[[View], None]
-    ) -> None:
-        """Go on once those lists are known that nobody has asked for yet."""
-        wanted = [(server, kind) for kind in kinds for server in view.to_ask(kind)]
-        asked = self._door.lists.look_for(wanted, asker)
-        if asked is None:
-            then(view)
+    def give_list(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+        """Go on with a request for a list, at once or nearly so (`mcpgateway.hub.views.lists`)."""
+        caught_up = self._door.board.catch_up()
+        if caught_up.called:
+            self._list_now(call, kind, asker, then)
         else:
-            self._later(asked, call, lambda: then(self._door.look(asker)))
+            self._later(caught_up, call, lambda: self._list_now(call, kind, asker, then))
+
+    def _list_now(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+        lists, view = self._door.lists, self._door.look(asker)
+        unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind)]
+        running = {slot.server.name for slot in self._pool if slot.conversation is not None}
+        soon = [each for each in unknown if each[0].name in running]
+
+        def give() -> None:
+            then(self._door.look(asker))
+            lists.begin([each for each in unknown if each not in soon], asker)
+
+        if soon:
+            self._later(lists.wait(soon, asker, LIST_S), call, give)
+        else:
+            give()
+
+    def seek(
+        self,
+        call: Call,
+        kinds: Iterable[Kind],
+        asker: Asker,
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+        then: Callable[[View], None],
+    ) -> None:
+        """Go on with a request for what nobody knows, once it is known whether there is such a thing.
+
+        :param whose: the servers that it says it is of, by name; empty where it does not say.
+        """
+        sought = Deferred.fromCoroutine(self._seek(tuple(kinds), asker, whose, is_found))
+        self._later(sought, call, lambda: then(self._door.look(asker)))
+
+    async def _seek(
+        self,
+        kinds: tuple[Kind, ...],
+        asker: Asker,
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+    ) -> None:
+        door, lists = self._door, self._door.lists
+        await door.board.catch_up()
+        view = door.look(asker)
+        if is_found(view):
+            return
+        unknown = [(each, kind) for kind in kinds for each in view.to_ask(kind)]
+        named = [each for each in unknown if each[0].name in whose(view)]
+        if not named and not whose(view):
+            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each)], asker)
+            return
+        # Nobody can say anything of it but that server, which is called as at its own endpoint.
+        asked = [lists.ask(*each, asker) for each in named]
+        await DeferredList([each.wait for each in asked])
+        why = next((each.why for each in asked if each.why is not None), None)
+        if why is None or is_found(door.look(asker)):
+            return
+        if isinstance(why, PASSING):
+            # It may have ended for an edit, which is not in force everywhere before this turn is over.
+            await deferLater(door.clock, 0)
+            now = door.look_anew(asker).servers
+            if any(each.name in now and now[each.name] is not each for each, _ in named):
+                await self._seek(kinds, asker, whose, is_found)
+                return
+        raise why
+
+    def _unknown(self, what: str, name: str, view: View, kind: Kind) -> InvalidParams:
+        missing = self._door.lists.missing(view.to_ask(kind), kind)
+        hint = "; ".join(filter(None, (_near(view, name, kind), not_all(missing))))
+        return InvalidParams(what, hint, {"missing": missing} if missing else None)
 
     def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
         asker = evolve(asker, server=view.servers[item.server])
@@ -213,13 +288,20 @@ class Road:
         def forward(view: View) -> None:
             found = view.prompt(name)
             if found is None:
-                raise InvalidParams(f"Unknown prompt: {name}", _near(view, name, Kind.PROMPT))
+                raise self._unknown(f"Unknown prompt: {name}", name, view, Kind.PROMPT)
             self._forward(call, message, asker, view, found)
 
         if view.prompt(name) is not None:
             forward(view)
-        else:
-            self.find(call, (Kind.PROMPT,), asker, view, forward)
+            return
+        self.seek(
+            call,
+            (Kind.PROMPT,),
+            asker,
+            lambda view: view.named(name),
+            lambda view: view.prompt(name) is not None,
+            forward,
+        )
 
     def _read(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         uri, kept = _text(message, "uri", jsonrpc.URI_LIMIT), self._door.kept
@@ -230,13 +312,19 @@ class Road:
         def read(view: View) -> None:
             owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
             if not owners:
-                raise InvalidParams(*missing(uri), data={"uri": uri})
+                absent = self._door.lists.missing(view.to_ask(Kind.RESOURCE), Kind.RESOURCE)
+                what, hint = missing(uri)
+                data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
+                raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)
             self.read_at(call, message, asker, uri, owners)
 
         if view.resource(uri) is not None:
             read(view)
-        else:
-            self.find(call, (Kind.RESOURCE, Kind.TEMPLATE), asker, view, read)
+            return
+        kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+        self.seek(
+            call, kinds, asker, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read
+        )
 
     def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
         def answer(result: dict[str, Any]) -> None:
@@ -270,13 +358,24 @@ class Road:
             raise InvalidParams("Invalid params: ref must name a prompt or a resource")
         kinds = (Kind.PROMPT,) if name is not None else (Kind.TEMPLATE, Kind.RESOURCE)
 
+        def whose(view: View) -> Container[str]:
+            return view.named(name) if name is not None else owner_named(uri)
+
+        def is_found(view: View) -> bool:
+            if name is not None:
+                return view.prompt(name) is not None
+            return bool(view.template(uri or "") or view.resource(uri or ""))
+
         def complete(view: View) -> None:
             server, own = _referred(view, name, uri)
             reference["uri" if name is None else "name"] = jsonrpc.raw(own)
             (message.params or {})["ref"] = jsonrpc.raw(reference)
             self.send(call, message, evolve(asker, server=view.servers[server]))
 
-        self.find(call, kinds, asker, view, complete)
+        if is_found(view):
+            complete(view)
+        else:
+            self.seek(call, kinds, asker, whose, is_found, complete)
 
     def _task(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         modern.check_tasks(message.meta)

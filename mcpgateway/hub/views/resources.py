@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
-from mcpgateway.catalog.uris import Owned
+from mcpgateway.catalog.uris import Owned, owner_named
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.views.inners import Inners, gained, written
 from mcpgateway.hub.views.kept import KeptResults, missing
+from mcpgateway.hub.views.missing import hint as not_all
 from mcpgateway.hub.views.sinks import Rewriter, own_message
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -25,6 +26,7 @@ from mcpgateway.wire.jsonrpc import Envelope, Message
 if TYPE_CHECKING:
     from mcpgateway.hub.views.board import Board
     from mcpgateway.hub.views.road import Road
+    from mcpgateway.hub.views.view import View
 
 READ = "resources/read"
 
@@ -81,13 +83,20 @@ class Resources:
         if _owners(inners, uri):
             then()
             return
+
         # It may be new, or of a server that nobody has ever listed.
-        self._road.with_known(call, inners, (Kind.RESOURCE, Kind.TEMPLATE), then)
+        def is_found(_: View) -> bool:
+            return bool(_owners(self._board.inners(call.session), uri))
+
+        self._road.seek(call, (Kind.RESOURCE, Kind.TEMPLATE), lambda _: owner_named(uri), is_found, then)
 
     def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
         owners = _owners(self._board.inners(session), uri)
         if not owners:
-            raise UnknownResource(*missing(uri), data={"uri": uri})
+            absent = self._board.lister.missing(session, Kind.RESOURCE)
+            what, hint = missing(uri)
+            data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
+            raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)
         return owners
 
     def _to(self, call: Call, message: Message, uri: str) -> None:

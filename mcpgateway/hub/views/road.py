@@ -15,14 +15,16 @@ and keeps its client's sink, so the answer, and all that is said before it, take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Item, Kind
+from mcpgateway.catalog.uris import owner_named
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
 from mcpgateway.hub.levels import SET_LEVEL
@@ -33,6 +35,9 @@ from mcpgateway.hub.tasks import OWNED
 from mcpgateway.hub.views.doubts import doubt
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.kept import with_kept
+from mcpgateway.hub.views.lists import LIST_S, PASSING
+from mcpgateway.hub.views.missing import hint as not_all
+from mcpgateway.hub.views.missing import with_missing
 from mcpgateway.hub.views.resources import Resources
 from mcpgateway.hub.views.sinks import TaskLearner, own_message
 from mcpgateway.hub.views.specs import FULL
@@ -171,27 +176,113 @@ class Road:
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
         kind = KINDS[call.method]
         if inners.view.shows(kind):
-            self.with_known(call, inners, (kind,), lambda: self._give(call, kind))
+            self._settled(call, lambda: self._list_now(call, kind))
         else:
             self._give(call, kind)
 
-    def with_known(self, call: Call, inners: Inners, kinds: Iterable[Kind], then: Callable[[], None]) -> None:
-        """Go on with a call once these lists of all servers are known, or it has waited for long enough."""
-        missing = [(each, kind) for kind in kinds for each in self._missing(call.session, inners.view, kind)]
-        if not missing:
+    def _settled(self, call: Call, then: Callable[[], None]) -> None:
+        """Go on with a call once no edit of the configuration waits to be read."""
+        caught_up = self._board.catch_up()
+        if caught_up.called:
             then()
-            return
+        else:
+            self._board.hold(call)
+            self._after(caught_up, call, then)
+
+    def _after(self, done: Deferred[None], call: Call, then: Callable[[], None]) -> None:
+        """Go on with a call that is held, unless it was taken back until then."""
+
+        def go_on(_: object) -> None:
+            if self._board.release(call):
+                then()
+
+        def broken(why: Failure) -> None:
+            self._board.release(call)
+            call.sink.failed(call, reason(why))
+
+        done.addCallback(go_on).addErrback(broken)
+
+    def _list_now(self, call: Call, kind: Kind) -> None:
+        board, session = self._board, call.session
+        unknown = [
+            (each, kind)
+            for each in self._missing(session, board.anew(session), kind)
+            if board.lister.may_list(session, each)
+        ]
+        soon = [each for each in unknown if self._may_answer_soon(session, each[0])]
+
+        def give() -> None:
+            self._give(call, kind)
+            board.lister.begin(session, [each for each in unknown if each not in soon])
+
+        if soon:
+            board.hold(call)
+            self._after(board.lister.wait(session, soon, LIST_S), call, give)
+        else:
+            give()
+
+    def _may_answer_soon(self, session: Session, server: ServerSpec) -> bool:
+        inners = self._board.inners(session)
+        if server.name in inners.view.told and server.name not in inners.sessions:
+            return False  # its child is this client's own, and is to be started first
+        slots = (each for each in self._board.switchboard.pool if each.server.name == server.name)
+        return any(each.conversation is not None for each in slots)
+
+    def seek(
+        self,
+        call: Call,
+        kinds: Iterable[Kind],
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+        then: Callable[[], None],
+    ) -> None:
+        """Go on with a call for what nobody knows, once it is known whether there is such a thing.
+
+        :param whose: the servers that it says it is of, by name; empty where it does not say.
+        """
+        self._board.hold(call)
+        sought = Deferred.fromCoroutine(self._seek(call.session, tuple(kinds), whose, is_found))
+        self._after(sought, call, then)
+
+    async def _seek(
+        self,
+        session: Session,
+        kinds: tuple[Kind, ...],
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+    ) -> None:
         board = self._board
-        board.hold(call)
+        await board.catch_up()
+        view = board.anew(session)
+        if is_found(view):
+            return
+        unknown = [(each, kind) for kind in kinds for each in self._missing(session, view, kind)]
+        named = [each for each in unknown if each[0].name in whose(view)]
+        if not named and not whose(view):
+            await board.lister.wait(session, unknown)
+            return
+        # Nobody can say anything of it but that server, which is called as at its own endpoint.
+        asked = [board.lister.ask(session, *each) for each in named]
+        why = _failure(await DeferredList(asked, consumeErrors=True))
+        if why is None or is_found(board.anew(session)):
+            return
+        if isinstance(why, PASSING):
+            # It may have ended for an edit, which is not in force everywhere before this turn is over.
+            await deferLater(board.clock, 0)
+            now = board.anew(session).servers
+            if any(each.name in now and now[each.name] is not each for each, _ in named):
+                await self._seek(session, kinds, whose, is_found)
+                return
+        raise why
 
-        def go_on() -> None:
-            if board.release(call):
-                try:
-                    then()
-                except GatewayError as why:
-                    call.sink.failed(call, why)
-
-        board.lister.wait(call.session, missing, go_on)
+    async def settle(self, session: Session, kind: Kind) -> dict[str, str]:
+        """Wait for the lists of all servers of a session's view; those that are missing then, and why."""
+        board = self._board
+        unknown = [(each, kind) for each in self._missing(session, board.anew(session), kind)]
+        if unknown:
+            await board.lister.wait(session, unknown)
+            board.anew(session)
+        return board.lister.missing(session, kind)
 
     def _missing(self, session: Session, view: View, kind: Kind) -> list[ServerSpec]:
         # What is on record is good enough while its server does not run, which is not started for it.
@@ -210,16 +301,19 @@ class Road:
         return any(self._board.switchboard.pool.is_running(server, era) for era in Era)
 
     def _give(self, call: Call, kind: Kind) -> None:
-        inners = self._board.inners(call.session)
-        inners.listed.add(kind)
+        session, inners = call.session, self._board.inners(call.session)
+        self._board.is_given(session, kind)
         listed = inners.view.listed(kind, is_dotted=call.is_dotted)
         outcomes = self._board.outcomes
         if kind is Kind.TOOL:
             outcomes.listed(inners.view)
         if outcomes.kept is not None:
-            listed = with_kept(listed, outcomes.kept.entries(kind, call.session.principal))
+            listed = with_kept(listed, outcomes.kept.entries(kind, session.principal))
+        if inners.view.shows(kind):
+            self._board.lister.shown(session, kind)
+            listed = with_missing(listed, self._board.lister.missing(session, kind))
         if kind is Kind.TOOL and inners.view.kind == FULL and self._board.builtin is not None:
-            self._board.builtin.heard(call.session)
+            self._board.builtin.heard(session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
     # Prompts, and what completes arguments
@@ -232,13 +326,25 @@ class Road:
             return
 
         def again() -> None:
-            item = self._board.inners(call.session).view.prompt(name)
+            view = self._board.inners(call.session).view
+            item = view.prompt(name)
             if item is None:
-                near = inners.view.near(name, Kind.PROMPT)
-                raise InvalidParams(f"Unknown prompt: {name}", _hint(near))
+                raise self.unknown(
+                    call.session, Kind.PROMPT, f"Unknown prompt: {name}", view.near(name, Kind.PROMPT)
+                )
             self._under_its_own(call, message, params, "name", item)
 
-        self.with_known(call, inners, (Kind.PROMPT,), again)
+        self.seek(
+            call, (Kind.PROMPT,), lambda view: view.named(name), lambda view: bool(view.prompt(name)), again
+        )
+
+    def unknown(
+        self, session: Session, kind: Kind, what: str, near: list[str], hint: str = ""
+    ) -> InvalidParams:
+        """The error for a name that nobody has: the names that may have been meant, and who is not known yet."""
+        missing = self._board.lister.missing(session, kind)
+        said = [f"did you mean {', '.join(near)}?" if near else hint, not_all(missing)]
+        return InvalidParams(what, "; ".join(filter(None, said)), {"missing": missing} if missing else None)
 
     def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
         params[key] = jsonrpc.raw(item.own)
@@ -258,11 +364,14 @@ class Road:
             params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
             self.go(call, message, server)
 
-        if _referred(inners.view, name, uri) is not None:
+        def is_found(view: View) -> bool:
+            return _referred(view, name, uri) is not None
+
+        if is_found(inners.view):
             go_on()
-        else:
-            kind = Kind.PROMPT if name is not None else Kind.TEMPLATE
-            self.with_known(call, inners, (kind,), go_on)
+            return
+        kind = Kind.PROMPT if name is not None else Kind.TEMPLATE
+        self.seek(call, (kind,), lambda view: view.named(name) if name else owner_named(uri), is_found, go_on)
 
     # The log level
 
@@ -337,6 +446,10 @@ class Road:
         call.sink = TaskLearner(call.sink, inners, server)
 
 
+def _failure(outcomes: list[tuple[bool, Any]]) -> GatewayError | None:
+    return next((reason(why) for is_there, why in outcomes if not is_there), None)
+
+
 def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str] | None:
     # The server of what is to be completed, and its own name there.
     if name is not None:
@@ -350,10 +463,6 @@ def _named(message: Message) -> str:
     if name is None:
         raise InvalidParams('Invalid params: "name" must be a string')
     return name
-
-
-def _hint(near: list[str]) -> str:
-    return f"did you mean {', '.join(near)}?" if near else ""
 
 
 def _pong(call: Call, message: Message, inners: Inners) -> None:

@@ -123,19 +123,19 @@ class Tools:
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.
         def again() -> None:
-            view = self._board.inners(call.session).view
-            found, params = view.find(name), message.params or {}
+            now = self._board.inners(call.session)
+            found, params = now.view.find(name), message.params or {}
             if found is None:
-                near = view.near(name, Kind.TOOL)
-                hint = (
-                    f"did you mean {', '.join(near)}?"
-                    if near
-                    else "tools/list and gateway_search name those there are"
+                near, hint = (
+                    now.view.near(name, Kind.TOOL),
+                    "tools/list and gateway_search name those there are",
                 )
-                raise InvalidParams(f"Unknown tool: {name}", hint)
-            self._to(call, message, params, found, inners)
+                raise self._road.unknown(call.session, Kind.TOOL, f"Unknown tool: {name}", near, hint)
+            self._to(call, message, params, found, now)
 
-        self._road.with_known(call, inners, (Kind.TOOL,), again)
+        self._road.seek(
+            call, (Kind.TOOL,), lambda view: view.named(name), lambda view: view.find(name) is not None, again
+        )
 
     def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:
         from mcpgateway.hub.builtin import answers  # what only views need

@@ -20,7 +20,7 @@ from attrs import define, evolve, field, frozen
 from msgspec import Raw
 
 from mcpgateway.catalog.exposure import Exposure, Listing, More, definition, listing
-from mcpgateway.catalog.naming import Names, named
+from mcpgateway.catalog.naming import Names, named, servers_named
 from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.catalog.spared import Spared, spared
 from mcpgateway.catalog.tokens import estimate
@@ -65,6 +65,7 @@ class _Look:
     :ivar calls: the tools of servers by the names that clients know them under; the hot road's one look.
     :ivar listing: None until a tool is asked for.
     :ivar results: those of lists, as they have been asked for.
+    :ivar marks: what tells each list from any other.
     :ivar spared: what the list of tools spares whoever reads it; None until it is asked for.
     """
 
@@ -74,6 +75,7 @@ class _Look:
     prompts: Names | None = None
     routes: Routes | None = None
     results: dict[tuple[Kind, bool], Raw] = field(factory=dict)
+    marks: dict[Kind, int] = field(factory=dict)
     spared: Spared | None = None
 
 
@@ -208,6 +210,10 @@ class View:
         """The names that may have been meant."""
         return (self._prompts if kind is Kind.PROMPT else self.listing.names).near(wrong)
 
+    def named(self, name: str) -> frozenset[str]:
+        """The servers that a name or an id says it is of, whether their lists are known or not."""
+        return servers_named(name, self.exposure.prefixes)
+
     def name_of(self, item: Item) -> str:
         """The name that a server's tool or prompt is called by here, listed or not.
 
@@ -252,6 +258,13 @@ class View:
         if found is None:
             found = results[key] = jsonrpc.raw({kind.member: list(self._entries(*key))})
         return found
+
+    def mark(self, kind: Kind) -> int:
+        """Tells what is listed now from what was listed before, as long as the gateway runs."""
+        marks = self._look().marks
+        if kind not in marks:
+            marks[kind] = hash(bytes(self.listed(kind)))
+        return marks[kind]
 
     def _entries(self, kind: Kind, is_dotted: bool = False) -> Iterator[Raw]:  # noqa: FBT001, FBT002
         if kind is Kind.TOOL:

@@ -26,7 +26,6 @@ from mcpgateway.hub.views.board import Board
 from mcpgateway.hub.views.outcomes import Outcomes
 from mcpgateway.hub.views.specs import Keepers, Ways
 from mcpgateway.interfaces import Call, ILauncher
-from mcpgateway.rules.secrecy import secrets_in
 
 if TYPE_CHECKING:
     from mcpgateway.hub.health import Health
@@ -50,7 +49,10 @@ class Hub(Protocol):
 
 @frozen
 class Parts:
-    """What views are built of."""
+    """What views are built of.
+
+    :ivar mask: takes secrets out of the texts of results, and counts them.
+    """
 
     switchboard: Switchboard
     health: Health
@@ -58,6 +60,7 @@ class Parts:
     clock: Any
     snapshots: Snapshots | None
     keepers: Keepers
+    mask: Callable[[str], tuple[str, int]]
 
 
 def board_of(hub: Hub, parts: Parts) -> Board:
@@ -79,14 +82,10 @@ def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
     hub.usage = keepers.usage() if keepers.usage is not None else None
     hub.vault = keepers.vault(limits) if keepers.vault is not None else None
 
-    def secrets() -> Iterable[str]:
-        for server in parts.switchboard.servers.values():
-            yield from secrets_in(server.env)
-
     def withdraw(call: Call, reason: str) -> bool:
         return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
 
-    shielding = Shielding(hub.vault, limits, secrets) if hub.vault is not None else None
+    shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
     if shielding is not None and hub.usage is not None:
         shielding.saved = _saved_in(hub.usage)
     return Outcomes(hub.usage, shielding, SingleFlight(withdraw), hub.meters.of(OURS.name))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import ConfigError, without_name
 from mcpgateway.host import state as running_state
 from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem
 from mcpgateway.local.doctor.world import World
@@ -127,6 +127,11 @@ SICK = problem(
     "A server is not well: it fails, is given up or cannot be reached.",
     "mcpgateway validate -- its command tries it alone; its log is in logs/",
 )
+NEEDS_LOGIN = problem(
+    "health.login",
+    "A remote server wants its user to sign in.",
+    "mcpgateway servers login NAME opens where that is done, and waits",
+)
 OTHER = problem(
     "health.other",
     "The gateway that answers at the port is not the one of this home.",
@@ -180,9 +185,12 @@ def _stranger(world: World) -> int:
 
 
 def _sick(server: dict[str, Any]) -> Iterator[Finding]:
-    if server.get("status") not in WELL:
-        error = server.get("last_error")
-        yield SICK.found(f"{server.get('name')} is {server.get('status')}" + (f": {error}" if error else ""))
+    name, status = str(server.get("name")), server.get("status")
+    if status == "needs login":
+        yield NEEDS_LOGIN.found(f"{name} wants its user to sign in")
+    elif status not in WELL:
+        error = without_name(name, str(server.get("last_error") or ""))
+        yield SICK.found(f"{name} is {status}" + (f": {error}" if error else ""))
 
 
 def _children(number: int) -> str:

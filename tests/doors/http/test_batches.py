@@ -180,7 +180,66 @@ class BatchTests:
         assert gateway.client().ask(members).status == 400
 
     def test_without_a_session(self, gateway: MemoryGateway) -> None:
-        """A batch needs one, since only a session has a revision."""
+        """A client that names neither a session nor a revision speaks 2025-03-26, which has batches."""
         client = gateway.client()
-        assert client.ask([PING]).status == 400
-        assert client.ask([PING], Mcp_Session_Id="made-up").status == 404
+        client.send([PING, call(2), INITIALIZED])
+        gateway.child.answer(asked(gateway)[0], {"two": 2})
+        assert client.heard is not None
+        assert client.heard.status == 200
+        assert [each["id"] for each in client.heard.json] == [1, 2]
+        assert client.heard.json[1]["result"] == {"two": 2}
+
+    def test_on_a_view(self, gateway: MemoryGateway) -> None:
+        """So it is on an endpoint for all servers."""
+        client = gateway.client()
+        answer = client.ask([PING, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}], path="/mcp/search")
+        assert answer.status == 200
+        assert [each["id"] for each in answer.json] == [1, 2]
+        assert answer.json[1]["result"]["tools"]
+
+    @pytest.mark.parametrize(
+        ("revision", "status"),
+        [("2025-03-26", 200), ("2024-11-05", 400), ("2025-06-18", 400), ("2025-11-25", 400)],
+    )
+    def test_a_revision_without_a_session(self, gateway: MemoryGateway, revision: str, status: int) -> None:
+        """What a client names as its revision counts where it has no session."""
+        answer = gateway.client().ask([PING], MCP_Protocol_Version=revision)
+        assert answer.status == status
+        if status == 400:
+            assert answer.json["error"]["code"] == -32600
+
+    def test_state_for_each_session(self, gateway: MemoryGateway) -> None:
+        """Where a server keeps state for each session, a batch without one is told that it needs one."""
+        answer = gateway.client("own").ask([call(1)])
+        assert (answer.status, answer.json["id"]) == (400, None)
+        assert answer.json["error"]["code"] == -32000
+        assert "Mcp-Session-Id" in answer.json["error"]["message"]
+        assert gateway.launcher.children == []
+
+    @pytest.mark.parametrize("server", ["own", "shared"])
+    def test_broken_without_a_session(self, gateway: MemoryGateway, server: str) -> None:
+        """What is wrong with the batch itself is said first: a session would not mend it."""
+        begins = {"jsonrpc": "2.0", "id": 2, "method": "initialize", "params": {}}
+        for body in ([], [call(1), begins]):
+            answer = gateway.client(server).ask(body)
+            assert (answer.status, answer.json["error"]["code"]) == (400, -32600)
+            assert "session" not in answer.json["error"]["message"].lower()
+        assert gateway.launcher.children == []
+
+    def test_another_session(self, gateway: MemoryGateway) -> None:
+        """A session that is none is not served as if it had not been named."""
+        assert gateway.client().ask([PING], Mcp_Session_Id="made-up").status == 404
+
+    def test_of_the_other_era(self, gateway: MemoryGateway) -> None:
+        """A request of 2026-07-28 is no part of a batch: it is refused under its own id, and reaches no server."""
+        envelope = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        modern = call(1)
+        modern["params"]["_meta"] = envelope
+        answer = gateway.client().ask([modern, PING | {"id": 2}])
+        assert answer.status == 200
+        assert [each["id"] for each in answer.json] == [1, 2]
+        assert answer.json[0]["error"]["code"] == -32600
+        assert gateway.launcher.children == []

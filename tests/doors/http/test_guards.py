@@ -159,14 +159,31 @@ class ProxyTests:
         assert gate.status() == 0
 
 
+WRONG_ONES: tuple[dict[str, str], ...] = (
+    bearer("wrong"),
+    bearer(""),
+    {"authorization": "Basic eDp5"},
+    {"authorization": "bearer-token"},
+    {"authorization": ""},
+    {"x_api_key": "wrong"},
+    {"x_api_key": ""},
+    {**bearer("bearer-token"), "x_api_key": "wrong"},
+    {**bearer("wrong"), "x_api_key": KEY},
+)
+
+
 class WrongTokenTests:
     """Wrong tokens."""
 
     def test_local(self) -> None:
-        """From here a wrong token is as good as none; one of an agent's that is over is not."""
+        """A wrong token is refused from here and over the socket too, however often; none is none."""
         gate = Gate()
-        assert gate.ask(HERE, **bearer("meant for the server behind us")) == Pass("local")
-        assert gate.ask(HERE, authorization="Basic eDp5") == Pass("local")
+        for caller in (HERE, SOCKET):
+            for _ in range(ATTEMPTS + 2):
+                for wrong in WRONG_ONES:
+                    assert gate.status(caller, **wrong) == 401, wrong
+            assert gate.status(caller) == 0
+            assert gate.status(caller, **bearer("bearer-token")) == 0
         gate.clock.advance(1000)
         assert gate.status(HERE, **bearer(AGENT)) == 401
         gate.bearers.admit_agents([])

@@ -6,7 +6,8 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Server
 
-from mcpgateway.doors.http.outlet import BACKLOGS_LIMIT, STREAM_BACKLOG_LIMIT, Backlogs, Outlet
+from mcpgateway.doors.http.outlet import STREAM_BACKLOG_LIMIT, Outlet
+from mcpgateway.rules.room import ROOM_BYTES, Room
 from tests.support.doors import MemoryTransport
 
 
@@ -40,7 +41,8 @@ class NakedTransport(Server):
 class Owner:
     """Counts how often it hears that everything has left, and whether it is to end."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "one") -> None:
+        self.peer = peer
         self.times = 0
         self.is_aborted = False
 
@@ -51,9 +53,9 @@ class Owner:
         self.is_aborted = True
 
 
-def outlet_on(room: int, *, is_secure: bool = False) -> tuple[Outlet, NakedTransport]:
-    transport = NakedTransport(room)
-    return Outlet(Owner(), transport, Backlogs(), is_secure=is_secure), transport
+def outlet_on(takes: int, *, is_secure: bool = False) -> tuple[Outlet, NakedTransport]:
+    transport = NakedTransport(takes)
+    return Outlet(Owner(), transport, Room(), is_secure=is_secure), transport
 
 
 class SendingAtOnceTests:
@@ -101,10 +103,10 @@ class SendingAtOnceTests:
 class Reader:
     """A client that reads when the test says so, and what it is told."""
 
-    def __init__(self, backlogs: Backlogs) -> None:
-        self.owner = Owner()
+    def __init__(self, room: Room, peer: str = "one") -> None:
+        self.owner = Owner(peer)
         self.transport = MemoryTransport(reads=False)
-        self.outlet = Outlet(self.owner, self.transport, backlogs, is_secure=False)
+        self.outlet = Outlet(self.owner, self.transport, room, is_secure=False)
         self.transport.registerProducer(self.outlet, True)
 
     def read_all(self) -> bytes:
@@ -118,76 +120,95 @@ class BacklogTests:
 
     def test_is_counted_until_it_is_taken(self) -> None:
         """What a reader is behind counts, in the transport as beyond it, until it has taken it."""
-        backlogs = Backlogs()
-        one, other = Reader(backlogs), Reader(backlogs)
+        room = Room()
+        one, other = Reader(room), Reader(room)
         assert one.outlet.write_stream(b"a" * 1000)
-        assert backlogs.used == 0, "there is room in the transport"
+        assert room.used == 0, "there is room in the transport"
         for letter in (b"b", b"c", b"d"):
             assert one.outlet.write_stream(letter * 300_000)
         assert other.outlet.write_stream(b"x" * 300_000)
-        assert backlogs.used == 1_200_000
+        assert room.used == 1_200_000
         one.transport.read()
-        assert backlogs.used == 900_000
+        assert room.used == 900_000
         assert one.read_all() == b"a" * 1000 + b"".join(each * 300_000 for each in (b"b", b"c", b"d"))
         assert one.owner.times == 1
-        assert backlogs.used == 300_000
+        assert room.used == 300_000
         other.outlet.clear()
-        assert backlogs.used == 0
+        assert room.used == 0
 
     def test_together(self) -> None:
-        """Many readers together are bounded: those furthest behind are cut off, at the first byte too many."""
-        backlogs = Backlogs()
-        near, far = Reader(backlogs), [Reader(backlogs) for _ in range(60)]
+        """Many readers together are bounded: those of the greediest peer are cut off, and no other's."""
+        room = Room(8_000_000)
+        near, far = Reader(room, "near"), [Reader(room, "far") for _ in range(60)]
         assert near.outlet.write_stream(b"x" * 100_000)
-        for nth in range(200):
+        for _ in range(200):
             for each in far:
-                if not each.owner.is_aborted and not each.outlet.write_stream(bytes(20_000)):
-                    assert each.owner.is_aborted, nth
-                assert backlogs.used <= BACKLOGS_LIMIT
+                if not each.owner.is_aborted:
+                    each.outlet.write_stream(bytes(20_000))
+                assert room.used <= room.limit
         assert not near.owner.is_aborted
         assert 0 < sum(each.owner.is_aborted for each in far) < len(far)
-        assert backlogs.used > BACKLOGS_LIMIT // 2
+        assert room.used > room.limit // 2
         for each in (near, *far):
             each.outlet.clear()
-        assert backlogs.used == 0
+        assert room.used == 0
+
+    def test_answers(self) -> None:
+        """Whole answers that are not taken count too; of the peer that has most of the room no large one is begun."""
+        room = Room(8_000_000)
+        greedy = [Reader(room, "greedy") for _ in range(3)]
+        for each in greedy[:2]:
+            assert not each.outlet.is_too_much(3_000_000)
+            each.outlet.write_answer(b"head", bytes(3_000_000))
+        assert room.used == 6_000_000
+        assert greedy[2].outlet.is_too_much(3_000_000)
+        assert not greedy[2].outlet.is_too_much(1000)
+        modest = Reader(room, "modest")
+        assert not modest.outlet.is_too_much(3_000_000)
+        modest.outlet.write_answer(b"head", bytes(3_000_000))
+        assert not modest.owner.is_aborted
+        assert [each.owner.is_aborted for each in greedy] == [True, False, False]
+        modest.read_all()
+        assert room.used == 3_000_000
 
     def test_a_reader_that_keeps_up(self) -> None:
         """A reader that takes what it is told is never behind, however much that is."""
-        backlogs = Backlogs()
-        reader = Reader(backlogs)
+        room = Room()
+        reader = Reader(room)
         reader.transport.reads = True
         for _ in range(300):
             assert reader.outlet.write_stream(bytes(200_000))
-            assert backlogs.used == 0
+            assert room.used == 0
         assert len(reader.transport.taken) == 300 * 200_000
 
     def test_the_answer(self) -> None:
-        """The last part of a stream reaches a slow reader however large it is, and costs nobody his connection."""
-        backlogs = Backlogs()
-        slow, others = Reader(backlogs), [Reader(backlogs) for _ in range(3)]
-        answer = bytes(BACKLOGS_LIMIT)
-        while backlogs.used < STREAM_BACKLOG_LIMIT:
+        """The last part of a stream reaches a slow reader however large it is, as long as there is room."""
+        room = Room()
+        slow = Reader(room)
+        answer = bytes(ROOM_BYTES // 2)
+        while room.used < STREAM_BACKLOG_LIMIT:
             assert slow.outlet.write_stream(b"x" * 100_000)
-        for each in (slow, *others):
-            each.outlet.write_last(answer)
-            assert not each.owner.is_aborted
+        slow.outlet.write_last(answer)
+        assert not slow.owner.is_aborted
+        assert room.used > ROOM_BYTES // 2
         assert slow.read_all() == b"x" * 4_200_000 + answer
         assert slow.owner.times == 1
         assert not slow.outlet.is_behind
+        assert room.used == 0
 
     def test_nothing_is_kept_for_who_has_gone(self) -> None:
         """A reader that was cut off, or has gone, is owed nothing any more."""
-        backlogs = Backlogs()
-        reader = Reader(backlogs)
+        room = Room()
+        reader = Reader(room)
         for _ in range(3):
             reader.outlet.write_stream(bytes(100_000))
         reader.outlet.write_last(b"the answer")
-        reader.outlet.cut_off()
+        reader.outlet.give_way()
         assert reader.owner.is_aborted
-        assert backlogs.used == 0
+        assert room.used == 0
         reader.transport.read()
         assert reader.transport.queued == b""
-        assert backlogs.used == 0
+        assert room.used == 0
         reader.outlet.clear()
-        reader.outlet.cut_off()
-        assert backlogs.used == 0
+        reader.outlet.give_way()
+        assert room.used == 0

@@ -79,6 +79,9 @@ class WebDoor:
     def opened(self, exchange: Any) -> int:
         return 1000
 
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        return why.encode()
+
     def handle(self, exchange: Any) -> None:
         exchange.to_web(self.site)
 

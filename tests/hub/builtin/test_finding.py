@@ -202,8 +202,20 @@ class SearchTests:
             "db__make_issue",
             "gateway_status",
         ]
-        with pytest.raises(InvalidParams, match="Unknown server: files"):
-            world.search("a", narrow, server="files")
+        assert world.search("a", narrow, server="files")["error"] == "Unknown server: files"
+
+    def test_who_is_missing(self) -> None:
+        """Whose tools are not known yet is said, with why: a search that finds nothing is not the last word."""
+        world = World()
+        world.access.missing = {"slow": "it has not said yet what it has"}
+        assert world.search("a")["missing"] == world.access.missing
+        world.access.missing = {}
+        assert "missing" not in world.search("a")
+
+    def test_a_server_that_was_just_added(self) -> None:
+        """What was edited in the configuration is in force when a search is answered."""
+        world = World()
+        assert world.search("issue", ScriptedAccess((), edited=world.access))["results"]
 
     def test_others_leave_room(self) -> None:
         """However many tools of others are better hits, a caller finds its own."""
@@ -295,6 +307,14 @@ class DescribeTests:
             "tier": "read",
         }
 
+    def test_a_server_that_was_just_added(self) -> None:
+        """What nobody knows is looked for once more when an edit of the configuration has been read."""
+        world = World()
+        before = ScriptedAccess((), edited=world.access)
+        assert ask(Describe(world.means), before, {"id": "db__drop"}).value["server"] == "db"
+        by_name = {"server": "db", "tool": "drop"}
+        assert ask(DescribeTool(world.means), before, by_name).value["server"] == "db"
+
     def test_by_server_and_name(self) -> None:
         """S001's tool describes a server's tool by its own name."""
         world = World()
@@ -376,6 +396,23 @@ class ListToolsTests:
         world.means.shield = lambda *found: seen.append(found[1:])
         ask(ListTools(world.means), world.access, {"shield": "off"})
         assert seen == [(None, Level.OFF, world.access)]
+
+    def test_who_is_missing(self) -> None:
+        """Whose tools are not known yet is said beside the list, which stays as it is read by programs."""
+        world = World()
+        world.access.missing = {"slow": "it has not said yet what it has"}
+        for style in ("json", "table"):
+            sink = ask(ListTools(world.means), world.access, {"format": style})
+            assert "slow" not in str(sink.value)
+            assert "slow: it has not said yet what it has" in sink.result["content"][1]["text"]
+
+    def test_a_server_that_was_just_added(self) -> None:
+        """What was edited in the configuration is in force when they are listed."""
+        world = World()
+        world.access.lists["db"] = items("db", DROP)
+        before = ScriptedAccess((), edited=world.access)
+        assert ask(ListTools(world.means), before, {"server": "db"}).value["db"]
+        assert [*ask(ListTools(world.means), before).value] == ["files", "db"]
 
     def test_a_table_is_short(self) -> None:
         """As a table, the same is shown in a fraction of the bytes."""

@@ -13,6 +13,7 @@ from mcpgateway.host import approvals
 from mcpgateway.host.removed import KEPT, keep
 from mcpgateway.hub.builtin.builtin import READ
 from mcpgateway.hub.builtin.managing_checks import check_definition, check_name, check_url
+from mcpgateway.rules.secrecy import MASK
 from tests.support.managed import CONFIG, Managed, failed, refused, repository, said
 
 GLOBAL = {"scope": "global"}
@@ -401,7 +402,7 @@ class ManageTests:
             assert "secret" not in json.dumps(shown)
             assert "hidden" not in json.dumps(shown)
         shown = said(managed.ask("get_server_config", server="a"))
-        assert shown["config"] == {"command": "run", "env_keys": ["TOKEN"]}
+        assert shown["config"] == {"command": "run", "env": {"TOKEN": MASK}}
         assert shown["enabled"] is True
 
     def test_get_of_the_whole(self, managed: Managed) -> None:
@@ -522,7 +523,7 @@ class ManageTests:
             assert "follows" in found["hint"]
         assert managed.access.questions == []
         shown = said(managed.ask("get_server_config", server="theirs"))
-        assert shown["config"] == {"command": "run", "env_keys": ["TOKEN"]}
+        assert shown["config"] == {"command": "run", "env": {"TOKEN": MASK}}
 
 
 class RemovalTests:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.hub.views.lists import PATIENCE_S, RESPITE_S, TRIES
+from mcpgateway.hub.views.lists import LIST_S, PATIENCE_S, RESPITE_S, TRIES
+from mcpgateway.hub.views.missing import KEY, NOT_YET
 from mcpgateway.rules.snapshots import Catalog
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
@@ -121,14 +122,13 @@ class ListTests:
         """A server's list is read to its end; a view's is one page."""
         client = stage.view()
         client.call(1, "tools/list")
+        stage.begin()
         child = stage.child("shared")
         child.answer(child.asked("tools/list")[0], {"tools": [tool("a")], "nextCursor": "2"})
         second = child.asked("tools/list")[1]
         assert second["params"] == {"cursor": "2"}
         child.answer(second, {"tools": [tool("b")]})
-        stage.play()
-        assert client.heard is not None
-        names = [each["name"] for each in client.heard.json["result"]["tools"]]
+        names = stage.names(client)
         assert {"shared__a", "shared__b", "own__count"} <= set(names)
         client.call(2, "tools/list", cursor="2")
         assert client.heard.json["error"]["code"] == -32602
@@ -165,31 +165,119 @@ class ListTests:
         """A server that does not know the method has nothing of the kind."""
         client = stage.view()
         client.call(1, "prompts/list")
+        stage.begin()
         for child in stage.gateway.launcher.children:
             request = child.asked("prompts/list")[0]
             error = {"code": -32601, "message": "Method not found"}
             child.say({"jsonrpc": "2.0", "id": request["id"], "error": error})
+        client.call(2, "prompts/list")
         assert client.heard is not None
         assert client.heard.json["result"] == {"prompts": []}
 
-    def test_late(self, stage: Stage) -> None:
-        """Nobody waits for a slow server for long; what it lists is announced when it comes."""
-        stage.offers["own"] = Offer(tools=None)
+    @pytest.mark.parametrize("path", ["/mcp", "/mcp/full"])
+    @pytest.mark.parametrize("capabilities", [{}, {"elicitation": {}}, {"roots": {}, "sampling": {}}])
+    def test_at_once(self, stage: Stage, path: str, capabilities: dict[str, Any]) -> None:
+        """A list is answered from what is known, with nothing begun before: what comes later is announced."""
+        client = stage.view(path, **capabilities)
+        client.call(1, "tools/list")
+        assert client.heard is not None
+        assert client.heard.json["result"]["tools"]
+        assert stage.gateway.launcher.children == []
+        stage.begin()
+        assert {stage.name(each) for each in stage.gateway.launcher.children} == {"shared", "own"}
+
+    @pytest.mark.parametrize(
+        ("method", "key"),
+        [
+            ("tools/list", "shared__echo"),
+            ("prompts/list", "shared__greet"),
+            ("resources/list", "a://x"),
+            ("resources/templates/list", "a://{x}"),
+        ],
+    )
+    def test_late(self, stage: Stage, method: str, key: str) -> None:
+        """Who is missing is said, and heard of when it comes; whoever asks again gets it."""
+        offer = Offer(
+            tools=[tool("echo")],
+            prompts=[{"name": "greet"}],
+            resources=[{"uri": "a://x", "name": "x"}],
+            templates=[{"uriTemplate": "a://{x}", "name": "x"}],
+        )
+        stage.offers = {"shared": Offer(None, None, None, None), "own": Offer(tools=[])}
         client = stage.view()
         ears = stage.gateway.listen(client)
-        client.call(1, "tools/list")
+        client.call(1, method)
         stage.play()
-        assert client.heard is None
-        stage.gateway.clock.advance(PATIENCE_S)
         assert client.heard is not None
-        names = [each["name"] for each in client.heard.json["result"]["tools"]]
-        assert ("shared__echo" in names, "own__count" in names) == (True, False)
+        result = client.heard.json["result"]
+        assert key not in str(result)
+        assert result["_meta"][KEY].keys() == {"shared", "own"}
+        client.call(2, method)
+        stage.gateway.clock.advance(LIST_S)
+        assert client.heard.json["result"]["_meta"][KEY] == {"shared": NOT_YET}
+        assert ears.heard is not None
+        before = len(ears.heard.events)
+        stage.offers["shared"] = offer
+        stage.play()
+        assert len(ears.heard.events) == before + 1
+        found = stage.list(client, method)
+        assert key in str(found)
+        assert "_meta" not in found
+
+    def test_told_once(self, stage: Stage) -> None:
+        """A list that is given is no news any more, whoever listens only then."""
+        client = stage.view()
+        stage.list(client)
+        ears = stage.gateway.listen(client)
         assert ears.heard is not None
         assert ears.heard.events == []
-        stage.offers["own"] = Offer(tools=[tool("count")])
+
+    def test_outdated(self, stage: Stage) -> None:
+        """Whoever is shown a list that its server is just asked for again hears when it is another."""
+        client = stage.view()
+        ears = stage.gateway.listen(client)
+        stage.list(client)
+        assert ears.heard is not None
+        stage.offers["shared"].tools = None
+        stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
+        stage.gateway.clock.advance(0)
+        told = len(ears.heard.events)
+        client.call(1, "tools/list")
+        assert client.heard is None
+        stage.gateway.clock.advance(LIST_S)
+        assert client.heard is not None
+        assert "shared__echo" in str(client.heard.json["result"])
+        assert "_meta" not in client.heard.json["result"]
+        stage.offers["shared"].tools = [tool("other")]
         stage.play()
-        assert [each["method"] for each in ears.heard.events] == [TOOLS]
-        assert "own__count" in stage.names(client)
+        assert len(ears.heard.events) == told + 1
+        assert "shared__other" in stage.names(client)
+
+    def test_outdated_and_the_same(self, stage: Stage) -> None:
+        """If it is what it was there is nothing to hear."""
+        client = stage.view()
+        ears = stage.gateway.listen(client)
+        stage.list(client)
+        assert ears.heard is not None
+        offer, stage.offers["shared"].tools = stage.offers["shared"].tools, None
+        stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
+        client.call(1, "tools/list")
+        stage.gateway.clock.advance(LIST_S)
+        told = len(ears.heard.events)
+        stage.offers["shared"].tools = offer
+        stage.play()
+        assert len(ears.heard.events) == told
+
+    def test_running(self, stage: Stage) -> None:
+        """A server that runs and answers at once is on the list, which waits a moment for it."""
+        stage.gateway.session("shared")
+        client = stage.view()
+        client.call(1, "tools/list")
+        assert client.heard is None
+        stage.play()
+        assert client.heard is not None
+        assert "shared__echo" in str(client.heard.json["result"])
+        assert client.heard.json["result"]["_meta"][KEY] == {"own": NOT_YET}
 
     @pytest.mark.parametrize("path", ["/mcp/search", "/mcp/admin"])
     def test_nothing_shown(self, stage: Stage, path: str) -> None:
@@ -201,22 +289,21 @@ class ListTests:
         assert stage.gateway.launcher.children == []
 
     def test_waited_for_once(self, stage: Stage) -> None:
-        """Once somebody has waited for a server in vain, nobody waits for it again until it has answered."""
-        stage.offers["own"] = Offer(tools=None)
+        """Once somebody has waited in vain for servers that a name says nothing of, nobody does until they answer."""
+        stage.gateway.serve(*stage.gateway.settings.servers, ServerSpec("bare", ("run",), {}, "/", prefix=""))
+        stage.offers["bare"] = Offer(tools=None)
         client = stage.view()
-        client.call(1, "tools/list")
+        client.call(1, "tools/call", name="nothing", arguments={})
         stage.play()
+        assert client.heard is None
         stage.gateway.clock.advance(PATIENCE_S)
-        again = stage.gateway.client(**client.headers)
-        again.path = client.path
-        again.call(2, "tools/list")
-        assert again.heard is not None
-        assert again.heard.status == 200
-        unknown = stage.gateway.client(**client.headers)
-        unknown.path = client.path
-        unknown.call(3, "tools/call", name="own__nothing", arguments={})
-        assert unknown.heard is not None
-        assert "Unknown tool" in unknown.heard.json["error"]["message"]
+        assert client.heard is not None
+        error = client.heard.json["error"]
+        assert "Unknown tool" in error["message"]
+        assert error["data"]["missing"].keys() == {"bare"}
+        assert "bare" in error["data"]["hint"]
+        client.call(2, "tools/call", name="nothing", arguments={})
+        assert "Unknown tool" in client.heard.json["error"]["message"]
 
     def test_one_wait_for_a_resource(self, stage: Stage) -> None:
         """Whoever reads a resource that is on no list waits for the lists of both kinds at the same time."""
@@ -237,16 +324,19 @@ class ListTests:
         stage.offers["bad"] = Offer(tools=None)
         client = stage.view()
         client.call(1, "tools/list")
+        stage.play()
         for _ in range(TRIES):
             stage.child("bad").exit(1)
             stage.play()
-        assert client.heard is not None
-        assert len(client.heard.json["result"]["tools"]) >= 2
         starts = len(stage.gateway.launcher.children)
+        missing = stage.list(client)["_meta"][KEY]
+        assert missing.keys() == {"bad"}
+        assert "ended" in missing["bad"]
         assert "shared__echo" in stage.names(client)
         assert len(stage.gateway.launcher.children) == starts
         stage.gateway.clock.advance(RESPITE_S)
         client.call(2, "tools/list")
+        stage.begin()
         assert len(stage.gateway.launcher.children) > starts
 
     def test_killed_meanwhile(self, stage: Stage) -> None:
@@ -254,11 +344,11 @@ class ListTests:
         offer, stage.offers["shared"] = stage.offers["shared"], Offer(tools=None)
         client = stage.view()
         client.call(1, "tools/list")
+        stage.begin()
         stage.child("shared").exit(9)
         stage.offers["shared"] = offer
         stage.play()
-        assert client.heard is not None
-        assert "shared__echo" in str(client.heard.json["result"])
+        assert "shared__echo" in stage.names(client)
 
     def test_sessions_of_their_own(self, stage: Stage) -> None:
         """A server with a child for each client is asked in the client's own, and in no other way."""
@@ -276,31 +366,29 @@ class ListTests:
         """A client's own child that says that its list has changed before it is listed is on the first list too."""
         client = stage.view()
         client.call(1, "tools/list")
+        stage.begin()
         stage.child("own").say({"jsonrpc": "2.0", "method": TOOLS})
         stage.play()
-        assert client.heard is not None
-        assert "own__count" in str(client.heard.json["result"])
+        assert "own__count" in stage.names(client)
 
     def test_one_of_them_leaves(self, stage: Stage) -> None:
         """Whoever waits for what another client's child is asked gets it from its own, when that client leaves."""
         offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
         first, second = stage.view(), stage.view()
         for each in (first, second):
-            each.call(1, "tools/list")
+            each.call(1, "tools/call", name="own__count")
         stage.play()
         assert second.heard is None
         leave(stage, first)
         stage.offers["own"] = offer
         stage.play()
-        assert second.heard is not None
-        names = [each["name"] for each in second.heard.json["result"]["tools"]]
-        assert "own__count" in names
+        assert stage.child("own").asked("tools/call")
 
     def test_the_only_one_leaves(self, stage: Stage) -> None:
         """A client that leaves while its child is asked is no reason to leave the server alone."""
         offer, stage.offers["own"] = stage.offers["own"], Offer(tools=None)
         first = stage.view()
-        first.call(1, "tools/list")
+        first.call(1, "tools/call", name="own__count")
         stage.play()
         leave(stage, first)
         stage.offers["own"] = offer
@@ -313,8 +401,8 @@ class NewsTests:
     def test_changed(self, stage: Stage) -> None:
         """A view's list changes with a server's: it is said once, and the new tool is there."""
         client = stage.view()
-        ears = stage.gateway.listen(client)
         stage.list(client)
+        ears = stage.gateway.listen(client)
         stage.offers["shared"].tools = [tool("echo"), tool("new")]
         stage.child("shared").say({"jsonrpc": "2.0", "method": TOOLS})
         stage.play()

@@ -14,15 +14,21 @@ from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import Share
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.librarian import Librarian
-from mcpgateway.hub.views.lists import TRIES
-from mcpgateway.hub.views.modern_lists import ASKING_S, PATIENCE_S, RESPITE_S, Lists
+from mcpgateway.hub.views.board import LEARNT_S
+from mcpgateway.hub.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
+from mcpgateway.hub.views.missing import KEY, NOT_YET
+from mcpgateway.hub.views.modern_listening import DEBOUNCE_S
+from mcpgateway.hub.views.modern_lists import ASKING_S, RESPITE_S, Lists
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
+    ACKNOWLEDGED,
     CANCELLED,
+    LISTEN,
     LOG,
     PREFIX,
     PROGRESS,
     TASKS,
+    TOOLS_CHANGED,
     done,
     events,
     hang_up,
@@ -123,7 +129,7 @@ class ListTests:
 
     def test_annotations(self, stage: Stage) -> None:
         """What a schema says of headers is passed on."""
-        listed = stage.ask("tools/list")["result"]["tools"]
+        listed = stage.listed()["tools"]
         (put,) = [each for each in listed if each["name"] == "m__put"]
         assert put["inputSchema"] == ANNOTATED["inputSchema"]
 
@@ -134,10 +140,11 @@ class ListTests:
             "m": {"ttlMs": 60_000, "cacheScope": "public"},
             "n": {"ttlMs": 30_000, "cacheScope": "public"},
         }
+        stage.listed()
         result = stage.ask("tools/list")["result"]
-        assert (result["ttlMs"], result["cacheScope"]) == (30_000, "public")
+        assert (25_000 < result["ttlMs"] <= 30_000, result["cacheScope"]) == (True, "public")
         stage.wait(10)
-        assert stage.ask("tools/list")["result"]["ttlMs"] == 20_000
+        assert stage.ask("tools/list")["result"]["ttlMs"] == result["ttlMs"] - 10_000
         stage.wait(30)
         assert stage.ask("tools/list")["result"]["ttlMs"] == 0
 
@@ -147,20 +154,68 @@ class ListTests:
         result = stage.ask("tools/list")["result"]
         assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
 
+    @pytest.mark.parametrize("offers", [{}, OFFERS])
+    def test_at_once(self, stage: Stage, offers: dict[str, Any]) -> None:
+        """A list is answered from what is known, with nothing begun before; it says who is missing, and is not kept."""
+        client = stage.client()
+        post(client, request(1, "tools/list", meta(**{PREFIX + "clientCapabilities": offers})))
+        result = reply(client)["result"]
+        assert result["tools"]
+        assert result["_meta"][KEY] == dict.fromkeys(("m", "n", "old"), NOT_YET)
+        assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
+        assert stage.gateway.launcher.children == []
+        stage.begin()
+        assert all(stage.children(each) for each in ("m", "n", "old"))
+
     def test_a_late_server(self, stage: Stage) -> None:
         """Nobody waits for a server that does not answer; what it lists is there once it has."""
         client = stage.client()
         post(client, request(1, "tools/list"))
-        stage.answer("n")
-        assert reply(client) is None
-        stage.wait(PATIENCE_S)
-        listed = [each["name"] for each in reply(client)["result"]["tools"]]
+        stage.begin("n")
+        post(client, request(2, "tools/list"))
+        result = reply(client)["result"]
+        listed = [each["name"] for each in result["tools"]]
         assert "m__echo" in listed
         assert "n__echo" not in listed
-        post(client, request(2, "tools/list"))
-        assert "n__echo" not in str(reply(client)["result"]["tools"])  # nobody waits for it again
+        assert result["_meta"][KEY] == {"n": NOT_YET}
         stage.answer()
-        assert "n__echo" in stage.names()
+        result = stage.listed()
+        assert "n__echo" in [each["name"] for each in result["tools"]]
+        assert "_meta" not in result
+
+    def test_heard_of(self, stage: Stage) -> None:
+        """Whoever listens hears of what a list was without, once it comes; and of no list that is as it was shown."""
+        client, ears = stage.client(), stage.client()
+        stage.send(ears, LISTEN, notifications={"toolsListChanged": True, "promptsListChanged": True})
+        for kind in ("tools/list", "prompts/list"):
+            post(client, request(1, kind))
+        stage.begin("n", "old")
+        stage.wait(DEBOUNCE_S)
+        told = [TOOLS_CHANGED]
+        assert [each["method"] for each in events(ears)] == [ACKNOWLEDGED, *told]
+        stage.answer("n")
+        stage.wait(DEBOUNCE_S)
+        told *= 2
+        assert [each["method"] for each in events(ears)] == [ACKNOWLEDGED, *told]
+
+    def test_running(self, stage: Stage) -> None:
+        """A server that runs and answers at once is on the list, which waits a moment for it."""
+        post(client := stage.client("/m/mcp"), request(1, "tools/call", name="echo"))
+        stage.greet()
+        post(client := stage.client(), request(1, "tools/list"))
+        assert reply(client) is None
+        stage.answer()
+        result = reply(client)["result"]
+        assert "m__echo" in [each["name"] for each in result["tools"]]
+        assert result["_meta"][KEY].keys() == {"n", "old"}
+
+    def test_running_and_slow(self, stage: Stage) -> None:
+        """But only a moment."""
+        post(stage.client("/m/mcp"), request(1, "tools/call", name="echo"))
+        stage.greet()
+        post(client := stage.client(), request(1, "tools/list"))
+        stage.wait(LIST_S)
+        assert reply(client)["result"]["_meta"][KEY].keys() == {"m", "n", "old"}
 
     def test_slow_to_ask(self) -> None:
         """The time it takes to ask all of them, which may be to start them, is a part of what a client waits."""
@@ -169,55 +224,58 @@ class ListTests:
             Librarian(), lambda *_: clock.advance(3), lambda _: None, lambda _: False, lambda _: None, clock
         )
         asker = Asker(modern("m"), "", None)
-        done = lists.look_for([(modern(name), Kind.TOOL) for name in "mn"], asker)
-        assert done is not None
+        done = lists.wait([(modern(name), Kind.TOOL) for name in "mn"], asker)
         clock.advance(PATIENCE_S - 6)
         assert done.called
 
     def test_a_server_that_never_answers(self, stage: Stage) -> None:
         """A server that could not be asked is left alone for a while, and then asked again."""
         post(stage.client(), request(1, "tools/list"))
+        stage.wait(SOON_S)
         stage.greet()
         stage.answer("n")
         stage.wait(ASKING_S)
         (asked,) = stage.child("n").asked("tools/list")
         assert asked["id"] in [each["params"]["requestId"] for each in stage.child("n").asked(CANCELLED)]
-        stage.gateway.clock.advance(RESPITE_S - 1)
-        post(stage.client(), request(2, "tools/list"))
+        stage.wait(RESPITE_S - 1)
+        post(client := stage.client(), request(2, "tools/list"))
+        stage.wait(SOON_S)
         assert len(stage.child("n").asked("tools/list")) == 1
-        stage.gateway.clock.advance(1)
+        assert "did not answer" in reply(client)["result"]["_meta"][KEY]["n"]
+        stage.wait(1)
         assert "n__echo" in stage.names()
 
     def test_a_server_that_is_killed_meanwhile(self, stage: Stage) -> None:
         """It is asked once more, and listed."""
-        client = stage.client()
-        post(client, request(1, "tools/list"))
+        post(stage.client(), request(1, "tools/list"))
+        stage.wait(SOON_S)
         stage.greet()
         stage.child("n").exit(9)
         stage.answer()
-        assert "n__echo" in [each["name"] for each in reply(client)["result"]["tools"]]
+        assert "n__echo" in stage.names()
 
     def test_a_server_that_ends_again_and_again(self, stage: Stage) -> None:
         """The others are listed all the same."""
-        client = stage.client()
-        post(client, request(1, "tools/list"))
+        post(stage.client(), request(1, "tools/list"))
+        stage.wait(SOON_S)
         for _ in range(TRIES):
             stage.greet()
             stage.child("n").exit(1)
         stage.answer()
-        listed = [each["name"] for each in reply(client)["result"]["tools"]]
+        result = stage.listed()
+        listed = [each["name"] for each in result["tools"]]
         assert {"m__echo", "old__echo"} <= set(listed)
         assert "n__echo" not in listed
+        assert "ended" in result["_meta"][KEY]["n"]
 
     def test_a_server_without_such_a_list(self, stage: Stage) -> None:
         """A server that does not know the method has an empty list, and is not asked again."""
-        client = stage.client()
-        post(client, request(1, "prompts/list"))
+        post(stage.client(), request(1, "prompts/list"))
+        stage.wait(SOON_S)
         stage.greet()
         refuse(stage.child("m"), stage.child("m").asked("prompts/list")[0], -32601)
         stage.answer("m")
-        assert [each["name"] for each in reply(client)["result"]["prompts"]] == ["n__greet"]
-        stage.names("prompts/list")
+        assert stage.names("prompts/list") == ["n__greet"]
         assert len(stage.child("m").asked("prompts/list")) == 1
 
     def test_a_cursor(self, stage: Stage) -> None:
@@ -228,10 +286,76 @@ class ListTests:
         """A client that does not wait for its list takes nothing from others."""
         one, two = stage.client(), stage.client()
         for client in (one, two):
-            post(client, request(1, "tools/list"))
+            post(client, request(1, "tools/call", name="m__echo"))
         hang_up(one)
         stage.answer()
-        assert len(reply(two)["result"]["tools"]) >= 4
+        assert len(stage.child("m").asked("tools/call")) == 1
+
+
+OF_M = [
+    ("tools/call", {"name": "m__echo"}),
+    ("tools/call", {"name": "m::echo"}),
+    ("tools/call", {"name": "gateway_invoke", "arguments": {"id": "m__echo", "args": {}}}),
+    ("prompts/get", {"name": "m__greet"}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "m__greet"}, "argument": {}}),
+    ("resources/read", {"uri": "mcpgateway:m/test://x"}),
+    (LISTEN, {"notifications": {"resourceSubscriptions": ["mcpgateway:m/test://x"]}}),
+]
+
+
+class NamedTests:
+    """Requests that say whose they are, before anybody has listed anything."""
+
+    @pytest.fixture
+    def stage(self) -> Stage:
+        """A server, and two that never say a word: one of each era."""
+        return Stage(
+            modern("m"),
+            modern("slow"),
+            legacy("older"),
+            m={
+                "tools/list": [tool("echo")],
+                "prompts/list": [{"name": "greet"}],
+                "resources/list": [{"uri": "test://x", "name": "x"}],
+            },
+        )
+
+    @staticmethod
+    def send(stage: Stage, method: str, params: dict[str, Any]) -> Client:
+        """Send a request, and let all but the slow ones answer."""
+        post(client := stage.client(), request(1, method, **params))
+        stage.begin("slow", "older")
+        return client
+
+    @pytest.mark.parametrize(("method", "params"), OF_M)
+    def test_nobody_else(self, stage: Stage, method: str, params: dict[str, Any]) -> None:
+        """They wait for that server, and neither wait for another one nor start it."""
+        self.send(stage, method, params)
+        assert stage.child("m").asked(method)
+        assert stage.children("slow") == stage.children("older") == []
+
+    @pytest.mark.parametrize("name", ["slow", "older"])
+    def test_its_failure(self, stage: Stage, name: str) -> None:
+        """Where that server cannot be asked, its client hears why, as at the server's own endpoint."""
+        client, other = stage.client(), stage.client(f"/{name}/mcp")
+        post(client, request(1, "tools/call", name=f"{name}__echo"))
+        post(other, request(1, "tools/list"))
+        assert reply(client) is None
+        for _ in range(TRIES):
+            stage.child(name).exit(1)
+        assert reply(other)["error"]["message"] == reply(client)["error"]["message"]
+        assert stage.children("m") == []
+
+    def test_says_nothing(self, stage: Stage) -> None:
+        """A name that says nothing of its server waits for all, for a while, and is told who has not answered."""
+        client = self.send(stage, "tools/call", {"name": "plain"})
+        assert reply(client) is None
+        stage.wait(PATIENCE_S)
+        data = reply(client)["error"]["data"]
+        assert data["missing"] == dict.fromkeys(("slow", "older"), NOT_YET)
+        assert "slow" in data["hint"]
+        post(client, request(2, "tools/call", name="plain"))
+        assert "Unknown tool" in reply(client)["error"]["message"]
 
 
 class RestTests:
@@ -270,7 +394,7 @@ class RestTests:
         guest.call(2, "tools/call", name="m__echo")
         for _ in range(3):
             stage.answer()
-            stage.gateway.clock.advance(0)
+            stage.gateway.clock.advance(LEARNT_S)
         assert ears.heard is not None
         assert [each["method"] for each in ears.heard.events] == ["notifications/tools/list_changed"]
 
@@ -291,17 +415,23 @@ class CallTests:
     def test_only_the_name(self, stage: Stage) -> None:
         """The server gets its own name, and everything else as its client has sent it."""
         envelope = meta(traceparent="00-1", **{"com.example/x": [1.0, {"a": None}]})
-        more = {
-            "arguments": {"a": 1.0},
-            "inputResponses": {"q": {"action": "accept"}},
-            "requestState": "opaque",
-        }
+        more = {"arguments": {"a": 1.0}, "inputResponses": {"q": {"action": "accept"}}}
         client = stage.client()
         asked = stage.call(client, "m__echo", "7", envelope=envelope, **more)
         assert asked["params"] == {"name": "echo", "_meta": envelope, **more}
         done(stage.child("m"), asked, content=[])
         assert reply(client)["id"] == "7"
         assert reply(client)["result"] == {"content": [], "resultType": "complete"}
+
+    @pytest.mark.parametrize("name", ["m__echo", "old__echo"])
+    @pytest.mark.parametrize("result", [[], "x", None])
+    def test_no_object(self, stage: Stage, name: str, result: Any) -> None:
+        """A result that is no object reaches nobody, whichever era its server speaks."""
+        client = stage.client()
+        asked = stage.call(client, name, 7)
+        stage.child(stage.owner(name)).answer(asked, result)
+        assert reply(client)["id"] == 7
+        assert "object" in reply(client)["error"]["message"]
 
     @given(st.permutations(range(6)))
     def test_crossed(self, order: list[int]) -> None:
@@ -527,11 +657,32 @@ class QuestionTests:
         question = {"method": "elicitation/create", "params": FORM}
         result = {"resultType": "input_required", "inputRequests": {"q": question}, "requestState": "s"}
         stage.child("m").answer(asked, result)
-        assert reply(client)["result"] == result
+        assert reply(client)["result"] | {"requestState": "s"} == result
         again(stage, client, "m__ask", "Ada")
         asked = stage.child("m").asked("tools/call")[-1]
         assert asked["params"]["requestState"] == "s"
         assert asked["params"]["inputResponses"]["q"]["content"] == {"who": "Ada"}
+
+    def test_identical_calls(self) -> None:
+        """Of identical calls made together each client is asked for itself, and answers for itself."""
+        safe = tool("look", annotations={"readOnlyHint": True, "idempotentHint": True})
+        stage = Stage(modern("m"), m=[safe])
+        clients = ada, bea = stage.client(), stage.client()
+        for client in clients:
+            stage.send(client, "tools/call", 1, CAN_BE_ASKED, name="m__look")
+        child = stage.child("m")
+        question = {"method": "elicitation/create", "params": FORM}
+        for _ in clients:
+            asked = child.asked("tools/call")[-1]
+            child.answer(
+                asked, {"resultType": "input_required", "inputRequests": {"q": question}, "requestState": "s"}
+            )
+        for client, name in ((bea, "Bea"), (ada, "Ada")):
+            again(stage, client, "m__look", name)
+            asked = child.asked("tools/call")[-1]
+            assert asked["params"]["inputResponses"]["q"]["content"] == {"who": name}
+            done(child, asked, content=[], of=name)
+            assert reply(client)["result"]["of"] == name
 
     def test_somebody_elses(self) -> None:
         """A state is good only for the one who was asked."""

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.catalog.naming import marked
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.hub.views.lists import PATIENCE_S
+from mcpgateway.hub.views.lists import ANSWER_S, PATIENCE_S, RESPITE_S
+from mcpgateway.hub.views.missing import KEY
 from tests.support.gateway_in_memory import Client
 from tests.support.views import Offer, Stage, tool
 
@@ -90,6 +92,70 @@ class CallTests:
         assert client.heard is not None
         assert client.heard.json["error"]["code"] == -32601
 
+    @pytest.mark.parametrize("result", [[], "x", 1, None, True])
+    def test_no_object(self, stage: Stage, client: Client, result: Any) -> None:
+        """A result that is no object reaches nobody: clients take a message that has one for none at all, and wait."""
+        client.call(1, "tools/call", name="shared__echo")
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], result)
+        assert client.heard is not None
+        error = client.heard.json["error"]
+        assert error["code"] == -32603
+        assert "shared" in error["message"]
+        assert "object" in error["message"]
+
+    def test_no_object_by_invoke(self, stage: Stage, client: Client) -> None:
+        """Whoever calls through the gateway's own tool is told so as of any tool that has failed."""
+        client.call(1, "tools/call", name="gateway_invoke", arguments={"id": "shared__echo", "args": {}})
+        child = stage.child("shared")
+        child.answer(child.asked("tools/call")[0], ["x"])
+        assert client.heard is not None
+        result = client.heard.json["result"]
+        assert result["isError"] is True
+        assert "object" in str(result["content"])
+
+    @pytest.mark.parametrize(
+        ("method", "params"),
+        [("prompts/get", {"name": "shared__greet"}), ("resources/read", {"uri": "a://x"})],
+    )
+    def test_no_object_of_others(self, stage: Stage, method: str, params: dict[str, Any]) -> None:
+        """So it is with everything that a view brings to a server."""
+        stage.offers["shared"] = Offer(
+            tools=[], prompts=[{"name": "greet"}], resources=[{"uri": "a://x", "name": "x"}]
+        )
+        client = stage.view()
+        client.call(1, method, **params)
+        stage.play()
+        child = stage.child("shared")
+        child.answer(child.asked(method)[0], [])
+        assert client.heard is not None
+        assert client.heard.json["error"]["code"] == -32603
+
+    def test_no_object_as_a_list(self, stage: Stage) -> None:
+        """A server whose list is none is one that could not be asked: nothing is known of it, and it is asked again."""
+        stage.offers["own"].prompts = stage.offers["shared"].prompts = None
+        client = stage.view()
+        client.call(1, "prompts/list")
+        stage.begin()
+        for name in ("shared", "own"):
+            stage.child(name).answer(stage.child(name).asked("prompts/list")[0], [])
+        client.call(2, "prompts/list")
+        assert client.heard is not None
+        assert client.heard.json["result"]["_meta"][KEY].keys() == {"shared", "own"}
+        stage.gateway.clock.advance(RESPITE_S + 1)
+        stage.offers["shared"].prompts = [{"name": "greet"}]
+        stage.offers["own"].prompts = []
+        assert stage.names(client, "prompts/list") == ["shared__greet"]
+
+    def test_anything_on_its_own_endpoint(self, stage: Stage) -> None:
+        """The endpoint of a single server passes on whatever that says, as it says it."""
+        client = stage.gateway.session("shared")
+        client.call(1, "com.example/do")
+        child = stage.child("shared")
+        child.answer(child.asked("com.example/do")[0], [1.0])
+        assert client.heard is not None
+        assert client.heard.body == b'{"jsonrpc":"2.0","id":1,"result":[1.0]}'
+
     def test_server_down(self, stage: Stage, client: Client) -> None:
         """A server that cannot be started fails its own calls and no others."""
         stage.child("shared").exit(1)
@@ -132,10 +198,10 @@ class CallTests:
         assert client.heard.json["error"]["code"] == -32800
 
     def test_cancelled_while_it_waits(self, stage: Stage) -> None:
-        """A list that waits for servers can be taken back."""
+        """A call that waits for its server's list can be taken back."""
         stage.offers["shared"] = Offer(tools=None)
         client = stage.view()
-        client.call(1, "tools/list")
+        client.call(1, "tools/call", name="shared__echo")
         other = stage.gateway.client(**client.headers)
         other.path = client.path
         other.ask({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
@@ -162,6 +228,133 @@ class CallTests:
             child.answer(child.asked("tools/call")[0], {"content": [], "by": name})
         assert client.heard is not None
         assert {each["id"]: each["result"]["by"] for each in client.heard.json} == {1: "shared", 2: "own"}
+
+
+class Hanging(Stage):
+    """A server that never answers its handshake, beside one that does, and one whose tools have bare names."""
+
+    def __init__(self, *more: ServerSpec) -> None:
+        super().__init__()
+        hanging = ServerSpec("slow", ("run",), {}, "/", Share.GLOBAL)
+        good = ServerSpec("good", ("run",), {}, "/", Share.GLOBAL, prefix="well")
+        self.gateway.serve(hanging, good, *more)
+        self.gateway.launcher.silent = {"slow", "bare"}
+        self.offers = {
+            "good": Offer(
+                tools=[tool("echo"), tool("x" * 60)],
+                prompts=[{"name": "greet"}],
+                resources=[{"uri": "a://x", "name": "x"}],
+                templates=[{"uriTemplate": "b://{x}", "name": "x"}],
+            ),
+            "bare": Offer(tools=[tool("plain")]),
+        }
+
+    def started(self) -> list[str]:
+        """The servers that have been started."""
+        return [self.name(each) for each in self.gateway.launcher.children]
+
+
+LONG = marked("well", "x" * 60, "good")
+OF_GOOD = [
+    ("tools/call", {"name": "well__echo"}),
+    ("tools/call", {"name": "good::echo"}),
+    ("tools/call", {"name": LONG}),
+    ("tools/call", {"name": "gateway_invoke", "arguments": {"id": "good__echo", "args": {}}}),
+    ("tools/call", {"name": "gateway_call", "arguments": {"server": "good", "tool": "echo"}}),
+    ("prompts/get", {"name": "well__greet"}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "well__greet"}, "argument": {}}),
+    ("resources/read", {"uri": "mcpgateway:good/a://x"}),
+    ("resources/subscribe", {"uri": "mcpgateway:good/a://x"}),
+]
+
+
+class NamedTests:
+    """Calls that say whose they are, before anybody has listed anything."""
+
+    @pytest.mark.parametrize(("method", "params"), OF_GOOD)
+    def test_nobody_else(self, method: str, params: dict[str, Any]) -> None:
+        """They wait for that server, and neither wait for another one nor start it."""
+        stage = Hanging()
+        client = stage.view()
+        client.call(1, method, **params)
+        stage.play()
+        own = "tools/call" if method == "tools/call" else method
+        assert stage.child("good").asked(own)
+        assert set(stage.started()) == {"good"}
+
+    def test_its_failure(self) -> None:
+        """Where that server cannot be asked, its client hears why, as at the server's own endpoint."""
+        stage = Hanging()
+        client, other = stage.view(), stage.gateway.client("slow")
+        client.call(1, "tools/call", name="slow__echo")
+        stage.play()
+        assert client.heard is None
+        other.send({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        stage.gateway.clock.advance(ANSWER_S)
+        assert client.heard is not None
+        assert other.heard is not None
+        assert client.heard.json["error"]["message"] == other.heard.json["error"]["message"]
+        assert "Unknown" not in client.heard.json["error"]["message"]
+        assert set(stage.started()) == {"slow"}
+
+    def test_tried_again(self) -> None:
+        """A call starts it again, however short a while ago it failed: somebody may have mended it."""
+        stage = Hanging()
+        client = stage.view()
+        client.call(1, "tools/call", name="slow__echo")
+        stage.child("slow").exit(1)
+        stage.child("slow").exit(1)
+        stage.child("slow").exit(1)
+        assert client.heard is not None
+        assert "error" in client.heard.json
+        stage.gateway.launcher.silent = set()
+        stage.offers["slow"] = Offer(tools=[tool("echo")])
+        client.call(2, "tools/call", name="slow__echo")
+        stage.play()
+        assert stage.child("slow").asked("tools/call")
+
+    def test_no_such_tool(self) -> None:
+        """A server that says it has no such tool is the last word, whoever else hangs."""
+        stage = Hanging()
+        client = stage.view()
+        client.call(1, "tools/call", name="well__ecko")
+        stage.play()
+        assert client.heard is not None
+        error = client.heard.json["error"]
+        assert error["code"] == -32602
+        assert "well__echo" in error["data"]["hint"]
+        assert set(stage.started()) == {"good"}
+
+    @pytest.mark.parametrize(
+        ("method", "params"),
+        [
+            ("tools/call", {"name": "plain"}),
+            ("prompts/get", {"name": "plain"}),
+            ("resources/read", {"uri": "c://x"}),
+        ],
+    )
+    def test_says_nothing(self, method: str, params: dict[str, Any]) -> None:
+        """A name that says nothing of its server waits for all, for a while, and is told who has not answered."""
+        stage = Hanging(ServerSpec("bare", ("run",), {}, "/", Share.GLOBAL, prefix=""))
+        client = stage.view()
+        client.call(1, method, **params)
+        stage.play()
+        assert client.heard is None
+        assert set(stage.started()) == {"good", "slow", "bare"}
+        stage.gateway.clock.advance(PATIENCE_S)
+        assert client.heard is not None
+        data = client.heard.json["error"]["data"]
+        assert data["missing"].keys() == {"slow", "bare"}
+        assert "slow" in data["hint"]
+
+    def test_without_a_session(self) -> None:
+        """So it is for clients without a session."""
+        stage = Hanging()
+        client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {})
+        client.call(1, "tools/call", name="well__echo")
+        stage.play()
+        assert stage.child("good").asked("tools/call")
+        assert set(stage.started()) == {"good"}
 
 
 class AnonymousTests:

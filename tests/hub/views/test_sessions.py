@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
-from mcpgateway.hub.census import Census
 from mcpgateway.hub.views.specs import Ways, view_specs
 from mcpgateway.rules.reaping import IDLE_TICKS
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -92,9 +91,8 @@ class LifeTests:
 
     def test_counted_at_its_server(self, stage: Stage) -> None:
         """What is told of a server counts the sessions that views have there; the total does not."""
-        board, health = stage.gateway.switchboard, stage.gateway.health
         call(stage, stage.view(), "shared__echo")
-        told = Census(board, health, 0.0, lambda: 9100, needs_token=lambda: False).health()
+        told = stage.gateway.census.health()
         assert {each["name"]: each["sessions"] for each in told["backends"]}["shared"] == 1
         assert told["sessions"] == 1
 

@@ -158,6 +158,14 @@ class HealthTests:
         _, sick = found("health", world(tmp_path, socket=told, health=told))
         assert (sick.id, sick.text) == ("health.server", "x is error: exit code 3")
 
+    def test_somebody_has_to_sign_in(self, tmp_path: Path) -> None:
+        """A server that waits for its user is told with the command that helps, and its name once."""
+        servers = [backend(status="needs login", last_error="x: it wants its user to sign in")]
+        told = answers(backends=servers)
+        _, waiting = found("health", world(tmp_path, socket=told, health=told))
+        assert (waiting.id, waiting.text) == ("health.login", "x wants its user to sign in")
+        assert "mcpgateway servers login" in waiting.advice
+
     def test_a_port_that_is_mute(self, tmp_path: Path) -> None:
         """A gateway that answers at its socket only is of no use to its clients."""
         assert "health.port" in ids("health", world(tmp_path, socket=answers()))

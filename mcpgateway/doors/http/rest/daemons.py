@@ -25,7 +25,7 @@ class Daemons:
 
     async def status(self, _: Asked) -> Any:
         """How each of them is."""
-        return {"daemons": self._book.listed()}
+        return {"daemons": await self._book.listed()}
 
     async def start(self, asked: Asked) -> Any:
         """Start one."""
@@ -34,7 +34,7 @@ class Daemons:
         except CallerError:
             raise
         except GatewayError as why:
-            return Answer(500, {"error": why.message, "hint": why.hint})
+            return Answer(500, {"error": why.message, "hint": why.advice})
 
     async def stop(self, asked: Asked) -> Any:
         """Stop one."""
@@ -47,7 +47,7 @@ class Daemons:
         except CallerError:
             raise
         except GatewayError as why:
-            return Answer(500, {"running": False, "error": why.message, "hint": why.hint})
+            return Answer(500, {"running": False, "error": why.message, "hint": why.advice})
 
     async def start_all(self, _: Asked) -> Any:
         """Start all of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 TEXT: dict[str, Any] = {"type": "string"}
+SAID: dict[str, Any] = {"type": "string", "minLength": 1}
 FLAG: dict[str, Any] = {"type": "boolean"}
 WHOLE: dict[str, Any] = {"type": "integer"}
 NUMBER: dict[str, Any] = {"type": "number"}
@@ -32,6 +33,7 @@ CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 nee
 DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 
+CLIENT = made_of({"tool": TEXT, "configPath": TEXT, "registeredAt": WHOLE, "serverCount": WHOLE})
 TOKEN_MEMBERS: dict[str, Any] = {
     "id": TEXT,
     "name": TEXT,
@@ -54,6 +56,12 @@ VALUES = {
 }
 DEFINITION = {"type": "object", "minProperties": 1, "description": "A server as a configuration file has it."}
 PATCH = {
+    "set": {
+        "type": "object",
+        "description": "Values by dotted keys, such as timeout, lazy.idleTimeoutMs, args or env.NAME. Behind env. and"
+        " headers. all the rest is one name.",
+    },
+    "unset": {"type": "array", "items": TEXT, "description": "Dotted keys that are to go."},
     "disabled": FLAG,
     "enabled": FLAG,
     "add_env": VALUES,
@@ -83,6 +91,7 @@ SERVER = made_of(
     sessions=WHOLE,
     calls=WHOLE,
     requests=WHOLE,
+    tool_calls=WHOLE,
     source=TEXT,
     tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
     config={"type": ["object", "null"]},
@@ -90,16 +99,22 @@ SERVER = made_of(
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Anything": {},
-    "Error": made_of({"error": TEXT}, hint=TEXT),
+    "Error": made_of({"error": SAID, "hint": SAID}),
     "Alive": made_of({"status": TEXT}),
     "Health": made_of(
-        {"status": TEXT, "version": TEXT, "port": WHOLE, "servers": {"type": ["integer", "array"]}}
+        {"status": TEXT, "servers": {"type": ["integer", "array"]}},
+        version=TEXT,
+        port=WHOLE,
+        timestamp=WHOLE,
+        tools=WHOLE,
     ),
     "Stats": made_of(
         {
             "uptimeSeconds": WHOLE,
             "totalRequests": WHOLE,
             "totalErrors": WHOLE,
+            "totalCalls": WHOLE,
+            "totalCallErrors": WHOLE,
             "toolStats": {"type": "object", "additionalProperties": ref("ToolStats")},
             "activeConnections": WHOLE,
             "memoryServiceHealthy": FLAG,
@@ -107,7 +122,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 made_of({"name": TEXT, "mode": TEXT, "status": {"enum": ["running", "idle", "error"]}})
             ),
             "sessions": listing(made_of({"sessionId": TEXT, "servers": listing(TEXT), "childCount": WHOLE})),
-            "clients": listing(OBJECT),
+            "clients": listing(CLIENT),
             "timeline": listing(made_of({"minuteTs": WHOLE, "requests": WHOLE, "errors": WHOLE})),
             "gatewayEnabled": FLAG,
             "memoryMB": WHOLE,
@@ -153,8 +168,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "servers": listing(made_of({"name": TEXT, "saved": WHOLE})),
         }
     ),
-    "Clients": made_of({"clients": listing(OBJECT)}),
-    "Detected": made_of({"detected": listing(OBJECT)}),
+    "Clients": made_of({"clients": listing(CLIENT)}),
+    "Detected": made_of({"detected": listing(made_of({"tool": TEXT, "configPath": TEXT}))}),
     "Register": made_of({"tool": TEXT}, configPath=TEXT),
     "Registered": made_of(
         {"tool": TEXT, "registered": listing(TEXT), "configPath": {"type": ["string", "null"]}}
@@ -182,6 +197,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Required": made_of({"required": FLAG}),
     "RevokedToken": made_of({"revoked": TEXT, "name": TEXT}),
     "EndedSome": made_of({**ENDED, "sessions": WHOLE}),
+    "EndedNamed": made_of({**ENDED, "sessions": WHOLE, "sessionId": TEXT}),
     "Sessions": made_of(
         {
             "sessions": listing(
@@ -210,9 +226,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "code": CODE,
             "state": TEXT,
             "servers": listing(
-                made_of({"name": TEXT, "ready": FLAG, "code": CODE, "state": TEXT, "why": TEXT, "hint": TEXT})
+                made_of({"name": TEXT, "ready": FLAG, "code": CODE, "state": TEXT, "why": TEXT}, hint=SAID)
             ),
         }
+    ),
+    "Login": made_of(
+        {"server": TEXT, "state": {"enum": ["signed in", "needs login", "needs no login", "not known"]}},
+        url={"type": "string", "description": "Where to sign in."},
+        redirect={"type": "string", "description": "Where the browser is sent to afterwards."},
+    ),
+    "AskLogin": made_of(
+        {},
+        again={"type": "boolean", "description": "Sign in once more, also where that is not needed."},
+        answer={"type": "string", "description": "The address that the browser was sent to, or the code."},
+    ),
+    "LoggedOut": made_of(
+        {"server": TEXT, "signed_out": FLAG, "revoked": FLAG, "forgotten": FLAG, "unregistered": FLAG}
     ),
     "Wait": made_of({"servers": listing(TEXT)}, timeout_ms=LIMIT_MS),
     "Dump": OBJECT,
@@ -239,16 +268,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "AddServer": made_of({"name": TEXT, "config": DEFINITION}),
     "PutServer": made_of({"config": DEFINITION}, name=TEXT),
     "PatchServer": {"type": "object", "properties": PATCH, "additionalProperties": False, "minProperties": 1},
-    "Accepted": made_of({"status": {"const": "accepted"}, "hint": TEXT}, server=ref("Server")),
+    "Accepted": made_of({"status": {"const": "accepted"}, "hint": SAID}, server=ref("Server")),
     "Added": made_of({"status": {"const": "added"}}),
     "Updated": made_of(
         {"status": {"enum": ["updated", "unchanged", "patched"]}},
         old_name=TEXT,
         new_name=TEXT,
-        hint=TEXT,
+        hint=SAID,
         server=ref("Server"),
     ),
-    "Removed": made_of({"status": {"const": "removed"}, "kept": TEXT}, hint=TEXT),
+    "Removed": made_of({"status": {"const": "removed"}, "kept": TEXT}, hint=SAID),
     "Operated": made_of(
         {"status": {"enum": ["started", "stopped", "restarted", "circuit reset"]}},
         server=ref("Server"),

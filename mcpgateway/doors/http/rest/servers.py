@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.entries import Changed, Entries
 
 WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
+OFF = ("false", "0")
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 
 
@@ -57,9 +58,9 @@ class Servers:
 
     # Looking
 
-    async def listed(self, _: Asked) -> Any:
-        """Every server."""
-        return self._roster.views()
+    async def listed(self, asked: Asked) -> Any:
+        """Every server, and its tools unless they are not wanted."""
+        return self._roster.views(with_tools=asked.query.get("tools") not in OFF)
 
     async def shown(self, asked: Asked) -> Answer:
         """One server: its numbers, its tools, and how it is defined but for values of variables and headers."""
@@ -94,16 +95,17 @@ class Servers:
         return self._tagged(name, 200, {"status": status, **self._more(changed, limit_s)})
 
     async def patch(self, asked: Asked) -> Answer:
-        """Switch one on or off, change its variables or headers, or call it by another name."""
+        """Switch one on or off, change any of its keys, its variables or its headers, or call it by another name."""
         patch = read_patch(asked.said(EXPECTED))
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
-                "variables and headers are as powerful as a command: they need the admin token",
+                "what a server runs and is given is as powerful as its command: that needs the admin token",
                 "send the token in admin.token of the gateway's home, or ask over the Unix socket",
             )
         name, limit_s = asked.path["name"], _limit(asked)
         server = self._roster.server(name)
-        self._check_reach(asked, is_run_here=patch.gives and not isinstance(server.reach, Remote | Rest))
+        is_program = not isinstance(server.reach, Remote | Rest)
+        self._check_reach(asked, is_run_here=patch.gives and (is_program or patch.runs_here))
         ran = self._roster.look(server).get("status") in RUNS
         condition = read_condition(asked.header("if-match"), None)
         changed = self._entries.patch(name, patch, condition)

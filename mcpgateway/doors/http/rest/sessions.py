@@ -6,11 +6,13 @@ from typing import Any
 
 from attrs import frozen
 
+from mcpgateway.config.document import visible
 from mcpgateway.doors.http.rest.asking import Asked, number
 from mcpgateway.errors import InvalidParams, NotThere
-from mcpgateway.hub.sessionbook import LISTED_LIMIT, Ended, SessionBook
+from mcpgateway.hub.sessionbook import ID_LIMIT, LISTED_LIMIT, Ended, SessionBook
 from mcpgateway.hub.switchboard import Switchboard
 
+LISTED = "mcpgateway sessions list (GET /api/v1/sessions) shows those there are"
 WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
 
 
@@ -33,10 +35,7 @@ class Sessions:
         """End one session."""
         ended = self._book.end(asked.path["id"])
         if not ended.sessions:
-            raise NotThere(
-                "there is no such session",
-                "mcpgateway sessions list (GET /api/v1/sessions) shows those there are",
-            )
+            raise NotThere("there is no such session", LISTED)
         return _told(ended)
 
     async def kill_some(self, asked: Asked) -> Any:
@@ -58,8 +57,12 @@ class Sessions:
         return {"ok": True, "killed": int(killed)}
 
     async def kill_named(self, asked: Asked) -> Any:
-        """End one session, as immorterm-mcp-gateway has it: one that is unknown is no error."""
-        return _told(self._book.end(asked.path["id"]))
+        """End one session, as immorterm-mcp-gateway has it."""
+        name = asked.path["id"]
+        ended = self._book.end(name)
+        if not ended.sessions:
+            raise NotThere(f"Session not found: {visible(name[:ID_LIMIT])}", LISTED)
+        return {**_told(ended), "sessionId": name}
 
     async def kill_all(self, _: Asked) -> Any:
         """End all sessions."""

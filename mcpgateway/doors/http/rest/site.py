@@ -17,6 +17,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException, NotFound
 
+from mcpgateway import escaping
 from mcpgateway.doors.http.rest.asking import Answer, Asked, Feed
 from mcpgateway.doors.http.rest.turns import Turns
 from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
@@ -122,8 +123,13 @@ async def _written(asked: Asked, found: Any) -> bytes:
     request.setResponseCode(answer.status)
     for name, value in answer.headers.items():
         request.setHeader(name.encode(), value.encode("latin-1"))
-    body = answer.body if answer.body is not None else msgspec.json.encode(answer.value)
+    body = answer.body if answer.body is not None else _encoded(answer.value)
     return _framed(request, body, answer.media)
+
+
+def _encoded(value: Any) -> bytes:
+    # Whoever reads it on a terminal is spoken to by no stranger.
+    return escaping.json_bytes(msgspec.json.encode(value))
 
 
 def _framed(request: Any, body: bytes, media: str = "application/json") -> bytes:
@@ -139,9 +145,9 @@ def _refused(request: Any, why: GatewayError) -> bytes:
     request.setResponseCode(status)
     if status in (429, 503):
         request.setHeader(b"retry-after", RETRY_S.encode())
-    body = {"error": why.message, "hint": why.hint}
+    body = {"error": why.message, "hint": why.advice}
     more = {name: value for name, value in (why.data or {}).items() if name not in body}
-    return _framed(request, msgspec.json.encode({**body, **more}))
+    return _framed(request, _encoded({**body, **more}))
 
 
 def _versioned(request: Any, rest: str) -> bytes:
@@ -159,4 +165,4 @@ def _no_route(request: IRequest, failure: Failure) -> bytes:
     said: Any = failure.value
     request.setResponseCode(said.code)
     body = {"error": said.name, "hint": "GET /api/v1/openapi.json lists what there is"}
-    return _framed(request, msgspec.json.encode(body))
+    return _framed(request, _encoded(body))

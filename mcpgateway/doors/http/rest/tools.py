@@ -31,6 +31,8 @@ FOUND, FOUND_MOST = 10, 50
 WHOLE_NUMBERS = frozenset(("offset", "limit", "head", "tail", "context"))
 FLAGS = frozenset(("shape", "raw"))
 LISTS = frozenset(("fields",))
+MISSING = "Mcpgateway-Missing"
+"""Names the servers that a list is without, because they have not said what they have."""
 
 
 @frozen
@@ -76,7 +78,10 @@ class Tools:
         said = asked.query
         caller, server = self._caller(asked), said.get("server", "")
         if "q" not in said:
-            return await self._toolbox.tools(caller, server)
+            found = await self._toolbox.tools(caller, server)
+            return Answer(
+                value=found.tools, headers={MISSING: ", ".join(found.missing)} if found.missing else {}
+            )
         return await self._toolbox.search(caller, said["q"], _limit(said), server)
 
     async def describe(self, asked: Asked) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from mcpgateway.config.model import Daemon, ServerSpec, Share
 from mcpgateway.doors.http.rest.schemas import SCHEMAS
 from mcpgateway.doors.http.routes import ROUTES
+from mcpgateway.hub.sessionbook import handle
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 ADMIN = {"Authorization": "Bearer admin-token"}
@@ -25,7 +26,7 @@ ASKED: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/api/v1/debug/dump", None),
     ("GET", "/api/v1/sessions", None),
     ("DELETE", "/api/v1/sessions?all=true", None),
-    ("POST", "/api/sessions/nobody/kill", None),
+    ("POST", "/api/sessions/{handle}/kill", None),
     ("POST", "/api/sessions/kill-all", None),
     ("POST", "/api/servers/shared/reconnect", None),
     ("POST", "/api/servers/shared/disable", None),
@@ -46,7 +47,8 @@ def test_as_declared(method: str, path: str, body: Any) -> None:
     """Status and body are among those that are declared."""
     gateway = MemoryGateway(more=(DAEMON,))
     gateway.launcher.hello = {**HELLO, "capabilities": {}}
-    gateway.session("own")
+    session = gateway.session("own").headers["Mcp-Session-Id"]
+    path = path.format(handle=handle(session.encode()))
     answer = gateway.client().ask(b"" if body is None else body, method, path, **ADMIN)
     bare = path.partition("?")[0].encode()
     route = next(each for each in ROUTES if each.method == method and each.leads(bare))

@@ -13,6 +13,7 @@ from twisted.internet.defer import fail, succeed
 from mcpgateway.config.model import ClientFile
 from mcpgateway.doors.http.callers import Caller
 from mcpgateway.errors import ClientFilesFailed
+from mcpgateway.interfaces import Returned
 from mcpgateway.rules.access import Policy, Reach
 from tests.support.gateway_in_memory import Answer, MemoryGateway
 
@@ -25,30 +26,68 @@ class CallbackTests:
         answer = MemoryGateway().client().ask(b"", "GET", "/oauth/callback?state=s&code=c")
         assert answer.status == 400
         assert b"belongs to no question" in answer.body
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == "no-store"
 
     def test_success(self) -> None:
         """The page names the server, and what it is called cannot be more than text."""
         gateway = MemoryGateway()
-        asked: list[dict[str, str]] = []
-
-        def let_in(query: dict[str, str]) -> object:
-            asked.append(query)
-            return succeed("<b>remote</b>")
-
-        gateway.answers_for_users = let_in
+        gateway.sign_ins.finds.append(Returned("<b>remote</b>"))
         answer = gateway.client().ask(b"", "GET", "/oauth/callback?state=s&code=c%20d")
         assert answer.status == 200
         assert b"&lt;b&gt;remote&lt;/b&gt;" in answer.body
-        assert asked == [{"state": "s", "code": "c d"}]
+        assert gateway.sign_ins.asked == [{"state": "s", "code": "c d"}]
+
+    def test_for_somebody(self) -> None:
+        """Where it is for somebody who is told apart by a token, the page says for whom, and its user agrees or not."""
+        gateway = MemoryGateway()
+        gateway.sign_ins.finds += [
+            Returned("remote", "agent <ann>", "k+1"),
+            Returned("remote", "agent <ann>"),
+        ]
+        client = gateway.client()
+        asking = client.ask(b"", "GET", "/oauth/callback?state=s&code=c")
+        assert b"agent &lt;ann&gt;" in asking.body
+        assert b'name="key" value="k+1"' in asking.body
+        assert b"may use remote now" not in asking.body
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://localhost:9100"}
+        agreed = client.ask(b"key=k%2B1", "POST", "/oauth/callback", **form)
+        assert agreed.status == 200
+        assert b"may use remote now" in agreed.body
+        assert gateway.sign_ins.asked[1] == "k+1"
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
+    def test_agreed_elsewhere(self, origin: str) -> None:
+        """No other page agrees in the place of a user."""
+        gateway = MemoryGateway()
+        answer = gateway.client().ask(b"key=k", "POST", "/oauth/callback", Origin=origin)
+        assert answer.status == 403
+        assert gateway.sign_ins.asked == []
+
+    def test_who_the_gateway_is(self) -> None:
+        """Without a public address there is nothing that an authorization server could fetch."""
+        answer = MemoryGateway().client().ask(b"", "GET", "/oauth/client.json")
+        assert answer.status == 404
+        assert "public_url" in answer.json["hint"]
 
     @pytest.mark.parametrize(
-        ("reach", "status"), [(Reach.LOOPBACK, 400), (Reach.OTHER_USER, 403), (Reach.REMOTE, 401)]
+        ("reach", "is_public", "status"),
+        [
+            (Reach.LOOPBACK, False, 400),
+            (Reach.OTHER_USER, False, 403),
+            (Reach.REMOTE, False, 401),
+            (Reach.REMOTE, True, 400),
+            (Reach.OTHER_USER, True, 403),
+        ],
     )
-    def test_without_a_token(self, reach: Reach, status: int) -> None:
-        """A browser of this user's comes back although clients need a token, which it cannot have; nobody else does."""
-        gateway = MemoryGateway(policy=Policy(bearer_required=True, allow_remote=True))
+    def test_without_a_token(self, reach: Reach, status: int, *, is_public: bool) -> None:
+        """A browser of this user's comes back although clients need a token, which it cannot have.
+
+        From another machine it does where the gateway has a public address.
+        """
+        policy = Policy(bearer_required=True, allow_remote=True, is_public=is_public)
+        gateway = MemoryGateway(policy=policy)
         gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), reach)
         client = gateway.client()
         assert client.ask(b"", "GET", "/oauth/callback?state=s&code=c").status == status
@@ -103,7 +142,8 @@ class ClientsTests:
         gateway = gateway_with()
         found = [{"tool": "cursor", "configPath": "/home/me/.cursor/mcp.json"}]
         gateway.answers_for_helper = lambda *_: succeed({"detected": found})
-        assert said(gateway.client().ask(b"", "GET", "/clients/detect")) == {"detected": found}
+        (client,) = said(gateway.client().ask(b"", "GET", "/clients/detect"))["detected"]
+        assert client == {**found[0], "name": "cursor"}
         assert gateway.errands == [("detect",)]
 
     @pytest.mark.parametrize(
@@ -205,7 +245,7 @@ class ClientsTests:
         assert answer.status == 500
         found = said(answer)
         assert found["error"] == "the file is not valid JSON"
-        assert found["hint"] == ("mend it" if report is None else "")
+        assert found["hint"] == ("mend it" if report is None else ClientFilesFailed.remedy)
 
 
 class SwitchTests:

@@ -67,6 +67,18 @@ class OperationTests:
             assert ask(gateway, "/stop", {"name": "memory"}).json["running"] is False
         assert gateway.child.is_stopping
 
+    def test_it_comes_back(self, gateway: MemoryGateway) -> None:
+        """One that was started here and ends is started again, though nobody uses it, until it is stopped."""
+        ask(gateway, "/start-all")
+        first, _ = gateway.launcher.children
+        first.exit(-9)
+        gateway.tick(10)
+        assert len(gateway.launcher.children) == 3
+        assert ask(gateway, "/status", None, "GET").json["daemons"][0]["running"]
+        ask(gateway, "/stop", {"name": "memory"})
+        gateway.tick(1000)
+        assert len(gateway.launcher.children) == 3
+
     def test_ensure(self, gateway: MemoryGateway) -> None:
         """Who needs one is told its port, or why it has none."""
         assert ask(gateway, "/ensure", {"name": "memory"}).json == {"running": True, "port": 3100}

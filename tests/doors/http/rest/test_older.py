@@ -94,9 +94,18 @@ class SwitchTests:
         assert ask(gateway, "/api/servers/shared/disable").json["enabled"] is False
         assert ask(gateway, "/api/servers/shared/enable").json["enabled"] is True
         assert gateway.errands == [
-            ("undo", "--server=shared"),
+            ("undo", "--server=shared", "--client=cursor"),
             ("apply", "--yes", "--server=shared", "--client=cursor"),
         ]
+
+    def test_the_only_one(self, gateway: MemoryGateway) -> None:
+        """A client that was led here for nothing else is led here again all the same."""
+        gateway.settings = evolve(gateway.settings, clients=ClientSettings(opt_out=("cursor:gone",)))
+        gateway.answers_for_helper = lambda *_: succeed({"files": []})
+        assert ask(gateway, "/api/servers/gone/enable").status == 500  # the ledger says that it still is
+        assert gateway.errands == [("apply", "--yes", "--server=gone", "--client=cursor")]
+        config = gateway.client().ask(b"", "GET", "/api/gateway/config").json
+        assert config["optedOut"] == ["gone"]
 
     def test_cannot(self, gateway: MemoryGateway) -> None:
         """What the helper could not do is told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.diff import Change
 from mcpgateway.config.edit import Put
 from mcpgateway.config.model import Settings
+from mcpgateway.config.read import parse
 from mcpgateway.doors.http.callers import Caller
 from mcpgateway.doors.http.rest.openapi import REFUSALS
 from mcpgateway.doors.http.rest.schemas import SCHEMAS
 from mcpgateway.doors.http.routes import class_of, leading_to
 from mcpgateway.rules.access import Policy, Reach, RouteClass
+from mcpgateway.rules.secrecy import MASK
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 from tests.support.managed import Managed
 
@@ -130,7 +133,15 @@ class AccessTests:
         assert (gateway.text, gateway.launcher.children) == (CONFIG, [])
 
     @pytest.mark.parametrize(
-        "patch", [{"add_env": ["A=1"]}, {"remove_env": ["TOKEN"]}, {"add_headers": {"A": "1"}}]
+        "patch",
+        [
+            {"add_env": ["A=1"]},
+            {"remove_env": ["TOKEN"]},
+            {"add_headers": {"A": "1"}},
+            {"set": {"command": "other"}},
+            {"set": {"timeout": 5, "env.A": "1"}},
+            {"unset": ["env"]},
+        ],
     )
     def test_values_need_the_admin_token(self, gateway: Filed, patch: dict[str, Any]) -> None:
         """What a server is given is as powerful as what it runs; the answer says which token."""
@@ -159,6 +170,8 @@ class AccessTests:
         far = {"name": "far", "config": {"url": "https://far.example/mcp", "enabled": False}}
         assert gateway.ask("POST", "", far).status == 201
         assert gateway.ask("PATCH", "/far", {"add_headers": {"A": "1"}}).status == 200
+        assert gateway.ask("PATCH", "/far", {"set": {"headers.B": "2"}}).status == 200
+        assert gateway.ask("PATCH", "/far", {"set": {"command": "run"}, "unset": ["url"]}).status == 403
         gateway.settings = evolve(
             gateway.settings, gateway=evolve(gateway.settings.gateway, remote_commands=True)
         )
@@ -166,9 +179,12 @@ class AccessTests:
         assert gateway.ask("POST", "", asked[0][2]).status == 202
 
     def test_the_token_switches(self, gateway: Filed) -> None:
-        """On, off and another name need no more than the token."""
+        """On, off, what only says how it is used, and another name need no more than the token."""
         client = gateway.client("a", **USER)
         assert client.ask({"disabled": True}, "PATCH", f"{SERVERS}/a").status == 200
+        assert (
+            client.ask({"set": {"timeout": "5s", "disabled": False}}, "PATCH", f"{SERVERS}/a").status == 200
+        )
         assert client.ask({"new_name": "c"}, "PATCH", f"{SERVERS}/a").status == 200
 
 
@@ -189,7 +205,7 @@ class LookTests:
         found = answer.json
         assert (found["status"], found["transport"], found["enabled"]) == ("stopped", "stdio", True)
         assert (found["restart_count"], found["env_keys"], found["header_keys"]) == (0, ["MODE"], [])
-        assert found["config"]["env_keys"] == ["MODE"]
+        assert found["config"]["env"] == [f"MODE={MASK}"]
         assert re.fullmatch(r'"[0-9a-f]{24}"', answer.headers["etag"])
 
     def test_no_value_is_shown(self, gateway: Filed) -> None:
@@ -429,6 +445,182 @@ class PutTests:
     def test_a_name_that_is_another(self, gateway: Filed) -> None:
         """The path and the body do not contradict each other."""
         assert gateway.ask("PUT", "/c", {"name": "d", **self.NEW}).status == 400
+
+
+class RoundTripTests:
+    """What is shown, sent back."""
+
+    def test_a_mask_is_no_value(self, gateway: Filed) -> None:
+        """What stands for a secret is refused wherever it is sent, and the answer names its keys."""
+        for name, keys in (("a", ("env.TOKEN", "headers.X-Key")), ("b", ("env.MODE", "command[2]"))):
+            shown = gateway.ask("GET", f"/{name}").json["config"]
+            for method, path, body in (
+                ("PUT", f"/{name}", {"config": shown}),
+                ("POST", "", {"name": "c", "config": shown}),
+                ("PATCH", f"/{name}", {"set": shown}),
+                ("PATCH", f"/{name}", {"add_env": [f"{keys[0].removeprefix('env.')}={MASK}"]}),
+            ):
+                answer = gateway.ask(method, path, body, If_Match="*")
+                assert answer.status == 400
+                assert any(each in answer.json["error"] for each in keys)
+            answer = gateway.ask("PUT", f"/{name}", {"config": shown}, If_Match="*")
+            assert all(each in answer.json["error"] for each in keys)
+        assert gateway.text == CONFIG
+
+    def test_without_secrets(self, tmp_path: Path) -> None:
+        """Where all secrets are named by reference, what is shown is all there is."""
+        entry = """\
+  c:
+    command: [run, --token, "${TOKEN}", "--key=${KEY}"]
+    env: {A: "${A}", B: "{env:B}", C: "${keyring:service/name}", D: ""}
+    rest_url: http://localhost:1/
+    headers: {Authorization: "Bearer ${KEY}", X-Key: "${KEY}"}
+    lazy: {idleTimeoutMs: 5}
+"""
+        (tmp_path / "home").mkdir()
+        gateway = Filed(tmp_path / "home", CONFIG + entry)
+        shown = gateway.ask("GET", "/c").json["config"]
+        assert shown == parse(entry, "f.yaml").value["c"]
+        (tmp_path / "home" / ".env").write_text("TOKEN=t\nKEY=k\nA=a\nB=b\n")
+        answer = gateway.ask("PUT", "/c", {"config": shown})
+        assert (answer.status, answer.json) == (200, {"status": "unchanged"})
+        assert gateway.text == CONFIG + entry
+
+    def test_one_key(self, gateway: Filed) -> None:
+        """One key of what was seen is changed, and the rest stays as it is, secrets and comments too."""
+        tag = gateway.tag("a")
+        body = {"set": {"timeout": "30s", "lazy.idleTimeoutMs": 60000, "env.B": "${B}"}, "unset": ["headers"]}
+        answer = gateway.ask("PATCH", "/a", body, If_Match=tag)
+        assert (answer.status, answer.headers["etag"]) == (200, gateway.tag("a"))
+        expected = CONFIG.replace('env: {TOKEN: "very secret"}', 'env: {TOKEN: "very secret", B: "${B}"}')
+        expected = expected.replace('    headers: {X-Key: "also secret"}\n', "")
+        entry = parse(gateway.text, "f.yaml").value["servers"]["a"]
+        assert entry == {
+            "command": "run",
+            "env": {"TOKEN": "very secret", "B": "${B}"},
+            "timeout": "30s",
+            "lazy": {"idleTimeoutMs": 60000},
+        }
+        assert gateway.text.startswith(
+            "# mine\nservers:\n  a:  # the first\n    command: run\n    env: {TOKEN: "
+        )
+        assert gateway.text[gateway.text.index("  b:") :] == CONFIG[CONFIG.index("  b:") :]
+        assert gateway.ask("PATCH", "/a", {"set": {"timeout": 5}}, If_Match=tag).status == 412
+        assert gateway.ask("PATCH", "/a", {"unset": ["timeout", "lazy", "cwd"]}).status == 200
+        assert gateway.ask("PATCH", "/a", {"unset": ["env.B"]}).status == 200
+        assert gateway.text == CONFIG.replace('    headers: {X-Key: "also secret"}\n', "")
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            ({"set": {"timeuot": 1}}, "timeuot"),
+            ({"set": {"lazy.enabeld": True}}, "enabeld"),
+            ({"set": {"timeout": "soon"}}, "timeout"),
+            ({"set": {"command.x": 1}}, "command"),
+            ({"set": {"env.A": 1}}, "env.A"),
+            ({"set": {"env.A": "x\ny"}}, "env.A"),
+            ({"set": {"env.PATH": "/tmp"}}, "PATH"),
+            ({"set": {"env": {"LD_PRELOAD": "x"}}}, "LD_PRELOAD"),
+            ({"set": {"headers.Host": "x"}}, "Host"),
+            ({"set": {"headers.X-A": "x"}}, "is sent no headers"),
+            ({"set": {"env.A": "${cmd:id}"}}, "cmd"),
+            ({"set": {"command": "sh -c x"}}, "more than a program"),
+            ({"set": {"name": "z"}}, "name"),
+            ({"set": {"timeout": None}}, "timeout"),
+            ({"set": {"env": {}, "env.A": "x"}}, "env.A"),
+            ({"set": {"env.A": "x"}, "add_env": {"A": "y"}}, "env.A"),
+            ({"set": {"disabled": True}, "enabled": True}, "different things"),
+            ({"set": {"timeout": 1}, "unset": ["timeout"]}, "timeout"),
+            ({"unset": ["command"]}, "nothing was changed"),
+            ({"unset": "command"}, "unset"),
+            ({"set": ["timeout"]}, "set"),
+        ],
+    )
+    def test_refused(self, gateway: Filed, body: Any, why: str) -> None:
+        """What cannot stand there is refused by its name, and nothing is changed."""
+        answer = gateway.ask("PATCH", "/a", body)
+        assert (answer.status, gateway.text) == (400, CONFIG)
+        assert why in answer.json["error"] + answer.json.get("hint", "")
+
+    def test_a_value_that_is_no_mapping(self, gateway: Filed) -> None:
+        """What an entry has as one value is changed as a whole, and the answer says so."""
+        assert gateway.ask("PATCH", "/a", {"set": {"lazy": False}}).status == 200
+        answer = gateway.ask("PATCH", "/a", {"set": {"lazy.prewarm": True}})
+        assert (answer.status, answer.json["hint"]) == (400, "set lazy as a whole")
+
+    @pytest.mark.parametrize("file", ["config.local.yaml", "config.d/more.json", "config.d/flow.yaml"])
+    def test_where_it_stands(self, tmp_path: Path, file: str) -> None:
+        """It is the file that defines the server that is changed: an overlay or a drop-in, each in its own form."""
+        home = tmp_path / "home"
+        (home / "config.d").mkdir(parents=True, mode=0o700)
+        texts = {
+            "config.local.yaml": "# local\nservers:\n  o:\n    command: run  # here\n    env: {S: hush}\n",
+            "config.d/more.json": json.dumps(
+                {"mcpServers": {"o": {"command": "run", "env": {"S": "hush"}}}}, indent=1
+            ),
+            "config.d/flow.yaml": "servers: {o: {command: run, env: {S: hush}}} # flow\n",
+        }
+        (home / file).write_text(texts[file])
+        gateway = Filed(home)
+        assert gateway.ask("PATCH", "/o", {"set": {"timeout": 7}}).status == 200
+        made = (home / file).read_text()
+        (held,) = parse(made, file).value.values()
+        assert held["o"] == {"command": "run", "env": {"S": "hush"}, "timeout": 7}
+        assert gateway.text == CONFIG
+        assert gateway.ask("PATCH", "/o", {"unset": ["timeout"]}).status == 200
+        assert (home / file).read_text() == texts[file]
+
+
+class ListTests:
+    """Servers that stand in lists."""
+
+    @pytest.mark.parametrize("key", ["servers", "daemons", ""])
+    def test_a_life(self, tmp_path: Path, key: str) -> None:
+        """They are changed, renamed, added and removed like all others; a file of nothing else gets no new ones."""
+        (tmp_path / "home").mkdir()
+        items = "- name: a  # first\n  command: run\n- {name: b, command: run}\n"
+        gateway = Filed(tmp_path / "home", f"{key}:\n{items}" if key else items)
+        assert gateway.ask("PATCH", "/a", {"set": {"timeout": 5}, "new_name": "z"}).status == 200
+        assert "- name: z  # first\n  command: run\n  timeout: 5\n- {name: b, command: run}\n" in gateway.text
+        assert gateway.ask("PUT", "/b", {"config": {"command": "other"}}, If_Match="*").status == 200
+        assert gateway.ask("POST", "", {"name": "c", "config": {"command": "run"}}).status == 202
+        assert {each["name"] for each in gateway.ask("GET").json} == {"z", "b", "c", "theirs"}
+        assert (tmp_path / "home" / "config.local.yaml").exists() is (not key)
+        for name in "zbc":
+            assert gateway.ask("DELETE", f"/{name}").status == 200
+        assert [each["name"] for each in gateway.ask("GET").json] == ["theirs"]
+
+
+class SecretTests:
+    """Secrets that are written into files."""
+
+    WAYS: tuple[tuple[str, str, Any], ...] = (
+        ("POST", "", {"name": "c", "config": {"command": "run", "env": {"KEY": "hush-hush"}}}),
+        ("PUT", "/a", {"config": {"command": "run", "args": ["--token=hush-hush"]}}),
+        ("PATCH", "/b", {"add_env": ["KEY=hush-hush"]}),
+        ("PATCH", "/b", {"set": {"env.KEY": "hush-hush"}}),
+    )
+
+    @pytest.mark.parametrize(("method", "path", "body"), WAYS)
+    def test_own(self, gateway: Filed, method: str, path: str, body: Any) -> None:
+        """The file is its owner's alone from then on."""
+        gateway.managed.file.chmod(0o664)
+        assert gateway.ask("PATCH", "/b", {"set": {"timeout": 5}}).status == 200
+        assert stat.S_IMODE(gateway.managed.file.stat().st_mode) == 0o664
+        assert gateway.ask(method, path, body, If_Match="*").status in (200, 202)
+        assert stat.S_IMODE(gateway.managed.file.stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize(("method", "path", "body"), WAYS)
+    def test_not_ours(self, gateway: Filed, method: str, path: str, body: Any) -> None:
+        """Behind a link nothing is written, and the answer says why and what to do instead."""
+        kept = Path(gateway.home).parent / "dotfiles.yaml"
+        gateway.managed.file.rename(kept)
+        gateway.managed.file.symlink_to(kept)
+        answer = gateway.ask(method, path, body, If_Match="*")
+        assert (answer.status, "symbolic link" in answer.json["error"]) == (409, True)
+        assert "${NAME}" in answer.json["hint"]
+        assert gateway.text == CONFIG
+        assert gateway.ask("PATCH", "/b", {"set": {"timeout": 5}}).status == 200
 
 
 class PatchTests:

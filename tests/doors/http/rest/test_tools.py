@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import Limits, ServerSpec, Share
 from mcpgateway.doors.http.routes import class_of
+from mcpgateway.hub.views.lists import PATIENCE_S
 from mcpgateway.rules.access import RouteClass
 from tests.support.gateway_in_memory import Answer, Client, MemoryChild, MemoryGateway
 
@@ -117,6 +119,17 @@ class CallTests:
         post(client, "/api/v1/servers/shard/call", tool="echo")
         assert heard(client).status == 404
         assert heard(client).json == {"error": "Unknown server: shard", "hint": "did you mean shared?"}
+
+    def test_a_server_that_was_just_added(self, gateway: MemoryGateway, client: Client) -> None:
+        """What was saved and is not read yet is waited for, as at the server's own endpoint."""
+        read: Deferred[None] = Deferred()
+        gateway.hub.catch_up = lambda: read
+        post(client, "/api/v1/servers/more/call", tool="echo")
+        assert client.heard is None
+        more = ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+        gateway.serve(*gateway.settings.servers, more)
+        read.callback(None)
+        assert tool_call(gateway.child)["params"]["name"] == "echo"
 
     def test_a_server_that_ends(self, gateway: MemoryGateway, client: Client) -> None:
         """A server that ends during the call is 502."""
@@ -351,3 +364,26 @@ class DiscoverTests:
         lists(child)
         assert not child.is_stopping
         assert json.loads(client.ask(b"", "GET", "/api/v1/discover").body)["servers"][0]["state"] == "done"
+
+
+class ListTests:
+    """``GET /api/v1/tools``."""
+
+    def test_who_is_missing(self, gateway: MemoryGateway, client: Client) -> None:
+        """It waits for servers that were never asked, for a while, and names those that have not answered."""
+        gateway.launcher.silent = {"shared"}
+        client.send(b"", "GET", "/api/v1/tools")
+        assert client.heard is None
+        lists(gateway.child, "count")
+        assert client.heard is None
+        gateway.clock.advance(PATIENCE_S)
+        assert heard(client).headers["mcpgateway-missing"] == "shared"
+        assert [each["name"] for each in heard(client).json] == ["own__count"]
+
+    def test_nobody_is(self, gateway: MemoryGateway, client: Client) -> None:
+        """Where all have answered, it says nothing of that."""
+        client.send(b"", "GET", "/api/v1/tools")
+        for child in gateway.launcher.children:
+            lists(child, "echo")
+        assert "mcpgateway-missing" not in heard(client).headers
+        assert len(heard(client).json) == 2

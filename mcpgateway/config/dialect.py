@@ -1,0 +1,128 @@
+"""Whose form a configuration file of ours has: how its servers are found in it, and what they are given.
+
+# Note [By its own servers]
+A file is read in one way whatever else stands in it: by the word under ``dialect``, or else by where its servers stand.
+A setting of the gateway's own that is added to it changes nothing of that, and whoever writes into a file says
+``dialect`` in it where the file would be read in another way afterwards (`mark`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from mcpgateway.config import mcpctl, schema
+from mcpgateway.config.document import Document
+from mcpgateway.config.model import Dialect
+from mcpgateway.config.section import NOTE_PREFIXES
+
+KEY = "dialect"
+# Where servers stand that have a level of their own.
+CLIENTS_KEYS = ("mcpServers", "mcp")
+DAEMONS_KEY, OURS_KEY = "daemons", "servers"
+KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
+OLDER_KLIPIDE_KEY = "projects"
+REACHES = ("command", "url", "type")
+
+
+@frozen
+class Reading:
+    """How a file is read.
+
+    :ivar why: what says so, for people.
+    :ivar is_top: its servers stand at the top, beside settings of the gateway.
+    :ivar is_open: it has no servers, so nothing in it would be read in another way.
+    """
+
+    dialect: Dialect
+    why: str
+    is_top: bool = False
+    is_open: bool = False
+
+    @property
+    def full_env(self) -> bool:
+        """Whether its servers get the whole login environment, as they do there."""
+        return self.dialect not in (Dialect.OURS, Dialect.MCPCTL)
+
+
+def reading_of(document: Document) -> Reading:
+    """Tell how a file is read; see Note [By its own servers]."""
+    found = _reading(document.value)
+    if found.dialect is Dialect.OURS and mcpctl.is_theirs(document.root()):
+        return evolve(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
+    return found
+
+
+def _reading(value: Any) -> Reading:
+    if isinstance(value, list):
+        return Reading(Dialect.DAEMONS, "it is a list of servers", is_top=True)
+    found: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+    is_top = _is_top(found)
+    said = found.get(KEY)
+    marked = next((each for each in Dialect if each.value == said), None)
+    if marked is not None:
+        return Reading(marked, f"{KEY} says so", is_top=is_top)
+    if is_top:
+        return Reading(Dialect.HARSHAL, "its servers stand at the top", is_top=True)
+    return _by_place(found)
+
+
+def _by_place(found: Mapping[str, Any]) -> Reading:
+    held = {key for key in (*CLIENTS_KEYS, DAEMONS_KEY, OURS_KEY) if found.get(key)}
+    if found.get(OLDER_KLIPIDE_KEY) and held <= {OURS_KEY}:
+        return Reading(Dialect.KLIPIDE, f"it has {OLDER_KLIPIDE_KEY}")
+    if OURS_KEY in held:
+        return Reading(Dialect.OURS, f"its servers stand under {OURS_KEY}")
+    for key in CLIENTS_KEYS:
+        if key in held:
+            return Reading(Dialect.CLIENTS, f"its servers stand under {key}")
+    if held:
+        return Reading(Dialect.DAEMONS, f"its servers stand under {DAEMONS_KEY}")
+    bundles = [key for key in KLIPIDE_KEYS if found.get(key)]
+    if bundles:
+        return Reading(Dialect.KLIPIDE, f"it has {' and '.join(bundles)}, and no servers beside them")
+    return Reading(Dialect.OURS, "it has no servers", is_open=True)
+
+
+def looks_like_server(value: Any) -> bool:
+    """Tell whether a value at the top of a file is a server and no section."""
+    return isinstance(value, Mapping) and any(isinstance(value.get(key), str | list) for key in REACHES)
+
+
+def top_servers(value: Mapping[str, Any]) -> list[str]:
+    """Return the keys at the top of a file that are servers, where they stand there."""
+    return [
+        key
+        for key, each in value.items()
+        if not _is_note(key) and (key not in schema.TOP.keys or looks_like_server(each))
+    ]
+
+
+def _is_top(found: Mapping[str, Any]) -> bool:
+    places = (*CLIENTS_KEYS, DAEMONS_KEY, OURS_KEY, *KLIPIDE_KEYS)
+    if any(found.get(key) and not looks_like_server(found[key]) for key in places):
+        return False
+    named = top_servers(found)
+    return bool(named) and all(looks_like_server(found[key]) for key in named)
+
+
+def has_servers_at_top(value: Any) -> bool:
+    """Tell whether a new server of a file that holds this stands at its top."""
+    return _reading(value).is_top
+
+
+def _is_note(key: str) -> bool:
+    return key == "$schema" or key.startswith(NOTE_PREFIXES)
+
+
+def mark(before: Any, after: Any) -> str:
+    """Return the word that a file needs under ``dialect`` to be read as before; "" where it is read so anyway.
+
+    :param before: what the file held.
+    :param after: what it holds with a change.
+    """
+    former, now = _reading(before), _reading(after)
+    is_same = former.dialect is now.dialect
+    return "" if is_same or former.is_open or now.is_open else former.dialect.value

@@ -1,0 +1,86 @@
+"""Look at the tools of a new server before several clients share it.
+
+# Note [The first two clients]
+Whether a server keeps state for its client is told by its tools, which are known once it has run.  So a child of which
+nothing is known is asked for them before it is sent anything: until then nobody has left anything in it, and whoever
+waits for it can still be given a child of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import GatewayError, SharedOtherwise
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.traits import all_tools
+from mcpgateway.wire import peek
+from mcpgateway.wire.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from mcpgateway.backends.conversation import Conversation
+
+LOOK_S = 5.0  # a server that does not say in that time what tools it has is shared as it is
+
+
+@define(eq=False)
+class FirstLook:
+    """Told of every child that has introduced itself; see Note [The first two clients]."""
+
+    _pool: Pool
+    _clock: IReactorTime
+    log = Logger()
+
+    def met(self, slot: Slot, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
+        """A child has introduced itself; fires when it is known how its server is shared, None where it is."""
+        traits = self._pool.traits
+        traits.introduced(slot.server, hello)
+        if not slot.shared or slot.is_replica:
+            return None
+        if not traits.is_unknown(slot.server):
+            self._part(slot)  # what it calls itself may have said it
+            return None
+        looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
+        return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
+
+    async def _look(self, slot: Slot, conversation: Conversation, hello: Envelope) -> None:
+        has_tools = "tools" in peek.mapping(hello, "capabilities")
+        pages = await all_tools(conversation.ask) if has_tools else ()
+        self._pool.traits.listed(slot.server, pages)
+        self._pool.listed(slot, pages)
+        self._part(slot)
+
+    def _not_seen(self, why: Failure, slot: Slot) -> None:
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a look at the tools of {server} broke", why, server=slot.server.name)
+
+    def _part(self, slot: Slot) -> None:
+        """Have those who wait for a child that they cannot share look for one each."""
+        state = self._pool.traits.state(slot.server)
+        if not state:
+            return
+        self._pool.moves += 1
+        self._pool.tell_moved(slot.server, state)
+        slot.hand_back(SharedOtherwise(f"{slot.server.name} has a child for each session"))
+        self._clock.callLater(0, self._leave, slot)
+
+    def _leave(self, slot: Slot) -> None:
+        if not slot.sessions and not slot.calls():
+            slot.close().addErrback(lambda _: None)
+
+    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+        """A server lists these tools now, in so many pages."""
+        why = self._pool.traits.listed(slot.server, pages)
+        self._pool.listed(slot, pages)
+        if why:
+            self._pool.moves += 1
+            self._pool.tell_moved(slot.server, why)

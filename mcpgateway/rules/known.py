@@ -1,0 +1,299 @@
+"""What is known of servers from their sources: which keep state for their client, which write, which keep nothing.
+
+A server is known by the package, the image or the program that its entry starts, wherever that lies, or by the name
+that it introduces itself with, which is known once it has been started.  What its entry says goes before all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import lru_cache
+
+from attrs import frozen
+
+from mcpgateway.config.model import Container, ServerSpec
+
+
+class Trait(Enum):
+    """What is known of a server.
+
+    ``STATE``: it keeps something for the client that has called it, such as a directory, a page or a transaction.
+    ``WRITES``: it reads, changes and writes back a file or a repository, and two calls at once lose one of the changes.
+    ``STATELESS``: one client meets nothing in it that another has left, beyond what both find in its files.
+    """
+
+    STATE = "state"
+    WRITES = "writes"
+    STATELESS = "stateless"
+
+
+@frozen
+class Known:
+    """One server, or several that are alike.
+
+    :ivar names: of packages, images and programs, without version; in small letters, with ``-`` for ``_``.
+    :ivar infos: what they introduce themselves as.
+    :ivar reason: what of it makes that so, for people.
+    """
+
+    names: tuple[str, ...]
+    traits: frozenset[Trait]
+    reason: str = ""
+    infos: tuple[str, ...] = ()
+
+
+def _those(names: str, *traits: Trait, reason: str = "", infos: tuple[str, ...] = ()) -> Known:
+    return Known(tuple(names.split()), frozenset(traits), reason, infos)
+
+
+BROWSER = "its browser has one page in front at a time"
+THOUGHT = "it has one train of thought"
+FILES = "it rewrites files that it has read"
+
+TABLE = (
+    _those(
+        "@playwright/mcp @executeautomation/playwright-mcp-server playwright-mcp playwright-mcp-server mcp/playwright"
+        " mcr.microsoft.com/playwright/mcp patchright-mcp patchright-mcp-lite camoufox-mcp camoufox-mcp-server"
+        " @angiejones/mcp-selenium mcp-selenium selenium-mcp selenium-mcp-server mcp/selenium @browsermcp/mcp"
+        " @browserbasehq/mcp @browserbasehq/mcp-server-browserbase @browserbasehq/mcp-stagehand browser-use"
+        " browser-use-mcp browser-use-mcp-server mcp-browser-use chrome-devtools-mcp"
+        " @modelcontextprotocol/server-puppeteer puppeteer-mcp-server mcp-server-puppeteer mcp/puppeteer",
+        Trait.STATE,
+        reason=BROWSER,
+        infos=("Playwright", "chrome_devtools", "example-servers/puppeteer", "Browser MCP"),
+    ),
+    _those(
+        "@modelcontextprotocol/server-sequential-thinking mcp-server-sequential-thinking sequentialthinking"
+        " mcp/sequentialthinking mcp-sequentialthinking-tools think-mcp mcp-think-tool",
+        Trait.STATE,
+        reason=THOUGHT,
+        infos=("sequential-thinking-server", "mcp-sequentialthinking-tools"),
+    ),
+    _those(
+        "serena-agent serena serena-mcp-server ghcr.io/oraios/serena",
+        Trait.STATE,
+        reason="it has one active project",
+        infos=("Serena",),
+    ),
+    _those(
+        "@cyanheads/git-mcp-server git-mcp-server",
+        Trait.STATE,
+        Trait.WRITES,
+        reason="it has one working directory",
+        infos=("@cyanheads/git-mcp-server", "git-mcp-server"),
+    ),
+    _those(
+        "mcp-server-motherduck",
+        Trait.STATE,
+        reason="it has one connection, with its temporary tables and its transaction",
+        infos=("mcp-server-motherduck",),
+    ),
+    _those(
+        "@wonderwhy-er/desktop-commander mcp/desktop-commander",
+        Trait.STATE,
+        Trait.WRITES,
+        reason="it shows all shells and all recent calls to whoever asks",
+        infos=("desktop-commander",),
+    ),
+    _those(
+        "mcp-server-sqlite mcp/sqlite",
+        Trait.STATE,
+        reason="it keeps one memo of what its client has found",
+        infos=("sqlite",),
+    ),
+    _those("xcodebuildmcp", Trait.STATE, reason="it has defaults for each session", infos=("xcodebuildmcp",)),
+    _those(
+        "mongodb-mcp-server mongodb/mongodb-mcp-server",
+        Trait.STATE,
+        reason="it has one connection, which its client chooses",
+        infos=("MongoDB MCP Server", "mongodb-mcp-server"),
+    ),
+    _those(
+        "jupyter-mcp-server datalayer/jupyter-mcp-server mcp-python-interpreter",
+        Trait.STATE,
+        reason="it has one notebook in use",
+        infos=("Jupyter MCP Server",),
+    ),
+    _those(
+        "firebase-tools", Trait.STATE, reason="it has one project directory and account", infos=("firebase",)
+    ),
+    _those(
+        "mcp-server-kubernetes @strowk/mcp-k8s flux159/mcp-server-kubernetes",
+        Trait.STATE,
+        reason="it has one context of its cluster",
+        infos=("kubernetes",),
+    ),
+    _those(
+        "@mobilenext/mobile-mcp appium-mcp",
+        Trait.STATE,
+        reason="it drives one device",
+        infos=("mobile-mcp",),
+    ),
+    _those(
+        "terminal-controller wcgw iterm-mcp mcp-gdb lldb-mcp mcp-server-ssh ssh-mcp",
+        Trait.STATE,
+        reason="it has one shell",
+    ),
+    _those("code-index-mcp", Trait.STATE, reason="it knows one project at a time", infos=("CodeIndexer",)),
+    _those(
+        "office-powerpoint-mcp-server",
+        Trait.STATE,
+        Trait.WRITES,
+        reason="it has one presentation open",
+        infos=("ppt-mcp-server",),
+    ),
+    _those(
+        "@modelcontextprotocol/server-memory mcp-server-memory mcp/memory @itseasy21/mcp-knowledge-graph"
+        " mcp-knowledge-graph",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason=FILES,
+        infos=("memory-server", "knowledge-graph-server", "mcp-knowledge-graph"),
+    ),
+    _those(
+        "@kazuph/mcp-taskmanager mcp-shrimp-task-manager task-master-ai backlog.md @pinkpixel/taskflow-mcp todo-mcp"
+        " notes-mcp @allpepper/memory-bank-mcp @aakarsh-sasi/memory-bank-mcp",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason=FILES,
+        infos=("task-manager-server", "Shrimp Task Manager", "memory-bank-mcp-server"),
+    ),
+    _those(
+        "@modelcontextprotocol/server-filesystem mcp-server-filesystem mcp/filesystem mcp-obsidian obsidian-mcp"
+        " @bitbonsai/mcpvault excel-mcp-server @negokaz/excel-mcp-server office-word-mcp-server",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason=FILES,
+        infos=("secure-filesystem-server", "excel-mcp", "excel-mcp-server"),
+    ),
+    _those(
+        "mcp-server-git mcp/git",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason="two of its calls fight for the index of a repository",
+        infos=("mcp-git",),
+    ),
+    _those(
+        "mcp-memory-libsql basic-memory mcp-memory-service mcp-sqlite",
+        Trait.WRITES,
+        Trait.STATELESS,
+        reason="it has one database for all clients",
+        infos=("mcp-memory-libsql", "Basic Memory"),
+    ),
+    _those(
+        "@upstash/context7-mcp mcp/context7 mcp-server-fetch mcp/fetch mcp-server-time mcp/time tavily-mcp mcp/tavily"
+        " exa-mcp-server mcp/exa @brave/brave-search-mcp-server @modelcontextprotocol/server-brave-search"
+        " mcp/brave-search firecrawl-mcp mcp/firecrawl duckduckgo-mcp-server mcp/duckduckgo wikipedia-mcp"
+        " arxiv-mcp-server markitdown-mcp mcp-server-calculator awslabs.aws-documentation-mcp-server"
+        " @antv/mcp-server-chart mcp/deepwiki",
+        Trait.STATELESS,
+        infos=("Context7", "mcp-fetch", "mcp-time", "tavily-mcp", "exa-search-server", "ddg-search"),
+    ),
+)
+
+NAMES = {name: each for each in TABLE for name in each.names}
+INFOS = {info.lower(): each for each in TABLE for info in each.infos}
+NOTHING = Known((), frozenset())
+
+_MODULE = re.compile(r"(?:^|/)(?:node_modules|site-packages|dist-packages)/((?:@[^/]+/)?[^/]+)")
+_SCRIPT = re.compile(r"\.(?:m?js|cjs|ts|py|exe|cmd)$")
+# What lies below the directory that has a program's name.
+_INSIDE = frozenset("dist build src bin lib out index main cli server __main__".split())
+_ENGINES = frozenset(("docker", "podman", "nerdctl"))
+_RUNNERS = frozenset(
+    "npx npm bunx bun pnpm pnpx yarn node nodejs deno tsx uvx uv pipx python python3 py env cmd cmd.exe sudo".split()
+)
+_STEPS = frozenset("run exec x tool dlx start /c".split())
+_PACKAGE_OPTIONS = frozenset(("--from", "--package", "--spec", "-m"))
+_OTHER_OPTIONS = frozenset(
+    "--directory --project --python --with --env-file --index-url --cwd -C -r --import".split()
+)
+CACHED = 4096  # asked with every request, of as many entries as there are
+_IMAGE_PARTS = 3  # host, owner, image
+
+
+def known_by_start(server: ServerSpec) -> Known:
+    """What is known of a server from what its entry starts."""
+    return _known(names_of(server))
+
+
+@lru_cache(maxsize=CACHED)
+def _known(names: tuple[str, ...]) -> Known:
+    return next((NAMES[name] for name in names if name in NAMES), NOTHING)
+
+
+def names_of(server: ServerSpec) -> tuple[str, ...]:
+    """The packages, images and programs that what an entry starts may be known by."""
+    image = server.reach.image if isinstance(server.reach, Container) else ""
+    return _names(server.command, image)
+
+
+@lru_cache(maxsize=CACHED)
+def _names(command: tuple[str, ...], image: str) -> tuple[str, ...]:
+    words = (image,) if image else started_by(command)
+    return tuple(dict.fromkeys(name for word in words for name in names_in(word)))
+
+
+def known_by_info(name: str) -> Known:
+    """What is known of a server from the name that it introduces itself with (``serverInfo.name``)."""
+    return INFOS.get(name.lower(), NOTHING)
+
+
+def started_by(command: Sequence[str]) -> Iterator[str]:
+    """The words of a command that may name what it starts: its program, or what a runner of packages is given.
+
+    Not the arguments of that, which may be directories of any name.
+    """
+    words = iter(command)
+    for word in words:
+        program = _SCRIPT.sub("", word.replace("\\", "/").rsplit("/", 1)[-1].lower())
+        if program in _ENGINES:
+            # Which of the words behind its options is the image is known to the engine alone.
+            yield from (each for each in words if not each.startswith(("-", "/", ".")))
+            return
+        if word in _PACKAGE_OPTIONS:
+            yield next(words, "")
+        elif word in _OTHER_OPTIONS:
+            next(words, "")
+        elif not (
+            word.startswith("-") or program in _RUNNERS or word in _STEPS or "=" in word.partition("==")[0]
+        ):
+            yield word
+            return
+
+
+def is_container(command: Sequence[str]) -> bool:
+    """Whether a command starts a container, and what it starts is no process of its own."""
+    words = [each.replace("\\", "/").rsplit("/", 1)[-1].lower() for each in command[:2]]
+    return any(_SCRIPT.sub("", each) in _ENGINES for each in words)
+
+
+def names_in(word: str) -> Iterator[str]:
+    """The packages, images and programs that a word of a command may name, the likeliest first."""
+    plain = word.replace("\\", "/").partition("[")[0].lower()
+    inside = [each for each in _MODULE.findall(plain) if each != ".bin"]
+    if inside:
+        yield _normal(inside[-1])
+        return
+    if "://" in plain:
+        plain = plain.rsplit("/", 1)[-1].removesuffix(".git")  # uvx --from git+https://…/serena
+    if not plain.startswith((".", "/", "~")) and plain.count("/") < _IMAGE_PARTS:
+        yield _normal(plain)
+    if plain.startswith("@"):
+        return
+    parts = [_SCRIPT.sub("", _normal(each)) for each in plain.split("/") if each]
+    # The last part that says more than where programs lie: /opt/sequentialthinking/dist/index.js.
+    named = [each for each in parts if each not in _INSIDE]
+    if named:
+        yield named[-1]
+
+
+def _normal(word: str) -> str:
+    # "@scope/name@1.2", "name==1.2", "image:tag" and "image@sha256:…" are what is before; modules have _ for -.
+    for mark in ("==", ">=", "~="):
+        word = word.partition(mark)[0]
+    head, at, _ = word.rpartition("@")
+    word = head if at and head else word
+    return word.partition(":")[0].replace("_", "-")

@@ -1,0 +1,28 @@
+"""What a change of an entry comes to where its own file cannot say it."""
+
+import pytest
+
+from mcpgateway.config.classification import classifying
+from mcpgateway.errors import InvalidParams
+
+
+class ClassifyingTests:
+    def test_keys(self):
+        """How a server is shared, and how many calls it is given."""
+        assert classifying({("share",): "global"}, ()) == {"mode": "global"}
+        assert classifying({("concurrency",): "none"}, [("scope",)]) == {"concurrency": "none", "mode": None}
+
+    def test_others(self):
+        """All else has no place there, and nothing is done by half."""
+        assert classifying({}, ()) is None
+        assert classifying({("share",): "global", ("env", "A"): "1"}, ()) is None
+        assert classifying({("share",): "global"}, [("cwd",)]) is None
+
+    @pytest.mark.parametrize(
+        ("key", "value"), [("share", "nonsense"), ("share", 3), ("concurrency", 0), ("concurrency", "many")]
+    )
+    def test_refused(self, key, value):
+        """A value that the key cannot have is refused, with those that it can."""
+        with pytest.raises(InvalidParams, match=key) as caught:
+            classifying({(key,): value}, ())
+        assert "allowed: " in caught.value.hint

@@ -1,0 +1,347 @@
+"""A whole gateway in front of servers whose users have to sign in, with authorization servers from PyPI."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.gateway import BIN, Gateway, server
+from tests.support.ports import free_port
+from tests.support.protected import Protected, agreed, brought, several
+
+pytestmark = pytest.mark.functional
+
+PATIENCE_S = 60.0
+Start = Callable[..., Protected]
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Starts protected servers; what they were told before is forgotten."""
+    with several() as begin:
+        yield begin
+
+
+def ask(gateway: Gateway, message: Any, path: str = "/remote/mcp") -> Any:
+    """Send a message; the answer."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}{path}", json.dumps(message).encode(), headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+def call(tool: str, **arguments: Any) -> dict[str, Any]:
+    """A call of a tool."""
+    params = {"name": tool, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+
+
+class WaitingTests:
+    """While nobody has signed in."""
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_however_often_it_is_looked_at(self, start: Start, tmp_path: Path, kind: str) -> None:
+        """A server that waits for its user has failed at nothing: once somebody has signed in it is there at once."""
+        server = start(kind)
+        with Gateway(tmp_path, {"remote": {"url": server.url}}) as gateway:
+            for _ in range(12):
+                told = ask(gateway, call("whoami"))
+                assert "wants its user to sign in" in told["error"]["message"]
+            assert server.asked("POST /mcp") == 1
+            shown = gateway.backend("remote")
+            assert (shown["status"], shown["consecutive_failures"]) == ("needs login", 0)
+            assert shown["next_try_s"] is None
+            with urllib.request.urlopen(
+                agreed(told["error"]["data"]["url"], "ann"), timeout=PATIENCE_S
+            ) as page:
+                assert b"may use remote now" in page.read()
+            assert ask(gateway, call("whoami"))["result"]["content"][0]["text"] == "ann"
+            assert gateway.backend("remote")["status"] == "running"
+            assert "state=" not in gateway.log
+
+
+CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
+
+
+class World:
+    """A gateway with a server of each authorization server in front of it, and one on this machine."""
+
+    def __init__(self, directory: Path, start: Start) -> None:
+        self.sdk, self.authlib = start("sdk"), start("authlib")
+        entries = {"sdk": {"url": self.sdk.url}, "authlib": {"url": self.authlib.url}, "clock": server(CLOCK)}
+        self.gateway = Gateway(directory, entries)
+
+    def ran(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
+        """Run a command; its code, and what it said."""
+        done = subprocess.run(
+            self.argv(*words),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            env=self.environ,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def argv(self, *words: str) -> list[str]:
+        """How it is run."""
+        return [str(BIN / "mcpgateway"), "--home", str(self.gateway.home), *words]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What with."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.gateway.directory), "LANG": "C.UTF-8"}
+
+    def way(self, name: str) -> str:
+        """Where somebody signs in at a server."""
+        code, out, _ = self.ran("servers", "login", name, "--no-wait")
+        assert code == 0
+        return out.strip()
+
+    def who(self, name: str) -> Any:
+        """Whom a server takes the gateway for; what it is told else."""
+        answer = ask(self.gateway, call("whoami"), f"/{name}/mcp")
+        return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]
+
+    def token(self) -> str:
+        """An access token that is kept."""
+        kept = [json.loads(each.read_text()) for each in (self.gateway.home / "grants").iterdir()]
+        return str(next(each["grant"]["access_token"] for each in kept if each.get("grant")))
+
+
+def read(url: str, **headers: str) -> tuple[int, bytes]:
+    """What stands at a URL."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as page:
+            return page.status, page.read()
+    except urllib.error.HTTPError as why:
+        return why.code, why.read()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[World]:
+    """One gateway for many tests."""
+    world = World(tmp_path_factory.mktemp("login"), start)
+    with world.gateway:
+        yield world
+
+
+@pytest.fixture
+def world(kept: World, start: Start) -> World:
+    """The same, where nobody has signed in."""
+    start("sdk")
+    start("authlib")
+    for name in ("sdk", "authlib"):
+        kept.ran("servers", "forget", name)
+    return kept
+
+
+class LoginTests:
+    """``mcpgateway servers login``, and out again."""
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_in_a_pipe(self, world: World, kind: str) -> None:
+        """The address is alone on the first line of stdout; the command ends when somebody has signed in there."""
+        argv = world.argv("servers", "login", kind)
+        with subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=world.environ,
+        ) as waiting:
+            assert waiting.stdout is not None
+            url = waiting.stdout.readline().strip()
+            status, page = read(agreed(url, "ann"))
+            assert (status, f"may use {kind} now".encode() in page) == (200, True)
+            out, err = waiting.communicate(timeout=PATIENCE_S)
+        assert (waiting.returncode, out) == (0, f"Signed in at {kind}.\n"), err
+        assert world.who(kind) == "ann"
+        assert world.ran("servers", "login", kind)[:2] == (0, f"Signed in at {kind}.\n")
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_pasted(self, world: World, kind: str) -> None:
+        """On a terminal the address that a browser was sent to is pasted, where it cannot come back by itself."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen(
+            world.argv("servers", "login", kind, "--no-browser"),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=world.environ,
+        )
+        os.close(theirs)
+        screen = b""
+        while b"paste its whole address here:" not in screen:
+            screen += os.read(ours, 4096)
+        url = next(each for each in screen.decode().split() if each.startswith(getattr(world, kind).origin))
+        os.write(ours, b"no such thing\n" + agreed(url, "bob").encode() + b"\n")
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other side has gone
+                break
+            screen += piece
+        os.close(ours)
+        assert child.wait(PATIENCE_S) == 0
+        assert b"neither a URL nor a code" in screen
+        assert f"Signed in at {kind}.".encode() in screen
+        assert world.who(kind) == "bob"
+
+    def test_given(self, world: World) -> None:
+        """What a script gives is taken if it is whole and of this sign-in; a bare code where no issuer is told."""
+        location = agreed(world.way("authlib"), "cem")
+        code = brought(location)["code"]
+        strange = location.replace(brought(location)["state"], "another")
+        for words, told in (
+            ("two words", "neither a URL nor a code"),
+            (code, "the code alone"),
+            (strange, "another sign-in"),
+            (location.partition("?")[0] + "?x=1", "no code"),
+            (f"http://localhost/?code={code}", "no state"),
+        ):
+            done, _, err = world.ran("servers", "login", "authlib", "--answer", words)
+            assert (done, told in err) == (1, True), (words, err)
+        assert world.ran("servers", "login", "authlib", "--answer", "-", stdin=f"{location}\n")[0] == 0
+        assert world.who("authlib") == "cem"
+        bare = brought(agreed(world.way("sdk"), "dan"))["code"]
+        assert world.ran("servers", "login", "sdk", "--answer", bare)[0] == 0
+        assert world.who("sdk") == "dan"
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_signing_out(self, world: World, kind: str) -> None:
+        """The authorization server takes the tokens back, and nothing is kept of them; the registration stays."""
+        read(agreed(world.way(kind), "ann"))
+        assert world.who(kind) == "ann"
+        token, registered = world.token(), getattr(world, kind).clients()
+        assert world.ran("servers", "logout", kind)[:2] == (0, f"Signed out at {kind}.\n")
+        status, _ = read(
+            getattr(world, kind).url, Authorization=f"Bearer {token}", Accept="text/event-stream"
+        )
+        assert status == 401
+        kept = "".join(each.read_text() for each in (world.gateway.home / "grants").iterdir())
+        assert token not in kept
+        assert "wants its user to sign in" in world.who(kind)["message"]
+        assert getattr(world, kind).clients() == registered
+        assert "Nobody had signed in" in world.ran("servers", "logout", kind)[1]
+        out = world.ran("servers", "forget", kind)[1]
+        assert "registers anew" in out
+        assert (getattr(world, kind).clients() == []) is (
+            kind == "authlib"
+        )  # the official SDK has no way to say it
+        assert registered[0]["id"] not in "".join(
+            each.read_text() for each in (world.gateway.home / "grants").iterdir()
+        )
+
+    def test_again(self, world: World) -> None:
+        """Whoever wants to be somebody else signs in once more."""
+        read(agreed(world.way("sdk"), "ann"))
+        assert world.who("sdk") == "ann"
+        code, url, _ = world.ran("servers", "login", "sdk", "--again", "--no-wait")
+        assert code == 0
+        assert world.who("sdk") == "ann"  # until that is done
+        read(agreed(url.strip(), "eva"))
+        assert world.who("sdk") == "eva"
+
+    def test_a_user_who_says_no(self, world: World) -> None:
+        """The page says so, nothing is used, and the next sign-in begins anew."""
+        url = world.way("authlib")
+        status, page = read(agreed(url, "nobody"))
+        assert (status, b"access_denied" in page) == (400, True)
+        assert world.way("authlib") != url
+        done, out, _ = world.ran("servers", "login", "authlib", "--timeout", "1s")
+        assert (done, "Nobody has signed in" in out) == (1, True)
+
+    def test_nowhere(self, world: World) -> None:
+        """A server on this machine is no place to sign in at, and says so."""
+        code, _, err = world.ran("servers", "login", "clock")
+        assert (code, "no remote server" in err) == (1, True)
+        assert world.ran("servers", "login", "no-such-server")[0] == 1
+
+    def test_where_it_is_shown(self, world: World) -> None:
+        """Whoever may use the server is shown the whole address, everywhere; no log has it."""
+        url = world.way("sdk")
+        assert world.ran("servers", "login", "sdk", "--no-wait")[1].strip() == url
+        assert world.who("sdk")["data"]["url"] == url
+        assert url in world.ran("status")[1]
+        assert url in world.ran("why", "sdk")[1]
+        assert url in world.ran("servers", "get", "sdk")[1]
+        assert world.gateway.backend("sdk")["login_url"] == url
+        assert json.loads(world.ran("--json", "why", "sdk")[1])["login_url"] == url
+        assert "mcpgateway servers login sdk" in world.ran("why", "sdk")[1]
+        assert "mcpgateway servers login" in world.ran("doctor")[1]
+        state = brought(url)["state"]
+        logs = "".join(each.read_text(errors="replace") for each in (world.gateway.home / "logs").iterdir())
+        assert state not in world.gateway.log + logs
+        assert brought(url)["code_challenge"] not in world.gateway.log + logs
+
+    def test_validating(self, world: World) -> None:
+        """``validate`` knows the server of the gateway that runs and what it was granted, and registers nobody."""
+        url = world.way("sdk")
+        registered = world.sdk.clients()
+        for more in ([], ["--config", str(world.gateway.config)]):
+            code, out, _ = world.ran("validate", "--server", "sdk", *more)
+            assert (code, "needs login" in out, "servers login sdk" in out) == (1, True, True)
+        assert world.sdk.clients() == registered
+        read(agreed(url))
+        assert world.ran("validate", "--server", "sdk")[0] == 0
+        assert world.sdk.clients() == registered
+
+
+class PublicTests:
+    """A gateway whose browsers are on other machines."""
+
+    def test_where_browsers_come_back_to(self, start: Start, tmp_path: Path) -> None:
+        """They come back to the public address, and an authorization server that fetches its clients knows it by that.
+
+        Nobody is registered then (client ID metadata documents).
+        """
+        authority = Authority(tmp_path)
+        certificate = authority.issue("localhost")
+        os.chmod(certificate, 0o600)
+        port = free_port()
+        protected = start("authlib", "--documents", authority.file)
+        settings = {
+            "public_url": f"https://localhost:{port}/",
+            "tls_cert_path": certificate,
+            "tls_key_path": certificate,
+        }
+        gateway = Gateway(tmp_path, {"remote": {"url": protected.url}}, settings=settings)
+        gateway.port = port
+        with gateway:
+            told = ask(gateway, call("whoami"))["error"]["data"]["url"]
+            asked = brought(told)
+            assert asked["redirect_uri"] == f"https://localhost:{port}/oauth/callback"
+            assert asked["client_id"] == f"https://localhost:{port}/oauth/client.json"
+            document = json.loads(read(f"{gateway.url}/oauth/client.json")[1])
+            assert document["client_id"] == asked["client_id"]
+            assert document["redirect_uris"] == [asked["redirect_uri"]]
+            assert protected.asked("POST /register") == 0
+            back = urlsplit(agreed(told, "ann"))
+            status, _ = read(f"{gateway.url}{back.path}?{back.query}", Host=back.netloc)
+            assert status == 200
+            assert ask(gateway, call("whoami"))["result"]["content"][0]["text"] == "ann"

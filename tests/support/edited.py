@@ -1,0 +1,143 @@
+"""A gateway in memory whose settings stand in a file, to be edited while it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from mcpgateway.assembly import settle
+from mcpgateway.doors.http.callers import Callers
+from mcpgateway.host.essence import Essences
+from mcpgateway.host.settings import Examined, LoadOptions, examine, gather
+from mcpgateway.hub.enrolment import Enrolment
+from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.reload import Reload, State
+from mcpgateway.renewal import Renewal
+from mcpgateway.running import Front, GatewayService, Origin
+from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
+from tests.support.instruments import MemoryWorld
+
+
+class Addresses:
+    """Where the gateway listens: nowhere."""
+
+    http_port = 9100
+    words: tuple[str, ...] = ()
+
+
+class Unclaimed:
+    """The claim of a gateway that a client's program has started."""
+
+    started_by = "shim"
+
+    def is_wanted(self) -> bool:
+        return False
+
+
+class Edited(MemoryGateway):
+    """The gateway, and the service that follows its file, on memory ends.
+
+    :ivar said: what the file says.
+    :ivar following: what reads it.
+    :ivar environ: what values of servers come from.
+    :ivar world: what the health of its servers is measured with.
+    :ivar errand_words: what was to be done about clients' files.
+    :ivar trusted: the authorization servers whose tokens were to be taken.
+    """
+
+    def __init__(self, home: Path, said: dict[str, Any], **parts: Any) -> None:
+        self.path = home / "config.json"
+        self.path.write_text(json.dumps(said))
+        environ = {"HOME": str(home), "PATH": "/bin"}
+        options = LoadOptions(home=str(home), sources=())
+        found = examine(options, environ)
+        assert found.settings is not None, [str(each) for each in found.problems]
+        self.world = MemoryWorld()
+        super().__init__(settings=found.settings, instruments=self.world.instruments, **parts)
+        self.said, self.options, self.environ, self.home = said, options, environ, str(home)
+        self.errand_words: list[tuple[str, ...]] = []
+        self.trusted: list[Any] = []
+        self.following = self.reload = self._reload(found)
+        self.callers = Callers(trusts_others=False)
+        front = Front(self.root, self.guard, self.callers, self.bearers, self.trusted.append)
+        settle(self.switchboard, found.settings, self.home, self.clock)
+        self.service = self._service(front)
+        front.adopt(self.hub.ways, found.settings.servers)
+
+    def _reload(self, found: Examined) -> Reload:
+        assert found.settings is not None
+        begun = State(self.clock.seconds(), found.files)
+        essences, path = Essences(()), str(self.path)
+        return Reload(
+            found.settings,
+            begun,
+            self.examine,
+            self.clock,
+            essences,
+            path,
+            lambda: gather(self.options, self.environ),
+        )
+
+    def _service(self, front: Front) -> GatewayService:
+        enrolment = Enrolment(self._errand, self.clock, self.following.read)
+        enrolment.begin(self.settings, adopts=False)
+        return GatewayService(
+            self.settings,
+            self.home,
+            self.clock,
+            None,
+            Addresses(),  # type: ignore[arg-type]
+            self.factory,
+            self.door,
+            self.hub,
+            self.owners,
+            self.reaper,
+            Housekeeping(self.switchboard, lambda: None),
+            None,  # type: ignore[arg-type]  # nothing is stopped
+            self.launcher,  # type: ignore[arg-type]
+            front,
+            self.following,
+            enrolment,
+            Origin(self.examine),
+            Unclaimed(),  # type: ignore[arg-type]
+            Renewal(self.clock, None),
+            self.observation,
+        )
+
+    def _errand(self, *words: str) -> Deferred[Any]:
+        self.errand_words.append(words)
+        return succeed({})
+
+    def examine(self) -> Examined:
+        """Read the file."""
+        return examine(self.options, self.environ)
+
+    def put(self, road: str, value: Any) -> None:
+        """Have the file say something else, and let the gateway notice."""
+        *above, name = road.split(".")
+        at = self.said
+        for each in above:
+            at = at.setdefault(each, {})
+        at[name] = value
+        self.save()
+
+    def save(self) -> None:
+        """Write down what is said, and let the gateway notice."""
+        self.path.write_text(json.dumps(self.said))
+        self.following.read()
+        assert self.following.state.problems == (), [str(each) for each in self.following.state.problems]
+        self.settings = self.following.settings
+
+    def beat(self, times: int = 1) -> None:
+        """Let seconds pass, for all of the service."""
+        for _ in range(times):
+            self.service._tick()
+            self.clock.advance(1)
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """What a GET is answered with."""
+        client = Client(self.factory.buildProtocol(None), path, {"Content-Type": "", **headers})
+        return client.ask(b"", "GET")

@@ -1,0 +1,37 @@
+"""Lists of views as they are once no server is missing any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcpgateway.hub.views.missing import KEY
+
+PAUSE_S = 0.05
+
+
+async def whole(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What the SDK's client is listed in the end; whoever runs it says for how long that may take."""
+    found = await ask()
+    if KEY not in (found.meta or {}):
+        return found
+    await asyncio.sleep(PAUSE_S)
+    return await whole(ask)
+
+
+async def whole_reply(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """The same of a client by hand: the result."""
+    found = (await ask()).messages[-1]["result"]
+    if KEY not in found.get("_meta", {}):
+        return found
+    await asyncio.sleep(PAUSE_S)
+    return await whole_reply(ask)
+
+
+def whole_result(ask: Callable[[], Any]) -> Any:
+    """The same of a client that blocks: the result."""
+    while KEY in (found := ask()["result"]).get("_meta", {}):
+        time.sleep(PAUSE_S)
+    return found
