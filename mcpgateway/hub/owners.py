@@ -9,7 +9,8 @@ some programs live for a second; what comes while it goes on is searched for tog
 
 # Note [Programs that live for one request]
 A session may be used by one short program after the other.  So the end of a program ends its session only if that has
-called nothing yet, in which case nothing is lost, or if the program has lived for a while.
+called nothing yet, in which case nothing is lost, or if the program has lived for a while, or if the client has said
+that the session belongs to it.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ class Owners:
         """
         session.is_unclaimed = False
         owner = self.living(session.owner)
+        session.names_owner = owner is not None
         self._give(session, owner)
         end = self._ends.get(inode)
         if owner is not None:
@@ -175,13 +177,14 @@ class Owners:
     def _exited(self, pid: int) -> None:
         self._watched.discard(pid)
         sessions = self._sessions.owned_by(pid)
-        brief = [each for each in sessions if each.has_called and self._is_brief(each)]
+        brief = [each for each in sessions if self._is_brief(each)]
         for each in brief:  # see Note [Programs that live for one request]
             self._give(each, None)
         self._ended([each for each in sessions if each not in brief])
 
     def _is_brief(self, session: Session) -> bool:
-        return self._sessions.now - session.begun < BRIEF_TICKS
+        is_new = self._sessions.now - session.begun < BRIEF_TICKS
+        return is_new and session.has_called and not session.names_owner
 
     def tidy(self) -> None:
         """Stop watching the processes that own nothing any more."""

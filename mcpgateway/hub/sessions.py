@@ -48,6 +48,7 @@ class Session:
     :ivar era: which era its child speaks; the other than its own where the gateway translates.
     :ivar is_apart: it has a child of its own however widely its server is shared.
     :ivar owner: the process that it belongs to, or None.
+    :ivar names_owner: its client has said which process it belongs to.
     :ivar is_unclaimed: nobody has looked yet whether that process lives, or who else it may belong to.
     :ivar is_on_record: what it is has been put on record.
     :ivar is_left: whoever has begun it has gone, as far as could be seen.
@@ -71,6 +72,7 @@ class Session:
     era: Era = Era.LEGACY
     is_apart: bool = False
     owner: int | None = None
+    names_owner: bool = False
     is_unclaimed: bool = False
     is_on_record: bool = False
     is_left: bool = False

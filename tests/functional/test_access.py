@@ -128,8 +128,12 @@ class CommandTests:
                 request = {"jsonrpc": "2.0", "id": 2, "method": method, "params": params}
                 return ask(here, "POST", "/mcp/full", request, **session)[2]
 
-            tools = [each["name"] for each in call("tools/list")["result"]["tools"]]
-            assert [each for each in tools if "gateway" not in each] == ["notes__list_notes"]
+            def listed() -> list[str]:
+                tools = [each["name"] for each in call("tools/list")["result"]["tools"]]
+                return [each for each in tools if "gateway" not in each]
+
+            eventually(listed, "the server has said what it has")
+            assert listed() == ["notes__list_notes"]
             assert "result" in call("tools/call", name="notes__list_notes", arguments={})
             for name in ("notes__add_note", "secret__list_notes"):
                 assert "error" in call("tools/call", name=name, arguments={"text": "x"})

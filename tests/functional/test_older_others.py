@@ -376,7 +376,7 @@ class EndTests:
         with Older(tmp_path) as gateway:
             assert gateway.post("/api/v1/shutdown", Authorization=token(gateway)).status == 401
             fits(gateway.post("/api/v1/shutdown"), 202, {"status": "shutting_down"})
-            eventually(lambda: "Main loop terminated." in gateway.log, "it ends")
+            eventually(lambda: gateway.has_ended, "it ends")
 
 
 class ProxyTests:

@@ -194,6 +194,14 @@ class BriefTests:
         assert gateway.reaper.look_around(51) == 0
         assert gateway.reaper.look_around(50) == 1
 
+    def test_one_that_was_named(self, gateway: MemoryGateway) -> None:
+        """A session whose client has said which process it belongs to ends with that, however soon."""
+        client = self.own(gateway, X_Client_Pid="501")
+        client.call(1)
+        gateway.child.answer(gateway.child.asked("tools/call")[0], {})
+        gateway.processes.exit(501)
+        assert len(gateway.sessions) == 0
+
     def test_one_that_lives_on(self, gateway: MemoryGateway) -> None:
         """A program that has lived for a while takes its session along, whatever it did."""
         gateway.processes.sockets[11] = 501

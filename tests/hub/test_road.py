@@ -79,7 +79,7 @@ class SessionTests:
         assert (answer.status, answer.json["error"]["code"]) == (404, -32001)
         assert client.ask(b"", "DELETE").status == 404
         client.headers.clear()
-        assert client.ask(b"", "DELETE").status == 400
+        assert client.ask(b"", "DELETE").json == {"ok": True}
 
     def test_foreign_ids(self, gateway: MemoryGateway) -> None:
         """An id opens nothing at another server, and for nobody but its principal."""
@@ -647,7 +647,6 @@ class ControlTests:
             "servers",
             "totalChildren",
             "memoryMB",
-            "clients",
         }
         assert old["totalChildren"] == 2
         assert {server["name"]: server["mode"] for server in old["servers"]} == {

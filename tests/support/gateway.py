@@ -168,6 +168,11 @@ class Gateway:
         """How much memory it occupies."""
         return resident_kib(self.pid)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def kill(self) -> None:
         """KILL it, as no program deserves."""
         assert self._process is not None

@@ -106,7 +106,7 @@ class RefusalTests:
     """What a stranger on this machine is told."""
 
     def test_a_stranger(self) -> None:
-        """Everything is refused with 403 and the setting's name; with the token it comes in."""
+        """Everything is refused with 403 and the setting's name, a wrong token with 401; the right one opens."""
         gateway = MemoryGateway()
         gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.OTHER_USER)
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -114,6 +114,6 @@ class RefusalTests:
             answer = gateway.client().ask(ping, path=path)
             assert answer.status == 403
             assert b"trust_other_users" in answer.body
-        assert gateway.client(Authorization="Bearer wrong").ask(ping).status == 403
+        assert gateway.client(Authorization="Bearer wrong").ask(ping).status == 401
         assert gateway.client(Authorization="Bearer bearer-token").ask(ping).status == 200
         assert gateway.launcher.children == []

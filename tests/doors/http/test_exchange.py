@@ -5,6 +5,9 @@ import pytest
 from mcpgateway.doors.http.outlet import STREAM_BACKLOG_LIMIT
 from tests.support.doors import MemoryTransport, RecordingDoor, Wire
 
+EVERYWHERE = {b"x-content-type-options": b"nosniff", b"cross-origin-resource-policy": b"same-origin"}
+"""What every answer has."""
+
 
 def wire_for(line: bytes = b"GET / HTTP/1.1", *, reads: bool = True) -> Wire:
     wire = Wire(RecordingDoor(waits=True), MemoryTransport(reads=reads))
@@ -18,7 +21,8 @@ class AnswerTests:
         wire = wire_for(reads=False)
         wire.door.handled[0].answer(200, b"{}", extra=b"Mcp-Session-Id: a\r\n")
         assert wire.transport.queued == (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: a\r\nContent-Length: 2\r\n\r\n{}"
+            b"HTTP/1.1 200 OK\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+            b"Content-Type: application/json\r\nMcp-Session-Id: a\r\nContent-Length: 2\r\n\r\n{}"
         )
 
     @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 1_000_000])
@@ -32,13 +36,13 @@ class AnswerTests:
         """An empty answer has a length of zero and no content type."""
         wire = wire_for()
         wire.door.handled[0].answer(202)
-        assert wire.answers[0].headers == {b"content-length": b"0"}
+        assert wire.answers[0].headers == {**EVERYWHERE, b"content-length": b"0"}
 
     def test_has_no_length_where_none_is_allowed(self) -> None:
         """A 204 has neither."""
         wire = wire_for()
         wire.door.handled[0].answer(204)
-        assert wire.answers[0].headers == {}
+        assert wire.answers[0].headers == EVERYWHERE
 
     def test_is_only_a_head_for_head(self) -> None:
         """HEAD is told how long the body would be."""
@@ -80,6 +84,7 @@ class StreamTests:
         first, second = wire.answers
         assert first.body == b"data: 1\n\ndata: 2\n\n"
         assert first.headers == {
+            **EVERYWHERE,
             b"content-type": b"text/event-stream",
             b"cache-control": b"no-cache, no-transform",
             b"x-accel-buffering": b"no",

@@ -164,12 +164,13 @@ class OwnTests:
         assert reader.transport.is_aborted
         assert not other.transport.is_aborted
 
-    def test_local_clients_go_on(self, gateway: MemoryGateway, client: Client) -> None:
-        """A client on this machine that has the former token is served as one without."""
+    def test_the_former_one(self, gateway: MemoryGateway, client: Client) -> None:
+        """A client that sends the former token is refused, on this machine too; without one it is served there."""
         old = gateway.client("shared", Authorization="Bearer bearer-token")
         old.initialize()
         assert ask(client, "POST", "/rotate").json == {"rotated": ["auth"]}
-        assert old.initialize().status == 200
+        assert old.initialize().status == 401
+        assert gateway.client("shared").initialize().status == 200
 
 
 class GivenTests:
