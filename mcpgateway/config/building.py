@@ -110,8 +110,11 @@ class Building:
         self._is_draft = is_draft and self._share in LATER
         # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
         self._used: set[tuple[str, str]] = set()
-        self._values = self._sources(workspace.variables)
-        self._own_values = self._sources({})
+        self._system = world.login if entry.full_env else environment.sources(world.login)
+        # What the three levels above the system say, with the workspace's ``.env`` and without.
+        self._raised, self._own_raised = self._levels(workspace.variables), self._levels({})
+        self._values = self._sources(self._raised)
+        self._own_values = self._sources(self._own_raised)
 
     def server(self) -> ServerSpec:
         """Return the server."""
@@ -154,19 +157,22 @@ class Building:
             shield_tools=entry.shield_tools,
         )
 
-    def _sources(self, variables: Mapping[str, str]) -> dict[str, str]:
-        world, workspace, origin = self._world, self._workspace, self._entry.origin
-        system = world.login if self._entry.full_env else environment.sources(world.login)
+    def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return what profiles, the gateway's ``.env`` and these variables say, each before those in front of it."""
+        world = self._world
         fixed = {**world.variables, **variables}
-        given = {**system, **fixed}
-        brought = world.outside if origin.is_ours else {}
-        root = workspace.path or origin.project
-        for name in workspace.profiles or (origin.profile,):
+        given: dict[str, str] = {}
+        for name in self._workspace.profiles or (self._entry.origin.profile,):
             for variable, text in world.profiles.get(name, {}).items():
-                found = expand(text, {**system, **fixed, **world.outside})
-                given[variable] = found.text
+                given[variable] = expand(text, {**self._system, **fixed, **world.outside}).text
+        return {**given, **fixed}
+
+    def _sources(self, raised: Mapping[str, str]) -> dict[str, str]:
+        origin = self._entry.origin
+        brought = self._world.outside if origin.is_ours else {}
+        root = self._workspace.path or origin.project
         # Last, since a strange environment might have variables of such names.
-        return {**given, **fixed, **(dict.fromkeys(ROOT_NAMES, root) if root else {}), **brought}
+        return {**self._system, **raised, **(dict.fromkeys(ROOT_NAMES, root) if root else {}), **brought}
 
     def _command(self) -> tuple[str, ...]:
         entry = self._entry
@@ -244,9 +250,11 @@ class Building:
         return found
 
     def _environment(self, cwd: str) -> dict[str, str]:
-        entry, login = self._entry, self._world.login
-        # A client's child finds its directory in PWD, as every program started by a shell does.
-        found = {**login, "PWD": cwd} if entry.full_env else environment.minimal(login)
+        entry = self._entry
+        found = self._handed_on()
+        if entry.full_env:
+            # A client's child finds its directory in PWD, as every program started by a shell does.
+            found["PWD"] = cwd
         for name, text in entry.env.items():
             read = self._safe if environment.code_loading((name,)) else self._text
             value = read(text, "env", name)
@@ -260,6 +268,17 @@ class Building:
             what = f"{names} can make the server run other code; be sure that you set it"
             self.problems.warn(entry.where("env"), what)
         return found
+
+    def _handed_on(self) -> dict[str, str]:
+        """Return what the child is given without a word of its entry, each from the highest level that has it."""
+        entry, login = self._entry, self._world.login
+        found = dict(login) if entry.full_env else environment.minimal(login)
+        if not (entry.origin.is_ours and entry.has_process):
+            return found  # a client's own file: it knows no levels
+        raised = environment.beyond(self._own_raised, self._raised)
+        raised = environment.for_children(raised) if entry.full_env else environment.minimal(raised)
+        self._used |= raised.items()
+        return {**found, **raised}
 
     def _told_later(self, text: str, *key: str) -> str:
         """Return a text with its variables expanded, but for those that each call has values of its own for."""

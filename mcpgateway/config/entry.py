@@ -116,6 +116,11 @@ class Entry:
     shield_tools: Mapping[str, Level] = field(factory=dict)
     pinned: str = ""
 
+    @property
+    def has_process(self) -> bool:
+        """Whether the gateway starts something for it, which has an environment."""
+        return not isinstance(self.reach, Remote | Rest)
+
     def where(self, *path: str) -> Where:
         """File, line and key of the entry or of a part of it; finding the line is work that only a message is worth."""
         if self.place is None:

@@ -34,6 +34,12 @@ CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_C
 # They say where programs find what says what they run; a file of the user's own may well set them.
 LEADING = frozenset(("HOME", "XDG_CONFIG_HOME"))
 LEADING_PREFIXES = ("PIP_", "UV_")
+# Through whom a program talks, and whom it trusts: an answer of another is as good as code of another.
+CONTACTS = frozenset(
+    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
+    " NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED NODE_USE_ENV_PROXY NODE_USE_SYSTEM_CA GIT_SSL_CAINFO"
+    " GIT_SSL_NO_VERIFY AWS_CA_BUNDLE DENO_CERT".split()
+)
 # Python's own variables that change how it speaks, not what it runs.
 HARMLESS = frozenset(
     "PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split()
@@ -59,6 +65,16 @@ def minimal(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in ALLOWED if name in environ}
 
 
+def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
+    """Return what is said, but for what decides what runs, where, or whom it talks to: that is our own to say.
+
+    :param own: what is said without the word of a directory that somebody has checked out.
+    """
+    return {name: each for name, each in said.items() if not _decides(name)} | {
+        name: each for name, each in own.items() if _decides(name)
+    }
+
+
 def sources(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the few variables that values in files may come from."""
     return {name: environ[name] for name in SOURCES if name in environ}
@@ -76,6 +92,11 @@ def code_loading(names: Iterable[str]) -> list[str]:
 
 def _loads_code(name: str) -> bool:
     return name not in HARMLESS and (name in CODE_LOADING or name.startswith(CODE_LOADING_PREFIXES))
+
+
+def _decides(name: str) -> bool:
+    upper = name.upper()
+    return _loads_code(upper) or _leads(upper) or upper.startswith("XDG_") or upper in CONTACTS
 
 
 def _leads(name: str) -> bool:

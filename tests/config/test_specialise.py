@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.assemble import WorkspaceSpec, specialise
+from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, specialise
 from mcpgateway.config.building import World
+from mcpgateway.config.entry import Entry, Origin, Scope
 from mcpgateway.config.model import Project
 from mcpgateway.errors import ConfigError
 from tests.support.configurations import HOME, read
@@ -96,6 +97,91 @@ class ValuesTests:
         with pytest.raises(ConfigError) as caught:
             specialise(blueprint(env={"A": "${A}"}), spec(A="hunter2\n"))
         assert str(caught.value) == "/g/config.json: x.env.A: the variable A holds a line break or a NUL"
+
+
+class HandedOnTests:
+    """What a child is given though its entry does not name it: all four levels, in their order."""
+
+    FULL = {"env_policy": "full"}
+    PROFILES = {"one": {"env": {"LEVEL": "profile", "OF": "${LEVEL}"}}}
+
+    @pytest.mark.parametrize("share", ["workspace", "credential", "session", "isolated"])
+    def test_order(self, share):
+        """A variable has the value of the highest level that has it, with no word of it in the entry."""
+        bare = blueprint(profiles=self.PROFILES, share=share, **self.FULL)
+        assert specialise(bare, spec()).env["LEVEL"] == "system"
+        assert specialise(bare, spec(profiles=("one",))).env["LEVEL"] == "profile"
+        home = blueprint({"LEVEL": "home"}, self.PROFILES, share=share, **self.FULL)
+        assert specialise(home, spec(profiles=("one",))).env["LEVEL"] == "home"
+        workspace = specialise(home, spec(profiles=("one",), LEVEL="workspace", ONLY="there")).env
+        assert (workspace["LEVEL"], workspace["ONLY"], workspace["OF"]) == ("workspace", "there", "workspace")
+        named = blueprint({"LEVEL": "home"}, share=share, env={"LEVEL": "entry"}, **self.FULL)
+        assert specialise(named, spec(LEVEL="workspace")).env["LEVEL"] == "entry"
+
+    def test_where_no_workspace_is_known(self):
+        """Without a workspace the gateway's own values and the profile's still go before the system's."""
+        value = {"profiles": {"one": {"servers": {"x": {"command": "c"}}, "env": {"LEVEL": "profile"}}}}
+        for variables, level in (({}, "profile"), ({"LEVEL": "home"}, "home")):
+            found, problems = read(json.dumps(value), "/g/c.json", World(LOGIN, variables, HOME))
+            assert found, problems
+            assert found.servers[0].env["LEVEL"] == level
+
+    def test_of_the_list_only(self):
+        """Where a server is given a few variables only, these have the values of the levels, and no others come."""
+        found = specialise(
+            blueprint({"LANG": "C", "SECRET": "hunter2"}, share="workspace"), spec(LANG="de_DE.UTF-8", B="b")
+        )
+        assert found.env["LANG"] == "de_DE.UTF-8"
+        assert not {"SECRET", "B"} & found.env.keys()
+
+    def test_not_the_gateways_own(self):
+        """The gateway's own settings and secrets are no server's, wherever they stand."""
+        found = blueprint({"MCP_GATEWAY_AUTH_TOKEN": "hunter2"}, **self.FULL)
+        env = specialise(found, spec(MCPGATEWAY_HOME="x")).env
+        assert not {"MCP_GATEWAY_AUTH_TOKEN", "MCPGATEWAY_HOME"} & env.keys()
+
+    @pytest.mark.parametrize(
+        "name", ["PATH", "NODE_OPTIONS", "LD_PRELOAD", "HOME", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"]
+    )
+    def test_what_a_directory_has_no_say_in(self, name):
+        """What runs, and whom it talks to, is not for a directory to decide, nor for a profile that quotes it."""
+        profiles = {"one": {"env": {name: "${TOOL:-own}"}}}
+        evil = specialise(blueprint(share="workspace", **self.FULL), spec(**{name: "evil"})).env
+        assert evil.get(name) == LOGIN.get(name)
+        found = blueprint(profiles=profiles, share="workspace", **self.FULL)
+        assert specialise(found, spec(profiles=("one",), TOOL="evil")).env[name] == "own"
+        own = blueprint({name: "mine"}, share="workspace", **self.FULL)
+        assert specialise(own, spec(**{name: "evil"})).env[name] == "mine"
+
+    def test_credential(self):
+        """Every value of the three levels above the system tells credentials apart, and none of the system's does."""
+        found = blueprint(profiles=self.PROFILES, share="credential", **self.FULL)
+        digests = [
+            specialise(found, each).credential
+            for each in (
+                spec("/a", T="1"),
+                spec("/b", T="1"),
+                spec("/b", T="2"),
+                spec("/b", T="1", profiles=("one",)),
+            )
+        ]
+        assert digests[0] == digests[1]
+        assert len(set(digests)) == 3
+        home = blueprint({"T": "1"}, self.PROFILES, share="credential", **self.FULL)
+        assert specialise(home, spec("/a")).credential == digests[0]
+
+    def test_matters_where_it_works(self):
+        """Such a server may be another in each workspace; one of the list is not, nor is one without a process."""
+        assert blueprint(**self.FULL).takes_values
+        assert not blueprint().takes_values
+        assert not blueprint(command=None, url="https://h/", **self.FULL).takes_values
+
+    def test_a_clients_own_file(self):
+        """A server of a client's own file is given what that client would give it."""
+        origin = Origin(Scope.USER, "w", "/d", full_env=True)
+        entry = Entry("x", ("c",), {}, origin, full_env=True)
+        found = specialise(Blueprint("x", entry, World(LOGIN, {"LEVEL": "home"}, HOME)), spec(LEVEL="w"))
+        assert found.env["LEVEL"] == "system"
 
 
 class PlaceTests:

@@ -28,7 +28,11 @@ pytestmark = [
 TOKEN = "SHOP_TOKEN"
 VALUES = {TOKEN: f"${{{TOKEN}}}"}
 SCOPES = ("global", "workspace", "credential", "session", "isolated")
-SERVERS = {each: server(fixture(), share=each, env=VALUES) for each in SCOPES}
+# An entry without a word of it is given all that there is, as in files of Klipide's gateway.
+UNNAMED = "unnamed"
+SERVERS = {each: server(fixture(), share=each, env=VALUES) for each in SCOPES} | {
+    UNNAMED: server(fixture(), share="per-credential", env_policy="full")
+}
 # Each of two credentials in two workspaces.
 CREDENTIALS = {"shop": "secret-one", "shop-too": "secret-one", "blog": "secret-two", "blog-too": "secret-two"}
 NOBODYS = {"", None}
@@ -164,8 +168,8 @@ class TableTests:
         for number in range(20):
             name = list(roots)[number % 4]
             where = roots[name] / "src" if number >= 16 else roots[name]
-            clients += [(name, Client(gateway, scope, where).open()) for scope in SCOPES]
-        served: dict[str, set[int]] = {scope: set() for scope in SCOPES}
+            clients += [(name, Client(gateway, server, where).open()) for server in SERVERS]
+        served: dict[str, set[int]] = {each: set() for each in SERVERS}
         for name, client in clients:
             wanted = NOBODYS if client.name == "global" else {CREDENTIALS[name]}
             assert client.token in wanted
@@ -173,8 +177,15 @@ class TableTests:
             served[client.name].add(pid)
             assert environment(pid)[TOKEN] in wanted
             assert not {*CREDENTIALS.values()} - wanted & {*environment(pid).values()}
-        counts = {scope: len(pids) for scope, pids in served.items()}
-        assert counts == {"global": 1, "workspace": 4, "credential": 2, "session": 20, "isolated": 8}
+        counts = {each: len(pids) for each, pids in served.items()}
+        assert counts == {
+            "global": 1,
+            "workspace": 4,
+            "credential": 2,
+            "session": 20,
+            "isolated": 8,
+            UNNAMED: 2,
+        }
         assert sorted(gateway.children()) == sorted(set().union(*served.values()))
         cwds = Counter(os.readlink(f"/proc/{pid}/cwd") for pid in served["isolated"])
         assert cwds == Counter(str(each) for root in roots.values() for each in (root, root / "src"))
