@@ -38,6 +38,7 @@ class Chart:
     :ivar has_ponged: one of its children has answered a ping.
     :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
     :ivar is_failing: no start has succeeded since the last one that failed.
+    :ivar paused_until: before, it is started for calls only, in ticks.
     :ivar checked_at: when its own health check was asked last, in ticks.
     :ivar needs: what its user has to give first (`mcpgateway.rules.readiness`); empty for nothing.
     """
@@ -56,6 +57,7 @@ class Chart:
     knows_no_ping: bool = False
     is_failing: bool = False
     needs: str = ""
+    paused_until: float = -math.inf
     checked_at: float = -math.inf
     is_checking: bool = False
     _secrets: tuple[str, ...] = field(default=(), init=False, repr=False)
@@ -86,6 +88,7 @@ class Chart:
         self.breaker.reset()
         self.is_failing = False
         self.restarts = self.run_s = 0
+        self.paused_until = -math.inf
 
     def is_disabled(self, now: float) -> bool:
         """Whether nothing of it may be started, and nothing is being tried."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from mcpgateway.config.diff import runs_alike
 from mcpgateway.config.model import Daemon, GatewaySettings, Remote, ServerSpec, Share
 from mcpgateway.errors import (
     GatewayError,
+    HandshakeFailed,
     HandshakeRefused,
     NeedsLogin,
     SwitchedOff,
@@ -145,6 +147,18 @@ class Health:
     def refusal(self, server: ServerSpec) -> SwitchedOff | None:
         """Why a server may not be started now by somebody who only wants to find something out about it."""
         return self.chart(server).refusal(self.now)
+
+    def pause(self, server: ServerSpec) -> HandshakeFailed | None:
+        """What a server has failed at last, until it is tried again; None where it may be started for a look at it."""
+        chart = self.chart(server)
+        left = chart.paused_until - self.now
+        if left <= 0 or any(each.state in UP or each.state is State.STARTING for each in self._of(chart)):
+            return None
+        wait_s = math.ceil(left)
+        hint = (
+            f"until {wait_s} s have passed only a call starts it, or mcpgateway servers restart {server.name}"
+        )
+        return HandshakeFailed(chart.last_fault, hint)
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
         """Where its user has to sign in before it is started; None where nothing is asked."""

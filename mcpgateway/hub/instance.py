@@ -147,6 +147,7 @@ class Instance:
         self._probes = 0
         self.chart.breaker.ready()
         self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
+        self.chart.paused_until = -math.inf
         self._run = self._begun()
         self.chart.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
         self._condition.ready()
@@ -307,7 +308,7 @@ class Instance:
         if self._is_permanent and (self.chart.needs or not self.is_expected):
             return
         wait_s = backoff.delay_s(self._failures, self._world.chance())
-        self.retry_at = self._world.now + wait_s
+        self.retry_at = self.chart.paused_until = self._world.now + wait_s
         self._failures += 1
         self.chart.history.add("server.restarting", "it is started again after a while, or by the next call")
         if self.is_used:

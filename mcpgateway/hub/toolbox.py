@@ -17,7 +17,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
-from mcpgateway.catalog.naming import did_you_mean
+from mcpgateway.catalog.naming import did_you_mean, read_id
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
@@ -208,8 +208,10 @@ class Toolbox:
 
         :raise GatewayError: there is no such tool, or there is no answer in time.
         """
-        found = await self.describe(caller, identifier)
-        server, tool = found["server"], found["name"]
+        server, tool = self._never_listed(identifier) or ("", "")
+        if not server:
+            found = await self.describe(caller, identifier)
+            server, tool = found["server"], found["name"]
         if server != OWN:
             return await self.call(caller, server, tool, arguments, limit_s)
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
@@ -219,6 +221,14 @@ class Toolbox:
             return await visit.ask("tools/call", params)
 
         return await self._visit(FULL, caller, limit_s, called)
+
+    def _never_listed(self, identifier: str) -> tuple[str, str] | None:
+        # Nothing is known of such a server's tools, and to look for them does not start one that has just failed.
+        known, librarian = self._switchboard.servers, self._switchboard.board.librarian
+        for server, tool in read_id(identifier):
+            if server in known and librarian.tools(known[server]) is None:
+                return server, tool
+        return None
 
     async def _called(self, visit: Visit, params: Mapping[str, Any]) -> Raw:
         try:

@@ -474,6 +474,19 @@ class BreakerTests:
         with pytest.raises(UnknownServer):
             gateway.health.reset("nobody")
 
+    def test_a_reset_ends_the_pause(self, gateway: MemoryGateway) -> None:
+        """Whoever only looks at a server that has failed waits for its back-off, and after a reset not at all."""
+        server = gateway.switchboard.servers["shared"]
+        gateway.launcher.hello = None
+        gateway.client().call(1)
+        assert gateway.health.pause(server) is None
+        gateway.child.exit(1)
+        pause = gateway.health.pause(server)
+        assert pause is not None
+        assert "until 5 s have passed" in pause.hint
+        gateway.health.reset("shared")
+        assert gateway.health.pause(server) is None
+
     def test_a_reset_counts_from_zero(self, gateway: MemoryGateway) -> None:
         """What a server has done before its circuit was reset is counted no more: restarts, nor the back-off."""
         gateway.session()

@@ -172,7 +172,7 @@ class ScriptedAccess:
     def settle(self, kind: Any) -> Deferred[tuple[Any, dict[str, str]]]:
         return succeed((self, self.missing))
 
-    def list(self, server: str, kind: Any) -> Deferred[tuple[Any, ...]]:
+    def list(self, server: str, kind: Any, *, is_look: bool = True) -> Deferred[tuple[Any, ...]]:
         found = self.lists.get(server, ())
         return fail(found) if isinstance(found, Exception) else succeed(found)
 

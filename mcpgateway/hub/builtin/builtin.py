@@ -195,8 +195,11 @@ class Access(Protocol):
     def cancel(self, call: Call, why: str) -> None:
         """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
 
-    def list(self, server: str, kind: Kind) -> Deferred[tuple[Item, ...]]:
-        """What a server has of a kind, asked for if it must be."""
+    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
+        """What a server has of a kind, asked for if it must be.
+
+        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
+        """
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client.

@@ -68,9 +68,10 @@ class Directory:
                 found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
         return found
 
-    def find(self, identifier: str, access: Access) -> Deferred[Item]:
+    def find(self, identifier: str, access: Access, *, is_look: bool = True) -> Deferred[Item]:
         """The tool of an id, in any spelling.
 
+        :param is_look: it is not about to be called.
         :raise UnknownTool: (through the Deferred) there is none.
         """
         found = access.view.find(identifier)
@@ -82,10 +83,10 @@ class Directory:
             item = _named(self.known(specs[server], access) or (), tool)
             if item is not None:
                 return succeed(item)
-        return Deferred.fromCoroutine(self._ask(identifier, pairs, access))
+        return Deferred.fromCoroutine(self._ask(identifier, pairs, access, is_look=is_look))
 
     def find_own(self, server: str, tool: str, access: Access) -> Deferred[Item]:
-        """The tool that a server calls so.
+        """The tool that a server calls so, to be called.
 
         :raise UnknownTool: (through the Deferred) there is no such server, or it has none of that name.
         """
@@ -94,14 +95,16 @@ class Directory:
         if item is not None:
             return succeed(item)
         pairs = [(server, tool)] if spec is not None else []
-        return Deferred.fromCoroutine(self._ask(f"{server}__{tool}", pairs, access))
+        return Deferred.fromCoroutine(self._ask(f"{server}__{tool}", pairs, access, is_look=False))
 
-    async def _ask(self, identifier: str, pairs: Sequence[tuple[str, str]], access: Access) -> Item:
+    async def _ask(
+        self, identifier: str, pairs: Sequence[tuple[str, str]], access: Access, *, is_look: bool
+    ) -> Item:
         # A server that was never listed is asked now; one that was, has said that it has no such tool.
         specs = self._specs(access)
         for server, tool in pairs:
             if self.known(specs[server], access) is None:
-                item = _named(await access.list(server, Kind.TOOL), tool)
+                item = _named(await access.list(server, Kind.TOOL, is_look=is_look), tool)
                 if item is not None:
                     return item
         raise self._unknown(identifier, access)

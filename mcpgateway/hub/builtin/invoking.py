@@ -180,7 +180,7 @@ class Invoking:
         found = (
             directory.find_own(server, name, access)
             if is_pair
-            else directory.find(identifier or name, access)
+            else directory.find(identifier or name, access, is_look=False)
         )
         return found.addCallback(lambda item: Target(self.means.id_of(item, access), item, inner))
 

@@ -74,6 +74,7 @@ class Board:
     :ivar grounds: sees what workspaces define themselves.
     :ivar direct: does that for servers' own endpoints.
     :ivar is_on: tells whether a server is switched on.
+    :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
     :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
     """
 
@@ -96,6 +97,7 @@ class Board:
         self.outcomes = outcomes
         self.errands: Holder | None = None
         self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
+        self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
         self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
         self.direct = Direct(outcomes, librarian, self._told)
         self._make_builtin = builtin

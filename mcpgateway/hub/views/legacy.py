@@ -141,14 +141,15 @@ class LegacyAccess:
         if self._board.take_back(call, why):
             call.sink.failed(call, Cancelled(why))
 
-    def list(self, server: str, kind: Kind) -> Deferred[tuple[Item, ...]]:
+    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be."""
         spec = self.view.servers.get(server)
         if spec is None:
             return maybeDeferred(_unknown, server)
         told, librarian = self.view.told.get(server, ""), self._board.librarian
         is_known = librarian.is_fresh(spec, kind, told)
-        asked = succeed(None) if is_known else self._board.lister.ask(self.session, spec, kind, told)
+        lister = self._board.lister
+        asked = succeed(None) if is_known else lister.ask(self.session, spec, kind, told, is_look=is_look)
 
         def known(_: None) -> tuple[Item, ...]:
             items = librarian.known(spec, kind, told) or ()

@@ -11,6 +11,9 @@ Whoever names something waits for the server that the name is of, and for no oth
 then nobody can say whether there is such a thing.  Where a name does not say whose it is, all are waited for whose
 lists are not known, but no longer than `PATIENCE_S`; and once somebody has waited for one of them in vain, nobody does
 again until it has answered.
+
+A server that has failed to start is not started again for those who only look before its back-off is over: they are
+told what it has failed at.  Calls do not wait for that.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -128,7 +131,7 @@ class Lister:
         late = self._board.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
             key = self._key(session, server, kind)
-            if not self._is_missed(key) and self._resting(key) is None:
+            if not self._is_missed(key) and self._fault(key, server) is None:
                 asked.append(self.ask(session, server, kind).addErrback(_let_go))
 
         def done(_: object) -> None:
@@ -148,7 +151,10 @@ class Lister:
             return
         server, kind = wanted.popleft()
         key = self._key(session, server, kind)
-        if self._board.inners(session).view.servers.get(server.name) is server and self._resting(key) is None:
+        if (
+            self._board.inners(session).view.servers.get(server.name) is server
+            and self._fault(key, server) is None
+        ):
             self._asked(session, server, key)
         if wanted:
             self._board.clock.callLater(0, self._begin_next, session, wanted)
@@ -160,8 +166,8 @@ class Lister:
         for server in view.to_ask(kind):
             is_unknown = known(server, kind, view.told.get(server.name, "")) is None
             if is_unknown and self.may_list(session, server):
-                respite = self._resting(self._key(session, server, kind))
-                found[server.name] = respite.why.message if respite is not None else NOT_YET
+                fault = self._fault(self._key(session, server, kind), server)
+                found[server.name] = fault.message if fault is not None else NOT_YET
         return found
 
     def may_list(self, session: Session, server: ServerSpec) -> bool:
@@ -174,9 +180,12 @@ class Lister:
         for server in view.to_ask(kind):
             self._board.librarian.show(server, kind, view.told.get(server.name, ""))
 
-    def _resting(self, key: Key) -> _Respite | None:
+    def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
+        """Why a server is left alone by those who only look at it."""
         found = self._respites.get(key)
-        return found if found is not None and found.until > self._board.clock.seconds() else None
+        if found is not None and found.until > self._board.clock.seconds():
+            return found.why
+        return self._board.pause(server)
 
     def _impatient(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
         if is_missed:
@@ -201,14 +210,24 @@ class Lister:
         return (server.name, self._board.librarian.place(server), kind, told)
 
     def ask(
-        self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None
+        self,
+        session: Session,
+        server: ServerSpec,
+        kind: Kind,
+        told: str | None = None,
+        *,
+        is_look: bool = False,
     ) -> Deferred[None]:
         """Fires when a list is known; it may be cancelled, which stops nobody but whoever waits.
 
         :param told: what its child is told of the client; None where it is the one that the session's view shows.
+        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         key = self._key(session, server, kind, told)
+        pause = self._board.pause(server) if is_look and key not in self._asking else None
+        if pause is not None:
+            return fail(pause)
         asking = self._asking.get(key) or _Asking()
         done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
         asking.waiting[done] = session

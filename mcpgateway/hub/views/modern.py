@@ -31,6 +31,7 @@ from mcpgateway.catalog.records import Item, Kind
 from mcpgateway.catalog.uris import owner_named
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
+    GatewayError,
     InvalidParams,
     UnknownMethod,
 )
@@ -71,6 +72,7 @@ class Views(Protocol):
     """What knows what views show (`mcpgateway.hub.views.board.Board`)."""
 
     librarian: Librarian
+    pause: Callable[[ServerSpec], GatewayError | None]
     catch_up: Callable[[], Deferred[None]]
 
     def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
@@ -148,7 +150,7 @@ class ViewDoor:
             self._hello,
             around.clock,
         )
-        self.lists.current = stateless.current
+        self.lists.current, self.lists.pause = stateless.current, around.board.pause
         self.within = around.board.within
         self.board = around.board
         self._look_at = around.board.seen

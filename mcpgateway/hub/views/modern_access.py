@@ -185,9 +185,10 @@ class ModernAccess:
         self.door.stateless.cancel(call)
         call.sink.failed(call, Cancelled(why))
 
-    def list(self, server: str, kind: Kind) -> Deferred[tuple[Item, ...]]:
+    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be.
 
+        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         :raise GatewayError: (through the Deferred) it cannot be asked.
         """
         librarian, spec = self.door.librarian, self.view.servers.get(server)
@@ -196,7 +197,7 @@ class ModernAccess:
         known = librarian.known(spec, kind)
         if known is not None and not self.door.lists.has_to_be_asked(spec, kind):
             return succeed(self._narrowed(spec, kind, known))
-        asked = self.door.lists.ask(spec, kind, self.asker)
+        asked = self.door.lists.ask(spec, kind, self.asker, is_look=is_look)
 
         def found(_: None) -> tuple[Item, ...]:
             items = librarian.known(spec, kind)

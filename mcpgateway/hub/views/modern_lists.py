@@ -12,6 +12,7 @@ era says nothing of it, so nothing it is in is kept.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -111,6 +112,7 @@ class Lists:
     :param submit: brings a request to its server (`mcpgateway.hub.stateless.Stateless.submit`).
     :param cancel: takes it back.
     :param is_running: whether a child of a server runs, in either era.
+    :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
     :ivar current: the definition in force of a server; `GatewayError` where there is none any more.
     :param hello: the first words of a server; None where they are not known.
     :ivar learning: what is being learnt that nobody has been shown otherwise.
@@ -138,6 +140,7 @@ class Lists:
         self._terms: dict[tuple[Variant, Kind], Terms] = {}
         self._respites: dict[_Key, _Respite] = {}
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
+        self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
 
     def wait(
         self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker, patience_s: float = PATIENCE_S
@@ -202,7 +205,10 @@ class Lists:
 
     def _resting(self, server: ServerSpec, kind: Kind) -> _Respite | None:
         found = self._respites.get(self._key(server, kind))
-        return found if found is not None and found.until > self._clock.seconds() else None
+        if found is not None and found.until > self._clock.seconds():
+            return found
+        pause = self.pause(server)
+        return _Respite(math.inf, pause.message) if pause is not None else None
 
     def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
         # Many servers have tools only, and need not be started to say so once more.
@@ -222,10 +228,11 @@ class Lists:
             each.asking.is_missed = True
         done.callback(None)
 
-    def ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> Asked:
+    def ask(self, server: ServerSpec, kind: Kind, asker: Asker, *, is_look: bool = False) -> Asked:
         """Ask a server for a list, unless it is being asked; what it answers is learnt.
 
         :param asker: on whose behalf.
+        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         """
         key = self._key(server, kind)
         asking = self._asking.get(key)
@@ -233,6 +240,10 @@ class Lists:
         if asking is not None:
             asking.waiting.append(wait)
             return Asked(asking, wait)
+        pause = self.pause(server) if is_look else None
+        if pause is not None:
+            wait.callback(None)
+            return Asked(_Asking(why=pause), wait)
         asking = self._asking[key] = _Asking([wait])
         found = Deferred.fromCoroutine(self._ask_again(server, kind, asker))
         found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)

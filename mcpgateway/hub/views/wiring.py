@@ -73,7 +73,7 @@ def board_of(hub: Hub, parts: Parts) -> Board:
         return _builtin(hub, parts, librarian, outcomes)
 
     made = Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
-    made.is_on = parts.health.is_on
+    made.is_on, made.pause = parts.health.is_on, parts.health.pause
     return made
 
 

@@ -334,10 +334,44 @@ class ListTests:
         assert "ended" in missing["bad"]
         assert "shared__echo" in stage.names(client)
         assert len(stage.gateway.launcher.children) == starts
-        stage.gateway.clock.advance(RESPITE_S)
+        stage.gateway.tick(int(RESPITE_S))
         client.call(2, "tools/list")
         stage.begin()
         assert len(stage.gateway.launcher.children) > starts
+
+    def test_while_it_backs_off(self, stage: Stage) -> None:
+        """A server that has failed to start is not started again for whoever only looks, but for a call."""
+        launcher, client = stage.gateway.launcher, stage.view()
+        hello, launcher.hello = launcher.hello, None
+        client.call(1, "tools/call", name="shared__echo", arguments={})
+        stage.child("shared").exit(3)
+        listed = stage.gateway.client(**client.headers)
+        listed.path = client.path
+        for tick in (0, 4):
+            stage.gateway.tick(tick)
+            listed.call(2, "tools/list")
+            stage.play()
+            assert "shared ended" in listed.heard.json["result"]["_meta"][KEY]["shared"]
+            listed.call(3, "tools/call", name="gateway_list_tools", arguments={"server": "shared"})
+            said = listed.heard.json["result"]["content"][0]["text"]
+            assert "shared ended" in said
+            assert "mcpgateway servers restart shared" in said
+            assert [stage.name(each) for each in launcher.children].count("shared") == 1
+        launcher.hello = hello
+        listed.call(4, "tools/call", name="gateway_invoke", arguments={"id": "shared__echo"})
+        stage.play()
+        assert stage.child("shared").asked("tools/call")
+        assert "shared__echo" in stage.names(client)
+
+    def test_after_it_backed_off(self, stage: Stage) -> None:
+        """Later it is started for a list, too."""
+        launcher, client = stage.gateway.launcher, stage.view()
+        hello, launcher.hello = launcher.hello, None
+        client.call(1, "tools/call", name="shared__echo", arguments={})
+        stage.child("shared").exit(3)
+        launcher.hello = hello
+        stage.gateway.tick(int(RESPITE_S))
+        assert "shared__echo" in stage.names(client)
 
     def test_killed_meanwhile(self, stage: Stage) -> None:
         """A server that is killed while it is asked for the first time is asked once more, and its tools are listed."""

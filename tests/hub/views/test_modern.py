@@ -358,6 +358,26 @@ class NamedTests:
         assert "Unknown tool" in reply(client)["error"]["message"]
 
 
+class BackOffTests:
+    """A server that has failed to start."""
+
+    def test_whoever_looks(self, stage: Stage) -> None:
+        """It is not started again for whoever only looks, who is told what it has failed at, but for a call."""
+        client = stage.client()
+        post(client, request(1, "tools/call", name="m__echo"))
+        stage.child("m").exit(3)
+        assert "m ended" in reply(client)["error"]["message"]
+        post(client, request(2, "tools/list"))
+        stage.begin()
+        assert "m ended" in reply(client)["result"]["_meta"][KEY]["m"]
+        post(client, request(3, "tools/call", name="gateway_list_tools", arguments={"server": "m"}))
+        assert "m ended" in reply(client)["result"]["content"][0]["text"]
+        assert len(stage.children("m")) == 1
+        post(client, request(4, "tools/call", name="gateway_invoke", arguments={"id": "m__echo"}))
+        stage.answer()
+        assert stage.child("m").asked("tools/call")
+
+
 class RestTests:
     """Servers that do not run, but have before."""
 
