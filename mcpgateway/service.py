@@ -43,6 +43,7 @@ from mcpgateway.host.holders import Holders
 from mcpgateway.host.jobfiles import JobFiles
 from mcpgateway.host.journal import Journal
 from mcpgateway.host.orphans import Registry
+from mcpgateway.host.room import Room
 from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
 from mcpgateway.host.tokenfile import TokenFiles
@@ -51,6 +52,7 @@ from mcpgateway.host.writing import written_by
 from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.census import Census
 from mcpgateway.hub.enrolment import Enrolment
+from mcpgateway.hub.faults import Faults
 from mcpgateway.hub.helper import Helper
 from mcpgateway.hub.housekeeping import Housekeeping
 from mcpgateway.hub.owners import Owners
@@ -190,6 +192,7 @@ def make_gateway(
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
+        Faults(Room(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled),
     )
     parts = Parts(
         switchboard=switchboard,

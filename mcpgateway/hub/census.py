@@ -15,6 +15,7 @@ from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ClientFile, Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
 from mcpgateway.host.memory import resident_bytes
 from mcpgateway.hub import immorterm
+from mcpgateway.hub.faults import Fault
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.slot import Slot
@@ -37,6 +38,7 @@ class Census:
     :ivar clients: the clients' files that lead here.
     :ivar is_disabled: whether the whole gateway is switched off softly.
     :ivar saved: the tokens that models were spared; empty where nobody has used a view since the gateway runs.
+    :ivar faults: what is wrong with the gateway as a whole.
     """
 
     switchboard: Switchboard
@@ -49,6 +51,7 @@ class Census:
     clients: Callable[[], Sequence[ClientFile]] = tuple
     is_disabled: Callable[[], bool] = bool
     saved: Callable[[], dict[str, Any]] = dict
+    faults: Callable[[], Sequence[Fault]] = tuple
 
     def tools(self, server: ServerSpec) -> Sequence[Item] | None:
         """The tools a server is known to have, whether it runs or not; None where it was never asked for them."""
@@ -63,9 +66,11 @@ class Census:
         slots = self._slots()
         sessions = self.switchboard.sessions
         servers = self.switchboard.servers.values()
+        faults = self.faults()
         running = sum(self.lives.runs(slots[server.name]) for server in servers)
         return {
-            "status": self._status(),
+            "status": self._status(faults),
+            "problems": [each.shown() for each in faults],
             "disabled": self.is_disabled(),
             "servers": len(servers),
             "running": running,
@@ -91,8 +96,16 @@ class Census:
             ],
         }
 
-    def _status(self) -> str:
-        return "ok" if self.switchboard.is_open else "stopping"
+    def alive(self) -> dict[str, Any]:
+        """That the gateway answers, and by what the causes are called for which not all is well."""
+        faults = self.faults()
+        named = {"problems": [each.code for each in faults]} if faults else {}
+        return {"status": self._status(faults), **named}
+
+    def _status(self, faults: Sequence[Fault] = ()) -> str:
+        if not self.switchboard.is_open:
+            return "stopping"
+        return "degraded" if faults else "ok"
 
     def server(self, server: ServerSpec) -> dict[str, Any]:
         """Numbers of one server, for the gateway's own user."""

@@ -476,6 +476,34 @@ class StatusTests:
             [{"name": "shared", "state": "stopped"}],
         )
 
+    def test_what_is_wrong(self, home):
+        """A gateway that runs says what is wrong with it as a whole, and what helps, until that is mended."""
+
+        def codes():
+            return [each["code"] for each in home.json("status")["problems"]]
+
+        home.run("start")
+        assert codes() == []
+        config = home.path / "config.json"
+        good = config.read_text()
+        config.write_text("{")
+        eventually(lambda: codes() == ["configuration"], "it is read")
+        config.write_text(good)
+        eventually(lambda: codes() == [], "it is read again")
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(next(home.path.glob("*.sock"))))
+            caller.sendall(b"POST /api/gateway/disable HTTP/1.1\r\nHost: localhost\r\n")
+            caller.sendall(b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+            while caller.recv(4096):
+                pass
+        lines = home.run("status").stdout
+        assert "Problem: the gateway is switched off" in lines
+        assert "mcpgateway enable" in lines
+        with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/healthz", timeout=5) as answer:
+            assert json.load(answer) == {"status": "degraded", "problems": ["disabled"]}
+        assert home.run("enable").returncode == 0
+        assert codes() == []
+
     def test_absent(self, home):
         """Without one that is said, and it is no error; its numbers cannot be had, which is one of its own."""
         assert home.run("status").stdout == "Gateway is not running.\n"

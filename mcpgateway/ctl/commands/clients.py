@@ -239,6 +239,9 @@ def enable(context: click.Context) -> None:
     except Away as why:
         remote.unreachable(why)
     report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
+    if not report.errors and (numbers := remote.get("/health")) and numbers.get("disabled"):
+        # No client leads here, or the gateway has not read yet that one does.
+        remote.must("/api/gateway/enable", method="POST")
     context.exit(_told(globals_, report))
 
 

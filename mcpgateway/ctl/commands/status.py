@@ -43,6 +43,7 @@ def _tell_health(found: dict[str, Any]) -> None:
     say(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
     if url := aggregate(found):
         say(f"{'all tools':<10} {url}")
+    tell_problems(found)
     _tell_servers(found)
 
 
@@ -157,6 +158,7 @@ def _value(found: _Found) -> dict[str, Any]:
             | ({"login_url": each["login_url"]} if each.get("login_url") else {})
             for each in found.body.get("backends", ())
         ],
+        "problems": problems(found.body),
         "remarks": remarks(found.body),
         "clients": clients(found.body),
         "trouble": found.left.trouble or None,
@@ -167,6 +169,20 @@ def aggregate(body: dict[str, Any]) -> str:
     """Where all servers together are served; empty where they are not."""
     port = body.get("port")
     return f"http://localhost:{port}/mcp" if body.get("aggregate") is True and port else ""
+
+
+def problems(body: dict[str, Any]) -> list[dict[str, str]]:
+    """What is wrong with the gateway as a whole, each with ``code``, ``message`` and ``hint``."""
+    shown = body.get("problems")
+    found = [each for each in shown if isinstance(each, dict)] if isinstance(shown, list) else []
+    return [{name: str(each.get(name) or "") for name in ("code", "message", "hint")} for each in found]
+
+
+def tell_problems(body: dict[str, Any]) -> None:
+    """Say it."""
+    for each in problems(body):
+        say("Problem: ", styled(each["message"], fg="red"))
+        say(f"         {each['hint']}")
 
 
 def remarks(body: dict[str, Any]) -> list[str]:
@@ -243,6 +259,7 @@ def _tell_running(found: _Found, home: str) -> None:
     if found.body:
         servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
         say(f"Servers: {', '.join(servers) or 'none'}")
+        tell_problems(found.body)
         for line in remarks(found.body):
             say(f"Note:    {line}")
         _tell_logins(found.body)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mcpgateway.doors.http.exposition import Exposition
 
 HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
-OK = b'{"status":"ok"}'
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 UNSTORED = b"Cache-Control: no-store\r\n"
 SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
@@ -24,7 +23,7 @@ SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
 
 
 class HealthDoor:
-    """Answers ``GET /health`` with numbers, ``GET /healthz`` with one word, and ``GET /metrics`` for Prometheus.
+    """Answers ``GET /health`` with numbers, ``GET /healthz`` with a word or two, and ``GET /metrics`` for Prometheus.
 
     :param make_metrics: makes what writes those, when somebody asks for the first time.
     """
@@ -44,7 +43,9 @@ class HealthDoor:
             self._metrics = self._metrics or self._make_metrics()
             exchange.answer(200, self._metrics.text(), PROMETHEUS, UNSTORED)
             return
-        exchange.answer(200, OK if exchange.path == ALIVE else self._numbers(exchange), extra=UNSTORED)
+        is_short = exchange.path == ALIVE
+        found = msgspec.json.encode(self._census.alive()) if is_short else self._numbers(exchange)
+        exchange.answer(200, found, extra=UNSTORED)
 
     def _numbers(self, exchange: Any) -> bytes:
         wanted = next((SHAPES[each] for each in exchange.query.split(b"&") if each in SHAPES), None)

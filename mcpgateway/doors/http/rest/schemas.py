@@ -100,9 +100,10 @@ SERVER = made_of(
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Anything": {},
     "Error": made_of({"error": SAID, "hint": SAID}),
-    "Alive": made_of({"status": TEXT}),
+    "Alive": made_of({"status": TEXT}, problems=listing(TEXT)),
     "Health": made_of(
         {"status": TEXT, "servers": {"type": ["integer", "array"]}},
+        problems=listing(made_of({"code": TEXT, "message": TEXT, "hint": TEXT})),
         version=TEXT,
         port=WHOLE,
         timestamp=WHOLE,
