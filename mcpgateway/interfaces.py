@@ -39,6 +39,7 @@ class Launch:
     :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
     :ivar connect_s: seconds it may take until it can be spoken with; 0: as usual.
     :ivar is_heard: the program is of no use without its stdout, and is killed when it closes it.
+    :ivar principal: the one whose account is used at a remote server; empty for the gateway's own user.
     """
 
     server: str
@@ -51,6 +52,7 @@ class Launch:
     told: Told | None = field(default=None, repr=False, eq=False)
     is_heard: bool = True
     connect_s: float = 0.0
+    principal: str = ""
 
 
 @frozen

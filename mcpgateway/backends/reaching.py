@@ -109,7 +109,7 @@ class Backends:
         """Where the user of a server has to sign in; None where nothing is asked."""
         if self._accounts is None or not isinstance(server.reach, Remote):
             return None
-        return self._accounts.question(self._accounts.of(server.name, server.reach))
+        return self._accounts.question(self._accounts.of(server.name, server.reach, server.principal))
 
     def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
         """A browser has come back from an authorization server (`Accounts.answered`)."""
@@ -190,7 +190,7 @@ class Backends:
     def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
         if not can_sign_in(remote):
             return None
-        return self.accounts.authorizer(launch.server, remote)
+        return self.accounts.authorizer(launch.server, remote, launch.principal)
 
 
 def _returned(sign_in: SignIn) -> Returned:

@@ -228,6 +228,7 @@ class Building:
                 authorization_server=self._url(
                     oauth.authorization_server, "http", "oauth", "authorization_server"
                 ),
+                grant=oauth.grant,
             )
         return Remote(
             url,

@@ -78,17 +78,26 @@ class Transport(Enum):
     WEBSOCKET = "websocket"
 
 
+class GrantOf(Enum):
+    """Whose account is used at a remote server: that of each principal, or one of the gateway's for all."""
+
+    USER = "user"
+    GATEWAY = "gateway"
+
+
 @frozen
 class OAuth:
     """How the gateway gets a token of its own for a remote server (OAuth 2.1); what is empty is discovered.
 
     :ivar client_secret: None for a public client.
+    :ivar grant: who signs in there.
     """
 
     client_id: str = ""
     client_secret: str | None = field(default=None, repr=False)
     scopes: tuple[str, ...] = ()
     authorization_server: str = ""
+    grant: GrantOf = GrantOf.USER
 
 
 @frozen
@@ -206,7 +215,7 @@ class Project:
 
 @frozen
 class ServerSpec:
-    """One server as it is to be run, for one workspace.
+    """One server as it is to be run, for one workspace, and where that matters for one principal.
 
     :ivar name: the name in its URL, unique in a configuration.
     :ivar command: program and arguments, expanded.
@@ -231,6 +240,7 @@ class ServerSpec:
     :ivar health_url: what its own health is asked at; empty where it is not.
     :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
     :ivar credential: digest of the values its entry takes from the environment.
+    :ivar principal: the one that it is run for, and nobody else; empty for nobody in particular.
     :ivar prefix: what its names begin with on views; empty: nothing; None: its own name.
     :ivar expose_tools: its tools are offered on views.
     :ivar pinned: names of its tools that come before others on views.
@@ -264,6 +274,7 @@ class ServerSpec:
     health_url: str = ""
     workspace: str = ""
     credential: str = field(default="", repr=False)
+    principal: str = ""
     prefix: str | None = None
     expose_tools: bool = True
     pinned: tuple[str, ...] = ()

@@ -9,7 +9,17 @@ from attrs import field, frozen
 
 from mcpgateway.config import container, headers, serverkeys
 from mcpgateway.config.document import Place
-from mcpgateway.config.model import Container, Daemon, OAuth, Reach, Remote, Rest, RestTool, Transport
+from mcpgateway.config.model import (
+    Container,
+    Daemon,
+    GrantOf,
+    OAuth,
+    Reach,
+    Remote,
+    Rest,
+    RestTool,
+    Transport,
+)
 from mcpgateway.config.problems import Problems
 
 URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl")
@@ -136,6 +146,7 @@ def _oauth(found: Any) -> OAuth:
         client_secret=said.get("client_secret") or said.get("clientSecret"),
         scopes=tuple(word for each in scopes for word in each.split()),
         authorization_server=said.get("authorization_server") or said.get("authorizationServer") or "",
+        grant=said.get("grant", GrantOf.USER),
     )
 
 

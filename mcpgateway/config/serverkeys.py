@@ -29,7 +29,7 @@ from mcpgateway.config.kinds import (
     Whole,
     Words,
 )
-from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share, Transport
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, GrantOf, Share, Transport
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
 from mcpgateway.errors import ConfigError
@@ -153,6 +153,13 @@ OAUTH = Section(
         same("scope", Texts(), "scopes"),
         Key("authorization_server", Text(is_secret=True), "URL of the server; without it, it is found out."),
         same("authorizationServer", Text(is_secret=True), "authorization_server"),
+        Key(
+            "grant",
+            Choice({each.value: each for each in GrantOf}),
+            "Who signs in: each ``user``, that is everybody with a token, key or address of their own, or the gateway"
+            " once for all (``gateway``).",
+            "user",
+        ),
     ],
     is_secret=True,
 )

@@ -256,30 +256,34 @@ class Health:
     # Signing in (`mcpgateway.backends.oauth.Heard`)
 
     def wanted(self, server: str, owner: str) -> None:
-        """The user of a server has to sign in there; what runs of it may go on with what needs no user."""
-        for chart in self._known(server):
+        """An owner has to sign in at a server; what runs of it may go on with what needs nobody."""
+        for chart in self._known(server, owner):
             chart.needs = AUTHORIZATION
-            self.histories.of(server).add("server.needs_login", "it wants its user to sign in")
+            self.histories.of(server).add("server.needs_login", f"it wants {owner or 'its user'} to sign in")
 
     def granted(self, server: str, owner: str) -> None:
-        """The user of a server has signed in."""
-        for chart in self._known(server):
+        """An owner has signed in at a server."""
+        for chart in self._known(server, owner):
             chart.needs = ""
-            self.histories.of(server).add("server.signed_in", "its user has signed in")
+            self.histories.of(server).add("server.signed_in", f"{owner or 'its user'} has signed in")
             for each in self._of(chart):
                 each.authorized()
 
     def sign_out(self, server: str, owner: str) -> Deferred[Any]:
-        """The user of a server gives back what it was granted: nothing goes on with that. Fires when nothing does."""
+        """An owner gives back what a server has granted it: nothing goes on with that. Fires when nothing does."""
         closing = []
-        for chart in self._known(server):
+        for chart in self._known(server, owner):
             chart.needs = ""
-            self.histories.of(server).add("server.signed_out", "its user signs out")
+            self.histories.of(server).add("server.signed_out", f"{owner or 'its user'} signs out")
             closing += [each.slot.close() for each in self._of(chart) if each.slot.is_up]
         return DeferredList(closing, consumeErrors=True)
 
-    def _known(self, name: str) -> list[Chart]:
-        return [each for each in self._charts.values() if each.server.name == name]
+    def _known(self, name: str, owner: str) -> list[Chart]:
+        return [
+            each
+            for each in self._charts.values()
+            if (each.server.name, each.server.principal) == (name, owner)
+        ]
 
     def instances(self, name: str) -> list[Instance]:
         """All instances of a server.
@@ -511,7 +515,11 @@ class Health:
         """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return State.DISABLED
-        state = self._of_instances(watching)
+        # Who else has to sign in is no matter of those who have.
+        charts = [each for each in charts if each.server.principal == server.principal or not each.needs]
+        state = self._of_instances(
+            [each for each in watching if each.state is not State.NEEDS_LOGIN or each.chart in charts]
+        )
         if any(each.needs == AUTHORIZATION for each in charts):
             # Whoever has to sign in is told so, though what runs may go on with what needs no user.
             return State.NEEDS_LOGIN if state is None or state in UP else worst((state, State.NEEDS_LOGIN))
@@ -529,7 +537,7 @@ class Health:
 
 
 def _key(server: ServerSpec) -> Variant:
-    return (server.name, server.workspace, values_of(server))
+    return (server.name, server.workspace, values_of(server), server.principal)
 
 
 def _watching(slots: Iterable[Slot]) -> list[Instance]:

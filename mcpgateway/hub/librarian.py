@@ -179,7 +179,7 @@ class Librarian:
         return shelf
 
     def _place(self, server: ServerSpec) -> str:
-        key = f"{server.name}\0{server.workspace}"
+        key = f"{server.name}\0{server.workspace}\0{server.principal}"
         known = self._places.get(key)
         if known is None or known[0] is not server:
             if len(self._places) >= PLACES_LIMIT:

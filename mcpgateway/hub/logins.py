@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import Remote, ServerSpec
-from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin
+from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
 from mcpgateway.hub.health import Health
 from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Visit
-from mcpgateway.rules.ownership import can_sign_in, owner_of
+from mcpgateway.rules.ownership import can_sign_in, owner_of, person_of
 
 if TYPE_CHECKING:
     from mcpgateway.backends.account import Account
@@ -119,11 +119,13 @@ class Logins:
         """Find out where a principal signs in at a server.
 
         :param again: also where it has, or need not.
+        :raise OutOfScope: also where it has, it is an account that others use, too.
         :raise GatewayError: as `look`; or the server could not be asked.
         """
         server, account = self._of(name, principal)
         accounts = self._accounts()
         if again:
+            _check_change(principal, account)
             return self._asked(name, await self._within(accounts.begin(account)))
         if accounts.question(account) is not None:
             return self._asked(name, await self._within(accounts.verified(account)))
@@ -175,9 +177,16 @@ class Logins:
         """Give back what a principal was granted at a server, and end what runs with it.
 
         :param registration: and what the gateway is registered as there.
+        :raise OutOfScope: others use that, too.
         :raise GatewayError: as `look`.
         """
         _, account = self._of(name, principal)
+        _check_change(principal, account)
+        if registration and person_of(principal):
+            raise OutOfScope(
+                f"only the gateway's own user forgets what the gateway is registered as at {name}, which all use",
+                "sign out without forgetting that",
+            )
         await self._health.sign_out(name, account.owner)  # which takes leave with the token
         forgotten: Forgotten = await self._accounts().forget(account, registration=registration)
         await self._health.sign_out(name, account.owner)  # of whoever has come meanwhile
@@ -195,6 +204,16 @@ class Logins:
                 "without the header Authorization in its entry the gateway asks for one",
             )
         return server, self._accounts().of(name, reach, owner_of(principal, server))
+
+
+def _check_change(principal: str, account: Account) -> None:
+    # One who may use the gateway's own account may sign in where nobody has, and takes nothing from the others.
+    if person_of(principal) != account.owner:
+        raise OutOfScope(
+            f"all clients use one account at {account.name}, which only the gateway's own user changes"
+            " (oauth.grant: gateway)",
+            f"ask with the gateway's own token, or on its machine: mcpgateway servers logout {account.name}",
+        )
 
 
 def _too_late(why: Any) -> None:

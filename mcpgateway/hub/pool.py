@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.limiters import Limiters
     from mcpgateway.hub.replicas import Replicas
 
-IDLE_TICKS = 1800  # how long the child of a workspace or a credential waits for the next session of its kind
-PLACES_LIMIT = 64  # workspaces, or credentials, of one server that have a child at the same time
+IDLE_TICKS = 1800  # how long the child of a workspace, a credential or a principal waits for the next session
+PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that have a child at the same time
 
 
 @frozen
@@ -205,7 +205,9 @@ class Pool:
             return
         idle = [each for each in of_server if not _is_used(self._slots[each])]
         if not idle:
-            raise Overloaded(f"{key.server} is used by {PLACES_LIMIT} workspaces or credentials already")
+            raise Overloaded(
+                f"{key.server} is used by {PLACES_LIMIT} workspaces, credentials or people already"
+            )
         self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
 
     def _replicate(self, home: Slot, params: dict[str, Any], key: Key) -> None:
@@ -249,7 +251,7 @@ class Pool:
             for key, slot in self._slots.items()
             if key.server == server.name
             and key.era is era
-            and (key.value == shared.value if slot.shared else slot.server.workspace == server.workspace)
+            and (key.value == shared.value if slot.shared else _is_beside(slot.server, server))
         )
 
     def is_taken(self, server: ServerSpec, era: Era) -> bool:
@@ -391,6 +393,10 @@ class Pool:
         for slot in list(self._siblings):
             self.dismiss(slot)
         return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)
+
+
+def _is_beside(one: ServerSpec, other: ServerSpec) -> bool:
+    return (one.workspace, one.principal) == (other.workspace, other.principal)
 
 
 def _is_used(slot: Slot) -> bool:

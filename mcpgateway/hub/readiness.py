@@ -92,7 +92,7 @@ class Readiness:
         slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
         shown = self.health.shown(server, slots)
         charts = {self.health.chart(server), *(each.chart for each in self.health.instances(server.name))}
-        needs = next((each.needs for each in charts if each.needs), "")
+        needs = next((each.needs for each in charts if each.needs and not each.server.principal), "")
         is_off = any(each.is_off for each in charts)
         return Facts(server.name, State(shown["status"]), needs, is_off, shown["last_error"])
 

@@ -26,6 +26,7 @@ from mcpgateway.errors import UnknownServer
 from mcpgateway.host.places import NOWHERE, Kept, Place, Places
 from mcpgateway.hub.neighbours import Neighbours
 from mcpgateway.hub.pool import Pool
+from mcpgateway.rules.ownership import owner_of
 from mcpgateway.rules.sharing import needs_place, scope_of, tells_place
 
 VARIANTS_LIMIT = 1000
@@ -88,6 +89,14 @@ class _Built:
 
 
 @frozen
+class _OfPrincipal:
+    """A server for a principal, and what it was made of."""
+
+    server: ServerSpec
+    of: ServerSpec
+
+
+@frozen
 class Ground:
     """What the configuration says of workspaces.
 
@@ -139,6 +148,7 @@ class Scopes:
         self._variants = ground.variants
         self._takes_values = ground.takes_values
         self._built: dict[tuple[str, str], _Built] = {}
+        self._of_principals: dict[tuple[str, str, str], _OfPrincipal] = {}
         self._placed: dict[str, _Placed] = {}
 
     def is_placed(self, server: ServerSpec) -> bool:
@@ -260,10 +270,23 @@ class Scopes:
 
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        if not view.workspace:
-            return self.variant(server, NOWHERE)
-        place = self._places.find(view.workspace)
-        return self.variant(server, place if place.root else Place(view.workspace, view.workspace))
+        place = self._places.find(view.workspace) if view.workspace else NOWHERE
+        if view.workspace and not place.root:
+            place = Place(view.workspace, view.workspace)
+        return self.of_principal(self.variant(server, place), view.principal)
+
+    def of_principal(self, server: ServerSpec, principal: str) -> ServerSpec:
+        """A server as it is run for a principal: one of its own, where it uses an account of its own there."""
+        owner = owner_of(principal, server)
+        if not owner or server.principal:
+            return server
+        key = (_key(server), server.workspace, owner)
+        known = self._of_principals.get(key)
+        if known is None or known.of is not server:
+            if len(self._of_principals) >= VARIANTS_LIMIT:
+                self._of_principals.clear()
+            known = self._of_principals[key] = _OfPrincipal(evolve(server, principal=owner), server)
+        return known.server
 
     def _nowhere(self, server: ServerSpec) -> ServerSpec:
         # As its entry says; but where that demands a value of a workspace, it is now known that there is none.
@@ -279,6 +302,10 @@ class Scopes:
         :param base: as its entry defines it.
         :raise ConfigError: the values of the workspace cannot be used.
         """
+        if server.principal:
+            known = self._of_principals.get((_key(server), server.workspace, server.principal))
+            of = known.of if known is not None and known.server is server else evolve(server, principal="")
+            return self.of_principal(base if of is base else self.current(base, of), server.principal)
         built = self._built.get((server.name, server.workspace))
         if built is not None and built.server is server and built.of is base:
             return server
@@ -296,8 +323,8 @@ class Scopes:
 
 
 def _key(server: ServerSpec) -> str:
-    # A server may have the name of a view.
-    return f"{server.name}/" if server.view else server.name
+    # A server may have the name of a view, and a view is one for each principal.
+    return f"{server.name}/{server.principal}" if server.view else server.name
 
 
 def _none(view: ServerSpec) -> Iterable[ServerSpec]:

@@ -593,6 +593,7 @@ class Slot:
             self.era,
             as_written=not server.resolve,
             connect_s=server.lazy.connect_s,
+            principal=server.principal,
         )
         prepared: Deferred[Launch] = self._around.launcher.prepare(launch)
         prepared.addCallback(self._launch, conversation).addErrback(self._broken, conversation)

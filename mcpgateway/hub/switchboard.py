@@ -192,7 +192,7 @@ class Switchboard:
                     self.end(session, "its server is shared otherwise now")
             self._drop(change.before)
         for session in self.sessions.of(change.before):
-            session.server = change.of(session.server)
+            session.server = self.scopes.of_principal(change.of(session.server), session.principal)
         self.pool.adopt(change)
 
     def _drop(self, server: ServerSpec) -> None:
@@ -215,6 +215,7 @@ class Switchboard:
             return self.sessions.find(identifier, server, principal) or self._revive(
                 identifier, server, principal
             )
+        server = self.scopes.of_principal(server, principal)
         self._check_anonymous(server)
         return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
 
@@ -263,7 +264,7 @@ class Switchboard:
         self._make_room()
         # It keeps the workspace that it was begun in, wherever its client says that it works now.
         known = server if server.view else self.servers.get(server.name, server)
-        server = self.scopes.again(known, recalled.record.workspace)
+        server = self.scopes.of_principal(self.scopes.again(known, recalled.record.workspace), principal)
         era = self._era(server)
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
@@ -341,6 +342,7 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         self.permits.admit(principal, server)
+        server = self.scopes.of_principal(server, principal)
         if not server.view and self.has_to_find_out(server, message.params):
             found = self._siblings.find_out(server)
             return found.addCallback(lambda _: self._begin(server, principal, message, owner))

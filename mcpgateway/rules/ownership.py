@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcpgateway.config.model import Reach, Remote, ServerSpec, Transport
+from mcpgateway.config.model import GrantOf, Reach, Remote, ServerSpec, Transport
+from mcpgateway.rules.access import is_client
 
 
 def can_sign_in(reach: Reach | None) -> bool:
@@ -12,6 +13,20 @@ def can_sign_in(reach: Reach | None) -> bool:
     return reach.oauth is not None or not any(name.lower() == "authorization" for name in reach.headers)
 
 
+def person_of(principal: str) -> str:
+    """Who a principal is: itself, or empty for the gateway's own user, who may come without a token and with it."""
+    return principal if is_client(principal) else ""
+
+
 def owner_of(principal: str, server: ServerSpec) -> str:
-    """The owner of the account that a principal uses at a server; empty for the gateway's own user."""
-    return ""
+    """The owner of the account that a principal uses at a server; empty for the gateway's own user.
+
+    A view is its principal's, whatever servers it shows.
+    """
+    person = person_of(principal)
+    if not person or server.view:
+        return person
+    reach = server.reach
+    if not isinstance(reach, Remote) or not can_sign_in(reach):
+        return ""
+    return "" if reach.oauth is not None and reach.oauth.grant is GrantOf.GATEWAY else person

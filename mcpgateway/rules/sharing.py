@@ -48,8 +48,13 @@ def tells_place(server: ServerSpec) -> bool:
 def scope_value(scope: Share, server: ServerSpec) -> str:
     """What sessions that share a child of a server have in common beside the server; empty where that is nothing.
 
-    :param server: as it is run for the session's workspace.
+    :param server: as it is run for the session's workspace and principal.
     """
+    shared = _value(scope, server)
+    return f"{server.principal}\0{shared}" if server.principal else shared
+
+
+def _value(scope: Share, server: ServerSpec) -> str:
     if scope in (Share.GLOBAL, Share.AUTO):
         return ""
     if scope is Share.CREDENTIAL:
@@ -58,14 +63,14 @@ def scope_value(scope: Share, server: ServerSpec) -> str:
     return f"{server.workspace}\0{server.credential}" if server.workspace else ""
 
 
-Variant = tuple[str, str, str]
-"""Tells the variants of servers apart: name, workspace, credential."""
+Variant = tuple[str, str, str, str]
+"""Tells the variants of servers apart: name, workspace, credential, principal."""
 
 
 def variant_of(server: ServerSpec) -> Variant:
-    """What tells a server, as it is run for one workspace, from all others."""
+    """What tells a server, as it is run for one workspace and one principal, from all others."""
     workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
-    return (server.name, workspace, values_of(server))
+    return (server.name, workspace, values_of(server), server.principal)
 
 
 def values_of(server: ServerSpec) -> str:

@@ -65,6 +65,8 @@ def place_of(server: ServerSpec) -> str:
     """Names how a server is launched or reached, and whose it is; see Note [To whom an answer is given again]."""
     reach = server.reach
     told = [launch_digest(server), repr(reach), server.credential]
+    if server.principal:
+        told.append(f"of {server.principal}")
     if isinstance(reach, Remote):
         url = urlsplit(reach.url)
         names = sorted(name for name, _ in parse_qsl(url.query, keep_blank_values=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import secrets
 import subprocess
 import sys
 import urllib.error
@@ -24,6 +25,7 @@ from tests.support.protected import Protected, agreed, brought, several
 pytestmark = pytest.mark.functional
 
 PATIENCE_S = 60.0
+REVISION = "2026-07-28"
 Start = Callable[..., Protected]
 HELLO = {
     "jsonrpc": "2.0",
@@ -44,9 +46,9 @@ def start() -> Iterator[Start]:
         yield begin
 
 
-def ask(gateway: Gateway, message: Any, path: str = "/remote/mcp") -> Any:
+def ask(gateway: Gateway, message: Any, path: str = "/remote/mcp", **more: str) -> Any:
     """Send a message; the answer."""
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": "application/json", **more}
     request = urllib.request.Request(f"{gateway.url}{path}", json.dumps(message).encode(), headers)
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return json.load(answer)
@@ -90,7 +92,12 @@ class World:
 
     def __init__(self, directory: Path, start: Start) -> None:
         self.sdk, self.authlib = start("sdk"), start("authlib")
-        entries = {"sdk": {"url": self.sdk.url}, "authlib": {"url": self.authlib.url}, "clock": server(CLOCK)}
+        entries = {
+            "sdk": {"url": self.sdk.url},
+            "authlib": {"url": self.authlib.url},
+            "common": {"url": self.sdk.url, "oauth": {"grant": "gateway"}},
+            "clock": server(CLOCK),
+        }
         self.gateway = Gateway(directory, entries)
 
     def ran(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
@@ -154,7 +161,7 @@ def world(kept: World, start: Start) -> World:
     """The same, where nobody has signed in."""
     start("sdk")
     start("authlib")
-    for name in ("sdk", "authlib"):
+    for name in ("sdk", "authlib", "common"):
         kept.ran("servers", "forget", name)
     return kept
 
@@ -310,6 +317,128 @@ class LoginTests:
         read(agreed(url))
         assert world.ran("validate", "--server", "sdk")[0] == 0
         assert world.sdk.clients() == registered
+
+
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": REVISION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+}
+
+
+class Person:
+    """One with a token of their own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        code, made, why = world.ran("--json", "token", "create", f"person-{secrets.token_hex(4)}")
+        assert code == 0, why
+        self.headers = {"Authorization": f"Bearer {json.loads(made)['token']}"}
+
+    def who(self, name: str) -> Any:
+        """Whom a server takes them for; where they have to sign in else."""
+        return _whom(ask(self._world.gateway, call("whoami"), f"/{name}/mcp", **self.headers))
+
+    def who_by_view(self, name: str) -> Any:
+        """The same, on the view of all servers."""
+        return _whom(ask(self._world.gateway, call(f"{name}__whoami"), "/mcp/full", **self.headers))
+
+    def who_today(self, path: str, tool: str) -> Any:
+        """The same, as a client of the modern era."""
+        message = call(tool)
+        message["params"]["_meta"] = MODERN
+        said = {"MCP-Protocol-Version": REVISION, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+        return _whom(ask(self._world.gateway, message, path, **said, **self.headers))
+
+    def login(self, name: str, method: str = "GET", query: str = "", **said: Any) -> tuple[int, Any]:
+        """Ask about their sign-in at a server."""
+        body = json.dumps(said).encode() if method == "POST" else None
+        url = f"{self._world.gateway.url}/api/v1/servers/{name}/login{query}"
+        headers = {**self.headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(url, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as why:
+            return why.code, json.load(why)
+
+    def sign_in(self, name: str, user: str) -> None:
+        """Have a browser do it, and agree to what it is shown."""
+        status, page = read(agreed(self.who(name), user))
+        assert (status, b"is going to use your account" in page) == (200, True)
+        key = page.partition(b'name="key" value="')[2].partition(b'"')[0]
+        url = f"{self._world.gateway.url}/oauth/callback"
+        with urllib.request.urlopen(url, b"key=" + key, timeout=PATIENCE_S) as done:
+            assert f"may use {name} now".encode() in done.read()
+
+
+def _whom(answer: Any) -> Any:
+    return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]["data"]["url"]
+
+
+class PeopleTests:
+    """Two people with tokens of their own."""
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_two_people_are_two(self, world: World, kind: str) -> None:
+        """Each signs in and reaches the remote server as themselves, at every endpoint and in both eras."""
+        ann, bob = Person(world), Person(world)
+        ways = {ann.who(kind), bob.who(kind), world.who(kind)["data"]["url"]}
+        assert len(ways) == 3
+        ann.sign_in(kind, "ann")
+        assert ann.who(kind) == "ann"
+        assert bob.who(kind) in ways
+        assert world.who(kind)["data"]["url"] in ways
+        bob.sign_in(kind, "bob")
+        world_url = world.who(kind)["data"]["url"]
+        read(agreed(world_url, "cem"))
+        for _ in range(2):  # one after the other, and back
+            for person, user in ((ann, "ann"), (bob, "bob")):
+                assert person.who(kind) == user
+                assert person.who_by_view(kind) == user
+                assert person.who_today(f"/{kind}/mcp", "whoami") == user
+                assert person.who_today("/mcp/full", f"{kind}__whoami") == user
+            assert world.who(kind) == "cem"
+
+    def test_one_signs_out(self, world: World) -> None:
+        """Whoever signs out does so for themselves; what another has been asked is no use to them."""
+        ann, bob = Person(world), Person(world)
+        ann.sign_in("sdk", "ann")
+        url = bob.who("sdk")
+        status, told = ann.login("sdk", "POST", answer=agreed(url, "ann"))
+        assert (status >= 400, ann.who("sdk"), bob.who("sdk")) == (True, "ann", url), told
+        status, told = bob.login("sdk", "POST", answer=agreed(url, "bob"))
+        assert (status, told["state"], bob.who("sdk")) == (200, "signed in", "bob")
+        assert bob.login("sdk", "DELETE", query="?forget=true")[0] == 403  # the registration is all people's
+        status, told = bob.login("sdk", "DELETE")
+        assert (status, told["signed_out"]) == (200, True)
+        assert bob.login("sdk")[1]["state"] != "signed in"
+        assert ann.login("sdk")[1]["state"] == "signed in"
+        assert (ann.who("sdk"), bob.who("sdk").startswith(world.sdk.origin)) == ("ann", True)
+
+    def test_who_waits_is_no_trouble_of_the_others(self, world: World) -> None:
+        """Who has signed in is served, whoever else has not; ``why`` names those, and shows nobody another's way."""
+        ann, bob = Person(world), Person(world)
+        ann.sign_in("sdk", "ann")
+        assert ann.who("sdk") == "ann"
+        url = bob.who("sdk")
+        assert world.gateway.backend("sdk")["status"] == "running"
+        told = world.ran("why", "sdk")[1]
+        assert ("agent " in told, brought(url)["state"] in told) == (True, False)
+
+    def test_one_for_all(self, world: World) -> None:
+        """Where its entry says so, the gateway signs in once, and only its own user changes that."""
+        ann, bob = Person(world), Person(world)
+        url = ann.who("common")
+        assert bob.who("common") == world.who("common")["data"]["url"] == url
+        read(agreed(url, "eva"))
+        assert (ann.who("common"), bob.who("common"), world.who("common")) == ("eva", "eva", "eva")
+        for method, said in (("DELETE", {}), ("POST", {"again": True})):
+            status, told = ann.login("common", method, **said)
+            assert (status, "oauth.grant" in json.dumps(told)) == (403, True)
+        assert ann.who("common") == "eva"
+        assert world.ran("servers", "logout", "common")[0] == 0
+        assert bob.who("common").startswith(world.sdk.origin)
 
 
 class PublicTests:

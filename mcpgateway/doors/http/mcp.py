@@ -111,6 +111,7 @@ class McpDoor:
                 said = said_pid(exchange, None) if b"x-client-pid" in headers else None
                 pid = self._owners.living(said) if said is not None else None
                 self._modern = self._modern or self._make_modern()
+                server = self._switchboard.scopes.of_principal(server, principal)
                 self._modern.handle(exchange, message, server, principal, takes, pid)
                 return
             if message.method == "initialize" and message.kind is Kind.REQUEST:

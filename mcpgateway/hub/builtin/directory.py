@@ -64,7 +64,7 @@ class Directory:
         for spec in self._specs(access).values():
             items = self.known(spec, access)
             if items:
-                more = spec.workspace + _told(spec, access) + _limits(access)
+                more = spec.workspace + spec.principal + _told(spec, access) + _limits(access)
                 found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
         return found
 

@@ -139,7 +139,9 @@ class Board:
 
     def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
         """The servers that it shows because its place defines them, as they are run there."""
-        return self._on(specs.concerned(view, self.switchboard.scopes.defined_for(view), self.ways))
+        scopes = self.switchboard.scopes
+        own = tuple(scopes.of_principal(each, view.principal) for each in scopes.defined_for(view))
+        return self._on(specs.concerned(view, own, self.ways))
 
     def _on(self, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
         return tuple(each for each in servers if self.is_on(each))
@@ -151,7 +153,9 @@ class Board:
         """
         if (known := self._specs.get(view.name)) is None:
             raise UnknownServer(f"Unknown server: {view.name}")
-        return self.switchboard.scopes.again(known, view.workspace) if view.workspace else known
+        scopes = self.switchboard.scopes
+        found = scopes.again(known, view.workspace) if view.workspace else known
+        return scopes.of_principal(found, view.principal)
 
     def adopt(self, change: Change) -> None:
         """The servers are others now: look anew, and say so to whoever is there."""
@@ -239,7 +243,8 @@ class Board:
         """
         specs.check_directory(cwd)
         scopes = self.switchboard.scopes
-        spec = scopes.variant(self._specs.get(view.spec.name, view.spec), scopes.place_of(cwd))
+        known = self._specs.get(view.spec.name, view.spec)
+        spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
         told_of = (lambda each: self._told(session, each)) if session is not None else None
         return self._view(spec, told_of, view.scope)
 

@@ -36,11 +36,11 @@ class Grounds:
         has_news, self._approved = approved != self._approved, approved
         if not approved and not has_news:
             return
-        own: dict[tuple[str, str], tuple[ServerSpec, ...]] = {}
+        own: dict[tuple[str, str, str], tuple[ServerSpec, ...]] = {}
         for session in list(sessions):
             if has_news:
                 self._locate(session)
-            at = (session.server.name, session.server.workspace)
+            at = (session.server.name, session.server.workspace, session.server.principal)
             if at not in own:
                 own[at] = board.own(session.server)
             if board.inners(session).view.own != own[at]:

@@ -155,7 +155,7 @@ class ViewDoor:
         self.board = around.board
         self._look_at = around.board.seen
         self.clock = around.clock
-        self._seen: dict[tuple[str, str, Scope | None], _Seen] = {}
+        self._seen: dict[tuple[str, str, str, Scope | None], _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
         self._road = road = Road(self, around.pool)
         self._here: dict[str, Callable[[Call, Message, Asker, View], None]] = {
@@ -184,7 +184,7 @@ class ViewDoor:
         :raise UnknownServer: there is no such view any more.
         """
         spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
-        key = (spec.name, spec.workspace, scope)
+        key = (spec.name, spec.workspace, spec.principal, scope)
         now, moves = self.clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
