@@ -1,12 +1,18 @@
 """How every test is run."""
 
+import os
 import signal
 
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 # No deadline: how busy the machine is must not decide a test.
-settings.register_profile("house", deadline=None, database=DirectoryBasedExampleDatabase("build/hypothesis"))
+settings.register_profile(
+    "house",
+    deadline=None,
+    max_examples=500 if os.environ.get("MCPGATEWAY_SOAK") == "1" else 40,
+    database=DirectoryBasedExampleDatabase("build/hypothesis"),
+)
 settings.load_profile("house")
 
 # Tests that were started in the background, or by nohup, ignore these, and so would every program that they start.

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mcpgateway.config import edit_json, edit_yaml
@@ -317,7 +317,6 @@ class PropertyTests:
     """What holds for any text and any change."""
 
     @given(changes())
-    @settings(max_examples=80, deadline=None)
     def test_yaml(self, drawn):
         """The text says what the change means, and every comment outside of what was changed is still there."""
         document, change = drawn
@@ -331,7 +330,6 @@ class PropertyTests:
         assert set(lost) <= allowed | {f"# about {inside}"}
 
     @given(changes(), st.sampled_from(["\t", "  ", "    ", None]))
-    @settings(max_examples=80, deadline=None)
     def test_json(self, drawn, indent):
         """The text says what the change means, and the text of every other server is what it was, byte for byte."""
         document, change = drawn
@@ -343,7 +341,6 @@ class PropertyTests:
                 assert others(made, change.road[1]).get(name) == written
 
     @given(changes())
-    @settings(max_examples=100, deadline=None)
     def test_json_with_comments(self, drawn):
         """Comments and trailing commas are no obstacle."""
         document, change = drawn
@@ -354,7 +351,6 @@ class PropertyTests:
         assert made.startswith("/* first */\n{ // 0\n")
 
     @given(documents)
-    @settings(max_examples=100, deadline=None)
     def test_it_reads_json(self, document):
         """Its own reading of JSON is that of everybody."""
         text = json.dumps(document)

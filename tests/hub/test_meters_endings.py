@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.model import ServerSpec, Share
@@ -154,7 +154,6 @@ class Storm:
         max_size=40,
     )
 )
-@settings(max_examples=150, deadline=None)
 def test_each_ends_once(steps: list[tuple[str, str, int]]) -> None:
     """When the gateway has stopped, every call that has begun has ended, once, and the counts say the same."""
     storm = Storm()

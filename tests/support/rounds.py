@@ -13,8 +13,8 @@ from attrs import frozen
 from tests.support.gateway import IS_SOAK, LIMIT_S, Gateway, eventually
 from tests.support.http_client import REVISION, Answer, Client, message, tool_call
 
-ROUNDS = int(os.environ.get("MCPGATEWAY_ROUNDS", "0")) or (1000 if IS_SOAK else 20)
-WARM_ROUNDS = 100 if IS_SOAK else 5  # many side by side need room that is kept for the next
+ROUNDS = int(os.environ.get("MCPGATEWAY_ROUNDS", "0")) or (1000 if IS_SOAK else 10)
+WARM_ROUNDS = 100 if IS_SOAK else 4  # many side by side need room that is kept for the next
 GROWTH_KIB = 4_000
 HEAVY_KIB = (
     24_000  # where a round moves megabytes, freed memory stays in pieces; a leak would be five times as much

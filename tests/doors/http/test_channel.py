@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IPushProducer
 from twisted.internet.task import Clock
@@ -306,7 +306,6 @@ def facts(door: RecordingDoor) -> list[tuple[bytes, bytes, bytes, dict[bytes, by
 
 
 class ChunkingTests:
-    @settings(deadline=None, max_examples=150)
     @given(st.lists(requests(), min_size=1, max_size=5), st.data())
     def test_does_not_matter(self, stream: list[bytes], data: st.DataObject) -> None:
         """Any way of cutting a pipelined stream into chunks gives the same exchanges and the same answers."""

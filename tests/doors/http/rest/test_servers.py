@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
@@ -804,7 +804,6 @@ class OperateTests:
         assert gateway.ask("POST", "/a/start?wait=1s").json["server"]["status"] == "running"
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["POST", "PUT", "PATCH"]),
     st.recursive(
