@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
 from mcpgateway.config.model import ServerSpec
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.views.modern_clients import Client
 
 
 @define
@@ -18,6 +21,7 @@ class Asker:
     :ivar pid: the process that it says it is, or None.
     :ivar has_tried: it was brought to its server before, and that had changed its era.
     :ivar has_state: the state that it brings has been taken.
+    :ivar client: what it says of itself, where a list may depend on that; None where it says nothing.
     :ivar headers: those of its request; None where it could not send the ones that repeat the body.
     """
 
@@ -28,3 +32,4 @@ class Asker:
     headers: Mapping[bytes, bytes] | None = None
     has_tried: bool = False
     has_state: bool = False
+    client: Client | None = None

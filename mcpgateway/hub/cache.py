@@ -1,8 +1,8 @@
 """Results that need not be asked for again, for as long as their server says (MCP 2026-07-28, "Caching").
 
 # Note [Who is given what]
-A result is for whoever asked, unless its server says it is for all; only then is another principal given it.  What the
-request says of its client does not matter: by what it may depend on, the server has to know the principal.
+A result is for whoever asked, unless its server says it is for all; only then is another principal given it.  What a
+client can do matters as well: servers list to some what others could not use.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Raw
 from mcpgateway.rules import audience
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import URI_LIMIT, Envelope
+from mcpgateway.wire.modern import CAPABILITIES_KEY
 from mcpgateway.wire.requeststates import digest_of
 from mcpgateway.wire.translate import CACHEABLE, COMPLETE, RETRIED, kind_of
 
@@ -86,7 +87,7 @@ class ResultCache:
         """The result of the same request, its ``ttlMs`` what is left of it; None when there is none."""
         if not self._kept or not _is_cacheable(method, params):
             return None
-        digest = digest_of(params or {})
+        digest = _asked(params)
         for owner in (principal, None):
             key = _Key(server, method, digest, owner)
             kept = self._kept.get(key)
@@ -113,7 +114,7 @@ class ResultCache:
         uri = peek.text(params, "uri", URI_LIMIT) if method == READ else None
         if ttl <= 0 or (method == READ and uri is None):
             return
-        digest = digest_of(params or {})
+        digest = _asked(params)
         for former in (principal, None):
             self._drop(_Key(server, method, digest, former))
         owner = None if peek.text(members, "cacheScope") == "public" else principal
@@ -149,3 +150,10 @@ class ResultCache:
 
 def _is_cacheable(method: str, params: Envelope | None) -> bool:
     return method in CACHEABLE and RETRIED.isdisjoint(params or ())
+
+
+def _asked(params: Envelope | None) -> bytes:
+    # What is asked for, and what the client can do.
+    meta = peek.members(params, "_meta") if params is not None and "_meta" in params else {}
+    can = {CAPABILITIES_KEY: meta[CAPABILITIES_KEY]} if CAPABILITIES_KEY in meta else {}
+    return digest_of((params or {}) | can)

@@ -8,12 +8,13 @@ whoever was told about alike: ``told`` is empty for children that clients share.
 # Note [What is known without asking]
 A list on disk is good enough to show without starting its server.  It is asked for again once the server runs, and if
 it is another then, whoever was shown the former is told.  A server of the modern era hears of its client with each
-request, and hardly any lists something else for that: what it has told anybody is as good.
+request, and few list something else for that: what it has told anybody is as good until it runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -51,6 +52,18 @@ class _List:
     digest: bytes = field(default=b"", repr=False)
     is_fresh: bool = True
     is_shown: bool = False
+
+
+class Whose(Enum):
+    """Whose lists have changed; see Note [Whose list it is]."""
+
+    SHARED = "the list of a child that clients share"
+    TOLD = "those of children that were told of their clients"
+    ALL = "all: a server of the modern era has one child for them"
+
+    def includes(self, told: str) -> bool:
+        """Whether the list is meant that is known for those who were told about like this."""
+        return self is Whose.ALL or bool(told) is (self is Whose.TOLD)
 
 
 Shelf = dict[tuple[Kind, str], _List]
@@ -111,9 +124,9 @@ class Librarian:
         """Somebody is shown a list that may not be true any more."""
         self._list(server, kind, told).is_shown = True
 
-    def is_shown(self, server: ServerSpec, kind: Kind) -> bool:
+    def is_shown(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
         """Whether somebody is shown a list, or none, who is to hear when it is another."""
-        return self._list(server, kind, "").is_shown
+        return self._list(server, kind, told).is_shown
 
     def place(self, server: ServerSpec) -> str:
         """Names how a server is launched, and where: what it lists is known for that."""
@@ -148,16 +161,19 @@ class Librarian:
             return _List(None)
         place = self._place(server)
         legacy_key, modern_key = self._keys(place, told)
+        exact = snapshots.find(server.name, modern_key, kind.method)
         found = {
             legacy_key: snapshots.find(server.name, legacy_key, kind.method),
-            modern_key: snapshots.find(server.name, modern_key, kind.method)
-            or snapshots.newest(server.name, place, kind.method, Era.MODERN),
+            modern_key: exact or snapshots.newest(server.name, place, kind.method, Era.MODERN),
         }
         for key, answer in found.items():
             if answer is not None and not answer.is_stale:
                 # Once the server runs it is seen whether this is still true.
                 snapshots.shown.add((server.name, key, kind.method))
-                return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method))
+                # Some modern servers list something else to clients that can do more.
+                is_its = not told or key != modern_key or answer is exact
+                items = read_items(server.name, kind, answer.pages)
+                return _List(items, answer.digest(kind.method), is_fresh=is_its)
         answer = snapshots.newest(server.name, place, kind.method) if not told else None
         if answer is None:
             return _List(None)
@@ -167,7 +183,7 @@ class Librarian:
 
     def _keys(self, place: str, told: str = "") -> tuple[Key, Key]:
         # How a list is on record that is asked for in either era; what the gateway says of itself is the same for all.
-        return Key(place, Era.LEGACY, told or self._shared), Key(place, Era.MODERN, self._modern)
+        return Key(place, Era.LEGACY, told or self._shared), Key(place, Era.MODERN, told or self._modern)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
         at = (server.name, self._place(server))
@@ -220,27 +236,33 @@ class Librarian:
     def _is_on_record(self, name: str, key: Key, kind: Kind) -> bool:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
-    def changed(self, server: ServerSpec, news: str) -> None:
+    def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED) -> None:
         """A server says that a list has changed; what was known of it holds until somebody asks."""
-        for kind in self.outdate(server, news):
+        for kind in self._outdate(server, news, whose.includes):
             for heard in list(self.on_change):
                 heard(server.name, kind)
-            self.on_news(server.name, kind, "")
+            if whose is not Whose.TOLD:
+                self.on_news(server.name, kind, "")
 
     def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[Kind]:
         """A list is to be asked for again; returns what it is a list of."""
+        return self._outdate(server, news, lambda each: each == told)
+
+    def _outdate(self, server: ServerSpec, news: str, is_meant: Callable[[str], bool]) -> list[Kind]:
         kinds = [kind for kind in Kind if kind.news == news]
         self.changes[server.name] = self.changes.get(server.name, 0) + 1
-        for kind in kinds:
-            known = self._shelf(server).get((kind, told))
-            if known is not None:
+        for (kind, told), known in self._shelf(server).items():
+            if kind in kinds and is_meant(told):
                 known.is_fresh = False
         return kinds
 
-    def lost(self, server: ServerSpec) -> None:
+    def lost(self, server: ServerSpec, whose: Whose = Whose.SHARED) -> None:
         """The child that clients share has ended; the next one may list something else."""
         for (kind, told), known in self._shelf(server).items():
-            if told or known.items is None:
+            if known.items is None or not whose.includes(told):
+                continue
+            if told:
+                known.is_fresh = False
                 continue
             if self._snapshots is None:
                 known.is_fresh = False

@@ -227,6 +227,12 @@ class Stateless:
         except GatewayError as why:
             call.fail(why)
 
+    def road(self, server: ServerSpec) -> Road | None:
+        """How a request gets to a server; None while that has to be found out."""
+        known = self._eras.road(server, Era.MODERN)
+        is_beside = known in (None, Road.NATIVE) and self._pool.is_taken(server, Era.MODERN)
+        return self._beside(server) if is_beside else known
+
     def _beside(self, server: ServerSpec) -> Road:
         # It has a child of the other era, and may have no second one.
         return Road.REFUSED if self._eras.bridge(server) is Bridge.OFF else Road.BRIDGED

@@ -211,17 +211,25 @@ class ToLegacy:
             self._resume(call, message, asker, peer)
             return
         server = asker.server
-        may_be_asked = server.interactive is not False and bool(self._offered(message))
-        if may_be_asked and self._pool.is_open_question(server):
+        if self._may_tell(server) and _offered(message.meta):
             self._later(self._siblings.find_out(server), call, message, asker, peer)
         else:
             self._enter(call, message, asker, peer)
 
-    def _offered(self, message: Message) -> dict[str, Any]:
-        capabilities = translate.client_capabilities_for_legacy(message.meta or {})
-        # What else a client can do splits no group: servers ask for nothing else.
-        known = {name: capabilities[name] for name in FULL if isinstance(capabilities.get(name), dict)}
-        return known if offers_something(known) else {}
+    def told(self, server: ServerSpec, meta: Envelope) -> dict[str, Any]:
+        """What a child of a server is told that the client of these ``_meta`` can be asked, or may be told of it.
+
+        Empty where all clients have the same child, whatever they offer.
+        """
+        return _offered(meta) if self._tells(server) or self._may_tell(server) else {}
+
+    def _tells(self, server: ServerSpec) -> bool:
+        # Where each process has a child of its own, that is told what the client offers, as a session's own is.
+        is_apart = self._pool.reason(server) or self._pool.keeps_state(server)
+        return server.interactive is not False and bool(server.interactive or is_apart)
+
+    def _may_tell(self, server: ServerSpec) -> bool:
+        return server.interactive is not False and self._pool.is_open_question(server)
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))
@@ -241,11 +249,7 @@ class ToLegacy:
             raise SharedOtherwise(
                 f"{server.name} has a child for each client"
             )  # that was found out meanwhile
-        # Where each process has a child of its own, that is told what the client offers, as a session's own is.
-        asks = server.interactive is not False and bool(
-            server.interactive or self._pool.reason(server) or self._pool.keeps_state(server)
-        )
-        offered = self._offered(message) if asks else {}
+        offered = _offered(message.meta) if self._tells(server) else {}
         group = None
         if offered or self._pool.keeps_state(server):
             group = self._lanes.group(server, principal, peer, offered, message.meta or {})
@@ -403,7 +407,7 @@ class ToLegacy:
 
     def _sent_elsewhere(self, crossing: Crossing, client: Call, elicitations: list[dict[str, Any]]) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
-        offered = self._offered(crossing.message).get("elicitation")
+        offered = _offered(crossing.message.meta).get("elicitation")
         if not isinstance(offered, dict) or "url" not in offered:
             why = GatewayError("the server wants its user to open a page, and the client cannot show one")
             client.sink.failed(client, why)
@@ -583,6 +587,13 @@ def place_of(server: ServerSpec) -> str:
     # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
     # refuse an answer: the child that waits for it still runs.
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name
+
+
+def _offered(meta: Envelope | None) -> dict[str, Any]:
+    capabilities = translate.client_capabilities_for_legacy(meta or {})
+    # What else a client can do splits no group: servers ask for nothing else.
+    known = {name: capabilities[name] for name in FULL if isinstance(capabilities.get(name), dict)}
+    return known if offers_something(known) else {}
 
 
 def _answers(params: Envelope) -> Envelope:

@@ -119,7 +119,7 @@ class KnownTests:
         snapshots.keep("m", Key(own.place, Era.MODERN, "other"), Kind.TOOL.method, (page("a"),))
         assert (names(librarian), names(librarian, "mine")) == (["a"], ["a"])
         assert librarian.is_fresh(SERVER, Kind.TOOL)
-        assert librarian.is_fresh(SERVER, Kind.TOOL, "mine")
+        assert not librarian.is_fresh(SERVER, Kind.TOOL, "mine")
         assert ("m", own, Kind.TOOL.method) in snapshots.shown
         snapshots.keep("m", own, Kind.TOOL.method, (page("b"),))
         assert names(librarian) == ["b"]

@@ -55,7 +55,8 @@ def legacy(name: str, **more: Any) -> ServerSpec:
 class Stage:
     """A gateway, what its servers list, and who they are.
 
-    :ivar offers: what each server lists, by its name and by the method of the list; every other list is empty.
+    :ivar offers: what each server lists, by its name and by the method of the list, or a function that knows it by the
+        client capabilities that its child is told of; every other list is empty.
     :ivar hellos: what servers declare, by their names; where one is not named, everything.
     :ivar extra: what else stands in the results of lists, by the server's name.
     """
@@ -121,6 +122,8 @@ class Stage:
                 self._greet(child, name, asked)
                 continue
             found = self.offers.get(name, {}).get(asked["method"], [])
+            if callable(found):
+                found = found(_told(child, asked))
             done(child, asked, **{LISTS[asked["method"]]: found}, **self.extra.get(name, {}))
         return was_asked
 
@@ -185,6 +188,13 @@ class Stage:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.gateway.clock.advance(seconds)
+
+
+def _told(child: MemoryChild, asked: dict[str, Any]) -> dict[str, Any]:
+    """The client capabilities that a child was told of, when it was asked this or when it was started."""
+    said = asked.get("params", {}).get("_meta", {}).get(modern_client.PREFIX + "clientCapabilities")
+    found: dict[str, Any] = child.asked("initialize")[0]["params"]["capabilities"] if said is None else said
+    return found
 
 
 def _name(child: MemoryChild) -> str:

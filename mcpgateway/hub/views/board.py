@@ -26,7 +26,7 @@ from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
-from mcpgateway.hub.librarian import Librarian
+from mcpgateway.hub.librarian import Librarian, Whose
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import doubts, hello, specs
 from mcpgateway.hub.views.direct import Direct
@@ -236,21 +236,37 @@ class Board:
             found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
         return found
 
-    def within(self, view: View, cwd: str, session: Session | None = None) -> View:
+    def within(
+        self,
+        view: View,
+        cwd: str,
+        session: Session | None = None,
+        told_of: Callable[[ServerSpec], str] | None = None,
+    ) -> View:
         """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none.
 
         :param session: whose client its own children are told of there; None where there is none.
+        :param told_of: what a server is told there of a client that has no session; None where that is nothing.
         """
         specs.check_directory(cwd)
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
-        told_of = (lambda each: self._told(session, each)) if session is not None else None
+        if session is not None:
+            return self._view(spec, lambda each: self._told(session, each), view.scope)
         return self._view(spec, told_of, view.scope)
 
-    def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
-        """What a view shows to those who have no session with it, and may use no more than this."""
-        return self._view(spec, None, scope)
+    def seen(
+        self,
+        spec: ServerSpec,
+        scope: Scope | None = None,
+        told_of: Callable[[ServerSpec], str] | None = None,
+    ) -> View:
+        """What a view shows to those who have no session with it, and may use no more than this.
+
+        :param told_of: names what a server is told of the client; None where that is nothing.
+        """
+        return self._view(spec, told_of, scope)
 
     def _told(self, session: Session, server: ServerSpec) -> str:
         board = self.switchboard
@@ -449,12 +465,14 @@ class Board:
     def lists_changed(self, slot: Slot, news: str) -> None:
         """A server says that a list has changed, to all who share its child."""
         if slot.shared:
-            self.librarian.changed(slot.server, news)
+            self.librarian.changed(slot.server, news, _whose(slot))
+        elif any(each.is_apart for each in slot.sessions):  # of clients of the modern era
+            self.librarian.changed(slot.server, news, Whose.TOLD)
 
     def lost(self, slot: Slot) -> None:
         """A child has ended."""
         if slot.shared:
-            self.librarian.lost(slot.server)
+            self.librarian.lost(slot.server, _whose(slot))
 
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""
@@ -514,6 +532,10 @@ class Board:
 
 def _gone(reason: str) -> None:
     """Stands for a call that is not here."""
+
+
+def _whose(slot: Slot) -> Whose:
+    return Whose.ALL if slot.era is Era.MODERN else Whose.SHARED
 
 
 def _admitted(scope: Scope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:

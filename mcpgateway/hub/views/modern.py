@@ -44,6 +44,7 @@ from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.views import hello
 from mcpgateway.hub.views.kept import KeptResults, with_kept
 from mcpgateway.hub.views.missing import with_missing
+from mcpgateway.hub.views.modern_clients import Clients
 from mcpgateway.hub.views.modern_errands import Errands
 from mcpgateway.hub.views.modern_extensions import extensions, met
 from mcpgateway.hub.views.modern_listening import ViewEars, Wish
@@ -75,10 +76,17 @@ class Views(Protocol):
     pause: Callable[[ServerSpec], GatewayError | None]
     catch_up: Callable[[], Deferred[None]]
 
-    def seen(self, spec: ServerSpec, scope: Scope | None = None) -> View:
+    def seen(
+        self,
+        spec: ServerSpec,
+        scope: Scope | None = None,
+        told_of: Callable[[ServerSpec], str] | None = None,
+    ) -> View:
         """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
 
-    def within(self, view: View, cwd: str) -> View:
+    def within(
+        self, view: View, cwd: str, session: None = None, told_of: Callable[[ServerSpec], str] | None = None
+    ) -> View:
         """The same view, as it looks from a directory."""
 
 
@@ -123,7 +131,7 @@ class ViewDoor:
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
     :ivar leave: takes one of those back.
-    :ivar within: a view as it looks from a directory.
+    :ivar clients: knows what servers are told of clients.
     """
 
     log = Logger()
@@ -142,20 +150,21 @@ class ViewDoor:
         self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
         self._snapshots = around.snapshots
         self._pool = around.pool
+        self.clients = Clients(stateless.road, stateless.to_legacy.told)
         self.lists = Lists(
             around.board.librarian,
             stateless.submit,
             stateless.cancel,
             self._is_running,
             self._hello,
+            self.clients,
             around.clock,
         )
         self.lists.current, self.lists.pause = stateless.current, around.board.pause
-        self.within = around.board.within
         self.board = around.board
         self._look_at = around.board.seen
         self.clock = around.clock
-        self._seen: dict[tuple[str, str, str, Scope | None], _Seen] = {}
+        self._seen: dict[tuple[str, str, str, Scope | None, bytes], _Seen] = {}
         self._ears = ViewEars(stateless, around.clock)
         self._road = road = Road(self, around.pool)
         self._here: dict[str, Callable[[Call, Message, Asker, View], None]] = {
@@ -176,6 +185,7 @@ class ViewDoor:
         here = self._here.get(call.method)
         if here is None:
             raise UnknownMethod(f"Method not found: {call.method}")
+        asker.client = self.clients.read(message.meta)
         here(call, message, asker, self.look(asker))
 
     def look(self, asker: Asker) -> View:
@@ -184,14 +194,25 @@ class ViewDoor:
         :raise UnknownServer: there is no such view any more.
         """
         spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
-        key = (spec.name, spec.workspace, spec.principal, scope)
+        key = (spec.name, spec.workspace, spec.principal, scope, asker.client.key if asker.client else b"")
         now, moves = self.clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
-            seen = self._seen[key] = _Seen(spec, self._look_at(spec, scope), moves, now)
+            seen = self._seen[key] = _Seen(spec, self._look_at(spec, scope, self._told_of(asker)), moves, now)
         return seen.view
+
+    def _told_of(self, asker: Asker) -> Callable[[ServerSpec], str] | None:
+        client = asker.client
+        return (lambda server: self.clients.told(server, client)) if client is not None else None
+
+    def within(self, view: View, cwd: str, asker: Asker) -> View:
+        """The same view, as it looks from a directory.
+
+        :raise InvalidParams: there is no such directory.
+        """
+        return self.board.within(view, cwd, None, self._told_of(asker))
 
     def look_anew(self, asker: Asker) -> View:
         """What a view shows just now.
@@ -250,27 +271,24 @@ class ViewDoor:
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
         kind = KINDS[call.method]
         if view.shows(kind):
-            self._road.give_list(
-                call, kind, asker, lambda view: self._listed(call, kind, view, asker.principal)
-            )
+            self._road.give_list(call, kind, asker, lambda view: self._listed(call, kind, view, asker))
         else:
-            self._listed(call, kind, view, asker.principal)
+            self._listed(call, kind, view, asker)
 
-    def _listed(self, call: Call, kind: Kind, view: View, principal: str) -> None:
+    def _listed(self, call: Call, kind: Kind, view: View, asker: Asker) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
         unknown = view.to_ask(kind) if view.shows(kind) else ()
-        for each in unknown:
-            self.librarian.show(each, kind)
+        self.lists.shown(unknown, kind, asker)
         if kind is Kind.TOOL:
             self.listed(view)
-        terms = self.lists.terms(servers, kind)
-        kept = self.kept.entries(kind, principal) if self.kept is not None else []
+        terms = self.lists.terms(servers, kind, asker)
+        kept = self.kept.entries(kind, asker.principal) if self.kept is not None else []
         if kept and kind is Kind.RESOURCE:
             terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
         listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
-        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind))
+        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind, asker))
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening
@@ -319,12 +337,11 @@ class ViewDoor:
 
     async def settle(self, asker: Asker, kind: Kind) -> dict[str, str]:
         """Wait for the lists of all servers of a view; those that are missing then, and why."""
-        unknown = [
-            (each, kind) for each in self.look(asker).to_ask(kind) if self.lists.has_to_be_asked(each, kind)
-        ]
+        asked = self.look(asker).to_ask(kind)
+        unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, asker)]
         if unknown:
             await self.lists.wait(unknown, asker)
-        return self.lists.missing(self.look(asker).to_ask(kind), kind)
+        return self.lists.missing(self.look(asker).to_ask(kind), kind, asker)
 
     # The end
 

@@ -102,7 +102,7 @@ class ModernAccess:
         """
         if getattr(self.asker.caller, "reach", None) is Reach.REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
-        return evolve(self, view=self.door.within(self.view, cwd))
+        return evolve(self, view=self.door.within(self.view, cwd, self.asker))
 
     def caught_up(self) -> Deferred[Access]:
         """The same caller, once what was edited in the configuration is in force."""
@@ -194,13 +194,13 @@ class ModernAccess:
         librarian, spec = self.door.librarian, self.view.servers.get(server)
         if spec is None:
             return fail(UnknownServer(f"Unknown server: {server}"))
-        known = librarian.known(spec, kind)
-        if known is not None and not self.door.lists.has_to_be_asked(spec, kind):
+        known = librarian.known(spec, kind, self.door.lists.told(spec, self.asker))
+        if known is not None and not self.door.lists.has_to_be_asked(spec, kind, self.asker):
             return succeed(self._narrowed(spec, kind, known))
         asked = self.door.lists.ask(spec, kind, self.asker, is_look=is_look)
 
         def found(_: None) -> tuple[Item, ...]:
-            items = librarian.known(spec, kind)
+            items = librarian.known(spec, kind, self.door.lists.told(spec, self.asker))
             if items is None:
                 raise asked.why or BackendError(f"{server} could not be asked what it has")
             return self._narrowed(spec, kind, items)

@@ -1,7 +1,8 @@
-"""The lists of servers, asked for in the gateway's own name when a modern client wants to see a view.
+"""The lists of servers, asked for when a modern client wants to see a view.
 
 # Note [Who is asked]
-A server is asked whose list nobody knows, and one that runs and has said that its list has changed.  A server that does
+A server is asked whose list is not known for clients that can do the same, and one that runs and has said that its list
+has changed (`mcpgateway.hub.views.modern_clients`).  A server that does
 not run and whose list is on record is not started for it.  Who waits for the answer, and for how long, is as for legacy
 clients (`mcpgateway.hub.views.lists`).
 
@@ -24,7 +25,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway import __version__
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.catalog.records import Kind
 from mcpgateway.config.model import ServerSpec
@@ -34,10 +34,11 @@ from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.hub.views.missing import NOT_YET
+from mcpgateway.hub.views.modern_clients import Clients
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
-from mcpgateway.wire import jsonrpc, legacy, modern, peek
+from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
 
@@ -46,11 +47,11 @@ ASKING_S = (
 )
 RESPITE_S = 30.0  # how long a server is left alone that could not be asked
 TERMS_LIMIT = 10_000
-_META = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
+REFRESHED_LIMIT = 16  # kinds of clients for whom the lists of one server are asked for again when it runs
 
 Submit = Callable[[Call, Message, Asker], None]
-_Key = tuple[Variant, str, Kind]
-"""A server, how and where it is launched, and what it is asked for."""
+_Key = tuple[Variant, str, Kind, str]
+"""A server, how and where it is launched, what it is asked for, and what it is told of the client."""
 
 
 @frozen
@@ -115,6 +116,7 @@ class Lists:
     :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
     :ivar current: the definition in force of a server; `GatewayError` where there is none any more.
     :param hello: the first words of a server; None where they are not known.
+    :param clients: knows what a server is told of a client.
     :ivar learning: what is being learnt that nobody has been shown otherwise.
     """
 
@@ -127,6 +129,7 @@ class Lists:
         cancel: Callable[[Call], None],
         is_running: Callable[[ServerSpec], bool],
         hello: Callable[[ServerSpec], Envelope | None],
+        clients: Clients,
         clock: IReactorTime,
     ) -> None:
         self.learning: tuple[str, Kind] | None = None
@@ -135,9 +138,11 @@ class Lists:
         self._cancel = cancel
         self._is_running = is_running
         self._hello = hello
+        self._clients = clients
         self._clock = clock
         self._asking: dict[_Key, _Asking] = {}
-        self._terms: dict[tuple[Variant, Kind], Terms] = {}
+        self._terms: dict[tuple[Variant, Kind, str], Terms] = {}
+        self._askers: dict[Variant, dict[str, Asker]] = {}  # by what the server is told of them
         self._respites: dict[_Key, _Respite] = {}
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
@@ -174,37 +179,56 @@ class Lists:
     def _begin_next(self, wanted: deque[tuple[ServerSpec, Kind]], asker: Asker) -> None:
         # To ask may mean to start a server, which takes its time: others are served in between.
         server, kind = wanted.popleft()
-        if self._key(server, kind) not in self._asking and self.has_to_be_asked(server, kind):
+        if self._key(server, kind, asker) not in self._asking and self.has_to_be_asked(server, kind, asker):
             self.ask(server, kind, asker)
         if wanted:
             self._clock.callLater(0, self._begin_next, wanted, asker)
 
-    def missing(self, servers: Iterable[ServerSpec], kind: Kind) -> dict[str, str]:
+    def missing(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> dict[str, str]:
         """Those of these servers whose list is not known, and why."""
         found = {}
         for server in servers:
-            if self._librarian.known(server, kind) is None:
-                respite = self._resting(server, kind)
+            if self._librarian.known(server, kind, self.told(server, asker)) is None:
+                respite = self._resting(server, kind, asker)
                 found[server.name] = respite.why if respite is not None else NOT_YET
         return found
 
-    def has_to_be_asked(self, server: ServerSpec, kind: Kind) -> bool:
+    def told(self, server: ServerSpec, asker: Asker) -> str:
+        """Names what a server is told of a client."""
+        return self._clients.told(server, asker.client)
+
+    def shown(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> None:
+        """A client is given a list without these servers, or what may not be true of them: it is to hear what is."""
+        for server in servers:
+            self._librarian.show(server, kind, self.told(server, asker))
+            self._remember(server, asker)
+
+    def _remember(self, server: ServerSpec, asker: Asker) -> None:
+        told = self.told(server, asker)
+        if told:
+            known = self._askers.setdefault(variant_of(server), {})
+            known.pop(told, None)
+            known[told] = asker
+            if len(known) > REFRESHED_LIMIT:
+                del known[next(iter(known))]
+
+    def has_to_be_asked(self, server: ServerSpec, kind: Kind, asker: Asker) -> bool:
         """Whether a server has to be asked for a list; see Note [Who is asked]."""
-        librarian = self._librarian
-        if librarian.is_fresh(server, kind) or self._resting(server, kind) is not None:
+        librarian, told = self._librarian, self.told(server, asker)
+        if librarian.is_fresh(server, kind, told) or self._resting(server, kind, asker) is not None:
             return False
-        if librarian.known(server, kind) is not None:
+        if librarian.known(server, kind, told) is not None:
             return self._is_running(server)
         if not self._lacks(server, kind):
             return True
-        self._learn(server, kind, ())
+        self._learn(server, kind, (), told)
         return False
 
-    def _key(self, server: ServerSpec, kind: Kind) -> _Key:
-        return (variant_of(server), self._librarian.place(server), kind)
+    def _key(self, server: ServerSpec, kind: Kind, asker: Asker) -> _Key:
+        return (variant_of(server), self._librarian.place(server), kind, self.told(server, asker))
 
-    def _resting(self, server: ServerSpec, kind: Kind) -> _Respite | None:
-        found = self._respites.get(self._key(server, kind))
+    def _resting(self, server: ServerSpec, kind: Kind, asker: Asker) -> _Respite | None:
+        found = self._respites.get(self._key(server, kind, asker))
         if found is not None and found.until > self._clock.seconds():
             return found
         pause = self.pause(server)
@@ -215,11 +239,11 @@ class Lists:
         hello = self._hello(server)
         return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
-    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw]) -> None:
+    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str) -> None:
         # Where nobody has been shown anything else, nobody need be told that it has changed.
-        self.learning = None if self._librarian.is_shown(server, kind) else (server.name, kind)
+        self.learning = None if self._librarian.is_shown(server, kind, told) else (server.name, kind)
         try:
-            self._librarian.learn(server, kind, pages)
+            self._librarian.learn(server, kind, pages, told)
         finally:
             self.learning = None
 
@@ -234,7 +258,7 @@ class Lists:
         :param asker: on whose behalf.
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         """
-        key = self._key(server, kind)
+        key = self._key(server, kind, asker)
         asking = self._asking.get(key)
         wait: Deferred[None] = Deferred()
         if asking is not None:
@@ -245,26 +269,28 @@ class Lists:
             wait.callback(None)
             return Asked(_Asking(why=pause), wait)
         asking = self._asking[key] = _Asking([wait])
+        self._remember(server, asker)
         found = Deferred.fromCoroutine(self._ask_again(server, kind, asker))
-        found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, server, kind, asking)
+        found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, key, asking)
         found.addBoth(self._over, key, asking)
         return Asked(asking, wait)
 
-    def _not_asked(self, why: Failure, server: ServerSpec, kind: Kind, asking: _Asking) -> None:
+    def _not_asked(self, why: Failure, key: _Key, asking: _Asking) -> None:
+        server, kind = key[0][0], key[2]
         late = f"it did not answer within {ASKING_S:g} s"
         is_late = why.check(defer.TimeoutError) is not None
         asking.why = error = BackendTimeout(late) if is_late else reason(why)
         if len(self._respites) >= TERMS_LIMIT:
             self._respites.clear()
         until = self._clock.seconds() + RESPITE_S
-        self._respites[self._key(server, kind)] = _Respite(until, error.message)
+        self._respites[key] = _Respite(until, error.message)
         if why.check(GatewayError, defer.TimeoutError) is None:
-            self.log.failure("a list could not be read", why, event="list.broken", server=server.name)
+            self.log.failure("a list could not be read", why, event="list.broken", server=server)
             return
         self.log.info(
             "{server} could not be asked for {method}: {why}",
             event="list.not_asked",
-            server=server.name,
+            server=server,
             method=kind.method,
             why=error.message,
         )
@@ -295,7 +321,7 @@ class Lists:
             return False
 
     async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> None:
-        librarian = self._librarian
+        librarian, told = self._librarian, self.told(server, asker)
         changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
         cursor: str | None = None
@@ -309,17 +335,20 @@ class Lists:
                 break
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
-        self._terms[variant_of(server), kind] = _terms(pages, self._clock.seconds())
-        self._learn(server, kind, pages)
-        if librarian.changes.get(server.name) != changes:
-            librarian.outdate(server, kind.news)  # what it has said may be from before that
+        # It may have shown meanwhile that it has the same child for all, or that it has not.
+        for each in dict.fromkeys((told, self.told(server, asker))):
+            self._terms[variant_of(server), kind, each] = _terms(pages, self._clock.seconds())
+            self._learn(server, kind, pages, each)
+            if librarian.changes.get(server.name) != changes:
+                librarian.outdate(server, kind.news, each)  # what it has said may be from before that
 
     async def _page(self, kind: Kind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
-        params: Envelope = {"_meta": jsonrpc.raw(_META)}
+        meta = self._clients.words(server, asker.client)
+        params: Envelope = {"_meta": jsonrpc.raw(meta)}
         if cursor is not None:
             params["cursor"] = jsonrpc.raw(cursor)
         envelope = jsonrpc.request(0, kind.method, params)
-        message = Message(rpc.Kind.REQUEST, envelope, kind.method, b"0", params, dict(_META))
+        message = Message(rpc.Kind.REQUEST, envelope, kind.method, b"0", params, meta)
         done: Deferred[Envelope] = Deferred()
         call = Call(None, kind.method, b"0", None, OwnQuestion(done))
         self._submit(call, message, Asker(server, asker.principal, asker.caller, asker.pid))
@@ -339,19 +368,23 @@ class Lists:
         """The servers are others now."""
         self._respites.clear()
         self._terms.clear()
+        self._askers.clear()
 
     def refresh(self, server: ServerSpec, asker: Asker) -> None:
         """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
-        for kind in Kind:
-            if self._librarian.known(server, kind) is not None:
-                self._librarian.show(server, kind)
-                self.ask(server, kind, asker)
+        for each in (asker, *self._askers.pop(variant_of(server), {}).values()):
+            for kind in Kind:
+                told = self.told(server, each)
+                if self._librarian.known(server, kind, told) is not None:
+                    self._librarian.show(server, kind, told)
+                    self.ask(server, kind, each)
 
-    def terms(self, servers: Iterable[ServerSpec], kind: Kind) -> Terms:
+    def terms(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> Terms:
         """For how long what these servers list may be kept by whoever asks for all of it."""
         now = self._clock.seconds()
         return most_careful(
-            self._terms.get((variant_of(server), kind), NOT_AT_ALL).left(now) for server in servers
+            self._terms.get((variant_of(server), kind, self.told(server, asker)), NOT_AT_ALL).left(now)
+            for server in servers
         )
 
 

@@ -159,7 +159,7 @@ class Road:
         name = _text(message, "name")
         found = view.find(name)
         if found is None:
-            raise self._unknown(f"Unknown tool: {name}", name, view, Kind.TOOL)
+            raise self._unknown(f"Unknown tool: {name}", name, view, Kind.TOOL, asker)
         self._to(call, message, asker, view, found)
 
     def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
@@ -182,7 +182,7 @@ class Road:
 
     def _list_now(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
         lists, view = self._door.lists, self._door.look(asker)
-        unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind)]
+        unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind, asker)]
         running = {slot.server.name for slot in self._pool if slot.conversation is not None}
         soon = [each for each in unknown if each[0].name in running]
 
@@ -226,7 +226,7 @@ class Road:
         unknown = [(each, kind) for kind in kinds for each in view.to_ask(kind)]
         named = [each for each in unknown if each[0].name in whose(view)]
         if not named and not whose(view):
-            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each)], asker)
+            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each, asker)], asker)
             return
         # Nobody can say anything of it but that server, which is called as at its own endpoint.
         asked = [lists.ask(*each, asker) for each in named]
@@ -243,8 +243,8 @@ class Road:
                 return
         raise why
 
-    def _unknown(self, what: str, name: str, view: View, kind: Kind) -> InvalidParams:
-        missing = self._door.lists.missing(view.to_ask(kind), kind)
+    def _unknown(self, what: str, name: str, view: View, kind: Kind, asker: Asker) -> InvalidParams:
+        missing = self._door.lists.missing(view.to_ask(kind), kind, asker)
         hint = "; ".join(filter(None, (_near(view, name, kind), not_all(missing))))
         return InvalidParams(what, hint, {"missing": missing} if missing else None)
 
@@ -288,7 +288,7 @@ class Road:
         def forward(view: View) -> None:
             found = view.prompt(name)
             if found is None:
-                raise self._unknown(f"Unknown prompt: {name}", name, view, Kind.PROMPT)
+                raise self._unknown(f"Unknown prompt: {name}", name, view, Kind.PROMPT, asker)
             self._forward(call, message, asker, view, found)
 
         if view.prompt(name) is not None:
@@ -312,7 +312,7 @@ class Road:
         def read(view: View) -> None:
             owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
             if not owners:
-                absent = self._door.lists.missing(view.to_ask(Kind.RESOURCE), Kind.RESOURCE)
+                absent = self._door.lists.missing(view.to_ask(Kind.RESOURCE), Kind.RESOURCE, asker)
                 what, hint = missing(uri)
                 data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
                 raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)

@@ -17,8 +17,10 @@ from mcpgateway.hub.librarian import Librarian
 from mcpgateway.hub.views.board import LEARNT_S
 from mcpgateway.hub.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.hub.views.missing import KEY, NOT_YET
+from mcpgateway.hub.views.modern_clients import Clients
 from mcpgateway.hub.views.modern_listening import DEBOUNCE_S
 from mcpgateway.hub.views.modern_lists import ASKING_S, RESPITE_S, Lists
+from mcpgateway.rules.eras import Road
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
     ACKNOWLEDGED,
@@ -221,7 +223,13 @@ class ListTests:
         """The time it takes to ask all of them, which may be to start them, is a part of what a client waits."""
         clock = Clock()
         lists = Lists(
-            Librarian(), lambda *_: clock.advance(3), lambda _: None, lambda _: False, lambda _: None, clock
+            Librarian(),
+            lambda *_: clock.advance(3),
+            lambda _: None,
+            lambda _: False,
+            lambda _: None,
+            Clients(lambda _: Road.NATIVE, lambda *_: {}),
+            clock,
         )
         asker = Asker(modern("m"), "", None)
         done = lists.wait([(modern(name), Kind.TOOL) for name in "mn"], asker)
