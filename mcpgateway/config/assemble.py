@@ -104,16 +104,31 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
 
 
 def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
-    """Return what all entries are served under, in their order; those that are one server have one name."""
-    return assign([_candidate(each, world) for each in entries])
+    """Return what all entries are served under, in their order; those that are one server have one name.
+
+    Those of two projects never are: each is there for the clients of its own.  One that is the same as a server of
+    everybody's is that server.
+    """
+    said = [(each, _definition(each, world)) for each in entries]
+    everybodys = {
+        (slug(each.title), definition)
+        for each, definition in said
+        if not each.origin.project and each.enabled
+    }
+    return assign(
+        [
+            _candidate(each, definition, is_apart=(slug(each.title), definition) not in everybodys)
+            for each, definition in said
+        ]
+    )
 
 
-def _candidate(entry: Entry, world: World) -> Candidate:
+def _candidate(entry: Entry, definition: str, *, is_apart: bool) -> Candidate:
     scope = entry.origin.scope
     return Candidate(
         title=entry.title,
         rank=scope.value * RANKS_PER_SCOPE + entry.origin.rank,
-        definition=_definition(entry, world),
+        definition=repr((definition, entry.origin.project)) if is_apart else definition,
         project=entry.origin.project or entry.origin.profile,
         keeps=scope in (Scope.NATIVE, Scope.USER),
         yields=scope is Scope.DEMO,

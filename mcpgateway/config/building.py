@@ -155,6 +155,7 @@ class Building:
             pinned=entry.first_tools,
             shield=entry.shield,
             shield_tools=entry.shield_tools,
+            project=entry.origin.project,
         )
 
     def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ LIVE = (
 # Of them those in which nothing stands for a value of a workspace.
 SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "concurrency", "lazy")
 # They decide which sessions use one child together, and what that child is told of them.
-SHARING = ("share", "interactive", "protocol", "workspace", "replicas", "enabled")
+SHARING = ("share", "interactive", "protocol", "workspace", "replicas", "enabled", "project")
 # Sockets are bound once, and what is followed is followed from the start.
 AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tls_key_path", "trace")
 

@@ -247,6 +247,8 @@ class ServerSpec:
     :ivar shield: how much of its answers is shown; None: what the gateway's settings say on views, all elsewhere.
     :ivar shield_tools: the same for single tools, by their names.
     :ivar view: it is no server but a view of all of them, with this name; empty for servers.
+    :ivar project: the directory whose clients alone it is there for; empty: it is everybody's.
+    :ivar is_everywhere: of a view: the servers of all projects are on it.
     """
 
     name: str
@@ -281,6 +283,8 @@ class ServerSpec:
     shield: Level | None = None
     shield_tools: Mapping[str, Level] = field(factory=dict)
     view: str = ""
+    project: str = ""
+    is_everywhere: bool = False
 
     @cached_property
     def has_shield(self) -> bool:

@@ -27,7 +27,7 @@ class Place:
     """Where somebody works; empty where that is nowhere.
 
     :ivar directory: a real path.
-    :ivar root: the workspace it lies in, a real path.
+    :ivar root: the workspace it lies in, a real path; empty in a home directory, which is none.
     """
 
     directory: str = ""
@@ -64,8 +64,15 @@ class Places:
             self._found.clear()
         directory = _directory(path)
         place = Place(directory, self._root(directory)) if directory else NOWHERE
-        self._found[path] = (now, place if place.root else NOWHERE)
-        return self._found[path][1]
+        self._found[path] = (now, place)
+        return place
+
+    def lies_in(self, directory: str, project: str) -> bool:
+        """Whether a place's directory is a project's, or lies in it; in a home, or in ``/``, lies nothing else."""
+        root = self.find(project).directory
+        if not root or not directory:
+            return False
+        return directory == root if root in self._none else _lies_in(directory, root)
 
     def _root(self, directory: str) -> str:
         named = next((each for each in self._configured if _lies_in(directory, each)), None)

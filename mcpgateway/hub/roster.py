@@ -75,6 +75,7 @@ class Roster:
             "tool_calls": found["tool_calls"],
             "pids": pids,
             "source": server.source,
+            "project": server.project,
             **self._keys(server),
         }
         if pids:

@@ -8,6 +8,11 @@
 
 The first that says something counts, and where it is wrong, nothing else is asked instead.  An owner is never guessed:
 who works in no workspace gets the server as its entry says, without the values of any.
+
+# Note [Servers of a project]
+What a project's own file defines, or Claude Code's file for one of its projects, is there for clients that work in that
+directory (`Scopes.may_see`).  For all others there is no such server: whoever asks for a variant of it hears that it is
+unknown, and views, which ask for a variant of each, are without it.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from mcpgateway.rules.ownership import owner_of
 from mcpgateway.rules.sharing import needs_place, scope_of, tells_place
 
 VARIANTS_LIMIT = 1000
+ELSEWHERE = "a server of a project is there for clients in its directory; the header Mcp-Project-Path says where one is"
 
 Variants = Callable[[ServerSpec, WorkspaceSpec], ServerSpec]
 """Builds a server for a workspace; what it raises is a `ConfigError`.  Where that is all, it runs in the workspace."""
@@ -115,15 +121,23 @@ class Ground:
 class _Placed:
     """Whether the workspace matters to a server, as it was when so many others had been moved.
 
+    :ivar is_varied: it is another for each; else it is only seen whether its client may use it.
     :ivar is_built: its child depends on it; else only its calls are told of it.
     :ivar is_of_directory: each directory in the workspace matters.
+    :ivar projects: the directories of the projects that it shows servers of, or is a server of.
     """
 
     server: ServerSpec
     moves: int
-    is_placed: bool
+    is_varied: bool
     is_built: bool
     is_of_directory: bool
+    projects: frozenset[str]
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it matters where its client works."""
+        return self.is_varied or bool(self.projects)
 
 
 class Scopes:
@@ -175,12 +189,18 @@ class Scopes:
         if server.view:
             found = [self._known(each) for each in self.members(server)]
             by_directory = any(each.is_of_directory for each in found)
-            return _Placed(
-                server, self._pool.moves, any(each.is_placed for each in found), False, by_directory
-            )
+            is_varied = any(each.is_placed for each in found)
+            projects = frozenset().union(*(each.projects for each in found))
+            return _Placed(server, self._pool.moves, is_varied, False, by_directory, projects)
         is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
         by_directory = scope_of(server) is Share.ISOLATED
-        return _Placed(server, self._pool.moves, is_built or tells_place(server), is_built, by_directory)
+        is_varied = is_built or tells_place(server)
+        projects = frozenset((server.project,) if server.project else ())
+        return _Placed(server, self._pool.moves, is_varied, is_built, by_directory, projects)
+
+    def may_see(self, server: ServerSpec, place: Place) -> bool:
+        """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
+        return not server.project or self._places.lies_in(place.directory, server.project)
 
     def place(self, said: Said, caller: Any) -> Place | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
@@ -244,14 +264,23 @@ class Scopes:
     def variant(self, server: ServerSpec, place: Place) -> ServerSpec:
         """A server as it is run for those who work at a place.
 
+        :raise UnknownServer: there is none for them.
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        if server.workspace or not (server.view or self.is_placed(server)):
+        if not server.workspace and not self.may_see(server, place):
+            raise UnknownServer(f"Unknown server: {server.name}", ELSEWHERE)
+        return self.run_at(server, place)
+
+    def run_at(self, server: ServerSpec, place: Place) -> ServerSpec:
+        """The same for those of whom it is known that they may use it.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if server.workspace or not (server.view or self._known(server).is_varied):
             return server
-        if not place.root:
+        path = self._path(server, place)
+        if not path:
             return self._nowhere(server)
-        # Where each directory has a child of its own, that is its place.
-        path = place.directory if self._known(server).is_of_directory else place.root
         is_built = self._known(server).is_built
         workspace = self.workspace(place.root) if is_built else None
         built = self._built.get((_key(server), path))
@@ -265,15 +294,35 @@ class Scopes:
         self._built[_key(server), path] = _Built(found, server, workspace)
         return found
 
+    def _path(self, server: ServerSpec, place: Place) -> str:
+        known = self._known(server)
+        # Where each directory has a child of its own, that is its place.
+        if known.is_of_directory and place.root:
+            return place.directory
+        if not server.view or place.directory == place.root:
+            return place.root
+        # A project may lie within a workspace: what is shown there is more than in the rest of it.
+        within = (each for each in known.projects if self._places.lies_in(place.directory, each))
+        return max((place.root, *(self._places.find(each).directory for each in within)), key=len)
+
     def shown_by(self, view: ServerSpec, server: ServerSpec) -> ServerSpec:
         """A server as it is run for those who use a view, itself as it is for them.
 
+        :raise UnknownServer: there is none for them.
         :raise ConfigError: the values of the workspace cannot be used.
         """
-        place = self._places.find(view.workspace) if view.workspace else NOWHERE
-        if view.workspace and not place.root:
-            place = Place(view.workspace, view.workspace)
-        return self.of_principal(self.variant(server, place), view.principal)
+        serve = self.run_at if view.is_everywhere else self.variant
+        return self.of_principal(serve(server, self._place_of(view)), view.principal)
+
+    def is_shown_by(self, view: ServerSpec, server: ServerSpec) -> bool:
+        """Whether a server is there for those who use a view, itself as it is for them."""
+        return view.is_everywhere or self.may_see(server, self._place_of(view))
+
+    def _place_of(self, view: ServerSpec) -> Place:
+        if not view.workspace:
+            return NOWHERE
+        place = self._places.find(view.workspace)
+        return place if place.directory else Place(view.workspace, view.workspace)
 
     def of_principal(self, server: ServerSpec, principal: str) -> ServerSpec:
         """A server as it is run for a principal: one of its own, where it uses an account of its own there."""
@@ -319,7 +368,7 @@ class Scopes:
         place = self._places.find(path) if path else NOWHERE
         if path and not self._known(server).is_of_directory:
             place = Place(path, path)  # whatever became of it, or of what lies above
-        return self.variant(server, place)
+        return self.run_at(server, place)
 
 
 def _key(server: ServerSpec) -> str:

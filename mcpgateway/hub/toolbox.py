@@ -274,7 +274,12 @@ class Toolbox:
         """
         known = self._switchboard.servers
         if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
-            known = {each: spec for each, spec in known.items() if scope.admits_server(each)}
+            # Where he works is seen when it is used; until then he is not told what projects have.
+            known = {
+                each: spec
+                for each, spec in known.items()
+                if scope.admits_server(each) and (each == name or not spec.project)
+            }
         return named(known, name)
 
     async def _catch_up(self, name: str) -> None:
@@ -286,7 +291,12 @@ class Toolbox:
         # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
         if name:
             await self._catch_up(name)
-        if name and not self._switchboard.board.is_on(self.server(name, caller)):
+        if not name:
+            return
+        server = self.server(name, caller)
+        if server.project:
+            await caller.placed(server)
+        if not self._switchboard.board.is_on(server):
             raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 
     async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:

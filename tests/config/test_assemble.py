@@ -221,9 +221,30 @@ class MergeTests:
         }
 
     def test_absolute_directory(self):
-        """A directory that is the same everywhere does not tell projects apart."""
+        """What a directory that is the same everywhere makes of a project's entry is what it makes of everybody's."""
         server = {"command": "y", "args": ["."], "cwd": "/w"}
-        assert served(client(projects={"/p/a": {"x": server}, "/p/b": {"x": server}})).keys() == {"x"}
+        assert served(client({"x": server}, {"/p/a": {"x": server}})).keys() == {"x"}
+
+    def test_projects_apart(self):
+        """The same entry in two projects is two servers, each of its own; the same as everybody's is everybody's."""
+        server, projects = (
+            {"command": "y"},
+            {"/p/a": {"x": {"command": "y"}}, "/p/b": {"x": {"command": "y"}}},
+        )
+        apart = served(client(projects=projects))
+        assert {name: each.project for name, each in apart.items()} == {"x-a": "/p/a", "x-b": "/p/b"}
+        assert {name: each.project for name, each in served(client({"x": server}, projects)).items()} == {
+            "x": ""
+        }
+
+    def test_switched_off_for_everybody(self):
+        """What everybody's entry switches off, and a project's does not, is there for the project alone."""
+        off = {"command": "y", "disabled": True}
+        found = served(client({"x": off}, {"/p/a": {"x": {"command": "y"}}}))
+        assert {name: (each.enabled, each.project) for name, each in found.items()} == {
+            "x": (False, ""),
+            "x-a": (True, "/p/a"),
+        }
 
     def test_reserved(self):
         """A name that one of the URLs cannot carry is served, and the warning names the other."""

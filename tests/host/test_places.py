@@ -78,12 +78,24 @@ class RootTests:
         """The home is none, though it may be a repository of its own; and what lies in it is not of that one."""
         machine.made(".git")
         inside = machine.made("inside")
-        assert machine.places().find(str(machine.home)) is NOWHERE
+        assert machine.places().find(str(machine.home)) == Place(str(machine.home), "")
         assert machine.places().find(str(inside)).root == str(inside)
+        assert machine.places().find("/") == Place("/", "")
 
-    @pytest.mark.parametrize(
-        "path", ["", "x", "./x", "~", "/", "/no/such", "/dev/null", "/\0", "/" + "x" * 5000]
-    )
+    def test_project(self, machine: Machine) -> None:
+        """What lies in a project's directory is its, whatever way leads to that; of a home, nothing but itself."""
+        deep, shop, other = machine.made("shop/src"), machine.home / "shop", machine.made("shopping")
+        (machine.home / "way").symlink_to(shop)
+        places = machine.places()
+        for way in (shop, machine.home / "way"):
+            found = [places.lies_in(str(each), str(way)) for each in (shop, deep, other, machine.home)]
+            assert found == [True, True, False, False]
+        assert places.lies_in(str(machine.home), str(machine.home))
+        for each in (str(shop), "", "/"):
+            assert not places.lies_in(each, str(machine.home))
+            assert not places.lies_in(each, "/no/such")
+
+    @pytest.mark.parametrize("path", ["", "x", "./x", "~", "/no/such", "/dev/null", "/\0", "/" + "x" * 5000])
     def test_nowhere(self, machine: Machine, path: str) -> None:
         """What names no directory is no place."""
         assert machine.places().find(path) is NOWHERE
@@ -131,7 +143,7 @@ class RootTests:
         found = machine.places(*configured).find("/".join([str(machine.home), *steps]))
         if found is not NOWHERE:
             assert os.path.realpath(found.directory) == found.directory
-            assert os.path.commonpath([found.root, found.directory]) == found.root
+            assert not found.root or os.path.commonpath([found.root, found.directory]) == found.root
 
 
 class ProcessTests:

@@ -86,6 +86,7 @@ def _tell_all(found: list[dict[str, Any]]) -> None:
     if not found:
         say("There are no servers.")
         return
+    has_projects = any(each.get("project") for each in found)
     rows = [
         (
             str(each["name"]),
@@ -93,10 +94,12 @@ def _tell_all(found: list[dict[str, Any]]) -> None:
             str(each["transport"]),
             "?" if each.get("tool_count") is None else str(each["tool_count"]),
             str(each["restart_count"]),
+            *((str(each.get("project") or ""),) if has_projects else ()),
         )
         for each in found
     ]
-    table(("NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS"), rows)
+    last = ("PROJECT",) if has_projects else ()
+    table(("NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS", *last), rows)
 
 
 @click.command()
@@ -127,6 +130,7 @@ def _tell(found: dict[str, Any]) -> None:
         ("variables", ", ".join(found["env_keys"])),
         ("headers", ", ".join(found["header_keys"])),
         ("defined", str(found.get("source") or "")),
+        ("project", str(found.get("project") or "")),
         ("tools", "not known yet" if tools is None else ", ".join(str(each["name"]) for each in tools)),
     ]
     for title, value in rows:

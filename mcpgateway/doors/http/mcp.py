@@ -64,8 +64,8 @@ class McpDoor:
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
-        # A session that is in use has its place.
-        if self._switchboard.sessions.named(identifier):
+        # A session that is in use has its place; of another server, or somebody else's, it says nothing.
+        if identifier and self._switchboard.sessions.find(identifier, server, principal) is not None:
             self._serve(exchange, server, principal)
         else:
             self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+from attrs import evolve
 from msgspec import Raw
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -155,7 +156,8 @@ class Board:
             raise UnknownServer(f"Unknown server: {view.name}")
         scopes = self.switchboard.scopes
         found = scopes.again(known, view.workspace) if view.workspace else known
-        return scopes.of_principal(found, view.principal)
+        found = scopes.of_principal(found, view.principal)
+        return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
     def adopt(self, change: Change) -> None:
         """The servers are others now: look anew, and say so to whoever is there."""
@@ -173,6 +175,7 @@ class Board:
         for spec in self._specs.values():
             self.switchboard.sessions.forget_anonymous(spec)
         for session in list(self._outer):
+            self.grounds.locate(session)
             try:
                 session.server = self.current(session.server)
             except GatewayError:
@@ -232,7 +235,8 @@ class Board:
         found = self._views.get(key)
         if found is None:
             every = _admitted(scope, specs.concerned(spec, self.switchboard.servers.values(), self.ways))
-            others = tuple(each for each in every if each.name not in servers)
+            is_shown = self.switchboard.scopes.is_shown_by
+            others = tuple(each for each in every if each.name not in servers and is_shown(spec, each))
             found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
         return found
 

@@ -39,7 +39,7 @@ class Grounds:
         own: dict[tuple[str, str, str], tuple[ServerSpec, ...]] = {}
         for session in list(sessions):
             if has_news:
-                self._locate(session)
+                self.locate(session)
             at = (session.server.name, session.server.workspace, session.server.principal)
             if at not in own:
                 own[at] = board.own(session.server)
@@ -49,11 +49,11 @@ class Grounds:
         for each in self.on_tick:
             each(has_news)
 
-    def _locate(self, session: Session) -> None:
-        # Where it works did not matter when it began, so nobody has looked.
-        if session.server.workspace or not session.owner:
-            return
+    def locate(self, session: Session) -> None:
+        """Find out where a session's client works, if it matters by now and nobody has looked."""
         scopes = self._board.switchboard.scopes
+        if session.server.workspace or not session.owner or not scopes.is_placed(session.server):
+            return
         session.server = scopes.variant(session.server, scopes.place_of_process(session.owner))
         if session.server.workspace:
             self._board.switchboard.sessions.remember(session)

@@ -93,6 +93,7 @@ SERVER = made_of(
     requests=WHOLE,
     tool_calls=WHOLE,
     source=TEXT,
+    project=TEXT,
     tools=listing(made_of({"name": TEXT, "description": TEXT, "server": TEXT, "input_schema": {}})),
     config={"type": ["object", "null"]},
 )

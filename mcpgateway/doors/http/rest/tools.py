@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +24,7 @@ from mcpgateway.hub.discovery import LIMIT_S, Discovery
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.toolbox import Toolbox
+from mcpgateway.rules.access import is_client
 from mcpgateway.wire import jsonrpc
 
 CALL_S = 600.0  # the most that a call may take; clients hang up earlier
@@ -50,7 +51,11 @@ class Caller:
         scopes = self._switchboard.scopes
         if not scopes.is_placed(server):
             return succeed(server)
-        return self._place().addCallback(lambda place: scopes.variant(server, place))
+        if is_client(self.principal):
+            return self._place().addCallback(lambda place: scopes.variant(server, place))
+        # The gateway's own user uses the servers of all projects, from wherever that is.
+        placed = self._place().addCallback(lambda place: scopes.run_at(server, place))
+        return placed.addCallback(lambda found: evolve(found, is_everywhere=True) if found.view else found)
 
     def own(self, name: str) -> Deferred[ServerSpec]:
         """The server of that name that the caller's workspace itself defines."""
