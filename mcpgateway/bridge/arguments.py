@@ -14,6 +14,7 @@ VALUES = {
     "--api-url": "url",
     "--token-file": "token_file",
     "--patience": "patience",
+    "--project": "project",
 }
 READY = "--ready-line"
 PATIENCE_S = 30.0
@@ -35,6 +36,7 @@ class Arguments:
     :ivar url: where the gateway is, or None.
     :ivar token_file: the file that holds the token, or None.
     :ivar patience_s: how long a request waits for a gateway that has gone.
+    :ivar project: the directory of the project whose file the command line stands in; empty where that is nobody's.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Arguments:
         "home",
         "original",
         "patience_s",
+        "project",
         "says_ready",
         "server",
         "token_file",
@@ -59,6 +62,7 @@ class Arguments:
         self.url: str | None = None
         self.token_file: str | None = None
         self.patience_s = PATIENCE_S
+        self.project = ""
 
 
 def split(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
@@ -95,6 +99,7 @@ def read(argv: list[str]) -> Arguments:
     made.original = original
     made.home, made.url = options.get("home"), options.get("url")
     made.token_file = options.get("token_file")
+    made.project = options.get("project", "")
     if "patience" in options:
         made.patience_s = _seconds(options["patience"])
     if not words or words[0] not in COMMANDS:

@@ -16,9 +16,12 @@ class Headers:
 
     :param server: its name; "" where all servers together are meant.
     :param view: which view of them; "" for the usual one.
+    :param project: the directory of the project whose client this is; "" where that is not said.
     """
 
-    def __init__(self, address: Address, server: str, token: bytes, view: str = "") -> None:
+    def __init__(
+        self, address: Address, server: str, token: bytes, view: str = "", project: str = ""
+    ) -> None:
         last = quoted(server.encode()).replace(b"/", b"%2F") or quoted(view.encode())
         self._target = address.prefix + b"/mcp" + (b"/" + last if last else b"")
         self._usual = [
@@ -27,7 +30,7 @@ class Headers:
             b"X-Mcpgateway-Stdio: 1",
             # We live exactly as long as the client uses us, so our end is the end of its sessions.
             b"X-Client-Pid: %d" % posix.getpid(),
-            b"Mcp-Project-Path: " + quoted(working_directory()),
+            b"Mcp-Project-Path: " + quoted(place_in(project)),
         ]
         if token:
             self._usual.append(b"Authorization: Bearer " + token)
@@ -52,6 +55,15 @@ class Headers:
 def header(name: bytes, value: bytes) -> list[bytes]:
     """A header, or nothing where its value could not stand in one."""
     return [name + b": " + value] if value and VISIBLE.issuperset(value) else []
+
+
+def place_in(project: str) -> bytes:
+    """Where the client works: where it has started us, unless that is outside of its project.
+
+    Clients with windows start us in their own directory.
+    """
+    here, root = working_directory(), project.encode(errors="surrogateescape").rstrip(b"/")
+    return root if root and not (here + b"/").startswith(root + b"/") else here
 
 
 def working_directory() -> bytes:

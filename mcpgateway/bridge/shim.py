@@ -124,7 +124,7 @@ class Shim:
         token = token_of(
             arguments.token_file, "" if address.is_own else environ.get(places.TOKEN_VARIABLE, "")
         )
-        self._headers = Headers(address, arguments.server, token, arguments.view)
+        self._headers = Headers(address, arguments.server, token, arguments.view, arguments.project)
         self._pool = Pool(loop, address)
         starter = Starter(home) if address.is_own else None
         self._link = Link(loop, self._pool, self._headers, starter, self._remarks)

@@ -6,7 +6,7 @@ PROGRAMS = frozenset(("mcpgateway", "mcp-ctl", "mcpg"))
 RELAYS = frozenset(("connect", "proxy", "stdio"))
 BEFORE_ORIGINAL = "--"
 # Options of the relay with a value of their own, and those whose value is the server.
-VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--view"))
+VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--view", "--project"))
 NAMES = frozenset(("--target", "--server"))
 
 

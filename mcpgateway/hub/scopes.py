@@ -1,9 +1,10 @@
 """Who is asking, and from which workspace: what a server is run with may depend on it.
 
     said by                              names
-    ``Mcp-Project-Path``                 a directory
+    ``Mcp-Project-Path``, ``?project=``  a directory
     ``X-MCP-Project``                    a configured workspace, or a directory
     ``cwd`` in ``initialize``, ``_meta`` a directory
+    ``X-Client-Cwd``                     likewise
     nobody                               the directory of the process at the other end of the connection
 
 The first that says something counts, and where it is wrong, nothing else is asked instead.  An owner is never guessed:
@@ -68,9 +69,9 @@ class Repositories(Protocol):
 class Said:
     """What a request says of where its client works, as it was sent; all of it may be empty, or wrong.
 
-    :ivar path: of ``Mcp-Project-Path``.
+    :ivar path: of ``Mcp-Project-Path``, or of the URL.
     :ivar project: of ``X-MCP-Project``.
-    :ivar cwd: of the message.
+    :ivar cwd: of the message, or of ``X-Client-Cwd``.
     :ivar pid: the process that it says it is, if that lives; else 0.
     """
 

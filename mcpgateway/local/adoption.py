@@ -123,7 +123,9 @@ class Adoption:
         is_new = replaced.former is None
         whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
         wanted = self._ours(road, replaced.title, whole, enrolled.name)
-        return None if dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
+        project = dialect.project_of(road) or self.site.project
+        is_said = not project or dialect.names_project(road, now, project)
+        return None if is_said and dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
 
     # All in one
 
@@ -216,12 +218,14 @@ def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, hel
 
     :param name: as which it is served; "" for the one entry for all servers.
     """
+    # A client's own process may well work elsewhere, so the entry says for which project it is.
+    project = site.dialect.project_of(listed.road) or site.project
     if mode != FAIL_OPEN:
         with suppress(ConfigError):
-            return site.dialect.by_url(listed, machine.url(name), helper=helper)
+            return site.dialect.by_url(listed, machine.url(name), helper=helper, project=project)
     # A client that takes no URLs is led here by a command.
     original = site.dialect.leads(listed.road, listed.value)
-    return site.dialect.by_command(listed, machine.command(name, original))
+    return site.dialect.by_command(listed, machine.command(name, original, project))
 
 
 def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]:

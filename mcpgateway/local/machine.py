@@ -154,10 +154,11 @@ class Machine:
         """Where a server is reached; of "", where all of them are."""
         return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
 
-    def command(self, name: str, original: Sequence[str]) -> list[str]:
+    def command(self, name: str, original: Sequence[str], project: str = "") -> list[str]:
         """What a client starts to be connected, and whatever it starts if there is no gateway.
 
         :param name: of a server; "" for all of them together, which have no original.
+        :param project: the directory of the project that the entry is for, or "".
         """
         own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
         # Clients with windows do not have the PATH of a shell.
@@ -165,7 +166,8 @@ class Machine:
         # Nor do they have a variable that names the home.
         usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
         home = [] if self.home == usual else ["--home", self.home]
-        return [program, *home, *(["connect", name, "--", *original] if name else ["stdio"])]
+        more = ["--project", project] if project else []
+        return [program, *home, *(["connect", name, *more, "--", *original] if name else ["stdio", *more])]
 
 
 def _usable(found: Examined) -> Settings:

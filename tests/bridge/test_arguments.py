@@ -46,6 +46,14 @@ class ReadingTests:
         assert made.original == ["npx", "-y", "--home", "x", "--"]
 
     @pytest.mark.parametrize(
+        "words", ["connect x --project /p -- y", "stdio --project=/p", "--project /p stdio"]
+    )
+    def test_project(self, words):
+        """An entry of a project says of which."""
+        assert read(words.split()).project == "/p"
+        assert read(["stdio"]).project == ""
+
+    @pytest.mark.parametrize(
         "words",
         [
             "",

@@ -50,10 +50,10 @@ class Adopting(Gateway):
         url = self.listed().get(name, {}).get("url", "")
         return url == f"http://localhost:{self.port}/{name}/mcp"
 
-    def ask(self, path, said=None):
+    def ask(self, path, said=None, **more):
         """Ask the control plane with the admin token; the status and what it says."""
         token = (self.home / "admin.token").read_text().strip()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **more}
         body = None if said is None else json.dumps(said).encode()
         request = urllib.request.Request(f"{self.url}{path}", body, headers)
         try:
@@ -66,9 +66,9 @@ class Adopting(Gateway):
         """What is served."""
         return [each["name"] for each in self.health()["backends"]]
 
-    def tools(self, name):
+    def tools(self, name, **headers):
         """The tools of a server, as a client gets them."""
-        return self.ask(f"/{name}/mcp", LIST)
+        return self.ask(f"/{name}/mcp", LIST, **headers)
 
 
 @pytest.fixture
@@ -135,15 +135,17 @@ class RegisterTests:
         assert str(gateway.cursor) in json.dumps(found["detected"])
 
     def test_project(self, gateway):
-        """A project's file is led here; what others put into it later does not run."""
+        """A project's file is led here, for its own clients; what others put into it later does not run."""
         path = gateway.directory / "shop" / ".mcp.json"
         path.parent.mkdir()
         path.write_text(json.dumps({"mcpServers": {"fast": gateway.entry()}}))
         with gateway:
             status, said = gateway.ask("/projects/register", {"configPath": str(path)})
             assert (status, said) == (200, {"registered": ["fast"], "passthrough": 0}), said
-            assert gateway.tools("fast")[0] == 200
             found = json.loads(path.read_text())
+            assert gateway.tools("fast", **found["mcpServers"]["fast"]["headers"])[0] == 200
+            assert gateway.tools("fast")[0] == 404
+            assert "fast" not in json.dumps(gateway.ask("/mcp/full", LIST))
             found["mcpServers"]["evil"] = {"command": "touch", "args": [str(gateway.directory / "evil")]}
             path.write_text(json.dumps(found))
             eventually(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import pytest
 
@@ -168,6 +169,24 @@ class DoorTests:
             (house.blog, house.shop, 404),
         ):
             client = house.client(said, "/db-shop/mcp", **{"X-Client-Pid": working(where)})
+            assert client.initialize(protocolVersion=VERSION).status == status
+
+    @pytest.mark.parametrize("path", ["/db-shop/mcp?project={}", "/mcp/db-shop?names=dotted&project={}"])
+    def test_in_the_url(self, house: House, path: str) -> None:
+        """A client whose entries have no headers says it in the URL."""
+        client = house.client(None, path.format(quote(str(house.shop), safe="")))
+        assert client.initialize(protocolVersion=VERSION).status == 200
+        refused = house.client(None, path.format(house.blog)).initialize(protocolVersion=VERSION)
+        assert refused.status == 404
+        client = house.client(None, f"/mcp/full?project={house.shop}")
+        client.initialize(protocolVersion=VERSION)
+        assert sorted(house.stage.names(client)) == ["db-shop__query", *EVERYBODYS]
+
+    def test_by_a_variable(self, house: House, working: Working) -> None:
+        """What a client makes of a variable for its directory counts; one that it left as it was says nothing."""
+        for said, status in ((str(house.shop), 200), (str(house.blog), 404), ("$PWD", 200), ("", 200)):
+            headers = {"X-Client-Cwd": said, "X-Client-Pid": working(house.shop)}
+            client = house.client(None, "/db-shop/mcp", **headers)
             assert client.initialize(protocolVersion=VERSION).status == status
 
     def test_a_home_is_no_roof(self, house: House) -> None:

@@ -449,6 +449,56 @@ class ProjectTests:
         assert file.read_bytes() == before
         assert approvals.read(str(house.home)) == {}
 
+    @pytest.mark.parametrize("mode", ["http", "fail-open", "single"])
+    def test_says_for_which(self, house: House, tmp_path: Path, mode: str) -> None:
+        """However an entry of a project's file leads here, it says for which project it is."""
+        project = tmp_path / "my shop"
+        file = house.write(project / ".cursor" / "mcp.json", {"a": PROGRAM})
+        before = file.read_bytes()
+        apply(house.machine, Wanted(Choice(project=str(project)), mode=mode))
+        (ours,) = house.servers(file).values()
+        if mode == "fail-open":
+            assert ours["args"][ours["args"].index("--project") + 1] == str(project)
+        else:
+            assert ours["headers"] == {"Mcp-Project-Path": str(project).replace(" ", "%20")}
+        assert not [each for each in house.machine.settings.adopted if each.unsettled]
+        apply(house.machine, Wanted(Choice(project=str(project)), mode=mode))
+        assert list(house.servers(file).values()) == [ours]
+        undo(house.machine, Wanted(Choice(project=str(project))))
+        assert file.read_bytes() == before
+
+    def test_claude_codes_own(self, house: House, tmp_path: Path) -> None:
+        """What Claude Code keeps for a project says so; what it has for all says nothing."""
+        project = tmp_path / "shop"
+        project.mkdir()
+        file = Path(house.environ["HOME"]) / ".claude.json"
+        said = {"mcpServers": {"a": PROGRAM}, "projects": {str(project): {"mcpServers": {"b": OTHER}}}}
+        file.write_text(json.dumps(said))
+        apply(house.machine, Wanted(Choice(clients=("claude-code",))))
+        now = json.loads(file.read_text())
+        assert now["mcpServers"] == {"a": {"type": "http", "url": url("a")}}
+        assert now["projects"][str(project)]["mcpServers"] == {
+            "b": {"type": "http", "url": url("b"), "headers": {"Mcp-Project-Path": str(project)}}
+        }
+        projects = {each.name: each.project for each in house.machine.settings.servers}
+        assert projects == {"a": "", "b": str(project)}
+        undo(house.machine, Wanted())
+        assert json.loads(file.read_text()) == said
+
+    def test_entries_that_say_nothing(self, house: House, tmp_path: Path) -> None:
+        """Entries without their header, as a former release wrote them, get it when they are led here again."""
+        project = tmp_path / "shop"
+        file = house.write(project / ".mcp.json", {"a": PROGRAM})
+        before = file.read_bytes()
+        apply(house.machine, Wanted(Choice(project=str(project))))
+        house.write(file, {"a": {"type": "http", "url": url("a"), "timeout": 5}})
+        report = apply(house.machine, Wanted(Choice(project=str(project))))
+        assert [each.renewed for each in report.files] == [{"a": "a"}]
+        assert house.servers(file)["a"]["headers"] == {"Mcp-Project-Path": str(project)}
+        assert house.servers(file)["a"]["timeout"] == 5
+        undo(house.machine, Wanted(Choice(project=str(project))))
+        assert house.servers(file) == {"a": {**json.loads(before)["mcpServers"]["a"], "timeout": 5}}
+
     def test_others_write_it(self, house: House, tmp_path: Path) -> None:
         """What is added to a project's file is not led here with the user's own files."""
         project = tmp_path / "shop"
@@ -507,7 +557,8 @@ class SuspendTests:
         suspend(str(house.home), house.environ, "stopped")
         house.write(file, {"a": PROGRAM, "evil": OTHER})
         resume(str(house.home), house.environ)
-        assert house.servers(file) == {"a": {"type": "http", "url": url("a")}, "evil": OTHER}
+        led = {"type": "http", "url": url("a"), "headers": {"Mcp-Project-Path": str(project)}}
+        assert house.servers(file) == {"a": led, "evil": OTHER}
 
     def test_nothing(self, house: House) -> None:
         """Where nothing leads here nothing is done, not even a ledger is made."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import pairwise
 from math import isfinite
 from typing import Any
+from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
@@ -41,6 +43,8 @@ Road = tuple[str, ...]
 
 # In the road to a table: any key, which is the directory of a project.
 EACH = "*"
+# Names the project that an entry is for; its path is written as in a URL, and so holds nothing that a client expands.
+PROJECT_HEADER = "Mcp-Project-Path"
 # In a list, the key of an item that says which server it is.
 NAME = "name"
 # In the form of an entry: where the URL goes.
@@ -98,6 +102,7 @@ class Shape:
     :ivar nests: the key below which some entries say how they are reached.
     :ivar fresh: what an entry that was not there before has besides; `NAME` stands for its title.
     :ivar helper: what an entry with a URL has besides, so that the gateway learns who calls.
+    :ivar headers: the road to the headers that an entry has its client send.
     """
 
     url: tuple[tuple[str, str], ...] = (("url", URL),)
@@ -105,6 +110,7 @@ class Shape:
     nests: str = ""
     fresh: Mapping[str, Any] = field(factory=dict)
     helper: Mapping[str, Any] = field(factory=dict)
+    headers: Road = ("headers",)
 
 
 @frozen
@@ -140,10 +146,11 @@ class Dialect:
             for title, value in members(held)
         )
 
-    def by_url(self, listed: Listed, url: str, *, helper: bool = False) -> Any:
+    def by_url(self, listed: Listed, url: str, *, helper: bool = False, project: str = "") -> Any:
         """Return what stands in the place of an entry so that it leads to a URL; see Note [What is kept].
 
         :param helper: let the client say who it is, where it knows how to.
+        :param project: the directory of the project that the entry is for, which the client is to say, or "".
         :raise ConfigError: the client takes no URLs.
         """
         shape = self._shape(listed.road)
@@ -158,6 +165,8 @@ class Dialect:
             put = {shape.nests: put}
         if helper:
             put |= {key: each for key, each in shape.helper.items() if key not in value}
+        if project:
+            put = _with_header({**value, **put}, put, shape.headers, PROJECT_HEADER, quote(project))
         return _in_place(value, put, REACH)
 
     def by_command(self, listed: Listed, argv: Sequence[str]) -> Any:
@@ -180,6 +189,24 @@ class Dialect:
         listed = Listed(title, (*table, title), {}, Kind.ODD)
         fresh = self._shape(listed.road).fresh
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
+
+    def project_of(self, road: Road) -> str:
+        """Tell the directory of the project that an entry is for where its place in the file says so, else ""."""
+        table = next((each for each in self.tables if _fits(road[:-1], each)), ())
+        return next((step for key, step in zip(table, road, strict=False) if key == EACH), "")
+
+    def names_project(self, road: Road, value: Any, project: str) -> bool:
+        """Tell whether an entry of ours says for which project it is."""
+        if not isinstance(value, Mapping):
+            return False
+        shape = self._shape(road)
+        argv = argv_of(reached(value, shape), shape.words)
+        if not url_of(reached(value, shape)):
+            return ("--project", project) in pairwise(argv)
+        held: Any = value
+        for key in (*shape.headers, PROJECT_HEADER):
+            held = held.get(key) if isinstance(held, Mapping) else None
+        return bool(held == quote(project))
 
     def leads(self, road: Road, value: Any) -> tuple[str, ...]:
         """Tell where an entry leads: to a URL, or to a program with its arguments; () where that is not known."""
@@ -302,6 +329,16 @@ def url_of(value: Mapping[str, Any]) -> str:
 
 
 # What stands in its place
+
+
+def _with_header(
+    value: Mapping[str, Any], put: Mapping[str, Any], road: Road, header: str, text: str
+) -> dict[str, Any]:
+    """Return what is put into an entry, with a header besides those that it has."""
+    key, *rest = road
+    held = _mapping(value.get(key))
+    inner = _with_header(held, held, tuple(rest), header, text) if rest else {**held, header: text}
+    return {**put, key: inner}
 
 
 def _in_place(value: Mapping[str, Any], put: Mapping[str, Any], gone: frozenset[str]) -> dict[str, Any]:

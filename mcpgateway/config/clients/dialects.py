@@ -44,8 +44,9 @@ CONTINUE = Shape(
     url=(("type", "streamable-http"), ("url", URL)),
     words=Words(variables=variables.CONTINUE),
     fresh={"name": NAME},
+    headers=("requestOptions", "headers"),
 )
-CODEX = Shape(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}})
+CODEX = Shape(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}}, headers=("http_headers",))
 GEMINI = Shape(url=(("httpUrl", URL),), words=Words(variables=variables.GEMINI), helper=_cwd("$PWD"))
 OPENCODE = Shape(
     url=(("type", "remote"), ("url", URL)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +22,8 @@ from mcpgateway.wire.jsonrpc import Envelope
 
 PID_LIMIT = 2**31
 STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
+SAYING = frozenset((b"mcp-project-path", b"x-mcp-project", b"x-client-cwd"))
+"""The headers that say where a client works."""
 RELAYED = b"x-mcpgateway-stdio"
 """Sent by what relays a client on stdio."""
 
@@ -135,17 +137,29 @@ def said_place(exchange: Any, owners: Owners) -> Said:
         exchange.route is not None and is_client(exchange.route.principal)
     ):
         return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
-    path = _text(headers.get(b"mcp-project-path"))
+    path = _text(headers.get(b"mcp-project-path")) or _project_in(exchange.query)
     body = _params(exchange.body) if not path and not project else None
     pid = owners.living(said_pid(exchange, _pid_in(body)))
-    return Said(path, project, _cwd_in(body), pid or 0)
+    cwd = _cwd_in(body)
+    if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
+        cwd = _text(found)  # else what it was to be made of is a variable that its client does not have
+    return Said(path, project, cwd, pid or 0)
 
 
 def _may_say(exchange: Any) -> bool:
     headers = exchange.headers
     if exchange.route is not None and exchange.route.project:
         return True
-    return b"mcp-project-path" in headers or b"x-mcp-project" in headers or b'"cwd"' in exchange.body
+    if SAYING.isdisjoint(headers) and b"project=" not in exchange.query:
+        return b'"cwd"' in exchange.body
+    return True
+
+
+def _project_in(query: bytes) -> str:
+    # Of a client whose entries have no headers.
+    if b"project=" not in query:
+        return ""
+    return next((value for name, value in parse_qsl(query.decode("latin-1")) if name == "project"), "")
 
 
 def _text(header: bytes | None) -> str:

@@ -459,6 +459,53 @@ class InPlaceTests:
         assert made == ours
         assert list(made) == list(ours)
 
+    PROJECT = "/p/my ${shop} %20é"
+    SAID = "/p/my%20%24%7Bshop%7D%20%2520%C3%A9"
+
+    @pytest.mark.parametrize("client", [each.name for each in DIALECTS.values() if each.project])
+    @pytest.mark.parametrize("helper", [True, False])
+    def test_projects(self, client, helper):
+        """An entry for a project says so in a header, in characters that no client reads as anything else."""
+        dialect = DIALECTS[client]
+        try:
+            made = dialect.by_url(
+                listed(client, {"command": "x"}), self.URL, helper=helper, project=self.PROJECT
+            )
+        except ConfigError:
+            made = dialect.by_command(
+                listed(client, {"command": "x"}), ["g", "connect", "x", "--project", self.PROJECT]
+            )
+        else:
+            road = {"codex": ["http_headers"], "continue": ["requestOptions", "headers"]}.get(
+                client, ["headers"]
+            )
+            held = made
+            for key in road:
+                held = held[key]
+            assert held["Mcp-Project-Path"] == self.SAID
+        road = listed(client, {}).road
+        assert dialect.names_project(road, made, self.PROJECT)
+        assert not dialect.names_project(road, made, "/p")
+        assert not dialect.names_project(road, "odd", "/p")
+
+    def test_headers_stay(self):
+        """Headers that an entry has already stay beside it."""
+        entry = {
+            "command": "x",
+            "headers": {"A": "b"},
+            "requestOptions": {"headers": {"C": "d"}, "timeout": 3},
+        }
+        made = DIALECTS["cursor"].by_url(listed("cursor", entry), self.URL, project="/p")
+        assert made["headers"] == {"A": "b", "Mcp-Project-Path": "/p"}
+        made = DIALECTS["continue"].by_url(listed("continue", entry), self.URL, project="/p")
+        assert made["requestOptions"] == {"headers": {"C": "d", "Mcp-Project-Path": "/p"}, "timeout": 3}
+
+    def test_project_of(self):
+        """Where Claude Code keeps servers for single projects, the place of an entry says for which."""
+        claude = DIALECTS["claude-code"]
+        assert claude.project_of(("projects", "/p/shop", "mcpServers", "x")) == "/p/shop"
+        assert claude.project_of(("mcpServers", "x")) == ""
+
     @pytest.mark.parametrize("client", ["claude-desktop", "junie", "amazon-q"])
     def test_no_urls(self, client):
         """A client that takes no URLs is said so, and what helps."""
