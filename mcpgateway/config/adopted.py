@@ -21,6 +21,7 @@ from mcpgateway.config.clients.rewrite import Replaced, carried
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit import MISSING, Put, at, changed, same
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program, url_of
+from mcpgateway.config.environment import FULL
 from mcpgateway.config.model import ClientFile
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems, Where
@@ -293,9 +294,9 @@ class _Reading:
         file, project = self.file, listed.project or self.file.project
         words = f"{file.path}, project {project}" if listed.project else file.path
         if project:
-            return Origin(Scope.PROJECT, words, project, project=project, full_env=True, rank=self.rank)
+            return Origin(Scope.PROJECT, words, project, project=project, env_policy=FULL, rank=self.rank)
         directory = file.path.rpartition("/")[0] or "/"
-        return Origin(Scope.USER, f"{words}, user scope", directory, full_env=True, rank=self.rank)
+        return Origin(Scope.USER, f"{words}, user scope", directory, env_policy=FULL, rank=self.rank)
 
     def _where(self, listed: Listed) -> Where:
         return Where(self.file.path, 0, dotted(listed.road))

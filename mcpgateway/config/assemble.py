@@ -34,7 +34,7 @@ class Blueprint:
     def takes_values(self) -> bool:
         """Whether anything of it comes from where its client works, so that it may be another for each workspace."""
         entry = self.entry
-        if entry.full_env and entry.has_process and entry.origin.is_ours:
+        if entry.env_policy.is_full and entry.has_process and entry.origin.is_ours:
             return True  # it is given all that a workspace has
         reach = astuple(entry.reach) if entry.reach else ()
         own = (entry.rest_url, entry.rest_headers, entry.health)

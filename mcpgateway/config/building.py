@@ -54,6 +54,7 @@ class World:
     :ivar classified: what classification files say, by name.
     :ivar profiles: what each profile gives as values, by name.
     :ivar outside: what comes from outside of the files, as ``keyring:service/name``; for our own files only.
+    :ivar is_token: tells variables that are not handed on unless they are named.
     """
 
     login: Mapping[str, str] = field(repr=False)
@@ -62,6 +63,7 @@ class World:
     classified: Mapping[str, Classification] = field(factory=dict)
     profiles: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
     outside: Mapping[str, str] = field(factory=dict, repr=False)
+    is_token: environment.IsToken = environment.no_token
 
 
 @frozen
@@ -110,7 +112,7 @@ class Building:
         self._is_draft = is_draft and self._share in LATER
         # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
         self._used: set[tuple[str, str]] = set()
-        self._system = world.login if entry.full_env else environment.sources(world.login)
+        self._system = entry.env_policy.sources(world.login, world.is_token)
         # What the three levels above the system say, with the workspace's ``.env`` and without.
         self._raised, self._own_raised = self._levels(workspace.variables), self._levels({})
         self._values = self._sources(self._raised)
@@ -254,7 +256,7 @@ class Building:
     def _environment(self, cwd: str) -> dict[str, str]:
         entry = self._entry
         found = self._handed_on()
-        if entry.full_env:
+        if entry.env_policy.is_full:
             # A client's child finds its directory in PWD, as every program started by a shell does.
             found["PWD"] = cwd
         for name, text in entry.env.items():
@@ -273,12 +275,12 @@ class Building:
 
     def _handed_on(self) -> dict[str, str]:
         """Return what the child is given without a word of its entry, each from the highest level that has it."""
-        entry, login = self._entry, self._world.login
-        found = dict(login) if entry.full_env else environment.minimal(login)
+        entry, world = self._entry, self._world
+        found = entry.env_policy.handed_on(world.login, world.is_token)
         if not (entry.origin.is_ours and entry.has_process):
             return found  # a client's own file: it knows no levels
-        raised = environment.beyond(self._own_raised, self._raised)
-        raised = environment.for_children(raised) if entry.full_env else environment.minimal(raised)
+        raised = environment.for_children(environment.beyond(self._own_raised, self._raised))
+        raised = entry.env_policy.handed_on(raised, world.is_token)
         self._used |= raised.items()
         return {**found, **raised}
 

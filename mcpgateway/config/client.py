@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.entry import Entry, Origin, Scope, is_program, read_program, read_server, url_of
+from mcpgateway.config.environment import FULL
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reach import PROGRAM_TYPES
@@ -46,7 +47,7 @@ def read_project(document: Document, directory: str, rank: int, problems: Proble
 
     :param directory: the project's.
     """
-    origin = Origin(Scope.PROJECT, document.file, directory, project=directory, full_env=True, rank=rank)
+    origin = Origin(Scope.PROJECT, document.file, directory, project=directory, env_policy=FULL, rank=rank)
     return _read(_members(_listed(document), origin), problems)
 
 
@@ -100,14 +101,14 @@ def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Proble
 
 def _places(document: Document, rank: int) -> Iterator[tuple[Place, Origin]]:
     directory = document.file.rpartition("/")[0] or "/"
-    user = Origin(Scope.USER, f"{document.file}, user scope", directory, full_env=True, rank=rank)
+    user = Origin(Scope.USER, f"{document.file}, user scope", directory, env_policy=FULL, rank=rank)
     yield from _members(_listed(document), user)
     projects = document.root().at("projects")
     for path in projects.value if isinstance(projects.value, dict) else ():
         # A relative project cannot be located; Claude Code never writes one.
         if path.startswith("/"):
             words = f"{document.file}, project {path}"
-            origin = Origin(Scope.PROJECT, words, path, project=path, full_env=True, rank=rank)
+            origin = Origin(Scope.PROJECT, words, path, project=path, env_policy=FULL, rank=rank)
             yield from _members(projects.at(path).at("mcpServers"), origin)
 
 

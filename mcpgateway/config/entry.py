@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
+from mcpgateway.config.environment import LISTED, EnvPolicy
 from mcpgateway.config.model import (
     UNLIMITED,
     Bridge,
@@ -53,7 +54,7 @@ class Origin:
     :ivar words: file and scope, for people.
     :ivar directory: what a relative directory in the entry is relative to.
     :ivar project: the project's directory, for project entries.
-    :ivar full_env: whether the children get the whole login environment.
+    :ivar env_policy: which variables the children are given unasked.
     :ivar rank: orders the files of one scope.
     :ivar profile: the profile that defines it.
     :ivar is_flat: the file is nothing but servers, whose start and end follow rules of their own.
@@ -63,7 +64,7 @@ class Origin:
     words: str
     directory: str
     project: str = ""
-    full_env: bool = False
+    env_policy: EnvPolicy = LISTED
     rank: int = 0
     profile: str = ""
     is_flat: bool = False
@@ -95,7 +96,7 @@ class Entry:
     interactive: bool | None = None
     protocol: Era | None = None
     bridge: Bridge | None = None
-    full_env: bool = False
+    env_policy: EnvPolicy = LISTED
     reach: Reach | None = None
     transport: Transport | None = None
     enabled: bool = True
@@ -161,7 +162,7 @@ def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | No
         origin=origin,
         place=place,
         cwd=found.get("cwd", ""),
-        full_env=origin.full_env,
+        env_policy=origin.env_policy,
         reach=reached.reach,
         enabled=_is_enabled(found),
     )
@@ -190,7 +191,7 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         interactive=found.get("interactive"),
         protocol=found.get("protocol"),
         bridge=found.get("bridge"),
-        full_env=found.get("env_policy", origin.full_env),
+        env_policy=found.get("env_policy", origin.env_policy),
         reach=reached.reach,
         transport=reached.transport,
         enabled=_is_enabled(found),

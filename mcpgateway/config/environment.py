@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+
+from attrs import frozen
 
 # What a program needs to find its files and its user; no credential is among it.
-ALLOWED = ("HOME", "LOGNAME", "USER", "PATH", "SHELL", "TERM", "LANG", "TMPDIR")
+MINIMAL = frozenset("HOME LOGNAME USER PATH SHELL TERM LANG TMPDIR".split())
+# Through whom a program reaches others (curl and most others read these in lower case, too), and whom it trusts there.
+PROXIES = frozenset("HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY".split())
+AUTHORITIES = frozenset(
+    "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA"
+    " NODE_USE_ENV_PROXY GIT_SSL_CAINFO AWS_CA_BUNDLE DENO_CERT CARGO_HTTP_CAINFO".split()
+)
+# With these a program trusts everybody.
+UNCHECKED = frozenset("NODE_TLS_REJECT_UNAUTHORIZED GIT_SSL_NO_VERIFY PYTHONHTTPSVERIFY".split())
+# The desktop that a program shows its windows on.
+DESKTOP = frozenset("DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS".split())
+# What makes programs work on this machine, beside whom they belong to.
+HANDED_ON = MINIMAL | AUTHORITIES | DESKTOP | {"LANGUAGE", "TZ"}
+HANDED_ON_PREFIXES = ("LC_", "XDG_", "npm_config_", "NPM_CONFIG_", "UV_", "PIP_")
 
 # What a value in a file may come from besides; still no credential is among it.
-SOURCES = (*ALLOWED, "TEMP", "TMP", "GOPATH", "GOROOT", "USERPROFILE")
+SOURCES = frozenset("TEMP TMP GOPATH GOROOT USERPROFILE SSH_AUTH_SOCK".split())
 
 # The gateway's own settings and secrets, under its own and its predecessors' names.
 OWN_PREFIXES = ("MCPGATEWAY_", "MCP_GATEWAY_")
@@ -34,16 +50,85 @@ CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_C
 # They say where programs find what says what they run; a file of the user's own may well set them.
 LEADING = frozenset(("HOME", "XDG_CONFIG_HOME"))
 LEADING_PREFIXES = ("PIP_", "UV_")
-# Through whom a program talks, and whom it trusts: an answer of another is as good as code of another.
-CONTACTS = frozenset(
-    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
-    " NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED NODE_USE_ENV_PROXY NODE_USE_SYSTEM_CA GIT_SSL_CAINFO"
-    " GIT_SSL_NO_VERIFY AWS_CA_BUNDLE DENO_CERT".split()
-)
 # Python's own variables that change how it speaks, not what it runs.
 HARMLESS = frozenset(
     "PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split()
 )
+
+
+class Given(Enum):
+    """How much of the login a child is given."""
+
+    MINIMAL = "minimal"
+    LISTED = "allow-list"
+    FULL = "full"
+
+
+@frozen
+class EnvPolicy:
+    """Which variables a child is given without a word of its entry.
+
+    :ivar more: names that are given beyond that, tokens too; a ``*`` at the end stands for any ending.
+    :ivar fewer: names that are not.
+    """
+
+    given: Given = Given.LISTED
+    more: tuple[str, ...] = ()
+    fewer: tuple[str, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all there is is given, as clients and most other gateways give it."""
+        return self.given is Given.FULL
+
+    def handed_on(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
+        """Return what a child is given of an environment."""
+        return {
+            name: value
+            for name, value in environ.items()
+            if not _is_among(name, self.fewer) and self._gives(name, value, is_token)
+        }
+
+    def sources(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
+        """Return what the values in files may come from of a login."""
+        if self.is_full:
+            return dict(environ)
+        return {
+            name: value
+            for name, value in environ.items()
+            if name in SOURCES or self._gives(name, value, is_token)
+        }
+
+    def _gives(self, name: str, value: str, is_token: IsToken) -> bool:
+        if self.is_full or name in MINIMAL or _is_among(name, self.more):
+            return True
+        return self.given is Given.LISTED and is_handed_on(name, value, is_token)
+
+    def __str__(self) -> str:
+        return " ".join((self.given.value, *self.more, *(f"-{each}" for each in self.fewer)))
+
+
+IsToken = Callable[[str, str], bool]
+"""Whether a variable with this name and value holds a token, which is handed on where it is named only."""
+
+FULL = EnvPolicy(Given.FULL)
+LISTED = EnvPolicy()
+
+
+def no_token(name: str, value: str) -> bool:
+    """Tell that nothing is one."""
+    return False
+
+
+def is_handed_on(name: str, value: str = "", is_token: IsToken = no_token) -> bool:
+    """Whether a variable is one of those that every child is given."""
+    if name in HANDED_ON or name.upper() in PROXIES:
+        return True
+    return name.startswith(HANDED_ON_PREFIXES) and not is_token(name, value)
+
+
+def _is_among(name: str, names: Iterable[str]) -> bool:
+    return any(name == each or (each.endswith("*") and name.startswith(each[:-1])) for each in names)
 
 
 def is_from_shell(environ: Mapping[str, str]) -> bool:
@@ -60,11 +145,6 @@ def for_children(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def minimal(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the few variables that every child gets."""
-    return {name: environ[name] for name in ALLOWED if name in environ}
-
-
 def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
     """Return what is said, but for what decides what runs, where, or whom it talks to: that is our own to say.
 
@@ -73,11 +153,6 @@ def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
     return {name: each for name, each in said.items() if not _decides(name)} | {
         name: each for name, each in own.items() if _decides(name)
     }
-
-
-def sources(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the few variables that values in files may come from."""
-    return {name: environ[name] for name in SOURCES if name in environ}
 
 
 def refused(names: Iterable[str]) -> list[str]:
@@ -96,7 +171,9 @@ def _loads_code(name: str) -> bool:
 
 def _decides(name: str) -> bool:
     upper = name.upper()
-    return _loads_code(upper) or _leads(upper) or upper.startswith("XDG_") or upper in CONTACTS
+    if upper in PROXIES | AUTHORITIES | UNCHECKED | DESKTOP or upper.startswith("XDG_"):
+        return True  # an answer of another is as good as code of another
+    return _loads_code(upper) or _leads(upper)
 
 
 def _leads(name: str) -> bool:

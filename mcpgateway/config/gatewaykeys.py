@@ -330,7 +330,7 @@ GATEWAY = Section(
         Key(
             "env_policy",
             POLICY,
-            "``full`` gives all servers of the file the whole login environment.",
+            "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
             "allow-list",
         ),
         Key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from mcpgateway.config import values
 from mcpgateway.config.document import Place
+from mcpgateway.config.environment import EnvPolicy, Given
 from mcpgateway.config.model import Bridge
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.surface import Level
@@ -376,10 +378,41 @@ class MapOf:
         }
 
 
+@frozen(eq=False, repr=False)
+class Policy:
+    """Which variables a server is given: a word, or a list of it, names and names with a minus."""
+
+    words: str = (
+        "minimal, allow-list, full, or a list of one of them and of names such as TOKEN, AWS_* or -TZ"
+    )
+
+    def read(self, place: Place, problems: Problems) -> EnvPolicy:
+        """Read a policy."""
+        said = values.texts(place) if isinstance(place.value, list) else (values.text(place),)
+        known = {each.value: each for each in Given}
+        chosen = [each for each in said if each in known]
+        names = [each for each in said if each not in known]
+        is_word = isinstance(place.value, str) and not chosen
+        if is_word or len(chosen) > 1 or not said or not all(map(POLICY_NAME.fullmatch, names)):
+            raise place.wrong(self.words)
+        return EnvPolicy(
+            known[chosen[0]] if chosen else Given.LISTED,
+            tuple(each for each in names if not each.startswith("-")),
+            tuple(each[1:] for each in names if each.startswith("-")),
+        )
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of policies."""
+        words = {"enum": [each.value for each in Given]}
+        name = {"type": "string", "pattern": f"^{POLICY_NAME.pattern}$"}
+        return {"anyOf": [words, {"type": "array", "minItems": 1, "items": {"anyOf": [words, name]}}]}
+
+
+POLICY_NAME = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*[*]?")
+POLICY = Policy()
 FILLED = Text(least=1)
 PORT_LIMIT = 65535
 BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
-POLICY = Choice({"allow-list": False, "full": True})
 # "full" is what some files call the most that is shortened.
 LEVELS = Switch({**{each.value: each for each in Level}, "full": Level.LEAN}, {False: Level.OFF})
 

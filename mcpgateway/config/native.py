@@ -11,6 +11,7 @@ from mcpgateway.config import mcpctl, schema, serverkeys
 from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, top_servers
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
 from mcpgateway.config.model import Adopt, ClientSettings, Dialect, GatewaySettings, ManholeSettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
@@ -53,12 +54,12 @@ class Space:
 class FileReading:
     """How a file was read.
 
-    :ivar full_env: whether its servers get the whole login environment, where they say nothing else themselves.
+    :ivar env_policy: which variables its servers are given, where they say nothing else themselves.
     """
 
     file: str
     reading: Reading
-    full_env: bool
+    env_policy: EnvPolicy
 
 
 @frozen(eq=False)
@@ -179,7 +180,8 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
     top, root = _parted(root, reading)
     found = schema.TOP.read(root, problems)
     section = {**found.get("gateway", {}), **_compat(found)}
-    origin = evolve(origin, full_env=found.get("env_policy", section.get("env_policy", origin.full_env)))
+    policy = found.get("env_policy", section.get("env_policy", origin.env_policy))
+    origin = evolve(origin, env_policy=policy)
     servers = {**before.servers, **_keyed(top, origin, problems)}
     for key in SERVER_KEYS:
         if key in found:
@@ -211,14 +213,16 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
 
 
 def _read_as(document: Document, reading: Reading, origin: Origin) -> FileReading:
-    return FileReading(document.file, reading, origin.full_env)
+    return FileReading(document.file, reading, origin.env_policy)
 
 
 def _origin(document: Document, reading: Reading) -> Origin:
     file = document.file
     directory = file.rpartition("/")[0] or "/"
     is_flat = reading.dialect is Dialect.HARSHAL
-    return Origin(Scope.NATIVE, file, directory, full_env=reading.full_env, is_flat=is_flat)
+    return Origin(
+        Scope.NATIVE, file, directory, env_policy=FULL if reading.full_env else LISTED, is_flat=is_flat
+    )
 
 
 def _parted(root: Place, reading: Reading) -> tuple[Place, Place]:

@@ -212,7 +212,8 @@ SERVER = Section(
         Key(
             "env_policy",
             POLICY,
-            "``full`` gives the server the whole login environment.",
+            "Which variables of the login it is given beyond ``env``: ``minimal``, ``allow-list``, ``full``, or a list"
+            " of these words and of names, such as ``[allow-list, SSH_AUTH_SOCK, -TZ]``.",
             "allow-list",
             is_ours=True,
         ),

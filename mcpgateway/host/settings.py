@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
 from mcpgateway.config import environment
-from mcpgateway.config.building import WorkspaceSpec, World
+from mcpgateway.config.building import Building, WorkspaceSpec, World
 from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.compose import Files, Setting, compose
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
-from mcpgateway.config.entry import Entry, Origin, Scope
+from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.environment import LISTED
 from mcpgateway.config.include import Finder, with_includes
-from mcpgateway.config.model import Settings, Share
+from mcpgateway.config.model import ServerSpec, Settings, Share
 from mcpgateway.config.native import FileReading, Native, is_client_file, read_native
 from mcpgateway.config.outside import wanted
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
@@ -26,6 +28,7 @@ from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals, files, paths
 from mcpgateway.host.brought import Brought
+from mcpgateway.rules.masking import is_token
 
 if TYPE_CHECKING:
     from mcpgateway.config.adopted import AdoptedFile
@@ -96,13 +99,23 @@ def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | N
     :param brought: keeps what comes from outside of all files, and is asked for it.
     :raise ConfigError: something cannot be used; the text is one line for the user.
     """
+    found = look(options, environ, brought)
+    assert found.settings is not None
+    failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
+    return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+
+
+def look(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+    """Read everything as `start` does, and keep nothing; its settings are there.
+
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
     brought = brought or brought_of(options, environ)
     found = examine_to_run(options, environ, brought)
     if found.settings is None:
         lists = "" if brought.failures else "; mcpgateway config check lists them"
         raise _refusal([each for each in found.problems if each.is_error], lists)
-    failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
-    return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+    return found
 
 
 def examine_to_run(options: LoadOptions, environ: Mapping[str, str], brought: Brought) -> Examined:
@@ -153,6 +166,16 @@ def _with_extension(stem: str) -> str:
 
 def _stem(path: str) -> str:
     return os.path.splitext(path)[0]
+
+
+def server_of(
+    name: str, definition: Mapping[str, Any], options: LoadOptions, environ: Mapping[str, str]
+) -> ServerSpec:
+    """Return the server that an entry would make if it stood in the configuration file, whatever else is wrong there.
+
+    :raise ConfigError: it cannot be used.
+    """
+    return _Examination(options, environ).server_of(name, definition)
 
 
 def examine(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
@@ -222,6 +245,23 @@ class _Examination:
             tuple(dict.fromkeys(each.name for each in asked)),
             native.readings,
         )
+
+    def server_of(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
+        """Build the server of an entry that stands nowhere yet."""
+        native = read_native(self._files().native, self.problems)
+        world = self._world(native)
+        file = config_file(self.options, self.environ)
+        policy = next((each.env_policy for each in native.readings if each.file == file), LISTED)
+        place = parse(json.dumps({name: definition}), "the command line").root().at(name)
+        problems = Problems()
+        origin = Origin(Scope.NATIVE, place.document.file, os.getcwd(), env_policy=policy)
+        entry = read_server(name, place, origin, problems)
+        building = Building(name, entry, world) if entry else None
+        server = building.server() if building else None
+        for each in (*problems.errors, *(building.problems.errors if building else ())):
+            raise Wrong(each)
+        assert server is not None
+        return server
 
     def _look(self, path: str) -> str:
         self.files[path] = None
@@ -343,6 +383,7 @@ class _Examination:
             home=paths.user_home(self.environ),
             classified=self._classified(),
             outside=self.brought.values if self.brought else {},
+            is_token=is_token,
         )
 
     def _variables(self, native: Native) -> dict[str, str]:
@@ -401,8 +442,6 @@ def _kept_environment(path: str) -> dict[str, str]:
 
 def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
     """Keep the environment of a shell for starts without one; return what kept it from being kept."""
-    import json
-
     own = environment.for_children(environ)
     path = os.path.join(home, "environment.json")
     if not environment.is_from_shell(environ):

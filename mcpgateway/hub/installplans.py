@@ -23,7 +23,7 @@ from mcpgateway.config.client import read_project
 from mcpgateway.config.compose import Setting, compose
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import Edit, Put, Road, edit, in_its_dialect, placed, rooted, same
-from mcpgateway.config.environment import sources
+from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.model import ServerSpec, Settings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.provenance import place_of, road_of
@@ -117,7 +117,8 @@ class Plans:
         world = self._world
         own = self.workspaces.workspace(root).variables if root else {}
         # A repository's entries get the whole login, as the clients that read them would give them.
-        login = world.login if root else sources(world.login)
+        policy = FULL if root else LISTED
+        login = policy.sources(world.login, world.is_token)
         return lambda name: bool(own.get(name) or world.variables.get(name) or login.get(name))
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcpgateway.config.document import visible
+from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.native import FileReading
 from mcpgateway.config.problems import Problem
 from mcpgateway.host.settings import Examined, LoadOptions, examine
@@ -35,8 +36,12 @@ def _lines(found: Examined) -> list[str]:
     return lines
 
 
+ENVIRONMENTS = {FULL: "the whole login environment", LISTED: "the environment of the allow-list"}
+
+
 def _words_of(read: FileReading) -> str:
-    env = "the whole login environment" if read.full_env else "the environment of the allow-list"
+    policy = read.env_policy
+    env = ENVIRONMENTS.get(policy) or f"the environment of the policy {visible(str(policy))}"
     form = f"is read in the form of {read.reading.dialect.value}, because {read.reading.why}"
     return f"{visible(read.file)}: {form}; its servers get {env}"
 
@@ -55,7 +60,7 @@ def _said(found: Examined) -> dict[str, Any]:
                 "file": each.file,
                 "dialect": each.reading.dialect.value,
                 "why": each.reading.why,
-                "env_policy": "full" if each.full_env else "allow-list",
+                "env_policy": str(each.env_policy),
             }
             for each in found.readings
         ],

@@ -48,6 +48,16 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
     )
 
 
+def environ_of(home: str) -> Mapping[str, str]:
+    """The environment of the gateway of a home that runs, where that can be told, else this program's own."""
+    running = running_gateway(home)
+    if running is not None:
+        with suppress(OSError), open(f"/proc/{running.pid}/environ", "rb") as file:
+            pairs = (each.partition("=") for each in os.fsdecode(file.read()).split("\0"))
+            return {name: value for name, equals, value in pairs if name and equals}
+    return os.environ
+
+
 def _from(running: Running | None, path: str) -> str:
     # A path that is none from the root is so to the directory that the gateway runs in, where that can be told.
     if running is None or not path or path.startswith(("/", "~")):

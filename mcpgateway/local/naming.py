@@ -12,6 +12,7 @@ from mcpgateway.config.building import Building, World
 from mcpgateway.config.clients.dialect import Listed, Program
 from mcpgateway.config.document import Document
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program
+from mcpgateway.config.environment import FULL
 from mcpgateway.config.model import Settings
 from mcpgateway.config.problems import Problem, Problems
 
@@ -75,7 +76,7 @@ def entry_of(newcomer: Newcomer, problems: Problems, rank: int = 0) -> Entry | N
     assert listed.program is not None
     project = listed.project or newcomer.project
     scope = Scope.PROJECT if project else Scope.USER
-    origin = Origin(scope, "", project or newcomer.directory, project=project, full_env=True, rank=rank)
+    origin = Origin(scope, "", project or newcomer.directory, project=project, env_policy=FULL, rank=rank)
     document = Document("", {listed.title: value_of(listed.program)}, lambda _path: 0)
     return read_program(document.root().at(listed.title), origin, problems)
 

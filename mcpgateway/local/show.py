@@ -8,7 +8,6 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config import environment
 from mcpgateway.config.assemble import Blueprint
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, VARIABLE
@@ -165,7 +164,7 @@ def _origin(name: str, blueprint: Blueprint) -> str:
     profile = entry.origin.profile
     if profile and name in world.profiles.get(profile, {}):
         return f"from the profile {profile}"
-    allowed = world.login if entry.full_env else environment.sources(world.login)
+    allowed = entry.env_policy.sources(world.login, world.is_token)
     return "from the environment" if name in allowed else "is not set"
 
 

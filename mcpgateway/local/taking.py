@@ -163,7 +163,7 @@ def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
     directory = _directory(entry) if entry.argv else ""
     if directory:
         found["cwd"] = directory
-    if entry.full_env and "env_policy" not in found and "command" in found:
+    if entry.env_policy.is_full and "env_policy" not in found and "command" in found:
         found["env_policy"] = FULL
     taken: dict[str, Any] = unasked(found)
     return taken

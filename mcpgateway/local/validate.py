@@ -14,7 +14,7 @@ from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.backends.validating import Report, Step, validate
 from mcpgateway.config.dotenv import parse_dotenv
-from mcpgateway.config.environment import for_children
+from mcpgateway.config.expand import escaped
 from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
@@ -24,11 +24,11 @@ from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.holders import Holders
 from mcpgateway.host.orphans import Registry
 from mcpgateway.host.resolver import Resolver
-from mcpgateway.host.settings import LoadOptions, load
+from mcpgateway.host.settings import LoadOptions, look, server_of
 from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import OwnAddress, Whose
 from mcpgateway.local import printing
-from mcpgateway.local.machine import as_it_runs
+from mcpgateway.local.machine import as_it_runs, environ_of
 from mcpgateway.rules.masking import secrets_of
 from mcpgateway.rules.redaction import quoted
 
@@ -63,7 +63,7 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
     :raise ConfigError: there is no such server, or it cannot be understood.
     """
     home = paths.gateway_home(os.environ, wish.home or None)
-    server = _written(wish) if wish.command else _configured(wish, home)
+    server = _written(wish, home) if wish.command else _configured(wish, home)
     files.make_home(home)
     reports: list[Report] = []
 
@@ -137,18 +137,23 @@ def _said(report: Report) -> dict[str, Any]:
     return {"server": report.server, "passed": report.passed, "steps": steps}
 
 
-def _written(wish: Wish) -> ServerSpec:
-    env = for_children(os.environ)
-    if wish.env_file:
-        env |= _values(wish.env_file)
+def _written(wish: Wish, home: str) -> ServerSpec:
+    env = _values(wish.env_file) if wish.env_file else {}
     for each in wish.env:
         name, equals, value = each.partition("=")
         if not (name and equals):
             raise ConfigError(f"--env: found {name!r}; expected NAME=VALUE")
         env[name] = value
     cwd = paths.absolute(wish.cwd, os.environ) if wish.cwd else os.getcwd()
-    name = os.path.basename(wish.command[0])
-    return ServerSpec(name, wish.command, env, cwd)
+    # The shell has put its values in already.
+    definition = {
+        "command": [escaped(each) for each in wish.command],
+        "env": {name: escaped(value) for name, value in env.items()},
+        "cwd": escaped(cwd),
+    }
+    name = os.path.basename(wish.command[0]) or "server"
+    options = as_it_runs(LoadOptions(home=home, env_file=wish.env_file), home)
+    return server_of(name, definition, options, environ_of(home))
 
 
 def _values(path: str) -> dict[str, str]:
@@ -161,7 +166,8 @@ def _values(path: str) -> dict[str, str]:
 def _configured(wish: Wish, home: str) -> ServerSpec:
     sources = () if wish.config else None
     options = LoadOptions(wish.config, sources, home, env_file=wish.env_file)
-    settings = load(as_it_runs(options, home), os.environ)
+    settings = look(as_it_runs(options, home), environ_of(home)).settings
+    assert settings is not None
     for server in sorted(settings.servers, key=_order):
         if wish.server in (None, server.name, server.title):
             return server

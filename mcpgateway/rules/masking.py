@@ -144,6 +144,11 @@ def _spoken(part: str) -> Iterator[str]:
         yield whole.partition(":")[2]  # a password behind its user
 
 
+def is_token(name: str, value: str) -> bool:
+    """Whether a variable holds a credential and nothing else; an address with a password in it is an address."""
+    return "://" not in value and (is_secret(name) or any(shaped(value)))
+
+
 def holds_secret(text: str) -> bool:
     """Whether a text looks like a secret, whatever it is called: a token, or a URL with a password or a key."""
     if any(shaped(text)):

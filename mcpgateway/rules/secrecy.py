@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
 MASK = "***REDACTED***"
 """What stands in the place of a secret, wherever it is shown."""
@@ -103,6 +104,9 @@ _HEX = re.compile(r"(?:00-)?[0-9a-f]{32,128}(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
 _INTEGRITY = re.compile(r"sha(?:1|256|384|512)-")
 _DIGIT = re.compile("[0-9]")
 _PATH = frozenset("/\\")
+
+# Of a URL with a user.
+_PASSWORD = re.compile(r"://[^\s/?#@:]*+:([^\s/?#@]++)@")
 
 # What looks like a key is one, whatever its name: long, without blanks, of letters and digits.
 _KEY = re.compile(r"(?=\S*[A-Za-z])(?=\S*\d)[^\s/~]\S{15,}")
@@ -197,6 +201,9 @@ def _secret_lines(name: str, value: str) -> Iterator[str]:
         is_address = "://" in line and "@" not in line  # an error without it helps nobody
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:
             yield line
+        # A program tells of the password alone, too.
+        for found in _PASSWORD.finditer(line):
+            yield from (each for each in {found[1], unquote(found[1])} if len(each) >= NAMED_CHARS)
 
 
 def without(text: bytes, hidden: tuple[str, ...]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from mcpgateway.config.environment import MINIMAL, is_handed_on
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
 from mcpgateway.rules.known import Trait, known_by_start, names_of
 
@@ -89,7 +90,9 @@ def may_move(server: ServerSpec) -> bool:
 def launch_digest(server: ServerSpec) -> str:
     """Names what a server is launched with, so that what was found out about it holds until that changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
-    told = repr((server.command, server.cwd, sorted(server.env)))
+    # Nor what every program is given: that depends on where the gateway was started.
+    named = sorted(each for each in server.env if each in MINIMAL or not is_handed_on(each))
+    told = repr((server.command, server.cwd, named))
     if server.reach is not None:
         told += repr(_address(server))
     if server.workspace and scope_of(server) is not Share.GLOBAL:

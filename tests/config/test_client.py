@@ -130,7 +130,7 @@ class ReadClientTests:
         read = read_project(document, "/p", 2, problems)
         (entry,) = read.entries
         assert (entry.origin.scope, entry.origin.project, entry.origin.rank) == (Scope.PROJECT, "/p", 2)
-        assert (entry.full_env, read.remotes, len(problems)) == (True, ("http://h/",), 1)
+        assert (entry.env_policy.is_full, read.remotes, len(problems)) == (True, ("http://h/",), 1)
 
     def test_other_clients(self):
         """The keys of other clients' files are known."""

@@ -68,7 +68,9 @@ def entries(value: Any) -> list[Any]:
     native = read_native([parse(json.dumps(value), "/g/c.yaml", takes_list=True)], problems)
     found = read_servers(native, problems)
     assert not problems.errors
-    return sorted((each.title, each.origin.profile, each.full_env, each.lazy, each.argv) for each in found)
+    return sorted(
+        (each.title, each.origin.profile, each.env_policy.is_full, each.lazy, each.argv) for each in found
+    )
 
 
 class ReadingTests:

@@ -1,6 +1,74 @@
 """What goes into a child's environment."""
 
+import pytest
+
 from mcpgateway.config import environment
+from mcpgateway.config.environment import EnvPolicy, Given
+from mcpgateway.rules.masking import is_token
+
+PROXY = "http://me:hunter2@proxy.test:3128"  # a password that programs need as it is
+LOGIN = {
+    "HOME": "/h",
+    "PATH": "/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "LC_TIME": "C",
+    "HTTPS_PROXY": PROXY,
+    "no_proxy": "localhost",
+    "SSL_CERT_FILE": "/ca.pem",
+    "NODE_EXTRA_CA_CERTS": "/ca.pem",
+    "XDG_RUNTIME_DIR": "/run/user/1",
+    "DISPLAY": ":0",
+    "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1/bus",
+    "npm_config_registry": "https://registry.test/",
+    "UV_INDEX_URL": "https://me:hunter2@index.test/simple",
+    "PIP_CERT": "/ca.pem",
+}
+TOKENS = {
+    "npm_config__authToken": "hunter2",
+    "npm_config_//registry.test/:_authToken": "hunter2",
+    "UV_PUBLISH_TOKEN": "hunter2",
+    "UV_INDEX_CORP_PASSWORD": "hunter2",
+    "PIP_X": "npm_" + "a1B2" * 9,
+}
+OTHERS = {
+    "GITHUB_TOKEN": "hunter2",
+    "SSH_AUTH_SOCK": "/run/agent",
+    "AWS_PROFILE": "p",
+    "EDITOR": "vi",
+    "TMP": "/t",
+}
+
+
+class PolicyTests:
+    """What a child is given without a word of its entry."""
+
+    @pytest.mark.parametrize(
+        ("policy", "names"),
+        [
+            (EnvPolicy(Given.MINIMAL), {"HOME", "PATH", "LANG"}),
+            (EnvPolicy(), {*LOGIN}),
+            (EnvPolicy(Given.FULL), {*LOGIN, *TOKENS, *OTHERS}),
+            (EnvPolicy(more=("SSH_AUTH_SOCK", "AWS_*")), {*LOGIN, "SSH_AUTH_SOCK", "AWS_PROFILE"}),
+            (EnvPolicy(more=("UV_PUBLISH_TOKEN",)), {*LOGIN, "UV_PUBLISH_TOKEN"}),
+            (EnvPolicy(Given.MINIMAL, ("HTTPS_PROXY",), ("HOME",)), {"PATH", "LANG", "HTTPS_PROXY"}),
+            (
+                EnvPolicy(Given.FULL, (), ("AWS_*", "GITHUB_TOKEN")),
+                {*LOGIN, *TOKENS, *OTHERS} - {"AWS_PROFILE", "GITHUB_TOKEN"},
+            ),
+        ],
+    )
+    def test_table(self, policy, names):
+        """What makes programs work is handed on, passwords of proxies and indexes included; tokens only where named."""
+        found = policy.handed_on({**LOGIN, **TOKENS, **OTHERS}, is_token)
+        assert found.keys() == names
+        assert found.get("HTTPS_PROXY", PROXY) == PROXY
+
+    def test_sources(self):
+        """A value may come from what is handed on and from a few variables more, of which none is a secret."""
+        found = EnvPolicy().sources({**LOGIN, **TOKENS, **OTHERS, "GOPATH": "/go"}, is_token)
+        assert found.keys() == {*LOGIN, "GOPATH", "TMP", "SSH_AUTH_SOCK"}
+        assert EnvPolicy(Given.FULL).sources(OTHERS, is_token) == OTHERS
 
 
 class EnvironmentTests:
@@ -19,20 +87,6 @@ class EnvironmentTests:
         assert (
             environment.for_children({"SHLVL": "2", "_": "x", "NOTIFY_SOCKET": "s", "CLAUDECODE": "1"}) == {}
         )
-
-    def test_minimal(self):
-        """Only what every program needs is in the small environment."""
-        assert environment.minimal({"HOME": "/h", "AWS_SECRET_ACCESS_KEY": "s", "PATH": "/bin"}) == {
-            "HOME": "/h",
-            "PATH": "/bin",
-        }
-
-    def test_sources(self):
-        """Values come from a few variables more, of which none is a secret either."""
-        assert environment.sources({"GOPATH": "/go", "HOME": "/h", "TOKEN": "s"}) == {
-            "GOPATH": "/go",
-            "HOME": "/h",
-        }
 
     def test_refused(self):
         """What can load code is refused, in any case, and some more."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mcpgateway.config.environment import EnvPolicy, Given
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share
 from mcpgateway.config.native import check_reach, is_client_file, read_native, read_servers
 from mcpgateway.config.problems import Problems, Wrong
@@ -287,6 +288,22 @@ class ServerTests:
         keys = text.replace("\n", "\n    ")
         assert problem(f"servers:\n  x:\n    {keys}\n").startswith("/g/0.yaml, line ")
 
+    def test_policy_of_names(self):
+        """Which variables a server is given is a word, or a list of names with or without one."""
+
+        def policy(said: str) -> EnvPolicy:
+            return entry(f"command: x\nenv_policy: {said}").env_policy
+
+        assert policy("minimal") == EnvPolicy(Given.MINIMAL)
+        assert policy("[minimal, HTTPS_PROXY]") == EnvPolicy(Given.MINIMAL, ("HTTPS_PROXY",))
+        assert policy("[SSH_AUTH_SOCK, AWS_*, -TZ]") == EnvPolicy(
+            Given.LISTED, ("SSH_AUTH_SOCK", "AWS_*"), ("TZ",)
+        )
+        for wrong in ("[]", "SSH_AUTH_SOCK", "[full, minimal]", "[A B]", "['*']"):
+            assert "expected minimal, allow-list, full" in problem(
+                f"servers: {{x: {{command: y, env_policy: {wrong}}}}}\n"
+            )
+
     def test_not_a_mapping(self):
         """A server that is no mapping is an error."""
         assert "servers.x: found text; expected a mapping" in problem("servers: {x: y}\n")
@@ -300,18 +317,18 @@ class ServerTests:
 
     def test_policy(self):
         """The whole environment is given where a server or its file asks for it."""
-        assert not entry("command: x").full_env
-        assert entry("command: x\nenv_policy: full").full_env
+        assert not entry("command: x").env_policy.is_full
+        assert entry("command: x\nenv_policy: full").env_policy.is_full
         both = entries(
             "gateway: {env_policy: full}\nservers: {x: {command: y}, z: {command: y, env_policy: allow-list}}\n"
         )
-        assert [each.full_env for each in both] == [True, False]
-        assert entries("env_policy: full\nmcpServers: {x: {command: y}}\n")[0].full_env
+        assert [each.env_policy.is_full for each in both] == [True, False]
+        assert entries("env_policy: full\nmcpServers: {x: {command: y}}\n")[0].env_policy.is_full
 
     @pytest.mark.parametrize("more", ["workspaces: {w: {path: /w}}", "profiles: {p: {env: {A: b}}}"])
     def test_workspaces_lift_no_policy(self, more):
         """Servers of our own get no more of the environment because workspaces or profiles stand beside them."""
-        assert not entries(f"servers: {{x: {{command: y}}}}\n{more}\n")[0].full_env
+        assert not entries(f"servers: {{x: {{command: y}}}}\n{more}\n")[0].env_policy.is_full
 
     def test_flat(self):
         """A flat map of servers is read, with the environment that such files are used to."""
@@ -321,7 +338,7 @@ class ServerTests:
             "servers: {type: local, command: [c]}\n",
             warnings=warnings,
         )
-        assert [(each.title, each.argv, each.full_env) for each in found] == [
+        assert [(each.title, each.argv, each.env_policy.is_full) for each in found] == [
             *(("x", ("a", "b"), True), ("servers", ("c",), True))
         ]
         assert warnings == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, specialise
 from mcpgateway.config.building import World
 from mcpgateway.config.entry import Entry, Origin, Scope
+from mcpgateway.config.environment import FULL
 from mcpgateway.config.model import Project
 from mcpgateway.errors import ConfigError
 from tests.support.configurations import HOME, read
@@ -178,8 +179,8 @@ class HandedOnTests:
 
     def test_a_clients_own_file(self):
         """A server of a client's own file is given what that client would give it."""
-        origin = Origin(Scope.USER, "w", "/d", full_env=True)
-        entry = Entry("x", ("c",), {}, origin, full_env=True)
+        origin = Origin(Scope.USER, "w", "/d", env_policy=FULL)
+        entry = Entry("x", ("c",), {}, origin, env_policy=FULL)
         found = specialise(Blueprint("x", entry, World(LOGIN, {"LEVEL": "home"}, HOME)), spec(LEVEL="w"))
         assert found.env["LEVEL"] == "system"
 
