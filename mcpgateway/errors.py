@@ -355,3 +355,9 @@ class NotOurs(ConfigError):
     """What is to be changed stands where the gateway changes nothing, at least for now."""
 
     remedy = "change it where it is defined"
+
+
+class Misplaced(ConfigError):
+    """Something that the gateway has not made is where a file or a directory of its own belongs."""
+
+    remedy = "take it away: the gateway makes its own"

@@ -272,12 +272,12 @@ class GatewayService(Service):
         running = evolve(running, renews=renewal.is_offered, refused=renewal.refused)
         try:
             state.write(self.home, running)
-        except OSError as why:
+        except ConfigError as why:
             self.log.warn(
-                "{file} cannot be written: {why}; programs that look for the gateway will not find it",
+                "{why}; programs that look for the gateway will not find it",
                 event="state.failed",
                 file=state.file_of(self.home),
-                why=why.strerror,
+                why=str(why),
             )
 
     @property

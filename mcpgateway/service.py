@@ -33,7 +33,7 @@ from mcpgateway.doors.http.listeners import bind, socket_path
 from mcpgateway.doors.http.mcp import McpDoor
 from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import anew, files, processes
+from mcpgateway.host import anew, files, homefile, processes
 from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.claim import START, Claim
 from mcpgateway.host.exits import ExitWatch
@@ -46,7 +46,7 @@ from mcpgateway.host.orphans import Registry
 from mcpgateway.host.room import Room
 from mcpgateway.host.serverlog import ServerLogFile, path_of
 from mcpgateway.host.settings import Examined
-from mcpgateway.host.tokenfile import TokenFiles
+from mcpgateway.host.tokenfile import TokenFiles, read_or_create
 from mcpgateway.host.ward import Ward
 from mcpgateway.host.writing import written_by
 from mcpgateway.hub.bearers import Bearers
@@ -311,8 +311,8 @@ def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -
         bearers = Bearers.of(*own, seconds=clock.seconds)
         bearers.admit_agents(kept.agents())
         bearers.admit_keys(security.api_keys, security.project_tokens)
-        files.make_home(f"{home}/sessions")
-        key = files.read_or_create_token(f"{home}/sessions/key")
+        homefile.make_directory(f"{home}/sessions")
+        key = read_or_create(f"{home}/sessions/key")
         redactor.learn((*own, key))
         return bearers, Keys(key)
     except OSError as why:

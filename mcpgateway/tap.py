@@ -13,7 +13,7 @@ from twisted.python import usage
 
 from mcpgateway.config.gatewaykeys import LOG_LEVELS
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import ConfigError, Misplaced
 
 if TYPE_CHECKING:
     from mcpgateway.config.compose import Files
@@ -95,7 +95,7 @@ class Options(usage.Options):
             self.brought = brought_of(options, os.environ)
             examined = _with_listen(start(options, os.environ, self.brought), more)
         except ConfigError as why:
-            raise SystemExit(f"mcpgateway: {why}") from None
+            raise SystemExit(_told(why)) from None
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
         self.examine = lambda: _with_listen(examine(options, os.environ, self.brought), more)
@@ -192,4 +192,10 @@ def makeService(options: Options) -> IService:
     try:
         return make_gateway(options.settings, options.home, reactor, origin, command, observation)
     except ConfigError as why:
-        raise SystemExit(f"mcpgateway: {why}") from None
+        raise SystemExit(_told(why)) from None
+
+
+def _told(why: ConfigError) -> str:
+    # One line, which whoever has started the gateway looks for in its log; see `mcpgateway.bridge.daemon.SAYS`.
+    hint = why.advice if isinstance(why, Misplaced) else why.hint
+    return f"mcpgateway: {why}; {hint}" if hint else f"mcpgateway: {why}"

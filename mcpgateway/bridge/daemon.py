@@ -43,6 +43,7 @@ WANTED_LIMIT = 65_536
 TAIL_BYTES = 4096
 SAYS = "mcpgateway: "  # how a gateway that ends at its start begins the line that tells why
 START, SHIM = "start", "shim"
+FORMAT_MASK, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7): S_IFMT, S_IFREG, S_IFDIR
 # What tells a daemon who wanted it, and where it logs.
 STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
 # What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
@@ -145,7 +146,7 @@ class Starter:
 
     def _locked(self, begin: object) -> bool:
         make_directory(self._home)
-        make_directory(self._home + "/logs")
+        make_own(self._home + "/logs")
         lock = open_lock(self._home)
         try:
             if not take(lock):
@@ -162,15 +163,18 @@ class Starter:
 
     def _start(self, lock: int, record: Record) -> bool:
         tries = record.failures(clock()) + 1
-        write_record(lock, TRIED, tries)
-        wanted = read_wanted(self._home)
-        detach(lambda: self._become(lock, wanted))
+        # Whoever starts it can be told that there is no log; a program on its own could tell nobody.
+        log = open_own(f"{self._home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
+        try:
+            write_record(lock, TRIED, tries)
+            wanted = read_wanted(self._home)
+            detach(lambda: self._become(lock, log, wanted))
+        finally:
+            posix.close(log)
         return True
 
-    def _become(self, lock: int, wanted: list[str] | None) -> None:
+    def _become(self, lock: int, log: int, wanted: list[str] | None) -> None:
         path = f"{self._home}/logs/{LOG}"
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW
-        log = posix.open(path, flags, 0o600)
         null = posix.open("/dev/null", posix.O_RDONLY)
         lock = fcntl.fcntl(lock, fcntl.F_DUPFD, 10)
         log, null = fcntl.fcntl(log, fcntl.F_DUPFD, 10), fcntl.fcntl(null, fcntl.F_DUPFD, 10)
@@ -190,7 +194,7 @@ class Starter:
 def last_words(home: str) -> str:
     """Why the last gateway could not be started, as its log has it; empty where it ends with anything else."""
     try:
-        log = posix.open(f"{home}/logs/{LOG}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+        log = opener(f"{home}/logs/{LOG}", posix.O_RDONLY)
     except OSError:
         return ""
     try:
@@ -209,8 +213,7 @@ def open_lock(home: str) -> int:
 
     :raise OSError: the home cannot be used.
     """
-    flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
-    return posix.open(f"{home}/{LOCK}", flags, 0o600)
+    return open_own(f"{home}/{LOCK}", posix.O_RDWR)
 
 
 def take(lock: int) -> bool:
@@ -263,12 +266,16 @@ def read_revival(home: str) -> tuple[int, int] | None:
 def _write(home: str, name: str, content: str) -> None:
     path, draft = f"{home}/{name}", f"{home}/.{name}.{posix.getpid()}"
     text = content.encode(errors="surrogateescape")
-    descriptor = posix.open(draft, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW, 0o600)
+    descriptor = open_own(draft, posix.O_WRONLY | posix.O_TRUNC)
     try:
-        posix.write(descriptor, text)
-    finally:
-        posix.close(descriptor)
-    posix.replace(draft, path)
+        try:
+            posix.write(descriptor, text)
+        finally:
+            posix.close(descriptor)
+        posix.replace(draft, path)
+    except OSError as why:
+        posix.unlink(draft)
+        raise OSError(why.errno, why.strerror, path) from why
 
 
 def read_wanted(home: str) -> list[str] | None:
@@ -285,15 +292,53 @@ def stopped_at(home: str) -> int:
 
 def _read(home: str, name: str) -> str | None:
     try:
-        descriptor = posix.open(f"{home}/{name}", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+        return read_own(f"{home}/{name}", WANTED_LIMIT).decode(errors="surrogateescape")
     except OSError:
         return None
+
+
+def read_own(path: str, limit: int) -> bytes:
+    """Read what the gateway has written in its home, as `mcpgateway.host.homefile.read` does; what is longer is cut.
+
+    :raise OSError: there is none, it cannot be read, or is no regular file of this user.
+    """
+    descriptor = opener(path, posix.O_RDONLY)
     try:
-        return posix.read(descriptor, WANTED_LIMIT).decode(errors="surrogateescape")
-    except OSError:
-        return None
+        return posix.read(descriptor, limit)
     finally:
         posix.close(descriptor)
+
+
+def opener(path: str, _flags: int) -> int:
+    """The same for ``open``."""
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+    try:
+        _check(descriptor, path)
+    except OSError:
+        posix.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open such a file for writing, made where there is none.
+
+    :raise OSError: it cannot be opened, or is no regular file of this user.
+    """
+    flags |= posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW
+    descriptor = posix.open(path, flags, 0o600)
+    try:
+        _check(descriptor, path)
+    except OSError:
+        posix.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(descriptor: int, path: str) -> None:
+    found = posix.fstat(descriptor)
+    if found.st_mode & FORMAT_MASK != REGULAR or found.st_uid != posix.geteuid():
+        raise OSError(errno.EINVAL, "is not a regular file of this user", path)
 
 
 def forget(home: str, name: str) -> None:
@@ -329,6 +374,17 @@ def make_directory(path: str) -> None:
             posix.mkdir(path, 0o700)
         except FileExistsError:
             return
+
+
+def make_own(path: str) -> None:
+    """Make a directory of the gateway's own in its home, as `mcpgateway.host.homefile.make_directory` does.
+
+    :raise OSError: it cannot be made, or is no directory of this user.
+    """
+    make_directory(path)
+    found = posix.lstat(path)
+    if found.st_mode & FORMAT_MASK != DIRECTORY or found.st_uid != posix.geteuid():
+        raise OSError(errno.ENOTDIR, "is not a directory of this user", path)
 
 
 def detach(become: object) -> None:

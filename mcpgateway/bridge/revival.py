@@ -107,9 +107,8 @@ def _record(home: str) -> daemon.Record:
 def _say(home: str, text: str) -> None:
     """Write a line to the gateway's log, which has nobody else to write to it now."""
     line = f"{strftime('%Y-%m-%dT%H:%M:%S+0000', gmtime())} [mcpgateway.revival] {text}\n"
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
-        log = posix.open(f"{home}/logs/{daemon.LOG}", flags, 0o600)
+        log = daemon.open_own(f"{home}/logs/{daemon.LOG}", posix.O_WRONLY | posix.O_APPEND)
     except OSError:
         return
     try:

@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from mcpgateway.bridge.daemon import opener
 from mcpgateway.ctl.console import confirm, fail, is_terminal, say
 from mcpgateway.ctl.context import Globals
 
@@ -158,7 +160,7 @@ def _counted(servers: Mapping[str, tuple[str, ...]]) -> str:
 
 def _asked(home: str) -> Mapping[str, Any]:
     try:
-        with open(os.path.join(home, ASKED), encoding="utf-8") as file:
+        with open(os.path.join(home, ASKED), encoding="utf-8", opener=opener) as file:
             found = json.loads(file.read(ASKED_LIMIT))
     except (OSError, ValueError):
         return {}
@@ -166,10 +168,12 @@ def _asked(home: str) -> Mapping[str, Any]:
 
 
 def _keep(home: str, servers: Mapping[str, tuple[str, ...]]) -> None:
-    from mcpgateway.host.files import write_atomic
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.host.homefile import keep
 
     text = json.dumps({path: list(titles) for path, titles in servers.items()})
-    write_atomic(os.path.join(home, ASKED), text.encode(), lasting=False)
+    with suppress(ConfigError):  # then it is asked again
+        keep(os.path.join(home, ASKED), text.encode(), lasting=False)
 
 
 def tell(reports: list[Report], write: Callable[[Report], None] | None = None) -> None:

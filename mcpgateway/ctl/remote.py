@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mcpgateway.bridge import places
-from mcpgateway.bridge.daemon import LOG
+from mcpgateway.bridge.daemon import LOG, opener
 from mcpgateway.ctl.console import UNREACHABLE, fail
 from mcpgateway.ctl.context import Globals
 
@@ -261,7 +261,7 @@ class Remote:
         if self._url is not None and not self._is_of_this_home():
             return _given(self._own_token)
         path = f"{self._home}/{self._own_token}"
-        return _read_token(path) if os.path.exists(path) else ""
+        return _read_token(path, opener) if os.path.lexists(path) else ""
 
     def _is_of_this_home(self) -> bool:
         # The token is shown to nobody but the gateway whose it is: at any other port anybody may listen.
@@ -306,9 +306,9 @@ def _given(name: str) -> str:
     return token
 
 
-def _read_token(path: str) -> str:
+def _read_token(path: str, opens: Callable[[str, int], int] | None = None) -> str:
     try:
-        with open(os.path.expanduser(path), encoding="ascii") as file:
+        with open(os.path.expanduser(path), encoding="ascii", opener=opens) as file:
             token = file.read(TOKEN_LIMIT).strip()
     except (OSError, UnicodeError) as why:
         fail(f"the token cannot be read from {path}: {getattr(why, 'strerror', None) or 'it is no token'}")

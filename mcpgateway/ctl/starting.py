@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from mcpgateway.ctl.state import gateway_pid
 POLL_S = 0.01
 LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
 ANSWER_S = 5.0
+# What is wrong with the home or the disk as a whole, rather than with one file.
+OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 LINES, TAIL_BYTES = 10, 65_536
 TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another program")
 
@@ -72,10 +75,18 @@ def _started(starter: daemon.Starter, home: str, options: list[str]) -> bool:
     try:
         return starter.start_wanted(options)
     except OSError as why:
+        unusable(home, why)
+
+
+def unusable(home: str, why: OSError) -> NoReturn:
+    """End with what is wrong with the home, or with a file in it that the gateway cannot do without."""
+    if why.errno in OUTSIDE:
         fail(
             f"{home}: cannot be used as the gateway's home: {why.strerror}",
             "choose another with --home, or make it writable for you",
         )
+    reason = "is a symbolic link" if why.errno == errno.ELOOP else why.strerror
+    fail(f"{why.filename or home}: {reason}", "take it away: the gateway makes its own")
 
 
 def _is_gone(home: str) -> bool:
@@ -136,7 +147,7 @@ class Log:
     def lines(self) -> Sequence[str]:
         """The last of its lines."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=daemon.opener) as file:
                 size = file.seek(0, os.SEEK_END)
                 at = self._at if self._at <= size else 0  # it was rotated
                 file.seek(max(at, size - TAIL_BYTES))

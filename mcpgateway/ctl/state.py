@@ -9,7 +9,7 @@ import struct
 from typing import Any, NamedTuple
 
 from mcpgateway.bridge import places
-from mcpgateway.bridge.daemon import LOCK
+from mcpgateway.bridge.daemon import LOCK, opener
 from mcpgateway.host.alive import is_alive, start_time
 
 STATE = "state.json"
@@ -43,7 +43,7 @@ class State(NamedTuple):
 def read_state(home: str) -> State:
     """Read it; whatever is in the file, there is an answer."""
     try:
-        with open(f"{home}/{STATE}", encoding="utf-8") as file:
+        with open(f"{home}/{STATE}", encoding="utf-8", opener=opener) as file:
             value = json.loads(file.read(STATE_LIMIT))
     except FileNotFoundError:
         return State(exists=False)

@@ -16,7 +16,7 @@ from mcpgateway.config.entry import Entry
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import files, homefile
 
 FILE = "approvals.json"
 LEDGER = "ledger"  # the directory in the home that tells which clients' files lead to the gateway
@@ -138,7 +138,7 @@ def revoke(home: str, path: str) -> bool:
 
 def _read(file: str) -> dict[str, dict[str, Any]]:
     try:
-        found = json.loads(files.read_text(file, FILE_LIMIT))["approvals"]
+        found = json.loads(homefile.read_text(file, FILE_LIMIT))["approvals"]
         return {path: _checked(each) for path, each in found.items()}
     except FileNotFoundError:
         return {}
@@ -153,7 +153,4 @@ def _checked(approval: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(home: str, approvals: Mapping[str, Mapping[str, Any]]) -> None:
-    try:
-        files.write_atomic(file_of(home), json.dumps({"approvals": approvals}, indent=1).encode("ascii"))
-    except OSError as why:
-        raise ConfigError(f"{file_of(home)}: cannot be written: {why.strerror}") from why
+    homefile.keep(file_of(home), json.dumps({"approvals": approvals}, indent=1).encode("ascii"))

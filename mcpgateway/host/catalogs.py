@@ -14,7 +14,7 @@ from urllib.parse import quote
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 from mcpgateway.rules import snapshots
 from mcpgateway.rules.snapshots import FILE_LIMIT, Catalog, NewerFormat
 
@@ -30,7 +30,7 @@ class Catalogs:
         self._directory = directory
         self._now = now
         self._newer: set[str] = set()
-        self._writer = files.Writer(self._complain)
+        self._writer = homefile.Writer(self._complain, directory)
         self._has_swept = False
 
     def _path(self, name: str) -> str:
@@ -40,7 +40,7 @@ class Catalogs:
         """What is on record of a server."""
         path = self._path(name)
         try:
-            found = snapshots.read(files.read_text(path, FILE_LIMIT).encode())
+            found = snapshots.read(homefile.read_text(path, FILE_LIMIT).encode())
         except FileNotFoundError:
             found = Catalog()
         except NewerFormat as why:
@@ -73,16 +73,17 @@ class Catalogs:
         self.read(name)
         if name not in self._newer:
             with suppress(OSError):
-                os.unlink(self._path(name))
+                homefile.remove(self._path(name))
 
     def _sweep(self) -> None:
         if self._has_swept:
             return
         self._has_swept = True
-        with suppress(OSError), os.scandir(self._directory) as found:
-            for each in found:
-                if each.name.startswith(".") and self._now() - each.stat().st_mtime > ABANDONED_S:
-                    os.unlink(each.path)
+        for name in homefile.names(self._directory):
+            path = os.path.join(self._directory, name)
+            with suppress(OSError):
+                if name.startswith(".") and self._now() - os.lstat(path).st_mtime > ABANDONED_S:
+                    os.unlink(path)
 
     def _complain(self, why: str) -> None:
         self.log.warn(

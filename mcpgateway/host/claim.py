@@ -16,8 +16,8 @@ from time import monotonic
 
 from attrs import define
 
-from mcpgateway.errors import ConfigError
-from mcpgateway.host import state
+from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.host import homefile, state
 
 LOCK = "daemon.lock"
 WANTED = "wanted"
@@ -54,7 +54,7 @@ class Claim:
 
         :param socket_path: where a gateway of the home listens until it ends.
         :param pause: waits for seconds.
-        :raise ConfigError: another gateway of the home runs, and does not end.
+        :raise ConfigError: another gateway of the home runs, and does not end; or the lock is no file of ours.
         """
         started_by = environ.pop(STARTED_VARIABLE, "")
         path = os.path.join(home, LOCK)
@@ -119,11 +119,13 @@ def _taken(path: str) -> int:
     """Take the lock; -1 where there can be none.
 
     :raise BlockingIOError: another process has it.
+    :raise ConfigError: it is no file of ours.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        lock = os.open(path, flags, 0o600)
-    except OSError:
+        lock = homefile.open_to_write(path, os.O_RDWR)
+    except Misplaced:
+        raise
+    except ConfigError:
         return -1
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

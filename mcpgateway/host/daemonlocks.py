@@ -18,8 +18,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpgateway.errors import ConfigError
 from mcpgateway.host.alive import is_alive, start_time
-from mcpgateway.host.files import locked, read_text, write_atomic
+from mcpgateway.host.files import locked, read_text
+from mcpgateway.host.homefile import keep, make_directory, remove
 from mcpgateway.host.listening import listening
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
 
@@ -65,7 +67,7 @@ class DaemonLocks:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(_written(os.getpid(), port, transport))
-        except OSError as why:
+        except (ConfigError, OSError) as why:
             # A full disk need not keep a server from starting; then only its port keeps two from running.
             self._complain(path, why)
         self._ours.add(server)
@@ -75,8 +77,9 @@ class DaemonLocks:
         """The server runs, as this process."""
         path = self._path(server)
         try:
-            write_atomic(path, _written(pid, port, transport))
-        except OSError as why:
+            make_directory(os.path.dirname(path))
+            keep(path, _written(pid, port, transport))
+        except ConfigError as why:
             self._complain(path, why)
 
     def release(self, server: str) -> None:
@@ -84,7 +87,7 @@ class DaemonLocks:
         if server in self._ours:
             self._ours.discard(server)
             with suppress(OSError):
-                os.unlink(self._path(server))
+                remove(self._path(server))
 
     def holder(self, port: int) -> Deferred[str]:
         """Fires with the program that listens at a port, in words; empty where it cannot be told."""
@@ -101,7 +104,7 @@ class DaemonLocks:
         except Exception as why:  # noqa: BLE001 - whatever is in there, it is no lock
             if is_own:
                 with suppress(OSError):
-                    os.unlink(path)
+                    remove(path)
                 Logger().warn(
                     "{path} was no lock and has been removed",
                     event="daemon.bad_lock",
@@ -113,16 +116,16 @@ class DaemonLocks:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         directory = os.path.join(self.home, DIRECTORY)
-        os.makedirs(directory, 0o700, exist_ok=True)
+        make_directory(directory)
         with locked(directory):
             yield
 
     def _path(self, server: str) -> str:
         return os.path.join(self.home, DIRECTORY, f"{server}.lock")
 
-    def _complain(self, path: str, why: OSError) -> None:
+    def _complain(self, path: str, why: ConfigError | OSError) -> None:
         Logger().error(
-            "{path}: the lock cannot be kept ({why})", event="daemon.unlocked", path=path, why=why.strerror
+            "{path}: the lock cannot be kept ({why})", event="daemon.unlocked", path=path, why=str(why)
         )
 
 

@@ -5,20 +5,15 @@ Everything here blocks; it is meant for start-up and for control roads, never fo
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mcpgateway.errors import ConfigError
-
-TOKEN_BYTES = 32
-# What an earlier start left half-written must not be mistaken for a token.
-TOKEN_CHARACTERS = len(base64.urlsafe_b64encode(bytes(TOKEN_BYTES)).rstrip(b"="))
 
 
 def read_text(path: str, limit: int) -> str:
@@ -89,30 +84,6 @@ def write_atomic(
         _sync_directory(directory)
 
 
-class Writer:
-    """Writes small files of which a lost one costs little; that they cannot be written is said once, until one can.
-
-    :param complain: says why not.
-    """
-
-    def __init__(self, complain: Callable[[str], None]) -> None:
-        self._complain = complain
-        self._has_complained = False
-
-    def write(self, path: str, data: bytes) -> bool:
-        """Replace a file, whose directory need not be there; false where it cannot be written."""
-        try:
-            make_home(os.path.dirname(path))
-            write_atomic(path, data, lasting=False)
-        except (ConfigError, OSError) as why:
-            if not self._has_complained:
-                self._complain(str(why))
-            self._has_complained = True
-            return False
-        self._has_complained = False
-        return True
-
-
 def make_home(path: str) -> None:
     """Make a directory that only its owner may enter, or repair the mode of one that is there.
 
@@ -127,28 +98,6 @@ def make_home(path: str) -> None:
             os.chmod(path, 0o700)
     except (OSError, ValueError) as why:
         raise ConfigError(f"{path}: cannot be used as the gateway's home: {_reason(why)}") from why
-
-
-def read_or_create_token(path: str) -> str:
-    """Return the secret that a file keeps, after making the file if there is none worth its name.
-
-    :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
-    """
-    try:
-        # Two that start at once must not each make their own.
-        with locked(os.path.dirname(path) or "."):
-            return _kept_token(path) or _new_token(path)
-    except (OSError, ValueError) as why:
-        raise ConfigError(f"{path}: the token cannot be kept there: {_reason(why)}") from why
-
-
-def renew_token(path: str) -> str:
-    """Replace the secret that a file keeps by another, and return that.
-
-    :raise OSError: it cannot be written.
-    """
-    with locked(os.path.dirname(path) or "."):
-        return _new_token(path)
 
 
 def _read(descriptor: int, path: str, limit: int) -> bytes:
@@ -185,23 +134,6 @@ def _sync_directory(directory: str) -> None:
         os.close(descriptor)
 
 
-def _kept_token(path: str) -> str | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise ConfigError(f"{path}: is not a regular file of this user")
-        if stat.S_IMODE(found.st_mode) != 0o600:
-            os.fchmod(descriptor, 0o600)
-        token = stream.read(4096).strip()
-    if len(token) < TOKEN_CHARACTERS or not token.isascii():
-        return None
-    return token.decode("ascii")
-
-
 @contextmanager
 def locked(directory: str) -> Iterator[None]:
     """Keep other processes out that lock the same directory; it blocks for as long as another has it."""
@@ -211,12 +143,6 @@ def locked(directory: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _new_token(path: str) -> str:
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    write_atomic(path, token.encode("ascii") + b"\n", follows=False)
-    return token
 
 
 def _reason(why: OSError | ValueError) -> str:

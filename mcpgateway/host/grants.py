@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 from mcpgateway.interfaces import IGrants
 
 FILE_LIMIT = 1_048_576
@@ -29,7 +29,7 @@ class Grants:
     def read(self, key: str) -> dict[str, Any]:
         """What is kept under a key; a file that cannot be read counts as none."""
         try:
-            found = json.loads(files.read_text(self._path(key), FILE_LIMIT))
+            found = json.loads(homefile.read_text(self._path(key), FILE_LIMIT))
         except FileNotFoundError:
             return {}
         except (ConfigError, ValueError, RecursionError):
@@ -40,21 +40,15 @@ class Grants:
     def write(self, key: str, value: dict[str, Any]) -> None:
         """Keep something; where that fails it is only known until the gateway ends."""
         try:
-            files.make_home(self._folder)
-            files.write_atomic(self._path(key), json.dumps(value, indent=1).encode())
-        except (ConfigError, OSError) as why:
-            self.log.warn(
-                "a grant cannot be kept: {why}",
-                event="grant.not_kept",
-                why=why.strerror if isinstance(why, OSError) else why.message,
-            )
+            homefile.make_directory(self._folder)
+            homefile.keep(self._path(key), json.dumps(value, indent=1).encode())
+        except ConfigError as why:
+            self.log.warn("a grant cannot be kept: {why}", event="grant.not_kept", why=why.message)
 
     def erase(self, key: str) -> None:
         """Keep nothing under a key."""
         try:
-            os.unlink(self._path(key))
-        except FileNotFoundError:
-            pass
+            homefile.remove(self._path(key))
         except OSError as why:
             self.log.warn("a grant cannot be erased: {why}", event="grant.not_erased", why=why.strerror)
 

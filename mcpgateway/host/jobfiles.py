@@ -12,7 +12,7 @@ from contextlib import suppress
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 
 FILE_LIMIT = 262_144
 _NAME = re.compile(
@@ -28,14 +28,11 @@ class JobFiles:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._writer = files.Writer(self._complain)
+        self._writer = homefile.Writer(self._complain, directory)
 
     def names(self) -> list[str]:
         """The ids of all jobs on record."""
-        try:
-            found = os.listdir(self._directory)
-        except OSError:
-            return []
+        found = homefile.names(self._directory)
         return [name for each in found if _NAME.match(name := each.removesuffix(_SUFFIX)) and name != each]
 
     def read(self, name: str) -> bytes | None:
@@ -43,7 +40,7 @@ class JobFiles:
         if not _NAME.match(name):
             return None
         try:
-            return files.read_text(self._path(name), FILE_LIMIT).encode()
+            return homefile.read_text(self._path(name), FILE_LIMIT).encode()
         except (FileNotFoundError, ConfigError):
             return None
 
@@ -55,7 +52,7 @@ class JobFiles:
         """Forget a job."""
         if _NAME.match(name):
             with suppress(OSError):
-                os.unlink(self._path(name))
+                homefile.remove(self._path(name))
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name + _SUFFIX)

@@ -30,9 +30,12 @@ from attrs import field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import homefile
 from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
 
 FORMAT = 2
+PARTS = ("", "-wal", "-shm")  # the files that SQLite makes of one
 LIVE_LIMIT = 20_000  # sessions that can come back with all that was known of them
 ENDED_LIMIT = 50_000
 URIS_LIMIT = 1000  # subscriptions of one session
@@ -114,18 +117,18 @@ class Journal:
                     aside=aside,
                     why=str(why),
                 )
-                with suppress(OSError, sqlite3.Error):
-                    for part in ("", "-wal", "-shm"):
+                with suppress(ConfigError, OSError, sqlite3.Error):
+                    for part in PARTS:
                         with suppress(FileNotFoundError):
                             os.replace(path + part, aside + part)
                     return self._salvaged(_connect(path), aside)
-        except OSError as why:
+        except ConfigError as why:
             self._complain(why)
         return self._salvaged(_connect(":memory:"), path)
 
     def _salvaged(self, file: sqlite3.Connection, damaged: str) -> sqlite3.Connection:
         """Copy what can still be read, and return the new file."""
-        with suppress(sqlite3.Error), closing(_reader(damaged)) as old:
+        with suppress(ConfigError, sqlite3.Error), closing(_reader(damaged)) as old:
             for read, write in SALVAGE:
                 with suppress(sqlite3.Error), _transaction(file):
                     file.executemany(write, _rows(old, read))
@@ -357,7 +360,15 @@ class _Change:
     values: tuple[Any, ...] = field(repr=False)
 
 
+def _check(path: str) -> None:
+    # SQLite would follow a link, and wait for a pipe.
+    for part in PARTS:
+        with suppress(FileNotFoundError):
+            os.close(homefile.open_to_read(path + part))
+
+
 def _reader(path: str) -> sqlite3.Connection:
+    _check(path)
     # Whoever keeps the file locked has been waited for already.
     return sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=BUSY_MS / 1000, uri=True)
 
@@ -391,9 +402,9 @@ class _transaction:  # noqa: N801 - reads as a statement
 
 def _connect(path: str) -> sqlite3.Connection:
     if path != ":memory:":
+        _check(path)
         # SQLite gives its two side files the mode of this one.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        os.chmod(path, 0o600)
+        os.close(homefile.open_to_write(path))
     file = sqlite3.connect(path, timeout=OPENING_S, isolation_level=None, cached_statements=16)
     try:
         found = int(file.execute("PRAGMA user_version").fetchone()[0])

@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from attrs import define, field
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import files, homefile
 from mcpgateway.host.disk import DISK, Disk
 
 LEDGER = "ledger"
@@ -70,8 +71,9 @@ class Kept:
             finally:
                 self._depth -= 1
             return
-        for directory in (self.home, self.ledger, self.directory):
-            files.make_home(directory)
+        files.make_home(self.home)
+        for directory in (self.ledger, self.directory):
+            homefile.make_directory(directory)
         descriptor = self._opened()
         self._depth = 1
         try:
@@ -95,9 +97,11 @@ class Kept:
         try:
             write_new(self.disk, temporary, data)
             self.disk.rename(temporary, path)
-        except BaseException:
+        except BaseException as why:
             with suppress(OSError):
                 self.disk.unlink(temporary)
+            if isinstance(why, OSError):
+                raise OSError(why.errno, why.strerror, path) from why
             raise
         sync_directory(self.disk, self.directory)
         return digest
@@ -170,9 +174,19 @@ def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
     """
     descriptor = disk.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
+        check_regular(disk, descriptor, path)
         return read_open(disk, descriptor, limit)
     finally:
         disk.close(descriptor)
+
+
+def check_regular(disk: Disk, descriptor: int, path: str) -> None:
+    """See whether what is open is a regular file.
+
+    :raise OSError: it is not.
+    """
+    if not stat.S_ISREG(disk.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", path)
 
 
 def read_open(disk: Disk, descriptor: int, limit: int | None = None) -> bytes:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 
 FORMAT = 1
 FILE = "launch-cache.json"
@@ -86,7 +86,7 @@ class LaunchCache:
 
     def _read(self) -> dict[str, Resolved]:
         try:
-            text = files.read_text(self._path, BYTES_LIMIT)
+            text = homefile.read_text(self._path, BYTES_LIMIT)
             found = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
             written = msgspec.json.decode(found.get("format", msgspec.Raw(b"0")), type=int)
             if written > FORMAT:
@@ -114,11 +114,11 @@ class LaunchCache:
             return
         content = msgspec.json.encode(_Content(FORMAT, self._entries))
         try:
-            files.write_atomic(self._path, msgspec.json.format(content, indent=1))
-        except OSError as why:
+            homefile.keep(self._path, msgspec.json.format(content, indent=1))
+        except ConfigError as why:
             self.log.warn(
-                "{path} cannot be written: {why}",
+                "what is started cannot be kept: {why}",
                 event="launch.unwritten",
                 path=self._path,
-                why=why.strerror,
+                why=str(why),
             )

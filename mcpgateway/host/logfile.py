@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, cast
 from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python.logfile import LogFile
 
+from mcpgateway.host import homefile
+
 LOG_VARIABLE = "MCPGATEWAY_LOG"
 ROTATE_BYTES = 5 * 1_048_576
 KEPT = 3
@@ -23,9 +25,7 @@ class PrivateLog(LogFile):
 
     def _openFile(self) -> None:
         self.closed = False
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
-        os.fchmod(descriptor, 0o600)
+        descriptor = homefile.open_to_write(self.path)
         self._file = cast("BinaryIO", os.fdopen(descriptor, "ab", 0))
         self.size = os.fstat(descriptor).st_size
         for stream in (STDOUT, STDERR):

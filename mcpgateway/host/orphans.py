@@ -11,12 +11,15 @@ from typing import Any
 from attrs import Factory, asdict, define, field, frozen
 from twisted.logger import Logger
 
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import homefile
 from mcpgateway.host.alive import is_alive, start_time
 from mcpgateway.host.processes import kill_bearing, signal_group
 from mcpgateway.interfaces import INSTANCE_MARKER
 
 FORMAT = 1
 DIRECTORY = "children"
+FILE_LIMIT = 16 * 1_048_576
 
 
 @frozen
@@ -58,24 +61,24 @@ class Registry:
     def close(self) -> None:
         """Every child has been stopped."""
         with suppress(OSError):
-            os.unlink(self.path)
+            homefile.remove(self.path)
 
     def _save(self) -> None:
         # The guardian ends the children of a killed gateway too, so a full disk need not keep a child from starting.
         try:
             self._write()
-        except OSError as why:
+        except ConfigError as why:
             if not self._complained:
                 self._complained = True
                 Logger().error(
-                    "{path}: children cannot be put on record ({why})",
+                    "children cannot be put on record: {why}",
                     event="orphan.unrecorded",
                     path=self.path,
-                    why=why.strerror,
+                    why=str(why),
                 )
 
     def _write(self) -> None:
-        os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
+        homefile.make_directory(os.path.dirname(self.path))
         own = os.getpid()
         content = {
             "format": FORMAT,
@@ -83,41 +86,32 @@ class Registry:
             "instance": self.instance,
             "children": [asdict(entry) for entry in self._entries.values()],
         }
-        draft = self.path + ".new"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-        os.replace(draft, self.path)
+        homefile.keep(self.path, json.dumps(content).encode("ascii"), lasting=False)
 
 
 def reap_leftovers(home: str) -> list[str]:
     """Kill what gateways of this home left behind when they were killed; what was found, in words."""
     directory = os.path.join(home, DIRECTORY)
     found: list[str] = []
-    with suppress(FileNotFoundError):
-        for name in sorted(os.listdir(directory)):
-            path = os.path.join(directory, name)
-            if name.endswith(".json"):
-                found += _reap(path)
-            else:
-                with suppress(OSError):
-                    os.unlink(path)
+    for name in homefile.names(directory):
+        path = os.path.join(directory, name)
+        if name.endswith(".json") and not name.startswith("."):
+            found += _reap(path)
+        else:
+            with suppress(OSError):
+                os.unlink(path)  # half-written
     return found
 
 
 def instances(home: str) -> set[str]:
     """The gateways of this home whose children are on record: those that run, once `reap_leftovers` has been here."""
-    try:
-        names = os.listdir(os.path.join(home, DIRECTORY))
-    except OSError:
-        return set()
-    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    found = homefile.names(os.path.join(home, DIRECTORY))
+    return {name.removesuffix(".json") for name in found if name.endswith(".json")}
 
 
 def _reap(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            content: dict[str, Any] = json.load(file)
+        content: dict[str, Any] = json.loads(homefile.read_text(path, FILE_LIMIT))
         if content["format"] > FORMAT:
             Logger().warn(
                 "{path} is of a newer gateway and is left alone", event="orphan.newer_format", path=path
@@ -128,7 +122,7 @@ def _reap(path: str) -> list[str]:
             return []
         entries = [Entry(**entry) for entry in content["children"]]
         instance = str(content["instance"])
-    except (OSError, ValueError, KeyError, TypeError) as why:
+    except (ConfigError, OSError, ValueError, KeyError, TypeError, RecursionError) as why:
         Logger().warn("{path} cannot be read: {why}", event="orphan.unreadable", path=path, why=why)
         return []
     found = [f"{entry.server} (pid {entry.pid})" for entry in entries if _kill(entry)]

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 
 DIRECTORY = "removed"
 KEPT = 50  # the oldest give way
@@ -28,10 +29,11 @@ def keep(home: str, name: str, entry: Any) -> str:
     path = os.path.join(directory, f"{stamp}-{fit}.json")
     text = json.dumps({"mcpServers": {name: entry}}, indent=2, ensure_ascii=False, default=str) + "\n"
     try:
-        files.make_home(directory)
-        files.write_atomic(path, text.encode("utf-8", "surrogatepass"), 0o600)
-        for each in sorted(os.listdir(directory))[:-KEPT]:
+        homefile.make_directory(directory)
+        homefile.keep(path, text.encode("utf-8", "surrogatepass"))
+    except ConfigError as why:
+        raise ConfigError(f"nothing was removed: {why}", why.advice) from why
+    for each in homefile.names(directory)[:-KEPT]:
+        with suppress(OSError):
             os.unlink(os.path.join(directory, each))
-    except OSError as why:
-        raise ConfigError(f"nothing was removed: {path} cannot be written: {why.strerror}") from why
     return path

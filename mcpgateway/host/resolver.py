@@ -27,8 +27,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.errors import GatewayError
-from mcpgateway.host import files, launch_probe, programs
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.host import homefile, launch_probe, programs
 from mcpgateway.host.launchcache import LaunchCache, Resolved
 from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, IResolver, Launch, Ran, Run
 from mcpgateway.rules.launching import Age, Wrapped, Wrapper, take_apart
@@ -268,15 +268,14 @@ class Resolver:
         words = shlex.join((sys.executable, *PYTHON, launch_probe.__file__))
         script = f'#!/bin/sh\nexec {words} "$@"\n'.encode(errors="surrogateescape")
         try:
-            with open(path, "rb") as stream:
-                is_there = stream.read() == script and os.access(path, os.X_OK)
-        except OSError:
+            is_there = homefile.read(path, len(script)) == script and os.access(path, os.X_OK)
+        except (ConfigError, FileNotFoundError):
             is_there = False
         try:
             if not is_there:
-                files.write_atomic(path, script, 0o700)
-        except OSError as why:
-            raise Doubt(f"{path} cannot be written: {why.strerror}") from why
+                homefile.keep(path, script, 0o700)
+        except ConfigError as why:
+            raise Doubt(str(why)) from why
         return path
 
     # Newer versions.

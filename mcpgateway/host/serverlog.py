@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from urllib.parse import quote
 
 from attrs import define
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.host import homefile
 
 ROTATE_BYTES = 5 * 1_048_576
 TAIL_BYTES = 1_048_576  # of the end of a file, in which history is looked for
@@ -34,8 +36,14 @@ class ServerLogFile:
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise OSError: they cannot be written; none or some are.
+        :raise ConfigError: they cannot be written; none or some are.
         """
+        try:
+            self._append(lines)
+        except OSError as why:
+            raise homefile.refused(str(why.filename2 or self.path), "written", why) from why
+
+    def _append(self, lines: list[str]) -> None:
         data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
         descriptor = self._open()
         try:
@@ -52,19 +60,10 @@ class ServerLogFile:
                 os.close(descriptor)
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
-            descriptor = os.open(self.path, flags, 0o600)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise OSError(0, "it is no regular file")
-        if stat.S_IMODE(found.st_mode) != 0o600:
-            os.fchmod(descriptor, 0o600)
-        return descriptor
+        directory = os.path.dirname(self.path)
+        if not homefile.is_directory(directory):
+            homefile.make_directory(directory)
+        return homefile.open_to_write(self.path)
 
     def tail(self, number: int) -> list[str]:
         """The last lines, the oldest first; what cannot be read is as good as absent."""
@@ -77,11 +76,8 @@ class ServerLogFile:
 def _last_lines(path: str, number: int) -> list[str]:
     if number <= 0:
         return []
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return []
+    with suppress(ConfigError, OSError):
+        with os.fdopen(homefile.open_to_read(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             at = max(0, size - TAIL_BYTES)
             file.seek(at)

@@ -26,7 +26,7 @@ from mcpgateway.config.outside import wanted
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import approvals, files, paths
+from mcpgateway.host import approvals, files, homefile, paths
 from mcpgateway.host.brought import Brought
 from mcpgateway.rules.masking import is_token
 
@@ -432,7 +432,7 @@ def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[st
 
 def _kept_environment(path: str) -> dict[str, str]:
     try:
-        document = parse(files.read_text(path, FILE_LIMIT), path)
+        document = parse(homefile.read_text(path, FILE_LIMIT), path)
     except FileNotFoundError:
         return {}
     return environment.for_children(
@@ -452,8 +452,8 @@ def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
     try:
         files.make_home(home)
         # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
-        files.write_atomic(path, json.dumps(dict(sorted(own.items())), indent=1).encode("ascii"))
-    except (ConfigError, OSError) as why:
+        homefile.keep(path, json.dumps(dict(sorted(own.items())), indent=1).encode("ascii"))
+    except ConfigError as why:
         return [f"{why}; the login environment is not kept"]
     return []
 

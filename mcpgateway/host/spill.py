@@ -15,7 +15,7 @@ import msgspec
 from attrs import asdict, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 
 FORMAT = 1
 SUFFIX = ".result"
@@ -57,13 +57,12 @@ class Spill:
     def write(self, kept: Kept, original: bytes) -> int:
         """Put a result on the disk; how many bytes it takes there.
 
-        :raise OSError: it cannot be written.
-        :raise ConfigError: there is no such directory, and none can be made.
+        :raise ConfigError: it cannot be written.
         """
-        files.make_home(self._directory)
+        homefile.make_directory(self._directory)
         head = msgspec.json.encode({"format": FORMAT, **asdict(kept)})
         data = head + b"\n" + zlib.compress(original, LEVEL)
-        files.write_atomic(self._path(kept.ref), data, lasting=False)
+        homefile.keep(self._path(kept.ref), data, lasting=False)
         return len(data)
 
     def read(self, kept: Kept) -> bytes:
@@ -72,7 +71,7 @@ class Spill:
         :raise OSError: it cannot be read, or is not what was written.
         """
         try:
-            data = files.read_bytes(self._path(kept.ref), FILE_LIMIT)
+            data = homefile.read(self._path(kept.ref), FILE_LIMIT)
             inflate = zlib.decompressobj()
             original = inflate.decompress(data[data.index(b"\n") + 1 :], kept.size + 1)
         except (ConfigError, ValueError, zlib.error) as why:
@@ -88,15 +87,11 @@ class Spill:
     def remove(self, ref: str) -> None:
         """Take a result off the disk."""
         with suppress(OSError):
-            os.unlink(self._path(ref))
+            homefile.remove(self._path(ref))
 
     def found(self) -> list[Kept]:
         """What is on the disk, the oldest first; what is damaged or half-written is removed."""
-        try:
-            names = os.listdir(self._directory)
-        except OSError:
-            return []
-        kept = [each for each in map(self._head, names) if each is not None]
+        kept = [each for each in map(self._head, homefile.names(self._directory)) if each is not None]
         return sorted(kept, key=lambda each: each.since)
 
     def _head(self, name: str) -> Kept | None:
@@ -107,14 +102,14 @@ class Spill:
                     os.unlink(path)
             return None
         try:
-            with open(path, "rb") as stream:
+            with os.fdopen(homefile.open_to_read(path), "rb") as stream:
                 said = msgspec.json.decode(stream.readline(HEAD_LIMIT))
                 stored = os.fstat(stream.fileno()).st_size
             if said.pop("format") > FORMAT:
                 return None  # of a newer gateway, which may come back
             kept = Kept(**said | {"stored": stored})
             is_sound = kept.ref + SUFFIX == name and kept.size > 0
-        except (OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+        except (ConfigError, OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
             is_sound = False
         if not is_sound:
             with suppress(OSError):

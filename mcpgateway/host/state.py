@@ -14,7 +14,7 @@ from contextlib import suppress
 from attrs import asdict, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import alive, files
+from mcpgateway.host import alive, homefile
 from mcpgateway.rules.masking import arguments
 
 FORMAT = 1
@@ -53,10 +53,10 @@ def file_of(home: str) -> str:
 def write(home: str, running: Running) -> None:
     """Say that a gateway of this home runs.
 
-    :raise OSError: that cannot be written.
+    :raise ConfigError: that cannot be written.
     """
     text = json.dumps({"format": FORMAT, **asdict(running)}, indent=1)
-    files.write_atomic(file_of(home), text.encode("ascii") + b"\n", lasting=False)
+    homefile.keep(file_of(home), text.encode("ascii") + b"\n", lasting=False)
 
 
 def read(home: str) -> Running | None:
@@ -66,7 +66,7 @@ def read(home: str) -> Running | None:
     """
     path = file_of(home)
     try:
-        found = json.loads(files.read_text(path, FILE_LIMIT))
+        found = json.loads(homefile.read_text(path, FILE_LIMIT))
         if found["format"] > FORMAT:
             raise ConfigError(f"{path}: was written by a newer mcpgateway; use that one")
         return Running(

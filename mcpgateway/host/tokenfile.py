@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import secrets
 import stat
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import files, homefile
 from mcpgateway.rules import tokenbook
 from mcpgateway.rules.tokenbook import AgentToken
 
 AUTH, ADMIN = "auth.token", "admin.token"
 AGENTS = "tokens.json"
 VARIABLES = {AUTH: "MCP_GATEWAY_AUTH_TOKEN", ADMIN: "MCP_GATEWAY_ADMIN_TOKEN"}
+BYTES = 32
+# What an earlier start left half-written must not be mistaken for a token.
+CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
 STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
 
 
@@ -40,13 +45,13 @@ class TokenFiles:
     def _own(self, name: str) -> str:
         given = self.environ.get(VARIABLES[name])
         if not given:
-            return files.read_or_create_token(self._at(name))
+            return read_or_create(self._at(name))
         if not STRONG.fullmatch(given) or given.startswith(tokenbook.PREFIX):
             raise ConfigError(
                 f"{VARIABLES[name]}: expected at least 43 of A-Z a-z 0-9 - _, and no agent's token; such as: "
                 "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
             )
-        files.write_atomic(self._at(name), given.encode() + b"\n", follows=False)
+        homefile.keep(self._at(name), given.encode() + b"\n")
         return given
 
     def renew(self, name: str) -> str:
@@ -55,9 +60,10 @@ class TokenFiles:
         :raise ConfigError: it cannot be kept.
         """
         try:
-            return files.renew_token(self._at(name))
+            with files.locked(self.home):
+                return _new(self._at(name))
         except OSError as why:
-            raise ConfigError(f"{self._at(name)}: cannot be written: {why.strerror}") from why
+            raise homefile.refused(self._at(name), "written", why) from why
 
     def agents(self) -> tuple[AgentToken, ...]:
         """The tokens of agents.
@@ -66,26 +72,55 @@ class TokenFiles:
         """
         path = self._at(AGENTS)
         try:
-            found = os.lstat(path)
+            with os.fdopen(homefile.open_to_read(path), "rb") as stream:
+                if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o022:
+                    raise ConfigError(
+                        f"{path}: others may write to it",
+                        "see what is in it, then take their rights away: chmod 600",
+                    )
         except FileNotFoundError:
             return ()
-        except OSError as why:
-            raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise ConfigError(f"{path}: is not a regular file of this user")
-        if stat.S_IMODE(found.st_mode) & 0o022:
-            raise ConfigError(f"{path}: others may write to it; see what is in it, then chmod 600 it")
-        return tokenbook.read(files.read_bytes(path, tokenbook.FILE_LIMIT), path)
+        return tokenbook.read(homefile.read(path, tokenbook.FILE_LIMIT), path)
 
     def keep(self, tokens: tuple[AgentToken, ...]) -> None:
         """Keep these tokens of agents, and no others.
 
         :raise ConfigError: they cannot be kept.
         """
-        try:
-            files.write_atomic(self._at(AGENTS), tokenbook.written(tokens), follows=False)
-        except OSError as why:
-            raise ConfigError(f"{self._at(AGENTS)}: cannot be written: {why.strerror}") from why
+        homefile.keep(self._at(AGENTS), tokenbook.written(tokens))
 
     def _at(self, name: str) -> str:
         return os.path.join(self.home, name)
+
+
+def read_or_create(path: str) -> str:
+    """Return the secret that a file keeps, after making the file if there is none worth its name.
+
+    :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
+    """
+    try:
+        # Two that start at once must not each make their own.
+        with files.locked(os.path.dirname(path) or "."):
+            return _kept(path) or _new(path)
+    except (OSError, ValueError) as why:
+        raise homefile.refused(path, "used", why) from why
+
+
+def _kept(path: str) -> str | None:
+    try:
+        descriptor = homefile.open_to_read(path)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+            os.fchmod(descriptor, 0o600)
+        token = stream.read(4096).strip()
+    if len(token) < CHARACTERS or not token.isascii():
+        return None
+    return token.decode("ascii")
+
+
+def _new(path: str) -> str:
+    token = secrets.token_urlsafe(BYTES)
+    homefile.keep(path, token.encode("ascii") + b"\n")
+    return token

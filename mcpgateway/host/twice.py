@@ -17,8 +17,9 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from mcpgateway.errors import ConfigError
+from mcpgateway.host import homefile
 from mcpgateway.host.disk import DISK, Disk
-from mcpgateway.host.kept import digest_of, read_file, sync_directory, write_all, write_new
+from mcpgateway.host.kept import check_regular, digest_of, read_file, sync_directory, write_all, write_new
 
 COPIES = ("journal.jsonl", "shadow.jsonl")
 FORMAT = 1
@@ -129,7 +130,7 @@ class Twice:
         except (FileNotFoundError, NotADirectoryError):
             return Copy()
         except OSError as why:
-            raise ConfigError(f"{self._path(name)}: cannot be read: {why.strerror}") from why
+            raise homefile.refused(self._path(name), "read", why) from why
         *whole, rest = data.split(b"\n")
         lines: dict[int, bytes] = {}
         for each in whole:
@@ -142,8 +143,10 @@ class Twice:
     def _append(self, name: str, line: bytes) -> None:
         path = self._path(name)
         try:
-            descriptor = self.disk.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = self.disk.open(path, flags)
             try:
+                check_regular(self.disk, descriptor, path)
                 status = self.disk.fstat(descriptor)
                 try:
                     write_all(self.disk, descriptor, line)
@@ -227,6 +230,6 @@ def _number(line: bytes, file: str) -> int:
 
 def _unwritten(path: str, why: OSError) -> ConfigError:
     return ConfigError(
-        f"{path}: cannot be written, so no client's file is changed: {why.strerror or why};"
-        " free some space or repair its permissions, and try again"
+        f"{path}: cannot be written, so no client's file is changed: {why.strerror or why}",
+        "free some space or repair its permissions, and try again",
     )

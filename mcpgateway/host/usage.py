@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from mcpgateway.catalog import usage
 from mcpgateway.catalog.usage import FILE_LIMIT, Book, NewerFormat
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 
 
 class UsageFile:
@@ -22,12 +22,12 @@ class UsageFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._is_newer = False
-        self._writer = files.Writer(self._complain)
+        self._writer = homefile.Writer(self._complain)
 
     def read(self) -> Book:
         """What was written last; an empty book where there is none."""
         try:
-            return usage.read(files.read_text(self._path, FILE_LIMIT))
+            return usage.read(homefile.read_text(self._path, FILE_LIMIT))
         except FileNotFoundError:
             return Book()
         except NewerFormat as why:

@@ -21,7 +21,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from mcpgateway import escaping
-from mcpgateway.errors import GatewayError
+from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
 from mcpgateway.hub.recording import written
 from mcpgateway.hub.tracing import Traced
@@ -88,7 +88,7 @@ class Lines(Protocol):
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise OSError: they cannot be written.
+        :raise ConfigError: they cannot be written.
         """
 
     def tail(self, number: int) -> list[str]:
@@ -188,12 +188,12 @@ class Activity:
             return
         try:
             self._lines.append([escaping.json_bytes(_encode_lines(records)).decode().rstrip("\n")])
-        except OSError as why:
+        except ConfigError as why:
             self.dropped += len(records)
             if not self._is_failing:
                 self._is_failing = True
                 self.log.warn(
-                    "the activity log cannot be written: {why}", event="activity.unwritten", why=why.strerror
+                    "the activity log cannot be written: {why}", event="activity.unwritten", why=str(why)
                 )
         else:
             self._is_failing = False

@@ -20,6 +20,7 @@ import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
+from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line
 from mcpgateway.hub.following import Chronicle, Entry, Follower
 from mcpgateway.rules.redaction import LONGEST, Redactor, is_telling
@@ -42,7 +43,7 @@ class LogFile(Protocol):
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise OSError: they cannot be.
+        :raise ConfigError: they cannot be.
         """
 
     def tail(self, number: int) -> list[str]:
@@ -162,7 +163,7 @@ class ServerLog:
         try:
             self._file.append([each.text for each in entries])
             self._is_broken = False
-        except OSError as why:
+        except ConfigError as why:
             for each in entries:
                 self._chronicle.keep(each)
             if not self._is_broken:
@@ -172,7 +173,7 @@ class ServerLog:
                     "the log of {name} cannot be written: {why}",
                     event="log.unwritten",
                     name=self.server,
-                    why=why.strerror,
+                    why=str(why),
                 )
         for each in entries:
             self._chronicle.tell(each)

@@ -137,7 +137,7 @@ class Vault:
         return True
 
     def _not_written(self, why: Failure) -> bool:
-        why.trap(OSError, ConfigError)
+        why.trap(ConfigError)
         if not self._has_complained:
             self.log.warn(
                 "results cannot be kept, so they are passed on whole: {why}",

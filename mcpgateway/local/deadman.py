@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 from mcpgateway.host.disk import DISK, Disk
 from mcpgateway.local.enrolment import AWAY, machine_of, resume, suspend
 from mcpgateway.local.reporting import Report
@@ -70,7 +70,7 @@ def deadman(home: str, environ: Mapping[str, str], after_s: float = AFTER_S, dis
 
 def _since(home: str, now: float) -> float:
     try:
-        found = json.loads(files.read_text(os.path.join(home, FILE), FILE_LIMIT))
+        found = json.loads(homefile.read_text(os.path.join(home, FILE), FILE_LIMIT))
         since, looked = float(found["since"]), float(found["looked"])
     except (OSError, ValueError, KeyError, TypeError, ConfigError):
         return now
@@ -79,10 +79,7 @@ def _since(home: str, now: float) -> float:
 
 def _keep(home: str, since: float, now: float) -> None:
     text = json.dumps({"since": since, "looked": now})
-    try:
-        files.write_atomic(os.path.join(home, FILE), text.encode("ascii"), lasting=False)
-    except OSError as why:
-        raise ConfigError(f"{home}/{FILE}: cannot be written: {why.strerror}") from why
+    homefile.keep(os.path.join(home, FILE), text.encode("ascii"), lasting=False)
 
 
 def _forget(home: str) -> None:

@@ -23,7 +23,7 @@ from attrs import define, evolve
 from mcpgateway.config.clients.dialect import Kind, Listed, Road
 from mcpgateway.config.edit import same
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import homefile
 from mcpgateway.host.adopted import Adopted, Enrolled, without
 from mcpgateway.host.disk import DISK, Disk
 from mcpgateway.local.carrying import alone, carried_out
@@ -179,15 +179,15 @@ class _Displaced:
         }
         text = json.dumps({key: times for key, times in known.items() if times})
         try:
-            files.write_atomic(os.path.join(self.home, FILE), text.encode("ascii"), lasting=False)
-        except OSError:
+            homefile.keep(os.path.join(self.home, FILE), text.encode("ascii"), lasting=False)
+        except ConfigError:
             return
 
     def _known(self) -> dict[str, list[float]]:
         if self._times is None:
             self._times = {}
             try:
-                found = json.loads(files.read_text(os.path.join(self.home, FILE), FILE_LIMIT))
+                found = json.loads(homefile.read_text(os.path.join(self.home, FILE), FILE_LIMIT))
                 self._times = {key: [float(each) for each in times] for key, times in found.items()}
             except (OSError, ValueError, TypeError, AttributeError, ConfigError):
                 self._times = {}

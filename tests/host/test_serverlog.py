@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.errors import Misplaced
 from mcpgateway.host.serverlog import TAIL_BYTES, ServerLogFile, path_of
 
 
@@ -44,7 +45,7 @@ class ServerLogFileTests:
         os.mkfifo(tmp_path / "two.log")
         for name in ("one", "two"):
             file = ServerLogFile(str(tmp_path / f"{name}.log"))
-            with pytest.raises(OSError):  # noqa: PT011 - which one depends on what it is
+            with pytest.raises(Misplaced):
                 file.append(["x"])
             assert file.tail(3) == []
         assert elsewhere.read_text() == "secret\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mcpgateway.errors import ConfigError
+
 
 class MemoryLog:
     """What `mcpgateway.host.serverlog.ServerLogFile` is on a disk.
@@ -16,10 +18,10 @@ class MemoryLog:
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise OSError: there is no room.
+        :raise ConfigError: there is no room.
         """
         if self.is_full:
-            raise OSError(28, "No space left on device")
+            raise ConfigError("the disk is full")
         self.lines += lines
 
     def tail(self, number: int) -> list[str]:

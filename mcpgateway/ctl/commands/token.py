@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from mcpgateway.bridge.daemon import opener
 from mcpgateway.ctl.console import DONE, answer, fail, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
@@ -176,7 +177,7 @@ def _require(globals_: Globals, *, is_required: bool) -> None:
 def _kept(home: str, which: str) -> str:
     path = os.path.join(home, OWN[which])
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="ascii", opener=opener) as file:
             found = file.read(LIMIT).strip()
     except FileNotFoundError:
         fail(f"there is no {path}", "the gateway makes it when it first starts: mcpgateway start")

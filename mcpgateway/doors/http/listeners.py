@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import GatewaySettings
 from mcpgateway.doors.http.heir import Heir, adopt_connections
-from mcpgateway.errors import ConfigError
+from mcpgateway.errors import ConfigError, Misplaced
 
 BACKLOG = 512
 PAUSED_BACKLOG = 4096  # while nobody is accepted
@@ -191,6 +191,7 @@ def _bind_socket(
 ) -> None:
     path = socket_path(home)
     if not reactor.has_unix(path):
+        _refuse_other(path)
         _clear_dead_socket(path, reactor.seconds(), 0.0 if is_alone else LOCK_AGE_S)
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
@@ -210,6 +211,13 @@ def _bind_socket(
             event="listen.socket_taken",
             path=path,
         )
+
+
+def _refuse_other(path: str) -> None:
+    # Commands and the programs of clients look for the gateway there, and would wait for it in vain.
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise Misplaced(f"{path}: is not a socket")
 
 
 def _clear_dead_socket(path: str, now: float, age_s: float) -> None:

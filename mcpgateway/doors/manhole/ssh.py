@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from mcpgateway.doors.manhole.shell import CONNECTIONS, Namespace, Shell
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import files
+from mcpgateway.host import files, homefile
 
 LOGIN_S = 30
 ATTEMPTS = 6
@@ -187,17 +187,13 @@ def host_key(path: str, make: Callable[[], Ed25519PrivateKey] = Ed25519PrivateKe
     :raise ConfigError: it can be neither read nor made.
     """
     directory = os.path.dirname(path)
-    files.make_home(directory)
+    homefile.make_directory(directory)
     try:
         with files.locked(directory):
             if not os.path.lexists(path):
-                files.write_atomic(path, Key(make()).toString("openssh"))
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise ConfigError(f"{path}: is not a regular file of this user")
-        if stat.S_IMODE(found.st_mode) != 0o600:
-            os.chmod(path, 0o600)
-        key: Key = Key.fromString(files.read_bytes(path, HOST_KEY_LIMIT))
+                homefile.keep(path, Key(make()).toString("openssh"))
+        os.close(homefile.open_to_write(path))  # which makes it its owner's alone
+        key: Key = Key.fromString(homefile.read(path, HOST_KEY_LIMIT))
     except ConfigError:
         raise
     except Exception as why:  # noqa: BLE001 - the parser's own, of many kinds

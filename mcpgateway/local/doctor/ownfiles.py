@@ -14,9 +14,10 @@ from mcpgateway.bridge.daemon import LOCK, STOPPED, WANTED
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.host.alive import is_alive
 from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES, read_lock, runs
-from mcpgateway.host.files import TOKEN_CHARACTERS, read_text
+from mcpgateway.host.files import read_text
 from mcpgateway.host.launchcache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.host.launchcache import FILE as CACHE
+from mcpgateway.host.tokenfile import CHARACTERS
 from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
 from mcpgateway.local.doctor.world import World
 from mcpgateway.rules import snapshots
@@ -148,7 +149,7 @@ def token(world: World) -> Iterator[Finding]:
 
 def _has_token(path: str) -> bool:
     try:
-        return len(read_text(path, LOCK_BYTES).strip()) >= TOKEN_CHARACTERS
+        return len(read_text(path, LOCK_BYTES).strip()) >= CHARACTERS
     except (ConfigError, OSError):
         return os.path.exists(path) and not os.access(path, os.R_OK)  # another check says so
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.host.daemonlocks import _written as lock_text
-from mcpgateway.host.files import read_or_create_token
+from mcpgateway.host.tokenfile import read_or_create
 from mcpgateway.local.doctor.finding import Finding
 from mcpgateway.rules.snapshots import Answer, Catalog, Key
 from mcpgateway.wire.jsonrpc import raw
@@ -137,7 +137,7 @@ class TokenTests:
         written(looked_at, "daemon.lock", "")
         assert ids("token", looked_at) == ["token.missing", "token.missing"]
         for name in ("auth.token", "admin.token"):
-            read_or_create_token(looked_at.in_home(name))
+            read_or_create(looked_at.in_home(name))
         assert is_fine("token", looked_at)
         written(looked_at, "auth.token", "")
         (only,) = found("token", looked_at)
