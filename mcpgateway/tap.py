@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TLS_ENDPOINTS = ("ssl:", "tls:")
 LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
 LEVELS = {"": "", **{each: each for each in LOG_LEVELS}, "warning": "warn"}
+SURE = "MCP_GATEWAY_I_UNDERSTAND_NO_AUTH"
 TLS_SCHEMES = ("https:", "wss:")
 
 
@@ -52,6 +53,7 @@ class Options(usage.Options):
     optFlags = [
         ["demo", None, "Serve the two demo servers too."],
         ["adopt", None, "Lead the clients of this machine here, as clients apply does."],
+        ["no-auth", None, "Programs of this user on this machine need no token, whatever they change."],
     ]
 
     settings: Settings
@@ -93,18 +95,30 @@ class Options(usage.Options):
         self.read_at = time_ns() / 1e9
         try:
             self.brought = brought_of(options, os.environ)
-            examined = _with_listen(start(options, os.environ, self.brought), more)
+            examined = self._said_here(start(options, os.environ, self.brought), more)
+            _check_opening(examined.settings, os.environ, is_open=bool(self["no-auth"]))
         except ConfigError as why:
             raise SystemExit(_told(why)) from None
         assert examined.settings is not None
         self.settings, self.files = examined.settings, examined.files
-        self.examine = lambda: _with_listen(examine(options, os.environ, self.brought), more)
+        self.examine = lambda: self._said_here(examine(options, os.environ, self.brought), more)
         self.gather = lambda: gather(options, os.environ)
         self.config_file = config_file(options, os.environ)
         named = (paths.absolute(each, os.environ) for each in sources or ())
         self.busy_files = (paths.claude_file(os.environ), *named)
         if not needs_openssl(self.settings):
             leave_out_openssl()
+
+    def _said_here(self, examined: Examined, more: tuple[str, ...]) -> Examined:
+        from attrs import evolve
+
+        settings = examined.settings
+        if settings is None or not (more or self["no-auth"]):
+            return examined
+        gateway = evolve(settings.gateway, listen=settings.gateway.listen + more)
+        if self["no-auth"]:
+            gateway = evolve(gateway, open_loopback_admin=True)
+        return evolve(examined, settings=evolve(settings, gateway=gateway))
 
     def _port(self) -> int | None:
         text = self["port"]
@@ -124,14 +138,16 @@ class Options(usage.Options):
         return level
 
 
-def _with_listen(examined: Examined, more: tuple[str, ...]) -> Examined:
-    from attrs import evolve
+def _check_opening(settings: Settings | None, environ: Mapping[str, str], *, is_open: bool) -> None:
+    """See that somebody who lets other machines in as well has thought of that.
 
-    settings = examined.settings
-    if settings is None or not more:
-        return examined
-    gateway = evolve(settings.gateway, listen=settings.gateway.listen + more)
-    return evolve(examined, settings=evolve(settings, gateway=gateway))
+    :raise ConfigError: he does not say so.
+    """
+    if is_open and settings is not None and settings.gateway.allow_remote and environ.get(SURE) != "1":
+        raise ConfigError(
+            "--no-auth beside gateway.allow_remote: every program of yours on this machine could change what other"
+            f" machines are served (these need their token as before); {SURE}=1 in the environment agrees to that"
+        )
 
 
 def needs_openssl(settings: Settings) -> bool:

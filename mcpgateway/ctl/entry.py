@@ -1,4 +1,4 @@
-"""Where the programs `mcpgateway`, `mcp-ctl` and `mcpg` begin: the shim at once, all else in its time."""
+"""Where the programs `mcpgateway`, `mcp-ctl`, `mcpg` and `mcp-gateway` begin: the shim at once, all else later."""
 
 import posix
 import sys
@@ -6,6 +6,7 @@ from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-no
 
 SHIM = frozenset(("connect", "proxy", "stdio"))
 ALL = "stdio"  # all servers together
+DAEMON = "mcp-gateway"  # the program that is the gateway itself where it is told no command, as elsewhere
 PIPES = (0o010000, 0o140000)  # types of files: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
 COMPLETION = b"_MCPGATEWAY_COMPLETE"  # by this a shell asks how a word goes on
@@ -33,18 +34,25 @@ def is_piped() -> bool:
         return False  # it is closed
 
 
+def relay(arguments: list[str]) -> None:
+    """Become the shim; this program is no more."""
+    # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
+    interrupts = "ignored" if getsignal(SIGINT) is SIG_IGN else "default"
+    signal(SIGINT, SIG_IGN)
+    program = __file__.rpartition("/")[0].rpartition("/")[0] + "/bridge/shim_main.py"
+    posix.execv(sys.executable, [sys.executable, "-I", "-S", program, interrupts, *arguments])
+
+
 def main() -> int:
     """Be the shim, or run one of the other commands; its exit code."""
     arguments = sys.argv[1:]
     word = command(arguments)
-    if not word and is_piped():
+    if not word and COMPLETION not in posix.environ and sys.argv[0].rpartition("/")[2] == DAEMON:
+        arguments.append(word := "serve")
+    elif not word and is_piped():
         arguments.append(word := ALL)
     if word in SHIM:
-        # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
-        interrupts = "ignored" if getsignal(SIGINT) is SIG_IGN else "default"
-        signal(SIGINT, SIG_IGN)
-        program = __file__.rpartition("/")[0].rpartition("/")[0] + "/bridge/shim_main.py"
-        posix.execv(sys.executable, [sys.executable, "-I", "-S", program, interrupts, *arguments])
+        relay(arguments)
     from mcpgateway.ctl.main import run
 
     return run(arguments)

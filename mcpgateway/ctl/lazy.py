@@ -17,7 +17,7 @@ class Told(NamedTuple):
 
     :ivar where: ``module:attribute``, the module within `mcpgateway.ctl.commands`.
     :ivar short: one line for the list of commands.
-    :ivar section: the heading it stands under.
+    :ivar section: the heading it stands under; empty for one that no list has, since it is another program's.
     """
 
     where: str
@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
-        return list(self.table)
+        return [name for name, told in self.table.items() if told.section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
         """Find the command that is meant; one that does not exist is told with the nearest that does."""
         name = args[0]
         if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(name, self.table, 1, 0.5)
+            near = get_close_matches(name, self.list_commands(ctx), 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists them"
             raise click.UsageError(f"unknown command: {name}; {hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -59,6 +59,8 @@ class LazyGroup(click.Group):
         """List the commands under their headings, without loading any."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, told in self.table.items():
+            if not told.section:
+                continue
             sections.setdefault(told.section, []).append((name, told.short))
         for heading, rows in sections.items():
             with formatter.section(heading):

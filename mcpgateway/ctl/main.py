@@ -11,8 +11,10 @@ import click
 
 from mcpgateway import __version__
 from mcpgateway.bridge import places
+from mcpgateway.ctl import aliases
 from mcpgateway.ctl.console import DONE, FAILED, Trouble, colour, show
 from mcpgateway.ctl.context import Globals
+from mcpgateway.ctl.entry import is_piped
 from mcpgateway.ctl.lazy import LazyGroup, Told
 
 RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
@@ -79,10 +81,11 @@ COMMANDS = {
     "completion": Told(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
+    aliases.WITH: Told("configured:with_", "run a command with a configuration that is named", ""),
+    "marketplace": Told("marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),
 }
-S004_DISCOVER = "--discover"  # as harshal-mcp-proxy spells it
 # These may also stand behind the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
 OWN_URL = ["servers", "add"]  # behind these words, --url is the server's, and --api-url the gateway's
@@ -122,7 +125,7 @@ def program(
 ) -> None:
     """Share one set of MCP servers among many MCP clients.
 
-    The program is also called mcp-ctl and mcpg.
+    The program is also called mcp-ctl, mcpg and mcp-gateway.
     """
     context.color = colour()
     environ = places.environment()
@@ -143,8 +146,7 @@ def run(argv: list[str]) -> int:
     """Run one command; its exit code."""
     _open_what_is_closed()
     first, rest = _options_first(argv)
-    if rest[:1] == [S004_DISCOVER]:
-        rest[0] = S004_DISCOVER.strip("-")
+    rest = aliases.meant(rest, is_piped=is_piped())
     try:
         code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
     except (click.ClickException, click.exceptions.Abort, places.Unusable) as why:

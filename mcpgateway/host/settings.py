@@ -15,6 +15,7 @@ from mcpgateway.config import environment
 from mcpgateway.config.building import Building, WorkspaceSpec, World
 from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.compose import Files, Setting, compose
+from mcpgateway.config.dialect import reading_of
 from mcpgateway.config.document import Document
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
 FILE_LIMIT = 64 * 1_048_576
 EXTENSIONS = ("yaml", "yml", "json")
+HARSHAL_FILE = "~/.config/harshal-mcp-proxy/config.json"
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 # What immorterm-mcp-gateway gives a classified server that names no time of its own.
@@ -283,10 +285,25 @@ class _Examination:
             stem = os.path.join(self.home, "config")
             found = self._first_of(stem)
             documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
+            documents = [*self._of_harshal(documents), *documents]
         native, included = self._with_includes(documents)
         adopted, opted_out = self._adopted()
         led = {os.path.realpath(each.path) for each in adopted}
         return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
+
+    def _of_harshal(self, ours: list[Document]) -> list[Document]:
+        """What S004 reads where it is told nothing, for those who have its servers and none of ours."""
+        if any(not reading_of(each).is_open for each in ours):
+            return []
+        path = self._look(paths.absolute(HARSHAL_FILE, self.environ))
+        try:
+            text = files.read_text(path, FILE_LIMIT)
+            return [parse(text, path, strict=False)]
+        except FileNotFoundError:
+            return []
+        except ConfigError as why:
+            self.problems.warn(Where(path), f"is left out: {why}")
+            return []
 
     def _adopted(self) -> tuple[list[AdoptedFile], frozenset[str]]:
         self._look(os.path.join(self.home, approvals.LEDGER, JOURNAL))

@@ -120,6 +120,24 @@ class FilesTests:
             assert [each.name for each in house.load(environ).servers] == [key]
         assert [each.name for each in house.load(environ, config=named["a"]).servers] == ["a"]
 
+    def test_of_harshal_mcp_proxy(self, house):
+        """Where nothing is named and the home defines no servers, those of harshal-mcp-proxy are served."""
+        theirs = house.write(
+            ".config/harshal-mcp-proxy/config.json",
+            {"h": {"type": "local", "command": ["x", "-v"], "environment": {"A": "b"}}},
+        )
+        house.write(".mcp-gateway/config.yaml", "gateway: {http_port: 5}")
+        found = house.load()
+        assert [(each.name, each.command, each.source) for each in found.servers] == [
+            ("h", ("x", "-v"), theirs)
+        ]
+        assert found.gateway.http_port == 5
+        assert house.load(config=house.write("named.yaml", "gateway: {http_port: 6}")).servers == ()
+        house.write(".config/harshal-mcp-proxy/config.json", "{")
+        assert house.load().servers == ()
+        house.write(".mcp-gateway/config.yaml", "servers: {y: {command: x}}")
+        assert house.names() == ["y"]
+
     def test_home_order(self, house):
         """YAML goes before JSON in the home."""
         house.write(".mcp-gateway/config.json", {"servers": {"j": {"command": "x"}}})

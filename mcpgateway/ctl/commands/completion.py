@@ -8,7 +8,7 @@ from mcpgateway.ctl.console import answer, show
 from mcpgateway.ctl.context import Globals
 
 SHELLS = ("bash", "zsh", "fish")
-NAMES = ("mcpgateway", "mcp-ctl", "mcpg")
+NAMES = ("mcpgateway", "mcp-ctl", "mcpg", "mcp-gateway")
 """The names that the program is installed under."""
 
 VARIABLE = "_MCPGATEWAY_COMPLETE"

@@ -33,9 +33,18 @@ def _of_this_machine(globals_: Globals, name: str) -> None:
         raise click.UsageError(f"{name}: --url and --token-file are for the programs that talk to a gateway")
 
 
+class _Seconds(click.FloatRange):
+    """A number of seconds, with or without an ``s`` behind it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        bare: Any = value.removesuffix("s") if isinstance(value, str) else value
+        return super().convert(bare, param, ctx)
+
+
 def _seconds(name: str, usual: float, says: str) -> Callable[[Command], Command]:
     return click.option(
-        name, type=click.FloatRange(0, 3600), default=usual, show_default=True, metavar="SECONDS", help=says
+        name, type=_Seconds(0, 3600), default=usual, show_default=True, metavar="SECONDS", help=says
     )
 
 
@@ -57,6 +66,9 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
 )
 @_seconds("--wait", START_S, "How long it may take.")
 @click.option("--end-duplicates", is_flag=True, help="End servers that running clients need no more.")
+@click.option(
+    "--daemon-path", hidden=True, expose_value=False, help="Of mcp-ctl: the gateway is this program."
+)
 @click.pass_context
 def start(
     context: click.Context,

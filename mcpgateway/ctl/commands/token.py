@@ -50,10 +50,13 @@ _admin = click.option("--admin", "is_admin", is_flag=True, help="The one for who
 
 @token.command()
 @_admin
+@click.option("--make", "is_made", is_flag=True, help="Make it where there is none yet.")
 @click.pass_obj
-def show(globals_: Globals, *, is_admin: bool) -> None:
+def show(globals_: Globals, *, is_admin: bool, is_made: bool) -> None:
     """Print the gateway's own token; no gateway need run."""
     which = "admin" if is_admin else "auth"
+    if is_made:
+        _make_files(globals_.home)
     found = _kept(globals_.home, which)
     answer(globals_, {"which": which, "token": found}, lambda: say(found))
 
@@ -186,6 +189,18 @@ def _kept(home: str, which: str) -> str:
     if not found:
         fail(f"{path} is empty", "mcpgateway token rotate makes another")
     return found
+
+
+def _make_files(home: str) -> None:
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.host.files import make_home
+    from mcpgateway.host.tokenfile import TokenFiles
+
+    try:
+        make_home(home)
+        TokenFiles(home).own()
+    except ConfigError as why:
+        fail(why.message)
 
 
 def _rotate_files(home: str, which: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 from mcpgateway.config.ours import PROGRAMS, original_of
@@ -13,7 +14,13 @@ from mcpgateway.local.doctor.world import World
 PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "mcpg", 3100: "a memory server"}
 """Where the gateways that this one can stand in for listen by default."""
 OTHERS = ("immorterm-mcp-gateway", "mcp-manager", "mcp-gateway", "harshal-mcp-proxy")
+NAMES = (*sorted(PROGRAMS), "mcp-gateway")
+"""What this program is installed as."""
+ENTRY, SCRIPT_BYTES = b"mcpgateway.ctl.entry", 4096
 RUNNERS = frozenset(("npx", "npm", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn"))
+COMMON = frozenset(
+    ("mcp", "mcp-server", "server", "cli", "index.js", "cli.js")
+)  # which tell no server from another
 INTERPRETERS = frozenset(("node", "python", "python3", "bun", "deno", "sh", "bash"))
 
 ANOTHER = note(
@@ -102,7 +109,8 @@ def essence(command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _package(word: str) -> str:
-    name = os.path.basename(word.rstrip("/"))
+    # A scope is a part of the name: most servers of the scope @playwright are called mcp, and so are many others.
+    name = word if word.startswith("@") and word.count("/") == 1 else os.path.basename(word.rstrip("/"))
     at = name.find("@", 1)
     return name[:at] if at > 0 else name
 
@@ -115,12 +123,44 @@ def _is(program: Program, wanted: tuple[str, ...]) -> bool:
     found = essence(program.argv)
     if not found or os.path.basename(program.argv[0]) in RUNNERS:
         return False  # the runner waits for the server, which is what counts
-    return found[1:] == wanted[1:] and (
-        found[0] == wanted[0] or wanted[0] in program.argv[0] + "".join(program.argv[1:2])
-    )
+    is_named = found[0] in (wanted[0], wanted[0].rpartition("/")[2]) and found[0] not in COMMON
+    return found[1:] == wanted[1:] and (is_named or _is_of(program, wanted[0]))
+
+
+def _is_of(program: Program, package: str) -> bool:
+    # npm starts a package by a link to one of its files, which may be called anything.
+    within = os.path.join("", "node_modules", package, "")
+    return any(within in os.path.realpath(word) for word in program.argv[:2] if word.startswith("/"))
+
+
+FOREIGN = note(
+    "programs.foreign",
+    "A program on the PATH has one of the gateway's names, and is another's: whoever calls it means that one.",
+    "say mcpgateway in its place, or remove the package that is not wanted",
+)
+
+
+def programs(world: World) -> Iterator[Finding]:
+    """Whether the names of this program lead to it."""
+    found = {name: path for name in NAMES if (path := shutil.which(name, path=world.environ.get("PATH", "")))}
+    foreign = [path for path in found.values() if not _is_ours(path)]
+    for path in foreign:
+        yield FOREIGN.found(f"{path} is a program of another package")
+    if not foreign:
+        yield fine("programs", f"programs: {', '.join(found) or 'none of this package is on the PATH'}")
+
+
+def _is_ours(path: str) -> bool:
+    # A script that pip or pipx has made, whichever installation it is of.
+    try:
+        with open(path, "rb") as file:
+            return ENTRY in file.read(SCRIPT_BYTES)
+    except OSError:
+        return True  # nothing can be said of it
 
 
 CHECKS = (
     Check("gateways", "other gateways", gateways, (ANOTHER, AT_PORT)),
     Check("duplicates", "servers that run twice", duplicates, (TWICE,)),
+    Check("programs", "programs on the PATH", programs, (FOREIGN,)),
 )

@@ -90,7 +90,57 @@ class DuplicateTests:
         assert only.id == "duplicates.running"
         assert only.text == "files also runs outside the gateway: a process (pid 5)"
 
+    def test_a_common_name(self, tmp_path: Path) -> None:
+        """A package whose own name says nothing is told by its scope: not everything with "mcp" in its path is it."""
+        package = tmp_path / "node_modules" / "@acme" / "mcp" / "cli.js"
+        package.parent.mkdir(parents=True)
+        package.write_text("")
+        link = tmp_path / "node_modules" / ".bin" / "acme-mcp"
+        link.parent.mkdir()
+        link.symlink_to(package)
+        others = [
+            Program(5, 1, ("python3", "/home/me/mcpgateway/tool.py")),
+            Program(6, 1, ("/usr/bin/mcp",)),
+            Program(7, 1, ("node", "/x/node_modules/@other/mcp/cli.js")),
+        ]
+        mine = Program(8, 1, ("node", str(link)))
+
+        def looked_at(*programs: Program) -> Any:
+            made = seen(tmp_path, *programs, socket=answers())
+            server = {"command": "npx", "args": ["@acme/mcp@latest"]}
+            written(made, "config.json", json.dumps({"servers": {"acme": server}}))
+            return made
+
+        assert is_fine("duplicates", looked_at(*others))
+        (only,) = found("duplicates", looked_at(*others, mine))
+        assert only.text == "acme also runs outside the gateway: a process (pid 8)"
+
     @given(st.lists(st.text(min_size=1), min_size=1).map(tuple))
     def test_any_command(self, command: tuple[str, ...]) -> None:
         """Whatever a command is, its essence can be told, and is the same behind a runner."""
         assert essence(("npx", "-y", *command)) == essence(command)
+
+
+class ProgramTests:
+    """What the names of this program lead to."""
+
+    def looked_at(self, tmp_path: Path, text: str) -> Any:
+        """A machine whose PATH has one program, of that text."""
+        path = tmp_path / "bin" / "mcp-gateway"
+        path.parent.mkdir()
+        path.write_text(text)
+        path.chmod(0o755)
+        made = seen(tmp_path)
+        made.environ = {**made.environ, "PATH": str(path.parent)}
+        return made
+
+    def test_ours(self, tmp_path: Path) -> None:
+        """A script of this package is, whichever installation it belongs to."""
+        script = "#!/x/python\nfrom mcpgateway.ctl.entry import main\nmain()\n"
+        assert is_fine("programs", self.looked_at(tmp_path, script))
+
+    def test_another_package(self, tmp_path: Path) -> None:
+        """Another program of that name is named with its place."""
+        (only,) = found("programs", self.looked_at(tmp_path, "#!/bin/sh\n"))
+        assert only.id == "programs.foreign"
+        assert f"{tmp_path}/bin/mcp-gateway" in only.text

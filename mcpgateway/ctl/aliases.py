@@ -1,0 +1,76 @@
+"""What older gateways' command lines say, in words of this one.
+
+None of it is in the lists of commands: it is for scripts, services and clients' entries that are there already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+KLIPIDE, MCPCTL, HARSHAL = "klipide-mcp-gateway", "mcp-gateway", "harshal-mcp-proxy"
+
+
+class Alias(NamedTuple):
+    """What a command is called elsewhere.
+
+    :ivar words: our own command.
+    :ivar seed: the program whose users know it.
+    """
+
+    words: tuple[str, ...]
+    seed: str
+
+
+ALIASES: Mapping[tuple[str, ...], Alias] = {
+    ("enable-http",): Alias(("token", "show", "--make"), KLIPIDE),
+    ("show-token",): Alias(("token", "show"), KLIPIDE),
+    ("rotate-token",): Alias(("token", "rotate"), KLIPIDE),
+    ("disable-http",): Alias(("token", "rotate"), KLIPIDE),
+    ("daemon", "start"): Alias(("start",), MCPCTL),
+    ("daemon", "stop"): Alias(("stop",), MCPCTL),
+    ("daemon", "restart"): Alias(("restart",), MCPCTL),
+    ("daemon", "status"): Alias(("status",), MCPCTL),
+    ("daemon", "info"): Alias(("status",), MCPCTL),
+    ("--discover",): Alias(("discover",), HARSHAL),
+}
+"""The commands that are spelled otherwise; what they take is what ours take."""
+
+DAEMON, DAEMON_PORT = "--daemon", "8765"
+PORT = ("--port", "-p")
+SERVING = (*PORT, "--config", "-c", "--env-file", "--log-level", "--no-auth")
+"""Options of `serve` that mean it where there is no command."""
+
+FILES = (".json", ".yaml", ".yml")
+WITH = "with"
+"""The command that runs another one with a configuration that is named."""
+
+
+def meant(words: list[str], *, is_piped: bool) -> list[str]:
+    """Say a command line, without its global options, in words of this one.
+
+    :param is_piped: a client has started this program as a server.
+    """
+    for length in (2, 1):
+        alias = ALIASES.get(tuple(words[:length]))
+        if alias is not None:
+            return [*alias.words, *words[length:]]
+    first = words[0] if words else ""
+    file = os.path.abspath(os.path.expanduser(first)) if first.endswith(FILES) else ""
+    rest = words[1:] if file else words
+    config = ["--config", file] if file else []
+    if rest[:1] == [DAEMON]:
+        is_said = any(_is_option(each, PORT) for each in rest)
+        return ["serve", *config, *([] if is_said else [PORT[0], DAEMON_PORT]), *rest[1:]]
+    if rest and _is_option(rest[0], SERVING):
+        return ["serve", *config, *rest]
+    if not file:
+        return words
+    if not rest:
+        return [WITH, file, "stdio"] if is_piped else ["serve", *config]
+    return [WITH, file, *meant(rest, is_piped=is_piped)]
+
+
+def _is_option(word: str, names: Collection[str]) -> bool:
+    return word.partition("=")[0] in names
