@@ -37,6 +37,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.savings import Savings, Weights
 from mcpgateway.hub.scopes import Ground, Scopes
+from mcpgateway.hub.sendingaway import SendingAway
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -216,7 +217,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     neighbours = Neighbours(outside.holders)
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
     switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
-    switchboard.scopes = scopes
+    switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
 
     def make_board() -> Board:
         # Whoever has clients of single servers only does without.
@@ -246,7 +247,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         )
         made.is_open = switchboard.is_open
         made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
-        to_legacy.current = switchboard.current
+        to_legacy.current, made.sending_away = switchboard.current, switchboard.sending_away
         made.make_views = make_views
         made.direct = lambda: switchboard.board.direct
         return made

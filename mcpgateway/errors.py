@@ -291,6 +291,29 @@ class NeedsLogin(NeedsAuthorization):
         """The sentence without the URL, which is for the user alone."""
         return self.message.partition(": open ")[0]
 
+    @property
+    def server(self) -> str:
+        """The server's name."""
+        return str((self.data or {}).get("server", ""))
+
+    def __str__(self) -> str:
+        return self.plain  # what is written anywhere is read by others, too
+
+
+class SignInElicited(NeedsLogin):
+    """The client is to send its user to the sign-in that a server wants (MCP 2025-11-25, URL elicitation)."""
+
+    code = -32042
+
+    def __init__(self, why: NeedsLogin, identifier: str) -> None:
+        sent = {
+            "mode": "url",
+            "elicitationId": identifier,
+            "url": why.url,
+            "message": f"{why.server} wants you to sign in.",
+        }
+        super().__init__(why.message, why.hint, {**(why.data or {}), "elicitations": [sent]})
+
 
 class NeedsApproval(BackendError):
     """The server is defined by a repository, and its user has not approved of that."""

@@ -206,6 +206,7 @@ class Call:
     :ivar principal: who asks, where there is no session that says it.
     :ivar is_verbatim: its result is passed on whatever it is, as on the endpoint of a single server; else it has to be
         an object, as MCP wants it (most clients take a message with any other for none at all, and go on waiting).
+    :ivar sends_user: its client sends its user to a sign-in by itself, where a server wants that first.
     """
 
     session: Any
@@ -225,10 +226,12 @@ class Call:
     trace: Any = field(default=None, repr=False)
     principal: str = ""
     is_verbatim: bool = False
+    sends_user: bool = False
 
     def follow(self, other: Call) -> None:
-        """Be made in another's place: for the same principal, within the same trace."""
+        """Be made in another's place: for the same client and principal, within the same trace."""
         self.trace, self.principal = other.trace, other.principal
+        self.sends_user = other.sends_user
 
     def fail(self, why: GatewayError) -> None:
         """End it: its server gives no answer."""

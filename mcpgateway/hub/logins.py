@@ -84,6 +84,9 @@ class Logins:
     def granted(self, server: str, owner: str) -> None:
         """An owner has signed in."""
         self._health.granted(server, owner)
+        known = self._switchboard.servers.get(server)
+        if known is not None:
+            self._switchboard.sending_away.done(known, owner)
         woken = [done for key, done in self._waiting if key == (server, owner)]
         self._waiting = [each for each in self._waiting if each[0] != (server, owner)]
         for done in woken:

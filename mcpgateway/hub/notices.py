@@ -275,8 +275,10 @@ class Notices:
             self.modern.warmed(slot)
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
-            session.is_stale = False
-            for method in methods:
+            # Who was told that it may have anything hears of all that it has.
+            told = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
+            session.is_stale = session.is_unmet = False
+            for method in told:
                 session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:

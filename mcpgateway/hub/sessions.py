@@ -58,6 +58,8 @@ class Session:
     :ivar level: from which log level on its client hears messages; empty where it hears none.
     :ivar uris: the resources it is subscribed to.
     :ivar is_stale: what its client knows of the server may be out of date.
+    :ivar is_unmet: its client knows nothing of the server, which wanted its user to sign in first.
+    :ivar sends_user: its client sends its user to a sign-in by itself; None while nobody has looked.
     :ivar inners: the sessions it has at single servers, where its own is a view of all of them; None elsewhere.
     :ivar outer: the session that this is one of; None for all others.
     """
@@ -82,6 +84,8 @@ class Session:
     has_level: bool = False
     seen: int = 0
     is_stale: bool = False
+    is_unmet: bool = False
+    sends_user: bool | None = None
     slot: Slot | None = field(default=None, repr=False)
     uris: set[str] | None = field(default=None, repr=False)
     inners: Inners | None = field(default=None, repr=False)

@@ -45,6 +45,7 @@ from mcpgateway.hub.neighbours import Claim, Neighbours, unclaimed
 from mcpgateway.hub.notices import TOOLS_CHANGED
 from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.sendingaway import SendingAway
 from mcpgateway.hub.serverstates import ServerStates
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.sinks import Between, reason
@@ -119,6 +120,7 @@ class Stateless:
     :ivar current: the definition in force of a server (`mcpgateway.hub.switchboard.Switchboard.current`).
     :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
     :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
+    :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
     :ivar states: binds what servers let their clients hold; set before the first request.
     :ivar make_views: makes what serves those endpoints that stand for all servers.
     :ivar permits: knows what each principal may use.
@@ -127,6 +129,7 @@ class Stateless:
     log = Logger()
     direct: Callable[[], Direct]
     states: ServerStates
+    sending_away: SendingAway
 
     def __init__(
         self,
@@ -199,6 +202,7 @@ class Stateless:
         server = asker.server
         if self.permits.scopes:
             self.permits.narrow(asker.principal, server, call, message)
+        self.sending_away.attend_modern(call, message, asker, self.anew)
         if not server.has_shield or not self.direct().serves_modern(call, message, server, asker.principal):
             self.submit(call, message, asker)
 

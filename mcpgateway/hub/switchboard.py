@@ -20,6 +20,7 @@ from mcpgateway.errors import (
     GatewayError,
     HandshakeRefused,
     InvalidParams,
+    NeedsLogin,
     Overloaded,
     SessionRequired,
     SharedOtherwise,
@@ -33,6 +34,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.scopes import Scopes
+from mcpgateway.hub.sendingaway import SendingAway, sends_users
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.signs import PROGRESS
@@ -87,12 +89,14 @@ class Switchboard:
 
     :ivar is_open: false once the gateway is stopping.
     :ivar scopes: knows which variant that is; set before the first request.
+    :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
     :ivar make_board: builds what serves the views of all servers; set before the first request.
     :ivar permits: knows what each principal may use.
     """
 
     log = Logger()
     scopes: Scopes
+    sending_away: SendingAway
     make_board: Callable[[], Board]
 
     def __init__(
@@ -378,7 +382,9 @@ class Switchboard:
         except GatewayError:
             self.end(session, "its server is used by too many others")
             raise
-        answer = slot.introduce().addCallback(_met, era, version)
+        answer = slot.introduce().addCallbacks(
+            _met, _unmet, callbackArgs=(era, version), errbackArgs=(session, version)
+        )
         begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
         begun.addErrback(self._not_begun, session)
         if era is Era.LEGACY and server.protocol is None:
@@ -573,8 +579,13 @@ class Switchboard:
 
         :raise GatewayError: it goes nowhere.
         """
-        if not call.session.has_called:
-            call.session.has_called = call.method not in LOOKING
+        session: Session = call.session
+        if not session.has_called:
+            session.has_called = call.method not in LOOKING
+        if session.sends_user is None:
+            session.sends_user = sends_users(session.version, self.sessions.capabilities_of(session))
+        if session.sends_user:
+            self.sending_away.attend(call)
         if self.permits.scopes:
             self.permits.narrow(call.session.principal, call.session.server, call, message)
         if not call.session.server.has_shield or not self.board.direct.serves(call, message):
@@ -745,6 +756,16 @@ def _met(hello: Envelope, era: Era, version: str) -> Raw:
     from mcpgateway.wire import translate  # what only the bridge needs
 
     return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
+
+
+def _unmet(why: Failure, session: Session, version: str) -> Raw | Failure:
+    # Clients take an endpoint that refuses this for a broken one, and do not come back when its user has signed in.
+    refusal = why.value
+    if not isinstance(refusal, NeedsLogin):
+        return why
+    session.is_stale = session.is_unmet = True
+    title = session.server.title or session.server.name
+    return legacy.hello_for(legacy.unmet(title, refusal.message), version)
 
 
 def _called(call: Call) -> str:

@@ -12,6 +12,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY, LEGACY, negotiated
 
 CLIENT_CAPABILITIES = ("roots", "sampling", "elicitation", "tasks")
+LISTED = ("tools", "prompts", "resources")
 URL_ELICITATION_REQUIRED = -32042  # an error: the user has to visit a page first (MCP 2025-11-25)
 NAME_LIMIT = 256  # characters
 INITIALIZED = jsonrpc.notification("notifications/initialized")
@@ -106,12 +107,30 @@ def hello_for(hello: Envelope, version: str) -> Raw:
     return Raw(jsonrpc.encode(hello | {"protocolVersion": jsonrpc.raw(version)}))
 
 
+def unmet(title: str, why: str) -> Envelope:
+    """The ``InitializeResult`` that stands for a server which says nothing yet: it may have anything.
+
+    :param why: it says nothing, for whoever uses it.
+    """
+    said = {
+        "capabilities": {kind: {"listChanged": True} for kind in LISTED},
+        "serverInfo": {"name": title, "version": "unknown"},
+        "instructions": why,
+    }
+    return {name: jsonrpc.raw(value) for name, value in said.items()}
+
+
+def listed(hello: Envelope) -> list[str]:
+    """The notifications by which a client learns of each of a server's lists."""
+    return [f"notifications/{kind}/list_changed" for kind in LISTED if kind in capabilities(hello)]
+
+
 def changing_lists(hello: Envelope) -> list[str]:
     """The notifications by which a server says that one of its lists has changed, as far as it declared them."""
     declared = capabilities(hello)
     return [
         f"notifications/{kind}/list_changed"
-        for kind in ("tools", "prompts", "resources")
+        for kind in LISTED
         if peek.mapping(declared, kind).get("listChanged") is True
     ]
 

@@ -665,7 +665,7 @@ class GatewayTests:
         await World(tmp_path).post(remote, {})  # it is up
         gateway = Gateway(tmp_path, {"remote": {"url": remote.url}})
         with gateway:
-            refusal = await deferToThread(ask, gateway, HELLO)
+            refusal = await deferToThread(ask, gateway, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
             told = refusal["error"]["message"]
             assert told.startswith("remote")
             url = re.search(r"http://\S+", told)[0]

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,10 +93,11 @@ class World:
 
     def __init__(self, directory: Path, start: Start) -> None:
         self.sdk, self.authlib = start("sdk"), start("authlib")
-        entries = {
+        entries: dict[str, Any] = {
             "sdk": {"url": self.sdk.url},
             "authlib": {"url": self.authlib.url},
             "common": {"url": self.sdk.url, "oauth": {"grant": "gateway"}},
+            "unmet": {"url": self.sdk.url},
             "clock": server(CLOCK),
         }
         self.gateway = Gateway(directory, entries)
@@ -433,12 +435,125 @@ class PeopleTests:
         assert bob.who("common") == world.who("common")["data"]["url"] == url
         read(agreed(url, "eva"))
         assert (ann.who("common"), bob.who("common"), world.who("common")) == ("eva", "eva", "eva")
-        for method, said in (("DELETE", {}), ("POST", {"again": True})):
-            status, told = ann.login("common", method, **said)
+        for status, told in (ann.login("common", "DELETE"), ann.login("common", "POST", again=True)):
             assert (status, "oauth.grant" in json.dumps(told)) == (403, True)
         assert ann.who("common") == "eva"
         assert world.ran("servers", "logout", "common")[0] == 0
         assert bob.who("common").startswith(world.sdk.origin)
+
+
+class Client:
+    """A client of a legacy revision, in a session of its own."""
+
+    def __init__(self, world: World, path: str, *, sends: bool, version: str = "2025-11-25") -> None:
+        self.url = f"{world.gateway.url}{path}"
+        self.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        capabilities: Any = {"elicitation": {"form": {}, "url": {}} if sends else {}}
+        params: Any = HELLO["params"]
+        said = {**params, "capabilities": capabilities, "protocolVersion": version}
+        with self._open({**HELLO, "params": said}) as answer:
+            self.hello = json.load(answer)["result"]
+            self.headers["Mcp-Session-Id"] = answer.headers["mcp-session-id"]
+
+    def _open(self, message: Any) -> Any:
+        body = json.dumps(message).encode() if message is not None else None
+        return urllib.request.urlopen(
+            urllib.request.Request(self.url, body, self.headers), timeout=PATIENCE_S
+        )
+
+    def call(self, tool: str, **arguments: Any) -> Any:
+        """Call a tool; the whole answer."""
+        with self._open(call(tool, **arguments)) as answer:
+            return json.load(answer)
+
+    def heard(self, *methods: str) -> dict[str, Any]:
+        """The parameters of notifications that it is told, by their methods."""
+        found: dict[str, Any] = {}
+        self.headers["Accept"] = "text/event-stream"
+        with self._open(None) as stream:
+            while not found.keys() >= set(methods):
+                line = stream.readline()
+                if line.startswith(b"data: {"):
+                    message = json.loads(line[6:])
+                    found[message["method"]] = message.get("params")
+        self.headers["Accept"] = "application/json"
+        return found
+
+
+class SentTests:
+    """Clients that send their users to sign-ins by themselves (URL elicitation), and others."""
+
+    def test_it_begins(self, world: World) -> None:
+        """A session begins though nobody has signed in, its client is asked, hears when that is done, and goes on."""
+        client = Client(world, "/unmet/mcp", sends=True)
+        url = world.way("unmet")
+        assert url in client.hello["instructions"]
+        error = client.call("whoami")["error"]
+        (sent,) = error["data"]["elicitations"]
+        assert (error["code"], sent["mode"], sent["url"]) == (-32042, "url", url)
+        read(agreed(url, "ann"))
+        heard = client.heard("notifications/elicitation/complete", "notifications/tools/list_changed")
+        assert heard["notifications/elicitation/complete"] == {"elicitationId": sent["elicitationId"]}
+        assert client.call("whoami")["result"]["content"][0]["text"] == "ann"
+        assert Client(world, "/unmet/mcp", sends=True).hello["serverInfo"]["name"] == "protected"
+
+    @pytest.mark.parametrize(
+        ("tool", "arguments"),
+        [("sdk__whoami", {}), ("gateway_invoke", {"id": "sdk__whoami"})],
+        ids=["view", "invoked"],
+    )
+    def test_on_views(self, world: World, tool: str, arguments: dict[str, Any]) -> None:
+        """The same where servers are used through the endpoint for all of them."""
+        client = Client(world, "/mcp/full", sends=True)
+        error = client.call(tool, **arguments)["error"]
+        assert (error["code"], error["data"]["elicitations"][0]["url"]) == (-32042, world.way("sdk"))
+        read(agreed(error["data"]["elicitations"][0]["url"], "ann"))
+        assert "notifications/elicitation/complete" in client.heard("notifications/elicitation/complete")
+        assert client.call(tool, **arguments)["result"]["content"][0]["text"] == "ann"
+
+    @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18"])
+    def test_others(self, world: World, version: str) -> None:
+        """A client that cannot, or whose revision does not know of it, is told in words."""
+        client = Client(world, "/sdk/mcp", sends=version == "2025-06-18", version=version)
+        error = client.call("whoami")["error"]
+        assert (error["code"], error["data"]["url"], "elicitations" in error["data"]) == (
+            -32603,
+            world.way("sdk"),
+            False,
+        )
+
+    @pytest.mark.parametrize(
+        ("path", "tool", "arguments"),
+        [
+            ("/authlib/mcp", "whoami", {}),
+            ("/mcp/full", "authlib__whoami", {}),
+            ("/mcp/full", "gateway_invoke", {"id": "authlib__whoami"}),
+        ],
+        ids=["server", "view", "invoked"],
+    )
+    def test_today(self, world: World, path: str, tool: str, arguments: dict[str, Any]) -> None:
+        """A client of the modern era is asked by the answer; its next request waits until its user has signed in."""
+
+        def told(**more: Any) -> Any:
+            message = call(tool, **arguments)
+            meta = {**MODERN, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}}
+            message["params"] |= {"_meta": meta, **more}
+            said = {"MCP-Protocol-Version": REVISION, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+            return ask(world.gateway, message, path, **said)
+
+        asked = told()["result"]
+        ((key, question),) = asked["inputRequests"].items()
+        assert (asked["resultType"], question["method"]) == ("input_required", "elicitation/create")
+        url = question["params"]["url"]
+        assert (question["params"]["mode"], url) == ("url", world.way("authlib"))
+        declined = told(inputResponses={key: {"action": "decline"}})
+        assert world.way("authlib") in json.dumps(declined)
+        assert "inputRequests" not in json.dumps(declined)
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(told, inputResponses={key: {"action": "accept"}})
+            read(agreed(url, "ann"))
+            result = waiting.result(PATIENCE_S)["result"]
+        assert (result["resultType"], result["content"][0]["text"]) == ("complete", "ann")
 
 
 class PublicTests:

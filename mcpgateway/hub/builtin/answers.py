@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mcpgateway.catalog.records import Item
-from mcpgateway.errors import GatewayError
+from mcpgateway.errors import GatewayError, NeedsLogin
 from mcpgateway.hub.sinks import reason
 from mcpgateway.interfaces import Call
 from mcpgateway.wire import jsonrpc, peek
@@ -35,6 +35,9 @@ def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
 
 def failed_by(call: Call, why: GatewayError) -> None:
     """Answer that the tool has failed for a reason that was found elsewhere."""
+    if call.sends_user and isinstance(why, NeedsLogin):
+        call.sink.failed(call, why)  # its client has its user sign in, and calls again
+        return
     failed(call, why.message, why.advice, **(why.data or {}))
 
 

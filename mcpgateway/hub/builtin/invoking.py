@@ -18,6 +18,7 @@ from mcpgateway.errors import (
     InvalidParams,
     NeedsApproval,
     NeedsAuthorization,
+    NeedsLogin,
     OutOfScope,
     ShuttingDown,
     SwitchedOff,
@@ -107,7 +108,7 @@ class Attended(Between):
             return
         self.end()
         call.sink = self.sink
-        if isinstance(why, _OURS):
+        if isinstance(why, _OURS) or (self.call.sends_user and isinstance(why, NeedsLogin)):
             self.sink.failed(call, why)
         else:
             answers.failed(
