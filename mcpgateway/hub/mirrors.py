@@ -10,6 +10,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mcpgateway.errors import GatewayError
 from mcpgateway.wire import jsonrpc, mirrored, peek
 from mcpgateway.wire.jsonrpc import Message
 from mcpgateway.wire.mirrored import Param
@@ -52,17 +53,20 @@ class Learning:
                 done.errback(why)
 
 
-def check(slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None) -> Deferred[None] | None:
+def check(
+    slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None, *, has_to_know: bool = False
+) -> Deferred[None] | None:
     """Check a request; where the server has to be asked for its tools first, what fires when it can be checked.
 
     :param headers: None where the client could send none.
+    :param has_to_know: the tools have to be known all the same.
     :raise HeaderMismatch: a header says something else than the body.
     """
-    if headers is None or message.method != "tools/call":
+    if message.method != "tools/call" or (headers is None and not has_to_know):
         return None
     if slot.mirrored is None:
         return _learn(slot)
-    if slot.mirrored:
+    if slot.mirrored and headers is not None:
         params = message.params or {}
         annotated = slot.mirrored.get(peek.text(params, "name") or "")
         if annotated:
@@ -95,14 +99,18 @@ async def _ask_until_true(slot: Slot, learning: Learning) -> dict[str, tuple[Par
 
 async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
     found: dict[str, tuple[Param, ...]] = {}
+    tasked: frozenset[str] = frozenset()
     params: dict[str, Any] = {}
     for _ in range(PAGES_LIMIT):
         result = peek.members(await slot.ask("tools/list", params), "result")
-        found |= mirrored.annotations(result.get("tools", EMPTY_LIST))
+        tools = result.get("tools", EMPTY_LIST)
+        found |= mirrored.annotations(tools)
+        tasked |= tools_of_tasks(tools)
         cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
         if cursor is None:
             break
         params = {"cursor": cursor}
+    slot.tasked = tasked
     return found
 
 
@@ -115,6 +123,18 @@ def _over(why: Failure | None, slot: Slot, learning: Learning) -> None:
     if slot.learning is learning:
         slot.learning = None
     learning.over(why)
+
+
+def tools_of_tasks(tools: Raw) -> frozenset[str]:
+    """The names of those among the ``tools`` of a list that run as tasks only."""
+    if b"taskSupport" not in bytes(tools):
+        return frozenset()
+    try:
+        listed = [peek.members({"tool": each}, "tool") for each in jsonrpc.read_list(tools, "tools")]
+    except GatewayError:
+        return frozenset()
+    only = (each for each in listed if peek.mapping(each, "execution").get("taskSupport") == "required")
+    return frozenset(peek.text(each, "name") or "" for each in only)
 
 
 def learn_from(slot: Slot, result: Raw) -> None:

@@ -215,7 +215,9 @@ class Notices:
         if owner is None or owner.token is None:
             return self._nobody(backend, "progress of a finished call")
         message["params"] = jsonrpc.raw(params | {"progressToken": Raw(owner.token)})
-        self._tell(backend, self._only(backend, owner.session), message)
+        # A request without a session waits for its task by a call of its own.
+        waiting = (each for each in backend.newest_calls() if not each.id and owner.is_of(each))
+        self._tell(backend, self._only(backend, owner.session) or waiting, message)
         return None
 
     # Questions

@@ -110,6 +110,7 @@ class Slot:
     :ivar era: which era its children speak.
     :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
     :ivar changes: how often its children have said that something has changed, in the modern era.
+    :ivar tasked: the tools that run as tasks only, as far as they are known (MCP 2025-11-25).
     :ivar learning: that is being found out.
     :ivar listening: who listens to the child, in the modern era.
     :ivar conversation: the warm child's conversation; None while there is none.
@@ -156,6 +157,7 @@ class Slot:
         self.elicitations: dict[str, bytes] = {}
         self.listening = self._new_listening(params) if era is Era.MODERN else None
         self.mirrored: dict[str, tuple[Param, ...]] | None = None
+        self.tasked: frozenset[str] = frozenset()
         self.changes = 0
         self.learning: Learning | None = None
         self._restoration: Restoration | None = None  # of this child

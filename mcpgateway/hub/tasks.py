@@ -34,6 +34,10 @@ class Owner:
     principal: str
     token: bytes | None
 
+    def is_of(self, session: Session) -> bool:
+        """Whether that is the session."""
+        return (self.session, self.principal) == (session.id, session.principal)
+
 
 @define
 class Tasks:
@@ -98,7 +102,7 @@ class Tasks:
     def is_of(self, session: Session, identifier: str | None) -> bool:
         """Whether a task is known to be that session's."""
         owner = self._by_id.get(identifier) if identifier is not None else None
-        return owner is not None and (owner.session, owner.principal) == (session.id, session.principal)
+        return owner is not None and owner.is_of(session)
 
     def has(self, identifier: str, principal: str) -> bool:
         """Whether a task was begun here for a principal, in whichever of its sessions."""

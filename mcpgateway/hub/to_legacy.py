@@ -34,7 +34,7 @@ from mcpgateway.errors import (
     UnknownServer,
     UserDeclined,
 )
-from mcpgateway.hub import mirrors
+from mcpgateway.hub import mirrors, tasked
 from mcpgateway.hub.asker import Asker
 from mcpgateway.hub.ears import Ears
 from mcpgateway.hub.lanes import QUEUE_LIMIT, Group, Lane, Lanes
@@ -257,7 +257,7 @@ class ToLegacy:
         else:
             session = self._plain(server, principal, call.level)
         slot = session.slot or self._pool.slot_for(session)
-        learning = mirrors.check(slot, message, asker.headers)
+        learning = mirrors.check(slot, message, asker.headers, has_to_know=tasked.may_be(slot))
         if learning is not None:
             self._later(learning, call, message, asker, peer)
         elif call.method == modern.DISCOVER:
@@ -361,7 +361,8 @@ class ToLegacy:
     def _send(self, crossing: Crossing) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
         message = _translated(crossing.message)
-        if crossing.slot.replicas is not None and crossing.call.method == "tools/call":
+        is_task = tasked.begin(crossing.slot, self._pool, crossing.call, message)
+        if crossing.slot.replicas is not None and crossing.call.method == "tools/call" and not is_task:
             crossing.slot.replicas.submit(crossing.call, message)
         else:
             crossing.slot.submit(crossing.call, message)
@@ -536,6 +537,7 @@ class ToLegacy:
             return
         is_sent = bool(crossing.call.number)
         was_under_way = crossing.slot is not None and crossing.slot.cancel(crossing.call, why)
+        tasked.take_back(crossing.call)
         self._let_questions_go(crossing)
         self._leave(crossing, is_done=not (is_sent and was_under_way))
 
