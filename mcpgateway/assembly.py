@@ -7,19 +7,29 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.assemble import WorkspaceSpec, World, specialise
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Settings, TraceSettings
+from mcpgateway.config.model import (
+    GatewaySettings,
+    Profile,
+    Remote,
+    Rest,
+    ServerSpec,
+    Settings,
+    TraceSettings,
+)
 from mcpgateway.config.surface import ShieldLimits
+from mcpgateway.errors import BackendError
 from mcpgateway.host.places import Places
 from mcpgateway.host.settings import read_workspace
 from mcpgateway.host.treesize import tree_activity, tree_sizes
@@ -47,6 +57,8 @@ from mcpgateway.hub.timeline import Timeline
 from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways
 from mcpgateway.hub.watching import Written
 from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.rules import urls
+from mcpgateway.rules.proxies import Proxies, from_levels
 from mcpgateway.rules.redaction import Redactor
 from mcpgateway.wire.sessionids import NODE_BYTES, SessionIds
 
@@ -83,7 +95,12 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
     def dial(url: str) -> Deferred[None]:
         from mcpgateway.backends.probing import knock  # few servers are elsewhere
 
-        return Deferred.fromCoroutine(knock(reactor, url))
+        try:
+            proxy = backends.proxies.of(urls.read(url))
+        except BackendError as why:
+            return fail(why)
+        # What lies behind a proxy is not ours to knock at.
+        return Deferred.fromCoroutine(knock(reactor, f"http://{proxy.address}/" if proxy else url))
 
     chance = secrets.SystemRandom().random
     return Instruments(chance, fetch, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
@@ -347,6 +364,23 @@ def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) 
     repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
     repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
     scopes.repositories = repositories
+
+
+def proxies_of(settings: Settings) -> Proxies:
+    """Through which proxies requests go: those of the entries, else those of the gateway's values and of the login."""
+    world, said = _world(settings), {}
+    for server in settings.servers:
+        match server.reach:
+            case Remote(url=url, proxy=str(proxy)):
+                named = [url]
+            case Rest(base=base, openapi=openapi, proxy=str(proxy)):
+                named = [base, openapi]
+            case _:
+                continue
+        for each in named:
+            with suppress(BackendError):  # no URL, which whoever asks for it is told
+                said[urls.read(each).origin] = proxy
+    return from_levels((world.login, world.variables), said)
 
 
 def ground_facts(settings: Settings) -> tuple[object, ...]:

@@ -91,13 +91,17 @@ class Origin:
 
 @frozen
 class Front:
-    """What stands before the hub and follows the settings."""
+    """What stands before the hub and follows the settings.
+
+    :ivar reroute: lets requests go through the proxies that these settings name.
+    """
 
     root: Root
     guard: Guard
     callers: Callers
     bearers: Bearers
     trust: Callable[[Issuer], None]
+    reroute: Callable[[Settings], None]
 
     log = Logger()
 
@@ -218,6 +222,7 @@ class GatewayService(Service):
         self._observe()
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
+        self.front.reroute(settings)
         self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)

@@ -17,6 +17,7 @@ from mcpgateway.assembly import (
     instruments_of,
     keepers_of,
     make_hub,
+    proxies_of,
     settle,
     tracer_of,
 )
@@ -240,6 +241,7 @@ def make_gateway(
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
     switchboard.permits.scopes, bearers.gone = bearers.scopes, factory.hang_up
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
+    reroute = rerouting(backends, settings)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
@@ -257,7 +259,7 @@ def make_gateway(
         Housekeeping(switchboard, factory.heads.clear),
         ward,
         launcher,
-        Front(root, guard, callers, bearers, trust),
+        Front(root, guard, callers, bearers, trust, reroute),
         reload,
         enrolment,
         origin,
@@ -317,6 +319,16 @@ def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -
         return bearers, Keys(key)
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def rerouting(backends: Backends, settings: Settings) -> Callable[[Settings], None]:
+    """Let requests go through the proxies that the settings name, and return what has them follow others."""
+
+    def reroute(settings: Settings) -> None:
+        backends.proxies = proxies_of(settings)
+
+    reroute(settings)
+    return reroute
 
 
 def trusting(

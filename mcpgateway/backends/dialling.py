@@ -15,15 +15,17 @@ from twisted.internet import defer, error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
-from twisted.internet.protocol import ClientFactory
+from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.rules import urls
+from mcpgateway.rules.proxies import NONE, Proxies, Proxy
 from mcpgateway.rules.urls import Place
 
 DIAL_S = 3.0  # for the name and all of its addresses
+THROUGH_S = 10.0  # the same where a proxy does it for us
 SECURE_S = 5.0  # for TLS on top of it
 HEAD_START_S = 0.3
 LOOPBACKS = ("127.0.0.1", "::1")  # what "localhost" means (RFC 6761), without a thread that looks it up
@@ -65,10 +67,12 @@ class Dialler:
     """Makes connections.
 
     :ivar own_ports: the TCP ports that the gateway itself listens on.
+    :ivar proxies: what is said of proxies.
     """
 
     def __init__(self, reactor: Any) -> None:
         self.own_ports: Collection[int] = ()
+        self.proxies: Proxies = NONE
         self._reactor = reactor
         self._policies: dict[Trust, Any] = {}
 
@@ -85,12 +89,17 @@ class Dialler:
 
     async def _dial(self, place: Place, build: Callable[[], D], trust: Trust, named_by: Place | None) -> D:
         creator = self._creator(place, trust) if place.is_secure else None
-        connecting = Deferred.fromCoroutine(self._connect(place, build, creator, named_by))
-        connecting.addTimeout(DIAL_S, self._reactor)
+        proxy = self.proxies.of(place, named_by)
+        limit_s = THROUGH_S if proxy else DIAL_S
+        connecting = Deferred.fromCoroutine(self._connect(place, build, creator, named_by, proxy))
+        connecting.addTimeout(limit_s, self._reactor)
         try:
             connection = await connecting
         except defer.TimeoutError:
-            raise Unreachable(f"no connection to {place.address}: no answer within {DIAL_S:g} s") from None
+            way = f" through the proxy {proxy.address}" if proxy else ""
+            raise Unreachable(
+                f"no connection to {place.address}{way}: no answer within {limit_s:g} s"
+            ) from None
         if creator is None:
             return connection
         try:
@@ -114,28 +123,64 @@ class Dialler:
             found = self._policies[trust] = policy(trust.ca_file, insecure=trust.is_blind)
         return found.creatorForNetloc(place.host.encode("ascii"), place.port)
 
-    async def _connect(self, place: Place, build: Callable[[], D], creator: Any, named_by: Place | None) -> D:
-        addresses = await self._resolve(place.host)
-        if named_by is not None:
-            addresses = urls.permitted(addresses, await self._resolve(named_by.host))
-            if not addresses:
-                raise BackendError(
-                    f"{named_by.address} names {place.address}, which is not a place that it may send the gateway to"
-                )
+    async def _connect(
+        self, place: Place, build: Callable[[], D], creator: Any, named_by: Place | None, proxy: Proxy | None
+    ) -> D:
         wrap: Callable[[Any], Any] = _as_it_is
         if creator is not None:
             from mcpgateway.backends.tls import over_tls
 
             wrap = over_tls(creator)
-        race = _Race(self._reactor, addresses, place.port, build, wrap)
-        try:
-            connection: D = await race.run()
-        except error.ConnectError as why:
-            raise Unreachable(f"no connection to {place.address}: {_refusal(why)}") from why
+        if proxy is not None:
+            if named_by is not None:
+                await self._judge_beyond(place, named_by)
+            connection = await self._through(proxy, place, build, wrap)
+        else:
+            addresses = await self._resolve(place.host)
+            if named_by is not None:
+                addresses = urls.permitted(addresses, await self._resolve(named_by.host))
+                if not addresses:
+                    raise _not_for_it(place, named_by)
+            connection = await self._first(place.address, addresses, place.port, build, wrap)
         transport = connection.transport if creator is None else connection.transport.transport
         self._check_loop(place, transport)
         _keep_alive(transport)
         return connection
+
+    async def _first(
+        self, name: str, addresses: list[str], port: int, build: Callable[[], D], wrap: Callable[[Any], Any]
+    ) -> D:
+        try:
+            connection: D = await _Race(self._reactor, addresses, port, build, wrap).run()
+        except error.ConnectError as why:
+            raise Unreachable(f"no connection to {name}: {_refusal(why)}") from why
+        return connection
+
+    async def _through(
+        self, proxy: Proxy, place: Place, build: Callable[[], D], wrap: Callable[[Any], Any]
+    ) -> D:
+        from mcpgateway.backends.tunnel import Tunnel  # few need it
+
+        name, addresses = f"the proxy {proxy.address}", await self._resolve(proxy.host)
+        if place.scheme == "http":  # it is sent whole requests
+            return await self._first(name, addresses, proxy.port, build, _as_it_is)
+        tunnel = await self._first(name, addresses, proxy.port, lambda: Tunnel(proxy), _as_it_is)
+        await tunnel.open(place)
+        connection = build()
+        tunnel.carry(wrap(Factory.forProtocol(lambda: connection)).buildProtocol(None))
+        return connection
+
+    async def _judge_beyond(self, place: Place, named_by: Place) -> None:
+        # The proxy looks names up for itself.  One that nobody here knows is its to find, where the server's own is so.
+        found, theirs = await self._known(place.host), await self._known(named_by.host)
+        if len(urls.permitted(found, theirs)) < len(found) or (theirs and not found):
+            raise _not_for_it(place, named_by)
+
+    async def _known(self, host: str) -> list[str]:
+        try:
+            return await self._resolve(host)
+        except Unreachable:
+            return []
 
     def _check_loop(self, place: Place, transport: Any) -> None:
         if not self.own_ports:
@@ -153,6 +198,12 @@ class Dialler:
         receiver = _Resolution(host)
         self._reactor.nameResolver.resolveHostName(receiver, host)
         return receiver.done
+
+
+def _not_for_it(place: Place, named_by: Place) -> BackendError:
+    return BackendError(
+        f"{named_by.address} names {place.address}, which is not a place that it may send the gateway to"
+    )
 
 
 def _as_it_is(factory: Any) -> Any:

@@ -25,6 +25,7 @@ from mcpgateway.interfaces import (
     Whose,
 )
 from mcpgateway.rules.ownership import can_sign_in
+from mcpgateway.rules.proxies import NONE, Proxies
 
 if TYPE_CHECKING:
     from mcpgateway.backends.access import IAuthorizer
@@ -71,6 +72,7 @@ class Backends:
         self._web: Web | None = None
         self._accounts: Accounts | None = None
         self.own_ports: Collection[int] = ()
+        self._proxies = NONE
         self.make_heard: Callable[[], Heard] | None = None
 
     @property
@@ -81,7 +83,19 @@ class Backends:
 
             self._web = Web(self._reactor)
             self._web.own_ports = self.own_ports
+            self._web.dialler.proxies = self._proxies
         return self._web
+
+    @property
+    def proxies(self) -> Proxies:
+        """Through which proxies requests go."""
+        return self._proxies
+
+    @proxies.setter
+    def proxies(self, proxies: Proxies) -> None:
+        self._proxies = proxies
+        if self._web is not None:
+            self._web.dialler.proxies = proxies
 
     @property
     def daemons(self) -> Daemons:

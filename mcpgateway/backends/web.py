@@ -21,6 +21,7 @@ from mcpgateway.backends.http1 import HttpConnection
 from mcpgateway.backends.webanswer import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.errors import BackendError, BackendTimeout
 from mcpgateway.rules import urls
+from mcpgateway.rules.proxies import Proxy
 from mcpgateway.rules.room import Room
 from mcpgateway.rules.urls import Place
 
@@ -39,7 +40,7 @@ _BREAKS = re.compile(r"[\r\n\0]")
 _OURS = frozenset(
     "host content-length transfer-encoding connection upgrade te trailer expect keep-alive".split()
 )
-_Key = tuple[str, Trust, str]
+_Key = tuple[str, Trust, str, Proxy | None]
 
 
 @define(eq=False)
@@ -151,7 +152,7 @@ class Web:
 
     def take_idle(self, place: Place, trust: Trust, named_by: str) -> HttpConnection | None:
         """A connection to a place that nobody uses and that still stands."""
-        idle = self._idle.get(_key(place, trust, named_by))
+        idle = self._idle.get(self._key(place, trust, named_by))
         now = self._reactor.seconds()
         while idle:
             latest = idle.pop()
@@ -168,7 +169,7 @@ class Web:
 
     def dial(self, place: Place, trust: Trust, named_by: str) -> Deferred[HttpConnection]:
         """A new connection to a place."""
-        key = _key(place, trust, named_by)
+        key = self._key(place, trust, named_by)
 
         def freed(connection: HttpConnection) -> None:
             self._keep(key, connection)
@@ -178,6 +179,17 @@ class Web:
 
         by = self.place(named_by) if named_by else None
         return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
+
+    def proxy(self, place: Place, named_by: str) -> Proxy | None:
+        """The proxy that a place is reached through; None for none.
+
+        :raise BackendError: the proxy cannot be used.
+        """
+        return self.dialler.proxies.of(place, self.place(named_by) if named_by else None)
+
+    def _key(self, place: Place, trust: Trust, named_by: str) -> _Key:
+        # What has been judged for one server was not for another, and what one trusts is not what all do.
+        return place.origin, trust if place.is_secure else PLAIN, named_by, self.proxy(place, named_by)
 
     def _keep(self, key: _Key, connection: HttpConnection) -> None:
         promised = connection.idle_s
@@ -207,11 +219,6 @@ class Web:
                 del self._idle[key]
         if self._idle:
             self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
-
-
-def _key(place: Place, trust: Trust, named_by: str) -> _Key:
-    # What has been judged for one server was not for another, and what one trusts is not what all do.
-    return place.origin, trust if place.is_secure else PLAIN, named_by
 
 
 def _has_ended(transport: Any) -> bool:
@@ -266,10 +273,10 @@ class _Request:
         try:
             place = web.place(url)
             request = self._render(place)
+            connection = web.take_idle(place, self._trust, self._named_by)
         except BackendError as why:
             self._done.errback(why)
             return
-        connection = web.take_idle(place, self._trust, self._named_by)
         if connection is not None:
             self._send(connection, request)
             return
@@ -293,7 +300,12 @@ class _Request:
             self._connection.abort()
 
     def _render(self, place: Place) -> bytes:
-        lines = [f"{self._method} {place.target} HTTP/1.1", f"Host: {place.authority}"]
+        proxy = None if place.is_secure else self._web.proxy(place, self._named_by)
+        # RFC 9112 section 3.2.2: a proxy is told the whole URL.
+        target = f"http://{place.authority}{place.target}" if proxy else place.target
+        lines = [f"{self._method} {target} HTTP/1.1", f"Host: {place.authority}"]
+        if proxy and proxy.credentials:
+            lines.append(f"Proxy-Authorization: {proxy.credentials}")
         for name, value in self._headers.items():
             lines.append(f"{name}: {value}")
         if self._body or self._method in {"POST", "PUT", "PATCH"}:

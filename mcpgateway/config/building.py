@@ -206,7 +206,10 @@ class Building:
             case Rest() as reach:
                 base = self._url(reach.base, "http", "rest_url")
                 openapi = self._path(self._text(reach.openapi, "openapi"))
-                return evolve(reach, base=base, headers=self._headers(reach.headers), openapi=openapi)
+                proxy = self._proxy(reach.proxy)
+                return evolve(
+                    reach, base=base, headers=self._headers(reach.headers), openapi=openapi, proxy=proxy
+                )
             case _:
                 return None
 
@@ -241,7 +244,24 @@ class Building:
             self._path(self._text(reach.ca_file, "ca_file")),
             reach.insecure,
             is_guess=said is None and transport is Transport.STREAMABLE_HTTP,
+            proxy=self._proxy(reach.proxy),
         )
+
+    def _proxy(self, text: str | None) -> str | None:
+        from urllib.parse import urlsplit
+
+        url = self._safe(text, "proxy") if text else text
+        if not url or self._is_draft:
+            return url
+        try:
+            parts = urlsplit(url)
+            fine = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fine = False
+        if not fine or any(each <= " " or each == "\x7f" for each in url):
+            expected = 'the URL of an HTTP proxy, http://HOST:PORT, or ""'
+            self.problems.append(Problem(self._entry.where("proxy"), "something else", expected))
+        return url
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -31,9 +31,9 @@ _NEW_PROCESS = {
     "profiles.NAME": "env",
     "projects": "env",
     "projects.NAME": "env",
-    "servers.NAME": "command args env env_policy cwd url headers auth oauth ca_file insecure tls_verify type transport"
-    " port path docker openapi tools share scope protocol interactive enabled disabled replicas resolve projects"
-    " defaultProject",
+    "servers.NAME": "command args env env_policy cwd url headers auth oauth ca_file insecure proxy tls_verify type"
+    " transport port path docker openapi tools share scope protocol interactive enabled disabled replicas resolve"
+    " projects defaultProject",
 }
 _NEVER = {
     "": "version inputs",

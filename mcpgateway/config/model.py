@@ -109,6 +109,7 @@ class Remote:
     :ivar oauth: None where a token is not to be asked for.
     :ivar insecure: the server's certificate is not looked at.
     :ivar is_guess: nobody has said what the transport is; it is told from the URL.
+    :ivar proxy: the URL of the proxy that it is reached through; empty for none, None for what the environment says.
     """
 
     url: str = field(repr=False)
@@ -118,6 +119,7 @@ class Remote:
     ca_file: str = ""
     insecure: bool = False
     is_guess: bool = False
+    proxy: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -170,12 +172,14 @@ class Rest:
 
     :ivar base: the URL in front of every tool's path.
     :ivar openapi: the file or URL of its description; empty where `tools` says everything.
+    :ivar proxy: as that of a `Remote`.
     """
 
     base: str
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     tools: tuple[RestTool, ...] = ()
     openapi: str = ""
+    proxy: str | None = field(default=None, repr=False)
 
 
 Reach = Remote | Daemon | Container | Rest

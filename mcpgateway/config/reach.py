@@ -134,6 +134,7 @@ def _remote(
         oauth=_oauth(oauth) if oauth is not False else None,
         ca_file=found.get("ca_file", ""),
         insecure=insecure,
+        proxy=found.get("proxy"),
     )
     return Reached((), remote, transport)
 
@@ -193,6 +194,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
         headers=read_headers(found, place, problems),
         tools=read,
         openapi=found.get("openapi", ""),
+        proxy=found.get("proxy"),
     )
     return Reached((), rest)
 

@@ -233,6 +233,12 @@ SERVER = Section(
             "Whether the gateway asks for a token (OAuth 2.1).",
             default=False,
         ),
+        Key(
+            "proxy",
+            Text(is_secret=True),
+            'The HTTP proxy for all requests to it and to what it names, ``http://HOST:PORT``; ``""`` is none. Else'
+            " HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.",
+        ),
         Key("ca_file", FILLED, "Certificates that are trusted instead of the system's."),
         Key("insecure", Flag(), "``true``: the server's certificate is not looked at.", default=False),
         Key("tls_verify", Flag(), "``false`` is the same as ``insecure: true``.", default=True),

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 
-from mcpgateway.assembly import Hub, Keys, Outside, make_hub, settle
+from mcpgateway.assembly import Hub, Keys, Outside, make_hub, proxies_of, settle
 from mcpgateway.backends.reaching import Backends
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.catalog.naming import did_you_mean
@@ -112,6 +112,7 @@ async def _run(
         lambda: DaemonLocks(home, S002_HOME, holders),
         asks=False,
     )
+    backends.proxies = proxies_of(settings)
     hub = _hub_of(reactor, home, settings, backends, holders)
     discovery = Discovery(hub.switchboard, reactor)
     telling = LoopingCall(lambda: wish.tell(discovery.shown()))

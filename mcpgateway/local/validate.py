@@ -30,6 +30,7 @@ from mcpgateway.interfaces import OwnAddress, Whose
 from mcpgateway.local import printing
 from mcpgateway.local.machine import as_it_runs, environ_of
 from mcpgateway.rules.masking import secrets_of
+from mcpgateway.rules.proxies import NONE, Proxies
 from mcpgateway.rules.redaction import quoted
 
 FILE_LIMIT = 1_048_576  # of values
@@ -63,12 +64,12 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
     :raise ConfigError: there is no such server, or it cannot be understood.
     """
     home = paths.gateway_home(os.environ, wish.home or None)
-    server = _written(wish, home) if wish.command else _configured(wish, home)
+    server, proxies = (_written(wish, home), NONE) if wish.command else _configured(wish, home)
     files.make_home(home)
     reports: list[Report] = []
 
     def run(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(_run(reactor, home, server, wish.timeout_s, reports))
+        return Deferred.fromCoroutine(_run(reactor, home, server, proxies, wish.timeout_s, reports))
 
     try:
         react(run)
@@ -83,7 +84,9 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
     return 0 if report.passed else 1
 
 
-async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, reports: list[Report]) -> None:
+async def _run(
+    reactor: Any, home: str, server: ServerSpec, proxies: Proxies, timeout_s: float, reports: list[Report]
+) -> None:
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
@@ -92,6 +95,7 @@ async def _run(reactor: Any, home: str, server: ServerSpec, timeout_s: float, re
     backends = Backends(
         reactor, launcher, Grants(home), lambda: NOWHERE, Whose(home, instance), lambda: locks, asks=False
     )
+    backends.proxies = proxies
     try:
         reports.append(await validate(server, backends, reactor, timeout_s))
     finally:
@@ -163,14 +167,16 @@ def _values(path: str) -> dict[str, str]:
         raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
 
 
-def _configured(wish: Wish, home: str) -> ServerSpec:
+def _configured(wish: Wish, home: str) -> tuple[ServerSpec, Proxies]:
+    from mcpgateway.assembly import proxies_of  # a command needs none of it
+
     sources = () if wish.config else None
     options = LoadOptions(wish.config, sources, home, env_file=wish.env_file)
     settings = look(as_it_runs(options, home), environ_of(home)).settings
     assert settings is not None
     for server in sorted(settings.servers, key=_order):
         if wish.server in (None, server.name, server.title):
-            return server
+            return server, proxies_of(settings)
     known = ", ".join(server.name for server in settings.servers) or "none"
     raise ConfigError(f"there is no server {wish.server or ''}; those configured are: {known}")
 

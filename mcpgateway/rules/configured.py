@@ -72,6 +72,7 @@ def _of_reach(reach: Reach | None) -> Iterator[str]:
         case Remote():
             yield from secret_words((reach.url,))
             yield from _of_headers(reach.headers)
+            yield from secrets_in({"proxy": reach.proxy or ""})
             if reach.oauth is not None and reach.oauth.client_secret:
                 yield reach.oauth.client_secret
         case Daemon():
@@ -79,6 +80,7 @@ def _of_reach(reach: Reach | None) -> Iterator[str]:
         case Rest():
             yield from secret_words((reach.base, reach.openapi))
             yield from _of_headers(reach.headers)
+            yield from secrets_in({"proxy": reach.proxy or ""})
         case _:
             pass
 

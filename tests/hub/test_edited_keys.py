@@ -747,6 +747,7 @@ REPLACING: dict[str, EntryEdit] = {
     "auth": (REMOTE, {**REMOTE, "auth": {"token": "x" * 20}}),
     "oauth": (REMOTE, {**REMOTE, "oauth": {"client_id": "c"}}),
     "ca_file": (REMOTE, {**REMOTE, "ca_file": "/ca.pem"}),
+    "proxy": (REMOTE, {**REMOTE, "proxy": "http://127.0.0.1:3128"}),
     "insecure": (REMOTE, {**REMOTE, "insecure": True}),
     "tls_verify": (REMOTE, {**REMOTE, "tls_verify": False}),
     "type": ({**REMOTE, "type": "http"}, {**REMOTE, "type": "sse"}),

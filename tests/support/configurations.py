@@ -97,6 +97,7 @@ servers:
     auth: {type: bearer, token: hunter2-bearer}
     oauth: {client_id: us, client_secret: hunter2-secret, scopes: [read, write]}
     ca_file: /etc/ca.pem
+    proxy: http://us:hunter2-proxy@proxy.test:3128
     insecure: false
   memory:
     command: [memory-mcp, --port, "3100"]

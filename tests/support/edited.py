@@ -46,6 +46,7 @@ class Edited(MemoryGateway):
     :ivar world: what the health of its servers is measured with.
     :ivar errand_words: what was to be done about clients' files.
     :ivar trusted: the authorization servers whose tokens were to be taken.
+    :ivar rerouted: the settings whose proxies were to be used.
     """
 
     def __init__(self, home: Path, said: dict[str, Any], **parts: Any) -> None:
@@ -60,9 +61,12 @@ class Edited(MemoryGateway):
         self.said, self.options, self.environ, self.home = said, options, environ, str(home)
         self.errand_words: list[tuple[str, ...]] = []
         self.trusted: list[Any] = []
+        self.rerouted: list[Any] = []
         self.following = self.reload = self._reload(found)
         self.callers = Callers(trusts_others=False)
-        front = Front(self.root, self.guard, self.callers, self.bearers, self.trusted.append)
+        front = Front(
+            self.root, self.guard, self.callers, self.bearers, self.trusted.append, self.rerouted.append
+        )
         settle(self.switchboard, found.settings, self.home, self.clock)
         self.service = self._service(front)
         front.adopt(self.hub.ways, found.settings.servers)

@@ -30,7 +30,7 @@ VARIABLES = ("env", "environment")
 URLS = ("url", "httpUrl", "serverUrl", "baseUrl")
 # What a tool may not say, even with a yes: it weakens what protects the user, or is hard to see through.
 BY_HAND = frozenset(
-    "env_policy insecure tls_verify ca_file auth openapi rest_url tools health_endpoint headersHelper".split()
+    "env_policy insecure tls_verify ca_file proxy auth openapi rest_url tools health_endpoint headersHelper".split()
 )
 ODD_ADDRESS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*\.?", re.IGNORECASE)
 BAD_NEARNESS = (urls.Nearness.SPECIAL, urls.Nearness.LINK)
