@@ -10,7 +10,7 @@ DAEMON = "mcp-gateway"  # the program that is the gateway itself where it is tol
 PIPES = (0o010000, 0o140000)  # types of files: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
 COMPLETION = b"_MCPGATEWAY_COMPLETE"  # by this a shell asks how a word goes on
-VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience"))
+VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--project"))
 
 
 def command(argv: list[str]) -> str:
@@ -34,6 +34,12 @@ def is_piped() -> bool:
         return False  # it is closed
 
 
+def asks_for_help(argv: list[str]) -> bool:
+    """Whether help is wanted, of this program and not of the one behind the ``--``."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    return "--help" in own or "-h" in own
+
+
 def relay(arguments: list[str]) -> None:
     """Become the shim; this program is no more."""
     # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
@@ -51,7 +57,7 @@ def main() -> int:
         arguments.append(word := "serve")
     elif not word and is_piped():
         arguments.append(word := ALL)
-    if word in SHIM:
+    if word in SHIM and not asks_for_help(arguments):
         relay(arguments)
     from mcpgateway.ctl.main import run
 

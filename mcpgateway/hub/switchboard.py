@@ -460,7 +460,7 @@ class Switchboard:
         return legacy.essential_params(message.params, PARAMS_LIMIT)
 
     def _not_begun(self, why: Any, session: Session) -> Any:
-        self.end(session, "its server could not be started")
+        self.end(session, f"it could not begin: {why.getErrorMessage()}")
         return why
 
     def end(self, session: Session, why: str) -> bool:

@@ -311,7 +311,12 @@ def _end(facts: Facts) -> Iterator[Advice]:
     if code is not None and BY_SHELL < code < BY_SHELL + 65 and number is None:
         number = code - BY_SHELL
     if number == KILLED:
-        yield Advice("killed", "the system has killed it", "it was most likely too large: free, dmesg | tail")
+        yield Advice(
+            "killed",
+            "it was killed (SIGKILL), by the system or by somebody",
+            "the system does that where memory runs out, and says so in its log (dmesg | grep -i oom);"
+            " else somebody or something has done it",
+        )
     elif number in (CRASHED, ABORTED):
         yield Advice(
             "crashed",

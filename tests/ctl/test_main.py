@@ -105,6 +105,21 @@ class StreamsTests:
 class HelpTests:
     """What a person is told."""
 
+    @pytest.mark.parametrize(
+        "words", ["connect --help", "proxy -h", "stdio --help", "--home /h connect x --help"]
+    )
+    def test_help_of_the_shim(
+        self, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What clients start has help, too, for a person who wants to know what it takes."""
+        monkeypatch.setattr(sys, "argv", ["mcpgateway", *words.split()])
+        assert entry.main() == 0
+        assert "--patience SECONDS" in capsys.readouterr().out
+
+    def test_help_of_the_original(self) -> None:
+        """What stands behind the -- is the original's."""
+        assert not entry.asks_for_help("connect x -- thing --help".split())
+
     @pytest.mark.parametrize("word", ["help", "--help", "-h"])
     def test_help(self, word: str, capsys: pytest.CaptureFixture[str]) -> None:
         """Help names every command."""

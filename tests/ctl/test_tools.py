@@ -126,7 +126,7 @@ class DiscoverTests:
             "SERVER  TOOLS  TIME",
             "a       3      0.3 s",
             "b       -      1.0 s  it is away",
-            "3 tools of 2 servers",
+            "3 tools of 1 server; 1 could not be asked",
         ]
 
     def test_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:

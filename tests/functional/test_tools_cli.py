@@ -104,7 +104,7 @@ class ToolsTests:
         code, out, _ = ran(home, "discover", "--server", "clock")
         assert code == 0
         assert out.splitlines()[1].split()[:2] == ["clock", "2"]
-        assert out.splitlines()[-1] == "2 tools of 1 servers"
+        assert out.splitlines()[-1] == "2 tools of 1 server"
 
 
 class AloneTests:

@@ -149,5 +149,8 @@ def _tell(listed: list[dict[str, Any]]) -> None:
         for each in listed
     ]
     table(("SERVER", "TOOLS", "TIME", ""), rows)
-    number = sum(each["tools"] for each in listed)
-    say(f"{number} tools of {len(listed)} servers")
+    asked = [each for each in listed if "error" not in each]
+    number = sum(each["tools"] for each in asked)
+    what = "server" if len(asked) == 1 else "servers"
+    failed = f"; {len(listed) - len(asked)} could not be asked" if len(asked) < len(listed) else ""
+    say(f"{number} tools of {len(asked)} {what}{failed}")

@@ -7,10 +7,19 @@ from click.shell_completion import CompletionItem
 
 from mcpgateway.bridge.arguments import VIEWS, Mistake, read
 from mcpgateway.ctl.completing import server_names
+from mcpgateway.ctl.console import show
+from mcpgateway.ctl.entry import asks_for_help
 from mcpgateway.ctl.lazy import Whole
 
 NAMING = ("--target", "--server")
 VIEW = "--view"
+OPTIONS = """\b
+It is started by a client, and speaks MCP on stdin and stdout.
+  --home DIRECTORY     the gateway's own files, where its socket is
+  --url URL            where the gateway is, instead of that socket
+  --token-file FILE    the file that holds the token, for a gateway that wants one
+  --patience SECONDS   how long a request waits for a gateway that has gone (default: 30)
+"""
 
 
 class _OfServer(Whole):
@@ -27,9 +36,12 @@ class _OfServer(Whole):
 
 
 def _command(name: str, says: str) -> click.Command:
-    @click.command(name, cls=_OfServer, help=says)
+    @click.command(name, cls=_OfServer, help=says, epilog=OPTIONS)
     @click.pass_context
     def told(context: click.Context) -> None:
+        if asks_for_help(context.args):
+            show(context.get_help())
+            return
         try:
             read([name, *context.args])
         except Mistake as why:

@@ -229,6 +229,6 @@ def _end(found: dict[str, Any]) -> str:
     from datetime import UTC, datetime
 
     if found["expires"] is None:
-        return "revoked"
+        return "it is revoked"
     end = datetime.fromtimestamp(found["expires"], UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"over since {end}" if found["expired"] else end

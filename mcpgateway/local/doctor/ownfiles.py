@@ -6,9 +6,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from mcpgateway.bridge.daemon import LOCK, STOPPED, WANTED
 from mcpgateway.errors import ConfigError, GatewayError
@@ -17,6 +18,7 @@ from mcpgateway.host.daemonlocks import DIRECTORY, LOCK_BYTES, read_lock, runs
 from mcpgateway.host.files import read_text
 from mcpgateway.host.launchcache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.host.launchcache import FILE as CACHE
+from mcpgateway.host.paths import immorterm_classification
 from mcpgateway.host.tokenfile import CHARACTERS
 from mcpgateway.local.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
 from mcpgateway.local.doctor.world import World
@@ -260,16 +262,28 @@ BAD_CLASSES = problem(
 
 def classification(world: World) -> Iterator[Finding]:
     """Which servers are classified by hand."""
-    path = world.in_home("classification.json")
-    try:
-        found = json.loads(read_text(path, CACHE_BYTES))
-        modes = [f"◆ {name} → {each.get('mode', '?')}" for name, each in found.items()]
-    except FileNotFoundError:
+    modes: dict[str, str] = {}
+    for path in (immorterm_classification(world.environ), world.in_home("classification.json")):
+        try:
+            found = json.loads(read_text(path, CACHE_BYTES))
+            modes |= {name: f"◆ {name} → {_class(each)} ({path})" for name, each in found.items()}
+        except FileNotFoundError:
+            continue
+        except (ConfigError, ValueError, AttributeError):
+            yield BAD_CLASSES.found(f"{path} cannot be read, and is ignored")
+            return
+    if not modes:
         yield NO_CLASSES.found("no classification overrides (defaults are used)")
-    except (ConfigError, ValueError, AttributeError):
-        yield BAD_CLASSES.found(f"{path} cannot be read, and is ignored")
     else:
-        yield fine("classification", f"classification overrides: {counted(len(modes), 'server')}", modes)
+        text = f"classification overrides: {counted(len(modes), 'server')}"
+        yield fine("classification", text, modes.values())
+
+
+def _class(said: Any) -> str:
+    if not isinstance(said, Mapping):
+        return "?"
+    keys = {key: said[key] for key in ("mode", "share", "concurrency") if key in said}
+    return ", ".join(each if key == "mode" else f"{key}: {each}" for key, each in keys.items()) or "?"
 
 
 LARGE = problem(

@@ -127,6 +127,7 @@ ELSEWHERE = problem(
     "An entry leads to a port of this machine where nobody listens, as after the gateway's port was changed.",
     "mcpgateway clients apply leads it to the port of today",
 )
+WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply leads it here"
 NOBODY = problem(
     "wiring.unknown",
     "An entry leads to a server that the gateway does not have.",
@@ -188,10 +189,19 @@ def _dead(world: World, seen: Seen, entries: list[Listed]) -> Iterator[Finding]:
 
 
 def _misled(world: World, seen: Seen) -> Iterator[Finding]:
+    files = world.records.files if world.records is not None else {}
+    adopted = files.get(os.path.realpath(seen.site.path))
     for each in seen.listed:
         if each.kind is Kind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
-            yield ELSEWHERE.found(f"{text}, where nobody listens")
+            is_ours = adopted is not None and each.road in adopted.entries
+            # What the ledger does not know is nobody's to rewrite.
+            advice = (
+                ""
+                if is_ours
+                else f"mcpgateway restart --port {port} serves it there again; else {WRITE_ANEW}"
+            )
+            yield ELSEWHERE.found(f"{text}, where nobody listens", advice=advice)
 
 
 def _other_port(listed: Listed) -> int:

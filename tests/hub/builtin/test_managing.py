@@ -621,6 +621,9 @@ class LookTests:
             ("api key secret variables", "Secrets and variables"),
             ("too many tokens budget", "Token budgets"),
             ("server crashes, does not work", "A server does not work"),
+            ("hot reload", "Edits count at once: hot reload"),
+            ("logs", "Logs"),
+            ("playwright", "Browsers: playwright and others"),
         ],
     )
     def test_docs(self, managed: Managed, query: str, title: str) -> None:

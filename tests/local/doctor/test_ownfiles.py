@@ -191,7 +191,15 @@ class RecordTests:
         assert ids("classification", looked_at) == ["classification.none"]
         path = written(looked_at, "classification.json", '{"x": {"mode": "stateful"}}')
         (only,) = found("classification", looked_at)
-        assert only.more == ("◆ x → stateful",)
+        assert only.more == (f"◆ x → stateful ({path})",)
+        theirs = Path(looked_at.user_home) / ".immorterm" / "mcp-gateway" / "classification.json"
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text('{"x": {"mode": "stateless"}, "y": {"mode": "stateful"}}')
+        (only,) = found("classification", looked_at)
+        assert only.more == (f"◆ x → stateful ({path})", f"◆ y → stateful ({theirs})")
+        path.unlink()
+        assert is_fine("classification", looked_at)
+        path.touch()
         path.write_text("[]")
         assert ids("classification", looked_at) == ["classification.damaged"]
 

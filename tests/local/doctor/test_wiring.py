@@ -117,7 +117,11 @@ class WiringTests:
     def test_another_port(self, tmp_path: Path) -> None:
         """An entry to a port of this machine where nobody listens is told of; one where somebody does is his."""
         files = {".claude.json": servers(x={"type": "http", "url": "http://127.0.0.1:9200/x/mcp"})}
-        assert ids("wiring", wired(tmp_path, files, holders=lambda _: ())) == ["wiring.port"]
+        (only,) = found("wiring", wired(tmp_path, files, holders=lambda _: ()))
+        assert only.id == "wiring.port"
+        # The ledger does not know it, so nothing rewrites it.
+        assert "clients apply leads it to the port" not in only.advice
+        assert "mcpgateway restart --port 9200" in only.advice
         assert is_fine("wiring", wired(tmp_path, files, holders=lambda _: (Holder(1, "x", 0),)))
 
     def test_unknown(self, tmp_path: Path) -> None:
