@@ -239,7 +239,7 @@ def make_gateway(
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers, holders)
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
-    switchboard.permits.scopes, bearers.gone = bearers.scopes, factory.hang_up
+    switchboard.permits.scopes, bearers.gone = bearers.scopes, _leaving(factory, logins)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     reroute = rerouting(backends, settings)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
@@ -267,6 +267,14 @@ def make_gateway(
         Renewal(reactor, command),
         observation,
     )
+
+
+def _leaving(factory: ChannelFactory, logins: Callable[[], Logins]) -> Callable[[frozenset[str]], None]:
+    def gone(principals: frozenset[str]) -> None:
+        factory.hang_up(principals)
+        logins().leave(principals)
+
+    return gone
 
 
 def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]:

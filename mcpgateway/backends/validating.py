@@ -273,10 +273,13 @@ class _Trial:
 
     def _explained(self, why: GatewayError) -> str:
         conversation, gone = self._conversation, self._gone
+        hint = (
+            f"; {gone.error.hint}" if gone is not None and gone.error is not None and gone.error.hint else ""
+        )
         if gone is not None and isinstance(gone.error, NeedsAuthorization):
-            return f"{NEEDS_LOGIN}: {gone}" + (f"; {gone.error.hint}" if gone.error.hint else "")
-        if gone is not None and gone.is_unreachable:
-            return f"{UNREACHABLE} ({gone})"
+            return f"{NEEDS_LOGIN}: {gone}{hint}"
+        if gone is not None and (gone.is_unreachable or gone.error is not None):
+            return f"{UNREACHABLE} ({gone}){hint}"  # no program of ours, which could have ended
         if gone is not None:
             tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
             return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")

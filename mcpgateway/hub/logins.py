@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from attrs import frozen
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mcpgateway.config.model import Remote, ServerSpec
 from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
@@ -18,6 +20,7 @@ from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Visit
 from mcpgateway.rules.ownership import can_sign_in, owner_of, person_of
+from mcpgateway.rules.tokenbook import AGENT
 
 if TYPE_CHECKING:
     from mcpgateway.backends.account import Account
@@ -61,6 +64,8 @@ class Logins:
 
     :param accounts: makes what the gateway is at remote servers, for the first who asks.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -190,10 +195,31 @@ class Logins:
                 f"only the gateway's own user forgets what the gateway is registered as at {name}, which all use",
                 "sign out without forgetting that",
             )
-        await self._health.sign_out(name, account.owner)  # which takes leave with the token
+        return await self._give_back(account, registration=registration)
+
+    async def _give_back(self, account: Account, *, registration: bool) -> Forgotten:
+        await self._health.sign_out(account.name, account.owner)  # which takes leave with the token
         forgotten: Forgotten = await self._accounts().forget(account, registration=registration)
-        await self._health.sign_out(name, account.owner)  # of whoever has come meanwhile
+        await self._health.sign_out(account.name, account.owner)  # of whoever has come meanwhile
         return forgotten
+
+    def leave(self, principals: Iterable[str]) -> None:
+        """Tokens of agents are over, and their principals come no more: give back what these were granted."""
+        for principal in principals:
+            if principal.startswith(f"{AGENT} "):
+                for server in list(self._switchboard.servers.values()):
+                    self._leave(server, principal)
+
+    def _leave(self, server: ServerSpec, principal: str) -> None:
+        if owner_of(principal, server) != principal or not isinstance(server.reach, Remote):
+            return
+        account = self._accounts().of(server.name, server.reach, principal)
+        if self._accounts().is_signed_in(account):
+            left = Deferred.fromCoroutine(self._give_back(account, registration=False))
+            left.addErrback(self._not_left, server)
+
+    def _not_left(self, why: Failure, server: ServerSpec) -> None:
+        self.log.failure("a grant could not be given back", why, event="oauth.not_left", server=server.name)
 
     def _of(self, name: str, principal: str) -> tuple[ServerSpec, Account]:
         server = named(self._switchboard.servers, name)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.gateway import BIN, Gateway, server
+from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.ports import free_port
 from tests.support.protected import Protected, agreed, brought, several
 
@@ -88,6 +88,30 @@ class WaitingTests:
 CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
 
 
+def ran(gateway: Gateway, *words: str, stdin: str = "") -> tuple[int, str, str]:
+    """Run a command; its code, and what it said."""
+    done = subprocess.run(
+        argv(gateway, *words),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env=environ(gateway),
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def argv(gateway: Gateway, *words: str) -> list[str]:
+    """How it is run."""
+    return [str(BIN / "mcpgateway"), "--home", str(gateway.home), *words]
+
+
+def environ(gateway: Gateway) -> dict[str, str]:
+    """What with."""
+    return {"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"}
+
+
 class World:
     """A gateway with a server of each authorization server in front of it, and one on this machine."""
 
@@ -104,25 +128,16 @@ class World:
 
     def ran(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
         """Run a command; its code, and what it said."""
-        done = subprocess.run(
-            self.argv(*words),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            env=self.environ,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
+        return ran(self.gateway, *words, stdin=stdin)
 
     def argv(self, *words: str) -> list[str]:
         """How it is run."""
-        return [str(BIN / "mcpgateway"), "--home", str(self.gateway.home), *words]
+        return argv(self.gateway, *words)
 
     @property
     def environ(self) -> dict[str, str]:
         """What with."""
-        return {"PATH": os.environ["PATH"], "HOME": str(self.gateway.directory), "LANG": "C.UTF-8"}
+        return environ(self.gateway)
 
     def way(self, name: str) -> str:
         """Where somebody signs in at a server."""
@@ -135,10 +150,10 @@ class World:
         answer = ask(self.gateway, call("whoami"), f"/{name}/mcp")
         return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]
 
-    def token(self) -> str:
-        """An access token that is kept."""
+    def tokens(self) -> set[str]:
+        """The access tokens that are kept."""
         kept = [json.loads(each.read_text()) for each in (self.gateway.home / "grants").iterdir()]
-        return str(next(each["grant"]["access_token"] for each in kept if each.get("grant")))
+        return {str(each["grant"]["access_token"]) for each in kept if each.get("grant")}
 
 
 def read(url: str, **headers: str) -> tuple[int, bytes]:
@@ -244,9 +259,10 @@ class LoginTests:
     @pytest.mark.parametrize("kind", ["sdk", "authlib"])
     def test_signing_out(self, world: World, kind: str) -> None:
         """The authorization server takes the tokens back, and nothing is kept of them; the registration stays."""
+        before = world.tokens()
         read(agreed(world.way(kind), "ann"))
         assert world.who(kind) == "ann"
-        token, registered = world.token(), getattr(world, kind).clients()
+        (token,), registered = world.tokens() - before, getattr(world, kind).clients()
         assert world.ran("servers", "logout", kind)[:2] == (0, f"Signed out at {kind}.\n")
         status, _ = read(
             getattr(world, kind).url, Authorization=f"Bearer {token}", Accept="text/event-stream"
@@ -335,7 +351,8 @@ class Person:
         self._world = world
         code, made, why = world.ran("--json", "token", "create", f"person-{secrets.token_hex(4)}")
         assert code == 0, why
-        self.headers = {"Authorization": f"Bearer {json.loads(made)['token']}"}
+        self.made = json.loads(made)
+        self.headers = {"Authorization": f"Bearer {self.made['token']}"}
 
     def who(self, name: str) -> Any:
         """Whom a server takes them for; where they have to sign in else."""
@@ -427,6 +444,20 @@ class PeopleTests:
         assert world.gateway.backend("sdk")["status"] == "running"
         told = world.ran("why", "sdk")[1]
         assert ("agent " in told, brought(url)["state"] in told) == (True, False)
+
+    @pytest.mark.parametrize("kind", ["sdk", "authlib"])
+    def test_a_token_that_is_revoked(self, world: World, kind: str) -> None:
+        """What its bearer was granted is given back, and nothing is kept of it."""
+        ann, bob = Person(world), Person(world)
+        bob.sign_in(kind, "bob")
+        before = world.tokens()
+        ann.sign_in(kind, "ann")
+        (left,) = world.tokens() - before
+        assert ann.who(kind) == "ann"
+        assert world.ran("token", "revoke", ann.made["id"])[0] == 0
+        eventually(lambda: world.tokens() == before, "the grant is given back")
+        refused = read(getattr(world, kind).url, Authorization=f"Bearer {left}", Accept="text/event-stream")
+        assert (refused[0], bob.who(kind)) == (401, "bob")
 
     def test_one_for_all(self, world: World) -> None:
         """Where its entry says so, the gateway signs in once, and only its own user changes that."""
@@ -589,3 +620,15 @@ class PublicTests:
             status, _ = read(f"{gateway.url}{back.path}?{back.query}", Host=back.netloc)
             assert status == 200
             assert ask(gateway, call("whoami"))["result"]["content"][0]["text"] == "ann"
+            agent = ran(gateway, "--json", "token", "create", "bob")[1]
+            bearer = {"Authorization": f"Bearer {json.loads(agent)['token']}"}
+            told = ask(gateway, call("whoami"), **bearer)["error"]["data"]["url"]
+            back = urlsplit(agreed(told, "bob"))
+            _, page = read(f"{gateway.url}{back.path}?{back.query}", Host=back.netloc)
+            # Its TLS may end at a proxy: the browser's origin is the public one then.
+            place = {"Host": back.netloc, "Origin": f"https://{back.netloc}", "Sec-Fetch-Site": "same-origin"}
+            form = b"key=" + page.partition(b'name="key" value="')[2].partition(b'"')[0]
+            asked = urllib.request.Request(f"{gateway.url}/oauth/callback", form, place)
+            with urllib.request.urlopen(asked, timeout=PATIENCE_S) as done:
+                assert b"may use remote now" in done.read()
+            assert ask(gateway, call("whoami"), **bearer)["result"]["content"][0]["text"] == "bob"

@@ -223,6 +223,16 @@ class ElsewhereTests:
         (step,) = json.loads(ran.stdout)["steps"]
         assert step["detail"].startswith("unreachable (no connection to 127.0.0.1:9")
 
+    def test_authorities_that_are_not_there(self, tmp_path: Path, validate: Validate) -> None:
+        """Nor is one whose certificate cannot be looked at; what helps is said."""
+        config = tmp_path / "far.json"
+        far = {"url": "https://127.0.0.1:9/mcp", "ca_file": str(tmp_path / "none.pem")}
+        config.write_text(json.dumps({"servers": {"far": far}}))
+        ran = validate("--json", "--config", str(config))
+        (step,) = json.loads(ran.stdout)["steps"]
+        assert step["detail"].startswith("unreachable (ca_file: ")
+        assert "put ca_file right in its entry" in step["detail"]
+
     @pytest.mark.parametrize(("path", "passes"), [("/", True), ("/slam", False)])
     @pytest_twisted.ensureDeferred
     async def test_at_a_url(self, tmp_path: Path, path: str, passes: bool) -> None:  # noqa: FBT001
