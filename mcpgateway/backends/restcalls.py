@@ -6,16 +6,19 @@ tool's own.
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import define, field, frozen
 
+from mcpgateway.backends.restbodies import Body
+from mcpgateway.backends.restchecks import check
+from mcpgateway.backends.reststyles import WAYS, exploded, segment, text
+from mcpgateway.config.media import PARTS
 from mcpgateway.config.model import RestTool
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.wire import jsonrpc
@@ -60,18 +63,20 @@ def request_of(
     :param headers: sent with every request; no argument replaces one of them.
     :raise InvalidParams: an argument is missing or cannot be sent; the text is for whoever called.
     """
-    missing = [name for name in tool.schema.get("required", ()) if name not in arguments]
-    if missing:
-        raise InvalidParams(f"Missing argument: {', '.join(map(str, missing))}")
-    parts = _Parts()
+    check(tool.schema, arguments)
+    parts = _Parts(Body(tool))
     for name, value in arguments.items():
         parts.add(_Place.of(tool, name), value)
     sent = {"accept": "application/json, */*;q=0.8", **parts.headers}
     sent |= {name.lower(): value for name, value in headers.items()}
-    body = b""
-    if parts.has_body:
-        body = json.dumps(parts.body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-        sent.setdefault("content-type", "application/json")
+    if parts.cookies:
+        own = [sent["cookie"]] if "cookie" in sent else []
+        sent["cookie"] = "; ".join([*own, *(f"{quote(name)}={quote(each)}" for name, each in parts.cookies)])
+    kind, body = parts.body.written() or ("", b"")
+    if kind.startswith(PARTS):
+        sent["content-type"] = kind  # only this one has the boundary
+    elif kind:
+        sent.setdefault("content-type", kind)
     url = base.rstrip("/") + _path(tool.path, parts.path)
     if parts.query:
         url += ("&" if "?" in url else "?") + urlencode(parts.query, quote_via=quote)
@@ -99,32 +104,31 @@ class _Place:
 class _Parts:
     """The parts of a request, argument by argument."""
 
+    body: Body
     path: dict[str, str] = field(factory=dict)
     query: list[tuple[str, str]] = field(factory=list)
     headers: dict[str, str] = field(factory=dict)
-    body: Any = None
-    has_body: bool = False
+    cookies: list[tuple[str, str]] = field(factory=list)
 
     def add(self, place: _Place, value: Any) -> None:
         """Put one argument in its place."""
-        match place.kind:
-            case "path":
-                self.path[place.name] = _segment(place.name, value)
-            case "header":
-                self._add_header(place.name, value)
-            case "body":
-                self.body = {**(self.body or {}), place.name: value}
-                self.has_body = True
-            case "whole-body":
-                self.body, self.has_body = value, True
-            case kind:
-                self.query += _WAYS.get(kind, _exploded)(place.name, value)
+        kind, name = place.kind, place.name
+        if kind.startswith("path"):
+            self.path[name] = segment(kind, name, value)
+        elif kind == "header":
+            self._add_header(name, value)
+        elif kind == "cookie":
+            self.cookies += exploded(name, value)
+        elif kind.startswith(("body", "whole-body")):
+            self.body.add(kind, name, value)
+        else:
+            self.query += WAYS.get(kind, exploded)(name, value)
 
     def _add_header(self, name: str, value: Any) -> None:
-        text = _text(value)
-        if name.lower() in FORBIDDEN or not _TOKEN.match(name) or not _VALUE.match(text):
+        said = text(value)
+        if name.lower() in FORBIDDEN or not _TOKEN.match(name) or not _VALUE.match(said):
             raise InvalidParams(f"Argument {name} cannot be sent as a header")
-        self.headers[name.lower()] = text
+        self.headers[name.lower()] = said
 
 
 def _path(template: str, values: Mapping[str, str]) -> str:
@@ -135,60 +139,6 @@ def _path(template: str, values: Mapping[str, str]) -> str:
 
     path = _VARIABLE.sub(filled, quote(template, safe="/{}:@!$&'()*+,;=-._~%?"))
     return path if path.startswith("/") else f"/{path}"
-
-
-def _segment(name: str, value: Any) -> str:
-    text = _text(value)
-    # A service that decodes a segment before it looks for the ends of segments must find no way up in it.
-    if not text or any(part in (".", "..") for part in re.split(r"[/\\]", text)) or "\0" in text:
-        raise InvalidParams(
-            f"Argument {name} must be one segment of a path, and neither empty nor '.' nor '..'"
-        )
-    return quote(text, safe="")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
-        return ",".join(map(_text, value))  # the style "simple" (RFC 6570, 3.2.2)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _exploded(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    # The style "form", exploded, which is what holds where nothing is said (OpenAPI 3.1, 4.8.12.2).
-    if isinstance(value, list):
-        yield from ((name, _text(each)) for each in value)
-    elif isinstance(value, dict):
-        yield from ((key, _text(each)) for key, each in value.items())
-    elif value is not None:
-        yield name, _text(value)
-
-
-def _joined(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        yield name, ",".join(f"{key},{_text(each)}" for key, each in value.items())
-    elif value is not None:
-        yield name, _text(value)
-
-
-def _deep(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        yield from ((f"{name}[{key}]", _text(each)) for key, each in value.items())
-    else:
-        yield from _exploded(name, value)
-
-
-def _as_json(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    yield name, json.dumps(value, ensure_ascii=False)
-
-
-_WAYS: dict[str, Callable[[str, Any], Iterator[tuple[str, str]]]] = {
-    "query": _exploded,
-    "query-list": _joined,
-    "query-deep": _deep,
-    "query-json": _as_json,
-}
 
 
 def result_of(

@@ -153,9 +153,12 @@ class RestTool:
 
     :ivar path: below the service's base, with ``{parameters}``.
     :ivar schema: the JSON Schema of its arguments.
-    :ivar places: where each argument goes: ``path``, ``query`` (or ``query-list``, ``query-deep``, ``query-json``),
-        ``header``, ``body`` (a property of it) or ``whole-body``, followed by ``:`` and the name it has there if that
-        is another.
+    :ivar places: where each argument goes: ``path`` (or ``path-label``, ``path-matrix``, each ``-exploded`` or not),
+        ``query`` (or ``query-list``, ``query-space``, ``query-pipe``, ``query-deep``, ``query-json``), ``header``,
+        ``cookie``, ``body`` (a property of it; ``body-list``, ``body-deep``, ``body-json``, ``body-base64``) or
+        ``whole-body`` (``whole-body-base64``), followed by ``:`` and the name it has there if that is another.
+    :ivar media: the media type of its body; empty for JSON.
+    :ivar parts: the media types of properties of the body, where these are said.
     """
 
     name: str
@@ -164,6 +167,8 @@ class RestTool:
     description: str = ""
     schema: Mapping[str, Any] = field(factory=dict)
     places: Mapping[str, str] = field(factory=dict)
+    media: str = ""
+    parts: Mapping[str, str] = field(factory=dict)
 
 
 @frozen

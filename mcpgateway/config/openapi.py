@@ -1,4 +1,4 @@
-"""An OpenAPI description (3.0 or 3.1) to tools: one for each operation that takes JSON, or nothing, as its body.
+"""An OpenAPI description (3.0 or 3.1) to tools: one for each operation.
 
 Only what the document itself holds is used: a ``$ref`` to another file or to a URL is never followed.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from mcpgateway.config import media
 from mcpgateway.config.model import RestTool
 from mcpgateway.config.read import parse
 from mcpgateway.config.schemas import REF, Schemas, resolved
@@ -107,6 +108,8 @@ class _Reader:
             _description(operation, method, path),
             arguments.schema(),
             arguments.places,
+            arguments.media,
+            arguments.parts,
         )
 
     def _parameters(self, *lists: Any) -> list[Mapping[str, Any]]:
@@ -140,6 +143,8 @@ class _Arguments:
 
     schemas: Schemas
     places: dict[str, str] = field(factory=dict)
+    media: str = ""
+    parts: dict[str, str] = field(factory=dict)
     _properties: dict[str, Any] = field(factory=dict)
     _required: list[str] = field(factory=list)
 
@@ -147,9 +152,9 @@ class _Arguments:
         """Take one parameter as an argument; those that cannot be sent are left out."""
         name, where = parameter["name"], parameter.get("in")
         is_required = parameter.get("required") is True or where == "path"
-        if where not in ("path", "query", "header") or (where == "header" and name.lower() in UNSENDABLE):
-            if is_required and where == "cookie":
-                raise _Unusable(f"needs the cookie {name}")
+        if where not in ("path", "query", "header", "cookie"):
+            return
+        if where == "header" and name.lower() in UNSENDABLE:
             return
         schema = self._schema_of(parameter)
         self._add(name, _place(parameter), schema, is_required=is_required)
@@ -164,26 +169,45 @@ class _Arguments:
         return schema
 
     def add_body(self, body: Mapping[str, Any]) -> None:
-        """Take the properties of a JSON body as arguments, or the whole of it as the argument ``body``."""
-        media = _media(body)
-        if not media:
+        """Take the properties of a body as arguments, or the whole of it as the argument ``body``."""
+        kinds = _media(body)
+        if not kinds:
             return
-        json = next((media[kind] for kind in media if _is_json(kind)), None)
-        if json is None:
-            if body.get("required") is True:
-                raise _Unusable(f"takes {' or '.join(media)}, not JSON")
-            return
-        schema = self.schemas.inlined(json.get("schema"))
-        required = schema.get("required", []) if body.get("required") is True else []
+        kind = media.chosen(kinds)
+        described, encodings = kinds[kind], _mapping(kinds[kind].get("encoding"))
+        schema = self.schemas.inlined(described.get("schema"))
+        is_bytes = _is_bytes(schema) or not (
+            schema or media.is_json(kind) or media.is_any(kind) or media.is_text(kind)
+        )
+        if not media.is_json(kind) and not (media.is_any(kind) and not is_bytes):
+            self.media = media.BYTES if media.is_any(kind) else kind
+        is_required = body.get("required") is True
+        required = schema.get("required", []) if is_required else []
         properties = _plain_properties(schema)
         if properties is None or any(_argument(name) in self._properties for name in properties):
-            description = body.get("description")
-            if isinstance(description, str):
-                schema.setdefault("description", description[:DESCRIPTION_LIMIT])
-            self._add("body", "whole-body", schema, is_required=body.get("required") is True)
+            text = body.get("description")
+            if isinstance(text, str):
+                schema.setdefault("description", text[:DESCRIPTION_LIMIT])
+            is_written = is_bytes or (self.media and not media.is_form(self.media))
+            place = "whole-body-base64" if is_bytes else "whole-body"
+            self._add(
+                "body", place, _as_text(schema, is_bytes) if is_written else schema, is_required=is_required
+            )
             return
         for name, each in properties.items():
-            self._add(name, "body", each, is_required=name in required)
+            self._add_property(name, each, _mapping(encodings.get(name)), is_required=name in required)
+
+    def _add_property(
+        self, name: str, schema: Any, encoding: Mapping[str, Any], *, is_required: bool
+    ) -> None:
+        place = "body"
+        if media.is_form(self.media):
+            if isinstance(encoding.get("contentType"), str):
+                self.parts[name] = encoding["contentType"]
+            place = _form_place(schema, encoding)
+            if place == "body-base64":
+                schema = _as_base64(schema)
+        self._add(name, place, schema, is_required=is_required)
 
     def _add(self, name: str, place: str, schema: Any, *, is_required: bool) -> None:
         argument = unique = _argument(name)
@@ -217,13 +241,56 @@ class _Arguments:
 
 def _place(parameter: Mapping[str, Any]) -> str:
     where: str = parameter["in"]
+    style, explode = parameter.get("style"), parameter.get("explode")
+    if where == "path":
+        kind = f"path-{style}" if style in ("label", "matrix") else "path"
+        return f"{kind}-exploded" if explode is True else kind
     if where != "query":
         return where
     if "content" in parameter:
         return "query-json"
-    if parameter.get("style") == "deepObject":
-        return "query-deep"
-    return "query-list" if parameter.get("explode") is False else "query"
+    styled = _QUERIES.get(style) if isinstance(style, str) else None
+    if styled is not None and (style == "deepObject" or explode is not True):
+        return styled
+    return "query-list" if explode is False else "query"
+
+
+_QUERIES = {"deepObject": "query-deep", "spaceDelimited": "query-space", "pipeDelimited": "query-pipe"}
+
+
+def _form_place(schema: Any, encoding: Mapping[str, Any]) -> str:
+    """How a property of a form is written."""
+    if _is_bytes(schema) or (isinstance(schema, dict) and _is_bytes(schema.get("items"))):
+        return "body-base64"
+    if encoding.get("style") == "deepObject":
+        return "body-deep"
+    if media.is_json(str(encoding.get("contentType", ""))):
+        return "body-json"
+    return "body-list" if encoding.get("explode") is False else "body"
+
+
+def _is_bytes(schema: Any) -> bool:
+    # 3.0 says it by a format, 3.1 by a media type; what is base64 already is sent as it comes.
+    if not isinstance(schema, dict) or schema.get("contentEncoding"):
+        return False
+    return schema.get("format") == "binary" or "contentMediaType" in schema
+
+
+def _as_base64(schema: Any) -> dict[str, Any]:
+    """The schema of an argument for bytes."""
+    found = schema if isinstance(schema, dict) else {}
+    if isinstance(found.get("items"), dict) and found.get("type") == "array":
+        return {**found, "items": _as_base64(found["items"])}
+    kept = {key: found[key] for key in ("title", "description") if isinstance(found.get(key), str)}
+    said = f"{kept.get('description', '')} (base64)".strip()
+    return {**kept, "type": "string", "contentEncoding": "base64", "description": said}
+
+
+def _as_text(schema: Any, is_bytes: bool) -> dict[str, Any]:  # noqa: FBT001
+    if is_bytes:
+        return _as_base64(schema)
+    kept = {key: schema[key] for key in ("title", "description") if isinstance(schema.get(key), str)}
+    return {**kept, "type": "string"}
 
 
 def _argument(name: str) -> str:
@@ -241,11 +308,6 @@ def _plain_properties(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _media(holder: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(kind): _mapping(each) for kind, each in _mapping(holder.get("content")).items()}
-
-
-def _is_json(kind: str) -> bool:
-    bare = kind.partition(";")[0].strip().lower()
-    return bare in ("application/json", "*/*", "application/*") or bare.endswith("+json")
 
 
 def _description(operation: Mapping[str, Any], method: str, path: str) -> str:

@@ -225,9 +225,11 @@ def _tool(place: Place, problems: Problems) -> RestTool | None:
         return None
     method, path = found.get("method", "GET"), found["path"]
     in_path = parameters(path)
+    said = found.get("places", {})
     bare: dict[str, Any] = {
         "type": "object",
-        "properties": {each: {"type": "string"} for each in in_path},
+        "properties": {each: {"type": "string"} for each in in_path}
+        | {each: {} for each in said if each not in in_path},
         "required": list(in_path),
     }
     schema = next((found[key] for key in ("schema", "inputSchema", "input_schema") if key in found), bare)
@@ -235,7 +237,7 @@ def _tool(place: Place, problems: Problems) -> RestTool | None:
     usual = "query" if method in BODYLESS else "body"
     places = dict.fromkeys(properties if isinstance(properties, dict) else (), usual)
     places |= dict.fromkeys(in_path, "path")
-    places |= found.get("places", {})
+    places |= said
     return RestTool(found["name"], method, path, found.get("description", ""), schema, places)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from email import message_from_bytes
+from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,6 +17,7 @@ from mcpgateway.config.model import RestTool
 from mcpgateway.errors import InvalidParams
 
 BASE = "https://api.example/v1"
+FORM = "application/x-www-form-urlencoded"
 
 
 def tool(path: str = "/x", method: str = "GET", **places: str) -> RestTool:
@@ -88,6 +91,155 @@ class RequestTests:
         assert (middle, tail) == ("/", "y")
         assert unquote(head.removeprefix("/x/")) == segment
         assert ("q", text) in parse_qsl(split.query, keep_blank_values=True)
+
+    @pytest.mark.parametrize(
+        ("place", "value", "path"),
+        [
+            ("path", [1, "a/b"], "1,a%2Fb"),
+            ("path", {"a": 1, "b": 2}, "a,1,b,2"),
+            ("path-exploded", {"a": 1, "b": 2}, "a=1,b=2"),
+            ("path-exploded", [1, 2], "1,2"),
+            ("path-label", "x", ".x"),
+            ("path-label", [1, 2], ".1,2"),
+            ("path-label-exploded", [1, 2], ".1.2"),
+            ("path-label-exploded", {"a": 1, "b": 2}, ".a=1.b=2"),
+            ("path-matrix", 5, ";p=5"),
+            ("path-matrix", [1, 2], ";p=1,2"),
+            ("path-matrix-exploded", [1, 2], ";p=1;p=2"),
+            ("path-matrix-exploded", {"a": 1, "b": 2}, ";a=1;b=2"),
+        ],
+    )
+    def test_paths(self, place: str, value: Any, path: str) -> None:
+        """Every style of a path is written as its standard says."""
+        assert target(tool("/x/{p}", p=place), p=value) == f"/x/{path}"
+
+    @pytest.mark.parametrize("place", ["path", "path-label", "path-matrix-exploded"])
+    @pytest.mark.parametrize("value", [[], {}, ["a", ".."], {"..": "a"}, {"a": "../b"}])
+    def test_no_way_up_in_parts(self, place: str, value: Any) -> None:
+        """Nor does a part of an argument lead out, or an empty one."""
+        with pytest.raises(InvalidParams, match="Argument p must"):
+            target(tool("/x/{p}", p=place), p=value)
+
+    @pytest.mark.parametrize(
+        ("place", "value", "query"),
+        [
+            ("query-space", ["a", "b"], "q=a%20b"),
+            ("query-pipe", ["a", 1], "q=a%7C1"),
+            ("query-deep", {"a": {"b": 1}, "c": [1, 2]}, "q%5Ba%5D%5Bb%5D=1&q%5Bc%5D=1&q%5Bc%5D=2"),
+        ],
+    )
+    def test_queries(self, place: str, value: Any, query: str) -> None:
+        """So is every other style of a query."""
+        assert target(tool(q=place), q=value) == f"/x?{query}"
+
+    def test_cookies(self) -> None:
+        """A cookie goes beside those that are configured, and cannot be more than one."""
+        made = tool(a="cookie", b="cookie:b b")
+        request = request_of(made, BASE, {"Cookie": "own=1"}, {"a": "x; own=2\r\n", "b": 1})
+        assert request.headers["cookie"] == "own=1; a=x%3B%20own%3D2%0D%0A; b%20b=1"
+
+    def test_form(self) -> None:
+        """A form has a field for each argument, and several for a list."""
+        places = {"a": "body", "b": "body-deep", "c": "body-list", "d": "body", "e": "body-json", "f": "body"}
+        made = RestTool("t", "POST", "/x", places=places, media=FORM)
+        arguments = {
+            "a": "ü &",
+            "b": {"x": {"y": 1}},
+            "c": [1, 2],
+            "d": {"k": [1]},
+            "e": [1],
+            "f": ["p", "q"],
+        }
+        request = request_of(made, BASE, {}, arguments)
+        assert request.headers["content-type"] == FORM
+        assert parse_qsl(request.body.decode()) == [
+            ("a", "ü &"),
+            ("b[x][y]", "1"),
+            ("c", "1,2"),
+            ("d", '{"k": [1]}'),
+            ("e", "[1]"),
+            ("f", "p"),
+            ("f", "q"),
+        ]
+        whole = RestTool("t", "POST", "/x", places={"body": "whole-body"}, media=FORM)
+        assert request_of(whole, BASE, {}, {"body": {"a": 1}}).body == b"a=1"
+
+    def test_parts(self) -> None:
+        """Of parts each says what it is; a file is bytes, with a name."""
+        places = {"f": 'body-base64:f"\r', "n": "body", "m": "body", "l": "body-base64"}
+        made = RestTool(
+            "t", "POST", "/x", places=places, media="multipart/form-data", parts={"l": "image/png, x"}
+        )
+        arguments = {"f": b64encode(b"\0\r\n--").decode(), "n": "é", "m": {"a": 1}, "l": ["YQ==", "Yg=="]}
+        request = request_of(made, BASE, {"Content-Type": "other"}, arguments)
+        message = message_from_bytes(
+            b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n" + request.body,
+            policy=HTTP,
+        )
+        found = [
+            (each.get_param("name", header="content-disposition"), each.get_filename(), each["content-type"])
+            for each in message.iter_parts()
+        ]
+        assert found == [
+            ("f%22%0D", "f%22%0D", "application/octet-stream"),
+            ("n", None, None),
+            ("m", None, "application/json"),
+            ("l", "l", "image/png"),
+            ("l", "l", "image/png"),
+        ]
+        contents = [each.get_payload(decode=True) for each in message.iter_parts()]
+        assert contents == [b"\0\r\n--", "é".encode(), b'{"a": 1}', b"a", b"b"]
+
+    @pytest.mark.parametrize(
+        ("place", "media", "value", "body"),
+        [
+            ("whole-body-base64", "image/png", "AAE=", b"\0\1"),
+            ("whole-body", "text/csv", "a,b", b"a,b"),
+            ("whole-body", "application/merge-patch+json", "a", b'"a"'),
+            ("whole-body", "", "a", b'"a"'),
+        ],
+    )
+    def test_other_bodies(self, place: str, media: str, value: Any, body: bytes) -> None:
+        """A body of another kind is sent as it is, under its own media type."""
+        request = request_of(
+            RestTool("t", "PUT", "/x", places={"b": place}, media=media), BASE, {}, {"b": value}
+        )
+        assert (request.headers["content-type"], request.body) == (media or "application/json", body)
+
+    @pytest.mark.parametrize("value", ["a", "é", 7, ["AA==", "?"]])
+    def test_no_base64(self, value: Any) -> None:
+        """What is no base64 is not sent."""
+        made = RestTool("t", "PUT", "/x", places={"b": "whole-body-base64"}, media="image/png")
+        with pytest.raises(InvalidParams, match="Argument b must be base64"):
+            request_of(made, BASE, {}, {"b": value})
+
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            ({}, "Missing argument: n"),
+            ({"n": 1, "m": 2, "o": 3}, "Unknown argument: m, o"),
+            ({"n": "1"}, "Wrong arguments: n: '1' is not of type 'integer'"),
+            ({"n": 1, "e": "z"}, "Wrong arguments: e: 'z' is not one of"),
+            ({"n": 1, "d": {"x": [1, None]}}, "Wrong arguments: d.x.1: None is not of type 'integer'"),
+        ],
+    )
+    def test_checked(self, arguments: dict[str, Any], why: str) -> None:
+        """Arguments are checked before anything of them is sent, and the error says which is wrong."""
+        listed_in = {"type": "object", "properties": {"x": {"type": "array", "items": {"type": "integer"}}}}
+        properties = {"n": {"type": "integer"}, "e": {"enum": ["a", "b"]}, "d": listed_in}
+        made = RestTool(
+            "t", "GET", "/x", schema={"type": "object", "properties": properties, "required": ["n"]}
+        )
+        with pytest.raises(InvalidParams) as refused:
+            request_of(made, BASE, {}, arguments)
+        assert refused.value.message.startswith(why)
+
+    @pytest.mark.parametrize(
+        "schema", [{"properties": 7}, {"type": "moon"}, {"properties": {"a": {"pattern": "("}}}]
+    )
+    def test_broken_schemas(self, schema: dict[str, Any]) -> None:
+        """What a schema says that nobody understands keeps no call from its service."""
+        assert target(RestTool("t", "GET", "/x", schema=schema), a="1") == "/x?a=1"
 
     def test_missing(self) -> None:
         """What is required and missing is named."""

@@ -16,6 +16,7 @@ from mcpgateway.config.schemas import DEPTH_LIMIT, NODES_LIMIT, Schemas, resolve
 from mcpgateway.errors import ConfigError
 
 Json = dict[str, Any]
+FORM = "application/x-www-form-urlencoded"
 
 
 def document(paths: Json, version: str = "3.1.0", **more: Any) -> str:
@@ -196,10 +197,9 @@ class ParameterTests:
         assert found.schema["properties"]["t"] == {"type": "object"}
 
     def test_left_out(self) -> None:
-        """Headers that the configuration decides, cookies and nonsense are no arguments."""
+        """Headers that the configuration decides and nonsense are no arguments."""
         listed = [
             parameter("Authorization", "header"),
-            parameter("c", "cookie"),
             parameter("z", "moon"),
             7,
             {},
@@ -216,19 +216,98 @@ class ParameterTests:
             "required": ["y"],
         }
 
-    def test_skipped(self) -> None:
-        """What cannot be sent is told, and not offered."""
-        paths = {
-            "/a": {"get": {"parameters": [parameter("c", "cookie", required=True)]}},
-            "/b": {"post": body({}, "multipart/form-data", required=True)},
-            "/c": {"post": body({}, "multipart/form-data")},
+    @pytest.mark.parametrize(
+        ("where", "said", "place"),
+        [
+            ("cookie", {}, "cookie"),
+            ("path", {"style": "label"}, "path-label"),
+            ("path", {"style": "matrix", "explode": True}, "path-matrix-exploded"),
+            ("path", {"explode": True}, "path-exploded"),
+            ("path", {"style": "x"}, "path"),
+            ("query", {"style": "spaceDelimited"}, "query-space"),
+            ("query", {"style": "pipeDelimited", "explode": False}, "query-pipe"),
+            ("query", {"style": "pipeDelimited", "explode": True}, "query"),
+            ("query", {"style": "deepObject", "explode": True}, "query-deep"),
+            ("query", {"style": ["x"]}, "query"),
+        ],
+    )
+    def test_styles(self, where: str, said: Json, place: str) -> None:
+        """Every style has its place."""
+        assert tool(
+            {"parameters": [parameter("p", where, **said)]}, "/{p}" if where == "path" else "/x"
+        ).places == {"p": place}
+
+
+class FormTests:
+    """Bodies that are no JSON."""
+
+    def test_form(self) -> None:
+        """The properties of a form are arguments, written as it says."""
+        schema = {
+            "type": "object",
+            "required": ["a"],
+            "properties": {"a": {"type": "string"}, "b": {}, "c": {}},
         }
-        found = read_openapi(document(paths), "d.json")
-        assert found.skipped == (
-            "GET /a: needs the cookie c",
-            "POST /b: takes multipart/form-data, not JSON",
-        )
-        assert [each.places for each in found.tools] == [{}]
+        media = {"schema": schema, "encoding": {"b": {"style": "deepObject"}, "c": {"explode": False}}}
+        found = tool({"requestBody": {"content": {FORM: media}, "required": True}}, method="post")
+        assert found.places == {"a": "body", "b": "body-deep", "c": "body-list"}
+        assert (found.media, found.schema["required"]) == (FORM, ["a"])
+
+    @pytest.mark.parametrize(
+        "file", [{"type": "string", "format": "binary"}, {"contentMediaType": "image/png"}]
+    )
+    def test_parts(self, file: Json) -> None:
+        """A file among parts is an argument in base64, with the media type that is said."""
+        properties = {"f": file, "fs": {"type": "array", "items": file}, "m": {"type": "object"}, "j": {}}
+        media = {
+            "schema": {"type": "object", "properties": properties},
+            "encoding": {
+                "f": {"contentType": "image/png, image/jpeg"},
+                "j": {"contentType": "application/json"},
+            },
+        }
+        found = tool({"requestBody": {"content": {"multipart/form-data": media}}}, method="post")
+        assert found.places == {"f": "body-base64", "fs": "body-base64", "m": "body", "j": "body-json"}
+        base64 = {"type": "string", "contentEncoding": "base64", "description": "(base64)"}
+        assert found.schema["properties"]["f"] == base64
+        assert found.schema["properties"]["fs"] == {"type": "array", "items": base64}
+        assert found.parts == {"f": "image/png, image/jpeg", "j": "application/json"}
+
+    @pytest.mark.parametrize(
+        ("kind", "schema", "media", "place"),
+        [
+            ("application/octet-stream", {"type": "string", "format": "binary"}, None, "whole-body-base64"),
+            ("image/png", {}, None, "whole-body-base64"),
+            ("*/*", {"type": "string", "format": "binary"}, "application/octet-stream", "whole-body-base64"),
+            ("*/*", {"type": "array"}, "", "whole-body"),
+            ("text/csv; charset=utf-8", {"type": "string"}, None, "whole-body"),
+            ("application/xml", {"type": "object"}, None, "whole-body"),
+            ("application/x-other", {"type": "string"}, None, "whole-body"),
+        ],
+    )
+    def test_whole_bodies(self, kind: str, schema: Json, media: str | None, place: str) -> None:
+        """Bytes are base64, other texts are texts, and a form that is no object is one argument."""
+        found = tool(body(schema, kind, required=True), method="post")
+        assert found.places == {"body": place}
+        assert found.media == (kind if media is None else media)
+        assert found.schema["required"] == ["body"]
+
+    def test_choice(self) -> None:
+        """JSON is taken where there is a choice, and what an agent can write otherwise."""
+        schema = {"schema": {"type": "object", "properties": {"a": {}}}}
+
+        def chosen(*kinds: str) -> str:
+            return tool({"requestBody": {"content": dict.fromkeys(kinds, schema)}}, method="post").media
+
+        assert chosen("application/xml", FORM, "application/vnd.x+json") == ""
+        assert chosen("application/xml", FORM) == FORM
+        assert chosen("image/png", "text/plain") == "text/plain"
+
+    def test_too_odd(self) -> None:
+        """A form whose fields are not said is one argument, whose members are its fields."""
+        found = tool(body({"type": "object"}, FORM), method="post")
+        assert (found.places, found.media) == ({"body": "whole-body"}, FORM)
+        assert found.schema["properties"]["body"] == {"type": "object"}
 
 
 class BodyTests:

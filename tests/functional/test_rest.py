@@ -202,7 +202,7 @@ class OtherTests:
     @pytest_twisted.ensureDeferred
     async def test_listed(self, service: Service) -> None:
         """A list of tools needs no description, and may add to one."""
-        own = RestTool("mine", "GET", "/mine/{a}", "Mine.", {"properties": {"a": {}}})
+        own = RestTool("mine", "GET", "/mine/{a}", "Mine.", {"properties": {"a": {}, "b": {}}})
         talk = await service.talk(f"{service.url}/v1", tools=(own,), openapi="")
         await talk.meet()
         assert [tool["name"] for tool in (await talk.result("tools/list"))["tools"]] == ["mine"]

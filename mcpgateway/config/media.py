@@ -1,0 +1,55 @@
+"""Media types of what is sent to services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data"
+BYTES = "application/octet-stream"
+_ANY = ("*/*", "application/*")
+_TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "application/graphql")
+
+
+def bare(media: str) -> str:
+    """A media type without its parameters."""
+    return media.partition(";")[0].strip().lower()
+
+
+def is_json(media: str) -> bool:
+    """Whether a media type is JSON."""
+    return bare(media) == JSON or bare(media).endswith("+json")
+
+
+def is_any(media: str) -> bool:
+    """Whether a media type stands for JSON as well as for anything else."""
+    return bare(media) in _ANY
+
+
+def is_text(media: str) -> bool:
+    """Whether a media type is text that an agent can write."""
+    return bare(media).startswith("text/") or bare(media).endswith(("+xml", "+yaml")) or bare(media) in _TEXTS
+
+
+def chosen(kinds: Iterable[str]) -> str:
+    """Which of the media types of a body is sent: JSON where it may be, or else what is most easily written."""
+    listed = list(kinds)
+    for is_wanted in (is_json, is_any, _is_parts, _is_form, is_text):
+        found = next((kind for kind in listed if is_wanted(kind)), None)
+        if found is not None:
+            return found
+    return listed[0]
+
+
+def _is_parts(media: str) -> bool:
+    return bare(media) == PARTS
+
+
+def _is_form(media: str) -> bool:
+    return bare(media) == FORM
+
+
+def is_form(media: str) -> bool:
+    """Whether a body has fields, each written by itself."""
+    return _is_parts(media) or _is_form(media)
