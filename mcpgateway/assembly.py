@@ -440,6 +440,13 @@ class Hub:
     _stateless: Stateless | None = None
     savings: Savings = field(init=False)
 
+    def __attrs_post_init__(self) -> None:
+        limit = self.switchboard.list_limit
+        limit.set(self.ways.gateway.limits.list_bytes)
+        self.health.too_long = limit.said
+        if self.snapshots is not None:
+            self.snapshots.limit = limit
+
     @property
     def stateless(self) -> Stateless:
         """What the door of the modern era asks, built for its first message."""
@@ -468,6 +475,7 @@ class Hub:
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
         switchboard.eras.set_bridge(gateway.bridge)
         self.health.adopt(gateway)
+        switchboard.list_limit.set(gateway.limits.list_bytes)
         if self._stateless is not None:
             self._stateless.adopt(change)
         switchboard.adopt(change)

@@ -139,7 +139,7 @@ def make_gateway(
         Whose(home, instance),
         make_locks,
     )
-    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds)
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
     outside = Outside(
         backends,
@@ -390,14 +390,20 @@ def _surroundings(origin: Origin) -> dict[str, str]:
     return {**os.environ, **named}
 
 
+def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """What does work that blocks."""
+
+    def work_in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
+        from twisted.internet.threads import deferToThreadPool  # for few values, and for lists of several MiB
+
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *words)
+
+    return work_in_thread
+
+
 def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
     from mcpgateway.host.essence import Essences
-
-    def in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
-        from twisted.internet.threads import deferToThreadPool  # few values come from outside of all files
-
-        return deferToThreadPool(clock, clock.getThreadPool(), work, *words)
 
     begun = State(origin.read_at, origin.files)
     return Reload(
@@ -409,7 +415,7 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
         origin.config_file,
         origin.gather,
         brought=origin.brought,
-        in_thread=in_thread,
+        in_thread=_in_thread(clock),
     )
 
 

@@ -87,6 +87,13 @@ LIMITS = Section(
     [
         Key("body_bytes", Whole(1024, GIB), "Body of an MCP request.", 4_194_304),
         Key("rest_body_bytes", Whole(1024, GIB), "Body of any other request.", 1_048_576),
+        Key(
+            "list_bytes",
+            Whole(1024, GIB // 4),
+            "One list of a server's, all its pages together, that is kept on record and searched; of a longer one as"
+            " many pages are known as fit.",
+            67_108_864,
+        ),
         Key("spawns", Whole(1, 1000), "Servers that start at the same time.", 5),
         Key("servers", Whole(1, 100_000), "Servers in all.", 100),
         Key("sessions", Whole(1, 10_000_000), "Sessions in all.", 10_000),

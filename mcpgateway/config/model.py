@@ -328,6 +328,7 @@ class Limits:
     :ivar concurrent: management requests that run at once.
     :ivar backlog: management requests that wait for their turn, for `wait_s` seconds.
     :ivar log_streams: streams of log lines, and of events, at once.
+    :ivar list_bytes: of one list of a server, all its pages together, that is kept.
     """
 
     body_bytes: int = 4_194_304
@@ -345,6 +346,7 @@ class Limits:
     backlog: int = 200
     wait_s: float = 30.0
     log_streams: int = 20
+    list_bytes: int = 67_108_864
 
 
 @frozen

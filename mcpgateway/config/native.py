@@ -27,8 +27,9 @@ PLAIN_FIELDS = (
 )
 COMPAT_FIELDS = ("open_loopback_admin", "ports")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
+# Likewise.
 LIMIT_FIELDS = (
-    "body_bytes rest_body_bytes spawns servers sessions concurrent backlog log_streams".split()  # under the same name
+    "body_bytes rest_body_bytes list_bytes spawns servers sessions concurrent backlog log_streams".split()
 )
 
 

@@ -42,6 +42,7 @@ class Found:
     :ivar tools: how many it has.
     :ivar entries: how many prompts, resources and resource templates it has.
     :ivar error: why it could not be asked.
+    :ivar note: what else is to be said of its lists.
     """
 
     server: str
@@ -50,11 +51,13 @@ class Found:
     entries: int = 0
     took_s: float = 0.0
     error: str = ""
+    note: str = ""
 
     def shown(self) -> dict[str, Any]:
         """It, for programs."""
         made = {"name": self.server, "state": self.state, "tools": self.tools, "entries": self.entries}
-        return {**made, "took_s": round(self.took_s, 3), **({"error": self.error} if self.error else {})}
+        said = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
+        return {**made, "took_s": round(self.took_s, 3), **said}
 
 
 @define(eq=False)
@@ -103,7 +106,7 @@ class Discovery:
             asked = ensureDeferred(self._ask(server, found))
             try:
                 await asked.addTimeout(limit_s, self._clock)
-                found.state = DONE
+                found.state, found.note = DONE, self._switchboard.list_limit.said(server.name)
             except (defer.TimeoutError, defer.CancelledError):
                 found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
             except GatewayError as why:

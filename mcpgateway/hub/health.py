@@ -86,6 +86,10 @@ def _unheard() -> None:
     """Nobody is told."""
 
 
+def _in_bounds(_: str) -> str:
+    return ""
+
+
 def unknown(_: ServerSpec) -> bool:
     """Nothing is known of any server while it does not run."""
     return False
@@ -104,6 +108,7 @@ class Health:
     :ivar checks: how many checks are under way.
     :ivar histories: what has happened to all servers.
     :ivar on_switch: told when an operator has switched a server on or off.
+    :ivar too_long: which of a server's lists are too long to be kept, in words (`mcpgateway.hub.listlimit`).
     """
 
     log = Logger()
@@ -118,6 +123,7 @@ class Health:
         self.histories = Histories(wall)
         self._long_calls = LongCalls(self.histories)
         self.on_switch: Callable[[], None] = _unheard
+        self.too_long: Callable[[str], str] = _in_bounds
         self._circuit = gateway.circuit
         self._instruments = instruments
         self._charts: dict[Variant, Chart] = {}
@@ -499,6 +505,7 @@ class Health:
             "excess": next((each.excess for each in watching if each.excess), ""),
             "stuck": next((each.stuck_for for each in watching if each.stuck_for), ""),
             "retired": [each.shown(self.wall()) for slot in slots for each in slot.retired or ()],
+            "too_long": self.too_long(server.name),
             "long_calls": [each.shown() for each in long_calls(slots)[:SHOWN]],
         }
 

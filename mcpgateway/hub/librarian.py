@@ -23,6 +23,7 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.listlimit import ListLimit
 from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake, told_in
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.revisions import Era
@@ -77,6 +78,7 @@ class Librarian:
     :ivar on_news: told where those who have seen that list have to hear of it, and whose list it is.
     :ivar changes: how often each server has said that a list has changed.
     :ivar servers: the servers there are, as their entries define them.
+    :ivar limit: how long a list may be that is known whole.
     """
 
     def __init__(self, snapshots: Snapshots | None = None) -> None:
@@ -85,6 +87,7 @@ class Librarian:
         self.on_news: OnNews = _unheard
         self.changes: dict[str, int] = {}
         self.servers: Callable[[], Iterable[ServerSpec]] = tuple
+        self.limit = ListLimit()
         self._snapshots = snapshots
         self._shelves: dict[tuple[str, str], Shelf] = {}
         self._places: dict[str, tuple[ServerSpec, str]] = {}  # asked for often, and made of a digest

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
-from mcpgateway.rules.snapshots import ANSWER_LIMIT, NEWS, PAGES_LIMIT, Answer, cursor_of, entries_of
+from mcpgateway.rules.snapshots import NEWS, Answer, cursor_of, entries_of
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.revisions import Era
 
@@ -63,19 +63,22 @@ class Refreshing:
         params: dict[str, Any] = {}
         if self.snapshot.slot.era is Era.MODERN:
             params["_meta"] = self.snapshot.clients.get(told, {})
-        while len(found) < PAGES_LIMIT:
+        size, limit, name = 0, self.snapshot.snapshots.limit, self.snapshot.slot.server.name
+        while True:
             reply = await self.conversation.ask(method, params)
             page = reply.get("result", jsonrpc.NULL)
             if entries_of(method, page) is None:
                 return None  # it has no such list any more
-            found.append(page)
-            if sum(len(bytes(each)) for each in found) > ANSWER_LIMIT:
+            size += len(bytes(page))
+            if not limit.admits(size, len(found) + 1):
+                limit.exceeded(name, method)
                 return None
+            found.append(page)
             cursor = cursor_of(page)
             if cursor is None:
+                limit.fits(name, method)
                 return tuple(found)
             params["cursor"] = cursor
-        return None
 
     def _compare(self, told: str, method: str, digest: bytes) -> None:
         slot, misled = self.snapshot.slot, []

@@ -20,6 +20,7 @@ from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.listlimit import ListLimit
 from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.snapshots import (
@@ -74,6 +75,9 @@ class Store(Protocol):
     def erase(self, name: str) -> None:
         """Forget it."""
 
+    def close(self) -> None:
+        """Put on record what is not yet there."""
+
 
 Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
 Listed = Callable[["Slot", tuple[Raw, ...]], None]
@@ -100,6 +104,7 @@ class Snapshots:
     :ivar kept: told of every list that is another than the one on record.
     :ivar listed: told of every list of tools that a slot's server answers with.
     :ivar shown: the lists on record that somebody was shown without asking for them, to be asked for again.
+    :ivar limit: how long a list may be that is kept.
     :param seconds: the wall clock.
     """
 
@@ -108,6 +113,7 @@ class Snapshots:
         self._seconds = seconds
         self.kept: Kept = _unheard
         self.listed: Listed = _unlisted
+        self.limit = ListLimit()
         self.shown: set[tuple[str, Key, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # where each server is known
@@ -137,6 +143,7 @@ class Snapshots:
 
     def forget(self, name: str) -> None:
         """Forget a server of that name, on disk too."""
+        self.limit.forget(name)
         self._held.pop(name, None)
         self._places.pop(name, None)
         self._store.erase(name)
@@ -229,6 +236,7 @@ class Snapshots:
         for name, held in self._held.items():
             self._write(name, held)
         self._held.clear()
+        self._store.close()
 
 
 @define(eq=False)
@@ -345,8 +353,7 @@ class Snapshot:
             return
         pages: tuple[Raw, ...] | None = (result,)
         if question.method in LISTS:
-            chain = self._chains.setdefault((told, question.method), Chain())
-            pages = chain.add(question.cursor, result)
+            pages = self._add(self._chains.setdefault((told, question.method), Chain()), question, result)
         if pages is not None and is_stale:
             self.snapshots.keep_stale(self.slot.server.name, self._key(told), question.method, pages)
         elif pages is not None:
@@ -355,6 +362,17 @@ class Snapshot:
                 self._seen[told, question] = (second, mark)
         if len(self._seen) + len(self._chains) > SEEN_LIMIT:
             self._start_over()
+
+    def _add(self, chain: Chain, question: Question, page: Raw) -> tuple[Raw, ...] | None:
+        limit, name = self.snapshots.limit, self.slot.server.name
+        if not limit.admits(*chain.with_one(question.cursor, page)):
+            chain.clear()
+            limit.exceeded(name, question.method)
+            return None
+        pages = chain.add(question.cursor, page)
+        if pages is not None:
+            limit.fits(name, question.method)
+        return pages
 
     def keep(self, method: str, told: str, pages: tuple[Raw, ...]) -> None:
         """Keep a whole answer."""

@@ -29,6 +29,7 @@ from mcpgateway.errors import (
     UnknownSession,
 )
 from mcpgateway.hub.eras import Eras
+from mcpgateway.hub.listlimit import ListLimit
 from mcpgateway.hub.permits import Permits
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
@@ -90,6 +91,7 @@ class Switchboard:
     :ivar is_open: false once the gateway is stopping.
     :ivar scopes: knows which variant that is; set before the first request.
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
+    :ivar list_limit: how long lists may be that are kept.
     :ivar make_board: builds what serves the views of all servers; set before the first request.
     :ivar permits: knows what each principal may use.
     """
@@ -114,6 +116,7 @@ class Switchboard:
         self.sessions = sessions
         self.questions = questions
         self.is_open = True
+        self.list_limit = ListLimit()
         self.permits = Permits(librarian=lambda: self.board.librarian)
         self._siblings = siblings
         self.eras = eras
@@ -204,6 +207,7 @@ class Switchboard:
         self.pool.drop(server)
 
     def _forget(self, server: ServerSpec) -> None:
+        self.list_limit.forget(server.name)
         self.eras.forget(server)
         self._siblings.forget(server)
 

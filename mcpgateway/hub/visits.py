@@ -21,11 +21,11 @@ from mcpgateway.hub.meters import UNCOUNTED
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.rules.snapshots import LIST_BYTES_MOST, PAGES_LIMIT
 from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY
 
-PAGES_LIMIT = 100  # of one list, as many as are put on record
 OURS = "mcpgateway"
 
 
@@ -94,11 +94,13 @@ class Visit:
         """
         found: list[Raw] = []
         params: dict[str, Any] = {}
-        for _ in range(PAGES_LIMIT):
+        size = 0
+        for _ in range(PAGES_LIMIT):  # as many as are put on record
             page = jsonrpc.read_object(await self.ask(method, params), "result")
+            size += sum(len(bytes(each)) for each in page.values())
             found += jsonrpc.read_list(page.get(member, Raw(b"[]")), member)
             cursor = peek.text(page, "nextCursor", jsonrpc.URI_LIMIT)
-            if cursor is None:
+            if cursor is None or size > LIST_BYTES_MOST:
                 break
             params = {"cursor": cursor}
         return found

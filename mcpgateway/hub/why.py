@@ -202,6 +202,7 @@ class Why:
             service_fault=next((each.service_fault for each in charts if each.service_fault), ""),
             excess=shown["excess"],
             stuck=shown["stuck"],
+            too_long=shown["too_long"],
             retired=tuple(each["why"] for each in shown["retired"]),
             long_calls=tuple((each["what"], each["seconds"]) for each in shown["long_calls"]),
             knows_no_ping=any(each.knows_no_ping for each in charts),

@@ -109,6 +109,7 @@ class Facts:
     :ivar service_fault: what its own health check says.
     :ivar excess: why it is about to be replaced.
     :ivar stuck: why its process is stuck, in whose place no other may be started; empty where it is not.
+    :ivar too_long: which of its lists are too long to be kept; empty where none is.
     :ivar retired: why each of its processes is that gets no new calls.
     :ivar long_calls: what has been under way for long: names, each with the seconds.
     :ivar knows_no_ping: it has never answered one, and is not asked any more.
@@ -142,6 +143,7 @@ class Facts:
     service_fault: str = ""
     excess: str = ""
     stuck: str = ""
+    too_long: str = ""
     retired: tuple[str, ...] = ()
     long_calls: tuple[tuple[str, int], ...] = ()
     knows_no_ping: bool = False
@@ -445,6 +447,12 @@ def _notes(facts: Facts) -> Iterator[Advice]:
             f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works",
             f"nothing has to be done; mcpgateway servers restart {facts.server} ends these calls",
             is_trouble=False,
+        )
+    if facts.too_long:
+        yield Advice(
+            "list-too-long",
+            facts.too_long,
+            "let gateway.limits.list_bytes be more, or have the server list less; calls are not concerned",
         )
     if facts.long_calls:
         what, seconds = facts.long_calls[0]

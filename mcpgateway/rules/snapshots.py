@@ -25,9 +25,11 @@ from mcpgateway.wire.jsonrpc import PROTOCOL_VERSION_KEY, Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 FORMAT = 1
-FILE_LIMIT = 16 * 1024 * 1024  # bytes of one server's file
-ANSWER_LIMIT = 2 * 1024 * 1024  # bytes of one list, all its pages together
-PAGES_LIMIT = 100
+LIST_BYTES = 64 * 1024 * 1024  # of one list, all its pages together, where the settings say nothing else
+LIST_BYTES_MOST = 256 * 1024 * 1024  # that they may say
+FILE_LIMIT = 4 * LIST_BYTES_MOST  # bytes of one server's catalog: four lists of one kind of clients
+ROOM = 16 * 1024 * 1024  # bytes of one server's catalog for more than one kind of clients
+PAGES_LIMIT = 1000
 VARIANTS_LIMIT = 32  # kinds of clients and ways of launching that are remembered of one server
 OLD_S = 7 * 24 * 3600  # then a list is asked for again when its server next runs
 FRESH_S = 24 * 3600  # a list that is the same still is written anew after that
@@ -134,9 +136,8 @@ def question_of(era: Era, message: Message) -> Question | None:
 
 
 def may_be_kept(question: Question, result: Raw) -> bool:
-    """Whether a result is what was asked for, whole and of bearable size."""
-    text = bytes(result)
-    if len(text) > ANSWER_LIMIT or (_KIND in text and not _is_complete(result)):
+    """Whether a result is what was asked for, and whole."""
+    if _KIND in bytes(result) and not _is_complete(result):
         return False
     return question.method not in LISTS or entries_of(question.method, result) is not None
 
@@ -209,33 +210,55 @@ class Answer:
         return self._digest
 
 
+@frozen
+class _Page:
+    """One page of a list.
+
+    :ivar following: what leads to the next; None behind the last.
+    """
+
+    result: Raw = field(repr=False)
+    following: str | None
+
+
 @define
 class Chain:
     """The pages of one list as they pass by, in whatever order."""
 
-    _pages: dict[str | None, Raw] = field(factory=dict, repr=False)
+    _size: int = 0
+    _pages: dict[str | None, _Page] = field(factory=dict, repr=False)
+
+    def with_one(self, cursor: str | None, page: Raw) -> tuple[int, int]:
+        """How many bytes and pages there would be with this one."""
+        first, former = self._pages.get(None), self._pages.get(cursor)
+        if cursor is None and first is not None and first.result != page:
+            return len(bytes(page)), 1
+        size = self._size - (len(bytes(former.result)) if former is not None else 0)
+        return size + len(bytes(page)), len(self._pages) + (former is None)
 
     def add(self, cursor: str | None, page: Raw) -> tuple[Raw, ...] | None:
         """Take a page; all of them, once they are there."""
-        if cursor is None and self._pages.get(None) != page:
+        size, _ = self.with_one(cursor, page)
+        first = self._pages.get(None)
+        if cursor is None and first is not None and first.result != page:
             self._pages.clear()  # the others belong to another list
-        self._pages[cursor] = page
-        if (
-            len(self._pages) > PAGES_LIMIT
-            or sum(len(bytes(each)) for each in self._pages.values()) > ANSWER_LIMIT
-        ):
-            self._pages.clear()
+        self._pages[cursor], self._size = _Page(page, cursor_of(page)), size
         return self._whole()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._pages.clear()
+        self._size = 0
 
     def _whole(self) -> tuple[Raw, ...] | None:
         found: list[Raw] = []
         cursor: str | None = None
         while len(found) < len(self._pages) and cursor in self._pages:
             page = self._pages[cursor]
-            found.append(page)
-            cursor = cursor_of(page)
+            found.append(page.result)
+            cursor = page.following
             if cursor is None:
-                self._pages.clear()
+                self.clear()
                 return tuple(found)
         return None
 
@@ -272,9 +295,7 @@ class Catalog:
     def put(self, key: Key, method: str, answer: Answer) -> None:
         """Keep an answer; what is oldest makes room."""
         self.variants.setdefault(key, {})[method] = answer
-        while len(self.variants) > 1 and (
-            len(self.variants) > VARIANTS_LIMIT or self.size > FILE_LIMIT - ANSWER_LIMIT
-        ):
+        while len(self.variants) > 1 and (len(self.variants) > VARIANTS_LIMIT or self.size > ROOM):
             del self.variants[min((each for each in self.variants if each != key), key=self._newest)]
 
     def _newest(self, key: Key) -> int:

@@ -111,7 +111,7 @@ class DiscoverTests:
         """Each server has a line: how many tools, how long, and what was wrong."""
         discover._tell(
             [
-                {"name": "a", "state": "done", "tools": 3, "entries": 0, "took_s": 0.26},
+                {"name": "a", "state": "done", "tools": 3, "entries": 0, "took_s": 0.26, "note": "too long"},
                 {
                     "name": "b",
                     "state": "failed",
@@ -124,7 +124,7 @@ class DiscoverTests:
         )
         assert capsys.readouterr().out.splitlines() == [
             "SERVER  TOOLS  TIME",
-            "a       3      0.3 s",
+            "a       3      0.3 s  too long",
             "b       -      1.0 s  it is away",
             "3 tools of 1 server; 1 could not be asked",
         ]

@@ -244,6 +244,16 @@ def _bodies(gateway: Edited) -> None:
     assert answer(gateway, "/api/v1/servers", large, **token).status == 413
 
 
+@proves("gateway.limits.list_bytes")
+def _list_bytes(gateway: Edited) -> None:
+    client = gateway.client("a")
+    client.call(0, "initialize", protocolVersion="2025-06-18")
+    limit = gateway.hub.switchboard.list_limit
+    for most, is_kept in ((1024, False), (4096, True)):
+        gateway.put("gateway.limits.list_bytes", most)
+        assert limit.admits(2000, 1) is is_kept
+
+
 @proves("gateway.limits.spawns")
 def _spawns(gateway: Edited) -> None:
     gateway.put("gateway.limits.spawns", 1)

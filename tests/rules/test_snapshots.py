@@ -15,11 +15,11 @@ from mcpgateway.config.model import Container, Remote, Rest, RestTool, ServerSpe
 from mcpgateway.errors import GatewayError
 from mcpgateway.rules import snapshots
 from mcpgateway.rules.snapshots import (
-    ANSWER_LIMIT,
     FORMAT,
     HELLO,
     LISTS,
     PAGES_LIMIT,
+    ROOM,
     VARIANTS_LIMIT,
     Answer,
     Catalog,
@@ -178,11 +178,10 @@ class ResultTests:
             (b'{"tools":{}}', False),
             (b"[]", False),
             (b'{"prompts":[]}', False),
-            (b'{"tools":["%b"]}' % (b"x" * ANSWER_LIMIT), False),
         ],
     )
     def test_what_is_kept(self, result: bytes, is_kept: bool) -> None:  # noqa: FBT001 - a table
-        """A whole list of bearable size is."""
+        """A whole list is."""
         assert may_be_kept(Question(TOOLS), Raw(result)) is is_kept
 
     @pytest.mark.parametrize(
@@ -224,19 +223,27 @@ class ChainTests:
         chain.add(None, page(1, nextCursor="a"))
         assert chain.add("a", page(2, nextCursor="a")) is None
 
-    def test_without_end(self) -> None:
-        """A list of too many pages is not kept."""
-        chain = Chain()
-        chain.add(None, page(nextCursor="0"))
-        for number in range(PAGES_LIMIT + 10):
-            assert chain.add(str(number), page(nextCursor=str(number + 1))) is None
-        assert chain.add(str(PAGES_LIMIT + 10), page()) is None
+    def test_how_much(self) -> None:
+        """It is known beforehand how much there would be with one more page, or with another one in its place."""
+        chain, first, other = Chain(), page(1, nextCursor="a"), page(22, nextCursor="a")
+        size = len(bytes(first))
+        assert chain.with_one(None, first) == (size, 1)
+        chain.add(None, first)
+        assert chain.with_one(None, first) == (size, 1)
+        assert chain.with_one("b", other) == (size + len(bytes(other)), 2)
+        chain.add("b", other)
+        assert chain.with_one("b", first) == (2 * size, 2)
+        assert chain.with_one(None, other) == (len(bytes(other)), 1)
+        chain.clear()
+        assert chain.with_one("c", first) == (size, 1)
 
-    def test_too_much(self) -> None:
-        """Nor is one whose pages together are too long."""
+    def test_many_pages(self) -> None:
+        """Each page is looked into once, however many there are."""
         chain = Chain()
-        chain.add(None, page("x" * (ANSWER_LIMIT // 2), nextCursor="a"))
-        assert chain.add("a", page("x" * (ANSWER_LIMIT // 2))) is None
+        pages = [page("x" * 1000, nextCursor=str(number)) for number in range(PAGES_LIMIT - 1)] + [page()]
+        for cursor, each in zip([None, *map(str, range(PAGES_LIMIT - 1))], pages, strict=True):
+            whole = chain.add(cursor, each)
+        assert whole == tuple(pages)
 
 
 TEXT = st.text(max_size=30)
@@ -336,12 +343,14 @@ class CatalogTests:
         assert [key.told for key in made.variants] == [str(number) for number in range(5, VARIANTS_LIMIT + 5)]
 
     def test_a_file_is_no_longer_than_that(self) -> None:
-        """However much servers answer, what is written has a bound."""
+        """Of long lists, those of few kinds of clients are kept; the latest whatever its length."""
         made = Catalog()
         for number in range(VARIANTS_LIMIT):
-            made.put(self.key(number), TOOLS, Answer((page("x" * (ANSWER_LIMIT - 100)),), number))
-        assert len(made.written()) <= snapshots.FILE_LIMIT
+            made.put(self.key(number), TOOLS, Answer((page("x" * (ROOM // 5)),), number))
+        assert len(made.variants) == 4
         assert self.key(VARIANTS_LIMIT - 1) in made.variants
+        made.put(self.key(), TOOLS, Answer((page("x" * ROOM),), 99))
+        assert list(made.variants) == [self.key()]
 
     def test_outdated(self) -> None:
         """A list that has changed is given to nobody who was told it there; it stays on record, and others' counts."""

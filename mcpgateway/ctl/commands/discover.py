@@ -144,7 +144,7 @@ def _tell(listed: list[dict[str, Any]]) -> None:
             str(each["name"]),
             "-" if "error" in each else str(each["tools"]),
             f"{each['took_s']:.1f} s",
-            styled(str(each.get("error", "")), fg="red"),
+            styled(str(each["error"]), fg="red") if "error" in each else str(each.get("note", "")),
         )
         for each in listed
     ]

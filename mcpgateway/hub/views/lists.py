@@ -45,7 +45,7 @@ from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
 from mcpgateway.hub.views.missing import NOT_YET
 from mcpgateway.hub.views.sinks import own_message
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT, cursor_of
+from mcpgateway.rules.snapshots import cursor_of
 from mcpgateway.wire import jsonrpc, legacy
 from mcpgateway.wire.jsonrpc import Envelope
 
@@ -357,13 +357,20 @@ class Lister:
     async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
         pages: list[Raw] = []
         params: Envelope = {}
-        while len(pages) < PAGES_LIMIT and not _lacks(asked, kind):
+        size, limit = 0, self._board.librarian.limit
+        while not _lacks(asked, kind):
             reply = await self._request(asked, kind.method, params)
             if "error" in reply:
                 return _refused(reply["error"], asked, kind)
-            pages.append(reply["result"])
-            cursor = cursor_of(pages[-1])
-            if cursor is None or sum(len(bytes(each)) for each in pages) > ANSWER_LIMIT:
+            page = reply["result"]
+            size += len(bytes(page))
+            if not limit.admits(size, len(pages) + 1):
+                limit.exceeded(asked.server.name, kind.method)
+                break
+            pages.append(page)
+            cursor = cursor_of(page)
+            if cursor is None:
+                limit.fits(asked.server.name, kind.method)
                 break
             params = {"cursor": jsonrpc.raw(cursor)}
         return tuple(pages)

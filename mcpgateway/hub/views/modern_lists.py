@@ -37,7 +37,7 @@ from mcpgateway.hub.views.missing import NOT_YET
 from mcpgateway.hub.views.modern_clients import Clients
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.sharing import Variant, variant_of
-from mcpgateway.rules.snapshots import ANSWER_LIMIT, PAGES_LIMIT
+from mcpgateway.rules.snapshots import cursor_of
 from mcpgateway.wire import jsonrpc, legacy, peek
 from mcpgateway.wire import jsonrpc as rpc
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -325,13 +325,16 @@ class Lists:
         changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
         cursor: str | None = None
-        while len(pages) < PAGES_LIMIT and sum(len(bytes(each)) for each in pages) <= ANSWER_LIMIT:
-            page = await self._page(kind, cursor, server, asker)
-            if page is None:
+        size, limit = 0, librarian.limit
+        while (page := await self._page(kind, cursor, server, asker)) is not None:
+            size += len(bytes(page))
+            if not limit.admits(size, len(pages) + 1):
+                limit.exceeded(server.name, kind.method)
                 break
             pages.append(page)
-            cursor = peek.text(peek.members({"page": page}, "page"), "nextCursor", jsonrpc.URI_LIMIT)
+            cursor = cursor_of(page)
             if cursor is None:
+                limit.fits(server.name, kind.method)
                 break
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()

@@ -67,6 +67,7 @@ def board_of(hub: Hub, parts: Parts) -> Board:
     """What the switchboard hands over to where a session is one of all servers."""
     librarian = Librarian(parts.snapshots)
     librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+    librarian.limit = parts.switchboard.list_limit
     outcomes = _outcomes(hub, parts)
 
     def builtin() -> Builtin:

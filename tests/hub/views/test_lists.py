@@ -88,6 +88,9 @@ class Files:
         self.kept[name] = catalog
         return True
 
+    def close(self) -> None:
+        """Everything is on record."""
+
     def erase(self, name: str) -> None:
         self.kept.pop(name, None)
 
