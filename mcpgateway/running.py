@@ -21,7 +21,7 @@ from mcpgateway.assembly import Hub, ground_facts, settle
 from mcpgateway.backends.spawning import Launcher
 from mcpgateway.config.callers import Issuer
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
+from mcpgateway.config.model import Adopt, Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
 from mcpgateway.doors.http.callers import Callers
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.doors.http.guards import Guard
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.builtin.status import Sight
 
 TICK_S = 1.0
+LEDGER, FAIL_OPEN = "ledger", "fail-open"
 
 
 @frozen
@@ -73,9 +74,10 @@ class Origin:
     :ivar busy_files: those that their owners write all the time.
     :ivar config_file: the one that new servers are written to; it need not be there.
     :ivar gather: reads the files and no more.
-    :ivar adopts: all clients are led to the gateway when it starts.
+    :ivar adopts: whether clients are led to the gateway, in place of what the settings say.
     :ivar command: how the program was started.
     :ivar brought: what values take from outside of all files, so that it can be asked for again.
+    :ivar is_managed: whoever runs the gateway starts it again when it ends.
     """
 
     examine: Callable[[], Examined]
@@ -84,9 +86,10 @@ class Origin:
     busy_files: tuple[str, ...] = ()
     config_file: str = ""
     gather: Callable[[], Files] | None = None
-    adopts: bool = False
+    adopts: Adopt | None = None
     command: tuple[str, ...] = ()
     brought: Brought | None = field(default=None, repr=False)
+    is_managed: bool = False
 
 
 @frozen
@@ -126,7 +129,11 @@ class Front:
 
 @define(eq=False)
 class GatewayService(Service):
-    """The running gateway: phases up in `startService`, the same phases down in `stopService`."""
+    """The running gateway: phases up in `startService`, the same phases down in `stopService`.
+
+    :ivar restorer: the command that gives clients' files back after its end; nothing where a service manager starts
+        it again.
+    """
 
     log = Logger()
 
@@ -150,6 +157,7 @@ class GatewayService(Service):
     claim: Claim = field(repr=False)
     renewal: Renewal = field(repr=False)
     observation: Observation = field(repr=False)
+    restorer: tuple[str, ...] = field(repr=False, default=())
     _started_at: float = field(init=False, default=0.0)
     _vacancy: Vacancy = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
@@ -259,6 +267,9 @@ class GatewayService(Service):
         # Twisted's runners end themselves by the signal once more, as if it had killed them; whoever ends in order has
         # not failed. Renewal puts its own handler before this one for a while.
         signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self._end))
+        # A terminal that is closed ends what runs in it; that is no reason to leave anything behind.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self._end))
 
     def _end(self) -> None:
         with suppress(ReactorNotRunning):  # it ends already
@@ -416,6 +427,7 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         super().stopService()
+        self._bequeath()
         self.enrolment.close()
         self.reload.close()
         if self._manhole is not None:
@@ -437,6 +449,28 @@ class GatewayService(Service):
         if not self.renewal.is_due:
             self.forget()
         self.observation.end()
+
+    def _bequeath(self) -> None:
+        # Nobody is there to give clients their own servers back when this process has ended, or is killed before that.
+        if not self.restorer or self.renewal.is_due or self.claim.is_stopped() or not self._is_led_to():
+            return
+        self.log.info(
+            "clients' files lead here: unless a gateway runs again soon, they get their own servers back",
+            event="clients.bequeathed",
+        )
+        self.ward.guardian.bequeath(self.restorer)
+
+    def _is_led_to(self) -> bool:
+        # What was done with clients' files a moment ago has not been read again yet.
+        if not os.path.isdir(os.path.join(self.home, LEDGER)):
+            return False
+        from mcpgateway.host.ledger import Ledger  # few have led a client's file to the gateway
+
+        try:
+            files = Ledger(self.home).read().files.values()
+        except ConfigError:
+            return leads_here(self.settings)
+        return self.enrolment.is_running or any(each.is_standing and each.mode != FAIL_OPEN for each in files)
 
     def forget(self) -> None:
         """Take away what was said of us: we have ended in order."""
@@ -470,7 +504,7 @@ class GatewayService(Service):
 
 def leads_here(settings: Settings) -> bool:
     """Whether a client's own file leads to this gateway, so that it is in use though nobody uses it now."""
-    return any(each.mode != "fail-open" and not each.suspended for each in settings.adopted)
+    return any(each.mode != FAIL_OPEN and not each.suspended for each in settings.adopted)
 
 
 def policy_of(settings: GatewaySettings) -> Policy:

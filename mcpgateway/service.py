@@ -81,7 +81,8 @@ if TYPE_CHECKING:
     from mcpgateway.hub.issuing import Issuing
     from mcpgateway.hub.logins import Logins
 
-PAUSES_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES"  # seconds, for whoever cannot wait
+# Seconds, for whoever cannot wait.
+PAUSES_VARIABLE, RESTORE_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES", "MCPGATEWAY_RESTORE_AFTER"
 
 
 def service_manager() -> Notify | None:
@@ -266,6 +267,7 @@ def make_gateway(
         claim,
         Renewal(reactor, command),
         observation,
+        () if origin.is_managed else _restorer(home, origin),
     )
 
 
@@ -419,9 +421,20 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     )
 
 
+def _restorer(home: str, origin: Origin) -> tuple[str, ...]:
+    # What the guardian becomes when this gateway is ended; see `mcpgateway.bridge.restore_main`.
+    config = origin.config_file if os.path.exists(origin.config_file) else ""
+    return (*_beside("restore_main"), home, config, *os.environ.get(RESTORE_VARIABLE, "").split())
+
+
 def _afterwards(home: str, claim: Claim) -> tuple[str, ...]:
     # What the guardian becomes when this gateway is killed; see `mcpgateway.bridge.revive_main`.
     if claim.started_by != START:
         return ()
-    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bridge", "revive_main.py")
-    return (sys.executable, "-I", "-S", program, home, *os.environ.get(PAUSES_VARIABLE, "").split())
+    return (*_beside("revive_main"), home, *os.environ.get(PAUSES_VARIABLE, "").split())
+
+
+def _beside(program: str) -> tuple[str, ...]:
+    # A program that outlives the gateway, and shares no code with it.
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bridge", f"{program}.py")
+    return (sys.executable, "-I", "-S", path)

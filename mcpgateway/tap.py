@@ -12,7 +12,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from mcpgateway.config.gatewaykeys import LOG_LEVELS
-from mcpgateway.config.model import Daemon, Reach, Remote, Rest, Settings
+from mcpgateway.config.model import Adopt, Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError, Misplaced
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Options(usage.Options):
         ["demo", None, "Serve the two demo servers too."],
         ["adopt", None, "Lead the clients of this machine here, as clients apply does."],
         ["no-auth", None, "Programs of this user on this machine need no token, whatever they change."],
+        ["no-adopt", None, "Change no client's file, whatever the configuration says."],
+        ["managed", None, "A service manager starts it again: clients' files lead here while it is away."],
     ]
 
     settings: Settings
@@ -179,6 +181,12 @@ def leave_out_openssl() -> None:
         sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # the documented way to block an import
 
 
+def _adopts(options: Options) -> Adopt | None:
+    if options["no-adopt"]:
+        return Adopt.NEVER
+    return Adopt.ALWAYS if options["adopt"] else None
+
+
 def makeService(options: Options) -> IService:
     """The gateway as a service, its addresses bound.
 
@@ -186,6 +194,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    from mcpgateway.host import managing
     from mcpgateway.host.anew import Command
     from mcpgateway.observation import Observation
     from mcpgateway.running import Origin
@@ -201,9 +210,10 @@ def makeService(options: Options) -> IService:
         options.busy_files,
         options.config_file,
         options.gather,
-        bool(options["adopt"]),
+        _adopts(options),
         tuple(sys.argv),
         options.brought,
+        bool(options["managed"]) or managing.is_managed(os.environ),
     )
     try:
         return make_gateway(options.settings, options.home, reactor, origin, command, observation)

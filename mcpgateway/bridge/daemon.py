@@ -31,7 +31,8 @@ from posix import _exit
 
 LOCK = "daemon.lock"
 LOG = "gateway.log"
-WANTED, STOPPED, REVIVAL = "wanted", "stopped", "revival"
+WANTED, STOPPED = "wanted", "stopped"
+REVIVAL, RESTORATION = "revival", "restoration"
 LOCK_DESCRIPTOR = 3  # in the daemon
 DESCRIPTORS = 65536
 TRIED, UP, ENDED = "tried", "up", "ended"
@@ -49,7 +50,10 @@ STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
 # What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
 CHILD_VARIABLE = "MCPGATEWAY_INSTANCE"
 # What other programs were told by whoever started them: a gateway is none of theirs.
-FOREIGN = (CHILD_VARIABLE.encode(), b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID")
+FOREIGN = (
+    *(CHILD_VARIABLE.encode(), b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID"),
+    *(b"INVOCATION_ID", b"XPC_SERVICE_NAME"),
+)
 LOGGER = "mcpgateway.host.logfile.observer"
 
 
@@ -230,6 +234,52 @@ def take(lock: int) -> bool:
     return True
 
 
+def is_held(home: str) -> bool:
+    """Whether a gateway of the home is alive, be it one that begins or ends; the lock is tried for a moment."""
+    try:
+        lock = open_lock(home)
+    except OSError:
+        return False
+    try:
+        return not take(lock)
+    except OSError:
+        return False
+    finally:
+        posix.close(lock)
+
+
+def record_of(home: str) -> Record:
+    """What became of the gateway of a home last; nothing where that cannot be read."""
+    try:
+        lock = open_lock(home)
+    except OSError:
+        return Record()
+    try:
+        return read_record(lock)
+    finally:
+        posix.close(lock)
+
+
+def write_log(home: str, source: str, text: str) -> None:
+    """Write a line to the gateway's log while no gateway does; where that is not possible, it is lost.
+
+    :param source: the program that says it.
+    """
+    from time import gmtime, strftime
+
+    line = f"{strftime('%Y-%m-%dT%H:%M:%S+0000', gmtime())} [{source}] {text}\n"
+    try:
+        log = open_own(f"{home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
+    except OSError:
+        return
+    try:
+        posix.write(log, line.encode())
+    except OSError:
+        pass
+    finally:
+        posix.close(log)
+
+
 def write_wanted(home: str, options: list[str]) -> None:
     """Put down what the gateway is wanted with.
 
@@ -247,17 +297,18 @@ def write_stopped(home: str) -> None:
     _write(home, STOPPED, str(clock()))
 
 
-def write_revival(home: str, due_ms: int) -> None:
-    """Put down that this process is to start the gateway again, and when.
+def write_due(home: str, name: str, due_ms: int) -> None:
+    """Put down that this process is about to do something, and when.
 
+    :param name: `REVIVAL` or `RESTORATION`.
     :raise OSError: it cannot be.
     """
-    _write(home, REVIVAL, f"{due_ms} {posix.getpid()}")
+    _write(home, name, f"{due_ms} {posix.getpid()}")
 
 
-def read_revival(home: str) -> tuple[int, int] | None:
-    """When the gateway is to be started again, by the kernel's clock, and by which process; None where nobody says."""
-    words = (_read(home, REVIVAL) or "").split()
+def read_due(home: str, name: str) -> tuple[int, int] | None:
+    """When that is to be done, by the kernel's clock, and by which process; None where nobody says."""
+    words = (_read(home, name) or "").split()
     if len(words) != 2 or not all(each.isdigit() for each in words):
         return None
     return int(words[0]), int(words[1])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
-import posix
-from time import gmtime, sleep, strftime
+from time import sleep
 
 from mcpgateway.bridge import daemon
 
@@ -18,7 +17,7 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
     pauses = pauses or (AT_ONCE_S, *daemon.PAUSES_S)
     while True:
-        record = _record(home)
+        record = daemon.record_of(home)
         failures = record.failures(daemon.clock())
         # One that had lived long has failed for the first time.
         pause = pauses[min(max(failures, 1), len(pauses)) - 1]
@@ -40,7 +39,7 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
 def _waited(home: str, record: daemon.Record, pause_s: float) -> bool:
     """Wait so long; whether it is still away and wanted then. Meanwhile a file says when it is started again."""
     try:
-        daemon.write_revival(home, int(daemon.clock() + pause_s * 1000))
+        daemon.write_due(home, daemon.REVIVAL, int(daemon.clock() + pause_s * 1000))
     except OSError:
         pass  # then only the log tells
     try:
@@ -55,7 +54,7 @@ def _waited(home: str, record: daemon.Record, pause_s: float) -> bool:
 def _is_still_away(home: str, found: daemon.Record, pause_s: float) -> bool:
     # Whoever starts a gateway says so in the file of the lock.  The lock itself is not tried: he might find it taken.
     ends = daemon.clock() + pause_s * 1000
-    while _is_wanted(home) and _record(home).at_ms == found.at_ms:
+    while _is_wanted(home) and daemon.record_of(home).at_ms == found.at_ms:
         left = ends - daemon.clock()
         if left <= 0:
             return True
@@ -67,11 +66,11 @@ def _has_begun(home: str) -> bool:
     """Whether the gateway listens, or another matter has taken its place; false where it has ended again."""
     ends = daemon.clock() + START_LIMIT_S * 1000
     while daemon.clock() < ends:
-        if _record(home).word != daemon.TRIED or not _is_wanted(home):
+        if daemon.record_of(home).word != daemon.TRIED or not _is_wanted(home):
             return True
-        if not _is_held(home):
+        if not daemon.is_held(home):
             # It may have said so, and ended, between the two looks.
-            return _record(home).word != daemon.TRIED
+            return daemon.record_of(home).word != daemon.TRIED
         sleep(LOOK_S)
     return True
 
@@ -80,40 +79,5 @@ def _is_wanted(home: str) -> bool:
     return daemon.read_wanted(home) is not None
 
 
-def _is_held(home: str) -> bool:
-    try:
-        lock = daemon.open_lock(home)
-    except OSError:
-        return False
-    try:
-        return not daemon.take(lock)
-    except OSError:
-        return False
-    finally:
-        posix.close(lock)
-
-
-def _record(home: str) -> daemon.Record:
-    try:
-        lock = daemon.open_lock(home)
-    except OSError:
-        return daemon.Record()
-    try:
-        return daemon.read_record(lock)
-    finally:
-        posix.close(lock)
-
-
 def _say(home: str, text: str) -> None:
-    """Write a line to the gateway's log, which has nobody else to write to it now."""
-    line = f"{strftime('%Y-%m-%dT%H:%M:%S+0000', gmtime())} [mcpgateway.revival] {text}\n"
-    try:
-        log = daemon.open_own(f"{home}/logs/{daemon.LOG}", posix.O_WRONLY | posix.O_APPEND)
-    except OSError:
-        return
-    try:
-        posix.write(log, line.encode())
-    except OSError:
-        pass
-    finally:
-        posix.close(log)
+    daemon.write_log(home, "mcpgateway.revival", text)

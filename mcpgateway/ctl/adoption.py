@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcpgateway.local.reporting import Report
 
 ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
+NO_ADOPT = "--no-adopt"  # what the daemon is told
 CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
 STOPPED = "stopped"
 ASKED = "asked.json"
@@ -68,13 +69,24 @@ def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[
 
     environ = environment_of(options)
     try:
+        if (adopt or _configured(globals_, environ)) == NEVER:
+            return []
         reports = [_resumed(globals_, environ)]
         # Where nobody can be asked, the gateway itself does what its configuration says.
-        if adopt == ALWAYS or (adopt != NEVER and _can_ask(globals_)):
+        if adopt == ALWAYS or _can_ask(globals_):
             reports.append(_others(globals_, environ, adopt))
     except ConfigError as why:
         fail(f"the gateway runs, but clients cannot be led to it: {why}")
     return [each for each in reports if each is not None]
+
+
+def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
+    """What the configuration says; the usual, where no file has ever led here and nobody can be asked."""
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not _can_ask(globals_):
+        return ASK
+    from mcpgateway.local.machine import Machine
+
+    return Machine(globals_.home, environ).clients.adopt.value
 
 
 def environment_of(options: list[str]) -> Mapping[str, str]:
@@ -92,13 +104,16 @@ def follow(globals_: Globals, options: list[str]) -> Report | None:
 
     :raise Trouble: the configuration or the ledger cannot be used.
     """
-    if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+    environ = environment_of(options)
+    if not os.path.isdir(os.path.join(globals_.home, LEDGER)) or NO_ADOPT in options:
         return None
     from mcpgateway.errors import ConfigError
     from mcpgateway.local import syncing
 
     try:
-        return syncing.sync(globals_.home, environment_of(options))
+        if _configured(globals_, environ) == NEVER:
+            return None
+        return syncing.sync(globals_.home, environ)
     except ConfigError as why:
         fail(f"the gateway runs, but clients' files could not be gone through: {why}")
 

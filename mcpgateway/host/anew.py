@@ -57,7 +57,7 @@ class Command:
         words = tuple(sys.orig_argv)
         if not sys.executable or not _stays(words):
             return None
-        if VARIABLE not in environ and (_has_terminal() or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN):
+        if VARIABLE not in environ and (has_terminal() or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN):
             return None
         taken = {name: environ[name] for name in TAKEN if name in environ}
         return cls(sys.executable, words, taken, os.getpid())
@@ -96,7 +96,8 @@ def _stays(words: tuple[str, ...]) -> bool:
     return is_twist or ("--pidfile=" in words and ("-n" in words or "--nodaemon" in words))
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """Whether this process has a terminal that can send it signals."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

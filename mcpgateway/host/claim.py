@@ -14,13 +14,13 @@ from contextlib import suppress
 from threading import Event
 from time import monotonic
 
-from attrs import define
+from attrs import define, field
 
 from mcpgateway.errors import ConfigError, Misplaced
 from mcpgateway.host import homefile, state
 
 LOCK = "daemon.lock"
-WANTED = "wanted"
+WANTED, STOPPED = "wanted", "stopped"
 DESCRIPTOR = 3  # where a starter puts it
 STARTED_VARIABLE = "MCPGATEWAY_STARTED"
 START, SHIM = "start", "shim"
@@ -41,6 +41,7 @@ class Claim:
     _home: str
     started_by: str = ""
     _lock: int = -1
+    _began_ms: int = field(factory=lambda: int(monotonic() * 1000))
 
     @classmethod
     def of(
@@ -83,6 +84,14 @@ class Claim:
     def is_wanted(self) -> bool:
         """Whether a person has asked for a gateway here, be it this one or, when it was there already, any."""
         return os.path.exists(os.path.join(self._home, WANTED))
+
+    def is_stopped(self) -> bool:
+        """Whether a person has said ``mcpgateway stop``, which gives clients' files back, since this gateway began."""
+        try:
+            text = homefile.read_text(os.path.join(self._home, STOPPED), RECORD_LIMIT)
+        except (OSError, ConfigError):
+            return False
+        return text.isdigit() and int(text) >= self._began_ms
 
     def up(self) -> None:
         """The gateway listens."""

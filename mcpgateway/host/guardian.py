@@ -52,6 +52,7 @@ class Guardian:
         self._groups: set[int] = set()
         self._helper: _Helper | None = None
         self._wanted = False
+        self._is_bequeathed = False
         self._delay = RESTART_S
 
     @property
@@ -81,16 +82,13 @@ class Guardian:
             os.close(null)
 
     def _environ(self) -> dict[str, str]:
-        # It must not bear the marker itself, and needs nothing but for what it starts.
-        if not self._afterwards:
-            return {}
+        # It must not bear the marker itself; the rest is for what it becomes in the end.
         return {name: value for name, value in os.environ.items() if name != INSTANCE_MARKER}
 
     def running(self, helper: _Helper) -> None:
         """The helper runs: tell it what there is to guard."""
         self._helper = helper
-        if self._afterwards:
-            self._tell("=" + " ".join(os.fsencode(word).hex() for word in self._afterwards))
+        self._tell_afterwards()
         for group in self._groups:
             self._tell(f"+{group}")
 
@@ -117,9 +115,22 @@ class Guardian:
         self._groups.discard(group)
         self._tell(f"-{group}")
 
+    def bequeath(self, afterwards: Sequence[str]) -> None:
+        """Have the helper become this when the gateway has ended, in order or not, in place of all else."""
+        self._afterwards, self._is_bequeathed = tuple(afterwards), True
+        if self._helper is not None:
+            self._tell_afterwards()
+        self.start()
+
+    def _tell_afterwards(self) -> None:
+        if self._afterwards:
+            self._tell("=" + " ".join(os.fsencode(word).hex() for word in self._afterwards))
+
     def stop(self) -> None:
-        """Send the helper home; nothing is left to guard."""
+        """Send the helper home, or to what it is to become; nothing is left to guard."""
         self._wanted = False
+        if self._is_bequeathed:
+            return  # it begins when this process has gone, which says in the end that it ends
         self._tell("bye")
         if self._helper is not None:
             self._helper.transport.closeStdin()

@@ -3,7 +3,8 @@
 Run as ``python -I -S guardian_main.py NAME=VALUE`` with a pipe from the gateway as stdin.  Lines on it: ``+PGID`` and
 ``-PGID`` say which process groups are children, ``bye`` that the gateway stops in order.  When the pipe ends without a
 ``bye``, the gateway is dead: every group, and every process whose environment holds the marker, is killed.  ``=WORDS``,
-each in hexadecimal digits, is the command that the guardian becomes after that.
+each in hexadecimal digits, is the command that the guardian becomes after that; the last one counts.  A gateway that
+ends in order says no ``bye`` where there is still something for that command to do.
 
 It imports builtin modules only, so that it takes about 3 MB of memory of its own.
 """
@@ -38,7 +39,7 @@ def main() -> None:
             if line[:1] == b"+":
                 groups.add(int(line[1:]))
             elif line[:1] == b"=":
-                afterwards = [bytes.fromhex(each.decode()) for each in line[1:].split()]
+                afterwards = [bytes.fromhex(each.decode()) for each in line[1:].split(b" ")]
             else:
                 groups.discard(int(line[1:]))
     clear_up(groups, marker)

@@ -29,6 +29,7 @@ from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals, files, homefile, paths
 from mcpgateway.host.brought import Brought
+from mcpgateway.host.remembered import Remembered
 from mcpgateway.rules.masking import is_token
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH"
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 # What immorterm-mcp-gateway gives a classified server that names no time of its own.
 IMMORTERM_TIMEOUT_S = 120.0
+LEFT_OUT = "its servers are left out until it can be read"
+AS_IT_WAS = "the servers that it listed before are served until it can be read"
 JOURNAL = "journal.jsonl"  # of the ledger: it changes with every file that is led to the gateway
 
 
@@ -55,6 +58,7 @@ class LoadOptions:
     :ivar demo: whether the demonstration servers are added.
     :ivar port: the port that was named, or None.
     :ivar env_file: the file of values that was named instead of the home's ``.env``, or None.
+    :ivar remembered: clients' files as they were when these options were last used to read them.
     """
 
     config: str | None = None
@@ -63,6 +67,7 @@ class LoadOptions:
     demo: bool = False
     port: int | None = None
     env_file: str | None = None
+    remembered: Remembered = field(factory=Remembered, eq=False, repr=False)
 
 
 @frozen
@@ -361,14 +366,30 @@ class _Examination:
         if named is not None:
             each_once = dict.fromkeys(paths.absolute(each, self.environ) for each in named)
             wanted = [each for each in each_once if os.path.realpath(each) not in led]
-            return [document for each in wanted for document in self._needed(each, is_ours=False)]
+            return [document for each in wanted for document in self._source(each)]
         path = paths.claude_file(self.environ)
         is_there = os.path.lexists(self._look(path)) and os.path.realpath(path) not in led
-        return self._needed(path, is_ours=False) if is_there else []
+        return self._source(path) if is_there else []
 
-    def _needed(self, path: str, *, is_ours: bool = True) -> list[Document]:
+    def _source(self, path: str) -> list[Document]:
+        """Read a client's own file, which is no reason to refuse everything else, however it is."""
+        remembered = self.options.remembered
         try:
-            found = self._document(path, is_ours=is_ours)
+            found = self._document(path, is_ours=False)
+        except ConfigError as why:
+            former = remembered.of(path)
+            self.problems.catch(why, path, AS_IT_WAS if former else LEFT_OUT, is_error=False)
+            return [former] if former else []
+        if found is None:
+            remembered.forget(path)
+            self.problems.warn(Where(path), "there is no such file", LEFT_OUT)
+            return []
+        remembered.keep(found)
+        return [found]
+
+    def _needed(self, path: str) -> list[Document]:
+        try:
+            found = self._document(path)
         except ConfigError as why:
             self.problems.catch(why, path)
             return []

@@ -16,7 +16,7 @@ BEGUN, ALREADY = "shutting_down", "already_shutting_down"
 
 @define(eq=False)
 class Ending:
-    """Ends the gateway as a signal would: calls under way may end, clients' files keep leading here.
+    """Ends the gateway as a signal would: calls under way may end, and its guardian gives clients' files back.
 
     :param stop: has the service stopped, and the process end then.
     """

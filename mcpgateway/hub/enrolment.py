@@ -59,18 +59,19 @@ class Enrolment:
         self._read = read
         self._unsettled: dict[str, frozenset[str]] = {}
         self._seen: dict[str, frozenset[str]] = {}
+        self._adopts: Adopt | None = None
         self._is_open = False
         self._is_running = False
         self._failures = 0
         self._again: IDelayedCall | None = None
 
-    def begin(self, settings: Settings, *, adopts: bool) -> None:
+    def begin(self, settings: Settings, *, adopts: Adopt | None = None) -> None:
         """The gateway listens.
 
-        :param adopts: whether it was told on its command line to lead all clients here.
+        :param adopts: what it was told on its command line, in place of what the settings say.
         """
-        self._is_open = True
-        if adopts or settings.clients.adopt is Adopt.ALWAYS:
+        self._is_open, self._adopts = True, adopts
+        if (adopts or settings.clients.adopt) is Adopt.ALWAYS:
             self._start(APPLY)
         else:
             self.look(settings)
@@ -78,11 +79,16 @@ class Enrolment:
     def look(self, settings: Settings) -> None:
         """Have gone through what is not as it was left; see Note [Once for every thing]."""
         clients = settings.clients
-        adopted = settings.adopted if clients.adopt is not Adopt.NEVER else ()
+        adopted = settings.adopted if (self._adopts or clients.adopt) is not Adopt.NEVER else ()
         found = {each.path: _things(each, follows=clients.watch) for each in adopted}
         self._unsettled = {path: things for path, things in found.items() if things}
         self._seen = {path: seen & found[path] for path, seen in self._seen.items() if path in found}
         self._go()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether files are being gone through."""
+        return self._is_running
 
     def close(self) -> None:
         """Start nothing any more."""

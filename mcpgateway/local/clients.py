@@ -7,11 +7,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from mcpgateway.bridge import daemon
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.local import printing
 
-VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman")
+VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman", "release")
 
 
 class _Parser(ArgumentParser):
@@ -83,12 +84,22 @@ def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
             return enrolment.undo(Machine(home, environ), _wanted(said))
         case "disable":
             return enrolment.suspend(home, environ, enrolment.DISABLED)
+        case "release":
+            return _released(enrolment.release(home, environ), home)
         case "enable":
             return enrolment.resume(home, environ, (enrolment.DISABLED,))
         case _:
             from mcpgateway.local.syncing import sync
 
             return sync(home, environ)
+
+
+def _released(report: Any, home: str) -> Any:
+    # Nobody reads what this program answers: the gateway that would have asked has gone.
+    for each in report.files:
+        said = f"{each.path} has its own servers back" if not each.error else each.error
+        daemon.write_log(home, "mcpgateway.clients", said)
+    return report
 
 
 def _wanted(said: Namespace) -> Any:

@@ -11,7 +11,9 @@ from mcpgateway.config.document import visible
 from mcpgateway.config.edit import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.host.adopted import Adopted
+from mcpgateway.host.disk import DISK, Disk
 from mcpgateway.local.adoption import Return
+from mcpgateway.local.answering import ask
 from mcpgateway.local.carrying import alone, carried_out
 from mcpgateway.local.machine import Machine
 from mcpgateway.local.planning import FilePlan, Wanted, adopted_at, plan, plan_of
@@ -20,6 +22,7 @@ from mcpgateway.local.returning import NOT_THERE, given_back, rebuilt, returned,
 from mcpgateway.local.sites import Choice, Site, chosen, recorded_sites, see
 
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
+RELEASES, RELEASE_AGAIN_S = 20, 0.5
 NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
 
 
@@ -93,6 +96,25 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
             ):
                 reports.append(given_back(machine, site, Return(machine, site, why=why)))
         return Report(tuple(reports))
+
+
+def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
+    """Give files back whose gateway has ended and is not back, until it is; nothing where one answers.
+
+    A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
+
+    :raise ConfigError: the ledger cannot be used, and nothing was changed.
+    """
+    report = Report()
+    for _ in range(RELEASES):
+        if ask(home, 0, environ) is not None:
+            break
+        again = suspend(home, environ, AWAY)
+        report = evolve(again, files=(*(each for each in report.files if not each.error), *again.files))
+        if not report.errors:
+            break
+        disk.sleep(RELEASE_AGAIN_S)
+    return report
 
 
 def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:

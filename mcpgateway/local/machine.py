@@ -12,13 +12,22 @@ from attrs import define, evolve, field
 from mcpgateway.config.adopted import also_former
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.model import GatewaySettings, Settings
-from mcpgateway.config.native import read_native
+from mcpgateway.config.model import ClientSettings, GatewaySettings, Settings
+from mcpgateway.config.native import Native, read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 from mcpgateway.host.ledger import Ledger, Records
-from mcpgateway.host.settings import Examined, LoadOptions, brought_of, examine, examine_to_run, gather
+from mcpgateway.host.settings import (
+    CONFIG_VARIABLES,
+    ENV_FILE_VARIABLES,
+    Examined,
+    LoadOptions,
+    brought_of,
+    examine,
+    examine_to_run,
+    gather,
+)
 from mcpgateway.host.state import Running
 from mcpgateway.local.answering import Answer, ask, running_gateway
 
@@ -26,10 +35,12 @@ HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
 CUSTOM = "custom"
 NAMES_FILES = {"--config": "config", "-c": "config", "--source": "source", "--env-file": "env-file"}
+NAMED_BY_VARIABLE = {"config": CONFIG_VARIABLES, "env-file": ENV_FILE_VARIABLES}
+NAMES_PORT, DEMO = ("--port", "-p"), "--demo"
 
 
 def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
-    """Have the files read that the gateway of a home reads which runs, where no others were named."""
+    """Have read what the gateway of a home reads which runs, at its port, where no other files were named."""
     running = running_gateway(home)
     words = running.command if running is not None else ()
     said: dict[str, list[str]] = {}
@@ -39,12 +50,23 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
             path = _from(running, value if equals else "".join(words[at + 1 : at + 2]))
             if path:
                 said.setdefault(NAMES_FILES[name], []).append(path)
-    if options.config or not said:
+    if options.config or running is None:
         return options
+    environ = environ_of(home)
+    for name, variables in NAMED_BY_VARIABLE.items():
+        path = next((environ[each] for each in variables if environ.get(each)), "")
+        if name not in said and (path := _from(running, path)):
+            said[name] = [path]
     sources = tuple(said["source"]) if "source" in said and options.sources is None else options.sources
     env_file = options.env_file or next(iter(said.get("env-file", ())), None)
+    named = any(word.partition("=")[0] in NAMES_PORT for word in words)
     return evolve(
-        options, config=next(iter(said.get("config", ())), None), sources=sources, env_file=env_file
+        options,
+        config=next(iter(said.get("config", ())), None),
+        sources=sources,
+        env_file=env_file,
+        port=running.port if named and options.port is None else options.port,
+        demo=options.demo or DEMO in words,
     )
 
 
@@ -79,7 +101,7 @@ class Machine:
     environ: Mapping[str, str] = field(repr=False)
     ledger: Ledger = field(init=False, repr=False)
     _settings: Settings | None = field(default=None, init=False, repr=False)
-    _gateway: GatewaySettings | None = field(default=None, init=False, repr=False)
+    _own: Native | None = field(default=None, init=False, repr=False)
     _records: Records | None = field(default=None, init=False, repr=False)
     _answer: Answer | None = field(default=None, init=False, repr=False)
 
@@ -121,13 +143,21 @@ class Machine:
     @property
     def gateway(self) -> GatewaySettings:
         """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
-        if self._gateway is None:
+        return self._native.gateway
+
+    @property
+    def clients(self) -> ClientSettings:
+        """What is to become of clients' files, as far as that can be told; likewise."""
+        return self._native.clients
+
+    @property
+    def _native(self) -> Native:
+        if self._own is None:
             try:
-                native = gather(self._options, self.environ).native
-                self._gateway = read_native(native, Problems()).gateway
+                self._own = read_native(gather(self._options, self.environ).native, Problems())
             except ConfigError:
-                self._gateway = GatewaySettings()
-        return self._gateway
+                self._own = Native()
+        return self._own
 
     @property
     def _options(self) -> LoadOptions:

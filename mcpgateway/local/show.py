@@ -23,6 +23,7 @@ from mcpgateway.local import printing
 from mcpgateway.rules.masking import arguments, masked
 
 DEFAULT = "default"
+PORT = "--port"  # of the gateway that runs
 VARIABLE_KEYS = ("env", "environment", "headers")
 ALIAS = "The same as "
 WIDTH = 60
@@ -57,7 +58,7 @@ def show(
     rows: dict[str, list[Row]] = {}
     files = gather(options, environ)
     if server is None:
-        rows["gateway"] = list(_gateway_rows(files.native))
+        rows["gateway"] = [_at_its_port(each, options.port) for each in _gateway_rows(files.native)]
     for each in chosen:
         blueprint = found.settings.blueprints[each.name]
         place = place_of(files, blueprint.entry)
@@ -67,6 +68,10 @@ def show(
     else:
         printing.put_text(_as_text(rows))
     return 0
+
+
+def _at_its_port(row: Row, port: int | None) -> Row:
+    return Row(row.key, port, PORT) if row.key == "http_port" and port is not None else row
 
 
 def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:

@@ -11,15 +11,16 @@ from attrs import define, field
 
 from mcpgateway.config.assemble import depends_on_place
 from mcpgateway.config.client import read_client, read_remotes
-from mcpgateway.config.compose import is_ours
+from mcpgateway.config.clients import forms
+from mcpgateway.config.clients.dialect import Kind
+from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.config.document import Document, printable
 from mcpgateway.config.edit import MISSING, Edit, Put, at, edit, in_its_dialect, placed, same
 from mcpgateway.config.entry import Entry
-from mcpgateway.config.model import GatewaySettings, Remote
 from mcpgateway.config.names import slug
 from mcpgateway.config.native import is_client_file, read_native, read_servers
 from mcpgateway.config.outside import unasked
-from mcpgateway.config.problems import Problems, Where
+from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.read import parse
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
@@ -28,6 +29,11 @@ from mcpgateway.host.settings import FILE_LIMIT, LoadOptions, config_file
 from mcpgateway.host.template import template
 from mcpgateway.host.writeback import write_back
 from mcpgateway.local import printing
+from mcpgateway.local.machine import CUSTOM, Machine
+from mcpgateway.local.planning import adopted_at
+from mcpgateway.local.sites import Choice, Site, chosen
+from mcpgateway.local.theirs import LEADS_HERE, Theirs
+from mcpgateway.rules.masking import masked
 
 FULL = "full"
 PASSED_OVER = "A setting of other clients"
@@ -40,13 +46,17 @@ class Haul:
 
     :ivar servers: entries of our own, by name, and where each comes from.
     :ivar sections: members of the sections that are not servers.
-    :ivar gateway: what our own file says of the gateway, whose URLs are those of no server.
+    :ivar added: the names of those servers that are new to our file, once that is known.
+    :ivar added_sections: the same of members of sections.
+    :ivar machine: what is known of the gateway, whose URLs are those of no server.
     """
 
-    gateway: GatewaySettings = field(factory=GatewaySettings)
+    machine: Machine
     problems: Problems = field(factory=Problems)
     servers: dict[str, tuple[dict[str, Any], Where]] = field(factory=dict)
     sections: dict[tuple[str, str], Any] = field(factory=dict)
+    added: list[str] = field(factory=list)
+    added_sections: list[tuple[str, str]] = field(factory=list)
 
 
 def take_over(
@@ -57,7 +67,7 @@ def take_over(
     :raise ConfigError: ours cannot be changed.
     """
     target = paths.absolute(into, environ) if into else config_file(options, environ)
-    haul = Haul(_gateway(target))
+    haul = Haul(Machine(paths.gateway_home(environ, options.home or None), environ))
     for each in named:
         _read(paths.absolute(each, environ), haul)
     taken: list[str] = []
@@ -68,24 +78,32 @@ def take_over(
         return _with(before, target, haul, taken)
 
     if is_dry:
-        try:
-            text = files.read_text(target, FILE_LIMIT)
-        except FileNotFoundError:
-            text = ""
-        printing.put_text(changed(text))
-    else:
-        _make_directory(target, paths.gateway_home(environ, options.home or None))
+        changed(_text_of(target))
+        printing.put_text(_added(target, haul))
+    elif haul.servers or haul.sections:
+        _make_directory(target, haul.machine.home)
         write_back(target, changed)
     told = sys.stderr if is_dry else sys.stdout
     printing.put(*taken, *(f"not carried over: {each}" for each in haul.problems), to=told)
     return 1 if haul.problems.errors else 0
 
 
-def _gateway(target: str) -> GatewaySettings:
+def _text_of(target: str) -> str:
     try:
-        return read_native([parse(files.read_text(target, FILE_LIMIT), target)], Problems()).gateway
+        return files.read_text(target, FILE_LIMIT)
     except FileNotFoundError:
-        return GatewaySettings()
+        return ""
+
+
+def _added(target: str, haul: Haul) -> str:
+    """What a file would get, in its own language, and without secrets."""
+    file = "added.json" if target.endswith(".json") else "added.yaml"
+    text = ""
+    for name in haul.added:
+        text = edit(text, file, Put(("servers", name), masked(haul.servers[name][0])))
+    for section, key in haul.added_sections:
+        text = edit(text, file, Put((section, key), masked(haul.sections[section, key], key)))
+    return text
 
 
 def _make_directory(target: str, home: str) -> None:
@@ -98,7 +116,11 @@ def _make_directory(target: str, home: str) -> None:
 
 def _read(path: str, haul: Haul) -> None:
     try:
-        document = parse(files.read_text(path, FILE_LIMIT), path, strict=False, takes_list=True)
+        text = files.read_text(path, FILE_LIMIT)
+        site = chosen(Choice(file=path), haul.machine.environ, haul.machine.records)[0]
+        if _read_theirs(text, site, haul):
+            return
+        document = _as_ours(text, path)
     except FileNotFoundError:
         haul.problems.error(Where(path), "there is no such file")
         return
@@ -118,10 +140,43 @@ def _read(path: str, haul: Haul) -> None:
         _take(entry, haul)
 
 
+def _as_ours(text: str, path: str) -> Document:
+    """Read a file that may be one of ours, or of a client that writes as many do."""
+    return parse(text, path, strict=False, takes_list=True)
+
+
+def _read_theirs(text: str, site: Site, haul: Haul) -> bool:
+    """Read a file as its client does; whether it is one that only a client has."""
+    if site.dialect.name == CUSTOM and not _is_only_a_clients(text, site.path):
+        return False
+    value, base = forms.read(text, site.path, site.dialect), haul.machine.base
+    if not site.dialect.listed(value, base, site.project):
+        return False
+    adopted = adopted_at(haul.machine, site)
+    is_led = adopted is not None and not adopted.suspended
+    for entry in Theirs(site.path, site.dialect, base, site.project, is_led).entries(value, haul.problems):
+        _take(entry, haul)
+    return True
+
+
+def _is_only_a_clients(text: str, path: str) -> bool:
+    # TOML, and JSON with comments or commas too many.
+    form = forms.form_of(path, text)
+    if form is not forms.Form.JSON:
+        return form is forms.Form.TOML
+    try:
+        _as_ours(text, path)
+    except ConfigError:
+        return True
+    return False
+
+
 def _remotes(document: Document, problems: Problems, haul: Haul) -> Iterator[Entry]:
+    listed = DIALECTS[CUSTOM].listed(document.value, haul.machine.base)
+    ours = {each.title for each in listed if each.kind is Kind.OURS}
     for entry in read_remotes(document, problems):
-        if isinstance(entry.reach, Remote) and is_ours(entry.reach.url, haul.gateway):
-            haul.problems.warn(entry.where(), "leads to the gateway itself")
+        if entry.title in ours:
+            haul.problems.warn(entry.where(), LEADS_HERE)
         else:
             yield entry
 
@@ -202,6 +257,8 @@ def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
 def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
     """The text of our file with all that was found and is not there yet."""
     former = text
+    haul.added.clear()
+    haul.added_sections.clear()
     for name, (entry, where) in haul.servers.items():
         held = parse(text, target).value
         new = placed(held, Put((name,), entry))
@@ -209,6 +266,7 @@ def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
         if there is MISSING or there is None:
             text = edit(text, target, new)
             taken.append(f"{name}: taken from {where}")
+            haul.added.append(name)
         elif same(there, entry):
             taken.append(f"{name}: is there already")
         else:
@@ -218,9 +276,33 @@ def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
             change: Edit = Put((section, key), value)
             text = edit(text, target, change)
             taken.append(f"{section}.{key}: taken")
+            haul.added_sections.append((section, key))
         else:
             taken.append(f"{section}.{key}: is there already, and is kept")
-    return in_its_dialect(former, text, target)
+    made = in_its_dialect(former, text, target)
+    _check_use(former, made, target)
+    return made
+
+
+def _check_use(former: str, made: str, target: str) -> None:
+    """See that a file that could be used can still be.
+
+    :raise ConfigError: what was taken breaks it.
+    """
+    broken = _errors(made, target)
+    if broken and not _errors(former, target):
+        raise ConfigError(
+            f"{broken[0]}; nothing is written, since the configuration could not be used with it"
+        )
+
+
+def _errors(text: str, target: str) -> list[Problem]:
+    problems = Problems()
+    try:
+        read_servers(read_native([parse(text, target, flaws=problems, takes_list=True)], problems), problems)
+    except ConfigError as why:
+        problems.catch(why, target)
+    return problems.errors
 
 
 def _at(value: Any, road: Sequence[str]) -> Any:

@@ -171,7 +171,10 @@ class ClientTests:
         [
             ([{"name": "codex", "servers": ["a", "b"]}], [{"name": "codex", "servers": 2}]),
             ([{"tool": "cursor", "servers": 3}], [{"name": "cursor", "servers": 3}]),
-            ([{"name": "zed", "servers": ["a"], "suspended": "disabled"}], []),
+            (
+                [{"name": "zed", "servers": ["a"], "suspended": "disabled"}],
+                [{"name": "zed", "servers": 1, "given_back": "disabled"}],
+            ),
             ([{}, 7], [{"name": "?", "servers": 0}]),
             ("x", []),
         ],

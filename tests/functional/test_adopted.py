@@ -99,8 +99,8 @@ class RegisterTests:
             assert gateway.ask("/api/gateway/enable", {})[1] == {"ok": True, "status": "enabled"}
             assert gateway.leads_here("fast")
             assert gateway.tools("fast")[0] == 200
-        # A service that ends gives nothing back.
-        assert gateway.leads_here("fast")
+        # One that is ended and has no successor leaves nobody at a dead port.
+        eventually(lambda: gateway.cursor.read_text() == text, "the client has its own text")
 
     def switched_off(self, gateway, text):
         """The soft switch gives the client its own text back, and answers nobody."""

@@ -200,11 +200,13 @@ class StartTests:
             _, said = process.communicate(timeout=LIMIT_S)
         assert "--wait has no meaning with --foreground" in said
         assert "--end-duplicates has no meaning with --foreground" in said
+        eventually(lambda: path.read_text() == original, "it has its own servers back")
         with home.begin("start", "--foreground", "--adopt", "never") as process:
             eventually(lambda: answers(home), "it answers")
+            assert home.json("status")["given_back"]
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=LIMIT_S)
-        assert "--adopt never has no meaning with --foreground" in said
+            process.communicate(timeout=LIMIT_S)
+        assert path.read_text() == original
 
     def test_foreground_beside_another(self, home):
         """One that runs already is named and left alone; for `serve` that is no error."""
@@ -654,6 +656,70 @@ class AdoptionTests:
         home.json("start", "--adopt", "never")
         home.json("start")
         assert path.read_text() == original
+
+    def test_never_again(self, home):
+        """Never means never: nor is a client led here that was before, whoever says so."""
+        path, original = client_file(home)
+        home.json("start", "--adopt", "always")
+        home.json("stop")
+        assert home.json("start", "--adopt", "never")["clients"] == []
+        eventually(lambda: home.json("status")["given_back"], "it is known")
+        home.json("stop")
+        document = json.loads((home.path / "config.json").read_text())
+        (home.path / "config.json").write_text(json.dumps({**document, "clients": {"adopt": "never"}}))
+        assert home.json("start")["clients"] == []
+        home.json("restart", "--port", free_port())
+        assert path.read_text() == original
+
+    def test_ended_by_a_signal(self, home):
+        """Ended for good, with Ctrl-C for one, it leaves no client behind; status says so, and the next one leads."""
+        home.environ["MCPGATEWAY_RESTORE_AFTER"] = "1"
+        path, original = client_file(home)
+        for number, options in ((signal.SIGINT, ("--adopt",)), (signal.SIGTERM, ())):
+            with self.led(home, path, *options) as process:
+                process.send_signal(number)
+                process.communicate(timeout=LIMIT_S)
+            found = home.run("status").stdout
+            assert found.startswith("Gateway is not running.\n")
+            assert "Client:  claude-code" in found
+            eventually(lambda: path.read_text() == original, f"its file is given back after {number}")
+            assert home.json("status")["given_back"] == [
+                {"name": "claude-code", "servers": 1, "given_back": "away", "mode": "http"}
+            ]
+            assert (
+                "has its own servers back: a gateway that runs leads it here again"
+                in home.run("status").stdout
+            )
+        eventually(lambda: home.processes() == [], "nothing is left")
+
+    def test_ended_and_begun_again(self, home):
+        """Where a successor is there soon, or a service manager starts it again, clients notice nothing."""
+        home.environ["MCPGATEWAY_RESTORE_AFTER"] = "30"
+        path, original = client_file(home)
+        with self.led(home, path, "--adopt") as process:
+            process.terminate()
+            process.communicate(timeout=LIMIT_S)
+        led = path.read_text()
+        assert led != original
+        found = home.json("status")
+        assert [each["servers"] for each in found["clients"]] == [1]
+        assert 0 < found["gives_back_in_seconds"] <= 30
+        assert "Next:    mcpgateway start, or mcpgateway stop" in home.run("status").stdout
+        with self.led(home, path, "--managed") as process:
+            eventually(lambda: "a gateway runs again" in home.log, "the guardian of the first has gone")
+            process.terminate()
+            process.communicate(timeout=LIMIT_S)
+        eventually(lambda: home.processes() == [], "nobody waits for anything")
+        assert path.read_text() == led
+
+    def led(self, home, path, *options):
+        """Start a gateway in the foreground to which a client is led."""
+        (home.path / "logs").mkdir(exist_ok=True)
+        process = home.begin("serve", *options)
+        url = f"http://localhost:{home.port}/mine/mcp"
+        eventually(lambda: url in path.read_text() and answers(home), "the client is led here")
+        eventually(lambda: home.json("status")["clients"], "the gateway has noticed")
+        return process
 
     def test_a_gateway_that_was_killed(self, home):
         """Stopping one that is dead gives the files back as well."""

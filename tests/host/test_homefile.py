@@ -85,8 +85,14 @@ def of_stopped(home: str) -> None:
 
 def of_revival(home: str) -> None:
     """``revival``, when it comes back."""
-    daemon.read_revival(home)
-    daemon.write_revival(home, 1)
+    daemon.read_due(home, daemon.REVIVAL)
+    daemon.write_due(home, daemon.REVIVAL, 1)
+
+
+def of_restoration(home: str) -> None:
+    """``restoration``, when clients' files are given back."""
+    daemon.read_due(home, daemon.RESTORATION)
+    daemon.write_due(home, daemon.RESTORATION, 1)
 
 
 def of_log(home: str) -> None:
@@ -237,6 +243,7 @@ HOME: dict[str, Callable[[str], None]] = {
     "wanted": of_wanted,
     "stopped": of_stopped,
     "revival": of_revival,
+    "restoration": of_restoration,
     "logs/gateway.log": of_log,
     "logs/s.log": of_server_log,
     "logs/s.log.1": of_server_log,

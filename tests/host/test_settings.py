@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -96,14 +97,38 @@ class FilesTests:
         assert house.names(sources=()) == []
 
     def test_missing(self, house):
-        """A file that is named and missing is an error."""
-        assert house.problem(sources=("/none.json",)) == "/none.json: there is no such file"
+        """A configuration that is named and missing is an error."""
         assert house.problem(config="/none.yaml") == "/none.yaml: there is no such file"
 
     def test_broken(self, house):
-        """A file that cannot be parsed is an error, whoever's it is."""
-        path = house.write(".claude.json", "{")
+        """A configuration that cannot be parsed is an error."""
+        path = house.write(".mcp-gateway/config.json", "{")
         assert house.problem().startswith(f"{path}, line 1: is not valid JSON")
+
+    @pytest.mark.parametrize("text", ["{", "[]", '"x"', "\xff", None])
+    def test_an_unreadable_source(self, house, text):
+        """A client's file that cannot be read, or is not there, is a warning, and all else is served."""
+        house.write(".mcp-gateway/config.json", {"servers": {"own": {"command": "x"}}})
+        path = str(house.path / "theirs.json")
+        if text is not None:
+            Path(path).write_bytes(text.encode("latin-1"))
+        found = house.load(sources=(path,))
+        assert [each.name for each in found.servers] == ["own"]
+        (warning,) = found.warnings
+        assert warning.startswith(path)
+        assert warning.endswith("its servers are left out until it can be read")
+
+    def test_a_source_that_is_being_written(self, house):
+        """What a client's file listed when it could be read last counts until it can be read again."""
+        path = house.write("theirs.json", {"mcpServers": {"a": {"command": "x"}}, "history": ["much"]})
+        options = LoadOptions(sources=(path,), home=str(house.home))
+        assert [each.name for each in load(options, {**DAEMON, "HOME": str(house.path)}).servers] == ["a"]
+        house.write("theirs.json", '{"mcpServers": {"a": {"comm')
+        found = load(options, {**DAEMON, "HOME": str(house.path)})
+        assert [each.name for each in found.servers] == ["a"]
+        assert found.warnings[0].endswith("the servers that it listed before are served until it can be read")
+        house.write("theirs.json", {"mcpServers": {}})
+        assert load(options, {**DAEMON, "HOME": str(house.path)}).servers == ()
 
     def test_config_order(self, house):
         """The command line goes first, then the variables in order, then the home."""
@@ -348,7 +373,7 @@ class ExamineTests:
         assert house.problem().startswith(
             f"{main}, line 1: gateway.http_port: found 'x'; expected a whole number"
         )
-        assert house.problem().endswith("; and 6 more; mcpgateway config check lists them")
+        assert house.problem().endswith("; and 5 more; mcpgateway config check lists them")
 
     def test_files(self, house):
         """Every file and directory that counts is named, whether or not it is there."""

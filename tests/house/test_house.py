@@ -113,10 +113,10 @@ class CommandLineTests:
     """The page that lists the commands."""
 
     PAGE = (ROOT / "docs" / "reference" / "command-line.rst").read_text()
-    # Of the shim, and of twistd itself.
+    # Of the shim, of the daemon and of twistd itself.
     ELSEWHERE: ClassVar = {
         *("--help", "--patience", "--target", "--server", "--view", "--ready-line"),
-        *("--pidfile", "--logfile", "--demo", "--discover"),
+        *("--pidfile", "--logfile", "--demo", "--discover", "--no-adopt", "--managed"),
     }
 
     def test_every_command(self):

@@ -41,7 +41,7 @@ class World:
         if self.after is not None:
             self.now(*self.after)
 
-    def begin(self, *, adopts=False):
+    def begin(self, *, adopts=None):
         """The gateway listens."""
         self.enrolment.begin(self.settings, adopts=adopts)
         return self
@@ -149,7 +149,7 @@ class AdoptTests:
 
     def test_option(self):
         """So does the option."""
-        assert World().begin(adopts=True).asked == ["apply --yes"]
+        assert World().begin(adopts=Adopt.ALWAYS).asked == ["apply --yes"]
 
 
 class TroubleTests:

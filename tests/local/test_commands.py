@@ -7,6 +7,7 @@ import re
 import pytest
 
 from mcpgateway.ctl.main import run
+from mcpgateway.host import state
 from mcpgateway.host.settings import LoadOptions, examine
 from mcpgateway.host.template import template
 from mcpgateway.rules.masking import MASK, masked
@@ -67,6 +68,18 @@ class CheckTests:
         code, out = ran(capsys, "check")
         assert code == 0
         assert out.endswith("no errors, 0 warnings; 2 servers\n")
+
+    def test_as_it_runs(self, config, capsys):
+        """What the gateway that is there runs is judged, at its port: a server that leads back to it is none."""
+        config.write_text("servers:\n  a: {url: 'http://localhost:9333/b/mcp'}\n")
+        assert ran(capsys, "check")[0] == 0
+        argv = ("twistd", "mcpgateway", "--port", "9333")
+        state.write(str(config.parent), state.myself(9333, "1", 0.0, argv, ()))
+        code, out = ran(capsys, "check")
+        assert code == 1
+        assert "this one leads back to the gateway" in out
+        config.write_text("gateway: {http_port: 9200}\n")
+        assert re.search(r"http_port: 9333 +--port\n", ran(capsys, "show")[1])
 
     def test_all_that_is_wrong(self, config, capsys):
         """Every problem is a line with file, line, key, what is there, what may be there and what was meant."""
@@ -332,7 +345,7 @@ class ImportTests:
         code, out = ran(capsys, "import", str(path))
         assert code == 0
         assert "rem: taken from" in out
-        assert "mcpServers.back: leads to the gateway itself" in out
+        assert "mcpServers.back: leads to the gateway already" in out
         assert "mcpServers.bad.url: found a number" in out
         rem = {each.name: each for each in examine(LoadOptions(), dict(os.environ)).settings.servers}["rem"]
         assert rem.reach.url == "https://x.example/mcp"
@@ -371,14 +384,14 @@ class ImportTests:
         assert found.settings.servers[0].share.value == "session"
 
     def test_dry(self, home, config, capsys):
-        """A rehearsal prints the file and writes nothing."""
+        """A rehearsal prints what would be added, without secrets, and writes nothing."""
         path = home / "claude.json"
-        path.write_text(json.dumps({"mcpServers": {"new": {"command": "x"}}}))
+        path.write_text(json.dumps({"mcpServers": {"new": {"command": "x", "env": {"K": "hush-1"}}}}))
         code = run(["config", "import", str(path), "--dry-run"])
         out, err = capsys.readouterr()
         assert code == 0
-        assert out.startswith(CONFIG)
-        assert "  new:\n" in out
+        assert out.startswith("servers:\n  new:\n    command: x\n")
+        assert "hush-1" not in out
         assert "new: taken from" in err
         assert config.read_text() == CONFIG
 

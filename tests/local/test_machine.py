@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from mcpgateway.host import state
+from mcpgateway.host.alive import start_time
 from mcpgateway.host.settings import LoadOptions
 from mcpgateway.local.machine import as_it_runs
+from tests.support.gateway import eventually
 
 RUNS = ("twistd", "-n", "mcpgateway")
 
@@ -48,5 +52,32 @@ class RunningTests:
         """Where none runs, nothing was named for it, or nobody knows where that is, they are the usual ones."""
         usual = LoadOptions(home=str(tmp_path))
         assert as_it_runs(usual, str(tmp_path)) is usual
-        assert as_it_runs(usual, runs(tmp_path, "--port", "1")) is usual
-        assert as_it_runs(usual, runs(tmp_path, "--config", "a.yaml")) is usual
+        assert as_it_runs(usual, runs(tmp_path)) == usual
+        assert as_it_runs(usual, runs(tmp_path, "--config", "a.yaml")) == usual
+
+    @pytest.mark.parametrize(
+        "spelled", [("--port", "9100"), ("-p", "9100"), ("--port=9100",), ("--port", "0")]
+    )
+    def test_its_port(self, tmp_path: Path, spelled: tuple[str, ...]) -> None:
+        """The port that was named for it counts, which is the one that it has; so do its demo servers."""
+        home = runs(tmp_path, *spelled, "--demo")
+        found = as_it_runs(LoadOptions(home=home), home)
+        assert (found.port, found.demo) == (9100, True)
+
+    def test_by_a_variable(self, tmp_path: Path) -> None:
+        """A file that its environment names is read, whatever ours is."""
+        named = tmp_path / "named.yaml"
+        named.touch()
+        environ = {"MCPGATEWAY_CONFIG": str(named)}
+        with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=environ) as other:
+            try:
+                running = evolve(
+                    state.myself(9100, "1", 0.0, RUNS, ()), pid=other.pid, start_time=start_time(other.pid)
+                )
+                state.write(str(tmp_path), running)
+                home = str(tmp_path)
+                eventually(
+                    lambda: as_it_runs(LoadOptions(home=home), home).config == str(named), "it is seen"
+                )
+            finally:
+                other.kill()

@@ -87,7 +87,7 @@ class Edited(MemoryGateway):
 
     def _service(self, front: Front) -> GatewayService:
         enrolment = Enrolment(self._errand, self.clock, self.following.read)
-        enrolment.begin(self.settings, adopts=False)
+        enrolment.begin(self.settings)
         return GatewayService(
             self.settings,
             self.home,

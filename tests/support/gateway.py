@@ -116,7 +116,7 @@ class Gateway:
     def start(self) -> Self:
         """Start it and wait until it answers."""
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}
-        environ |= self._environ
+        environ |= {"MCPGATEWAY_RESTORE_AFTER": "0", **self._environ}
         with self._log.open("ab") as log:
             at = log.tell()
             self._process = subprocess.Popen(
@@ -135,7 +135,7 @@ class Gateway:
             return False
         self.port = int(found[1])
         try:
-            return bool(self.health()["status"] == "ok")
+            return bool(self.health()["status"] != "stopping")  # it may begin with something that is wrong
         except urllib.error.HTTPError as refusal:
             return refusal.code == 401  # it answers, if only those who have its token
         except OSError:

@@ -31,6 +31,7 @@ class Home:
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             MARKER: self._marker,
+            "MCPGATEWAY_RESTORE_AFTER": "0",
             **environ,
         }
         document = {"gateway": {"http_port": self.port, "limits": limits or {}}, "servers": servers or {}}

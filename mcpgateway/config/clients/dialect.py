@@ -153,7 +153,7 @@ class Dialect:
         :param project: the directory of the project that the entry is for, which the client is to say, or "".
         :raise ConfigError: the client takes no URLs.
         """
-        shape = self._shape(listed.road)
+        shape = self.shape_of(listed.road)
         if not shape.url:
             raise ConfigError(
                 f"{self.title} takes no URL in its file, so {printable(listed.title)} can only be reached with a"
@@ -174,7 +174,7 @@ class Dialect:
 
         Its variables and its directory stay, since the command may have to run the original.
         """
-        shape = self._shape(listed.road)
+        shape = self.shape_of(listed.road)
         value = _mapping(listed.value)
         if shape.nests and isinstance(inner := value.get(shape.nests), Mapping):
             return {**value, shape.nests: _by_command(inner, argv, shape.words)}
@@ -187,7 +187,7 @@ class Dialect:
         """
         table = next(iter(self.tables)) if table is None else table
         listed = Listed(title, (*table, title), {}, Kind.ODD)
-        fresh = self._shape(listed.road).fresh
+        fresh = self.shape_of(listed.road).fresh
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
 
     def project_of(self, road: Road) -> str:
@@ -199,7 +199,7 @@ class Dialect:
         """Tell whether an entry of ours says for which project it is."""
         if not isinstance(value, Mapping):
             return False
-        shape = self._shape(road)
+        shape = self.shape_of(road)
         argv = argv_of(reached(value, shape), shape.words)
         if not url_of(reached(value, shape)):
             return ("--project", project) in pairwise(argv)
@@ -212,7 +212,7 @@ class Dialect:
         """Tell where an entry leads: to a URL, or to a program with its arguments; () where that is not known."""
         if not isinstance(value, Mapping):
             return ()
-        shape = self._shape(road)
+        shape = self.shape_of(road)
         value = reached(value, shape)
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
@@ -222,10 +222,11 @@ class Dialect:
 
         :raise ConfigError: it has something that only its client can fill in.
         """
-        words = self._shape(listed.road).words
+        words = self.shape_of(listed.road).words
         return read_program({words.command: list(argv), words.env: env}, words)
 
-    def _shape(self, road: Road) -> Shape:
+    def shape_of(self, road: Road) -> Shape:
+        """Return how the entries are written at a road."""
         fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
 

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, follow, give_back, lead_here, tell
+from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, NO_ADOPT, follow, give_back, lead_here, tell
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, say, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
@@ -93,6 +93,8 @@ def start(
     if former:
         _remark(f"as it was started before: {shlex.join(former)}; mcpgateway stop forgets that")
         options = former
+    if adopt == NEVER:
+        options = [*(each for each in options if each != NO_ADOPT), NO_ADOPT]
     if foreground:
         has_wait = context.get_parameter_source("wait") is ParameterSource.COMMANDLINE
         _stay(globals_, options, adopt, {"--wait": has_wait, "--end-duplicates": end_duplicates})
@@ -119,10 +121,8 @@ def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict
     for name, is_said in others.items():
         if is_said:
             _remark(f"{name} has no meaning with --foreground")
-    if adopt in (ASK, NEVER):
-        _remark(
-            f"--adopt {adopt} has no meaning with --foreground: clients.adopt of the configuration counts"
-        )
+    if adopt == ASK:
+        _remark("--adopt ask has no meaning with --foreground: clients.adopt of the configuration counts")
     words = daemon.argv(globals_.home, ["--adopt", *options] if adopt == ALWAYS else options)
     os.execv(words[0], words)  # noqa: S606 - no shell is wanted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -16,6 +17,12 @@ from mcpgateway.host.alive import is_alive
 
 HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
+LEDGER = "ledger"
+GIVEN_BACK = {
+    "disabled": "mcpgateway enable leads it here again",
+    "stopped": "mcpgateway start leads it here again",
+    "away": "a gateway that runs leads it here again",
+}
 COLOURS = {
     "running": "green",
     "idle": "cyan",
@@ -90,6 +97,8 @@ class _Found:
 
     :ivar body: what the gateway itself says; empty where it says nothing.
     :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
+    :ivar restores_in: in how many seconds its guardian gives clients' files back; None where nobody is to.
+    :ivar clients: those whose files lead to it, or would if they had not been given back.
     """
 
     def __init__(self, state: str, pid: int, left: State, body: dict[str, Any]) -> None:
@@ -99,6 +108,8 @@ class _Found:
         self.pid = pid or int(body.get("pid") or 0) or left.pid
         self.port = int(body.get("port") or 0) or left.port
         self.returns_in: float | None = None
+        self.restores_in: float | None = None
+        self.clients = clients(body)
 
     @property
     def uptime(self) -> float:
@@ -122,12 +133,32 @@ def look(globals_: Globals) -> _Found:
     if left.is_hidden:
         return _Found(HIDDEN, 0, left, body)
     found = _Found(DEAD if left.exists else ABSENT, 0, left, body)
-    found.returns_in = _returns_in(globals_.home)
+    found.returns_in = _due_in(globals_.home, daemon.REVIVAL)
+    found.restores_in = _due_in(globals_.home, daemon.RESTORATION)
+    found.clients = _left(globals_.home)
     return found
 
 
-def _returns_in(home: str) -> float | None:
-    said = daemon.read_revival(home)
+def _left(home: str) -> list[dict[str, Any]]:
+    """What the ledger says of clients' files; nothing where it cannot be read, which `doctor` looks into."""
+    if not os.path.isdir(f"{home}/{LEDGER}"):
+        return []
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.host.ledger import Ledger
+
+    try:
+        files = Ledger(home).read().files.values()
+    except ConfigError:
+        return []
+    return [
+        _client(each.dialect, len(each.entries), each.suspended) | {"mode": each.mode}
+        for each in files
+        if each.entries
+    ]
+
+
+def _due_in(home: str, name: str) -> float | None:
+    said = daemon.read_due(home, name)
     if said is None or not is_alive(said[1]):
         return None
     return max(0.0, (said[0] - daemon.clock()) / 1000)
@@ -160,7 +191,9 @@ def _value(found: _Found) -> dict[str, Any]:
         ],
         "problems": problems(found.body),
         "remarks": remarks(found.body),
-        "clients": clients(found.body),
+        "clients": [each for each in found.clients if not each.get("given_back")],
+        "given_back": [each for each in found.clients if each.get("given_back")],
+        "gives_back_in_seconds": None if found.restores_in is None else round(found.restores_in),
         "trouble": found.left.trouble or None,
     }
 
@@ -204,20 +237,26 @@ def remarks(body: dict[str, Any]) -> list[str]:
 
 
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The clients that use the gateway, each with a name and its number of servers."""
+    """The clients whose files lead to the gateway, or did, each with a name and its number of servers.
+
+    Those that have their own entries back for now have a word for why.
+    """
     shown = body.get("clients")
     if not isinstance(shown, list):
         return []
     made = []
     for each in shown:
-        if not isinstance(each, dict) or each.get("suspended"):
+        if not isinstance(each, dict):
             continue
         servers = each.get("servers", ())
         number = servers if isinstance(servers, int) else len(servers or ())
-        made.append(
-            {"name": str(each.get("title") or each.get("tool") or each.get("name") or "?"), "servers": number}
-        )
+        name = str(each.get("title") or each.get("tool") or each.get("name") or "?")
+        made.append(_client(name, number, str(each.get("suspended") or "")))
     return made
+
+
+def _client(name: str, servers: int, why: str) -> dict[str, Any]:
+    return {"name": name, "servers": servers} | ({"given_back": why} if why else {})
 
 
 def _tell(found: _Found, home: str) -> None:
@@ -226,6 +265,9 @@ def _tell(found: _Found, home: str) -> None:
     elif found.state == ABSENT:
         say("Gateway is not running.")
         _tell_return(found)
+        _tell_clients_left(found)
+        if any(not each.get("given_back") for each in found.clients):
+            say("Next:    mcpgateway start, or mcpgateway stop to give clients their own servers back")
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
         say(f"State:   {home}/{STATE}: {found.left.trouble}")
@@ -237,7 +279,29 @@ def _tell(found: _Found, home: str) -> None:
         else:
             say(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
         _tell_return(found)
+        _tell_clients_left(found)
         say("Next:    mcpgateway start, or mcpgateway stop to clear up")
+
+
+def _tell_client(each: dict[str, Any], more: str = "") -> None:
+    why = each.get("given_back")
+    says = (
+        f"has its own servers back: {GIVEN_BACK.get(why, why)}"
+        if why
+        else f"({each['servers']} servers){more}"
+    )
+    say(f"Client:  {each['name']} {says}")
+
+
+def _tell_clients_left(found: _Found) -> None:
+    """Say how clients are that are led to a gateway that does not run."""
+    for each in found.clients:
+        is_away = each.get("mode") != "fail-open"
+        _tell_client(
+            each, more=" is led to it, where nobody answers" if is_away else " runs them by itself meanwhile"
+        )
+    if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
+        say(f"Return:  clients get their own servers back in {lifetime(found.restores_in)}")
 
 
 def _tell_return(found: _Found) -> None:
@@ -265,8 +329,8 @@ def _tell_running(found: _Found, home: str) -> None:
         _tell_logins(found.body)
     if (saved := found.body.get("saved")) and isinstance(saved, dict):
         say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
-    for each in clients(found.body):
-        say(f"Client:  {each['name']} ({each['servers']} servers)")
+    for each in found.clients:
+        _tell_client(each)
     if found.left.trouble:
         say(f"State:   {found.left.trouble}")
     if found.state == SILENT:

@@ -1,0 +1,49 @@
+"""Clients' files as they were when they could be read last: half-written ones are whole again in a moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.config.client import SERVER_KEYS
+from mcpgateway.config.document import Document
+
+PROJECTS = "projects"
+
+
+class Remembered:
+    """What was read last of each file: what concerns servers, since clients keep much else beside it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Document] = {}
+
+    def __repr__(self) -> str:
+        """How many files there are, and nothing of them: they hold secrets."""
+        return f"<Remembered, {len(self._kept)} files>"
+
+    def keep(self, document: Document) -> None:
+        """Remember a file as it is now."""
+        self._kept[document.file] = Document(document.file, _without_the_rest(document.value), _no_line)
+
+    def forget(self, path: str) -> None:
+        """The file is not there any more."""
+        self._kept.pop(path, None)
+
+    def of(self, path: str) -> Document | None:
+        """A file as it was when it could be read last; None where it never could."""
+        return self._kept.get(path)
+
+
+def _without_the_rest(value: dict[str, Any]) -> dict[str, Any]:
+    found = {key: each for key, each in value.items() if key in SERVER_KEYS}
+    projects = value.get(PROJECTS)
+    if isinstance(projects, dict):
+        found[PROJECTS] = {
+            path: {key: each for key, each in said.items() if key in SERVER_KEYS}
+            for path, said in projects.items()
+            if isinstance(said, dict)
+        }
+    return found
+
+
+def _no_line(_path: object) -> int:
+    return 0
