@@ -18,7 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.backends import restcalls
+from mcpgateway.backends.restcalls import Offered
 from mcpgateway.backends.restfinding import find, knock
+from mcpgateway.backends.resttargets import is_url, origin, placed, target_of
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Rest, RestTool
 from mcpgateway.config.openapi import Described, read_openapi
@@ -55,7 +57,7 @@ class _Offer:
     """
 
     base: str
-    tools: Mapping[str, RestTool]
+    tools: Mapping[str, Offered]
     title: str = ""
     version: str = ""
     named_by: str = ""
@@ -88,7 +90,7 @@ class RestBackend:
 
     async def _read(self) -> _Offer:
         rest = self._rest
-        tools = {tool.name: tool for tool in rest.tools}
+        tools = {tool.name: Offered.of(tool) for tool in rest.tools}
         if not rest.openapi:
             return await self._undescribed(tools)
         described = read_openapi(await self._document(), _shown(rest.openapi))
@@ -97,12 +99,12 @@ class RestBackend:
         if not base:
             base = _found_base(rest.openapi, described.base)
             named_by = self._judge(base)
-        elif _origin(base) != _origin(rest.openapi):
+        elif origin(base) != origin(rest.openapi):
             await knock(self._web, rest)
-        found = {tool.name: tool for tool in described.tools}
+        found = {tool.name: Offered.of(placed(tool, rest, described.base)) for tool in described.tools}
         return _Offer(base, found | tools, described.title, described.version, named_by)
 
-    async def _undescribed(self, tools: Mapping[str, RestTool]) -> _Offer:
+    async def _undescribed(self, tools: Mapping[str, Offered]) -> _Offer:
         rest = self._rest
         if tools:
             await knock(self._web, rest)
@@ -119,13 +121,16 @@ class RestBackend:
         self._tell_skipped(found.described)
         described = found.described
         return _Offer(
-            found.base, {tool.name: tool for tool in described.tools}, described.title, described.version
+            found.base,
+            {tool.name: Offered.of(placed(tool, rest, described.base)) for tool in described.tools},
+            described.title,
+            described.version,
         )
 
     def _judge(self, base: str) -> str:
         # A description from elsewhere must not send us, with the service's credentials, wherever it likes.
         where = self._rest.openapi
-        if not where.startswith(("http://", "https://")) or _origin(where) == _origin(base):
+        if not is_url(where) or origin(where) == origin(base):
             return ""
         if self._rest.headers:
             raise ConfigError(
@@ -136,9 +141,9 @@ class RestBackend:
 
     async def _document(self) -> str:
         where = self._rest.openapi
-        if not where.startswith(("http://", "https://")):
+        if not is_url(where):
             return self._file(os.path.join(self._cwd, where))
-        own = not self._rest.base or _origin(where) == _origin(self._rest.base)
+        own = not self._rest.base or origin(where) == origin(self._rest.base)
         headers = dict(self._rest.headers) if own else {}  # nobody else gets the service's credentials
         answer = await self._web.request("GET", where, headers, timeout_s=DOCUMENT_S, limit=DOCUMENT_LIMIT)
         if answer.status != 200:
@@ -241,7 +246,7 @@ class RestBackend:
             case "ping":
                 return {}
             case "tools/list":
-                return self._kept({"tools": [restcalls.listed(tool) for tool in offer.tools.values()]})
+                return self._kept({"tools": [each.definition for each in offer.tools.values()]})
         raise UnknownMethod(f"Method not found: {method}")
 
     def _kept(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -254,17 +259,19 @@ class RestBackend:
 
     def _call(self, identifier: bytes, params: Envelope, offer: _Offer) -> None:
         name = jsonrpc.read_string(params.get("name", jsonrpc.NULL), "name")
-        tool = offer.tools.get(name)
-        if tool is None:
+        offered = offer.tools.get(name)
+        if offered is None:
             raise InvalidParams(f"Unknown tool: {name}")
+        tool = offered.tool
         arguments = jsonrpc.value(params.get("arguments", jsonrpc.EMPTY), dict)
         try:
-            headers = {**tracecontext.headers(peek.members(params, "_meta")), **self._rest.headers}
-            request = restcalls.request_of(tool, offer.base, headers, arguments)
+            target = target_of(tool, self._rest, offer.base, offer.named_by)
+            headers = {**tracecontext.headers(peek.members(params, "_meta")), **target.headers}
+            request = restcalls.request_of(tool, target.base, headers, arguments)
         except InvalidParams as why:
             self._answer(identifier, restcalls.failed(why.message))
             return
-        done = Deferred.fromCoroutine(self._ask(identifier, tool, request, offer.named_by))
+        done = Deferred.fromCoroutine(self._ask(identifier, tool, request, target.named_by))
         if not done.called:
             self._calls[identifier] = done
         done.addErrback(self._broken, identifier)
@@ -346,15 +353,10 @@ def _expected(why: Failure) -> None:
 
 
 def _found_base(where: str, base: str) -> str:
-    found = urljoin(where, base or "/") if where.startswith(("http://", "https://")) else base
+    found = urljoin(where, base or "/") if is_url(where) else base
     if not found.startswith(("http://", "https://")):
         raise ConfigError(f"{_shown(where)} does not say where the service is; give its rest_url")
     return found
-
-
-def _origin(url: str) -> tuple[str, str]:
-    split = urlsplit(url)
-    return split.scheme.lower(), split.netloc.lower()
 
 
 def _shown(where: str) -> str:

@@ -13,10 +13,11 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+from msgspec import Raw
 
 from mcpgateway.backends.restbodies import Body
-from mcpgateway.backends.restchecks import check
+from mcpgateway.backends.restchecks import check, fault
 from mcpgateway.backends.reststyles import WAYS, exploded, segment, text
 from mcpgateway.config.media import PARTS
 from mcpgateway.config.model import RestTool
@@ -52,7 +53,8 @@ def listed(tool: RestTool) -> dict[str, Any]:
         hints["destructiveHint"] = tool.method != "POST"
         hints["idempotentHint"] = tool.method in ("PUT", "DELETE")
     schema = {"type": "object", **tool.schema}
-    return {"name": tool.name, "description": tool.description, "inputSchema": schema, "annotations": hints}
+    found = {"name": tool.name, "description": tool.description, "inputSchema": schema, "annotations": hints}
+    return found if tool.output is None else found | {"outputSchema": tool.output}
 
 
 def request_of(
@@ -98,6 +100,28 @@ class _Place:
             in_path = f"{{{argument}}}" in tool.path
             kind = "path" if in_path else "body" if tool.method in BODY_METHODS else "query"
         return cls(kind, name or argument)
+
+
+@frozen
+class Offered:
+    """A tool that is offered, without holding its schemas apart from what is listed of it.
+
+    :ivar definition: as ``tools/list`` shows it, encoded.
+    """
+
+    definition: Raw = field(repr=False)
+    _tool: RestTool
+
+    @classmethod
+    def of(cls, tool: RestTool) -> Offered:
+        """Offer a tool."""
+        return cls(jsonrpc.raw(listed(tool)), evolve(tool, description="", schema={}, output=None))
+
+    @property
+    def tool(self) -> RestTool:
+        """The tool, with its schemas."""
+        shown = jsonrpc.value(self.definition, dict)
+        return evolve(self._tool, schema=shown["inputSchema"], output=shown.get("outputSchema"))
 
 
 @define
@@ -154,7 +178,19 @@ def result_of(
         return failed(f"{tool.method} was answered with a redirect (HTTP {status}), and none is followed.")
     if not 200 <= status < 300:
         said = _decoded(body[: 4 * FAULT_SHOWN], parameters)[:FAULT_SHOWN] if _is_text(kind) else ""
-        return failed(f"HTTP {status}" + (f"\n\n{said}" if said else ""))
+        wants = f" (the service wants {tool.wants})" if status in (401, 403) and tool.wants else ""
+        return failed(f"HTTP {status}{wants}" + (f"\n\n{said}" if said else ""))
+    found = _content(url, status, kind, parameters, body)
+    if tool.output is not None and not _agrees(tool.output, found.get("structuredContent")):
+        found["structuredContent"] = {}  # the text has all of it; clients take no other for the tool's
+    return found
+
+
+def _agrees(output: Mapping[str, Any], content: Raw | None) -> bool:
+    return content is not None and not fault(output, jsonrpc.value(content, dict))
+
+
+def _content(url: str, status: int, kind: str, parameters: str, body: bytes) -> dict[str, Any]:
     if not body:
         return said_as_text(f"HTTP {status}, without content")
     if kind == "application/json" or kind.endswith("+json"):

@@ -159,6 +159,9 @@ class RestTool:
         ``whole-body`` (``whole-body-base64``), followed by ``:`` and the name it has there if that is another.
     :ivar media: the media type of its body; empty for JSON.
     :ivar parts: the media types of properties of the body, where these are said.
+    :ivar output: the JSON Schema of its structured content; None where it has none that is known.
+    :ivar base: the URL in front of its path, where that is another than the service's.
+    :ivar wants: which credentials the service wants for it, in words; empty where it says nothing of any.
     """
 
     name: str
@@ -169,6 +172,9 @@ class RestTool:
     places: Mapping[str, str] = field(factory=dict)
     media: str = ""
     parts: Mapping[str, str] = field(factory=dict)
+    output: Mapping[str, Any] | None = None
+    base: str = ""
+    wants: str = ""
 
 
 @frozen

@@ -11,7 +11,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from mcpgateway.config import media
+from mcpgateway.config import lazyjson, media
+from mcpgateway.config.answers import output_of
 from mcpgateway.config.model import RestTool
 from mcpgateway.config.read import parse
 from mcpgateway.config.schemas import REF, Schemas, resolved
@@ -21,6 +22,10 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 OPERATIONS_LIMIT = 2000  # the largest public descriptions have about a thousand
 NAME_LIMIT = 64  # characters; what model APIs take as the name of a tool, and of an argument
 DESCRIPTION_LIMIT = 4000  # characters; whole manuals have been seen
+SWAGGER = (
+    "is a description of Swagger 2.0, which OpenAPI 3 has replaced; convert it, for instance by"
+    " 'npx swagger2openapi FILE --outfile openapi.json', and name what comes of that"
+)
 UNSENDABLE = frozenset("accept content-type authorization".split())
 """Headers that no parameter describes (OpenAPI 3.1, 4.8.12.1): what is configured for the service decides on them."""
 
@@ -51,8 +56,10 @@ def read_openapi(text: str, file: str) -> Described:
     :param file: what it is called; its extension says what it is written in.
     :raise ConfigError: it is no OpenAPI 3 document, or describes too much.
     """
-    document = parse(text, file, strict=False).value
+    document = lazyjson.read(text) or parse(text, file, strict=False).value
     version = document.get("openapi")
+    if document.get("swagger") is not None:
+        raise ConfigError(f"{file}: {SWAGGER}")
     if not isinstance(version, str) or not version.startswith("3."):
         raise ConfigError(f"{file}: is no OpenAPI 3 description; it has no 'openapi: 3.…' at the top")
     reader = _Reader(document, file, is_old=version.startswith("3.0"))
@@ -80,24 +87,26 @@ class _Reader:
 
     def read(self) -> None:
         """Read all of them, in the order they stand in."""
-        for path, method, shared, operation in self._operations():
+        for path, method, item, operation in self._operations():
             if len(self.tools) >= OPERATIONS_LIMIT:
                 raise ConfigError(f"{self.file}: describes more than {OPERATIONS_LIMIT} operations")
             try:
-                self.tools.append(self._tool(path, method, shared, operation))
+                self.tools.append(self._tool(path, method, item, operation))
             except _Unusable as why:
                 self.skipped.append(f"{method.upper()} {path}: {why}")
 
-    def _operations(self) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
+    def _operations(self) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
         for path, listed in _mapping(self.document.get("paths")).items():
             item = _mapping(resolved(self.document, listed))
             for method in METHODS:
                 if isinstance(item.get(method), dict) and path.startswith("/"):
-                    yield path, method, item.get("parameters"), item[method]
+                    yield path, method, item, item[method]
 
-    def _tool(self, path: str, method: str, shared: Any, operation: Mapping[str, Any]) -> RestTool:
+    def _tool(
+        self, path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any]
+    ) -> RestTool:
         arguments = _Arguments(Schemas(self.document, is_old=self.is_old))
-        for parameter in self._parameters(shared, operation.get("parameters")):
+        for parameter in self._parameters(item.get("parameters"), operation.get("parameters")):
             arguments.add_parameter(parameter)
         arguments.add_body(_mapping(resolved(self.document, operation.get("requestBody"))))
         arguments.check_path(path)
@@ -110,7 +119,21 @@ class _Reader:
             arguments.places,
             arguments.media,
             arguments.parts,
+            output_of(self.document, operation, is_old=self.is_old),
+            _base(operation.get("servers") or item.get("servers")),
+            self._wants(operation),
         )
+
+    def _wants(self, operation: Mapping[str, Any]) -> str:
+        wanted = operation.get("security", self.document.get("security"))
+        schemes = _mapping(_mapping(self.document.get("components")).get("securitySchemes"))
+        ways = []
+        for each in wanted if isinstance(wanted, list) else ():
+            if not each:
+                return ""  # it may be called without any
+            named = (_mapping(resolved(self.document, schemes.get(name))) for name in _mapping(each))
+            ways.append(" and ".join(filter(None, map(_credential, named))))
+        return " or ".join(dict.fromkeys(filter(None, ways)))
 
     def _parameters(self, *lists: Any) -> list[Mapping[str, Any]]:
         # An operation's own parameter goes before that of its path with the same name and place.
@@ -237,6 +260,21 @@ class _Arguments:
         if self._required:
             found["required"] = self._required
         return found
+
+
+def _credential(scheme: Mapping[str, Any]) -> str:
+    """A credential as a description names it, in the words of an entry."""
+    kind, name, where = (_text(scheme.get(key)) for key in ("type", "name", "in"))
+    match kind:
+        case "apiKey" if where in ("header", "query", "cookie"):
+            return f"the {where} {name}"
+        case "http":
+            return f"the header Authorization: {_text(scheme.get('scheme')).capitalize() or 'Bearer'} …"
+        case "oauth2" | "openIdConnect":
+            return "the header Authorization: Bearer …"
+        case "mutualTLS":
+            return "a client certificate"
+    return ""
 
 
 def _place(parameter: Mapping[str, Any]) -> str:

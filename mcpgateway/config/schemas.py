@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import define, field
 
+from mcpgateway.config.lazyjson import opened
+
 REF = "$ref"
 REF_STEPS = 20  # references to references
 DEPTH_LIMIT = 12  # levels of one schema; what is deeper may be anything
@@ -25,6 +27,7 @@ DROPPED |= frozenset("$schema $id $anchor $dynamicRef $dynamicAnchor $defs $comm
 
 def resolved(document: Mapping[str, Any], value: Any) -> Any:
     """Follow references within the document; None where one leads nowhere, elsewhere, or in a circle."""
+    value = opened(value)
     for _ in range(REF_STEPS):
         if not isinstance(value, dict) or not isinstance(value.get(REF), str):
             return value
@@ -45,6 +48,7 @@ def _at(document: Mapping[str, Any], pointer: str) -> Any:
             found = found.get(name)
         else:
             return None
+        found = opened(found)
     return found
 
 
@@ -64,12 +68,19 @@ class Schemas:
     much.
 
     :ivar is_old: the document is of OpenAPI 3.0, whose schemas differ from JSON Schema in a few words.
+    :ivar limit: how many schemas there may be within one.
     """
 
     document: Mapping[str, Any]
     is_old: bool
+    limit: int = NODES_LIMIT
     _nodes: int = 0
     _open: list[str] = field(factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether something was left out because there is too much of it."""
+        return self._nodes > self.limit
 
     def inlined(self, schema: Any) -> dict[str, Any]:
         """A schema without references."""
@@ -80,7 +91,7 @@ class Schemas:
         if isinstance(schema, bool):
             return schema
         self._nodes += 1
-        if not isinstance(schema, dict) or depth > DEPTH_LIMIT or self._nodes > NODES_LIMIT:
+        if not isinstance(schema, dict) or depth > DEPTH_LIMIT or self._nodes > self.limit:
             return {}
         reference = schema.get(REF)
         if not isinstance(reference, str):

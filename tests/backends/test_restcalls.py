@@ -9,12 +9,14 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mcpgateway.backends.restcalls import listed, request_of, result_of
+from mcpgateway.backends.restcalls import Offered, listed, request_of, result_of
 from mcpgateway.config.model import RestTool
 from mcpgateway.errors import InvalidParams
+from mcpgateway.wire import jsonrpc
 
 BASE = "https://api.example/v1"
 FORM = "application/x-www-form-urlencoded"
@@ -292,6 +294,39 @@ class ResultTests:
         found = self.result(kind, body, status)
         assert found["isError"] is not (200 <= status < 300)
         return str(found["content"][0]["text"])
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "content"),
+        [
+            ("application/json", b'{"n": 1.0, "m": 2}', b'{"n":1.0,"m":2}'),
+            ("application/json", b'{"n": "1"}', {}),
+            ("application/json", b"[1]", {}),
+            ("text/plain", b"hello", {}),
+            ("", b"", {}),
+        ],
+    )
+    def test_output(self, kind: str, body: bytes, content: Any) -> None:
+        """Where a tool says what it answers, its structured content agrees with that, and the text is all of it."""
+        schema = {"type": "object", "properties": {"n": {"type": ["number", "null"]}}}
+        made = RestTool("t", "GET", "/x", output=schema)
+        found = result_of(made, f"{BASE}/x", 200, {b"content-type": kind.encode()}, body)
+        said = found["structuredContent"]
+        assert (bytes(said) if isinstance(content, bytes) else said) == content
+        assert found["isError"] is False
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_wants(self, status: int) -> None:
+        """Who lacks a credential is told which one the service wants."""
+        found = result_of(RestTool("t", "GET", "/x", wants="the header X-Key"), f"{BASE}/x", status, {}, b"")
+        assert found["isError"] is True
+        assert ("the header X-Key" in found["content"][0]["text"]) is (status != 404)
+
+    def test_offered(self) -> None:
+        """A tool that is offered is the same as the one it was made of, but for its description."""
+        schema, output = {"type": "object", "properties": {"a": {}}}, {"type": "object"}
+        made = RestTool("t", "GET", "/x", "Does.", schema, output=output)
+        assert Offered.of(made).tool == evolve(made, description="")
+        assert jsonrpc.value(Offered.of(made).definition, dict) == listed(made)
 
     def test_json(self) -> None:
         """An object is structured content too; any JSON is text."""

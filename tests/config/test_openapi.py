@@ -73,11 +73,18 @@ class DocumentTests:
         assert (found.title, found.version, found.base) == ("Pets", "2", "https://pets.example/v1")
         assert [each.name for each in found.tools] == ["get_pets"]
 
-    @pytest.mark.parametrize("text", ["{}", '{"swagger": "2.0"}', '{"openapi": 3}', '{"openapi": "2.0"}'])
+    @pytest.mark.parametrize("text", ["{}", '{"openapi": 3}', '{"openapi": "2.0"}'])
     def test_something_else(self, text: str) -> None:
         """What is no OpenAPI 3 document is refused."""
         with pytest.raises(ConfigError, match=r"d\.json: is no OpenAPI 3 description"):
             read_openapi(text, "d.json")
+
+    def test_swagger(self) -> None:
+        """A description of Swagger 2.0 is refused with the way out."""
+        with pytest.raises(
+            ConfigError, match=r"d\.json: is a description of Swagger 2\.0.*npx swagger2openapi"
+        ):
+            read_openapi('{"swagger": "2.0", "paths": {}}', "d.json")
 
     def test_too_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """More operations than anybody can use are refused."""
@@ -308,6 +315,108 @@ class FormTests:
         found = tool(body({"type": "object"}, FORM), method="post")
         assert (found.places, found.media) == ({"body": "whole-body"}, FORM)
         assert found.schema["properties"]["body"] == {"type": "object"}
+
+
+class ElsewhereTests:
+    """What else is said of an operation."""
+
+    def test_its_own_server(self) -> None:
+        """An operation, or its path, may be at a server of its own."""
+        up, down = {"servers": [{"url": "https://up.example/v1/"}]}, {"servers": [{"url": "/down"}]}
+        found = tools({"/a": {"get": up, "post": {}, **down}, "/b": {"get": {}}})
+        assert {each.name: each.base for each in found} == {
+            "get_a": "https://up.example/v1",
+            "post_a": "/down",
+            "get_b": "",
+        }
+
+    @pytest.mark.parametrize(
+        ("security", "wants"),
+        [
+            ([{"key": []}], "the header X-Key"),
+            (
+                [{"key": [], "session": []}, {"basic": []}],
+                "the header X-Key and the cookie sid or the header Authorization: Basic …",
+            ),
+            ([{"login": ["read"]}], "the header Authorization: Bearer …"),
+            ([{"cert": []}], "a client certificate"),
+            ([{"key": []}, {}], ""),
+            ([], ""),
+            ([{"unknown": []}, 7], ""),
+        ],
+    )
+    def test_credentials(self, security: Any, wants: str) -> None:
+        """Which credentials an operation wants is told in the words of an entry."""
+        schemes = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
+            "session": {"type": "apiKey", "in": "cookie", "name": "sid"},
+            "basic": {"type": "http", "scheme": "basic"},
+            "login": {"type": "oauth2"},
+            "cert": {"type": "mutualTLS"},
+        }
+        parts = {"securitySchemes": schemes}
+        assert tool({"security": security}, components=parts).wants == wants
+        assert tool({}, components=parts, security=security).wants == wants
+
+
+def answers(schema: Any, status: str = "200", kind: str = "application/json") -> Json:
+    """An operation with an answer."""
+    return {"responses": {status: {"description": "", "content": {kind: {"schema": schema}}}}}
+
+
+class AnswerTests:
+    """What an operation answers."""
+
+    def test_output(self) -> None:
+        """An object is the output of its tool: its members and their types, of which none has to be there."""
+        whole = {"type": "integer", "description": "x" * 999}
+        several = {"type": "array", "items": {"type": ["string", "null"], "enum": ["a"]}}
+        properties = {"n": whole, "l": several, "a": {}}
+        schema = {
+            "type": "object",
+            "required": ["n"],
+            "additionalProperties": False,
+            "properties": properties,
+        }
+        assert tool(answers(schema, "2XX", "application/hal+json")).output == {
+            "type": "object",
+            "properties": {
+                "n": {"description": "x" * 200, "type": ["number", "null"]},
+                "l": {"type": ["array", "null"], "items": {"type": ["string", "null"]}},
+                "a": {},
+            },
+        }
+
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            {},
+            answers({"type": "object", "properties": {"a": {}}}, "404"),
+            answers({"type": "object", "properties": {"a": {}}}, "200", "text/plain"),
+            answers({"type": "array", "items": {}}),
+            answers({"type": "object"}),
+            answers({"oneOf": [{}]}),
+            answers({"properties": {str(each): {} for each in range(81)}}),
+            {"responses": 7},
+            {"responses": {"200": 7}},
+        ],
+    )
+    def test_no_output(self, operation: Json) -> None:
+        """What is no object, not JSON, or too much, is none."""
+        assert tool(operation).output is None
+
+    def test_large_documents(self) -> None:
+        """A description is the same whether it is JSON, of which parts are read when they are wanted, or YAML."""
+        properties = {"name": {"type": "string"}, "mother": {"$ref": "#/components/schemas/Pet"}}
+        paths = {"/x": {"$ref": "#/components/pathItems/X"}}
+        item = {
+            "post": body({"$ref": "#/components/schemas/Pet"}) | answers({"$ref": "#/components/schemas/Pet"})
+        }
+        schemas = {"Pet": {"type": "object", "properties": properties}}
+        text = document(paths, components={"schemas": schemas, "pathItems": {"X": item}})
+        found = read_openapi(text, "d.json")
+        assert found == read_openapi(text, "d.yaml")
+        assert found.tools[0].output is not None
 
 
 class BodyTests:

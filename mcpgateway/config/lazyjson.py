@@ -1,0 +1,36 @@
+"""A large JSON document whose parts are read each time they are asked for, so that it is never in memory as objects.
+
+The description of a large service has a hundred megabytes as objects, most of which nobody asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import DecodeError, Raw, json
+
+PARTS = {"paths": dict[str, Raw], "components": dict[str, dict[str, Raw]]}
+"""The members of a description that are large."""
+WHOLE = ("openapi", "swagger", "info", "servers", "security")
+"""Those that are small."""
+
+
+def read(text: str) -> dict[str, Any] | None:
+    """The members of a document, with `Raw` for the parts of the large ones; None where it is no such JSON."""
+    try:
+        top = json.decode(text.removeprefix("\ufeff").encode(), type=dict[str, Raw])
+        whole = {name: json.decode(top[name]) for name in WHOLE if name in top}
+        parts = {name: json.decode(top[name], type=kind) for name, kind in PARTS.items() if name in top}
+    except (DecodeError, RecursionError, UnicodeError):
+        return None
+    return {**top, **whole, **parts}
+
+
+def opened(value: Any) -> Any:
+    """A part of a document, read if it has not been; what cannot be read is None."""
+    if not isinstance(value, Raw):
+        return value
+    try:
+        return json.decode(value)
+    except (DecodeError, RecursionError, UnicodeError):
+        return None
