@@ -46,6 +46,7 @@ from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
 from mcpgateway.rules.eras import Road
+from mcpgateway.rules.ownership import is_personal
 from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
@@ -191,7 +192,8 @@ class Switchboard:
 
     def _change(self, change: Changed) -> None:
         self._forget(change.before)
-        if change.regroups or (not change.is_slight and self.pool.has_variants(change.before)):
+        regroups = change.regroups or is_personal(change.before) is not is_personal(change.after)
+        if regroups or (not change.is_slight and self.pool.has_variants(change.before)):
             for session in self.sessions.of(change.before):
                 if session.issued is not None:
                     self.park(session, "its server is shared otherwise now")

@@ -18,15 +18,17 @@ def person_of(principal: str) -> str:
     return principal if is_client(principal) else ""
 
 
+def is_personal(server: ServerSpec) -> bool:
+    """Whether each principal uses an account of its own at a server."""
+    reach = server.reach
+    if not isinstance(reach, Remote) or not can_sign_in(reach):
+        return False
+    return reach.oauth is None or reach.oauth.grant is not GrantOf.GATEWAY
+
+
 def owner_of(principal: str, server: ServerSpec) -> str:
     """The owner of the account that a principal uses at a server; empty for the gateway's own user.
 
     A view is its principal's, whatever servers it shows.
     """
-    person = person_of(principal)
-    if not person or server.view:
-        return person
-    reach = server.reach
-    if not isinstance(reach, Remote) or not can_sign_in(reach):
-        return ""
-    return "" if reach.oauth is not None and reach.oauth.grant is GrantOf.GATEWAY else person
+    return person_of(principal) if server.view or is_personal(server) else ""

@@ -392,7 +392,9 @@ class Person:
 
 
 def _whom(answer: Any) -> Any:
-    return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]["data"]["url"]
+    if "result" in answer:
+        return answer["result"]["content"][0]["text"]
+    return answer["error"].get("data", {}).get("url", answer["error"]["message"])
 
 
 class PeopleTests:
@@ -476,9 +478,11 @@ class PeopleTests:
 class Client:
     """A client of a legacy revision, in a session of its own."""
 
-    def __init__(self, world: World, path: str, *, sends: bool, version: str = "2025-11-25") -> None:
+    def __init__(
+        self, world: World, path: str, *, sends: bool, version: str = "2025-11-25", **more: str
+    ) -> None:
         self.url = f"{world.gateway.url}{path}"
-        self.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self.headers = {"Content-Type": "application/json", "Accept": "application/json", **more}
         capabilities: Any = {"elicitation": {"form": {}, "url": {}} if sends else {}}
         params: Any = HELLO["params"]
         said = {**params, "capabilities": capabilities, "protocolVersion": version}
@@ -509,6 +513,34 @@ class Client:
                     found[message["method"]] = message.get("params")
         self.headers["Accept"] = "application/json"
         return found
+
+
+class EditedTests:
+    """Sessions that are open when the configuration changes."""
+
+    def test_whose_account_it_is(self, world: World) -> None:
+        """They use the account that their requests are to be made with from then on, and nobody's else."""
+        ann, gateway = Person(world), world.gateway
+        ann.sign_in("sdk", "ann")
+        read(agreed(world.way("sdk"), "cem"))
+        clients = [
+            (Client(world, path, sends=False, **headers), tool, user)
+            for path, tool in (("/sdk/mcp", "whoami"), ("/mcp/full", "sdk__whoami"))
+            for headers, user in ((ann.headers, "ann"), ({}, "cem"))
+        ]
+
+        def seen() -> list[str]:
+            return [_whom(client.call(tool)) for client, tool, _ in clients]
+
+        mine = [user for _, _, user in clients]
+        assert seen() == mine
+        before = gateway.config.read_text()
+        entry = {"sdk": {"url": world.sdk.url, "oauth": {"grant": "gateway"}}}
+        changed = json.loads(before)
+        gateway.config.write_text(json.dumps(changed | {"servers": changed["servers"] | entry}))
+        eventually(lambda: seen() == ["cem"] * 4, "one account for all")
+        gateway.config.write_text(before)
+        eventually(lambda: seen() == mine, "each their own again")
 
 
 class SentTests:

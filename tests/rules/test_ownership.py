@@ -4,7 +4,7 @@ from attrs import evolve
 
 from mcpgateway.config.model import GrantOf, OAuth, Remote, ServerSpec, Transport
 from mcpgateway.rules.access import LOCAL, REMOTE, TOKEN
-from mcpgateway.rules.ownership import can_sign_in, owner_of, person_of
+from mcpgateway.rules.ownership import can_sign_in, is_personal, owner_of, person_of
 
 ANN, BOB = "agent a1", "key b2"
 URL = "https://mcp.example/mcp"
@@ -38,7 +38,7 @@ class OwnerTests:
         with_token = remote(headers={"authorization": "Bearer x"})
         for server in (programs, with_token, remote(transport=Transport.WEBSOCKET)):
             assert not can_sign_in(server.reach)
-            assert owner_of(ANN, server) == ""
+            assert (owner_of(ANN, server), is_personal(server)) == ("", False)
 
     def test_views(self) -> None:
         """What a view shows may be its principal's alone."""
