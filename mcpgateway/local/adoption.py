@@ -19,6 +19,7 @@ from mcpgateway.config.clients.dialect import Kind, Listed, Road
 from mcpgateway.config.clients.rewrite import Replaced
 from mcpgateway.config.edit import MISSING, same
 from mcpgateway.errors import ConfigError
+from mcpgateway.host import rebuilt
 from mcpgateway.host.adopted import Adopted, Enrolled, unwound
 from mcpgateway.host.ledger import Rewritten
 from mcpgateway.local.machine import FAIL_OPEN, HTTP, SINGLE, Machine
@@ -167,6 +168,7 @@ class Return:
     :param why: the file is given back for now, for this reason, and is to lead here again later; "" for ever.
     :ivar given: what has become of each entry.
     :ivar is_exact: the file is what it was before us, to the byte.
+    :ivar again: of what is given back, what had been put together again, and from where.
     """
 
     machine: Machine
@@ -175,13 +177,14 @@ class Return:
     why: str = ""
     given: rewrite.Given = field(factory=lambda: rewrite.Given(""), repr=False)
     is_exact: bool = False
+    again: dict[str, str] = field(factory=dict)
 
     def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
         """Work it out for a text and what is known of the file.
 
         :raise ConfigError: the text is not of its form, or cannot be changed.
         """
-        self.given, self.is_exact = rewrite.Given(text), False
+        self.given, self.is_exact, self.again = rewrite.Given(text), False, {}
         if adopted is None:
             return Rewritten(text, None)
         if adopted.suspended:
@@ -202,9 +205,16 @@ class Return:
             self.given = rewrite.give_back(
                 text, self.site.path, self.site.dialect, self.machine.base, replaced
             )
+        self.again = self._again([each.replaced for each in chosen.values()])
+        self.is_exact = self.is_exact and not self.again
         if self.why:
             return Rewritten(self.given.text, self._suspended(adopted))
         return Rewritten(self.given.text, evolve(adopted, entries=rest) if rest else None)
+
+    def _again(self, given: Sequence[Replaced]) -> dict[str, str]:
+        home, path = self.machine.home, self.site.path
+        found = {each.title: rebuilt.source_of(home, path, each.road, each.former) for each in given}
+        return {title: source for title, source in found.items() if source and title in self.given.restored}
 
     def _suspended(self, adopted: Adopted) -> Adopted | None:
         return evolve(adopted, suspended=self.why) if self.why else None

@@ -63,6 +63,7 @@ class Rebuilding:
 
     :param servers: which of them, by title or name; none means all.
     :ivar sources: where each was found, by title.
+    :ivar written: what it became, by road, with the same.
     :ivar left: those that are as they were.
     """
 
@@ -70,6 +71,7 @@ class Rebuilding:
     site: Site
     servers: tuple[str, ...] = ()
     sources: dict[str, str] = field(factory=dict)
+    written: dict[tuple[str, ...], tuple[Any, str]] = field(factory=dict, repr=False)
     left: list[Left] = field(factory=list)
 
     def is_needed(self) -> bool:
@@ -85,7 +87,7 @@ class Rebuilding:
 
         :raise ConfigError: the text is not of its form, or cannot be changed.
         """
-        self.sources, self.left = {}, []
+        self.sources, self.written, self.left = {}, {}, []
         wanted: list[tuple[tuple[str, ...], Any]] = []
         for listed in self._lost(text, adopted):
             value, source = self._original(listed)
@@ -94,6 +96,7 @@ class Rebuilding:
             else:
                 wanted.append((listed.road, value))
                 self.sources[listed.title] = source
+                self.written[tuple(listed.road)] = (value, source)
         made, _ = rewrite.replace(text, self.site.path, wanted)
         return Rewritten(made, adopted)
 

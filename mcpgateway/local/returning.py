@@ -8,6 +8,7 @@ from attrs import evolve
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import approvals
+from mcpgateway.host import rebuilt as rebuilt_entries
 from mcpgateway.host.approvals import REPOSITORY_FILE
 from mcpgateway.local.adoption import Return
 from mcpgateway.local.carrying import in_place, said
@@ -48,7 +49,8 @@ def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
     rest = None if report.error else rebuilt(machine, site, wanted)
     if rest is None:
         return report
-    return evolve(report, changed=report.changed or rest.changed, rebuilt=rest.rebuilt, left=rest.left)
+    again = {**report.rebuilt, **rest.rebuilt}
+    return evolve(report, changed=report.changed or rest.changed, rebuilt=again, left=rest.left)
 
 
 def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
@@ -69,7 +71,8 @@ def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
     return evolve(
         report,
         changed=changed is not None,
-        restored=given.restored,
+        restored=tuple(each for each in given.restored if each not in back.again),
+        rebuilt=back.again,
         gone=given.gone,
         kept=given.kept,
         exact=back.is_exact,
@@ -99,4 +102,6 @@ def rebuilt(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
         return None
     except ConfigError as why:
         return evolve(report, error=said(site, why))
+    if work.written:
+        rebuilt_entries.remember(machine.home, site.path, work.written)
     return evolve(report, changed=changed is not None, rebuilt=dict(work.sources), left=tuple(work.left))

@@ -27,7 +27,7 @@ from mcpgateway.catalog.usage import Book
 from mcpgateway.ctl.state import read_state
 from mcpgateway.doors.manhole.ssh import host_key
 from mcpgateway.errors import ConfigError, Misplaced
-from mcpgateway.host import approvals, homefile, removed, state
+from mcpgateway.host import approvals, homefile, rebuilt, removed, state
 from mcpgateway.host.catalogs import Catalogs
 from mcpgateway.host.claim import Claim
 from mcpgateway.host.daemonlocks import DaemonLocks
@@ -145,6 +145,12 @@ def of_launches(home: str) -> None:
     LaunchCache(home).keep("key", Resolved("/bin/true"))
 
 
+def of_rebuilt(home: str) -> None:
+    """``rebuilt.json``."""
+    rebuilt.remember(home, "/somewhere/mcp.json", {("mcpServers", "a"): ({"command": "a"}, "somewhere")})
+    rebuilt.source_of(home, "/somewhere/mcp.json", ("mcpServers", "a"), {"command": "a"})
+
+
 def of_login(home: str) -> None:
     """``environment.json``."""
     keep_login(home, {"SHLVL": "1", "TERM": "xterm", "PATH": "/bin", "HOME": home})
@@ -255,6 +261,7 @@ HOME: dict[str, Callable[[str], None]] = {
     "sessions/journal.db-wal": of_journal,
     "sessions/journal.db-shm": of_journal,
     "launch-cache.json": of_launches,
+    "rebuilt.json": of_rebuilt,
     "environment.json": of_login,
     "approvals.json": of_approvals,
     "usage.json": of_usage,

@@ -105,6 +105,21 @@ class UndoTests:
         undo(house.machine, Wanted())
         assert house.servers(house.claude) == before["mcpServers"]
 
+    def test_it_is_not_called_what_it_was(self, house: House) -> None:
+        """What was put together again is called that whenever it is given back, unless its user has changed it."""
+        house.home.mkdir(mode=0o700)
+        LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package="a"))
+        source = "the cache of launches, without its variables"
+        assert rebuilt(house) == {"a": source}
+        apply(house.machine, Wanted())
+        report = undo(house.machine, Wanted()).files[0]
+        assert (report.exact, report.restored, report.rebuilt) == (False, (), {"a": source})
+        house.write(house.claude, {"a": {"command": "/opt/bin/a", "env": {"KEY": "v"}}})
+        apply(house.machine, Wanted())
+        report = undo(house.machine, Wanted()).files[0]
+        assert (report.exact, report.restored, report.rebuilt) == (True, ("a",), {})
+        assert '"v"' not in (house.home / "rebuilt.json").read_text()
+
     def test_one_server(self, house: House) -> None:
         """Only what is asked for is looked for."""
         house.configure("servers: {a: {command: /bin/echo}, b: {command: /bin/cat}}\n")

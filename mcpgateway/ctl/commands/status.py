@@ -226,7 +226,8 @@ def remarks(body: dict[str, Any]) -> list[str]:
         if stuck := each.get("stuck"):
             made.append(f"{name} is stuck: {stuck}; mcpgateway servers restart {name}")
         made += [
-            f"{name}: process {one['pid']} is stuck with {one['calls']} calls, and another takes the new ones"
+            f"{name}: process {one['pid']} is stuck with {one['calls']} call{'' if one['calls'] == 1 else 's'},"
+            " and another takes the new ones"
             for one in each.get("retired", ())
         ]
         made += [
