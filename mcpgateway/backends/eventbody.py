@@ -29,11 +29,14 @@ class IEventReceiver(Protocol):
 class EventBody:
     """Reads one stream.
 
+    :param skips: an event that is too long does not end the stream (`mcpgateway.wire.ssereader`).
     :ivar reader: knows what it can be resumed behind, and when.
     """
 
-    def __init__(self, stream: WebStream, receiver: IEventReceiver, last_id: bytes = b"") -> None:
-        self.reader = SseReader(EVENT_LIMIT, last_id)
+    def __init__(
+        self, stream: WebStream, receiver: IEventReceiver, last_id: bytes = b"", *, skips: bool = False
+    ) -> None:
+        self.reader = SseReader(EVENT_LIMIT, last_id, skips=skips)
         self._stream = stream
         self._receiver: IEventReceiver | None = receiver
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.backends.access import Access, IAuthorizer
-from mcpgateway.backends.eventbody import EventBody, is_stream
+from mcpgateway.backends.eventbody import EVENT_LIMIT, EventBody, is_stream
 from mcpgateway.backends.post import error_in, members
 from mcpgateway.backends.streamable import Streamable, refusal
 from mcpgateway.backends.web import Web
@@ -25,6 +25,7 @@ from mcpgateway.errors import (
     BackendError,
     BackendGone,
     BackendTimeout,
+    BadReply,
     GatewayError,
     NeedsLogin,
     Overloaded,
@@ -148,7 +149,7 @@ class LegacySse:
         if self._has_ended or self._is_stopping:
             stream.abort()
         elif stream.status == 200 and is_stream(stream):
-            self._events = EventBody(stream, self)
+            self._events = EventBody(stream, self, skips=True)
             self._events.begin()
         else:
             stream.abort()
@@ -172,11 +173,28 @@ class LegacySse:
 
     def event(self, event: Event) -> None:
         """The endpoint, or a message."""
-        if event.kind == MESSAGE:
+        if event.tail is not None:
+            self._pass_over(event, event.tail)
+        elif event.kind == MESSAGE:
             for each in members(event.data):
                 self._hear(each)
         elif event.kind == ENDPOINT and not self._endpoint:
             self._named(event.data)
+
+    def _pass_over(self, event: Event, tail: bytes) -> None:
+        # All sessions have this one stream: what is too long on it is the failure of one call.
+        why = BadReply(f"{self.server} sent an answer of more than {EVENT_LIMIT} bytes")
+        identifier = jsonrpc.id_at_ends(event.data, tail) if event.kind == MESSAGE else None
+        self.log.error(
+            "{server} sent more than {limit} bytes in one event",
+            event="remote.event_too_long",
+            server=self.server,
+            limit=EVENT_LIMIT,
+        )
+        if identifier is None:
+            self._lose(BadReply(f"an event has more than {EVENT_LIMIT} bytes"))
+        else:
+            self._hear(jsonrpc.error_bytes(identifier, why))
 
     def ended(self, why: BackendError | None) -> None:
         """The stream is over, and the session with it."""

@@ -26,10 +26,12 @@ from zope.interface import implementer
 from mcpgateway.backends.dialling import Dialler, Trust
 from mcpgateway.backends.http1 import sentence
 from mcpgateway.config.model import Remote
-from mcpgateway.errors import BackendError, BackendGone, Overloaded, Unreachable
+from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.rules import urls
 from mcpgateway.rules.urls import Place
+from mcpgateway.wire import jsonrpc
+from mcpgateway.wire.ssereader import END_BYTES
 
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
 CLOSE_S = 2.0  # for the other side to close as well
@@ -226,12 +228,25 @@ class WebSocket:
         self._size += len(data)
         self._message.append(data)
         if self._size > MESSAGE_LIMIT:
-            self._receiver.line_overflowed(b"".join(self._message)[:1000], MESSAGE_LIMIT)
+            # All sessions have this one connection: of what is too long only the ends are kept, to see whose it is.
+            whole = b"".join(self._message)
+            self._message = [whole[:END_BYTES], whole[-END_BYTES:]]
+        if not event.message_finished:
+            return
+        parts, size, self._message, self._size = self._message, self._size, [], 0
+        if size > MESSAGE_LIMIT:
+            self._pass_over(*parts)
+        elif (message := b"".join(parts)).strip():
+            self._receiver.line_received(message)
+
+    def _pass_over(self, head: bytes, tail: bytes) -> None:
+        identifier = jsonrpc.id_at_ends(head, tail)
+        if identifier is None:
+            self._receiver.line_overflowed(head, MESSAGE_LIMIT)
             self._fail(BackendError(f"it sent a message of more than {MESSAGE_LIMIT} bytes"))
-        elif event.message_finished:
-            message, self._message, self._size = b"".join(self._message), [], 0
-            if message.strip():
-                self._receiver.line_received(message)
+            return
+        why = BadReply(f"{self._server} sent an answer of more than {MESSAGE_LIMIT} bytes")
+        self._receiver.line_received(jsonrpc.error_bytes(identifier, why))
 
     def _rejected(self, status: int) -> None:
         if status in REFUSED:

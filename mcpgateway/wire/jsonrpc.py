@@ -388,3 +388,21 @@ def raw(value: Any) -> Raw:
 
 NULL = Raw(b"null")
 EMPTY = Raw(b"{}")
+
+
+_HEAD = rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?'
+_OUTCOME = rb'"(?:result|error)"\s*:'
+_AT_HEAD = re.compile(_HEAD + rb'"id"\s*:\s*(\d{1,19})\s*,\s*' + _OUTCOME)
+_ANSWER = re.compile(_HEAD + _OUTCOME)
+_AT_TAIL = re.compile(rb',\s*"id"\s*:\s*(\d{1,19})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*\Z')
+
+
+def id_at_ends(head: bytes, tail: bytes) -> bytes | None:
+    """The number of an answer of which only the ends are known, where SDKs have it; None where it is at neither.
+
+    Nothing nested is taken for it: it stands behind the first brace, or before the last one.
+    """
+    found = _AT_HEAD.match(head)
+    if found is None and _ANSWER.match(head):
+        found = _AT_TAIL.search(tail)
+    return found[1] if found is not None else None

@@ -10,12 +10,13 @@ data: {"jsonrpc":…    its text, one line of it or several
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define, frozen
 
 MESSAGE = b"message"
 LINE_COST = 16  # bytes of memory beside the text, so that empty lines count too
 BOM = b"\xef\xbb\xbf"
 ID_LIMIT = 4096  # bytes; it has to go into a header
+END_BYTES = 1024  # of an event that is too long: enough to see whose answer it was going to be
 LONGEST_RETRY = 9  # digits; more is no number of milliseconds that anybody waits for
 _ENDS = b"\r\n"
 
@@ -29,11 +30,30 @@ class Event:
     """One event that has text.
 
     :ivar kind: its type.
-    :ivar data: its text, the lines joined by LF.
+    :ivar data: its text, the lines joined by LF; of one that was too long, how that begins.
+    :ivar tail: how the text of one ends that was too long; None of any other.
     """
 
     kind: bytes
     data: bytes
+    tail: bytes | None = None
+
+
+@define
+class _Skipped:
+    """The ends of the text of an event that is passed over.
+
+    :ivar is_within: a line of it has not ended.
+    """
+
+    head: bytes
+    tail: bytes
+    is_within: bool
+
+    def add(self, piece: bytes) -> None:
+        """Pass over some more of it."""
+        self.tail = (self.tail + piece)[-END_BYTES:]
+        self.is_within = True
 
 
 class SseReader:
@@ -41,15 +61,18 @@ class SseReader:
 
     A large event costs one copy however small the pieces are that it comes in.
 
+    :param skips: an event that is too long is passed over, all but its ends, and the stream goes on.
     :ivar last_id: the id that the stream is resumed behind, also that of an event without text; empty for none.
     :ivar size: of what is kept until its event is whole.
     :ivar retry_ms: how long to wait before coming back, where the stream has said so.
     """
 
-    def __init__(self, limit: int, last_id: bytes = b"") -> None:
+    def __init__(self, limit: int, last_id: bytes = b"", *, skips: bool = False) -> None:
         self.last_id = last_id
         self.retry_ms: int | None = None
         self._limit = limit
+        self._skips = skips
+        self._skipped: _Skipped | None = None  # what is left of the event that is being passed over
         self._parts: list[bytes] = []  # of the line that has not ended
         self.size = 0
         self._is_behind_cr = False
@@ -73,6 +96,9 @@ class SseReader:
         rest = b"" if data[-1] in _ENDS else lines.pop()
         events: list[Event] = []
         for each in lines:
+            if self._skipped is not None:
+                self._skip(self._skipped, each, events)
+                continue
             if self._parts:
                 self._parts.append(each)
                 line = b"".join(self._parts)
@@ -81,12 +107,35 @@ class SseReader:
             else:
                 line = each
             self._take(line, events)
-        if rest:
+        if rest and self._skipped is not None:
+            self._skipped.add(rest)
+        elif rest:
             self._parts.append(rest)
             self.size += len(rest)
         if self.size > self._limit:
-            raise EventTooLong
+            self._give_up()
         return events
+
+    def _give_up(self) -> None:
+        if not self._skips:
+            raise EventTooLong
+        line = b"".join(self._parts)
+        name, _, value = line[:END_BYTES].partition(b":")
+        begun = [value.removeprefix(b" ")] if name == b"data" else []
+        head = b"\n".join([*self._data, *begun])[:END_BYTES]
+        self._skipped = _Skipped(head, line[-END_BYTES:], bool(line))
+        self._parts.clear()
+        self._data.clear()
+        self.size = 0
+
+    def _skip(self, skipped: _Skipped, line: bytes, events: list[Event]) -> None:
+        if line or skipped.is_within:
+            skipped.add(line)
+            skipped.is_within = False
+            return
+        self.last_id, self._skipped = self._id, None
+        events.append(Event(self._kind or MESSAGE, skipped.head, skipped.tail))
+        self._kind = b""
 
     def _take(self, line: bytes, events: list[Event]) -> None:
         if self._is_new:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.backends import eventbody
 from mcpgateway.backends.legacysse import ENDPOINT_S, POST_S, QUEUE_LIMIT, Guessed, LegacySse
 from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Remote
@@ -124,6 +125,36 @@ class SpeakingTests:
         old.stream.event({"jsonrpc": "2.0", "id": asked.json["id"], "result": {"b": 2}})
         assert old.found == [{"a": 1}, {"b": 2}]
         assert old.lines.strays == 0
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            '{{"jsonrpc": "2.0", "id": {}, "result": {{"a": "{}"}}}}',
+            '{{"result": {{"a": "{1}"}}, "jsonrpc": "2.0", "id": {0}}}',
+        ],
+    )
+    def test_an_answer_that_is_too_long(self, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It fails its own call, and the calls of others go on."""
+        monkeypatch.setattr(eventbody, "EVENT_LIMIT", 10_000)
+        old = Old().met()
+        long, other = old.begin(), old.begin()
+        for asked in (long, other):
+            asked.reply(202, b"Accepted")
+        event = f"data: {answer.format(long.json['id'], 'x' * 20_000)}\n\n".encode()
+        for piece in (event[:15_000], event[15_000:]):
+            old.stream.wire.say(b"%x\r\n%b\r\n" % (len(piece), piece))
+        assert "sent an answer of more than" in str(old.found[0])
+        old.stream.event({"jsonrpc": "2.0", "id": other.json["id"], "result": {"b": 2}})
+        assert old.found[1:] == [{"b": 2}]
+        assert old.ends == []
+
+    def test_something_else_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where nobody can say whose it is the session is lost."""
+        monkeypatch.setattr(eventbody, "EVENT_LIMIT", 10_000)
+        old = Old().met()
+        for piece in (b'data: {"x":"' + b"x" * 20_000, b'"}\n\n'):
+            old.stream.wire.say(b"%x\r\n%b\r\n" % (len(piece), piece))
+        assert "an event has more than" in old.end
 
     def test_modern(self) -> None:
         """It has no revision of the modern era, and nobody has to be asked for that."""

@@ -264,6 +264,17 @@ class TroubleTests:
         assert len(talk.ends) == 1
 
     @pytest_twisted.ensureDeferred
+    async def test_too_large_an_answer(self, serving: Callable[..., Port]) -> None:
+        """An answer beyond the limit fails its own call, and the connection of all goes on."""
+        talk = Talk(f"ws://127.0.0.1:{serving().number}/")
+        await talk.meet()
+        reply = await talk.lines.ask("tools/call", {"name": "big", "arguments": {"bytes": 33 * 2**20}})
+        assert b"sent an answer of more than" in bytes(reply["error"])
+        assert await talk.call("echo", text="still here")
+        assert talk.ends == []
+        await talk.backend.stop()
+
+    @pytest_twisted.ensureDeferred
     async def test_given_up(self, serving: Callable[..., Port]) -> None:
         """A connection can be dropped, and stopped, while the server says nothing."""
         port = serving().number

@@ -591,3 +591,27 @@ class OddityTests:
         jsonrpc.splice_request(message, 3)
         assert message.token is None
         assert json.loads(jsonrpc.line(message.envelope)) == {"jsonrpc": "2.0", "id": 3, "method": "x"}
+
+
+class IdAtEndsTests:
+    """The id of an answer of which only the ends are known."""
+
+    @pytest.mark.parametrize(
+        ("head", "tail", "identifier"),
+        [
+            (b'{"jsonrpc":"2.0","id":5,"result":{"a":', b'"}}', b"5"),
+            (b'{ "id" : 5 , "error": {', b'"}}', b"5"),
+            (b'{"result":{"a":"x', b'"},"jsonrpc":"2.0","id":5}\n', b"5"),
+            (b'{"jsonrpc":"2.0","result":{"a":"x', b'"}, "id": 5 }', b"5"),
+            (b'{"result":{"a":"x', b'"},"id":5,"jsonrpc":"2.0"}', b"5"),
+            (b'{"result":{"a":"x', b'","id":5}}', None),
+            (b'{"result":{"id":7,', b'"}}', None),
+            (b'{"jsonrpc":"2.0","id":5,"method":"sampling/createMessage"', b'"}}', None),
+            (b'{"method":"notifications/message","params":{"a":', b'"},"id":5}', None),
+            (b'{"jsonrpc":"2.0","id":"5","result":{', b'"}}', None),
+            (b"", b"", None),
+        ],
+    )
+    def test_it(self, head: bytes, tail: bytes, identifier: bytes | None) -> None:
+        """It is found where it is the answer's own, and nowhere else."""
+        assert jsonrpc.id_at_ends(head, tail) == identifier

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.wire import sse
-from mcpgateway.wire.ssereader import BOM, ID_LIMIT, Event, EventTooLong, SseReader
+from mcpgateway.wire.ssereader import BOM, END_BYTES, ID_LIMIT, Event, EventTooLong, SseReader
 
 LIMIT = 1000
 
@@ -109,6 +109,27 @@ class ReaderTests:
         pieces = [endless[start : start + piece] for start in range(0, len(endless), piece)]
         with pytest.raises(EventTooLong):
             read(*pieces, limit=LIMIT)
+
+    @pytest.mark.parametrize("piece", [1, 7, 100])
+    @pytest.mark.parametrize("between", [b"", b"\ndata: ", b"\rdata: ", b"\r\nid: 5\r\ndata: "])
+    def test_passed_over(self, piece: int, between: bytes) -> None:
+        """Where it is wanted the stream goes on behind such an event, of which both ends are left."""
+        long = b"data: {head" + between.join([b"x" * 3000] * 3) + b"tail}\n\n"
+        data = b"data: a\n\nid: 4\n" + long + b"data: b\n\n"
+        reader = SseReader(LIMIT, skips=True)
+        events = [
+            event
+            for start in range(0, len(data), piece)
+            for event in reader.feed(data[start : start + piece])
+        ]
+        first, passed_over, last = events
+        assert (first, last) == (Event(b"message", b"a"), Event(b"message", b"b"))
+        assert passed_over.data.startswith(b"{headx")
+        assert passed_over.tail is not None
+        assert passed_over.tail.endswith(b"xtail}")
+        assert len(passed_over.data + passed_over.tail) <= 2 * END_BYTES
+        assert reader.size == 0
+        assert reader.last_id == b"4"
 
     def test_limit_is_of_one_event(self) -> None:
         """A stream may be as long as it likes."""
