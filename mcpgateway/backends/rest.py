@@ -93,7 +93,7 @@ class RestBackend:
         tools = {tool.name: Offered.of(tool) for tool in rest.tools}
         if not rest.openapi:
             return await self._undescribed(tools)
-        described = read_openapi(await self._document(), _shown(rest.openapi))
+        described = read_openapi(await self._document(), _shown(rest.openapi), rest.operations)
         self._tell_skipped(described)
         base, named_by = rest.base, ""
         if not base:

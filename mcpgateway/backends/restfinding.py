@@ -42,7 +42,7 @@ async def find(web: Web, rest: Rest, server: str) -> Found | None:
                 "GET", where, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT
             )
             if answer.status == 200:
-                described = read_openapi(answer.body.decode("utf-8", "replace"), where)
+                described = read_openapi(answer.body.decode("utf-8", "replace"), where, rest.operations)
                 return Found(base_of(rest.base, where, described), described)
         except Unreachable:
             raise

@@ -178,11 +178,28 @@ class RestTool:
 
 
 @frozen
+class Operations:
+    """Which operations of a description are offered: those that each of these lists, if it is not empty, has.
+
+    What begins with ``!`` is left out; ``*`` and ``?`` stand for any text and any character, as in names of files.
+    """
+
+    tags: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+ALL_OPERATIONS = Operations()
+
+
+@frozen
 class Rest:
     """A service without MCP whose requests are offered as tools.
 
     :ivar base: the URL in front of every tool's path.
     :ivar openapi: the file or URL of its description; empty where `tools` says everything.
+    :ivar operations: which operations of that are offered.
     :ivar proxy: as that of a `Remote`.
     """
 
@@ -190,6 +207,7 @@ class Rest:
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     tools: tuple[RestTool, ...] = ()
     openapi: str = ""
+    operations: Operations = ALL_OPERATIONS
     proxy: str | None = field(default=None, repr=False)
 
 

@@ -6,14 +6,15 @@ Only what the document itself holds is used: a ``$ref`` to another file or to a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from attrs import define, field, frozen
 
 from mcpgateway.config import lazyjson, media
 from mcpgateway.config.answers import output_of
-from mcpgateway.config.model import RestTool
+from mcpgateway.config.model import ALL_OPERATIONS, Operations, RestTool
 from mcpgateway.config.read import parse
 from mcpgateway.config.schemas import REF, Schemas, resolved
 from mcpgateway.errors import ConfigError
@@ -50,9 +51,10 @@ class Described:
     skipped: tuple[str, ...] = ()
 
 
-def read_openapi(text: str, file: str) -> Described:
+def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) -> Described:
     """Read a description, in JSON or YAML.
 
+    :param operations: which of its operations are wanted.
     :param file: what it is called; its extension says what it is written in.
     :raise ConfigError: it is no OpenAPI 3 document, or describes too much.
     """
@@ -62,7 +64,7 @@ def read_openapi(text: str, file: str) -> Described:
         raise ConfigError(f"{file}: {SWAGGER}")
     if not isinstance(version, str) or not version.startswith("3."):
         raise ConfigError(f"{file}: is no OpenAPI 3 description; it has no 'openapi: 3.…' at the top")
-    reader = _Reader(document, file, is_old=version.startswith("3.0"))
+    reader = _Reader(document, file, version.startswith("3.0"), operations)
     reader.read()
     info = _mapping(document.get("info"))
     return Described(
@@ -81,6 +83,7 @@ class _Reader:
     document: dict[str, Any]
     file: str
     is_old: bool
+    wanted: Operations
     tools: list[RestTool] = field(factory=list)
     skipped: list[str] = field(factory=list)
     _names: set[str] = field(factory=set)
@@ -88,6 +91,8 @@ class _Reader:
     def read(self) -> None:
         """Read all of them, in the order they stand in."""
         for path, method, item, operation in self._operations():
+            if self.wanted != ALL_OPERATIONS and not _is_wanted(self.wanted, path, method, operation):
+                continue
             if len(self.tools) >= OPERATIONS_LIMIT:
                 raise ConfigError(f"{self.file}: describes more than {OPERATIONS_LIMIT} operations")
             try:
@@ -154,6 +159,25 @@ class _Reader:
             unique = f"{name[: NAME_LIMIT - len(str(number)) - 1]}_{number}"
         self._names.add(unique)
         return unique
+
+
+def _is_wanted(wanted: Operations, path: str, method: str, operation: Mapping[str, Any]) -> bool:
+    tags = operation.get("tags")
+    return (
+        _is_among(wanted.tags, [_text(each) for each in tags] if isinstance(tags, list) else [])
+        and _is_among(wanted.paths, [path])
+        and _is_among([each.upper() for each in wanted.methods], [method.upper()])
+        and _is_among(wanted.names, [_text(operation.get("operationId"))])
+    )
+
+
+def _is_among(patterns: Iterable[str], found: Iterable[str]) -> bool:
+    """Whether anything that was found is like one of the patterns, and nothing like one that begins with ``!``."""
+    sought = [each for each in patterns if not each.startswith("!")]
+    left_out = [each[1:] for each in patterns if each.startswith("!")]
+    if any(fnmatchcase(one, each) for one in found for each in left_out):
+        return False
+    return not sought or any(fnmatchcase(one, each) for one in found for each in sought)
 
 
 class _Unusable(Exception):

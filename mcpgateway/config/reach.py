@@ -14,6 +14,7 @@ from mcpgateway.config.model import (
     Daemon,
     GrantOf,
     OAuth,
+    Operations,
     Reach,
     Remote,
     Rest,
@@ -194,6 +195,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
         headers=read_headers(found, place, problems),
         tools=read,
         openapi=found.get("openapi", ""),
+        operations=Operations(**{name: tuple(each) for name, each in found.get("operations", {}).items()}),
         proxy=found.get("proxy"),
     )
     return Reached((), rest)

@@ -138,6 +138,16 @@ REST_TOOL = Section(
     ],
 )
 
+OPERATIONS = Section(
+    "Which operations are offered",
+    [
+        Key("tags", Texts(), "Those with one of these tags."),
+        Key("paths", Texts(), "Those whose path is like one of these, such as ``/repos/*``."),
+        Key("methods", Texts(), "Those of these methods, such as ``GET``."),
+        Key("names", Texts(), "Those whose ``operationId`` is like one of these, such as ``repos/*``."),
+    ],
+)
+
 OAUTH = Section(
     "OAuth 2.1",
     [
@@ -266,6 +276,13 @@ SERVER = Section(
             "openapi",
             Text(is_secret=True, least=1),
             "File or URL of the service's OpenAPI description.",
+            is_ours=True,
+        ),
+        Key(
+            "operations",
+            OPERATIONS,
+            "Which operations of the description are offered as tools: those that every list here has a place for; what"
+            " begins with ``!`` is left out. Without it, all.",
             is_ours=True,
         ),
         Key("tools", Anything(), "The requests of the service that are offered as tools."),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mcpgateway.config import openapi
-from mcpgateway.config.model import RestTool
+from mcpgateway.config.model import Operations, RestTool
 from mcpgateway.config.openapi import read_openapi
 from mcpgateway.config.schemas import DEPTH_LIMIT, NODES_LIMIT, Schemas, resolved
 from mcpgateway.errors import ConfigError
@@ -175,6 +175,38 @@ class NameTests:
     def test_descriptions(self, operation: Json, description: str) -> None:
         """A tool is described by what the operation says of itself."""
         assert tool(operation).description == description
+
+
+class ChoiceTests:
+    """Which operations are tools."""
+
+    @pytest.mark.parametrize(
+        ("wanted", "names"),
+        [
+            (Operations(), "a/list a/add b/list admin/stop"),
+            (Operations(tags=("a",)), "a/list a/add"),
+            (Operations(tags=("a", "b"), methods=("get",)), "a/list b/list"),
+            (Operations(paths=("/a/*",)), "a/list a/add"),
+            (Operations(paths=("!/admin*",)), "a/list a/add b/list"),
+            (Operations(paths=("/*", "!/b", "!/a/*")), "admin/stop"),
+            (Operations(names=("*/list",)), "a/list b/list"),
+            (Operations(tags=("!a",)), "b/list admin/stop"),
+            (Operations(tags=("c",)), ""),
+        ],
+    )
+    def test_choice(self, wanted: Operations, names: str) -> None:
+        """Those that every list has, and nothing that is left out."""
+
+        def operation(name: str, *tags: str) -> Json:
+            return {"operationId": name, "tags": list(tags)}
+
+        paths = {
+            "/a/x": {"get": operation("a/list", "a"), "post": operation("a/add", "a", "write")},
+            "/b": {"get": operation("b/list", "b")},
+            "/admin": {"delete": operation("admin/stop")},
+        }
+        found = read_openapi(document(paths), "d.json", wanted)
+        assert [each.name for each in found.tools] == names.replace("/", "_").split()
 
 
 class ParameterTests:

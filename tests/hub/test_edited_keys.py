@@ -766,6 +766,7 @@ REPLACING: dict[str, EntryEdit] = {
     "path": (entry(port=1234), entry(port=1234, path="/other")),
     "docker": (DOCKER, {**DOCKER, "docker": {"image": "j"}}),
     "openapi": (REST, {"openapi": "http://127.0.0.1:9/o.json", "share": "global"}),
+    "operations": (REST, {**REST, "operations": {"tags": ["a"]}}),
     "tools": (REST, {**REST, "tools": [{"name": "u", "path": "/u"}]}),
     "share": (entry(), entry(share="workspace")),
     "scope": ({"command": "run", "scope": "global"}, {"command": "run", "scope": "workspace"}),
