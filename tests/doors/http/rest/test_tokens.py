@@ -224,5 +224,5 @@ class FileTests:
         assert TokenFiles(str(tmp_path)).agents() == ()
         path.rename(tmp_path / "real")
         os.symlink(tmp_path / "real", path)
-        with pytest.raises(ConfigError, match="not a regular file"):
+        with pytest.raises(ConfigError, match="is a symbolic link"):
             TokenFiles(str(tmp_path)).agents()
