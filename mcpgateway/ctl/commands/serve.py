@@ -27,6 +27,10 @@ HELP, VERSION = ("--help", "-h"), "--version"
 @click.option("--listen", metavar="ENDPOINT", help="A further Twisted endpoint to listen on; repeatable.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warn, error or critical.")
 @click.option("--adopt", is_flag=True, help="Lead the clients of this machine here.")
+@click.option("--no-adopt", is_flag=True, help="Change no client's file, whatever the configuration says.")
+@click.option(
+    "--managed", is_flag=True, help="A service manager starts it again: clients' files lead here meanwhile."
+)
 @click.option(
     "--no-auth", is_flag=True, help="Programs of yours on this machine need no token, whatever they change."
 )
