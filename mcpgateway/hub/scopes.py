@@ -199,6 +199,14 @@ class Scopes:
         projects = frozenset((server.project,) if server.project else ())
         return _Placed(server, self._pool.moves, is_varied, is_built, by_directory, projects)
 
+    def shows_projects(self, view: ServerSpec) -> bool:
+        """Whether a view is of servers of projects, for those who work there."""
+        return bool(self._known(view).projects)
+
+    def is_of_project(self, view: ServerSpec, place: Place) -> bool:
+        """Whether a place is in a project that a view is of servers of."""
+        return any(self._places.lies_in(place.directory, each) for each in self._known(view).projects)
+
     def may_see(self, server: ServerSpec, place: Place) -> bool:
         """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
         return not server.project or self._places.lies_in(place.directory, server.project)

@@ -687,10 +687,14 @@ class Switchboard:
         if message.method == "notifications/cancelled":
             self._cancelled(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
+            if session.inners is not None:
+                self.board.roots.ask(session)
             return  # the gateway said it itself, once per child
         elif session.inners is not None and message.method == PROGRESS:
             self.questions.progressed(session, message)
         elif session.inners is not None:
+            if message.method == "notifications/roots/list_changed":
+                self.board.roots.ask(session)
             for each in list(session.inners.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:

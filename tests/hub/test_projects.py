@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +16,10 @@ from mcpgateway.config.diff import compare
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.host.places import Places
 from mcpgateway.hub.scopes import Ground
+from mcpgateway.hub.views.roots import paths_in
 from mcpgateway.rules.tokenbook import PREFIX, AgentToken, digest_of
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway, MemoryProcesses
-from tests.support.modern_client import post, reply, request
+from tests.support.modern_client import hang_up, post, reply, request
 from tests.support.views import Offer, Stage, tool
 
 SECRET = PREFIX + "a" * 40
@@ -287,6 +288,82 @@ class ViewTests:
         client.call(1, "tools/list")
         assert client.heard is not None
         assert client.heard.status == 404
+
+
+class RootsTests:
+    """Clients that say nothing of where they work, and have roots."""
+
+    def viewer(
+        self, house: House, *roots: str, headers: dict[str, str] | None = None, **capabilities: Any
+    ) -> Client:
+        """A client with a stream, whose answer to ``roots/list`` this is."""
+        client = house.client(None, "/mcp/full", **(headers or {}))
+        client.initialize(protocolVersion=VERSION, capabilities=capabilities or {"roots": {}})
+        client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        self.answer(house, client, roots)
+        return client
+
+    def answer(self, house: House, client: Client, roots: Iterable[str]) -> bool:
+        """Answer what the client is asked; false when that is nothing."""
+        ears = house.client(None, "/mcp/full", **client.headers, Accept="text/event-stream")
+        ears.send(b"", "GET")
+        assert ears.heard is not None
+        asked = [each["id"] for each in ears.heard.events if each.get("method") == "roots/list"]
+        for each in asked:
+            listed = [{"uri": uri} for uri in roots]
+            client.send({"jsonrpc": "2.0", "id": each, "result": {"roots": listed}})
+        hang_up(ears)
+        return bool(asked)
+
+    def uri(self, where: Path) -> str:
+        """A root."""
+        return f"file://{quote(str(where))}"
+
+    def test_project(self, house: House) -> None:
+        """They are listed the servers of the project that is one of their roots."""
+        client = self.viewer(
+            house, "https://x/", self.uri(house.made("else where")), self.uri(house.shop / "src")
+        )
+        assert sorted(house.stage.names(client)) == ["db-shop__query", *EVERYBODYS]
+
+    def test_before_the_process(self, house: House, working: Working) -> None:
+        """Roots go before the directory of the process; without any, that counts."""
+        process = {"X-Client-Pid": working(house.blog)}
+        client = self.viewer(house, self.uri(house.shop), headers=process)
+        assert sorted(house.stage.names(client)) == ["db-shop__query", *EVERYBODYS]
+        client = self.viewer(house, headers=process)
+        assert sorted(house.stage.names(client)) == ["db-blog__query", *EVERYBODYS]
+
+    def test_changed(self, house: House) -> None:
+        """A client that opens another folder is asked anew, and what it had of the former is out of its reach."""
+        client = self.viewer(house, self.uri(house.shop))
+        house.stage.names(client)
+        client.send({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"})
+        assert self.answer(house, client, [self.uri(house.blog)])
+        assert sorted(house.stage.names(client)) == ["db-blog__query", *EVERYBODYS]
+
+    @pytest.mark.parametrize("why", ["said", "none offered", "no projects", "token"])
+    def test_not_asked(self, house: House, why: str) -> None:
+        """Nobody is asked whose roots do not count."""
+        headers = {"X-MCP-Project": str(house.blog)} if why == "said" else {}
+        if why == "token":
+            headers = RestTests().agent(house)
+        if why == "no projects":
+            house.gateway.serve(
+                *(each for each in house.gateway.switchboard.servers.values() if not each.project)
+            )
+        offered: dict[str, Any] = {"sampling": {}} if why == "none offered" else {"roots": {}}
+        client = house.client(None, "/mcp/full", **headers)
+        client.initialize(protocolVersion=VERSION, capabilities=offered)
+        client.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert not self.answer(house, client, [])
+
+    def test_odd_answers(self, house: House) -> None:
+        """What is no list of directories changes nothing."""
+        for odd in ("file://elsewhere/p", "file:relative", "file:///no/such", "http://[", ""):
+            client = self.viewer(house, odd)
+            assert sorted(house.stage.names(client)) == EVERYBODYS
+        assert paths_in({"roots": [3, {}, {"uri": 3}]}) == paths_in({}) == paths_in({"roots": {}}) == []
 
 
 def test_compared() -> None:

@@ -272,6 +272,8 @@ class McpDoor:
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
         # Claimed first: an owner that ends as soon as it has its answer is watched by then.
         self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        if session.inners is not None:
+            session.inners.goes_by_roots = self.placing.goes_by_roots(exchange)
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
         # The client does not wait for the disk: until then its id is good by its signature.
         self._switchboard.put_on_record(session, message)

@@ -74,6 +74,11 @@ class Placing:
         else:
             self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
 
+    def goes_by_roots(self, exchange: Any) -> bool:
+        """Whether a client works in its roots: one that may say where, and has not."""
+        may_say = not _is_bound(exchange) and exchange.caller.reach not in STRANGERS
+        return may_say and not said_place(exchange, self._owners).is_explicit
+
     def refine(self, exchange: Any, link: Any) -> None:
         """Take what a message says of its client's workspace before anything of what the link to it had said.
 
@@ -133,9 +138,7 @@ def said_place(exchange: Any, owners: Owners) -> Said:
     if exchange.route is not None and exchange.route.project:
         return Said(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
-    if exchange.caller.reach in STRANGERS or (
-        exchange.route is not None and is_client(exchange.route.principal)
-    ):
+    if exchange.caller.reach in STRANGERS or _is_bound(exchange):
         return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
     path = _text(headers.get(b"mcp-project-path")) or _project_in(exchange.query)
     body = _params(exchange.body) if not path and not project else None
@@ -144,6 +147,11 @@ def said_place(exchange: Any, owners: Owners) -> Said:
     if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
         cwd = _text(found)  # else what it was to be made of is a variable that its client does not have
     return Said(path, project, cwd, pid or 0)
+
+
+def _is_bound(exchange: Any) -> bool:
+    # Whoever has a credential of his own.
+    return exchange.route is not None and is_client(exchange.route.principal)
 
 
 def _may_say(exchange: Any) -> bool:

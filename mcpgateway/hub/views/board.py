@@ -27,6 +27,7 @@ from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.host.places import Place
 from mcpgateway.hub.librarian import Librarian, Whose
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.views import doubts, hello, specs
@@ -36,6 +37,7 @@ from mcpgateway.hub.views.inners import Forward, Inners, inner_id, is_relied_on,
 from mcpgateway.hub.views.lists import Lister
 from mcpgateway.hub.views.outcomes import Outcomes
 from mcpgateway.hub.views.road import Road
+from mcpgateway.hub.views.roots import Roots
 from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
@@ -73,6 +75,7 @@ class Board:
     :ivar outcomes: counts calls, and shortens their answers.
     :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
     :ivar grounds: sees what workspaces define themselves.
+    :ivar roots: asks clients where they work.
     :ivar direct: does that for servers' own endpoints.
     :ivar is_on: tells whether a server is switched on.
     :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
@@ -111,6 +114,7 @@ class Board:
         self._due: dict[Session, dict[str, None]] = {}
         self._learnt: dict[Session, dict[Kind, None]] = {}
         self.grounds = Grounds(self)
+        self.roots = Roots(self)
         self.ways = ways
         self.settle(ways)
         librarian.on_news = self._news
@@ -159,6 +163,12 @@ class Board:
         found = scopes.of_principal(found, view.principal)
         return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
+    def at_place(self, view: ServerSpec, place: Place) -> ServerSpec:
+        """A view as it is today, for those who work at a place."""
+        scopes = self.switchboard.scopes
+        found = scopes.variant(self._specs.get(view.name, view), place)
+        return scopes.of_principal(found, view.principal)
+
     def adopt(self, change: Change) -> None:
         """The servers are others now: look anew, and say so to whoever is there."""
         for each in (*change.removed, *(changed.before for changed in change.changed)):
@@ -182,6 +192,7 @@ class Board:
                 self.switchboard.end(session, "its view was taken out of the configuration")
                 continue
             self.look_again(session)
+            self.roots.ask(session)
         self.lister.forget()
         if announces:
             for session in list(self._outer):

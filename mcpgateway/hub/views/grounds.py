@@ -63,5 +63,6 @@ class Grounds:
         # Of everybody's servers the switchboard has told already.
         switchboard = self._board.switchboard
         for name, inner in list(inners.sessions.items()):
-            if name not in switchboard.servers and inners.view.servers.get(name) != inner.server:
+            is_everybodys = name in switchboard.servers and not inner.server.project
+            if not is_everybodys and inners.view.servers.get(name) != inner.server:
                 switchboard.end_inner(inner, BackendGone(f"{name} is not what it was any more"))

@@ -46,6 +46,7 @@ class Inners:
     :ivar private: servers whose lists its own children have changed for it alone.
     :ivar heard: the URIs it has subscribed to as its client wrote them, by server and by what they are there.
     :ivar used: the servers that have answered for URIs that nobody lists, which are asked for them from then on.
+    :ivar goes_by_roots: its client has not said where it works, so that its roots count.
     """
 
     view: View
@@ -56,6 +57,7 @@ class Inners:
     private: set[str] = field(factory=set)
     heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
     used: dict[str, str] = field(factory=dict)
+    goes_by_roots: bool = False
 
     def drop(self, session: Session) -> None:
         """An inner session has ended."""

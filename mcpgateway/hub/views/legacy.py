@@ -168,9 +168,9 @@ class LegacyAccess:
         no = refusal(ELICIT, params, board.sessions.capabilities_of(self.session))
         if no is not None:
             raise QuestionRefused(*no)
-        asker = _Asker(Deferred())
+        asker = OwnAsker(Deferred())
         question = jsonrpc.request(0, ELICIT, params)
-        board.questions.ask(_Nobody(), asker, self.session, ELICIT, question, call)
+        board.questions.ask(NOBODY, asker, self.session, ELICIT, question, call)
         return asker.done
 
 
@@ -190,8 +190,11 @@ class _Nobody:
         return {}
 
 
+NOBODY = _Nobody()
+
+
 @frozen(eq=False)
-class _Asker:
+class OwnAsker:
     """Takes the answer where a server's conversation would."""
 
     done: Deferred[dict[str, Any]]
