@@ -141,6 +141,7 @@ class Census:
             "tool_calls": asked.calls,
             "starts": sum(slot.starts for slot in slots),
             "source": server.source,
+            "project": server.project,
             **self.lives.shown(server, slots),
         }
 

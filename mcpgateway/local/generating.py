@@ -79,28 +79,32 @@ def entries(wish: Wish, machine: Machine) -> list[tuple[Road, Any]]:
     if wish.form is Form.SINGLE:
         refuse_aggregate(machine)
         return [_entry(wish, machine, ALL, "")]
-    return [_entry(wish, machine, name, name) for name in _names(wish.servers, machine)]
+    return [_entry(wish, machine, name, name, its.project) for name, its in _chosen(wish.servers, machine)]
 
 
-def _entry(wish: Wish, machine: Machine, title: str, name: str) -> tuple[Road, Any]:
+def _entry(wish: Wish, machine: Machine, title: str, name: str, project: str = "") -> tuple[Road, Any]:
     fresh = wish.dialect.fresh(title)
     form = wish.form
     if form in (None, Form.HTTP, Form.SINGLE):
         try:
-            return fresh.road, wish.dialect.by_url(fresh, machine.url(name))
+            return fresh.road, wish.dialect.by_url(fresh, machine.url(name), project=project)
         except ConfigError:
             if form is Form.HTTP:
                 raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
             form = Form.SHIM
-    return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form))
+    return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form, project))
 
 
-def argv(machine: Machine, name: str, form: Form = Form.SHIM) -> list[str]:
-    """What a client starts to be connected to a server, or to all of them where none is named."""
+def argv(machine: Machine, name: str, form: Form = Form.SHIM, project: str = "") -> list[str]:
+    """What a client starts to be connected to a server, or to all of them where none is named.
+
+    :param project: the directory of the project that the entry is for, or "".
+    """
     if not name:
-        return machine.command("", ())
+        return machine.command("", (), project)
     *program, _connect, _name, _dashes = machine.command(name, ())
-    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name]
+    more = ("--project", project) if project else ()
+    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name, *more]
 
 
 def refuse_aggregate(machine: Machine) -> None:
@@ -115,25 +119,50 @@ def refuse_aggregate(machine: Machine) -> None:
         )
 
 
-def _names(wanted: Sequence[str], machine: Machine) -> tuple[str, ...]:
+def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, Served]]:
     known = served(machine)
     for each in wanted:
         if each not in known:
             raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
-    return tuple(wanted or known)
+    if not wanted:
+        return [(name, its) for name, its in known.items() if its.is_there_for("")]
+    return [(name, known[name]) for name in wanted]
 
 
-def served(machine: Machine) -> Mapping[str, str]:
-    """The servers that the gateway has, each with its source; where none runs, those that it would have.
+@frozen
+class Served:
+    """A server that the gateway has.
+
+    :ivar source: which file it comes from, in words.
+    :ivar project: the directory of the project that it is there for; empty: it is everybody's.
+    """
+
+    source: str = ""
+    project: str = ""
+
+    def is_there_for(self, directory: str) -> bool:
+        """Whether clients in a directory have it; empty: wherever they are."""
+        if not self.project or not directory:
+            return not self.project
+        root = os.path.realpath(self.project)
+        return os.path.commonpath([root, os.path.realpath(directory)]) == root
+
+
+def served(machine: Machine) -> Mapping[str, Served]:
+    """The servers that the gateway has, by name; where none runs, those that it would have.
 
     :raise ConfigError: there is none.
     """
     answer = machine.answer
     told = answer.health.get("backends") if answer is not None else None
     if isinstance(told, list):
-        known = {str(each["name"]): str(each.get("source", "")) for each in told if isinstance(each, dict)}
+        known = {
+            str(each["name"]): Served(str(each.get("source", "")), str(each.get("project", "")))
+            for each in told
+            if isinstance(each, dict)
+        }
     else:
-        known = {each.name: each.source for each in machine.settings.servers}
+        known = {each.name: Served(each.source, each.project) for each in machine.settings.servers}
     if not known:
         raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
     return known

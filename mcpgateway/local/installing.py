@@ -54,6 +54,11 @@ class Target:
     site: Site
     table: Road
 
+    @property
+    def project(self) -> str:
+        """The directory of the project that it is for; empty: for none."""
+        return self.site.project or self.site.dialect.project_of((*self.table, ""))
+
 
 @frozen
 class Entry:
@@ -124,7 +129,11 @@ def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Entry, ...]:
         names.append("")
     if mode is not Mode.AGGREGATE:
         # What this very file lists is led to the gateway in its place, by `clients apply`; twice would be too often.
-        names += [name for name, source in served(machine).items() if where.site.path not in source]
+        names += [
+            name
+            for name, its in served(machine).items()
+            if where.site.path not in its.source and its.is_there_for(where.project)
+        ]
     return tuple(_entry(machine, where, name) for name in names)
 
 
@@ -133,8 +142,8 @@ def _entry(machine: Machine, where: Target, name: str) -> Entry:
     fresh = dialect.fresh(name or ALL, where.table)
     # No token goes into a client's file; a program of ours can read the one in the home.
     if machine.gateway.auth_mcp_transport == BEARER:
-        return Entry(fresh.road, name, dialect.by_command(fresh, argv(machine, name)))
-    return Entry(fresh.road, name, dialect.by_url(fresh, machine.url(name)))
+        return Entry(fresh.road, name, dialect.by_command(fresh, argv(machine, name, project=where.project)))
+    return Entry(fresh.road, name, dialect.by_url(fresh, machine.url(name), project=where.project))
 
 
 def drift(machine: Machine, where: Target, entries: Sequence[Entry]) -> Drift:

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from mcpgateway.config.clients import forms
 from mcpgateway.config.clients.dialect import Kind
 from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.config.clients.loopback import Base
 from mcpgateway.errors import ConfigError
 from mcpgateway.local.answering import Answer
 from mcpgateway.local.generating import Form, Wish, argv, dialect_of, entries, file_of, text_of, write
@@ -84,6 +85,16 @@ class EntryTests:
         """The servers are those of the gateway that runs; without one, those of the configuration."""
         here = machine(tmp_path, health={"backends": [{"name": "clock"}]})
         assert [road[-1] for road, _ in entries(Wish(dialect_of("cursor")), here)] == ["clock"]
+
+    @pytest.mark.parametrize("form", [Form.HTTP, Form.SHIM, Form.PROXY])
+    def test_servers_of_projects(self, tmp_path: Path, form: Form) -> None:
+        """A server of a project's is only there where it is named, and then its entry says for which project it is."""
+        backends = [{"name": "clock"}, {"name": "db", "project": "/p/shop"}]
+        here = machine(tmp_path, health={"backends": backends})
+        assert [road[-1] for road, _ in entries(Wish(dialect_of("cursor"), (), form), here)] == ["clock"]
+        ((road, value),) = entries(Wish(dialect_of("cursor"), ("db",), form), here)
+        assert dialect_of("cursor").names_project(road, value, "/p/shop")
+        assert dialect_of("cursor").listed({"mcpServers": {"db": value}}, Base(9100))[0].served == "db"
 
     def test_refusals(self, tmp_path: Path) -> None:
         """A server, a client or a configuration that there is not is said so, with what there is."""

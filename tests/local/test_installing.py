@@ -109,11 +109,25 @@ class InstallTests:
         assert set(found["projects"][str(place.directory)]["mcpServers"]) == {"x", "y"}
 
     def test_project(self, place: Place) -> None:
-        """Entries of a project are in its .mcp.json."""
+        """Entries of a project are in its .mcp.json, and say that they are its."""
         place.install(Scope.PROJECT)
+        said = {"headers": {"Mcp-Project-Path": str(place.directory)}}
         assert json.loads((place.directory / ".mcp.json").read_text()) == {
-            "mcpServers": {"x": url("x"), "y": url("y")}
+            "mcpServers": {"x": url("x") | said, "y": url("y") | said}
         }
+        assert place.left(Scope.PROJECT) == ([], [], [])
+
+    @pytest.mark.parametrize(
+        ("scope", "names"),
+        [(Scope.USER, {"x", "y"}), (Scope.PROJECT, {"x", "y", "s"}), (Scope.LOCAL, {"x", "y", "s"})],
+    )
+    def test_servers_of_projects(self, place: Place, scope: Scope, names: set[str]) -> None:
+        """Servers of a project are there for its own entries alone."""
+        for name, project in (("s", place.directory), ("o", place.user)):
+            place.served["backends"].append({"name": name, "source": "elsewhere", "project": str(project)})
+        place.machine._answer = Answer(place.served)
+        where = target(place.machine, scope, str(place.directory))
+        assert {each.name for each in wanted(place.machine, where, Mode.PROXY)} == names
 
     def test_undone(self, place: Place) -> None:
         """The ledger gives the file back as it was, to the byte."""
