@@ -78,6 +78,7 @@ class Origin:
     :ivar command: how the program was started.
     :ivar brought: what values take from outside of all files, so that it can be asked for again.
     :ivar is_managed: whoever runs the gateway starts it again when it ends.
+    :ivar port: the one that was named on its command line.
     """
 
     examine: Callable[[], Examined]
@@ -90,6 +91,7 @@ class Origin:
     command: tuple[str, ...] = ()
     brought: Brought | None = field(default=None, repr=False)
     is_managed: bool = False
+    port: int | None = None
 
 
 @frozen
@@ -288,6 +290,7 @@ class GatewayService(Service):
         running = evolve(running, renews=renewal.is_offered, refused=renewal.refused)
         try:
             state.write(self.home, running)
+            state.keep_port(self.home, self.origin.port)
         except ConfigError as why:
             self.log.warn(
                 "{why}; programs that look for the gateway will not find it",

@@ -90,7 +90,7 @@ class Options(usage.Options):
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
         options = LoadOptions(
-            self["config"], sources, self.home, bool(self["demo"]), self._port(), self["env-file"]
+            self["config"], sources, self.home, bool(self["demo"]), self.port, self["env-file"]
         )
         self.log_level = self._log_level()
         more = tuple(self["listen"])
@@ -122,7 +122,9 @@ class Options(usage.Options):
             gateway = evolve(gateway, open_loopback_admin=True)
         return evolve(examined, settings=evolve(settings, gateway=gateway))
 
-    def _port(self) -> int | None:
+    @property
+    def port(self) -> int | None:
+        """The port that was named, or None."""
         text = self["port"]
         if text is None:
             return None
@@ -214,6 +216,7 @@ def makeService(options: Options) -> IService:
         tuple(sys.argv),
         options.brought,
         bool(options["managed"]) or managing.is_managed(os.environ),
+        options.port,
     )
     try:
         return make_gateway(options.settings, options.home, reactor, origin, command, observation)

@@ -20,6 +20,7 @@ from mcpgateway.rules.masking import arguments
 FORMAT = 1
 FILE = "state.json"
 FILE_LIMIT = 65_536
+PORT, PORT_LIMIT = "port", 64
 
 
 @frozen
@@ -84,6 +85,30 @@ def read(home: str) -> Running | None:
         return None
     except (ValueError, KeyError, TypeError, RecursionError) as why:
         raise ConfigError(f"{path}: is not as the gateway writes it; remove it if no gateway runs") from why
+
+
+def keep_port(home: str, port: int | None) -> None:
+    """Remember at which port a gateway was told to listen when it was started; None: where its configuration says.
+
+    What that is told applies when none runs: it is where the next one is looked for.
+
+    :raise ConfigError: that cannot be written.
+    """
+    path = os.path.join(home, PORT)
+    if port is not None:
+        homefile.keep(path, f"{port}\n".encode(), lasting=False)
+    else:
+        with suppress(OSError):  # then it counts once more
+            homefile.remove(path)
+
+
+def kept_port(home: str) -> int | None:
+    """The port that the last gateway of a home was told; None where it was told none."""
+    try:
+        text = homefile.read_text(os.path.join(home, PORT), PORT_LIMIT).strip()
+    except (OSError, ConfigError):
+        return None
+    return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else None
 
 
 def remove(home: str, pid: int) -> None:

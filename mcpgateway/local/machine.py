@@ -16,7 +16,7 @@ from mcpgateway.config.model import ClientSettings, GatewaySettings, Settings
 from mcpgateway.config.native import Native, read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import paths
+from mcpgateway.host import paths, state
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import (
     CONFIG_VARIABLES,
@@ -165,9 +165,12 @@ class Machine:
 
     @property
     def port(self) -> int:
-        """Where the gateway is, or would be if it were started."""
+        """Where the gateway is; where none runs, the port that the last one was told, or else the configuration's."""
         running = running_gateway(self.home)
-        return running.port if running is not None else self.gateway.http_port
+        if running is not None:
+            return running.port
+        kept = state.kept_port(self.home)
+        return self.gateway.http_port if kept is None else kept
 
     @property
     def base(self) -> Base:

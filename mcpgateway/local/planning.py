@@ -79,7 +79,10 @@ def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
             " of them would lead nowhere; mcpgateway restart runs the one that is installed"
         )
     if not machine.port:
-        raise ConfigError("gateway.http_port: is 0, so entries could lead nowhere; set a port and try again")
+        raise ConfigError(
+            "no gateway runs, and none has a port of its own to which entries could lead",
+            "mcpgateway start --port N starts one at a port of its own",
+        )
     sites = chosen(wanted.choice, machine.environ, machine.records)
     return plan_of(machine, wanted, [see(site, machine.base) for site in sites])
 

@@ -148,13 +148,25 @@ class CommandTests:
         with Gateway(tmp_path, {"notes": server(NOTEBOOK)}) as gateway:
             here = ("127.0.0.1", gateway.port)
             token = command(gateway, "token", "show")["token"]
-            assert command(gateway, "token", "enable") == {"required": True}
+            cursor = tmp_path / ".cursor" / "mcp.json"
+            cursor.parent.mkdir()
+            cursor.write_text(json.dumps({"mcpServers": {"own": server(NOTEBOOK)}}))
+            command(gateway, "clients", "apply", "--yes")
+            led = cursor.read_text()
+            assert f"http://localhost:{gateway.port}/own/mcp" in led
+            told = command(gateway, "token", "enable")
+            assert told["required"] is True
+            assert [(each["client"], each["servers"]) for each in told["cut_off"]] == [("cursor", ["own"])]
+            assert cursor.read_text() == led
+            assert command(gateway, "token", "enable", "--reroute")["cut_off"] == []
+            assert json.loads(cursor.read_text())["mcpServers"]["own"]["args"][2:4] == ["connect", "own"]
             assert (
                 json.loads(gateway.config.read_text())["gateway"]["auth_mcp_transport"] == "bearer-required"
             )
             assert ask(here, "POST", "/notes/mcp", INITIALIZE)[0] == 401
             assert ask(here, "POST", "/notes/mcp", INITIALIZE, **bearer(token))[0] == 200
-            assert command(gateway, "token", "disable") == {"required": False}
+            assert command(gateway, "token", "disable")["required"] is False
+            assert cursor.read_text() == led
             assert ask(here, "POST", "/notes/mcp", INITIALIZE)[0] == 200
 
     def test_without_a_gateway(self, tmp_path: Path) -> None:

@@ -62,6 +62,12 @@ def of_state(home: str) -> None:
     state.remove(home, os.getpid())
 
 
+def of_port(home: str) -> None:
+    """``port``, the one that the gateway was told."""
+    state.kept_port(home)
+    state.keep_port(home, 1)
+
+
 def of_lock(home: str) -> None:
     """``daemon.lock``, which is opened by whoever starts the gateway and by the gateway."""
     os.close(daemon.open_lock(home))
@@ -245,6 +251,7 @@ def of_host_key(home: str) -> None:
 
 HOME: dict[str, Callable[[str], None]] = {
     "state.json": of_state,
+    "port": of_port,
     "daemon.lock": of_lock,
     "wanted": of_wanted,
     "stopped": of_stopped,

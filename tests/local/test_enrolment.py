@@ -10,7 +10,7 @@ import pytest
 
 from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import approvals
+from mcpgateway.host import approvals, state
 from mcpgateway.local import enrolment
 from mcpgateway.local.answering import Answer
 from mcpgateway.local.enrolment import adoptable, apply, resume, suspend, undo
@@ -77,6 +77,25 @@ class EveryClientTests:
 
 class ApplyTests:
     """Leading files here."""
+
+    def test_without_a_gateway(self, house: House) -> None:
+        """Where none runs, entries lead to the port that the last one was told, else to the configuration's."""
+        path = house.write(house.cursor, {"one": PROGRAM})
+        house.configure("gateway:\n  http_port: 9200\n")
+        for told, port in ((9333, 9333), (None, 9200)):
+            state.keep_port(str(house.home), told)
+            apply(house.machine, Wanted())
+            assert house.servers(path)["one"]["url"] == f"http://localhost:{port}/one/mcp"
+
+    def test_without_a_port(self, house: House) -> None:
+        """Where the last one had any port that was free, nothing is changed."""
+        path = house.write(house.cursor, {"one": PROGRAM})
+        house.configure("{}")
+        state.keep_port(str(house.home), 0)
+        before = path.read_text()
+        with pytest.raises(ConfigError, match="none has a port of its own"):
+            apply(house.machine, Wanted())
+        assert path.read_text() == before
 
     def test_only_programs(self, house: House) -> None:
         """What is reached elsewhere, is switched off or is not understood stays, and it is said why."""

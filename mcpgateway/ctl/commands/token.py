@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
 
 from mcpgateway.bridge.daemon import opener
-from mcpgateway.ctl.console import DONE, answer, fail, say, table
+from mcpgateway.ctl.console import DONE, FAILED, answer, confirm, fail, is_terminal, say, table
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
 
+if TYPE_CHECKING:
+    from mcpgateway.local.machine import Machine
+    from mcpgateway.local.reporting import Report
+    from mcpgateway.local.rerouting import CutOff
+
+T = TypeVar("T")
+LEDGER, REROUTED = "ledger", "rerouted.json"
+ENABLED = "Clients on this machine need a token now."
 API = "/api/v1/tokens"
 OWN = {"auth": "auth.token", "admin": "admin.token"}
 LIMIT = 4096
@@ -87,17 +97,113 @@ def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
 
 
 @token.command()
+@click.option(
+    "--reroute/--no-reroute",
+    "reroutes",
+    default=None,
+    help="Whether clients that are cut off are led here by a command that has the token (default: ask).",
+)
 @click.pass_obj
-def enable(globals_: Globals) -> None:
-    """Let clients on this machine need a token, too."""
-    _require(globals_, is_required=True)
+def enable(globals_: Globals, *, reroutes: bool | None) -> int:
+    """Let clients on this machine need a token, too.
+
+    No client's file holds a token, so those that lead here by URL are cut off: they are named, and led here by a
+    command that has it where you agree.  `disable` takes that back.
+    """
+    found = _require(globals_, is_required=True)
+    cut = _cut_off(globals_)
+    report = None
+    if cut and not globals_.as_json:
+        say(ENABLED)
+        _tell_cut_off(cut)
+    if cut and (reroutes or (reroutes is None and _is_agreed(globals_))):
+        from mcpgateway.local import rerouting
+
+        report = _changed(lambda: rerouting.reroute(_machine(globals_)))
+    more = {
+        "cut_off": [] if report is not None else [each.as_json() for each in cut],
+        "clients": report.as_json() if report is not None else None,
+    }
+
+    def tell() -> None:
+        if not cut:
+            say(ENABLED)
+        elif report is None:
+            say(
+                "  mcpgateway token enable --reroute leads them here by a command that has the token",
+                dim=True,
+            )
+        _tell_report(report)
+
+    answer(globals_, {**found, **more}, tell)
+    return FAILED if report is not None and report.errors else DONE
 
 
 @token.command()
 @click.pass_obj
-def disable(globals_: Globals) -> None:
-    """Let clients on this machine need none; those elsewhere always do."""
-    _require(globals_, is_required=False)
+def disable(globals_: Globals) -> int:
+    """Let clients on this machine need none; those elsewhere always do.
+
+    Clients that `enable` has led here by a command are led as they were before.
+    """
+    found = _require(globals_, is_required=False)
+    report = None
+    if not globals_.url and os.path.exists(os.path.join(globals_.home, REROUTED)):
+        from mcpgateway.local import rerouting
+
+        report = _changed(lambda: rerouting.take_back(_machine(globals_)))
+
+    def tell() -> None:
+        say("Clients on this machine need no token.")
+        _tell_report(report)
+
+    answer(globals_, {**found, "clients": report.as_json() if report is not None else None}, tell)
+    return FAILED if report is not None and report.errors else DONE
+
+
+def _machine(globals_: Globals) -> Machine:
+    from mcpgateway.local.machine import Machine
+
+    return Machine(globals_.home, os.environ)
+
+
+def _cut_off(globals_: Globals) -> tuple[CutOff, ...]:
+    # What is known of files is known of this machine's only.
+    if globals_.url or not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+        return ()
+    from mcpgateway.local import rerouting
+
+    return _changed(lambda: rerouting.cut_off(_machine(globals_)))
+
+
+def _changed(work: Callable[[], T]) -> T:
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return work()
+    except ConfigError as why:
+        fail(f"the gateway does as it was told, but clients' files stay as they are: {why}")
+
+
+def _tell_cut_off(cut: tuple[CutOff, ...]) -> None:
+    from mcpgateway.config.document import visible
+
+    say("These lead here by URL, without a token, and are cut off:")
+    for each in cut:
+        say(f"  {each.title} ({visible(each.path)}): {', '.join(map(visible, each.servers))}")
+
+
+def _is_agreed(globals_: Globals) -> bool:
+    if globals_.as_json or not (is_terminal() and sys.stdin.isatty()):
+        return False
+    return confirm("Lead them here by a command that has the token?", default=True)
+
+
+def _tell_report(report: Report | None) -> None:
+    if report is not None:
+        from mcpgateway.ctl.clienttables import tell_report
+
+        tell_report(report)
 
 
 @token.command()
@@ -167,14 +273,11 @@ def revoke(globals_: Globals, named: str) -> int:
     return DONE
 
 
-def _require(globals_: Globals, *, is_required: bool) -> None:
-    found = Remote(globals_).told(f"{API}/required", method="PUT", body={"required": is_required})
-    said = (
-        "Clients on this machine need a token now."
-        if is_required
-        else "Clients on this machine need no token."
+def _require(globals_: Globals, *, is_required: bool) -> dict[str, Any]:
+    found: dict[str, Any] = Remote(globals_).told(
+        f"{API}/required", method="PUT", body={"required": is_required}
     )
-    answer(globals_, found, lambda: say(said))
+    return found
 
 
 def _kept(home: str, which: str) -> str:
