@@ -134,12 +134,13 @@ def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) ->
     from mcpgateway.local import enrolment
     from mcpgateway.local.planning import Wanted
 
-    found = enrolment.adoptable(globals_.home, environ)
-    adopt = adopt or found.adopt
-    if not found.servers or adopt == NEVER:
-        return None
-    if adopt != ALWAYS and not _is_agreed(globals_, found.servers):
-        return None
+    if adopt != ALWAYS:  # else what cannot be led here is to be told as well
+        found = enrolment.adoptable(globals_.home, environ)
+        adopt = adopt or found.adopt
+        if not found.servers or adopt == NEVER:
+            return None
+        if adopt != ALWAYS and not _is_agreed(globals_, found.servers):
+            return None
     return enrolment.apply(enrolment.machine_of(globals_.home, environ), Wanted())
 
 
@@ -191,12 +192,17 @@ def _keep(home: str, servers: Mapping[str, tuple[str, ...]]) -> None:
         keep(os.path.join(home, ASKED), text.encode(), lasting=False)
 
 
-def tell(reports: list[Report], write: Callable[[Report], None] | None = None) -> None:
-    """Tell a person what was done with the files."""
+def tell(
+    reports: list[Report], write: Callable[[Report], None] | None = None, *, is_whole: bool = False
+) -> None:
+    """Tell a person what was done with the files.
+
+    :param is_whole: also where nothing was, and why.
+    """
     from mcpgateway.ctl.clienttables import tell_report
 
     for each in reports:
-        if each.is_changed or each.errors or each.rolled_back:
+        if each.is_changed or each.errors or each.rolled_back or (is_whole and each.files):
             (write or tell_report)(each)
         for warning in each.warnings:
             say(f"mcpgateway: {warning}", err=True, fg="yellow")

@@ -145,15 +145,19 @@ def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
     return _Examination(options, environ)._files()  # noqa: SLF001 - of the same module
 
 
+def config_file_named(options: LoadOptions, environ: Mapping[str, str]) -> str:
+    """Return the configuration file that is named, on the command line or by a variable; "" where none is."""
+    named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), "")
+    return paths.absolute(named, environ) if named else ""
+
+
 def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
     """Return the configuration file that is named, or lies in the home; where there is none, the one that would be.
 
     What is written goes to the overlay beside a file that has no place for it: a list, or a client's own that is named.
     """
-    named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
-    if named:
-        path = paths.absolute(named, environ)
-    else:
+    path = named = config_file_named(options, environ)
+    if not named:
         stem = os.path.join(paths.gateway_home(environ, options.home or None), "config")
         path = _with_extension(stem)
     return path if _takes_settings(path, is_named=bool(named)) else _with_extension(f"{_stem(path)}.local")
@@ -276,10 +280,9 @@ class _Examination:
 
     def _files(self) -> Files:
         options, environ = self.options, self.environ
-        named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), None)
+        path = config_file_named(options, environ)
         sources = options.sources
-        if named:
-            path = paths.absolute(named, environ)
+        if path:
             documents = self._needed(path)
             if documents and is_client_file(documents[0]):
                 what = "is a client's own file; its servers are read as with --source"

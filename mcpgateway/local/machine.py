@@ -13,17 +13,20 @@ from mcpgateway.config.adopted import also_former
 from mcpgateway.config.clients.dialect import Base
 from mcpgateway.config.clients.dialects import DIALECTS
 from mcpgateway.config.model import ClientSettings, GatewaySettings, Settings
-from mcpgateway.config.native import Native, read_native
+from mcpgateway.config.native import Native, is_client_file, read_native
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
-from mcpgateway.host import paths, state
+from mcpgateway.host import files, paths, state
 from mcpgateway.host.ledger import Ledger, Records
 from mcpgateway.host.settings import (
     CONFIG_VARIABLES,
     ENV_FILE_VARIABLES,
+    FILE_LIMIT,
     Examined,
     LoadOptions,
     brought_of,
+    config_file_named,
     examine,
     examine_to_run,
     gather,
@@ -162,6 +165,17 @@ class Machine:
     @property
     def _options(self) -> LoadOptions:
         return as_it_runs(LoadOptions(home=self.home), self.home)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The clients' own files that were named to be served, with ``--source``, or as the configuration."""
+        options = self._options
+        config = config_file_named(options, self.environ)
+        with suppress(ConfigError, OSError):
+            document = parse(files.read_text(config, FILE_LIMIT), config, strict=False, takes_list=True)
+            if is_client_file(document):
+                return (*(options.sources or ()), config)
+        return options.sources or ()
 
     @property
     def port(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from attrs import evolve, field, frozen
 
@@ -84,7 +85,19 @@ def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
             "mcpgateway start --port N starts one at a port of its own",
         )
     sites = chosen(wanted.choice, machine.environ, machine.records)
+    if not wanted.choice.is_named:
+        known = {os.path.realpath(each.path) for each in sites}
+        sites += [each for each in _named_sources(machine) if os.path.realpath(each.path) not in known]
     return plan_of(machine, wanted, [see(site, machine.base) for site in sites])
+
+
+def _named_sources(machine: Machine) -> list[Site]:
+    """The clients' files that were named for the gateway: whoever names one has it served, and means it."""
+    found = []
+    for path in dict.fromkeys(machine.sources):
+        with suppress(ConfigError):  # it is not there, which is said of the configuration
+            found += chosen(Choice(file=path), machine.environ, machine.records)
+    return found
 
 
 def plan_of(machine: Machine, wanted: Wanted, found: Sequence[Seen]) -> tuple[FilePlan, ...]:

@@ -650,6 +650,26 @@ class AdoptionTests:
         home.run("stop")
         assert path.read_text() == original
 
+    def test_a_client_file_that_is_named(self, home):
+        """A client's own file that is named as the configuration is led here, or it is said why not."""
+        path = home.directory / "theirs.json"
+        entry = {"command": FIXTURE[0], "args": list(FIXTURE[1:])}
+        path.write_text(json.dumps({"mcpServers": {"mine": entry}}))
+        path.chmod(0o444)
+        words = ("start", "--config", path, "--port", home.port, "--adopt", "always")
+        done = home.run(*words)
+        assert done.returncode == 1
+        assert f"{path}: is read-only" in done.stdout + done.stderr
+        path.chmod(0o644)
+        original = path.read_text()
+        assert home.run(*words).returncode == 0
+        url = f"http://localhost:{home.port}/mine/mcp"
+        assert json.loads(path.read_text())["mcpServers"]["mine"]["url"] == url
+        eventually(lambda: home.json("status")["clients"], "the gateway has noticed")
+        assert [each["name"] for each in home.json("health")["backends"]] == ["mine"]
+        home.json("stop")
+        assert path.read_text() == original
+
     def test_never(self, home):
         """Nothing is changed where that is not wanted, nor where nobody can be asked."""
         path, original = client_file(home)

@@ -107,7 +107,7 @@ def start(
         _tell(value)
     reports = lead_here(globals_, adopt, options)
     if not globals_.as_json:
-        tell(reports)
+        tell(reports, is_whole=adopt == ALWAYS)
     from mcpgateway.ctl.duplicates import offer
 
     ended = offer(globals_, is_sure=end_duplicates)
