@@ -8,7 +8,17 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.local.doctor import ledgers, machine, naming, neighbours, ownfiles, running, serving, wiring
+from mcpgateway.local.doctor import (
+    apart,
+    ledgers,
+    machine,
+    naming,
+    neighbours,
+    ownfiles,
+    running,
+    serving,
+    wiring,
+)
 from mcpgateway.local.doctor.finding import Check, Finding, Kind, Level, problem
 from mcpgateway.local.doctor.world import World
 
@@ -26,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     *naming.CHECKS,
     *machine.CHECKS,
     *neighbours.CHECKS,
+    *apart.CHECKS,
 )
 """Every check, in the order they are made in: first what decides whether anything works at all."""
 

@@ -64,6 +64,17 @@ def _others(world: World) -> Iterator[tuple[int, str]]:
             yield each.pid, min(names & set(OTHERS))
 
 
+def homes_of_others(world: World) -> tuple[str, ...]:
+    """The homes of other gateways that run on this machine, each once."""
+    found = (
+        _home(each, world)
+        for each in world.programs
+        if "mcpgateway" in each.argv
+        and {"twistd", "twist"} & {os.path.basename(word) for word in each.argv[:3]}
+    )
+    return tuple(dict.fromkeys(home for home in found if home != world.home))
+
+
 def _home(program: Program, world: World) -> str:
     argv = program.argv
     for at, word in enumerate(argv):
