@@ -66,11 +66,13 @@ def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
 
 
 def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
-    from mcpgateway.local import listing
+    from mcpgateway.local import immorterm, listing
     from mcpgateway.local.machine import Machine
 
     machine = Machine(home, environ)
-    return {"detected": listing.detected(machine)} if verb == "detect" else listing.listed(machine)
+    if verb == "list":
+        return listing.listed(machine)
+    return {"detected": listing.detected(machine), "immorterm": immorterm.as_json(machine)}
 
 
 def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:

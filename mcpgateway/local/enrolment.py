@@ -12,6 +12,7 @@ from mcpgateway.config.edit import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.host.adopted import Adopted
 from mcpgateway.host.disk import DISK, Disk
+from mcpgateway.local import immorterm
 from mcpgateway.local.adoption import Return
 from mcpgateway.local.answering import ask
 from mcpgateway.local.carrying import alone, carried_out
@@ -52,11 +53,15 @@ def apply(machine: Machine, wanted: Wanted) -> Report:
     """
     with alone(machine):
         _take_in(machine, wanted)
+        before = immorterm.given_back(machine)
+        if before.files:
+            machine.look_again()
         plans = plan(machine, wanted)
         named = [each for each in plans if each.trouble and wanted.choice.is_named]
         if named:
             raise ConfigError(named[0].trouble)
         report = carried_out(machine, plans, wanted)
+        report = evolve(report, files=(*before.files, *report.files))
         machine.look_again()
     if any(each.adopted or each.renewed for each in report.files) and machine.answer is None:
         return evolve(report, warnings=(*report.warnings, NOBODY))
@@ -71,9 +76,10 @@ def undo(machine: Machine, wanted: Wanted) -> Report:
     with alone(machine):
         if wanted.servers:
             _keep_out(machine, wanted)
+        before = immorterm.given_back(machine) if not wanted.choice.is_named else Report()
         reports = [returned(machine, site, wanted) for site in to_be_returned(machine, wanted)]
         machine.look_again()
-    return Report(tuple(each for each in reports if each is not None))
+    return Report((*before.files, *(each for each in reports if each is not None)))
 
 
 def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
@@ -152,6 +158,9 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
         for each in found
         if each.wishes and not each.trouble and adopted_at(machine, each.site) is None
     }
+    if not immorterm.runs(environ):
+        for one in immorterm.stranded(machine):
+            servers[one.site.path] = (*servers.get(one.site.path, ()), *one.titles)
     suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
     return Adoptable(machine.settings.clients.adopt.value, servers, suspended)
 

@@ -94,10 +94,17 @@ def leads(command: Command) -> Command:
 def detect(globals_: Globals) -> None:
     """Say which clients are on this machine, and what their files list."""
     from mcpgateway.ctl.clienttables import tell_detected
-    from mcpgateway.local import listing
+    from mcpgateway.local import immorterm, listing
 
-    found = _careful(lambda: listing.detected(_machine(globals_)))
-    answer(globals_, {"detected": found}, lambda: tell_detected(found))
+    machine = _machine(globals_)
+    found = _careful(lambda: listing.detected(machine))
+
+    def tell() -> None:
+        tell_detected(found)
+        for line in _careful(lambda: immorterm.in_words(machine)):
+            say(line, fg="yellow")
+
+    answer(globals_, {"detected": found, "immorterm": _careful(lambda: immorterm.as_json(machine))}, tell)
 
 
 @clients.command("list")

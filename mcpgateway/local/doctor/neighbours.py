@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 from mcpgateway.config.ours import PROGRAMS, original_of
-from mcpgateway.local.doctor.finding import Check, Finding, fine, note, some
+from mcpgateway.local import immorterm
+from mcpgateway.local.doctor.finding import Check, Finding, fine, note, problem, some
 from mcpgateway.local.doctor.processes import Program
 from mcpgateway.local.doctor.world import World
 
@@ -49,6 +50,28 @@ def gateways(world: World) -> Iterator[Finding]:
                 yield AT_PORT.found(f"port {port}, which is {name}'s, is held by {holder}")
     if not found and not taken:
         yield fine("gateways", "no other gateway runs")
+
+
+LEFT = problem(
+    "immorterm.left",
+    "immorterm-mcp-gateway has crashed: it has left clients at a port where nobody answers for them.",
+    "mcpgateway clients apply gives them their own servers back and leads them here; clients undo does the first only",
+)
+LEADS = note(
+    "immorterm.leads",
+    "immorterm-mcp-gateway runs, and clients' files lead to it.",
+    immorterm.ENDS_IT,
+)
+
+
+def of_immorterm(world: World) -> Iterator[Finding]:
+    """Whether clients are led to immorterm-mcp-gateway, dead or alive."""
+    found = immorterm.stranded(world.machine) if world.records is not None else ()
+    kind = LEADS if found and immorterm.runs(world.environ) else LEFT
+    for each in found:
+        yield kind.found(f"{each.site.path}: {some(each.titles)} leads to immorterm-mcp-gateway")
+    if not found:
+        yield fine("immorterm", "no client is led to immorterm-mcp-gateway")
 
 
 def _others(world: World) -> Iterator[tuple[int, str]]:
@@ -172,6 +195,7 @@ def _is_ours(path: str) -> bool:
 
 CHECKS = (
     Check("gateways", "other gateways", gateways, (ANOTHER, AT_PORT)),
+    Check("immorterm", "immorterm-mcp-gateway", of_immorterm, (LEFT, LEADS)),
     Check("duplicates", "servers that run twice", duplicates, (TWICE,)),
     Check("programs", "programs on the PATH", programs, (FOREIGN,)),
 )
