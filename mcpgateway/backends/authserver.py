@@ -179,7 +179,7 @@ async def _document(
 
 def _judged(asking: Asking, server: AuthServer) -> AuthServer:
     for each in server.endpoints:
-        if not oauth.may_ask(each, asking.remote.url):
+        if not oauth.may_ask(each, asking.remote.url) or not oauth.may_name(each, server.issuer):
             raise BackendError(f"{place(each)} is no place to send the user or a token to")
     return server
 

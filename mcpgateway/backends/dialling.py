@@ -19,6 +19,7 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcpgateway.backends.reached import Reached
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.rules import urls
 from mcpgateway.rules.proxies import NONE, Proxies, Proxy
@@ -75,6 +76,7 @@ class Dialler:
         self.proxies: Proxies = NONE
         self._reactor = reactor
         self._policies: dict[Trust, Any] = {}
+        self._reached = Reached()
 
     def dial(
         self, place: Place, build: Callable[[], D], trust: Trust = PLAIN, named_by: Place | None = None
@@ -91,7 +93,10 @@ class Dialler:
         creator = self._creator(place, trust) if place.is_secure else None
         proxy = self.proxies.of(place, named_by)
         limit_s = THROUGH_S if proxy else DIAL_S
-        connecting = Deferred.fromCoroutine(self._connect(place, build, creator, named_by, proxy))
+        is_proved = place.is_secure and not trust.is_blind
+        connecting = Deferred.fromCoroutine(
+            self._connect(place, build, creator, named_by, proxy, is_proved=is_proved)
+        )
         connecting.addTimeout(limit_s, self._reactor)
         try:
             connection = await connecting
@@ -100,8 +105,14 @@ class Dialler:
             raise Unreachable(
                 f"no connection to {place.address}{way}: no answer within {limit_s:g} s"
             ) from None
-        if creator is None:
-            return connection
+        if creator is not None:
+            await self._prove(place, creator, trust, connection)
+        if named_by is None and proxy is None:
+            address = connection.transport.getPeer().host
+            self._reached.note(place.host, address, is_proved=is_proved)
+        return connection
+
+    async def _prove(self, place: Place, creator: Any, trust: Trust, connection: IDialled) -> None:
         try:
             await connection.secured.addTimeout(SECURE_S, self._reactor)
         except CancelledError:
@@ -113,7 +124,6 @@ class Dialler:
         except Exception as why:  # OpenSSL's own, which nobody can name who has not loaded it
             self._policies.pop(trust, None)  # the file of authorities may be another by the next time
             raise _insecure(place, creator.fault, why) from why
-        return connection
 
     def _creator(self, place: Place, trust: Trust) -> Any:
         from mcpgateway.backends.tls import policy  # OpenSSL is 15 MB that few need
@@ -124,7 +134,14 @@ class Dialler:
         return found.creatorForNetloc(place.host.encode("ascii"), place.port)
 
     async def _connect(
-        self, place: Place, build: Callable[[], D], creator: Any, named_by: Place | None, proxy: Proxy | None
+        self,
+        place: Place,
+        build: Callable[[], D],
+        creator: Any,
+        named_by: Place | None,
+        proxy: Proxy | None,
+        *,
+        is_proved: bool,
     ) -> D:
         wrap: Callable[[Any], Any] = _as_it_is
         if creator is not None:
@@ -138,9 +155,12 @@ class Dialler:
         else:
             addresses = await self._resolve(place.host)
             if named_by is not None:
-                addresses = urls.permitted(addresses, await self._resolve(named_by.host))
+                near = self._reached.near(named_by.host, await self._known(named_by.host))
+                addresses = urls.permitted(addresses, near)
                 if not addresses:
                     raise _not_for_it(place, named_by)
+            elif not is_proved:
+                addresses = self._reached.unmoved(place, addresses)
             connection = await self._first(place.address, addresses, place.port, build, wrap)
         transport = connection.transport if creator is None else connection.transport.transport
         self._check_loop(place, transport)
@@ -173,7 +193,8 @@ class Dialler:
     async def _judge_beyond(self, place: Place, named_by: Place) -> None:
         # The proxy looks names up for itself.  One that nobody here knows is its to find, where the server's own is so.
         found, theirs = await self._known(place.host), await self._known(named_by.host)
-        if len(urls.permitted(found, theirs)) < len(found) or (theirs and not found):
+        near = self._reached.near(named_by.host, theirs)
+        if len(urls.permitted(found, near)) < len(found) or (theirs and not found):
             raise _not_for_it(place, named_by)
 
     async def _known(self, host: str) -> list[str]:

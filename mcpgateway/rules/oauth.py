@@ -165,7 +165,7 @@ def resource_of(url: str) -> str:
 
 def resource_metadata_urls(url: str, said: str) -> tuple[str, ...]:
     """Where the metadata of a server may be, in the order they are tried: where its refusal says, the usual places."""
-    return tuple(dict.fromkeys((*((said,) if said else ()), *_beside(url, PRM))))
+    return tuple(dict.fromkeys((*((said,) if said and may_name(said, url) else ()), *_beside(url, PRM))))
 
 
 def server_metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -314,6 +314,7 @@ def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registrat
     secret: str = _text(answer.get("client_secret"))
     expires: Any = answer.get("client_secret_expires_at")
     method = _text(answer.get("token_endpoint_auth_method"))
+    manage_url = _text(answer.get("registration_client_uri"))
     return Registration(
         Client(answer["client_id"], secret, method if method in SECRET_METHODS else ""),
         issuer,
@@ -321,7 +322,7 @@ def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registrat
         # A server that names fewer may still grant all that it was asked for.
         " ".join(dict.fromkeys((*scope.split(), *_text(answer.get("scope")).split()))),
         float(expires) if secret and _is_number(expires) else 0.0,
-        _text(answer.get("registration_client_uri")),
+        manage_url if may_name(manage_url, issuer) else "",
         _text(answer.get("registration_access_token")),
     )
 
@@ -386,6 +387,15 @@ def may_ask(url: str, configured: str) -> bool:
     if is_near and not was_near:
         return False
     return parts.scheme == "https" or is_near
+
+
+def may_name(url: str, by: str) -> bool:
+    """Whether a URL may be asked because somebody names it who is at another one: over TLS, or at his own origin.
+
+    What is reached without TLS is mostly near, and knows nobody: a server on this machine must not choose what the
+    gateway asks of any other service there, or sends to it.
+    """
+    return urlsplit(url).scheme == "https" or _at(url, "") == _at(by, "")
 
 
 def is_near_host(host: str) -> bool:

@@ -200,13 +200,22 @@ def _unwrapped(found: IPv6Address) -> IPv4Address | IPv6Address:
     return found
 
 
-def permitted(addresses: Iterable[str], configured: Collection[str]) -> list[str]:
+def permitted(addresses: Iterable[str], configured: Iterable[Nearness]) -> list[str]:
     """Those of a name's addresses that a server may send us to.
 
-    :param configured: the addresses of the server that has named it.
+    :param configured: where the server that has named it is.
     """
-    near = {nearness(each) for each in configured} - {Nearness.SPECIAL}
+    near = set(configured) - {Nearness.SPECIAL}
     return [each for each in addresses if (kind := nearness(each)) is Nearness.PUBLIC or kind in near]
+
+
+def unmoved(addresses: Iterable[str], reached: Nearness) -> list[str]:
+    """Those of a name's addresses that do not lead nearer than where it was reached first.
+
+    Over plain HTTP nothing proves who answers, so that a name which was on the Internet and is on this machine now
+    would have a service of this machine asked in the place of the server that was configured (DNS rebinding).
+    """
+    return [each for each in addresses if (kind := nearness(each)) is Nearness.PUBLIC or kind is reached]
 
 
 def is_ourselves(local: str, peer: str, port: int, ports: Collection[int]) -> bool:

@@ -136,6 +136,40 @@ class JudgementTests:
         assert isinstance(dialling.dial("http://both/", "https://public/")[0], Plain)
         assert dialling.net.dialled == [("93.184.216.35", 80)]
 
+    def test_changes_its_address(self) -> None:
+        """A server that was reached on the Internet is judged by that, though its name means this machine by now."""
+        for scheme in ("http", "https"):
+            dialling = Dialling()
+            dialling.net.names["evil"] = ["93.184.216.34"]
+            dialling.net.serve(80, "93.184.216.34")
+            dialling.net.serve(81, "127.0.0.1")
+            assert isinstance(dialling.dial("http://evil/mcp")[0], Plain)
+            dialling.net.names["evil"] = ["127.0.0.1"]
+            found = dialling.dial("http://evil:81/admin", f"{scheme}://evil/mcp")
+            assert "evil:81, which is not a place that it may send the gateway to" in str(found[0])
+            assert dialling.net.dialled == [("93.184.216.34", 80)]
+
+    def test_moves_nearer(self) -> None:
+        """Without TLS nobody proves to be the server that was reached: its name may not lead nearer than it did."""
+        for first, then, is_fine in (
+            ("93.184.216.34", ["127.0.0.1"], False),
+            ("93.184.216.34", ["10.0.0.1"], False),
+            ("10.0.0.1", ["169.254.169.254"], False),
+            ("93.184.216.34", ["127.0.0.1", "93.184.216.35"], True),
+            ("127.0.0.1", ["127.0.0.2"], True),
+            ("10.0.0.1", ["93.184.216.35"], True),
+        ):
+            dialling = Dialling()
+            dialling.net.names["h"] = [first]
+            for each in (first, *then):
+                dialling.net.serve(80, each)
+            assert isinstance(dialling.dial("http://h/")[0], Plain)
+            dialling.net.names["h"] = then
+            found = dialling.dial("http://h/")
+            assert isinstance(found[0], Plain if is_fine else BackendError)
+            assert dialling.net.dialled[1:] == ([(then[-1], 80)] if is_fine else [])
+            assert is_fine or ("h:80 was at a" in str(found[0]) and "restart" in found[0].hint)
+
     def test_neighbours(self) -> None:
         """A server on this machine may name another on this machine."""
         dialling = Dialling()

@@ -114,6 +114,31 @@ class PlaceTests:
         assert oauth.may_ask(url, configured) is may
 
 
+class NamingTests:
+    """A server on this machine names services on this machine."""
+
+    def test_without_tls(self) -> None:
+        """Without TLS only what is at its own origin is asked; the usual places are, in any case."""
+        near = "http://127.0.0.1:3000/mcp"
+        for said in ("http://127.0.0.1:9200/_shutdown", "http://localhost:3000/x", "http://127.0.0.1:3001/"):
+            assert oauth.resource_metadata_urls(near, said) == oauth.resource_metadata_urls(near, "")
+        for said in ("http://127.0.0.1:3000/here", "https://elsewhere.example/x"):
+            assert oauth.resource_metadata_urls(near, said)[0] == said
+
+    def test_registration(self) -> None:
+        """Nor is a registration taken back anywhere else."""
+        told = {"client_id": "c", "registration_access_token": "t"}
+        for where, kept in (
+            ("http://127.0.0.1:9200/delete", ""),
+            ("http://127.0.0.1:9000/c", "http://127.0.0.1:9000/c"),
+            ("https://as.example/c", "https://as.example/c"),
+        ):
+            found = oauth.registered(
+                {**told, "registration_client_uri": where}, "http://127.0.0.1:9000", "http://r", ""
+            )
+            assert found.manage_url == kept
+
+
 class MetadataTests:
     """Metadata is believed if it is whole and of what was asked."""
 

@@ -174,10 +174,10 @@ class NearnessTests:
     def test_permitted(self) -> None:
         """A server sends us to public addresses, or to places such as its own; never to where keys are kept."""
         found = ["93.184.216.34", "10.0.0.1", "127.0.0.1", "169.254.1.1", "169.254.169.254"]
-        assert permitted(found, ["93.184.216.34"]) == ["93.184.216.34"]
-        assert permitted(found, ["10.9.9.9"]) == ["93.184.216.34", "10.0.0.1"]
-        assert permitted(found, ["::1"]) == ["93.184.216.34", "127.0.0.1"]
-        assert permitted(found, ["169.254.169.254"]) == ["93.184.216.34"]
+        assert permitted(found, [Nearness.PUBLIC]) == ["93.184.216.34"]
+        assert permitted(found, [Nearness.PRIVATE]) == ["93.184.216.34", "10.0.0.1"]
+        assert permitted(found, [Nearness.LOOPBACK]) == ["93.184.216.34", "127.0.0.1"]
+        assert permitted(found, [Nearness.SPECIAL]) == ["93.184.216.34"]
 
     def test_ourselves(self) -> None:
         """A connection to a port of ours that begins and ends on this machine is one to ourselves."""

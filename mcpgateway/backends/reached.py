@@ -1,0 +1,59 @@
+"""Where the configured servers were reached, by which what they name is judged, and what their names mean later.
+
+# Note [A name is what it was]
+Whoever has a server's name says what it means, and can let it mean something else from one question to the next.  So a
+server that was reached on the Internet stays one of the Internet when it names something; and over plain HTTP, where
+nobody proves to be the server that was configured, its name leads nowhere nearer.  A connection of which TLS has proved
+whose it is says anew where the server is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcpgateway.errors import BackendError
+from mcpgateway.rules import urls
+from mcpgateway.rules.urls import Nearness, Place
+
+HOSTS = 1000
+
+
+class Reached:
+    """The hosts of configured servers that have been reached by their addresses; see Note [A name is what it was]."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Nearness] = {}
+
+    def note(self, host: str, address: str, *, is_proved: bool) -> None:
+        """A configured host was reached there.
+
+        :param is_proved: its certificate was good.
+        """
+        if is_proved or host not in self._found:
+            if len(self._found) >= HOSTS:
+                self._found.clear()
+            self._found[host] = urls.nearness(address)
+
+    def near(self, host: str, addresses: Iterable[str]) -> list[Nearness]:
+        """Where a host is that names another one.
+
+        :param addresses: what its name means now, which counts where it has not been reached yet.
+        """
+        known = self._found.get(host)
+        return [urls.nearness(each) for each in addresses] if known is None else [known]
+
+    def unmoved(self, place: Place, addresses: list[str]) -> list[str]:
+        """Those addresses that a configured place may have, where nothing proves who answers.
+
+        :raise BackendError: it has none of them.
+        """
+        known = self._found.get(place.host)
+        found = addresses if known is None else urls.unmoved(addresses, known)
+        if known is not None and addresses and not found:
+            now = f"{urls.nearness(addresses[0]).value} one ({addresses[0]})"
+            raise BackendError(
+                f"{place.address} was at a {known.value} address and is at a {now} now,"
+                " and nothing proves that it is the same server",
+                "if it is, mcpgateway restart; a server with https proves who it is",
+            )
+        return found
