@@ -263,7 +263,7 @@ class ToLegacy:
         elif call.method == modern.DISCOVER:
             self._discover(call, slot)
         elif call.method == modern.LISTEN:
-            self._ears.listen(call, message, slot, principal)
+            self._ears.listen(call, message, slot, (variant_of(server), principal, peer))
         else:
             key = (principal, place_of(server), call.method, digest_of(message.params or {}))
             is_alone = bool(offered) and call.method in ASKING
@@ -360,6 +360,8 @@ class ToLegacy:
 
     def _send(self, crossing: Crossing) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
+        peer = crossing.group.peer if crossing.group is not None else 0
+        self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
         message = _translated(crossing.message)
         is_task = tasked.begin(crossing.slot, self._pool, crossing.call, message)
         if crossing.slot.replicas is not None and crossing.call.method == "tools/call" and not is_task:
@@ -557,6 +559,7 @@ class ToLegacy:
         for group in self._lanes:
             self._make_way(group)
         self._lanes.tick()
+        self._ears.tick()
 
     def _make_way(self, group: Group) -> None:
         # Who has not come back for longest will hardly come any more.

@@ -57,12 +57,13 @@ def listen(
     *uris: str,
     identifier: Any = "l",
     headers: dict[str, str] | None = None,
+    said: dict[str, Any] | None = None,
     **lists: bool,
 ) -> Client:
     """A client that listens for these."""
     client = client_of(gateway, server, **(headers or {}))
     filter_ = {**lists, **({"resourceSubscriptions": list(uris)} if uris else {})}
-    send(client, request(identifier, LISTEN, envelope(), notifications=filter_))
+    send(client, request(identifier, LISTEN, envelope(said), notifications=filter_))
     return client
 
 
@@ -318,6 +319,43 @@ class LaneTests:
         complete(child, calls(child)[0])
         assert text(client) == "done"
         assert news(ear) == [UPDATED]
+
+    def test_what_others_can_do(self, gateway: MemoryGateway) -> None:
+        """A listener hears of the children that serve calls of clients that can do something else, first or last."""
+        client = client_of(gateway)
+        call(client)  # of a client that can be asked anything
+        lane = gateway.child
+        complete(lane, calls(lane)[0])
+        ear = listen(gateway, "asks", A, said={}, toolsListChanged=True)
+        own = gateway.child
+        assert own is not lane
+        agree(own)
+        agree(lane)
+        say(lane, TOOLS)
+        say(lane, UPDATED, uri=A)
+        assert news(ear) == [TOOLS, UPDATED]
+        call(client_of(gateway), said=envelope({"sampling": {}}))
+        late = gateway.child
+        assert late not in (own, lane)
+        agree(late)
+        say(late, UPDATED, uri=A)
+        assert news(ear) == [TOOLS, UPDATED, UPDATED]
+        late.exit(1)
+        say(own, TOOLS)
+        assert news(ear)[-1] == TOOLS
+        hang_up(ear)
+        assert [each["params"] for each in lane.asked(UNSUBSCRIBE)] == [{"uri": A}]
+
+    def test_what_other_users_do(self, gateway: MemoryGateway) -> None:
+        """Nobody hears of the children of somebody else."""
+        call(client_of(gateway, Authorization="Bearer bearer-token"))
+        lane = gateway.child
+        ear = listen(gateway, "asks", A, toolsListChanged=True)
+        agree(gateway.child)
+        say(lane, TOOLS)
+        say(lane, UPDATED, uri=A)
+        assert news(ear) == []
+        assert lane.asked(SUBSCRIBE) == []
 
     def test_it_hangs_up(self, gateway: MemoryGateway) -> None:
         """A listener that goes unsubscribes, and takes nobody's child with it."""
