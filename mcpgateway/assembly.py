@@ -49,8 +49,7 @@ from mcpgateway.hub.savings import Savings, Weights
 from mcpgateway.hub.scopes import Ground, Scopes
 from mcpgateway.hub.sendingaway import SendingAway
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.siblings import Siblings
-from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.slot import Surroundings
 from mcpgateway.hub.snapshots import Snapshots
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.timeline import Timeline
@@ -200,10 +199,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
     questions = Questions()
 
-    def moved(slot: Slot, why: str) -> None:
-        pool.move(slot.server, why)
-
-    notices = Notices(sessions, questions, moved)
+    notices = Notices(sessions, questions, lambda slot, why: pool.asked_nobody(slot, why))  # noqa: PLW0108 - later
     notices.said = outside.said
     health = Health(gateway, outside.instruments, clock.seconds)
     meters = Meters(outside.stopwatch, outside.redactor.redact)
@@ -219,11 +215,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         health,
         meters,
         snapshots,
-        Locks(moved, lambda slot: pool.others(slot)),  # noqa: PLW0108 - not built yet
+        Locks(lambda slot, why: pool.move(slot.server, why), lambda slot: pool.others(slot)),  # noqa: PLW0108 - later
         tapes,
     )
     pool = _pool_of(around, outside, questions)
-    siblings = Siblings(pool, clock)
+    pool.params_of = sessions.params_of
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
 
     def make_to_modern() -> ToModern:
@@ -233,7 +229,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     neighbours = Neighbours(outside.holders)
     scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
-    switchboard = Switchboard(settings.servers, pool, sessions, questions, siblings, eras, make_to_modern)
+    switchboard = Switchboard(settings.servers, pool, sessions, questions, eras, make_to_modern)
     switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
 
     def make_board() -> Board:
@@ -257,7 +253,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.to_legacy import ToLegacy
 
         states = keys.request_states()
-        to_legacy = ToLegacy(pool, sessions, questions, siblings, states, clock.seconds, switchboard.end)
+        to_legacy = ToLegacy(pool, sessions, questions, states, clock.seconds, switchboard.end)
         cache = ResultCache(clock.seconds)
         notices.modern = made = Stateless(
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current

@@ -4,6 +4,11 @@
 Most servers work through their stdin one line after the other, so whoever writes a thousand calls there lets everybody
 else wait for all of them.  Of one session's calls only so many are sent, and each that is answered lets its next one
 go, to the end of the line: sessions take turns.
+
+# Note [What may still ask]
+Nothing on the wire says which call a question belongs to.  A call that was taken back, or whose time is over, is not
+under way any more for its client, but servers may go on with it and ask.  So it counts among those that a question can
+belong to until the server has answered it; if it never does, as most, for the life of the child.
 """
 
 from __future__ import annotations
@@ -33,6 +38,9 @@ STANDING = frozenset(
     ("ping", modern.DISCOVER, modern.LISTEN)
 )  # they ask for nothing that has to be worked on
 QUESTIONS_LIMIT = 1000  # of one child that are remembered
+LEFT_LIMIT = (
+    1000  # calls taken back of one child that are remembered; beyond them a question can be anybody's
+)
 CANCELLED = "notifications/cancelled"
 SHOWN = 200  # characters of a stray line in the log
 GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
@@ -95,6 +103,9 @@ class Conversation:
         self.backend: IBackend | None = None
         self.pending: dict[int, Call] = {}
         self.queued: dict[Any, deque[tuple[Call, Message]]] = {}
+        # Whose calls were taken back, by their numbers; see Note [What may still ask].
+        self._left: dict[int, Any] = {}
+        self._are_all_known = True  # of those that were taken back
         self._flights: dict[Any, int] = {}  # how many of a session's calls are pending
         self.sent = 0
         self.answered = 0
@@ -195,6 +206,17 @@ class Conversation:
         """Whether it has been asked anything that is to come to an end, and has not answered it."""
         return any(call.method not in STANDING for call in self.pending.values())
 
+    def only_session(self) -> Any:
+        """The only session whose calls may have made the server ask; None where there are several, or there is none.
+
+        Where one stands for many clients, as that of requests without an id, it must be a single call.
+        """
+        pending = (call.session for call in self.pending.values())
+        sessions = [each for each in chain(self._left.values(), pending) if each is not None]
+        if not sessions or not self._are_all_known or any(each is not sessions[0] for each in sessions):
+            return None
+        return sessions[0] if len(sessions) == 1 or not sessions[0].stands_for_many else None
+
     def unsent(self) -> list[tuple[Call, Message]]:
         """Take out the calls that wait for others of their session: the server knows nothing of them yet."""
         queued, self.queued = self.queued, {}
@@ -258,6 +280,7 @@ class Conversation:
             if self.pending.get(call.number) is not call:
                 return False  # another server's call may have the same number
             self._settle(call.number)
+            self._leave(call)
         if call.meter is not None:
             call.meter.taken_back(call, reason)
         if was_queued:
@@ -269,6 +292,14 @@ class Conversation:
         except GatewayError:
             pass  # it does not read, or is gone: there is nobody left to tell
         return True
+
+    def _leave(self, call: Call) -> None:
+        if call.session is None:
+            return
+        if len(self._left) < LEFT_LIMIT:
+            self._left[call.number] = call.session
+        else:
+            self._are_all_known = False
 
     def expire(self, ticks: float) -> None:
         """Count one tick of age for every call, and answer those older than ``ticks`` (0: no limit)."""
@@ -311,6 +342,7 @@ class Conversation:
             call = self._only_call(envelope)
         if call is None:
             self.strays += 1
+            self._left.pop(number or 0, None)
             self.log.debug(
                 "{server} answered a call that nobody waits for", event="reply.stray", server=self.server
             )
@@ -379,6 +411,7 @@ class Conversation:
     def _garbled(self, line: bytes, why: GatewayError) -> None:
         self.strays += 1
         call = self._settle(number) if (number := _number_at_head(line)) is not None else None
+        self._left.pop(number or 0, None)
         if call is not None:
             call.fail(BadReply(f"{self.server} sent an answer that cannot be read: {why.message}"))
             return

@@ -1,9 +1,14 @@
-"""Look at the tools of a new server before several clients share it.
+"""Look at a new server before several clients share it: at its tools, and whether it asks something by itself.
 
 # Note [The first two clients]
 Whether a server keeps state for its client is told by its tools, which are known once it has run.  So a child of which
 nothing is known is asked for them before it is sent anything: until then nobody has left anything in it, and whoever
 waits for it can still be given a child of its own.
+
+# Note [What it asks by itself]
+Some servers ask their client something as soon as it is there, mostly for its roots, and go by the answer.
+Nobody can be meant by that where several share a child.  So a child that is told of clients which can be asked is given
+a moment, once for each launch; what it asks then moves its server (`mcpgateway.hub.notices`), before anybody uses it.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from attrs import define
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,14 +27,17 @@ from mcpgateway.errors import GatewayError, SharedOtherwise
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.traits import all_tools
+from mcpgateway.rules.questions import offers_something
 from mcpgateway.wire import peek
 from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
     from msgspec import Raw
 
     from mcpgateway.backends.conversation import Conversation
 
+SETTLE_S = 0.2  # what a server asks by itself it asks within moments of the handshake
 LOOK_S = 5.0  # a server that does not say in that time what tools it has is shared as it is
 
 
@@ -46,18 +55,27 @@ class FirstLook:
         traits.introduced(slot.server, hello)
         if not slot.shared or slot.is_replica:
             return None
-        if not traits.is_unknown(slot.server):
+        if not traits.is_unknown(slot.server) and not self._may_ask(slot):
             self._part(slot)  # what it calls itself may have said it
             return None
         looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
         return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
 
     async def _look(self, slot: Slot, conversation: Conversation, hello: Envelope) -> None:
-        has_tools = "tools" in peek.mapping(hello, "capabilities")
-        pages = await all_tools(conversation.ask) if has_tools else ()
-        self._pool.traits.listed(slot.server, pages)
-        self._pool.listed(slot, pages)
+        if self._pool.traits.is_unknown(slot.server):
+            has_tools = "tools" in peek.mapping(hello, "capabilities")
+            pages = await all_tools(conversation.ask) if has_tools else ()
+            self._pool.traits.listed(slot.server, pages)
+            self._pool.listed(slot, pages)
+        if self._may_ask(slot):
+            await deferLater(self._clock, SETTLE_S)
+            self._pool.settle(slot.server)
         self._part(slot)
+
+    def _may_ask(self, slot: Slot) -> bool:
+        # See Note [What it asks by itself].
+        is_told = slot.era is Era.LEGACY and offers_something(slot.offer)
+        return is_told and self._pool.is_open_question(slot.server)
 
     def _not_seen(self, why: Failure, slot: Slot) -> None:
         if why.check(GatewayError, defer.TimeoutError) is None:
@@ -66,10 +84,11 @@ class FirstLook:
     def _part(self, slot: Slot) -> None:
         """Have those who wait for a child that they cannot share look for one each."""
         state = self._pool.traits.state(slot.server)
-        if not state:
+        if state:
+            self._pool.moves += 1
+            self._pool.tell_moved(slot.server, state)
+        elif not self._pool.reason(slot.server):
             return
-        self._pool.moves += 1
-        self._pool.tell_moved(slot.server, state)
         slot.hand_back(SharedOtherwise(f"{slot.server.name} has a child for each session"))
         self._clock.callLater(0, self._leave, slot)
 

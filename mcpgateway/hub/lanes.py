@@ -4,8 +4,14 @@
 Nothing on the wire ties a question to the call it belongs to, so a child that may ask is used by one call at a time:
 its lane.  Lanes are kept apart by principal, by what the client can be asked, and by its process where the server keeps
 state; those that differ in nothing of that are a group, and a call takes whichever of them is free.  While a call is
-parked its lane is closed, and others get a lane of their own, up to `LANES_LIMIT`; where the server keeps state there
-is only the one, and they wait.
+parked its lane is closed, and others get a lane of their own, up to `LANES_LIMIT`, of which one client closes no more
+than `SHARE`.
+
+# Note [What questions hold up]
+A question may wait for long, and most calls ask nothing.  So a call of what has not been seen asking does not wait for
+parked ones, but goes beside the lanes: to the child that clients share, where a question reaches its client while no
+other call is under way.  Where the server keeps state there is only the one lane, and the call goes to its child: that
+has one client, whose own questions they are.
 
 # Note [What was taken back may still ask]
 A call that nobody waits for any more is cancelled, but some servers work on and ask all the same.  So its lane is used
@@ -37,6 +43,7 @@ from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import LATEST_LEGACY
 
 LANES_LIMIT = 8  # of one group
+SHARE = 4  # of them that one client's parked calls may close
 LANES_OF_PRINCIPAL = (
     64  # of one server; a client can say of itself what it likes, and each time another thing
 )
@@ -48,9 +55,11 @@ class Passenger(Protocol):
     """A call in a lane.
 
     :ivar client: the client's request; None while it is parked.
+    :ivar whose: tells its client from others, as well as can be seen.
     """
 
     client: Call | None
+    whose: Any
 
 
 @define(eq=False)
@@ -143,12 +152,14 @@ class Lanes:
         lane.session.seen = self._sessions.now
         return lane
 
-    def free(self, group: Group) -> Lane | None:
-        """A lane for the next call, or None if it has to wait.
+    def free(self, group: Group, whose: Any) -> Lane | None:
+        """A lane for the next call of a client, or None if there is none now.
 
         :raise Overloaded: there are too many others.
         """
         self._check(group)
+        if self.has_its_share(group, whose):
+            return None
         lane = next((each for each in group.lanes if each.current is None), None)
         if lane is None:
             is_moving = any(not each.is_closed for each in group.lanes)
@@ -158,6 +169,16 @@ class Lanes:
             lane = self._new(group)
         lane.session.seen = self._sessions.now
         return lane
+
+    def has_its_share(self, group: Group, whose: Any) -> bool:
+        """Whether a client's parked calls have closed as many lanes as they may."""
+        closed = [each.current for each in group.lanes if each.is_closed]
+        return len([each for each in closed if each is not None and each.whose == whose]) >= SHARE
+
+    def is_held_up(self, group: Group, whose: Any) -> bool:
+        """Whether a call that gets no lane would wait for parked ones; see Note [What questions hold up]."""
+        are_closed = bool(group.lanes) and all(each.is_closed for each in group.lanes)
+        return are_closed or self.has_its_share(group, whose)
 
     def _check(self, group: Group) -> None:
         # Others may have ended the session of a lane meanwhile.
@@ -182,7 +203,8 @@ class Lanes:
             session.owner = group.peer
             self.claim(session, group.peer, 0)
         slot = self._pool.slot_for(session)
-        lane = Lane(session, slot, Session(b"", server, group.principal, LATEST_LEGACY, slot=slot))
+        aside = Session(b"", server, group.principal, LATEST_LEGACY, slot=slot, stands_for_many=True)
+        lane = Lane(session, slot, aside)
         group.lanes.append(lane)
         return lane
 

@@ -3,7 +3,9 @@
 # Note [Whose list it is]
 Most servers list the same to everybody.  What a child of a client's own lists may depend on what it was told of that
 client, and changes with what the client does.  So a list is known for a server as it is launched in one place, and for
-whoever was told about alike: ``told`` is empty for children that clients share.
+whoever was told about alike: ``told`` is empty for children that clients share who offer nothing, and begins with a
+sign of its own (`mcpgateway.rules.snapshots.COMMON`) for those that clients share who offer the same.  For these, what
+is on record of other clients is good enough until their own child has been asked.
 
 # Note [What is known without asking]
 A list on disk is good enough to show without starting its server.  It is asked for again once the server runs, and if
@@ -24,7 +26,16 @@ from mcpgateway import __version__
 from mcpgateway.catalog.records import Item, Kind, read_items
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.listlimit import ListLimit
-from mcpgateway.rules.snapshots import HELLO, Answer, Key, place_of, told_at_handshake, told_in
+from mcpgateway.rules.snapshots import (
+    COMMON,
+    HELLO,
+    Answer,
+    Key,
+    is_own,
+    place_of,
+    told_at_handshake,
+    told_in,
+)
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.revisions import Era
 
@@ -59,12 +70,17 @@ class Whose(Enum):
     """Whose lists have changed; see Note [Whose list it is]."""
 
     SHARED = "the list of a child that clients share"
-    TOLD = "those of children that were told of their clients"
+    TOLD = "those of children that one client has for itself"
     ALL = "all: a server of the modern era has one child for them"
 
-    def includes(self, told: str) -> bool:
-        """Whether the list is meant that is known for those who were told about like this."""
-        return self is Whose.ALL or bool(told) is (self is Whose.TOLD)
+    def includes(self, told: str, shared: str) -> bool:
+        """Whether the list is meant that is known for those who were told about like this.
+
+        :param shared: names what the child that clients share is told of these.
+        """
+        if self is Whose.ALL:
+            return True
+        return is_own(told) if self is Whose.TOLD else told == shared
 
 
 Shelf = dict[tuple[Kind, str], _List]
@@ -131,6 +147,9 @@ class Librarian:
         """Whether somebody is shown a list, or none, who is to hear when it is another."""
         return self._list(server, kind, told).is_shown
 
+    def _commons(self, server: ServerSpec) -> list[str]:
+        return list(dict.fromkeys(told for _, told in self._shelf(server) if told.startswith(COMMON)))
+
     def place(self, server: ServerSpec) -> str:
         """Names how a server is launched, and where: what it lists is known for that."""
         return self._place(server)
@@ -174,10 +193,10 @@ class Librarian:
                 # Once the server runs it is seen whether this is still true.
                 snapshots.shown.add((server.name, key, kind.method))
                 # Some modern servers list something else to clients that can do more.
-                is_its = not told or key != modern_key or answer is exact
+                is_its = not is_own(told) or key != modern_key or answer is exact
                 items = read_items(server.name, kind, answer.pages)
                 return _List(items, answer.digest(kind.method), is_fresh=is_its)
-        answer = snapshots.newest(server.name, place, kind.method) if not told else None
+        answer = snapshots.newest(server.name, place, kind.method) if not is_own(told) else None
         if answer is None:
             return _List(None)
         # Good to be found, and to be shown until the server runs and has been asked in its own name.
@@ -186,7 +205,9 @@ class Librarian:
 
     def _keys(self, place: str, told: str = "") -> tuple[Key, Key]:
         # How a list is on record that is asked for in either era; what the gateway says of itself is the same for all.
-        return Key(place, Era.LEGACY, told or self._shared), Key(place, Era.MODERN, told or self._modern)
+        legacy_told = told.removeprefix(COMMON) or self._shared
+        modern_told = told if is_own(told) else self._modern
+        return Key(place, Era.LEGACY, legacy_told), Key(place, Era.MODERN, modern_told)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
         at = (server.name, self._place(server))
@@ -233,19 +254,25 @@ class Librarian:
         if kind is None or shelf is None:
             return
         legacy_key, modern_key = self._keys(key.place)
+        if key.era is Era.LEGACY and (kind, COMMON + key.told) in shelf:
+            self._put(shelf, name, kind, COMMON + key.told, pages)
         if key == legacy_key or (key == modern_key and not self._is_on_record(name, legacy_key, kind)):
             self._put(shelf, name, kind, "", pages)
 
     def _is_on_record(self, name: str, key: Key, kind: Kind) -> bool:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
-    def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED) -> None:
-        """A server says that a list has changed; what was known of it holds until somebody asks."""
-        for kind in self._outdate(server, news, whose.includes):
+    def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED, told: str = "") -> None:
+        """A server says that a list has changed; what was known of it holds until somebody asks.
+
+        :param told: names what the child is told of the clients that share it.
+        """
+        sharers = {Whose.SHARED: [told], Whose.TOLD: [], Whose.ALL: ["", *self._commons(server)]}[whose]
+        for kind in self._outdate(server, news, lambda each: whose.includes(each, told)):
             for heard in list(self.on_change):
                 heard(server.name, kind)
-            if whose is not Whose.TOLD:
-                self.on_news(server.name, kind, "")
+            for each in sharers:
+                self.on_news(server.name, kind, each)
 
     def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[Kind]:
         """A list is to be asked for again; returns what it is a list of."""
@@ -259,19 +286,19 @@ class Librarian:
                 known.is_fresh = False
         return kinds
 
-    def lost(self, server: ServerSpec, whose: Whose = Whose.SHARED) -> None:
-        """The child that clients share has ended; the next one may list something else."""
-        for (kind, told), known in self._shelf(server).items():
-            if known.items is None or not whose.includes(told):
+    def lost(self, server: ServerSpec, whose: Whose = Whose.SHARED, told: str = "") -> None:
+        """A child that clients share has ended; the next one may list something else."""
+        for (kind, of), known in self._shelf(server).items():
+            if known.items is None or not whose.includes(of, told):
                 continue
-            if told:
+            if is_own(of):
                 known.is_fresh = False
                 continue
             if self._snapshots is None:
                 known.is_fresh = False
             else:
                 # It is asked once it is there, and whoever was shown something else is told.
-                legacy_key, modern_key = self._keys(self._place(server))
+                legacy_key, modern_key = self._keys(self._place(server), of)
                 is_modern = self._is_on_record(server.name, modern_key, kind) and not self._is_on_record(
                     server.name, legacy_key, kind
                 )

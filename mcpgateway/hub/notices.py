@@ -7,11 +7,16 @@
     tasks/status                       the task's owner                                GET
     elicitation/complete               whoever was sent there                          GET
     cancelled                          whoever was asked                               where the question went
-    a question (request)               the child's own session, or the task's owner    the newest call, or GET
+    a question (request)               the only session it can be meant for            the newest call, or GET
     anything else                      as logging                                      the newest call, or GET
 
-A message for GET waits in the session's mailbox until the client listens.  An owner is never guessed: a question of a
-shared child that names no task is refused.
+A message for GET waits in the session's mailbox until the client listens.
+
+# Note [Whose question it is]
+A question of a shared child is its task's owner's, where it names the task; else it is the only session's whose calls
+are under way, or were taken back and may still ask.  An owner is never guessed: a question that could be several
+clients', or that comes while no call is under way, is refused, and its server gets a child for each session from then
+on.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from msgspec import Raw
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mcpgateway.errors import GatewayError, QuestionRefused, UnknownMethod
+from mcpgateway.errors import ClientGone, GatewayError, QuestionRefused, UnknownMethod
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -79,7 +84,7 @@ class Notices:
     :ivar said: told of what servers say for people to read.
     :ivar modern: told of what modern children say has changed.
     :ivar lists: told of the lists that have changed; None while nobody keeps any.
-    :ivar moved: told of every shared server that asked something, with what it asked.
+    :ivar moved: told of every shared child that asked something which nobody could be asked, with what it asked.
     """
 
     log = Logger()
@@ -241,7 +246,9 @@ class Notices:
             )
             if slot.shared:
                 self._moved(slot, f"it asked {method}")
-            raise UnknownMethod(f"Method not found: {method} (no client offers it)")
+            raise UnknownMethod(f"Method not found: {method} (nobody can tell which client is meant)")
+        if session.id and self._sessions.named(session.id) is not session:
+            raise ClientGone("the client has disconnected")
         params = peek.mapping(message, "params")
         no = refusal(method, params, self._sessions.capabilities_of(session))
         if no is not None:
@@ -250,8 +257,10 @@ class Notices:
         self._questions.ask(slot, slot.speaking, session, method, message)
 
     def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
-        meant = (self._named(slot, message) or ()) if slot.shared else slot.sessions
-        return next(iter(meant), None)
+        if not slot.shared:
+            return next(iter(slot.sessions), None)
+        named = self._named(slot, message)
+        return slot.asker() if named is None else next(iter(named), None)
 
     # What else is learnt
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -19,11 +19,14 @@ from mcpgateway.hub.monitor import Monitor, Visitors
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
 from mcpgateway.hub.traits import Traits
-from mcpgateway.interfaces import ISessionStore, ISlotListener
+from mcpgateway.interfaces import ISessionStore
+from mcpgateway.rules.access import LOCAL, sharer_of
 from mcpgateway.rules.concurrency import is_single
-from mcpgateway.rules.questions import FULL
+from mcpgateway.rules.questions import Offer, joined, name_of, offer_of
 from mcpgateway.rules.sharing import launch_digest, may_move, scope_of, scope_value
-from mcpgateway.wire import jsonrpc, legacy, modern
+from mcpgateway.rules.snapshots import COMMON, told_at_handshake
+from mcpgateway.wire import jsonrpc, legacy, modern, peek
+from mcpgateway.wire.jsonrpc import Envelope
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -40,24 +43,32 @@ PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that ha
 class Key:
     """Which child of a server: no two sessions use the same one that differ in this.
 
-    :ivar value: the id of the session whose own it is, or what the sessions that share it have in common.
+    :ivar value: the id of the session whose own it is, or where the sessions that share it work, or with which values.
+    :ivar sharer: whose sessions share it, where those of others do not.
+    :ivar offer: names what their clients offer.
     :ivar nth: which of several replicas.
     """
 
     server: str
     era: Era
     value: bytes = b""
+    sharer: str = ""
+    offer: str = ""
     nth: int = 0
 
 
 class Pool:
     """The slots of all servers, in each era: one for all sessions, for those of a workspace or credential, or for each.
 
+    A shared child is told what its clients offer, so there is one for each kind of client that comes.  It serves
+    several principals only where that is known to be right (`_sharer`).
+
     A server whose entry leaves it open moves from shared to one child per session when there is a reason to
     (`move`); sessions that are open stay where they are.
 
     :ivar moves: how often that has happened.
     :ivar traits: what is known of servers.
+    :ivar params_of: what the client of a session has said at ``initialize``, as far as that is known.
     """
 
     log = Logger()
@@ -66,13 +77,15 @@ class Pool:
         self._around = around
         self._store = store
         self.traits = Traits(store, around.snapshots)
+        self.params_of: Callable[[Session], Envelope | None] = _said
         self._slots: dict[Key, Slot] = {}
         self._reasons: dict[str, str | None] = {}
+        self._asking: dict[str, bool] = {}
         self.moves = 0
         # The slots of one workspace or credential, and for how many ticks nobody has used them.
         self._idle: dict[Key, int] = {}
         self._replicated: list[Replicas] = []
-        self._siblings: set[Slot] = set()
+        self._probes: set[Slot] = set()
         # Slots let go of, whose children still climb the stop ladder.
         self._leaving: set[Deferred[None]] = set()
 
@@ -154,6 +167,33 @@ class Pool:
         self._store.judge(launch_digest(server), why)
         self.tell_moved(server, why)
 
+    def asked_nobody(self, slot: Slot, why: str) -> None:
+        """A shared child has asked what nobody can be meant by: new sessions of its server get one of their own.
+
+        So do those that have asked nothing of it yet.  Where a server may have one child only, it stays as it is.
+        """
+        if self.is_single(slot.server):
+            return
+        self.move(slot.server, why)
+        if self.scope(slot.server) is not Share.SESSION:
+            return
+        busy = {call.session for call in slot.calls()}
+        for session in list(slot.sessions):
+            if session not in busy and not (session.outer or session).has_called:
+                slot.leave(session)
+
+    def asks(self, server: ServerSpec) -> bool:
+        """Whether a server was seen asking a client something in the middle of a call."""
+        if server.name not in self._asking:
+            self._asking[server.name] = bool(self._store.verdict(_asking(server)))
+        return self._asking[server.name]
+
+    def saw_asking(self, server: ServerSpec, method: str) -> None:
+        """It did just now."""
+        if not self.asks(server):
+            self._asking[server.name] = True
+            self._store.judge(_asking(server), method)
+
     def tell_moved(self, server: ServerSpec, why: str) -> None:
         """Say that a server has one child for each new session from now on."""
         self.log.warn(
@@ -171,33 +211,81 @@ class Pool:
         if session.slot is not None:
             return session.slot
         server = session.server
-        shared = not session.is_apart and (not session.id or self.scope(server) is not Share.SESSION)
-        slot = self.shared(server, session.era) if shared else self._own(session)
-        if shared and not self.traits.is_unknown(server):
-            session.params = None  # it is on record, and only a child of its own is told
+        shared = not session.is_apart and (session.stands_for_many or self.scope(server) is not Share.SESSION)
+        if not shared:
+            slot = self._own(session)
+        else:
+            slot = self.shared(server, session.era, self._offer_of(session), session.principal)
+            is_settled = not (self.traits.is_unknown(server) or self.is_open_question(server))
+            if is_settled and (session.issued is not None or session.outer is not None):
+                session.params = None  # it is on record, and only a child of its own is told
         slot.join(session)
         return slot
 
-    def shared(self, server: ServerSpec, era: Era = Era.LEGACY) -> Slot:
-        """The slot of a server that sessions share: all of them, or those of its workspace or credential.
+    def told(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
+        """Names what a shared child in the legacy era is told of clients with these capabilities; empty where nothing.
 
-        :raise Overloaded: there are too many workspaces or credentials.
+        Empty, too, where one child serves all kinds of them.
         """
-        key = self._shared_key(server, era)
+        offer = {} if self.is_single(server) else _offer(server, capabilities)
+        return _told(legacy.shared_params(__version__, offer)) if offer else ""
+
+    def _offer_of(self, session: Session) -> Offer:
+        if session.era is Era.MODERN:
+            return {}  # each request says it
+        return _offer(session.server, peek.mapping(self.params_of(session), "capabilities"))
+
+    def shared(
+        self, server: ServerSpec, era: Era = Era.LEGACY, offer: Offer | None = None, principal: str = LOCAL
+    ) -> Slot:
+        """The slot of a server that sessions share: all that are alike, or those of its workspace or credential.
+
+        :param offer: what their clients offer.
+        :param principal: whose session it is.
+        :raise Overloaded: there are too many kinds of them.
+        """
+        offer = offer or {}
+        key = self._shared_key(server, era, offer, principal)
         slot = self._slots.get(key)
+        if slot is None and self.is_single(server):
+            slot = self._any_of(key)
         if slot is None:
-            if key.value:
-                self._make_room(key)
-                self._idle[key] = 0
-            params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
+            self._make_room(key)
+            self._idle[key] = 0
+            told = legacy.shared_params(__version__, offer)
+            params = told if era is Era.LEGACY else modern.own_meta(__version__)
             slot = self._add(server, params, key, shared=True)
             if server.replicas > 1 and not self.is_single(server):
                 self._replicate(slot, params, key)
+        elif offer and self.is_single(server) and (both := joined(slot.offer, offer)) != slot.offer:
+            slot.retell(legacy.shared_params(__version__, both))
         return slot
 
-    def _shared_key(self, server: ServerSpec, era: Era) -> Key:
+    def _place(self, server: ServerSpec) -> bytes:
         value = scope_value(self.scope(server), server)
-        return Key(server.name, era, b"\0" + value.encode() if value else b"")
+        return b"\0" + value.encode() if value else b""
+
+    def _shared_key(
+        self, server: ServerSpec, era: Era, offer: Offer | None = None, principal: str = LOCAL
+    ) -> Key:
+        place = self._place(server)
+        if self.is_single(server):
+            return Key(server.name, era, place)
+        return Key(server.name, era, place, self._sharer(server, principal), name_of(offer or {}))
+
+    def _sharer(self, server: ServerSpec, principal: str) -> str:
+        # What one principal has left in a server is not another's to meet, unless the entry says that it may be.
+        is_left_open = server.share is Share.AUTO
+        return sharer_of(principal) if is_left_open and not self.traits.is_stateless(server) else ""
+
+    def _any_of(self, key: Key) -> Slot | None:
+        # It may have become known only now that there is to be no second one.
+        found = [
+            slot
+            for each, slot in self._slots.items()
+            if slot.shared and not slot.is_replica and evolve(each, sharer="", offer="") == key
+        ]
+        return next((each for each in found if each.is_up), found[0] if found else None)
 
     def _make_room(self, key: Key) -> None:
         of_server = [each for each in self._idle if (each.server, each.era) == (key.server, key.era)]
@@ -206,7 +294,7 @@ class Pool:
         idle = [each for each in of_server if not _is_used(self._slots[each])]
         if not idle:
             raise Overloaded(
-                f"{key.server} is used by {PLACES_LIMIT} workspaces, credentials or people already"
+                f"{key.server} is used by {PLACES_LIMIT} workspaces, credentials, people or kinds of clients already"
             )
         self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
 
@@ -228,7 +316,7 @@ class Pool:
         if session.era is Era.MODERN:
             return self._add(server, modern.own_meta(__version__), key)
         may_ask = server.interactive is not False
-        params = legacy.session_params(session.params, __version__, may_ask=may_ask)
+        params = legacy.session_params(self.params_of(session), __version__, may_ask=may_ask)
         return self._add(server, params, key)
 
     def _add(
@@ -241,17 +329,18 @@ class Pool:
         home: Slot | None = None,
     ) -> Slot:
         slot = self._slots[key] = Slot(server, params, self._around, shared=shared, era=key.era, home=home)
+        slot.told = _told(params) if key.offer else ""
         return slot
 
     def is_running(self, server: ServerSpec, era: Era) -> bool:
         """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters."""
-        shared = self._shared_key(server, era)
+        place = self._place(server)
         return any(
             slot.is_up
             for key, slot in self._slots.items()
             if key.server == server.name
             and key.era is era
-            and (key.value == shared.value if slot.shared else _is_beside(slot.server, server))
+            and (key.value == place if slot.shared else _is_beside(slot.server, server))
         )
 
     def is_taken(self, server: ServerSpec, era: Era) -> bool:
@@ -280,20 +369,23 @@ class Pool:
 
     def _hurry(self, slot: Slot) -> None:
         # With the last session of its kind it has nothing to wait for; the next one gets a child that knows of nothing.
-        key = self._shared_key(slot.server, slot.era)
-        if key in self._idle and self._slots[key] is slot:
+        for key in [each for each in self._idle if self._slots[each] is slot]:
             self._idle[key] = IDLE_TICKS
 
     def tick(self) -> None:
-        """A second has passed: let go of the children of workspaces and credentials that nobody uses any more."""
+        """A second has passed: let go of the children that nobody of their kind uses any more."""
         if self._around.limiters is not None:
             self._around.limiters.tick()
         for replicas in list(self._replicated):
             replicas.tick()
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
-            if self._idle[key] > IDLE_TICKS:
+            if self._idle[key] > IDLE_TICKS and (key.value or self._has_twin(key)):
                 self._let_go(key, "nobody uses it any more")
+
+    def _has_twin(self, key: Key) -> bool:
+        # The one child of a server that all share is kept, whatever that server keeps in it.
+        return any((each.server, each.era) == (key.server, key.era) for each in self._idle if each != key)
 
     def _let_go(self, key: Key, why: str) -> None:
         slot = self._slots[key]
@@ -338,23 +430,13 @@ class Pool:
     def _forget(self, server: ServerSpec) -> None:
         # What a throw-away child of the former definition would show is not true of the next.
         self._reasons.pop(server.name, None)
+        self._asking.pop(server.name, None)
         self.traits.forget(server)
         if self._around.limiters is not None:
             self._around.limiters.forget(server)
         self.moves += 1
-        for slot in [each for each in self._siblings if each.server.name == server.name]:
+        for slot in [each for each in self._probes if each.server.name == server.name]:
             self.dismiss(slot)
-
-    def sibling(self, server: ServerSpec, listener: ISlotListener) -> Slot:
-        """A throw-away slot whose child is told of every client capability there is."""
-        around = evolve(
-            self._around,
-            listener=listener,
-            monitor=Visitors(self._around.monitor),
-            snapshots=None,
-            locks=None,
-        )
-        return self._passing(Slot(server, legacy.asking_params(__version__, FULL), around, shared=False))
 
     def probe(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> Slot:
         """A throw-away slot whose child shows whether its server speaks an era, within so many seconds at most."""
@@ -366,15 +448,13 @@ class Pool:
             snapshots=None,
             locks=None,
         )
-        return self._passing(Slot(server, params, around, shared=False, era=era))
-
-    def _passing(self, slot: Slot) -> Slot:
-        self._siblings.add(slot)
+        slot = Slot(server, params, around, shared=False, era=era)
+        self._probes.add(slot)
         return slot
 
     def dismiss(self, slot: Slot) -> None:
         """Stop a child that nobody has a use for."""
-        self._siblings.discard(slot)
+        self._probes.discard(slot)
         self._close(slot)
 
     def _close(self, slot: Slot) -> None:
@@ -390,13 +470,30 @@ class Pool:
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop every child; fires when nothing is left."""
-        for slot in list(self._siblings):
+        for slot in list(self._probes):
             self.dismiss(slot)
         return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)
 
 
 def _is_beside(one: ServerSpec, other: ServerSpec) -> bool:
     return (one.workspace, one.principal) == (other.workspace, other.principal)
+
+
+def _said(session: Session) -> Envelope | None:
+    return session.params
+
+
+def _offer(server: ServerSpec, capabilities: Mapping[str, Any]) -> Offer:
+    # Where the entry says that a server asks nothing, one child serves all kinds of clients.
+    return {} if server.interactive is False else offer_of(capabilities)
+
+
+def _asking(server: ServerSpec) -> str:
+    return f"asks {launch_digest(server)}"
+
+
+def _told(params: dict[str, Any]) -> str:
+    return COMMON + told_at_handshake(params)
 
 
 def _is_used(slot: Slot) -> bool:

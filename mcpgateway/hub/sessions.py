@@ -21,6 +21,7 @@ from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
 from mcpgateway.interfaces import ISessionStore, SessionRecord
 from mcpgateway.rules.audience import DEFAULT_LEVEL
+from mcpgateway.rules.questions import Offer, name_of
 from mcpgateway.rules.sharing import Variant, variant_of
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope
@@ -46,6 +47,7 @@ class Session:
     :ivar epoch: names this life of the session; no other of this or any session has the same.
     :ivar params: the client's ``initialize`` parameters, kept only where a child of its own is started with them.
     :ivar era: which era its child speaks; the other than its own where the gateway translates.
+    :ivar stands_for_many: its requests may be those of several clients.
     :ivar is_apart: it has a child of its own however widely its server is shared.
     :ivar owner: the process that it belongs to, or None.
     :ivar names_owner: its client has said which process it belongs to.
@@ -72,6 +74,7 @@ class Session:
     epoch: str = ""
     params: Envelope | None = field(default=None, repr=False)
     era: Era = Era.LEGACY
+    stands_for_many: bool = False
     is_apart: bool = False
     owner: int | None = None
     names_owner: bool = False
@@ -160,7 +163,7 @@ class Sessions:
         self._by_id: dict[bytes, Session] = {}
         self._inner: dict[bytes, Session] = {}  # they live and die with others, which count for them
         self._ended: dict[bytes, None] = {}
-        self._anonymous: dict[tuple[Variant, str, str, str, Era], Session] = {}
+        self._anonymous: dict[tuple[Variant, str, str, str, Era, str], Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -250,14 +253,27 @@ class Sessions:
         self.log.info("a session of {server} is back", event="session.revived", server=server.name)
         return session
 
-    def anonymous(self, server: ServerSpec, principal: str, version: str, era: Era = Era.LEGACY) -> Session:
-        """The session that this principal's requests without an id share on a shared server."""
-        key = (variant_of(server), server.workspace, principal, version, era)
+    def anonymous(
+        self,
+        server: ServerSpec,
+        principal: str,
+        version: str,
+        era: Era = Era.LEGACY,
+        offer: Offer | None = None,
+    ) -> Session:
+        """The session that this principal's requests without an id share on a shared server.
+
+        :param offer: what their clients can be asked, where they have said it.
+        """
+        key = (variant_of(server), server.workspace, principal, version, era, name_of(offer or {}))
         session = self._anonymous.get(key)
         if session is None or session.server is not server or _is_outlived(session):
             if len(self._anonymous) >= ANONYMOUS_LIMIT:
                 self._forget_anonymous()
             session = self._anonymous[key] = Session(b"", server, principal, version, era=era)
+            session.stands_for_many = True
+            if offer:
+                session.params = {"capabilities": jsonrpc.raw(offer)}
         return session
 
     def _forget_anonymous(self) -> None:

@@ -124,6 +124,7 @@ class Slot:
     :ivar retired: its children that get no new calls; None where there was none so far.
     :ivar is_over: nobody may use it any more.
     :ivar watch: told of its child's life.
+    :ivar told: names what its child is told of its clients, where those of other clients are told something else.
     :ivar limiter: keeps calls of tools waiting while too many others are under way; None where nothing does.
     :ivar snapshot: what is known of the server while it does not run; None where nothing is kept.
     """
@@ -162,7 +163,11 @@ class Slot:
         self.learning: Learning | None = None
         self._restoration: Restoration | None = None  # of this child
         self._is_another = False  # its child is not its first
+        self.told = ""
         self._params = params
+        self._next_params: dict[str, Any] | None = (
+            None  # of its next child, where that is told something else
+        )
         self._around = around
         self._current: Conversation | None = None  # the child's, from spawn to exit
         self._dismissed: Conversation | None = None  # that of the latest child which was told to end
@@ -204,6 +209,16 @@ class Slot:
 
             takers = Injection(self, takers).takers()
         return takers
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """What its next child is told of its clients, in the legacy era."""
+        said: dict[str, Any] = (self._next_params or self._params).get("capabilities", {})
+        return said
+
+    def retell(self, params: dict[str, Any]) -> None:
+        """Tell its next child something else of its clients."""
+        self._next_params = params
 
     def limit_anew(self) -> None:
         """How many of its server's calls are under way at once is another question now."""
@@ -407,6 +422,14 @@ class Slot:
         # Calls stand in the order they were sent, so a session's last one is its newest.
         return {call.session: call for call in self._sent() if call.number}
 
+    def asker(self) -> Session | None:
+        """The only session that a question of the child's can be meant for, where it names no task; else None.
+
+        That is the one whose calls are under way, or were taken back and may still ask, or began tasks.
+        """
+        session: Session | None = self._current.only_session() if self._current is not None else None
+        return session if session is not None and self.tasks.are_only_of(session) else None
+
     def has_calls(self) -> bool:
         """Whether the child that gets new calls has any."""
         return next(iter(self._sent()), None) is not None
@@ -581,6 +604,10 @@ class Slot:
     def _spawn(self) -> None:
         self._permit = self._around.clock.callLater(PERMIT_S, self._release)
         self.starts += 1
+        if self._next_params is not None:
+            self._params, self._next_params = self._next_params, None
+            if self.snapshot is not None:
+                self.snapshot.retell(self._params)
         tapes = self._around.tapes
         tape = tapes.of(self.server.name) if tapes is not None else None
         conversation = Conversation(self.server.name, self, self._gone, self.era, tape)

@@ -288,6 +288,10 @@ class Snapshot:
             self._told = told_at_handshake(self.params) if is_legacy else told_in(_raw(self.params))
         return Key(self._place, self.slot.era, told or self._told)
 
+    def retell(self, params: dict[str, Any]) -> None:
+        """The slot's children are told something else from now on."""
+        self.params, self._server = params, None
+
     def find(self, method: str, told: str = "") -> Answer | None:
         """What is known of the server's answer to whoever was told about like this; else like the slot's children."""
         return self.snapshots.find(self.slot.server.name, self._key(told), method)

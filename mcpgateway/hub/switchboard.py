@@ -37,7 +37,6 @@ from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.scopes import Scopes
 from mcpgateway.hub.sendingaway import SendingAway, sends_users
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.signs import PROGRESS
 from mcpgateway.hub.sinks import Between, reason
 from mcpgateway.hub.slot import Slot
@@ -47,7 +46,6 @@ from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.rules import audience
 from mcpgateway.rules.eras import Road
 from mcpgateway.rules.ownership import is_personal
-from mcpgateway.rules.questions import offers_something
 from mcpgateway.rules.sharing import scope_of
 from mcpgateway.wire import jsonrpc, legacy, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
@@ -108,7 +106,6 @@ class Switchboard:
         pool: Pool,
         sessions: Sessions,
         questions: Questions,
-        siblings: Siblings,
         eras: Eras,
         make_to_modern: Callable[[], ToModern],
     ) -> None:
@@ -119,7 +116,6 @@ class Switchboard:
         self.is_open = True
         self.list_limit = ListLimit()
         self.permits = Permits(librarian=lambda: self.board.librarian)
-        self._siblings = siblings
         self.eras = eras
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
@@ -211,7 +207,6 @@ class Switchboard:
     def _forget(self, server: ServerSpec) -> None:
         self.list_limit.forget(server.name)
         self.eras.forget(server)
-        self._siblings.forget(server)
 
     # Sessions
 
@@ -353,29 +348,14 @@ class Switchboard:
             raise ShuttingDown("the gateway is stopping")
         self.permits.admit(principal, server)
         server = self.scopes.of_principal(server, principal)
-        if not server.view and self.has_to_find_out(server, message.params):
-            found = self._siblings.find_out(server)
-            return found.addCallback(lambda _: self._begin(server, principal, message, owner))
         return maybeDeferred(self._begin, server, principal, message, owner)
-
-    def has_to_find_out(self, server: ServerSpec, params: Envelope | None) -> bool:
-        """Whether it is to be found out, for a client that begins a session, if it can share the server's child."""
-        return (
-            self._era(server) is Era.LEGACY
-            and self.pool.is_open_question(server)
-            and offers_something(peek.mapping(params, "capabilities"))
-        )
-
-    def find_out(self, server: ServerSpec) -> Deferred[None]:
-        """Fires when that is known."""
-        return self._siblings.find_out(server)
 
     def _begin(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
     ) -> Deferred[tuple[Session, Raw]]:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        server = self.current(server)  # what had to be found out first may have taken a while
+        server = self.current(server)  # it may have had to be found out first which era it speaks
         self._make_room()
         requested = legacy.requested_version(message.params)
         era, version = self._era(server, requested), negotiated(requested)

@@ -104,6 +104,10 @@ class Tasks:
         owner = self._by_id.get(identifier) if identifier is not None else None
         return owner is not None and owner.is_of(session)
 
+    def are_only_of(self, session: Session) -> bool:
+        """Whether no other session has begun any with this child."""
+        return all(each.is_of(session) for each in self._by_number.values())
+
     def has(self, identifier: str, principal: str) -> bool:
         """Whether a task was begun here for a principal, in whichever of its sessions."""
         owner = self._by_id.get(identifier)

@@ -4,8 +4,12 @@
 A legacy server asks its client something while a call is under way; a modern client is asked by the answer to its
 request.  So the call is parked: the client gets ``input_required`` with the question and a sealed state that names the
 parked call, and the request it sends next, with the answers, takes the call's place.  The state is good once, for a
-while, and only for the same principal, server, method and arguments.  Whose question it is shows by the lane that the
-call has for itself (`mcpgateway.hub.lanes`).
+while, and only for the same principal, server, method and arguments.
+
+# Note [Whose question it is]
+Until a server has been seen asking, its calls run side by side on the child that clients share who offer the same, and
+a question is that of the only call under way (`mcpgateway.hub.notices`).  From then on each call that can be asked has
+a child for itself, its lane (`mcpgateway.hub.lanes`).
 """
 
 from __future__ import annotations
@@ -43,13 +47,13 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.questions import Questions
 from mcpgateway.hub.serverstates import UNKNOWN
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.siblings import Siblings
 from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.rules import audience
-from mcpgateway.rules.questions import FULL, offers_something
+from mcpgateway.rules.questions import Offer, name_of, offer_of, offers_something
 from mcpgateway.rules.sharing import Variant, variant_of
+from mcpgateway.rules.snapshots import told_at_handshake
 from mcpgateway.wire import jsonrpc, modern, peek, translate
 from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
 from mcpgateway.wire.requeststates import HANDLE_BYTES, RequestStates, digest_of
@@ -61,7 +65,10 @@ ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
 PARKED_TICKS = 600  # a human may have to decide
 PARKED_LIMIT = 1000
 PARKED_OF_PRINCIPAL = 100
-PATIENCE_TICKS = 60  # a parked call is given up after that, if others wait and there are no more lanes
+PATIENCE_TICKS = (
+    60  # a parked call is given up after that, if others wait that ask, and there are no more lanes
+)
+ASKERS_LIMIT = 1000
 LOG_MESSAGE = "notifications/message"
 
 
@@ -72,6 +79,7 @@ class Crossing:
 
     :ivar client: the client's request, to be answered; None while it is parked.
     :ivar call: the same as the server knows it.
+    :ivar whose: tells its client from others: its process, where that is known, or its connection.
     :ivar group: whose lanes it may use; None where it needs none.
     :ivar lane: the one it has used last.
     :ivar slot: where it was sent to; None before.
@@ -84,6 +92,7 @@ class Crossing:
     call: Call
     message: Message
     key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
+    whose: Any
     group: Group | None = None
     lane: Lane | None = None
     slot: Slot | None = None
@@ -91,6 +100,13 @@ class Crossing:
     held: Envelope | GatewayError | None = None
     handle: bytes = b""
     ticks: int = 0
+
+    @property
+    def target(self) -> tuple[str, str, str]:
+        """What it calls, gets or reads: the server, the method and the name."""
+        params = self.message.params
+        name = peek.text(params, "name") or peek.text(params, "uri", jsonrpc.URI_LIMIT) or ""
+        return (self.key[1], self.key[2], name)
 
     @property
     def is_gone(self) -> bool:
@@ -154,7 +170,6 @@ class ToLegacy:
         pool: Pool,
         sessions: Sessions,
         questions: Questions,
-        siblings: Siblings,
         states: RequestStates,
         seconds: Callable[[], float],
         end: Callable[[Session, str], object],
@@ -162,16 +177,16 @@ class ToLegacy:
         self._pool = pool
         self._sessions = sessions
         self._questions = questions
-        self._siblings = siblings
         self._states = states
         self._seconds = seconds
         self._ears = Ears(sessions, end)
         self._lanes = Lanes(pool, sessions, self._ears, end)
         self._is_open = True
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
-        self._levelled: dict[tuple[Variant, str, str], Session] = {}
+        self._levelled: dict[tuple[Variant, str, str, str], Session] = {}
         self._crossings: dict[Call, Crossing] = {}  # by the client's request
         self._parked: dict[bytes, Crossing] = {}
+        self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
 
     @property
     def claim(self) -> Claim:
@@ -210,26 +225,16 @@ class ToLegacy:
         if call.method in ASKING and "requestState" in (message.params or {}):
             self._resume(call, message, asker, peer)
             return
-        server = asker.server
-        if self._may_tell(server) and _offered(message.meta):
-            self._later(self._siblings.find_out(server), call, message, asker, peer)
-        else:
-            self._enter(call, message, asker, peer)
+        self._enter(call, message, asker, peer)
 
-    def told(self, server: ServerSpec, meta: Envelope) -> dict[str, Any]:
-        """What a child of a server is told that the client of these ``_meta`` can be asked, or may be told of it.
-
-        Empty where all clients have the same child, whatever they offer.
-        """
-        return _offered(meta) if self._tells(server) or self._may_tell(server) else {}
-
-    def _tells(self, server: ServerSpec) -> bool:
-        # Where each process has a child of its own, that is told what the client offers, as a session's own is.
-        is_apart = self._pool.reason(server) or self._pool.keeps_state(server)
-        return server.interactive is not False and bool(server.interactive or is_apart)
-
-    def _may_tell(self, server: ServerSpec) -> bool:
-        return server.interactive is not False and self._pool.is_open_question(server)
+    def told(self, server: ServerSpec, meta: Envelope) -> str:
+        """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
+        offer = _offered(server, meta)
+        if not (offers_something(offer) and self._asks(server)):
+            return self._pool.told(server, offer)
+        info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
+        said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
+        return told_at_handshake(said)
 
     def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))
@@ -249,13 +254,15 @@ class ToLegacy:
             raise SharedOtherwise(
                 f"{server.name} has a child for each client"
             )  # that was found out meanwhile
-        offered = _offered(message.meta) if self._tells(server) else {}
+        offer = _offered(server, message.meta)
+        can_be_asked = offers_something(offer) and self._asks(server)
         group = None
-        if offered or self._pool.keeps_state(server):
+        if can_be_asked or self._pool.keeps_state(server):
+            offered = offer if self._asks(server) else {}
             group = self._lanes.group(server, principal, peer, offered, message.meta or {})
             session = self._lanes.any_of(group).aside
         else:
-            session = self._plain(server, principal, call.level)
+            session = self._plain(server, principal, call.level, offer)
         slot = session.slot or self._pool.slot_for(session)
         learning = mirrors.check(slot, message, asker.headers, has_to_know=tasked.may_be(slot))
         if learning is not None:
@@ -266,8 +273,15 @@ class ToLegacy:
             self._ears.listen(call, message, slot, (variant_of(server), principal, peer))
         else:
             key = (principal, place_of(server), call.method, digest_of(message.params or {}))
-            is_alone = bool(offered) and call.method in ASKING
-            self._cross(call, message, key, session, group, is_alone=is_alone)
+            is_alone = can_be_asked and call.method in ASKING
+            crossing = self._cross(call, message, key, session, asker)
+            self._bring(crossing, call, group if is_alone else None, group)
+
+    def _asks(self, server: ServerSpec) -> bool:
+        pool = self._pool
+        if server.interactive or pool.reason(server) or pool.keeps_state(server):
+            return True
+        return pool.asks(server) and not pool.is_single(server)
 
     def _discover(self, call: Call, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
@@ -276,17 +290,18 @@ class ToLegacy:
 
         slot.introduce().addCallback(met).addErrback(self._not_entered, call)
 
-    def _plain(self, server: ServerSpec, principal: str, level: str | None) -> Session:
+    def _plain(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
         if level is None:
-            return self._sessions.anonymous(server, principal, LATEST_LEGACY)
+            return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
         # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
-        key = (variant_of(server), principal, level)
+        key = (variant_of(server), principal, level, name_of(offer))
         session = self._levelled.get(key)
         if session is None or self._sessions.named(session.id) is not session:
-            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, None)
-            session.level, session.has_level = level, True
+            params = {"capabilities": jsonrpc.raw(offer)}
+            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
+            session.level, session.has_level, session.stands_for_many = level, True, True
             self._levelled[key] = session
-            self._pool.shared(server).join(session)
+            self._pool.slot_for(session)
         session.seen = self._sessions.now
         return session
 
@@ -298,19 +313,24 @@ class ToLegacy:
         message: Message,
         key: tuple[str, str, str, bytes],
         session: Session,
-        group: Group | None,
-        *,
-        is_alone: bool,
-    ) -> None:
+        asker: Asker,
+    ) -> Crossing:
         client.session = session  # whoever looks at its answer may want to know whose it is
         call = Call(session, client.method, client.id, client.token, None)
         call.follow(client)
         call.level = client.level
-        crossing = Crossing(self, client, call, message, key)
+        crossing = Crossing(self, client, call, message, key, asker.pid or asker.caller)
         call.sink = crossing
-        if group is None or not is_alone:
-            if group is not None:
-                self._set_level(group.lanes[0], call.level)
+        return crossing
+
+    def _bring(self, crossing: Crossing, client: Call, group: Group | None, around: Group | None) -> None:
+        """Bring a request on its way, in a lane of a group where it has to be alone there.
+
+        :param around: the group whose child it goes to all the same; None where that is the one that clients share.
+        """
+        if group is None:
+            if around is not None:
+                self._set_level(around.lanes[0], client.level)
             self._crossings[client] = crossing
             self._send(crossing)
             return
@@ -328,18 +348,43 @@ class ToLegacy:
             return
         group.is_advancing = True
         try:
-            while group.queue and (lane := self._lane(group)) is not None:
-                crossing = group.queue.popleft()
-                crossing.lane, lane.current = lane, crossing
-                crossing.call.session = lane.session
-                self._set_level(lane, crossing.call.level)
+            while (crossing := self._next(group)) is not None:
                 self._send(crossing)
         finally:
             group.is_advancing = False
 
-    def _lane(self, group: Group) -> Lane | None:
+    def _next(self, group: Group) -> Crossing | None:
+        """Take the next call out of the queue that can go on, with its place: in a lane, or beside all of them."""
+        for crossing in list(group.queue):
+            lane = self._lane(group, crossing)
+            if lane is not None:
+                crossing.lane, lane.current = lane, crossing
+                crossing.call.session = lane.session
+                self._set_level(lane, crossing.call.level)
+            elif crossing not in group.queue or not self._goes_beside(crossing, group):
+                continue
+            else:
+                self._put_beside(crossing, group)
+            group.queue.remove(crossing)
+            found: Crossing = crossing
+            return found
+        return None
+
+    def _goes_beside(self, crossing: Crossing, group: Group) -> bool:
+        return crossing.target not in self._askers and self._lanes.is_held_up(group, crossing.whose)
+
+    def _put_beside(self, crossing: Crossing, group: Group) -> None:
+        # See Note [What questions hold up].
+        crossing.group = None
+        if self._pool.keeps_state(group.server):
+            crossing.call.session = group.lanes[0].aside
+        else:
+            offer, level = _offered(group.server, crossing.message.meta), crossing.call.level
+            crossing.call.session = self._plain(group.server, group.principal, level, offer)
+
+    def _lane(self, group: Group, crossing: Crossing) -> Lane | None:
         try:
-            return self._lanes.free(group) if self._is_open else None
+            return self._lanes.free(group, crossing.whose) if self._is_open else None
         except Overloaded as why:
             if not group.lanes:
                 self._refuse_queue(group, why)
@@ -410,7 +455,8 @@ class ToLegacy:
 
     def _sent_elsewhere(self, crossing: Crossing, client: Call, elicitations: list[dict[str, Any]]) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
-        offered = _offered(crossing.message.meta).get("elicitation")
+        can = translate.client_capabilities_for_legacy(crossing.message.meta or {})
+        offered = can.get("elicitation")
         if not isinstance(offered, dict) or "url" not in offered:
             why = GatewayError("the server wants its user to open a page, and the client cannot show one")
             client.sink.failed(client, why)
@@ -435,14 +481,9 @@ class ToLegacy:
 
     def asked(self, crossing: Crossing, method: str, question: Envelope) -> bool:
         """The server asks something; true when its client is, or will be, asked."""
-        client, lane = crossing.client, crossing.lane
+        client = crossing.client
         number = jsonrpc.integer(question["id"])
-        if (
-            lane is None
-            or lane.current is not crossing
-            or number is None
-            or method not in translate.QUESTIONS
-        ):
+        if number is None or method not in translate.QUESTIONS or not self._is_its(crossing):
             return False
         if client is not None and not (self._is_open and self._has_room(crossing)):
             return False
@@ -451,7 +492,18 @@ class ToLegacy:
             self._park(crossing, client)
             if crossing.group is not None:
                 self._advance(crossing.group)
+        self._askers[crossing.target] = None
+        if len(self._askers) > ASKERS_LIMIT:
+            del self._askers[next(iter(self._askers))]
+        if crossing.lane is None and crossing.slot is not None:
+            self._pool.saw_asking(crossing.slot.server, method)
         return True
+
+    def _is_its(self, crossing: Crossing) -> bool:
+        # On the child that clients share a question came this way because there is no other call under way.
+        if crossing.lane is not None:
+            return crossing.lane.current is crossing
+        return crossing.slot is not None and crossing.slot.shared and crossing.call.method in ASKING
 
     def _park(self, crossing: Crossing, client: Call) -> None:
         self._crossings.pop(client, None)
@@ -490,7 +542,7 @@ class ToLegacy:
         self._crossings[client] = crossing
         if crossing.lane is not None:
             self._set_level(crossing.lane, client.level)
-            self._pass_on(crossing, crossing.lane, answers)
+        self._pass_on(crossing, answers)
         if crossing.client is not client:
             return
         if crossing.held is not None:
@@ -498,13 +550,14 @@ class ToLegacy:
         elif crossing.asked:
             self._park(crossing, client)  # what it has not answered, or was asked meanwhile
 
-    def _pass_on(self, crossing: Crossing, lane: Lane, answers: Envelope) -> None:
+    def _pass_on(self, crossing: Crossing, answers: Envelope) -> None:
         for number in list(crossing.asked):
             result = answers.get(f"q{number}")
             if result is not None:
                 del crossing.asked[number]
                 envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
-                self._questions.answered(lane.session, Message(Kind.RESPONSE, envelope, id=b"%d" % number))
+                said = Message(Kind.RESPONSE, envelope, id=b"%d" % number)
+                self._questions.answered(crossing.call.session, said)
 
     def _opened(
         self, crossing: Crossing, client: Call, message: Message, answers: Envelope, asker: Asker, peer: int
@@ -545,9 +598,8 @@ class ToLegacy:
 
     def _let_questions_go(self, crossing: Crossing) -> None:
         asked, crossing.asked = crossing.asked, {}
-        if crossing.lane is not None:
-            for number in asked:
-                self._questions.give_up(crossing.lane.session, number)
+        for number in asked:
+            self._questions.give_up(crossing.call.session, number)
 
     def tick(self) -> None:
         """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
@@ -564,13 +616,20 @@ class ToLegacy:
     def _make_way(self, group: Group) -> None:
         # Who has not come back for longest will hardly come any more.
         self._advance(group)
+        waiting = next(iter(group.queue), None)
+        if waiting is None:
+            return
+        is_own = self._lanes.has_its_share(group, waiting.whose)
         parked = [
             each
             for each in self._parked.values()
-            if each.group is group and each.lane is not None and each.lane.current is each
+            if each.group is group
+            and each.lane is not None
+            and each.lane.current is each
+            and (each.whose == waiting.whose or not is_own)
         ]
         oldest = max(parked, key=lambda each: each.ticks, default=None)
-        if group.queue and oldest is not None and oldest.ticks > PATIENCE_TICKS:
+        if oldest is not None and oldest.ticks > PATIENCE_TICKS:
             self._give_up(oldest, "others need its place")
 
     def _give_up(self, crossing: Crossing, why: str) -> None:
@@ -594,11 +653,11 @@ def place_of(server: ServerSpec) -> str:
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name
 
 
-def _offered(meta: Envelope | None) -> dict[str, Any]:
-    capabilities = translate.client_capabilities_for_legacy(meta or {})
-    # What else a client can do splits no group: servers ask for nothing else.
-    known = {name: capabilities[name] for name in FULL if isinstance(capabilities.get(name), dict)}
-    return known if offers_something(known) else {}
+def _offered(server: ServerSpec, meta: Envelope | None) -> Offer:
+    # Of a server whose entry says that it asks nothing, all kinds of clients have one child.
+    if server.interactive is False:
+        return {}
+    return offer_of(translate.client_capabilities_for_legacy(meta or {}))
 
 
 def _answers(params: Envelope) -> Envelope:

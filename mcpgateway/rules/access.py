@@ -376,6 +376,14 @@ def may_read(reader: str, owner: str) -> bool:
     return reader == owner or (reader == TOKEN and owner == LOCAL)
 
 
+def sharer_of(principal: str) -> str:
+    """Who a principal is where sessions of one share a child; see Note [Whose results].
+
+    Empty for the gateway's own user on this machine, with a token and without.
+    """
+    return "" if principal in (LOCAL, TOKEN) else principal
+
+
 def _is_our_name(host: bytes, policy: Policy) -> bool:
     name = _without_port(host.lower())
     return name in LOOPBACK_NAMES or name in policy.hosts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,52 @@ FULL: dict[str, Any] = {
     "sampling": {"tools": {}, "context": {}},
     "elicitation": {"form": {}, "url": {}},
 }
-"""Everything a client can offer; a server that is given this shows whether it would ever ask."""
+"""Everything a client can offer to be asked."""
+
+EXTENSIONS = "extensions"
+OFFER_LIMIT = 4096  # bytes of JSON; beyond it what a client says of extensions is not handed on
 
 _NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
+
+
+Offer = dict[str, Any]
+"""What a child that clients share is told of their capabilities; empty where nothing."""
+
+
+def offer_of(capabilities: Mapping[str, Any]) -> Offer:
+    """What of a client's capabilities the child that it shares is told.
+
+    That is what it can be asked, and which extensions it knows.  A child is not told that roots change, since it hears
+    nothing of the sort from one client of many.
+    """
+    said: Offer = {
+        name: {key: {} for key in known if key in capabilities[name]}
+        for name, known in FULL.items()
+        if isinstance(capabilities.get(name), Mapping)
+    }
+    if "roots" in said:
+        said["roots"] = {}
+    extensions = capabilities.get(EXTENSIONS)
+    if (
+        isinstance(extensions, Mapping)
+        and extensions
+        and len(name_of({EXTENSIONS: extensions})) <= OFFER_LIMIT
+    ):
+        said[EXTENSIONS] = dict(extensions)
+    return said
+
+
+def name_of(offer: Offer) -> str:
+    """Names an offer: alike for those that say the same, and empty for that which says nothing."""
+    return json.dumps(offer, sort_keys=True) if offer else ""
+
+
+def joined(one: Offer, other: Offer) -> Offer:
+    """What clients offer together, of whom one child is told that may have no second one beside it."""
+    both = {name: {**one.get(name, {}), **other.get(name, {})} for name in dict.fromkeys((*one, *other))}
+    if {} in (one.get("elicitation"), other.get("elicitation")) and both["elicitation"]:
+        both["elicitation"]["form"] = {}  # which an empty object says, too
+    return both
 
 
 def offers_something(capabilities: Mapping[str, Any]) -> bool:

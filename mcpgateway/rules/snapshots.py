@@ -85,6 +85,15 @@ def place_of(server: ServerSpec) -> str:
     return _digest(told)
 
 
+COMMON = "+"
+"""What the name of a list begins with that several clients share, of a child that is told what all of them offer."""
+
+
+def is_own(told: str) -> bool:
+    """Whether a list is of a child that one client has for itself."""
+    return bool(told) and not told.startswith(COMMON)
+
+
 def told_at_handshake(params: Mapping[str, Any]) -> str:
     """Names what a legacy server was told of its client by these ``initialize`` parameters."""
     said = {name: jsonrpc.raw(value) for name, value in params.items()}

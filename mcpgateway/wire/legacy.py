@@ -18,14 +18,14 @@ NAME_LIMIT = 256  # characters
 INITIALIZED = jsonrpc.notification("notifications/initialized")
 
 
-def shared_params(version: str) -> dict[str, Any]:
+def shared_params(version: str, offer: dict[str, Any] | None = None) -> dict[str, Any]:
     """The ``initialize`` parameters for a child that several clients share.
 
-    It is given no client capabilities, so a well-behaved server never asks a question whose owner nobody could name.
+    :param offer: what all of them offer (`mcpgateway.rules.questions.offer_of`).
     """
     return {
         "protocolVersion": LATEST_LEGACY,
-        "capabilities": {},
+        "capabilities": offer or {},
         "clientInfo": {"name": "mcpgateway", "version": version},
     }
 
@@ -65,11 +65,6 @@ def essential_params(params: Envelope, limit: int) -> bytes:
         if len(kept) <= limit:
             break
     return kept
-
-
-def asking_params(version: str, capabilities: dict[str, Any]) -> dict[str, Any]:
-    """The ``initialize`` parameters for a child that is to show what it does with these client capabilities."""
-    return shared_params(version) | {"capabilities": capabilities}
 
 
 def requested_version(params: Envelope | None) -> str | None:

@@ -192,10 +192,11 @@ class WhoTests:
         arrive(gateway, "own", **({"clientInfo": {"name": "c", "version": "1"}} | other))
         assert len(gateway.launcher.children) == 1
 
-    def test_a_shared_server_is_told_nothing_of_them(self, home: Home) -> None:
-        """Where all clients share a child they share its answers."""
-        gateway = known(home, clientInfo={"name": "c"})
-        _, hello = arrive(gateway, protocolVersion="2024-11-05", capabilities={"roots": {}})
+    def test_a_shared_server_is_told_what_they_have_in_common(self, home: Home) -> None:
+        """Where clients share a child they share its answers."""
+        gateway = known(home, clientInfo={"name": "c"}, capabilities={"roots": {}})
+        said = {"protocolVersion": "2024-11-05", "capabilities": {"roots": {"listChanged": True}}}
+        _, hello = arrive(gateway, **said)
         assert hello["protocolVersion"] == "2024-11-05"
         assert gateway.launcher.children == []
 
@@ -222,19 +223,12 @@ class WhoTests:
         assert gateway.launcher.children == []
         assert b"hush" not in b"".join(each.read_bytes() for each in home.path.rglob("*.json"))
 
-    def test_an_open_question_is_found_out_as_ever(self, home: Home) -> None:
-        """A client that could be asked something waits for the verdict; only then is it answered from the record."""
+    def test_another_kind_of_client(self, home: Home) -> None:
+        """What a server says to clients that offer something else is asked of it once, and on record from then on."""
         home.more = (ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto"),)
         gateway = known(home, "auto")
-        client = gateway.client("auto")
-        client.call(0, "initialize", protocolVersion="2025-06-18", capabilities={"roots": {}})
-        assert client.heard is None
-        children = sorted(gateway.launcher.children, key=lambda each: not each.asked("tools/list"))
-        assert len(children) == 2
-        for child in children:  # the sibling is asked first
-            child.answer(child.asked("tools/list")[0], TOOLS)
-        gateway.clock.advance(1)
-        assert client.heard is not None
+        arrive(gateway, "auto", capabilities={"roots": {}})
+        assert len(gateway.launcher.children) == 1
         gateway = home.start()
         _, hello = arrive(gateway, "auto", capabilities={"roots": {}})
         assert hello["serverInfo"] == HELLO["serverInfo"]

@@ -8,10 +8,10 @@ import pytest
 
 from mcpgateway.config.model import Bridge, Limits, ServerSpec, Share
 from mcpgateway.hub import lanes, to_legacy
-from mcpgateway.hub.lanes import LANES_LIMIT, QUEUE_LIMIT, SPARE_TICKS
-from mcpgateway.hub.siblings import PATIENCE_S
+from mcpgateway.hub.lanes import LANES_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
 from mcpgateway.hub.to_legacy import PARKED_TICKS, PATIENCE_TICKS
 from mcpgateway.rules.reaping import IDLE_TICKS
+from mcpgateway.rules.sharing import launch_digest
 from mcpgateway.wire.revisions import Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import PREFIX, REVISION, meta, request
@@ -894,20 +894,20 @@ class ProcessTests:
         assert text(client) == "done"
 
     def test_parked(self, gateway: MemoryGateway) -> None:
-        """While a call of a process is parked its others wait for the one child that knows it."""
+        """While a call of a process is parked its others go to the one child that knows it, beside that."""
         headers = {"X-Client-Pid": "77"}
         one, two = client_of(gateway, "state", **headers), client_of(gateway, "state", **headers)
         child, asked = parked(gateway, one)
         call(two, 2, name="two")
         assert gateway.launcher.children == [child]
-        assert len(calls(child)) == 1
+        complete(child, calls(child)[1], "two")
+        assert text(two) == "two"
         again(one, asked, {key(asked): ACCEPT})
         complete(child, calls(child)[0], "one")
-        complete(child, calls(child)[1], "two")
-        assert (text(one), text(two)) == ("one", "two")
+        assert text(one) == "one"
 
     def test_who_waits_does_not_wait_for_ever(self, gateway: MemoryGateway) -> None:
-        """A parked call in whose way others stand is given up after a minute."""
+        """A parked call in whose way others stand that ask, too, is given up after a minute."""
         headers = {"X-Client-Pid": "77"}
         one, two = client_of(gateway, "state", **headers), client_of(gateway, "state", **headers)
         child, _ = parked(gateway, one)
@@ -933,34 +933,79 @@ class ProcessTests:
         assert is_clean(gateway)
 
 
+def of_process(gateway: MemoryGateway, nth: int) -> Client:
+    """A modern client that says which process it is."""
+    return client_of(gateway, **{"X-Client-Pid": str(7000 + nth)})
+
+
 class LimitTests:
     """Nothing grows without end."""
 
     def test_lanes(self, gateway: MemoryGateway) -> None:
-        """So many calls can be parked at once; the next waits until one ends, or the oldest has waited too long."""
-        parked_ones = [parked(gateway, client_of(gateway), identifier=nth) for nth in range(LANES_LIMIT)]
-        oldest, _ = parked_ones[0]
-        client = client_of(gateway)
+        """So many calls can be parked at once; what is not known to ask goes beside them, and is served at once."""
+        for nth in range(LANES_LIMIT):
+            parked(gateway, of_process(gateway, nth), identifier=nth)
+        client = of_process(gateway, 99)
         call(client, 99, name="late")
-        assert len(gateway.launcher.children) == LANES_LIMIT
-        gateway.tick(PATIENCE_TICKS)
-        assert oldest.asked(CANCELLED) == []
-        gateway.tick()
-        assert len(oldest.asked(CANCELLED)) == 1
+        assert len(gateway.launcher.children) == LANES_LIMIT + 1
         assert calls(gateway.child)[0]["params"]["name"] == "late"
         complete(gateway.child, calls(gateway.child)[0])
         assert text(client) == "done"
 
+    def test_one_asks_beside_them(self, gateway: MemoryGateway) -> None:
+        """What asks for the first time beside the lanes is parked, too, if it is alone there; else nobody is asked."""
+        for nth in range(LANES_LIMIT):
+            parked(gateway, of_process(gateway, nth), identifier=nth)
+        one, two = of_process(gateway, 98), of_process(gateway, 99)
+        child, asked = parked(gateway, one, identifier=98, name="new")
+        call(two, 99, name="newer")
+        ask(child, 8)
+        assert answered(two) is None
+        assert answers(child)[-1]["error"]["code"] == -32601
+        again(one, asked, {key(asked): ACCEPT}, name="new")
+        assert answers(child)[-1] == {"jsonrpc": "2.0", "id": 7, "result": ACCEPT}
+        for each in calls(child):
+            complete(child, each)
+        assert (text(one), text(two)) == ("done", "done")
+
+    def test_a_share(self, gateway: MemoryGateway) -> None:
+        """One client's questions leave lanes for others: whoever else asks something is heard."""
+        for nth in range(SHARE):
+            parked(gateway, of_process(gateway, 1), identifier=nth)
+        same, other = of_process(gateway, 1), of_process(gateway, 2)
+        call(same, 98, name="echo")
+        beside = gateway.child
+        call(other, 99)
+        ask(gateway.child)
+        assert result(other)["resultType"] == "input_required"
+        assert gateway.child is not beside
+        complete(beside, calls(beside)[0])
+        assert text(same) == "done"
+
     def test_a_lane_that_becomes_free(self, gateway: MemoryGateway) -> None:
-        """A call that waits takes whichever lane is free first."""
-        pairs = [(client_of(gateway), nth) for nth in range(LANES_LIMIT)]
+        """A call of what asks waits, and takes whichever lane is free first."""
+        pairs = [(of_process(gateway, nth), nth) for nth in range(LANES_LIMIT)]
         parked_ones = [parked(gateway, client, identifier=nth) for client, nth in pairs]
-        late = client_of(gateway)
-        call(late, 99, name="late")
+        call(of_process(gateway, 99), 99, arguments={"late": 1})
+        assert len(gateway.launcher.children) == LANES_LIMIT
         child, asked = parked_ones[5]
         again(pairs[5][0], asked, {key(asked): ACCEPT})
         complete(child, calls(child)[0])
-        assert calls(child)[1]["params"]["name"] == "late"
+        assert calls(child)[1]["params"]["arguments"] == {"late": 1}
+
+    def test_who_waits_is_not_forgotten(self, gateway: MemoryGateway) -> None:
+        """What asks waits no longer than a minute: then the one makes way that nobody has answered for longest."""
+        (oldest, _), *_ = [
+            parked(gateway, of_process(gateway, nth), identifier=nth) for nth in range(LANES_LIMIT)
+        ]
+        client = of_process(gateway, 99)
+        call(client, 99)
+        gateway.tick(PATIENCE_TICKS)
+        assert oldest.asked(CANCELLED) == []
+        gateway.tick()
+        assert len(oldest.asked(CANCELLED)) == 1
+        complete(gateway.child, calls(gateway.child)[0])
+        assert text(client) == "done"
 
     def test_the_queue(self, gateway: MemoryGateway) -> None:
         """So many calls wait; one more is refused, and nothing of it is left."""
@@ -995,15 +1040,20 @@ class LimitTests:
     ) -> None:
         """A client that offers something else each time does not have a child started for each."""
         monkeypatch.setattr(lanes, "LANES_OF_PRINCIPAL", 3)
-        for nth in range(10):
+        offers: list[dict[str, Any]] = [
+            {"sampling": {name: {} for name in names}, "elicitation": {mode: {}}}
+            for names in ((), ("tools",), ("context",), ("tools", "context"))
+            for mode in ("form", "url")
+        ]
+        for each in offers:
             client = client_of(gateway)
-            call(client, said=envelope({"sampling": {"n": nth}}))
+            call(client, said=envelope(each))
             complete(gateway.child, calls(gateway.child)[0])
             assert text(client) == "done"
             assert len(children(gateway)) <= 3
         busy = [client_of(gateway) for _ in range(4)]
-        for nth, client in enumerate(busy):
-            call(client, said=envelope({"roots": {"n": nth}}))
+        for client, each in zip(busy, offers, strict=False):
+            call(client, said=envelope(each | {"roots": {}}))
         assert [answered(client) is None for client in busy] == [True, True, True, False]
         assert "3 kinds of clients" in error(busy[-1])["message"]
         gateway.tick()
@@ -1232,52 +1282,80 @@ class ElsewhereTests:
         assert len(gateway.sessions) == 1
 
 
-class FindOutTests:
+class FirstTests:
     """Servers of which it is not known whether they ask."""
 
-    def sibling(self, gateway: MemoryGateway, *, asks: bool) -> None:
-        """Let the sibling and the shared child list their tools; the sibling asks something, or does not."""
-        is_told = [
-            bool(each.asked("initialize")[0]["params"]["capabilities"]) for each in gateway.launcher.children
-        ]
-        both = sorted(zip(is_told, gateway.launcher.children, strict=True), key=lambda each: not each[0])
-        for is_sibling, child in both:
-            if is_sibling and asks:
-                ask(child, 1, ROOTS)
-            child.answer(child.asked("tools/list")[0], {"tools": []})
-        gateway.clock.advance(1)
-
-    def test_it_asks(self, gateway: MemoryGateway) -> None:
-        """What a sibling finds out holds for the request that waited for it."""
+    def test_the_first_question(self, gateway: MemoryGateway) -> None:
+        """The first call ever of a server that asks without looking at what its client can do is asked."""
         client = client_of(gateway, "maybe")
-        call(client)
-        self.sibling(gateway, asks=True)
-        (asked,) = calls(gateway.child)
-        ask(gateway.child)
-        assert result(client)["resultType"] == "input_required"
-        assert asked["params"]["name"] == "t"
-
-    def test_it_does_not(self, gateway: MemoryGateway) -> None:
-        """A server that never asks is shared."""
-        client = client_of(gateway, "maybe")
-        call(client)
-        self.sibling(gateway, asks=False)
-        (child,) = children(gateway)
-        assert child.asked("initialize")[0]["params"]["capabilities"] == {}
+        child, asked = parked(gateway, client)
+        assert child.asked("initialize")[0]["params"]["capabilities"] == SEEN
+        assert asked["resultType"] == "input_required"
+        assert asked["inputRequests"][key(asked)]["method"] == ELICIT
+        again(client, asked, {key(asked): ACCEPT})
+        assert answers(child) == [{"jsonrpc": "2.0", "id": 7, "result": ACCEPT}]
         complete(child, calls(child)[0])
         assert text(client) == "done"
+        assert len(gateway.launcher.children) == 1
+        assert is_clean(gateway)
 
-    def test_it_cannot_be_found_out(self, gateway: MemoryGateway) -> None:
-        """Where the sibling says nothing the server is shared for now, and the request does not wait on."""
-        client = client_of(gateway, "maybe")
-        call(client)
-        gateway.clock.advance(PATIENCE_S + 1)
-        (child,) = children(gateway)
-        complete(child, calls(child)[0])
-        assert text(client) == "done"
-        call(client, 2)
-        complete(child, calls(child)[1])
-        assert text(client) == "done"
+    def test_side_by_side(self, gateway: MemoryGateway) -> None:
+        """Until it is seen asking, all calls of those who offer the same run side by side on one child."""
+        clients = [client_of(gateway, "maybe") for _ in range(3)]
+        for nth, each in enumerate(clients):
+            call(each, nth)
+        assert len(calls(gateway.child)) == 3
+        assert len(gateway.launcher.children) == 1
+        for each in reversed(calls(gateway.child)):
+            complete(gateway.child, each)
+        assert [text(each) for each in clients] == ["done"] * 3
+
+    def test_from_then_on(self, gateway: MemoryGateway) -> None:
+        """Once it was seen asking, each call that can be asked has a child for itself; others share as before."""
+        one, two, three = (client_of(gateway, "maybe") for _ in range(3))
+        first, _ = parked(gateway, one)
+        second, asked = parked(gateway, two, identifier=2)
+        assert second is not first
+        assert asked["resultType"] == "input_required"
+        call(three, 3, said=envelope({}))
+        third = gateway.child
+        assert third.asked("initialize")[0]["params"]["capabilities"] == {}
+        assert gateway.store.verdict(f"asks {launch_digest(gateway.switchboard.servers['maybe'])}") == ELICIT
+
+    def test_several_it_can_be_of(self, gateway: MemoryGateway) -> None:
+        """A question that could be of several calls is nobody's, and each has a child for itself from then on."""
+        one, two, three = (client_of(gateway, "maybe") for _ in range(3))
+        call(one)
+        call(two, 2)
+        child = gateway.child
+        ask(child)
+        assert answers(child)[0]["error"]["code"] == -32601
+        assert (answered(one), answered(two)) == (None, None)
+        other, asked = parked(gateway, three, identifier=3)
+        assert other is not child
+        assert asked["resultType"] == "input_required"
+
+    def test_taken_back(self, gateway: MemoryGateway) -> None:
+        """A call that was taken back may still ask, so what is asked then is nobody else's."""
+        one, two = client_of(gateway, "maybe"), client_of(gateway, "maybe")
+        call(one)
+        child = gateway.child
+        one.channel.connectionLost(None)  # type: ignore[arg-type]
+        call(two, 2)
+        ask(child)
+        assert answers(child)[0]["error"]["code"] == -32601
+        assert answered(two) is None
+
+    def test_with_levels(self, gateway: MemoryGateway) -> None:
+        """Calls that want log messages are told apart no less."""
+        said = envelope(**{LEVEL: "info"})
+        one, two = client_of(gateway, "maybe"), client_of(gateway, "maybe")
+        call(one, said=said)
+        child = gateway.child
+        ask(child)
+        assert result(one)["resultType"] == "input_required"
+        call(two, 2, said=said)
+        assert gateway.child is not child
 
     def test_it_cannot_be_started(self, gateway: MemoryGateway) -> None:
         """A server that cannot be started is no reason to try again and again."""
@@ -1285,15 +1363,6 @@ class FindOutTests:
         client = client_of(gateway, "maybe")
         call(client)
         assert "not found" in error(client)["message"]
-
-    def test_hung_up_meanwhile(self, gateway: MemoryGateway) -> None:
-        """A request that is taken back meanwhile is never sent."""
-        client = client_of(gateway, "maybe")
-        call(client)
-        client.channel.connectionLost(None)  # type: ignore[arg-type]
-        self.sibling(gateway, asks=True)
-        assert all(calls(each) == [] for each in gateway.launcher.children)
-        assert is_clean(gateway)
 
     def test_it_is_said_that_it_does_not(self, gateway: MemoryGateway) -> None:
         """A server that is said to ask nothing is shared by all, and what it asks is refused."""
@@ -1343,15 +1412,6 @@ class StopTests:
         assert error(two)["code"] < 0
         assert len(gateway.launcher.children) == 1
         assert is_clean(gateway)
-
-    def test_while_something_is_found_out(self, gateway: MemoryGateway) -> None:
-        """A request that waits for what a sibling finds out goes nowhere any more."""
-        client = client_of(gateway, "maybe")
-        call(client)
-        gateway.hub.stateless.close()
-        gateway.switchboard.close()
-        assert "stopping" in error(client)["message"]
-        assert children(gateway) == []
 
 
 class HeaderTests:

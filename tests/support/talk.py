@@ -56,7 +56,7 @@ class Talk:
         """Shake hands."""
         if self.era is Era.MODERN:
             return self.lines.meet(modern.own_meta("1", capabilities))
-        return self.lines.meet(legacy.asking_params("1", capabilities))
+        return self.lines.meet(legacy.shared_params("1", capabilities))
 
     async def ask(self, method: str, **params: Any) -> Any:
         """Ask for something; the result, or the error."""

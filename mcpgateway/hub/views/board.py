@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -22,15 +23,16 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from mcpgateway import __version__
 from mcpgateway.catalog.records import Kind
 from mcpgateway.catalog.uris import Holders
 from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer, UnknownSession
+from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer
 from mcpgateway.host.places import Place
 from mcpgateway.hub.librarian import Librarian, Whose
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.views import doubts, hello, specs
+from mcpgateway.hub.views import hello, specs
 from mcpgateway.hub.views.direct import Direct
 from mcpgateway.hub.views.grounds import Grounds
 from mcpgateway.hub.views.inners import Forward, Inners, inner_id, is_relied_on, subscribed
@@ -42,8 +44,9 @@ from mcpgateway.hub.views.specs import Ways
 from mcpgateway.hub.views.view import Sources, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules.permits import Scope
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.rules.snapshots import told_at_handshake
+from mcpgateway.wire import jsonrpc, legacy, peek
+from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
 
 if TYPE_CHECKING:
@@ -216,7 +219,7 @@ class Board:
     def view(self, session: Session) -> View:
         """What a session is shown."""
         scope = self.switchboard.permits.of(session.principal)
-        return self._view(session.server, lambda server: self._told(session, server), scope)
+        return self._view(session.server, self._teller(session), scope)
 
     def _view(
         self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: Scope | None
@@ -267,8 +270,7 @@ class Board:
         scopes = self.switchboard.scopes
         known = self._specs.get(view.spec.name, view.spec)
         spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
-        if session is not None:
-            return self._view(spec, lambda each: self._told(session, each), view.scope)
+        told_of = self._teller(session) if session is not None else told_of
         return self._view(spec, told_of, view.scope)
 
     def seen(
@@ -283,13 +285,24 @@ class Board:
         """
         return self._view(spec, told_of, scope)
 
-    def _told(self, session: Session, server: ServerSpec) -> str:
-        board = self.switchboard
-        if not session.id or board.pool.scope(server) is not Share.SESSION:
+    def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
+        # They may have to be read from the record.
+        params = cache(lambda: self.switchboard.sessions.params_of(session))
+        return lambda server: self._told(session, server, params)
+
+    def _told(
+        self, session: Session, server: ServerSpec, params_of: Callable[[], Envelope | None] | None = None
+    ) -> str:
+        pool = self.switchboard.pool
+        if not session.id:
             return ""
+        params = params_of() if params_of is not None else self.switchboard.sessions.params_of(session)
+        if pool.scope(server) is not Share.SESSION:
+            return pool.told(server, peek.mapping(params, "capabilities"))
         if session.inners is not None and server.name in session.inners.private:
             return inner_id(session, server.name).decode()
-        return doubts.told_of(self, session, server)
+        may_ask = server.interactive is not False
+        return told_at_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
 
     @property
     def builtin(self) -> Builtin | None:
@@ -365,8 +378,8 @@ class Board:
         inner = list(session.inners.sessions.values()) if session.inners is not None else []
         return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
 
-    def meet(self, session: Session, server: str) -> Session | Deferred[Session]:
-        """The session of a session's client at one server; later, where it is to be found out how that is shared.
+    def meet(self, session: Session, server: str) -> Session:
+        """The session of a session's client at one server.
 
         :raise GatewayError: there is none.
         """
@@ -374,18 +387,8 @@ class Board:
         known = inners.sessions.get(server)
         if known is not None:
             return known
-        spec = self._spec(inners.view, server)
-        board = self.switchboard
         if not session.id:
-            return board.session(None, spec, session.principal)
-        if board.has_to_find_out(spec, board.sessions.params_of(session)):
-            return board.find_out(spec).addCallback(lambda _: self._open_later(session, server))
-        return self.open_now(session, server)
-
-    def _open_later(self, session: Session, server: str) -> Session:
-        if session not in self._outer:
-            raise UnknownSession("Session has ended")
-        doubts.found_out(self, server)
+            return self.switchboard.session(None, self._spec(inners.view, server), session.principal)
         return self.open_now(session, server)
 
     def open_now(self, session: Session, server: str) -> Session:
@@ -480,14 +483,14 @@ class Board:
     def lists_changed(self, slot: Slot, news: str) -> None:
         """A server says that a list has changed, to all who share its child."""
         if slot.shared:
-            self.librarian.changed(slot.server, news, _whose(slot))
+            self.librarian.changed(slot.server, news, _whose(slot), slot.told)
         elif any(each.is_apart for each in slot.sessions):  # of clients of the modern era
             self.librarian.changed(slot.server, news, Whose.TOLD)
 
     def lost(self, slot: Slot) -> None:
         """A child has ended."""
         if slot.shared:
-            self.librarian.lost(slot.server, _whose(slot))
+            self.librarian.lost(slot.server, _whose(slot), slot.told)
 
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded, ShuttingDown, UnknownSession
 from mcpgateway.hub.sessions import Session
@@ -21,12 +19,12 @@ if TYPE_CHECKING:
 LIMIT = 8  # of one session; those that nobody has called for the longest time make room
 
 
-def meet(board: Board, session: Session, spec: ServerSpec) -> Session | Deferred[Session]:
-    """The session of a session's client at a server as it is run somewhere; later, where it is to be found out how.
+def meet(board: Board, session: Session, spec: ServerSpec) -> Session:
+    """The session of a session's client at a server as it is run somewhere.
 
     :raise GatewayError: there is none.
     """
-    inners, switchboard = board.inners(session), board.switchboard
+    inners = board.inners(session)
     here = inners.view.servers.get(spec.name)
     if here is not None and here.workspace == spec.workspace:
         return board.meet(session, spec.name)  # it is the same there
@@ -35,8 +33,6 @@ def meet(board: Board, session: Session, spec: ServerSpec) -> Session | Deferred
     if known is not None:
         inners.sessions[name] = known  # the latest again
         return known
-    if switchboard.has_to_find_out(spec, switchboard.sessions.params_of(session)):
-        return switchboard.find_out(spec).addCallback(lambda _: _open(board, session, spec))
     return _open(board, session, spec)
 
 

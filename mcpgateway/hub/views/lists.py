@@ -41,7 +41,6 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.views.doubts import DOUBT, doubt, found_out
 from mcpgateway.hub.views.missing import NOT_YET
 from mcpgateway.hub.views.sinks import own_message
 from mcpgateway.interfaces import Call
@@ -79,15 +78,11 @@ class _Asking:
     """A list that is being asked for, and who waits for it.
 
     :ivar is_missed: somebody has been shown something without it.
-    :ivar behind: those of the waiting that another asking waits with.
-    :ivar ahead: the asking that this one waits for.
     :ivar tries: how often the server has ended while it was asked.
     """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
     is_missed: bool = False
-    behind: set[Deferred[None]] = field(factory=set)
-    ahead: _Asking | None = None
     tries: int = 0
 
 
@@ -115,10 +110,10 @@ class Lister:
     def waits(self, session: Session, server: str, kind: Kind) -> bool:
         """Whether a session waits for a list that is being asked for."""
         return any(
-            each is session and done not in asking.behind
+            each is session
             for key, asking in self._asking.items()
             if key[0] == server and key[2] is kind
-            for done, each in asking.waiting.items()
+            for each in asking.waiting.values()
         )
 
     def wait(self, session: Session, wanted: Wanted, patience_s: float = PATIENCE_S) -> Deferred[None]:
@@ -192,8 +187,6 @@ class Lister:
             for asking in self._asking.values():
                 if not asking.waiting.keys().isdisjoint(asked):
                     asking.is_missed = True
-                    if asking.ahead is not None:
-                        asking.ahead.is_missed = True
         for each in asked:
             each.cancel()
 
@@ -204,9 +197,7 @@ class Lister:
 
     def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
         if told is None:
-            told = self._board.inners(session).view.told.get(server.name) or doubt(
-                self._board, session, server
-            )
+            told = self._board.inners(session).view.told.get(server.name, "")
         return (server.name, self._board.librarian.place(server), kind, told)
 
     def ask(
@@ -316,15 +307,11 @@ class Lister:
 
     async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
         board, librarian = self._board, self._board.librarian
-        if told.startswith(DOUBT):
-            await self._settle(session, server, kind, told)
-            return
         # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
         if told:
             from mcpgateway.hub.views.elsewhere import meet
 
-            found = meet(board, session, server)
-            asked = await found if isinstance(found, Deferred) else found
+            asked = meet(board, session, server)
         else:
             asked = board.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)
@@ -335,24 +322,6 @@ class Lister:
             librarian.learn(server, kind, pages, each)
             if librarian.changes.get(server.name) != changes:
                 librarian.outdate(server, kind.news, each)
-
-    async def _settle(self, session: Session, server: ServerSpec, kind: Kind, doubted: str) -> None:
-        board = self._board
-        await board.switchboard.find_out(server)
-        found_out(board, server.name)
-        if not self._is_there(session):
-            raise UnknownSession("Session has ended")
-        told = board.inners(session).view.told.get(server.name, "")
-        if board.librarian.is_fresh(server, kind, told):
-            return
-        asking = self._asking[self._key(session, server, kind, doubted)]
-        done = self.ask(session, server, kind, told)
-        ahead = self._asking.get(self._key(session, server, kind, told))
-        if ahead is not None and done in ahead.waiting:
-            ahead.behind.add(done)
-            ahead.is_missed = ahead.is_missed or asking.is_missed
-            asking.ahead = ahead
-        await done
 
     async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
         pages: list[Raw] = []

@@ -3,7 +3,7 @@
 # Note [Lists that depend on the client]
 Some servers list a tool only to clients that can do what it needs.  A server of the modern era hears with each request
 what its client can do.  A legacy one is told when it is started, and so clients that can do something else have another
-child of it, where it has shown that this matters.  So a list is known for those who can do the same, and asked for in
+child of it.  So a list is known for those who can do the same, and asked for in
 their words; where a server has the same child for all, it is known for all.
 """
 
@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 from attrs import field, frozen
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.rules.eras import Road
-from mcpgateway.rules.snapshots import client_in, told_at_handshake, told_in
+from mcpgateway.rules.snapshots import client_in, told_in
 from mcpgateway.wire import jsonrpc, modern, peek
 from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import LATEST_LEGACY
 
 CLIENTS_LIMIT = 1000
 OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
@@ -44,16 +42,16 @@ class Clients:
     """Reads what requests say of their clients, and knows what of it servers are told.
 
     :param road: how a modern client gets to a server; None while that is not known.
-    :param offered: what the child of a legacy server is told that a client offers, by the client's ``_meta``.
+    :param told_of: names what the child of a legacy server is told of a client, by the client's ``_meta``.
     """
 
     def __init__(
         self,
         road: Callable[[ServerSpec], Road | None],
-        offered: Callable[[ServerSpec, Envelope], dict[str, Any]],
+        told_of: Callable[[ServerSpec, Envelope], str],
     ) -> None:
         self._road = road
-        self._offered = offered
+        self._told_of = told_of
         self._read: dict[bytes, Client | None] = {}  # most requests say the same as the one before
 
     def read(self, meta: Envelope | None) -> Client | None:
@@ -72,8 +70,7 @@ class Clients:
         if client is None:
             return ""
         if self._road(server) is Road.BRIDGED:
-            offered = self._offered(server, client.meta)
-            return told_at_handshake(_handshake(client, offered)) if offered else ""
+            return self._told_of(server, client.meta)
         return told_in(self.words(server, client))
 
     def words(self, server: ServerSpec, client: Client | None) -> Envelope:
@@ -83,8 +80,3 @@ class Clients:
         if self._road(server) is Road.BRIDGED:
             return dict(client.meta)  # it may be what its child is started with
         return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}
-
-
-def _handshake(client: Client, offered: dict[str, Any]) -> dict[str, Any]:
-    info = peek.mapping(client.meta, modern.INFO_KEY) or {"name": "mcpgateway"}
-    return {"protocolVersion": LATEST_LEGACY, "capabilities": offered, "clientInfo": info}

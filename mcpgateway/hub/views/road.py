@@ -32,7 +32,6 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.sinks import reason
 from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
-from mcpgateway.hub.views.doubts import doubt
 from mcpgateway.hub.views.inners import Inners, inner_id
 from mcpgateway.hub.views.kept import with_kept
 from mcpgateway.hub.views.lists import LIST_S, PASSING
@@ -45,6 +44,7 @@ from mcpgateway.hub.views.tools import Tools
 from mcpgateway.hub.views.view import KINDS, View
 from mcpgateway.interfaces import Call
 from mcpgateway.rules import audience
+from mcpgateway.rules.snapshots import is_own
 from mcpgateway.wire import jsonrpc, peek
 from mcpgateway.wire.jsonrpc import Envelope, Message
 from mcpgateway.wire.revisions import Era
@@ -119,14 +119,10 @@ class Road:
         if elsewhere is not None:
             inner = None
         if inner is None:
-            found = self._meet(outer, server, elsewhere)
-            if isinstance(found, Deferred):
-                self.later(found, call, lambda met: self._met(call, message, met, tool))
-                return
-            inner = found
+            inner = self._meet(outer, server, elsewhere)
         self._met(call, message, inner, tool)
 
-    def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session | Deferred[Session]:
+    def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session:
         if elsewhere is None:
             return self._board.meet(outer, server)
         from mcpgateway.hub.views.elsewhere import meet  # hardly any call names a directory
@@ -138,21 +134,6 @@ class Road:
         submit = self._board.switchboard.submit
         if tool is None or not self._board.outcomes.flies(call, message, tool, submit):
             submit(call, message)
-
-    def later(self, known: Deferred[Session], call: Call, then: Callable[[Session], None]) -> None:
-        """Go on with a call when something is known, unless it was taken back until then."""
-        board = self._board
-        board.hold(call)
-
-        def go_on(found: Session) -> None:
-            if board.release(call):
-                then(found)
-
-        def broken(why: Failure) -> None:
-            board.release(call)
-            call.sink.failed(call, reason(why))
-
-        known.addCallback(go_on).addErrback(broken)
 
     def give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
         """Answer a call with what the gateway itself has, unless it was taken back until then."""
@@ -223,10 +204,14 @@ class Road:
 
     def _may_answer_soon(self, session: Session, server: ServerSpec) -> bool:
         inners = self._board.inners(session)
-        if server.name in inners.view.told and server.name not in inners.sessions:
+        told = inners.view.told.get(server.name, "")
+        if is_own(told) and server.name not in inners.sessions:
             return False  # its child is this client's own, and is to be started first
         slots = (each for each in self._board.switchboard.pool if each.server.name == server.name)
-        return any(each.conversation is not None for each in slots)
+        is_its = (
+            is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
+        )
+        return any(is_its)
 
     def seek(
         self,
@@ -286,16 +271,11 @@ class Road:
 
     def _missing(self, session: Session, view: View, kind: Kind) -> list[ServerSpec]:
         # What is on record is good enough while its server does not run, which is not started for it.
-        board = self._board
-        unknown = [
-            each
-            for each in view.to_ask(kind)
-            if each.name in view.told or board.librarian.known(each, kind) is None or self._runs(each)
-        ]
-        in_doubt = (
-            each for each in view.servers.values() if doubt(board, session, each) and self._runs(each)
-        )
-        return list({each.name: each for each in (*unknown, *in_doubt)}.values())
+        told = view.told
+        return [each for each in view.to_ask(kind) if self._has_to_say(each, kind, told.get(each.name, ""))]
+
+    def _has_to_say(self, server: ServerSpec, kind: Kind, told: str) -> bool:
+        return is_own(told) or self._board.librarian.known(server, kind, told) is None or self._runs(server)
 
     def _runs(self, server: ServerSpec) -> bool:
         return any(self._board.switchboard.pool.is_running(server, era) for era in Era)

@@ -228,7 +228,7 @@ class ListTests:
             lambda _: None,
             lambda _: False,
             lambda _: None,
-            Clients(lambda _: Road.NATIVE, lambda *_: {}),
+            Clients(lambda _: Road.NATIVE, lambda *_: ""),
             clock,
         )
         asker = Asker(modern("m"), "", None)
