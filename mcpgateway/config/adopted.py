@@ -313,10 +313,16 @@ class _Reading:
                 yield f"{dotted(each.road)} is no entry of ours: {_digest(each.value)}"
             elif each.road in self._ours and self._leads_elsewhere(each):
                 yield f"{dotted(each.road)} leads elsewhere"
+            elif each.road in self._ours and self._lacks_project(each):
+                yield f"{dotted(each.road)} does not name its project"
         there = {id(each) for each in self._ours.values()}
         for road, led in self.file.entries.items():
             if led.replaced.ours is not None and id(led) not in there:
                 yield f"{dotted(road)} is not there"
+
+    def _lacks_project(self, listed: Listed) -> bool:
+        project = listed.project or self.file.project
+        return bool(project) and not self.file.dialect.names_project(listed.road, listed.value, project)
 
     def _leads_elsewhere(self, listed: Listed) -> bool:
         if listed.kind is not Kind.OURS:

@@ -91,8 +91,17 @@ class Adoption:
         self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
-            known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
+            known[each.road] = self._enrolled(each, names.get(each.road), known.get(each.road))
         return Rewritten(made, self._adopted(adopted, known, self.mode))
+
+    def _enrolled(self, replaced: Replaced, name: str | None, former: Enrolled | None) -> Enrolled:
+        if former is None or name is not None:
+            return Enrolled(name or "", replaced)
+        # An entry of ours gave way.  What stood there before that comes back, with what the client added to ours.
+        first, wrote = former.replaced, replaced.ours
+        if wrote is not None and first.former is not None:
+            wrote = self._ours(first.road, first.title, first.former, former.name)
+        return Enrolled(former.name, evolve(first, ours=wrote))
 
     def _adopted(
         self, adopted: Adopted | None, entries: Mapping[Road, Enrolled], mode: str
@@ -152,7 +161,7 @@ class Adoption:
         self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
-            known[each.road] = _enrolled(each, names.get(each.road), known.get(each.road))
+            known[each.road] = self._enrolled(each, names.get(each.road), known.get(each.road))
         return Rewritten(made, self._adopted(adopted, known, SINGLE))
 
     def _has_one(self, values: Any) -> bool:
@@ -252,10 +261,3 @@ def programs(site: Site, text: str, machine: Machine) -> list[Listed]:
     """
     values = forms.read(text, site.path, site.dialect)
     return [each for each in listed_in(site, values, machine.base) if each.kind is Kind.PROGRAM]
-
-
-def _enrolled(replaced: Replaced, name: str | None, former: Enrolled | None) -> Enrolled:
-    if former is not None and name is None:
-        # What gave way was ours already; what stood there before that is what comes back.
-        return Enrolled(former.name, evolve(former.replaced, ours=replaced.ours))
-    return Enrolled(name or "", replaced)

@@ -125,11 +125,6 @@ class RefusalTests:
             "found 'many'; expected a whole number from 0 to 65535"
         )
 
-    def test_a_missing_source(self, runner, tmp_path):
-        """A client's file that was named must be there too."""
-        line = only_line(start(runner, tmp_path, "--port", "0", "--source", "nowhere.json"))
-        assert line == f"mcpgateway: {tmp_path}/nowhere.json: there is no such file"
-
     @pytest.mark.parametrize("endpoint", ["nonsense:1", "tcp:many", "ssl:0:privateKey=nowhere.pem", "tcp"])
     def test_a_bad_endpoint(self, runner, endpoint, tmp_path):
         """The endpoint is named."""
@@ -248,6 +243,20 @@ class ListenTests:
 class SourceTests:
     """Where servers are read from."""
 
+    @pytest.mark.parametrize("runner", RUNNERS)
+    def test_a_missing_file(self, runner, tmp_path):
+        """A client's file that was named may come later; until then it is said that its servers are left out."""
+        source = tmp_path / "later.json"
+        with Gateway(tmp_path, options=["--source", str(source)], runner=runner) as gateway:
+            assert self.served(gateway) == {}
+            assert (
+                f"{source}: there is no such file; its servers are left out until it can be read"
+                in gateway.log
+            )
+            source.write_text(json.dumps({"mcpServers": {"one": server(fixture())}}))
+            eventually(lambda: "one" in self.served(gateway), "the file is read")
+            assert asyncio.run(echoed(gateway.url, "one")) == "through"
+
     def served(self, gateway):
         return {each["name"]: each["share"] for each in gateway.health()["backends"]}
 
@@ -274,7 +283,7 @@ class SourceTests:
             assert self.served(gateway) == {"user": "global", "typed": "global", "project": "global"}
 
             async def look():
-                client = await Client.open(gateway.url, "project")
+                client = await Client.open(gateway.url, "project", **{"Mcp-Project-Path": str(project)})
                 found = (await client.value("cwd"), await client.value("env", name="SHOP"))
                 client.close()
                 return found

@@ -511,8 +511,11 @@ class ProjectTests:
         before = file.read_bytes()
         apply(house.machine, Wanted(Choice(project=str(project))))
         house.write(file, {"a": {"type": "http", "url": url("a"), "timeout": 5}})
+        (adopted,) = house.machine.settings.adopted
+        assert adopted.unsettled == ("mcpServers.a does not name its project",)
         report = apply(house.machine, Wanted(Choice(project=str(project))))
         assert [each.renewed for each in report.files] == [{"a": "a"}]
+        assert not [each for each in house.machine.settings.adopted if each.unsettled]
         assert house.servers(file)["a"]["headers"] == {"Mcp-Project-Path": str(project)}
         assert house.servers(file)["a"]["timeout"] == 5
         undo(house.machine, Wanted(Choice(project=str(project))))

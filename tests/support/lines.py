@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from mcpgateway.errors import ConfigError
+
 
 @define
 class MemoryLines:
@@ -16,7 +18,7 @@ class MemoryLines:
     def append(self, lines: list[str]) -> None:
         self.writes += 1
         if self.is_full:
-            raise OSError(28, "No space left on device")
+            raise ConfigError("activity.jsonl cannot be written: No space left on device")
         self.kept += "\n".join(lines).split("\n")
 
     def tail(self, number: int) -> list[str]:
