@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends import restcalls
 from mcpgateway.backends.restcalls import Offered
+from mcpgateway.backends.restcredentials import NONE, Credentials
 from mcpgateway.backends.restfinding import find, knock
 from mcpgateway.backends.resttargets import is_url, origin, placed, target_of
 from mcpgateway.backends.web import Web
@@ -54,6 +55,7 @@ class _Offer:
     """What the service offers.
 
     :ivar named_by: the URL of the description that names the base, where that is no part of the same service.
+    :ivar credentials: what the service is given.
     """
 
     base: str
@@ -61,6 +63,7 @@ class _Offer:
     title: str = ""
     version: str = ""
     named_by: str = ""
+    credentials: Credentials | None = field(default=None, repr=False)
 
 
 @implementer(IBackend)
@@ -95,6 +98,7 @@ class RestBackend:
             return await self._undescribed(tools)
         described = read_openapi(await self._document(), _shown(rest.openapi), rest.operations)
         self._tell_skipped(described)
+        credentials = Credentials.of(described.schemes, rest.credentials)
         base, named_by = rest.base, ""
         if not base:
             base = _found_base(rest.openapi, described.base)
@@ -102,15 +106,17 @@ class RestBackend:
         elif origin(base) != origin(rest.openapi):
             await knock(self._web, rest)
         found = {tool.name: Offered.of(placed(tool, rest, described.base)) for tool in described.tools}
-        return _Offer(base, found | tools, described.title, described.version, named_by)
+        return _Offer(base, found | tools, described.title, described.version, named_by, credentials)
 
     async def _undescribed(self, tools: Mapping[str, Offered]) -> _Offer:
         rest = self._rest
         if tools:
+            credentials = Credentials.of({}, rest.credentials)
             await knock(self._web, rest)
-            return _Offer(rest.base, tools)
+            return _Offer(rest.base, tools, credentials=credentials)
         found = await find(self._web, rest, self.server)
         if found is None:
+            Credentials.of({}, rest.credentials)
             self.log.warn(
                 "{server} describes itself nowhere near its rest_url, and has no tools; openapi or tools in its entry"
                 " say which it has",
@@ -125,6 +131,7 @@ class RestBackend:
             {tool.name: Offered.of(placed(tool, rest, described.base)) for tool in described.tools},
             described.title,
             described.version,
+            credentials=Credentials.of(described.schemes, rest.credentials),
         )
 
     def _judge(self, base: str) -> str:
@@ -132,7 +139,7 @@ class RestBackend:
         where = self._rest.openapi
         if not is_url(where) or origin(where) == origin(base):
             return ""
-        if self._rest.headers:
+        if self._rest.headers or self._rest.credentials:
             raise ConfigError(
                 f"its description at {_shown(where)} says that the service is at {_shown(base)};"
                 " give that as its rest_url if its headers are to be sent there"
@@ -267,7 +274,8 @@ class RestBackend:
         try:
             target = target_of(tool, self._rest, offer.base, offer.named_by)
             headers = {**tracecontext.headers(peek.members(params, "_meta")), **target.headers}
-            request = restcalls.request_of(tool, target.base, headers, arguments)
+            given = offer.credentials.for_tool(tool) if offer.credentials and target.is_trusted else NONE
+            request = restcalls.request_of(tool, target.base, headers, arguments, given)
         except InvalidParams as why:
             self._answer(identifier, restcalls.failed(why.message))
             return

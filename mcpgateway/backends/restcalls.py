@@ -18,6 +18,7 @@ from msgspec import Raw
 
 from mcpgateway.backends.restbodies import Body
 from mcpgateway.backends.restchecks import check, fault
+from mcpgateway.backends.restcredentials import NONE, Given
 from mcpgateway.backends.reststyles import WAYS, exploded, segment, text
 from mcpgateway.config.media import PARTS
 from mcpgateway.config.model import RestTool
@@ -58,11 +59,15 @@ def listed(tool: RestTool) -> dict[str, Any]:
 
 
 def request_of(
-    tool: RestTool, base: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
+    tool: RestTool,
+    base: str,
+    headers: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    given: Given = NONE,
 ) -> Request:
     """The request that a call of a tool comes to.
 
-    :param headers: sent with every request; no argument replaces one of them.
+    :param headers: sent with every request; no argument replaces one of them, nor one of the credentials.
     :raise InvalidParams: an argument is missing or cannot be sent; the text is for whoever called.
     """
     check(tool.schema, arguments)
@@ -70,19 +75,25 @@ def request_of(
     for name, value in arguments.items():
         parts.add(_Place.of(tool, name), value)
     sent = {"accept": "application/json, */*;q=0.8", **parts.headers}
-    sent |= {name.lower(): value for name, value in headers.items()}
-    if parts.cookies:
+    sent |= {name.lower(): value for name, value in (*given.headers.items(), *headers.items())}
+    cookies = _with(parts.cookies, given.cookies)
+    if cookies:
         own = [sent["cookie"]] if "cookie" in sent else []
-        sent["cookie"] = "; ".join([*own, *(f"{quote(name)}={quote(each)}" for name, each in parts.cookies)])
+        sent["cookie"] = "; ".join([*own, *(f"{quote(name)}={quote(each)}" for name, each in cookies)])
     kind, body = parts.body.written() or ("", b"")
     if kind.startswith(PARTS):
         sent["content-type"] = kind  # only this one has the boundary
     elif kind:
         sent.setdefault("content-type", kind)
     url = base.rstrip("/") + _path(tool.path, parts.path)
-    if parts.query:
-        url += ("&" if "?" in url else "?") + urlencode(parts.query, quote_via=quote)
+    query = _with(parts.query, given.query)
+    if query:
+        url += ("&" if "?" in url else "?") + urlencode(query, quote_via=quote)
     return Request(tool.method, url, sent, body)
+
+
+def _with(pairs: list[tuple[str, str]], given: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [*(pair for pair in pairs if pair[0] not in given), *given.items()]
 
 
 @frozen

@@ -19,12 +19,14 @@ class Target:
     """Where a request goes.
 
     :ivar headers: those of the configuration that go with it.
+    :ivar is_trusted: credentials go there, too.
     :ivar named_by: the URL of the description that names the place, where it does not belong to it.
     """
 
     base: str
     headers: Mapping[str, str] = field(repr=False)
     named_by: str = ""
+    is_trusted: bool = True
 
 
 def placed(tool: RestTool, rest: Rest, described: str) -> RestTool:
@@ -52,7 +54,9 @@ def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> Target:
         return Target(tool.base or base, rest.headers, named_by)
     where = rest.openapi or rest.base
     is_trusted = not is_url(where) or origin(where) == origin(tool.base)
-    return Target(tool.base, rest.headers if is_trusted else {}, "" if is_trusted else where)
+    if is_trusted:
+        return Target(tool.base, rest.headers)
+    return Target(tool.base, {}, where, is_trusted=False)
 
 
 def is_url(where: str) -> bool:

@@ -208,7 +208,12 @@ class Building:
                 openapi = self._path(self._text(reach.openapi, "openapi"))
                 proxy = self._proxy(reach.proxy)
                 return evolve(
-                    reach, base=base, headers=self._headers(reach.headers), openapi=openapi, proxy=proxy
+                    reach,
+                    base=base,
+                    headers=self._headers(reach.headers),
+                    openapi=openapi,
+                    credentials=self._headers(reach.credentials, "credentials"),
+                    proxy=proxy,
                 )
             case _:
                 return None
@@ -263,12 +268,12 @@ class Building:
             self.problems.append(Problem(self._entry.where("proxy"), "something else", expected))
         return url
 
-    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, headers: Mapping[str, str], key: str = "headers") -> dict[str, str]:
         found: dict[str, str] = {}
         for name, text in headers.items():
-            value = self._text(text, "headers", name).strip(" \t")
+            value = self._text(text, key, name).strip(" \t")
             if FORBIDDEN.search(value):
-                self.problems.error(self._entry.where("headers", name), "holds a line break or a NUL")
+                self.problems.error(self._entry.where(key, name), "holds a line break or a NUL")
             elif value not in ("", "Bearer"):
                 found[name] = value
         return found

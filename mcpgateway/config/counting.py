@@ -32,8 +32,8 @@ _NEW_PROCESS = {
     "projects": "env",
     "projects.NAME": "env",
     "servers.NAME": "command args env env_policy cwd url headers auth oauth ca_file insecure proxy tls_verify type"
-    " transport port path docker openapi operations tools share scope protocol interactive enabled disabled replicas"
-    " resolve projects defaultProject",
+    " transport port path docker openapi operations credentials tools share scope protocol interactive enabled disabled"
+    " replicas resolve projects defaultProject",
 }
 _NEVER = {
     "": "version inputs",

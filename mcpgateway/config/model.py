@@ -162,6 +162,7 @@ class RestTool:
     :ivar output: the JSON Schema of its structured content; None where it has none that is known.
     :ivar base: the URL in front of its path, where that is another than the service's.
     :ivar wants: which credentials the service wants for it, in words; empty where it says nothing of any.
+    :ivar security: the same as names of security schemes, those of one way at a time; None where nothing is said.
     """
 
     name: str
@@ -175,6 +176,7 @@ class RestTool:
     output: Mapping[str, Any] | None = None
     base: str = ""
     wants: str = ""
+    security: tuple[tuple[str, ...], ...] | None = None
 
 
 @frozen
@@ -200,6 +202,7 @@ class Rest:
     :ivar base: the URL in front of every tool's path.
     :ivar openapi: the file or URL of its description; empty where `tools` says everything.
     :ivar operations: which operations of that are offered.
+    :ivar credentials: by the names of the security schemes of that.
     :ivar proxy: as that of a `Remote`.
     """
 
@@ -208,6 +211,7 @@ class Rest:
     tools: tuple[RestTool, ...] = ()
     openapi: str = ""
     operations: Operations = ALL_OPERATIONS
+    credentials: Mapping[str, str] = field(factory=dict, repr=False)
     proxy: str | None = field(default=None, repr=False)
 
 

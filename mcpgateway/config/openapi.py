@@ -17,6 +17,7 @@ from mcpgateway.config.answers import output_of
 from mcpgateway.config.model import ALL_OPERATIONS, Operations, RestTool
 from mcpgateway.config.read import parse
 from mcpgateway.config.schemas import REF, Schemas, resolved
+from mcpgateway.config.schemes import Scheme, schemes_of, security_of, wanted
 from mcpgateway.errors import ConfigError
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -42,6 +43,7 @@ class Described:
     :ivar base: the first of its servers, which may be relative to where the description was found; or empty.
     :ivar version: of the service.
     :ivar skipped: operations that cannot be offered, in words.
+    :ivar schemes: where its credentials go, by the names that it has for them.
     """
 
     title: str
@@ -49,6 +51,7 @@ class Described:
     base: str
     tools: tuple[RestTool, ...]
     skipped: tuple[str, ...] = ()
+    schemes: Mapping[str, Scheme] = field(factory=dict)
 
 
 def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) -> Described:
@@ -73,6 +76,7 @@ def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) 
         _base(document.get("servers")),
         tuple(reader.tools),
         tuple(reader.skipped),
+        reader.schemes,
     )
 
 
@@ -86,10 +90,12 @@ class _Reader:
     wanted: Operations
     tools: list[RestTool] = field(factory=list)
     skipped: list[str] = field(factory=list)
+    schemes: dict[str, Scheme] = field(factory=dict)
     _names: set[str] = field(factory=set)
 
     def read(self) -> None:
         """Read all of them, in the order they stand in."""
+        self.schemes = schemes_of(self.document)
         for path, method, item, operation in self._operations():
             if self.wanted != ALL_OPERATIONS and not _is_wanted(self.wanted, path, method, operation):
                 continue
@@ -115,6 +121,7 @@ class _Reader:
             arguments.add_parameter(parameter)
         arguments.add_body(_mapping(resolved(self.document, operation.get("requestBody"))))
         arguments.check_path(path)
+        security = security_of(self.document, operation)
         return RestTool(
             self._name(operation.get("operationId"), method, path),
             method.upper(),
@@ -126,19 +133,9 @@ class _Reader:
             arguments.parts,
             output_of(self.document, operation, is_old=self.is_old),
             _base(operation.get("servers") or item.get("servers")),
-            self._wants(operation),
+            wanted(security, self.schemes),
+            security,
         )
-
-    def _wants(self, operation: Mapping[str, Any]) -> str:
-        wanted = operation.get("security", self.document.get("security"))
-        schemes = _mapping(_mapping(self.document.get("components")).get("securitySchemes"))
-        ways = []
-        for each in wanted if isinstance(wanted, list) else ():
-            if not each:
-                return ""  # it may be called without any
-            named = (_mapping(resolved(self.document, schemes.get(name))) for name in _mapping(each))
-            ways.append(" and ".join(filter(None, map(_credential, named))))
-        return " or ".join(dict.fromkeys(filter(None, ways)))
 
     def _parameters(self, *lists: Any) -> list[Mapping[str, Any]]:
         # An operation's own parameter goes before that of its path with the same name and place.
@@ -284,21 +281,6 @@ class _Arguments:
         if self._required:
             found["required"] = self._required
         return found
-
-
-def _credential(scheme: Mapping[str, Any]) -> str:
-    """A credential as a description names it, in the words of an entry."""
-    kind, name, where = (_text(scheme.get(key)) for key in ("type", "name", "in"))
-    match kind:
-        case "apiKey" if where in ("header", "query", "cookie"):
-            return f"the {where} {name}"
-        case "http":
-            return f"the header Authorization: {_text(scheme.get('scheme')).capitalize() or 'Bearer'} …"
-        case "oauth2" | "openIdConnect":
-            return "the header Authorization: Bearer …"
-        case "mutualTLS":
-            return "a client certificate"
-    return ""
 
 
 def _place(parameter: Mapping[str, Any]) -> str:

@@ -196,6 +196,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
         tools=read,
         openapi=found.get("openapi", ""),
         operations=Operations(**{name: tuple(each) for name, each in found.get("operations", {}).items()}),
+        credentials=found.get("credentials", {}),
         proxy=found.get("proxy"),
     )
     return Reached((), rest)

@@ -285,6 +285,14 @@ SERVER = Section(
             " begins with ``!`` is left out. Without it, all.",
             is_ours=True,
         ),
+        Key(
+            "credentials",
+            Strings(),
+            "Credentials by the names of the security schemes that the description has, which says where each goes: a"
+            " key, a token, or for ``basic`` USER:PASSWORD.",
+            {},
+            is_ours=True,
+        ),
         Key("tools", Anything(), "The requests of the service that are offered as tools."),
         Key(
             "share",

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.model import Remote, ServerSpec
+from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import SwitchedOff
 from mcpgateway.hub.history import History
 from mcpgateway.rules.breaker import Breaker
@@ -67,6 +67,8 @@ class Chart:
         values = [value for name, value in self.server.env.items() if _SECRET.search(name)]
         if isinstance(reach, Remote):
             values += [*reach.headers.values(), reach.url.partition("?")[2]]
+        elif isinstance(reach, Rest):
+            values += [*reach.headers.values(), *reach.credentials.values()]
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
     def becomes(self, server: ServerSpec) -> None:

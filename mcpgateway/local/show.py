@@ -24,7 +24,7 @@ from mcpgateway.rules.masking import arguments, masked
 
 DEFAULT = "default"
 PORT = "--port"  # of the gateway that runs
-VARIABLE_KEYS = ("env", "environment", "headers")
+VARIABLE_KEYS = ("env", "environment", "headers", "credentials")
 ALIAS = "The same as "
 WIDTH = 60
 OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}

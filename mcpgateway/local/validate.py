@@ -107,6 +107,8 @@ def _without_secrets(report: Report, server: ServerSpec) -> Report:
     # What a server writes at its end is often all that it was given.
     reach = server.reach
     headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
+    if isinstance(reach, Rest):
+        headers |= reach.credentials
     hidden = secrets_of({**server.env, **headers}, server.command)
 
     def shown(step: Step) -> Step:

@@ -80,6 +80,9 @@ def _of_reach(reach: Reach | None) -> Iterator[str]:
         case Rest():
             yield from secret_words((reach.base, reach.openapi))
             yield from _of_headers(reach.headers)
+            for value in reach.credentials.values():
+                yield value
+                yield value.partition(":")[2] or value  # a password behind its user
             yield from secrets_in({"proxy": reach.proxy or ""})
         case _:
             pass

@@ -19,7 +19,7 @@ from mcpgateway.rules.secrecy import (
 
 SEGMENT_CHARS = 20  # of a segment of a URL's path that is a key where it is random
 # All their values are secrets.
-MAPPINGS = frozenset(("env", "environment", "headers", "otlp_headers", "project_tokens"))
+MAPPINGS = frozenset(("env", "environment", "headers", "credentials", "otlp_headers", "project_tokens"))
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
 )

@@ -39,7 +39,7 @@ def test_its_own_server(rest: Rest, base: str, placed_at: str) -> None:
     [
         (HERE, "", Target("https://api.example/v1", OWN, "n")),
         (HERE, "https://api.example/v2", Target("https://api.example/v2", OWN, "n")),
-        (HERE, "https://up.example/v2", Target("https://up.example/v2", {}, HERE)),
+        (HERE, "https://up.example/v2", Target("https://up.example/v2", {}, HERE, is_trusted=False)),
         ("api.json", "https://up.example/v2", Target("https://up.example/v2", OWN)),
         ("https://up.example/api.json", "https://up.example/v2", Target("https://up.example/v2", OWN)),
     ],

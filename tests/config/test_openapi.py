@@ -365,12 +365,15 @@ class ElsewhereTests:
     @pytest.mark.parametrize(
         ("security", "wants"),
         [
-            ([{"key": []}], "the header X-Key"),
+            ([{"key": []}], "the header X-Key (credentials.key)"),
             (
                 [{"key": [], "session": []}, {"basic": []}],
-                "the header X-Key and the cookie sid or the header Authorization: Basic …",
+                (
+                    "the header X-Key (credentials.key) and the cookie sid (credentials.session)"
+                    " or the header Authorization: Basic … (credentials.basic)"
+                ),
             ),
-            ([{"login": ["read"]}], "the header Authorization: Bearer …"),
+            ([{"login": ["read"]}], "the header Authorization: Bearer … (credentials.login)"),
             ([{"cert": []}], "a client certificate"),
             ([{"key": []}, {}], ""),
             ([], ""),

@@ -129,6 +129,30 @@ class DescribedTests:
         await talk.backend.stop()
 
     @pytest_twisted.ensureDeferred
+    async def test_credentials(self, service: Service, tmp_path: Path) -> None:
+        """Credentials go where the description says, and what a call is refused for says which of them it lacks."""
+        schemes = {
+            "query": {"type": "apiKey", "in": "query", "name": "key"},
+            "cookie": {"type": "apiKey", "in": "cookie", "name": "sid"},
+            "login": {"type": "http", "scheme": "basic"},
+        }
+        security = {"security": [{"query": [], "cookie": []}, {"login": []}]}
+        components = {**DESCRIPTION["components"], "securitySchemes": schemes}
+        (tmp_path / "own.json").write_text(json.dumps({**DESCRIPTION, **security, "components": components}))
+        own = {"openapi": str(tmp_path / "own.json"), "credentials": {"query": KEY, "cookie": "c d"}}
+        talk = await service.talk(f"{service.url}/v1", **own)
+        await talk.meet()
+        shown = (await call(talk, "list", tags=["a"]))["structuredContent"]
+        assert shown["target"] == "/v1/list?tags=a&key=a%20secret%20of%20the%20test"
+        assert (shown["headers"]["cookie"], "authorization" in shown["headers"]) == ("sid=c%20d", False)
+        await talk.backend.stop()
+
+        lost = await service.talk(f"{service.url}/v1", **own | {"credentials": {"other": KEY}})
+        await until(lambda: lost.ends, "the end")
+        assert "no security scheme 'other'; it has: query, cookie, login" in lost.ends[0].fault
+        assert KEY not in repr(lost.ends)
+
+    @pytest_twisted.ensureDeferred
     async def test_answers(self, service: Service) -> None:
         """Pictures, bytes, nothing, errors and redirects are told as what they are."""
         talk = await service.talk()

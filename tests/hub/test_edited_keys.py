@@ -767,6 +767,7 @@ REPLACING: dict[str, EntryEdit] = {
     "docker": (DOCKER, {**DOCKER, "docker": {"image": "j"}}),
     "openapi": (REST, {"openapi": "http://127.0.0.1:9/o.json", "share": "global"}),
     "operations": (REST, {**REST, "operations": {"tags": ["a"]}}),
+    "credentials": (REST, {**REST, "credentials": {"key": "x" * 20}}),
     "tools": (REST, {**REST, "tools": [{"name": "u", "path": "/u"}]}),
     "share": (entry(), entry(share="workspace")),
     "scope": ({"command": "run", "scope": "global"}, {"command": "run", "scope": "workspace"}),

@@ -71,12 +71,12 @@ def check_definition(
         if key in definition and not (is_by_hand and VARIABLE.search(str(definition[key]))):
             check_url(definition[key])
     if not may_hold_secrets:
-        for key in (*VARIABLES, "headers"):
+        for key in (*VARIABLES, "headers", "credentials"):
             found = definition.get(key)
             if isinstance(found, list):
                 found = dict(str(each).partition("=")[::2] for each in found)
             if isinstance(found, Mapping):
-                check_secrets(found)
+                check_secrets(found, are_all=key == "credentials")
         for key in URLS:
             if key in definition and holds_secret(str(definition[key])):
                 raise InvalidParams(
@@ -150,15 +150,16 @@ def _check_words(definition: Mapping[str, Any]) -> None:
         )
 
 
-def check_secrets(values: Mapping[str, Any]) -> None:
+def check_secrets(values: Mapping[str, Any], *, are_all: bool = False) -> None:
     """Refuse values of secrets: they belong into a file that no model reads.
 
+    :param are_all: each of them is one, whatever its name.
     :raise InvalidParams: there is one.
     """
     for name, value in values.items():
         text = str(value)
         bare = text.removeprefix("Bearer ").removeprefix("bearer ").strip()
-        is_one = is_secret(str(name)) and not VARIABLE.fullmatch(bare)
+        is_one = (are_all or is_secret(str(name))) and not VARIABLE.fullmatch(bare)
         if text and (is_one or holds_secret(text)):
             raise InvalidParams(
                 f"{printable(str(name))}: values of secrets are not taken from a call",
