@@ -200,8 +200,10 @@ def tell(
     :param is_whole: also where nothing was, and why.
     """
     from mcpgateway.ctl.clienttables import tell_report
+    from mcpgateway.local.reporting import together
 
-    for each in reports:
+    # What an earlier step has done or left is not to be told again as something that had not to be done.
+    for each in together(reports):
         if each.is_changed or each.errors or each.rolled_back or (is_whole and each.files):
             (write or tell_report)(each)
         for warning in each.warnings:

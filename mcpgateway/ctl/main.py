@@ -41,7 +41,7 @@ COMMANDS = {
     "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
     "dump": Told("inspecting:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
     "shutdown": Told(
-        "inspecting:shutdown", "have the gateway end, and leave clients' files as they are", RUNNING
+        "inspecting:shutdown", "have the gateway end as SIGTERM does, here or elsewhere", RUNNING
     ),
     "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
     "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
@@ -82,6 +82,7 @@ COMMANDS = {
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
     aliases.WITH: Told("configured:with_", "run a command with a configuration that is named", ""),
+    "daemon": Told("daemon:daemon", "start and end the gateway, in the words of mcp-ctl", ""),
     "marketplace": Told("marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""),
     "version": Told("version:version", "say which release this is", PROGRAM),
     "help": Told("version:help_", "say this", PROGRAM),

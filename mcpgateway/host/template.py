@@ -8,6 +8,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host import files
 
 NAME = "template.yaml"
+OVERLAY = ".local"
 
 
 def template() -> bytes:
@@ -19,8 +20,12 @@ def template() -> bytes:
 
 
 def write_first(path: str) -> bool:
-    """Write the file if there is none; whether it was written. A place that cannot be written to is left alone."""
-    if os.path.lexists(path):
+    """Write the file if there is none; whether it was written.
+
+    A place that cannot be written to is left alone, and nothing is laid beside a file that is another's: an overlay is
+    written when there is something to say in it.
+    """
+    if os.path.lexists(path) or os.path.splitext(path)[0].endswith(OVERLAY):
         return False
     try:
         files.write_atomic(path, template())

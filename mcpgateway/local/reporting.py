@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 
 @frozen
@@ -80,3 +80,20 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """For programs; there is nothing in it that is secret."""
         return {"changed": self.is_changed, **asdict(self)}
+
+
+def together(reports: Sequence[Report]) -> list[Report]:
+    """Tell steps that follow one another as one: what a later one leaves as it is, too, is told once.
+
+    A step that was taken back is told by itself, as all are then.
+    """
+    if len(reports) < 2 or any(each.rolled_back for each in reports):
+        return list(reports)
+    files: list[FileReport] = []
+    for report in reversed(reports):
+        later = {(each.path, left) for each in files for left in each.left}
+        files[:0] = [
+            evolve(each, left=tuple(left for left in each.left if (each.path, left) not in later))
+            for each in report.files
+        ]
+    return [Report(tuple(files), tuple(dict.fromkeys(each for one in reports for each in one.warnings)))]

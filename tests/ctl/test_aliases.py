@@ -65,6 +65,13 @@ class MeantTests:
         assert "did you mean marketplace" not in capsys.readouterr().err
         assert not [name for name, told in COMMANDS.items() if not told.section and f"  {name} " in text]
 
+    @pytest.mark.parametrize("words", [["daemon"], ["daemon", "--help"], ["daemon", "stats"]])
+    def test_daemon(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """mcp-ctl's ``daemon`` says which words it has; one that is mistyped is told with the nearest."""
+        assert run(words) == (0 if words[-1] == "--help" else 1)
+        said = "".join(capsys.readouterr())
+        assert "did you mean status?" in said if words[-1] == "stats" else "restart" in said
+
 
 class ServeTests:
     """The gateway in the foreground."""
@@ -82,6 +89,25 @@ class ServeTests:
         """It says which release it is."""
         assert run(words) == 0
         assert capsys.readouterr().out.startswith("mcpgateway ")
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["serve", "--bogus"], "No such option '--bogus'"),
+            (["serve", "--demo=1"], "--demo"),
+            (["serve", "x.json"], "takes options only, and not x.json"),
+            (["serve", "-p"], "'-p' requires an argument"),
+            (["--config"], "'--config' requires an argument"),
+            (["--port", "1", "--bogus"], "No such option '--bogus'"),
+        ],
+    )
+    def test_mistyped(self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """What the gateway does not take is refused in one line, and by this program's name."""
+        assert run(words) == 1
+        text = capsys.readouterr().err
+        assert said in text
+        assert text.startswith("mcpgateway: ")
+        assert text.count("\n") == 1
 
     def test_the_options_are_those_of_the_daemon(self) -> None:
         """What help tells is what the daemon takes, beside what is said for all commands."""

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from mcpgateway.errors import ConfigError, NotOurs
+from mcpgateway.host.settings import LoadOptions, config_file
 from mcpgateway.host.template import template, write_first
 from mcpgateway.host.writeback import write_back
 
@@ -107,6 +108,14 @@ class TemplateTests:
         assert not write_first(str(path))
         assert path.read_text() == "a"
         assert not write_first(str(tmp_path / "no" / "config.yaml"))
+
+    def test_not_beside_a_clients_file(self, tmp_path):
+        """A client's file that is named as the configuration gets no neighbour while there is nothing to say."""
+        named = tmp_path / ".claude.json"
+        named.write_text('{"mcpServers": {"a": {"command": "run"}}}')
+        beside = config_file(LoadOptions(str(named), home=str(tmp_path)), {"HOME": str(tmp_path)})
+        assert beside == str(tmp_path / ".claude.local.yaml")
+        assert not write_first(beside)
 
 
 BEFORE = "servers:\n  a:\n    command: run\n    env: {OLD: kept-secret}\n"

@@ -66,10 +66,11 @@ def _tell(found: dict[str, Any]) -> None:
 )
 @click.pass_obj
 def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
-    """Have the gateway end, as its service manager would; calls under way may end first.
+    """Have the gateway end as SIGTERM does; calls under way may end first.
 
-    Unlike `mcpgateway stop` it gives no client its own entries back, and works with --url too, with the admin token.
-    Exit code 1 where it has not ended in time.
+    Clients' files are given back unless a gateway runs again within ten seconds, or is to be started by a service
+    manager; `mcpgateway stop` gives them back before it ends.  This works with --url too, with the admin token.  Exit
+    code 1 where it has not ended in time.
     """
     remote = Remote(globals_)
     found = remote.told("/api/v1/shutdown", method="POST")

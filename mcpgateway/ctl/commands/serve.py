@@ -49,12 +49,24 @@ def serve(context: click.Context) -> int:
     if VERSION in context.args:
         say(f"mcpgateway {__version__}")
         return DONE
+    _refuse_unknown(context)
     if globals_.url or globals_.token_file:
         raise click.UsageError("serve: --url and --token-file are for the programs that talk to a gateway")
     if not _yields(globals_):
         words = argv(globals_.named_home or None, context.args)
         os.execv(words[0], words)  # noqa: S606 - no shell is wanted
     return DONE
+
+
+def _refuse_unknown(context: click.Context) -> None:
+    """Refuse what the daemon does not take, before it says so with the help of another program.
+
+    :raise click.UsageError: an option that there is not, one without its value, or a word that is no option.
+    """
+    parser = context.command.make_parser(context)
+    _, rest, _ = parser.parse_args(list(context.args))
+    if rest:
+        raise click.UsageError(f"serve: takes options only, and not {rest[0]}; mcpgateway serve --help")
 
 
 def _yields(globals_: Globals) -> bool:
