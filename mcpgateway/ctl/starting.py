@@ -14,6 +14,7 @@ from mcpgateway.ctl.console import fail, say
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
 from mcpgateway.ctl.state import gateway_pid
+from mcpgateway.host.processes import RAISE_IT, TOO_MANY
 
 POLL_S = 0.01
 LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
@@ -64,11 +65,17 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
 
 
 def answers(remote: Remote) -> bool:
-    """Whether a gateway answers at the socket of the home."""
+    """Whether a gateway answers at the socket of the home.
+
+    :raise Trouble: it does, but serves nobody for want of descriptors.
+    """
     try:
-        return remote.ask("/healthz", limit_s=ANSWER_S).status in (200, 401, 403)
+        answer = remote.ask("/healthz", limit_s=ANSWER_S)
     except Away:
         return False
+    if answer.status == 503 and TOO_MANY in str(answer.value):
+        fail(TOO_MANY, RAISE_IT)
+    return answer.status in (200, 401, 403)
 
 
 def _started(starter: daemon.Starter, home: str, options: list[str]) -> bool:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 
 from zope.interface import implementer
 
+from mcpgateway.errors import ConfigError, Overloaded
 from mcpgateway.host.alive import is_alive
 from mcpgateway.interfaces import IProcessTable
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
+
+# Descriptors that connections and servers leave, for what is opened for a moment: a part of the gateway that is
+# imported when it is first needed, a file that is read or written.
+RESERVE = 4
+AT_ONCE = 4  # are opened once the gateway listens: inotify's, a pipe of its threads, one to the guardian
+TELLING = 16  # of all descriptors, the part for connections that are told why they are refused
+TOO_MANY = "the gateway has too many files open"
+RAISE_IT = "let the gateway open more: ulimit -n 1024, or LimitNOFILE= of its unit"
 
 STDERR = 2
 
@@ -37,6 +48,45 @@ def restore_nofile() -> None:
     if _original is not None:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, _original)
+
+
+def files_limit() -> int:
+    """How many files this process may have open; 0 for any number."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def files_left(opened: int | None = None) -> float:
+    """How many more files may be opened without touching the reserve; less than 0 where it is touched.
+
+    :param opened: the descriptor of what was opened last, which the system makes the lowest that is free.
+    """
+    limit = files_limit() or inf
+    if opened is not None:
+        return limit - RESERVE - opened - 1
+    try:
+        free = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -RESERVE
+    os.close(free)
+    return limit - RESERVE - free
+
+
+def check_files() -> None:
+    """See whether a client could be served at all.
+
+    :raise ConfigError: so few files may be open that no connection could be taken.
+    """
+    if files_left() <= AT_ONCE + files_limit() // TELLING:
+        raise ConfigError(
+            f"the gateway may have {files_limit()} files open only, which are too few", RAISE_IT
+        )
+
+
+def out_of_files(why: BaseException) -> Overloaded | None:
+    """What is said where something failed because no more files can be opened; None where it failed otherwise."""
+    is_it = isinstance(why, OSError) and why.errno in (errno.EMFILE, errno.ENFILE)
+    return Overloaded(TOO_MANY, f"{RAISE_IT}, or end clients that are not needed") if is_it else None
 
 
 def seal_descriptors() -> None:

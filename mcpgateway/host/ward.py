@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import Signals
@@ -13,6 +15,8 @@ from mcpgateway.host import processes
 from mcpgateway.host.guardian import Guardian
 from mcpgateway.host.orphans import Registry
 from mcpgateway.interfaces import INSTANCE_MARKER, IWard
+
+PIPES = 6  # descriptors that a spawn takes, three of them for as long as the child lives
 
 
 @implementer(IWard)
@@ -36,7 +40,12 @@ class Ward:
 
     @contextmanager
     def spawning(self) -> Iterator[None]:
-        """The circumstances a spawn happens in: our own limits put back, the guardian awake."""
+        """The circumstances a spawn happens in: our own limits put back, the guardian awake.
+
+        :raise OSError: no more files can be opened.
+        """
+        if processes.files_left() < PIPES:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.guardian.start()
         with processes.original_nofile():
             yield

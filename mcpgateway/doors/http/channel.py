@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 from collections.abc import Callable, Container, Hashable
 from datetime import UTC, datetime
 from math import inf
@@ -51,10 +52,12 @@ from mcpgateway.doors.http.head import (
     too_long,
 )
 from mcpgateway.doors.http.outlet import Outlet
+from mcpgateway.host.processes import RAISE_IT, TELLING, TOO_MANY, files_left, files_limit, out_of_files
 from mcpgateway.interfaces import IDoor
 from mcpgateway.rules.room import Room
 
 SECRETS = frozenset((b"authorization", b"x-api-key"))  # not kept beyond the connection
+TELL_AGAIN_S = 60  # after it was said that connections are refused
 CONNECTIONS_LIMIT = 10_000
 PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
@@ -165,10 +168,20 @@ class Channel:
         connections = self.factory.connections
         present = len(connections)
         connections.add(self)
-        if present >= CONNECTIONS_LIMIT + REFUSALS_LIMIT:
+        left = self._files_left()
+        if present >= CONNECTIONS_LIMIT + REFUSALS_LIMIT or left < 0:
             self.abort()
         elif present >= CONNECTIONS_LIMIT:
             self._refuse(503, "Too many connections", b"Retry-After: 10\r\n")
+        elif left < self.factory.files_kept:
+            self._refuse(503, TOO_MANY, b"Retry-After: 10\r\n")
+
+    def _files_left(self) -> float:
+        fileno = getattr(self.transport, "fileno", None)
+        left = inf if fileno is None else files_left(fileno())
+        if left < self.factory.files_kept:
+            self.factory.shortages += 1
+        return left
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone, or was cut off."""
@@ -394,6 +407,11 @@ class Channel:
 
     def _confess(self, exchange: Exchange) -> None:
         """The door has failed: the caller gets a number, the log the story."""
+        full = out_of_files(sys.exc_info()[1] or Exception())
+        if full is not None and not exchange.answered and not exchange.streaming:
+            self.factory.shortages += 1
+            exchange.answer(503, self._door.refusal(exchange.method, exchange.path, full.message))
+            return
         incident = secrets.token_hex(4)
         self.log.failure("incident {incident}: a request broke", event="http.incident", incident=incident)
         if exchange.streaming and not exchange.answered:
@@ -585,6 +603,8 @@ class ChannelFactory:
     :ivar connections: the open ones.
     :ivar room: what all connections hold, see Note [What a connection holds].
     :ivar peers: who they are.
+    :ivar files_kept: so many connections more could be opened where one is told that there are too many.
+    :ivar shortages: what was refused since that was last said, because too many files are open.
     :ivar heads: the latest heads, by their bytes.
     :ivar is_draining: no connection takes another request.
     :ivar is_parking: none reads another one, but stays.
@@ -606,6 +626,8 @@ class ChannelFactory:
         self.room = Room(on_scarce=self._look, on_full=self._recognise)
         self.peers = Peers(find)
         self._refusals = 0
+        self.shortages = self._told_shortage_s = 0
+        self.files_kept = files_limit() // TELLING
         self.heads: dict[bytes, Head] = {}
         self.is_draining = False
         self.is_parking = False
@@ -648,6 +670,16 @@ class ChannelFactory:
                 held=self.room.used // 1_000_000,
             )
             self._refusals = self.room.refusals
+        if self.shortages and not self._told_shortage_s:
+            self.log.warn(
+                "{count} connections or requests were refused, because only {limit} files may be open; {remedy}",
+                event="http.files",
+                count=self.shortages,
+                limit=files_limit(),
+                remedy=RAISE_IT,
+            )
+            self.shortages, self._told_shortage_s = 0, TELL_AGAIN_S
+        self._told_shortage_s = max(0, self._told_shortage_s - 1)
         for channel in list(self.connections):
             channel.tick()
 

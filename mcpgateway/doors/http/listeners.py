@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import GatewaySettings
 from mcpgateway.doors.http.heir import Heir, adopt_connections
 from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.host.processes import check_files
 
 BACKLOG = 512
 PAUSED_BACKLOG = 4096  # while nobody is accepted
@@ -114,7 +115,7 @@ def bind(
 
     :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
     :param inherited: sockets that listen already, of which those that nobody wants are closed, and connections.
-    :raise ConfigError: an address is taken, may not be used, or cannot be understood.
+    :raise ConfigError: an address is taken, may not be used, or cannot be understood; or no connection could be taken.
     """
     listeners = Listeners([], 0)
     heir = Heir(reactor, list(inherited[0]))
@@ -128,6 +129,7 @@ def bind(
                 _bind_endpoint(heir, description, factory if is_apart(description) else outer)
             )
         _refuse_exposure(settings, listeners)
+        check_files()
         adopt_connections(reactor, inherited[1], factory)
     except ConfigError:
         listeners.close()

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import errno
+import resource
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from mcpgateway.doors.http import channel as channel_module
 from mcpgateway.doors.http.channel import ChannelFactory
+from mcpgateway.host.processes import RESERVE, TELLING
 from tests.support.doors import MemoryTransport, RecordingDoor, Wire
 
 HOST = b"Host: localhost\r\n"
@@ -619,6 +624,24 @@ class BrokenDoorTests:
         assert wire.transport.is_aborted
 
 
+class OpenedTransport(MemoryTransport):
+    """A connection that has a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+class FilelessDoor(RecordingDoor):
+    """Needs a file for every request, and gets none."""
+
+    def handle(self, exchange: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
 class FactoryTests:
     def test_provides_what_twisted_asks_for(self) -> None:
         """The parts are what a listening port and a transport expect."""
@@ -668,6 +691,34 @@ class FactoryTests:
         assert [each.is_closing for each in transports] == [False, False, True, False]
         assert transports[2].taken.startswith(b"HTTP/1.1 503 ")
         assert [each.is_aborted for each in transports] == [False, False, False, True]
+
+    def test_leaves_a_reserve_of_descriptors(self) -> None:
+        """Connections that come close to it are told so, those that would use it are cut, and the log says it once."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        factory = ChannelFactory(RecordingDoor())
+        told, last = limit // TELLING, limit - RESERVE - 1
+        transports = [
+            OpenedTransport(each) for each in (9, last - told, last - told + 1, last, last + 1, limit - 1)
+        ]
+        for transport in transports:
+            factory.buildProtocol(None).makeConnection(transport)
+        assert [each.is_closing for each in transports] == [False, False, True, True, False, False]
+        assert [each.is_aborted for each in transports] == [False, False, False, False, True, True]
+        assert b"503 " in transports[2].taken
+        assert b"too many files open" in transports[2].taken
+        with capturedLogs() as events:
+            factory.sweep()
+            factory.sweep()
+        assert [(each["event"], each["count"]) for each in events] == [("http.files", 4)]
+
+    def test_a_request_that_no_file_is_left_for(self) -> None:
+        """It is refused as one that may be sent again, without a traceback."""
+        wire = Wire(FilelessDoor())
+        with capturedLogs() as events:
+            wire.send(get(b"/"))
+            wire.pass_ticks(1)
+        assert wire.statuses == [503]
+        assert [each["event"] for each in events] == ["http.files"]
 
     def test_tells_the_date(self) -> None:
         """With a clock every answer carries a Date, renewed by the sweep."""

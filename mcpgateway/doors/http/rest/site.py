@@ -23,6 +23,7 @@ from mcpgateway.doors.http.rest.turns import Turns
 from mcpgateway.doors.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
 from mcpgateway.doors.http.statuses import control_status_of
 from mcpgateway.errors import GatewayError
+from mcpgateway.host.processes import out_of_files
 
 Groups = Mapping[str, Callable[[], Any]]
 """What makes each group of operations, when the first of them is asked for."""
@@ -99,7 +100,10 @@ class ControlPlane:
             raise  # the client has gone, and nobody is there to be told
         except GatewayError as why:
             return _refused(asked.request, why)
-        except Exception:  # noqa: BLE001 - whatever it was, its traceback is not the client's
+        except Exception as why:  # noqa: BLE001 - whatever it was, its traceback is not the client's
+            full = out_of_files(why)
+            if full is not None:
+                return _refused(asked.request, full)
             self.log.failure("a request to the control plane broke", event="control.broken")
             return _refused(asked.request, GatewayError(BROKEN))
 
