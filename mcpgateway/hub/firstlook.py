@@ -55,6 +55,8 @@ class FirstLook:
         traits.introduced(slot.server, hello)
         if not slot.shared or slot.is_replica:
             return None
+        # What it calls itself may have said that it may have no second child.
+        self._pool.unite(slot.server, slot)
         if not traits.is_unknown(slot.server) and not self._may_ask(slot):
             self._part(slot)  # what it calls itself may have said it
             return None

@@ -51,12 +51,14 @@ Take = Callable[[Call, Message], bool]
 class Turn(Between):
     """A call that counts and is under way; its end lets the next one go.
 
+    :ivar slot: whose child has it.
     :ivar tool: what it calls.
     :ivar age: ticks since it was sent.
     :ivar left: ticks until it counts no more, though the server may still be at it; None while somebody waits for it.
     """
 
     limiter: Limiter
+    slot: Slot
     tool: str
     age: int = 0
     left: int | None = None
@@ -98,6 +100,7 @@ class Limiter:
 
     :ivar limit: how many are under way at once; what is unlimited is not brought here.
     :ivar watch: looks at what calls write, while that is not known.
+    :ivar latest: where the call went that has ended last.
     :ivar waited: how many calls have waited.
     :ivar waited_ticks: for how many seconds, together.
     :param is_asked: whether a session's client is asked something, which it may have to call a tool for.
@@ -112,6 +115,7 @@ class Limiter:
     slots: WeakSet[Slot] = field(factory=WeakSet)
     readers: frozenset[str] | None = None
     turns: list[Turn] = field(factory=list)
+    latest: Slot | None = None
     waited: int = 0
     waited_ticks: int = 0
     _queues: dict[Any, deque[Waiting]] = field(factory=dict)
@@ -151,7 +155,7 @@ class Limiter:
         return self.limit == UNLIMITED or len(self.turns) < self.limit.limit
 
     def _begin(self, slot: Slot, call: Call, tool: str) -> None:
-        turn = Turn(call.sink, self, tool)
+        turn = Turn(call.sink, self, slot, tool)
         call.sink = turn
         self.turns.append(turn)
         if self.watch is not None:
@@ -178,6 +182,7 @@ class Limiter:
         if turn not in self.turns:
             return
         self.turns.remove(turn)
+        self.latest = turn.slot
         if self.watch is not None:
             self.watch.end(turn, self.pids(), has_failed=has_failed)
         self.advance()

@@ -121,6 +121,9 @@ class Limiters:
         elif found is Finding.FREE:
             self.log.info("{server} was seen to write nothing", event="server.quiet", server=server.name)
         self._apply(limiter)
+        self._pool.unite(
+            server, limiter.latest
+        )  # before the next call goes: only this child knows what it wrote
 
     def _apply(self, limiter: Limiter) -> None:
         for slot in list(limiter.slots):
@@ -182,21 +185,10 @@ class Limiters:
         """A second has passed."""
         for limiter in self:
             limiter.tick()
-            self._keep_one(limiter)
+            self._pool.unite(limiter.server)  # its entry may have been edited
         self._ticks += 1
         if self._written is not None and self._ticks % LOOK_TICKS == 0:
             self._look_again(self._written)
-
-    def _keep_one(self, limiter: Limiter) -> None:
-        # It became known that it writes when it had a child in each era already.
-        running = [each for each in limiter.slots if each.shared and each.is_up and not each.is_replica]
-        if len(running) != len({each.era for each in running}) or len(running) < 2:
-            return
-        if self._pool.is_single(limiter.server):
-            kept = max(running, key=lambda each: (len(each.calls()), len(each.sessions), each.requests))
-            for each in running:
-                if each is not kept and not (each.load or each.calls()):  # nor asked anything by ourselves
-                    each.close().addErrback(lambda _: None)
 
     def _look_again(self, written: Written) -> None:
         slots: dict[_Key, list[Slot]] = {}

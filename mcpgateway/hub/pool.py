@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.config.diff import Changed
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.errors import Overloaded
+from mcpgateway.errors import Overloaded, SharedOtherwise
 from mcpgateway.hub.monitor import Monitor, Visitors
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
@@ -85,6 +85,8 @@ class Pool:
         # The slots of one workspace or credential, and for how many ticks nobody has used them.
         self._idle: dict[Key, int] = {}
         self._replicated: list[Replicas] = []
+        # Slots that are one too many, and still have calls under way.
+        self._parting: list[Slot] = []
         self._probes: set[Slot] = set()
         # Slots let go of, whose children still climb the stop ladder.
         self._leaving: set[Deferred[None]] = set()
@@ -269,9 +271,8 @@ class Pool:
         self, server: ServerSpec, era: Era, offer: Offer | None = None, principal: str = LOCAL
     ) -> Key:
         place = self._place(server)
-        if self.is_single(server):
-            return Key(server.name, era, place)
-        return Key(server.name, era, place, self._sharer(server, principal), name_of(offer or {}))
+        sharer = self._sharer(server, principal)
+        return Key(server.name, era, place, sharer, "" if self.is_single(server) else name_of(offer or {}))
 
     def _sharer(self, server: ServerSpec, principal: str) -> str:
         # What one principal has left in a server is not another's to meet, unless the entry says that it may be.
@@ -283,9 +284,47 @@ class Pool:
         found = [
             slot
             for each, slot in self._slots.items()
-            if slot.shared and not slot.is_replica and evolve(each, sharer="", offer="") == key
+            if slot.shared and not slot.is_replica and evolve(each, offer="") == key
         ]
         return next((each for each in found if each.is_up), found[0] if found else None)
+
+    def unite(self, server: ServerSpec, kept: Slot | None = None) -> None:
+        """Leave a server that may have no second child one for all who share it, whatever they offer, in either era.
+
+        Who uses another goes on with that one.  What has been sent to another is still answered by it.
+
+        :param kept: the one that stays, of those that it is beside; else it is the one that has done most.
+        """
+        if not self.is_single(server):
+            return
+        place, alike = self._place(server), dict[str, dict[Key, Slot]]()
+        for key, slot in self._slots.items():
+            is_one = slot.shared and not slot.is_replica and (slot is kept or slot.is_up)
+            if is_one and key.server == server.name and key.value == place:
+                alike.setdefault(key.sharer, {})[key] = slot
+        for those in alike.values():
+            found = [each for each in those.values() if each is kept]
+            stays = found[0] if found else max(those.values(), key=_use)
+            for key, slot in those.items():
+                if slot is not stays:
+                    self._part(key, slot, stays)
+
+    def _part(self, key: Key, slot: Slot, stays: Slot) -> None:
+        del self._slots[key]
+        self._idle.pop(key, None)
+        slot.is_over = True
+        self._parting.append(slot)
+        sessions = [each for each in slot.sessions if each.era is stays.era is Era.LEGACY]
+        slot.hand_back(SharedOtherwise(f"{key.server} has one child for all"))
+        for session in sessions:
+            if session.slot is None:
+                stays.join(session)  # it may be waiting to be told something
+        self._let_part()
+
+    def _let_part(self) -> None:
+        for slot in [each for each in self._parting if not (each.calls() or each.is_awaited)]:
+            self._parting.remove(slot)
+            self._drop(slot)
 
     def _make_room(self, key: Key) -> None:
         of_server = [each for each in self._idle if (each.server, each.era) == (key.server, key.era)]
@@ -332,21 +371,31 @@ class Pool:
         slot.told = _told(params) if key.offer else ""
         return slot
 
-    def is_running(self, server: ServerSpec, era: Era) -> bool:
-        """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters."""
+    def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
+        """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters.
+
+        :param principal: who would share it; None for anybody.
+        """
         place = self._place(server)
+        sharer = None if principal is None else self._sharer(server, principal)
         return any(
             slot.is_up
             for key, slot in self._slots.items()
             if key.server == server.name
             and key.era is era
             and (key.value == place if slot.shared else _is_beside(slot.server, server))
+            and (sharer is None or not slot.shared or key.sharer == sharer)
         )
 
-    def is_taken(self, server: ServerSpec, era: Era) -> bool:
-        """Whether a server runs, speaks the other era, and may have no second child beside the one that runs."""
+    def is_taken(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
+        """Whether a principal's child of a server speaks the other era, and may have no second one beside it.
+
+        :param principal: None for anybody.
+        """
         return (
-            self.is_running(server, era.other) and not self.is_running(server, era) and self.is_single(server)
+            self.is_running(server, era.other, principal)
+            and not self.is_running(server, era, principal)
+            and self.is_single(server)
         )
 
     def release(self, session: Session) -> bool:
@@ -378,6 +427,7 @@ class Pool:
             self._around.limiters.tick()
         for replicas in list(self._replicated):
             replicas.tick()
+        self._let_part()
         for key, ticks in list(self._idle.items()):
             self._idle[key] = 0 if _is_used(self._slots[key]) else ticks + 1
             if self._idle[key] > IDLE_TICKS and (key.value or self._has_twin(key)):
@@ -421,6 +471,9 @@ class Pool:
     def drop(self, server: ServerSpec) -> None:
         """A server is not to be run any more; its sessions have let go of it."""
         self._forget(server)
+        for slot in [each for each in self._parting if each.server.name == server.name]:
+            self._parting.remove(slot)
+            self._drop(slot)
         for slot in {slot for key, slot in self._slots.items() if key.server == server.name}:
             if slot.replicas is not None:
                 self._replicated.remove(slot.replicas)
@@ -472,7 +525,12 @@ class Pool:
         """Stop every child; fires when nothing is left."""
         for slot in list(self._probes):
             self.dismiss(slot)
-        return DeferredList([*self._leaving, *(slot.close() for slot in self)], consumeErrors=True)
+        closing = [slot.close() for slot in (*self, *self._parting)]
+        return DeferredList([*self._leaving, *closing], consumeErrors=True)
+
+
+def _use(slot: Slot) -> tuple[int, int, int]:
+    return (len(slot.calls()), len(slot.sessions), slot.requests)
 
 
 def _is_beside(one: ServerSpec, other: ServerSpec) -> bool:

@@ -246,6 +246,16 @@ class Slot:
             self.learning.is_outdated = True
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for its child's first words."""
+        return bool(self._greeting)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it is being found out what calls write, and its child may turn out to be one too many."""
+        return self.limiter is not None and self.limiter.watch is not None
+
+    @property
     def clock(self) -> IReactorTime:
         """What its waits are measured with."""
         return self._around.clock

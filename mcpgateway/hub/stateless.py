@@ -185,7 +185,7 @@ class Stateless:
             return
         server = asker.server = self.current(asker.server)  # it may have been a while since it was looked up
         road = self._eras.road(server, Era.MODERN)
-        if road is None and self._pool.is_taken(server, Era.MODERN):
+        if road is None and self._pool.is_taken(server, Era.MODERN, asker.principal):
             road = self._beside(server)  # not even a probe may run beside its child
         if road is None:
             self._later(self._eras.find_out(server, Era.MODERN), call, message, asker)
@@ -269,7 +269,11 @@ class Stateless:
             peer = found
         call.level = modern.level(message.meta)
         session = self._session(asker, peer) if road is Road.NATIVE else None
-        if session is not None and not _is_up(session) and self._pool.is_taken(asker.server, Era.MODERN):
+        if (
+            session is not None
+            and not _is_up(session)
+            and self._pool.is_taken(asker.server, Era.MODERN, asker.principal)
+        ):
             session = None
             if self._beside(asker.server) is Road.REFUSED:
                 raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=asker.server.name))
@@ -302,7 +306,7 @@ class Stateless:
         if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._pool.keeps_state(server):
             return None
         session = self._session(asker, 0)
-        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN):
+        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, asker.principal):
             return None
         if session.slot is None:
             self._pool.slot_for(session)
@@ -311,7 +315,7 @@ class Stateless:
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
         slot = session.slot or self._pool.slot_for(session)
-        if slot.conversation is None:
+        if slot.conversation is None or slot.is_watched:
             call.sink = _Doubtful(call.sink, self, message, asker)
         if call.method == modern.LISTEN:
             self._listen(call, message, slot)

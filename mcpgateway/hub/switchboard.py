@@ -222,7 +222,7 @@ class Switchboard:
             )
         server = self.scopes.of_principal(server, principal)
         self._check_anonymous(server)
-        return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server))
+        return self.sessions.anonymous(server, principal, LATEST_LEGACY, self._era(server, principal))
 
     def _check_anonymous(self, server: ServerSpec) -> None:
         if scope_of(server) is Share.SESSION or self.pool.keeps_state(server):
@@ -240,7 +240,7 @@ class Switchboard:
         except GatewayError as why:
             call.fail(why)
 
-    def _era(self, server: ServerSpec, requested: str | None = None) -> Era:
+    def _era(self, server: ServerSpec, principal: str, requested: str | None = None) -> Era:
         # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
         if server.view:
             return Era.LEGACY
@@ -249,16 +249,16 @@ class Switchboard:
                 return Era.MODERN
             case Road.REFUSED:
                 raise modern.unserved(requested or LATEST_LEGACY)
-        if self._is_taken(server, Era.LEGACY):
+        if self._is_taken(server, Era.LEGACY, principal):
             if self.eras.bridge(server) is Bridge.OFF:
                 raise modern.unserved(requested or LATEST_LEGACY)
             return Era.MODERN
         return Era.LEGACY
 
-    def _is_taken(self, server: ServerSpec, era: Era) -> bool:
+    def _is_taken(self, server: ServerSpec, era: Era, principal: str) -> bool:
         # Few servers are known to speak both, and those only could have a child in each.
         known = self.eras.known(server)
-        return bool(known.modern and known.legacy is not False) and self.pool.is_taken(server, era)
+        return bool(known.modern and known.legacy is not False) and self.pool.is_taken(server, era, principal)
 
     def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
         if not self.is_open:
@@ -270,7 +270,7 @@ class Switchboard:
         # It keeps the workspace that it was begun in, wherever its client says that it works now.
         known = server if server.view else self.servers.get(server.name, server)
         server = self.scopes.of_principal(self.scopes.again(known, recalled.record.workspace), principal)
-        era = self._era(server)
+        era = self._era(server, principal)
         session = self.sessions.revive(identifier, server, recalled)
         session.era = era
         if server.view:
@@ -358,7 +358,7 @@ class Switchboard:
         server = self.current(server)  # it may have had to be found out first which era it speaks
         self._make_room()
         requested = legacy.requested_version(message.params)
-        era, version = self._era(server, requested), negotiated(requested)
+        era, version = self._era(server, principal, requested), negotiated(requested)
         session = self.sessions.open(server, principal, version, message.params)
         session.owner, session.era = owner, era
         if server.view:
@@ -417,9 +417,12 @@ class Switchboard:
         session: Session = call.session
         if not session.id:
             call.session = self.sessions.anonymous(
-                session.server, session.principal, session.version, self._era(session.server)
+                session.server,
+                session.principal,
+                session.version,
+                self._era(session.server, session.principal),
             )
-        elif (era := self._era(session.server)) is not session.era:
+        elif (era := self._era(session.server, session.principal)) is not session.era:
             for bridge in self._bridges():
                 bridge.leave(session)
             self.pool.release(session)
@@ -462,7 +465,7 @@ class Switchboard:
 
         :raise GatewayError: too many others use the server.
         """
-        era = self._era(server)
+        era = self._era(server, outer.principal)
         session = self.sessions.open_inner(outer, server, identifier)
         session.era, session.uris = era, uris or None
         try:
@@ -581,10 +584,13 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         slot = self.slot_for(call.session)
-        if not slot.is_up and self._is_taken(call.session.server, Era.MODERN):
+        session: Session = call.session
+        if not slot.is_up and self._is_taken(session.server, Era.MODERN, session.principal):
             self._cross_over(call)
             self.submit(call, message)
             return
+        if slot.is_watched:
+            call.sink = _Doubtful(call.sink, self, message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self._check_load(call.session)
         self.to_modern.submit(call, message)
@@ -600,11 +606,13 @@ class Switchboard:
             if (
                 session.server.protocol is None
                 and not slot.is_up
-                and self._is_taken(session.server, Era.LEGACY)
+                and self._is_taken(session.server, Era.LEGACY, session.principal)
             ):
                 self._cross_over(call)
                 self.submit(call, message)
                 return
+            call.sink = _Doubtful(call.sink, self, message)
+        elif slot.is_watched:
             call.sink = _Doubtful(call.sink, self, message)
         if slot.replicas is not None and _goes_anywhere(message):
             slot.replicas.submit(call, message)

@@ -51,6 +51,41 @@ server.run("stdio")
 """
 
 
+JOTTER = """
+import json, os
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("a jotter that reads its file when it starts")
+path = os.environ["NOTES"]
+notes = json.load(open(path)) if os.path.exists(path) else []
+
+
+@server.tool()
+def jot(text: str) -> str:
+    "Jot a note down."
+    notes.append(text)
+    with open(path, "w") as file:
+        json.dump(notes, file)
+    return "done"
+
+
+server.run("stdio")
+"""
+
+
+async def _declines(*_: Any) -> Any:
+    raise NotImplementedError
+
+
+KINDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"elicitation_callback": _declines},
+    {"sampling_callback": _declines},
+    {"list_roots_callback": _declines},
+)
+"""What clients can be asked."""
+
+
 def stranger(directory: Path) -> list[str]:
     """The knowledge graph of npm under a name and at a place that say nothing of it."""
     program = Path(real_servers.memory()[0]).resolve()
@@ -70,6 +105,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         subprocess.run(["git", *words.split()], cwd=repository, check=True)
     (home / "note.txt").write_text("start\n")
     (home / "notepad.py").write_text(NOTEPAD)
+    (home / "jotter.py").write_text(JOTTER)
     servers = {
         "memory": server(real_servers.memory(), env={"MEMORY_FILE_PATH": str(home / "memory.jsonl")}),
         "stranger": server(stranger(home), env={"MEMORY_FILE_PATH": str(home / "stranger.jsonl")}),
@@ -77,6 +113,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         "git": server(real_servers.git(str(repository))),
         "thinker": server(_node(real_servers.sequential_thinking())),
         "notepad": server([sys.executable, str(home / "notepad.py")]),
+        "jotter": server([sys.executable, str(home / "jotter.py")], env={"NOTES": str(home / "notes.json")}),
     }
     with Gateway(home, servers, environ={"PATH": os.environ["PATH"]}) as running:
         yield running
@@ -87,10 +124,10 @@ def _node(argv: list[str]) -> list[str]:
 
 
 def together(url: str, use: Callable[[Client, int], Awaitable[Any]]) -> None:
-    """Have several clients use one server at once, half of them of each era."""
+    """Have several clients use one server at once, half of them of each era; they can be asked different things."""
 
     async def one(number: int) -> Any:
-        async with Client(url, mode=MODES[number % 2]) as client:
+        async with Client(url, mode=MODES[number % 2], **KINDS[number // 2]) as client:
             return await use(client, number)
 
     async def all_of_them() -> list[Any]:
@@ -124,6 +161,17 @@ class WriterTests:
         lines = (gateway.directory / f"{name}.jsonl").read_text().splitlines()
         names = {json.loads(each)["name"] for each in lines}
         assert sum(each.startswith(f"{mark}-") for each in names) == CLIENTS * writes
+
+    def test_notes(self, gateway: Gateway) -> None:
+        """A file that its server reads only when it starts keeps what all have written, too."""
+
+        async def write(client: Client, number: int) -> None:
+            for each in range(2):
+                result = await client.call_tool("jot", {"text": f"{number}-{each}"})
+                assert not result.is_error, result
+
+        together(f"{gateway.url}/jotter/mcp", write)
+        assert len(json.loads((gateway.directory / "notes.json").read_text())) == CLIENTS * 2
 
     @pytest.mark.parametrize("writes", [WRITES, pytest.param(6, marks=pytest.mark.soak)])
     def test_file(self, gateway: Gateway, writes: int) -> None:

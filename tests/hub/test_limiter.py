@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import UNLIMITED, WRITES, Bridge, Concurrency, Container, ServerSpec, Share
+from mcpgateway.hub.firstlook import SETTLE_S
 from mcpgateway.hub.limiter import GRACE_TICKS, QUEUE_LIMIT
 from mcpgateway.hub.watching import PATIENCE_TICKS
 from mcpgateway.rules.concurrency import QUIET_CALLS
 from mcpgateway.wire.revisions import Era
-from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
+from tests.support.agents import agent
+from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import post, request
 
 TOOLS = [
@@ -37,11 +39,13 @@ class Disk:
         self.bytes[pid] = self.bytes.get(pid, 0) + 4096
 
 
-def gateway_of(said: Concurrency | None, written: Disk | None = None, **more: Any) -> MemoryGateway:
+def gateway_of(
+    said: Concurrency | None, written: Disk | None = None, *, looks: bool = False, **more: Any
+) -> MemoryGateway:
     """A gateway with one server that speaks the legacy era."""
     more = {"share": Share.GLOBAL, "protocol": Era.LEGACY, **more}
     server = ServerSpec("s", ("run",), {}, "/", title="s", concurrency=said, **more)
-    return MemoryGateway(more=(server,), bridge=Bridge.ALWAYS, written=written)
+    return MemoryGateway(more=(server,), bridge=Bridge.ALWAYS, written=written, looks=looks)
 
 
 def sessions(gateway: MemoryGateway, number: int) -> list[Client]:
@@ -505,6 +509,97 @@ class ManyChildrenTests:
         for asked in kept.asked("tools/list")[-1:]:
             kept.answer(asked, {"tools": TOOLS})
         assert calls(kept) == ["add"] * 3
+
+    def come(self, gateway: MemoryGateway, offers: dict[str, Any], **headers: str) -> Client:
+        """A client that begins a session, and can be asked something."""
+        client = gateway.client("s", **headers)
+        client.initialize(protocolVersion="2025-11-25", capabilities=offers)
+        return client
+
+    def running(self, gateway: MemoryGateway) -> list[MemoryChild]:
+        """The children that have not been told to end."""
+        return [each for each in gateway.launcher.children if not each.is_stopping]
+
+    def test_kinds_of_clients(self) -> None:
+        """When a server is seen writing, those who offer something else go on with the child that has written."""
+        disk = Disk()
+        gateway = gateway_of(None, disk)
+        one, two = self.come(gateway, {"roots": {}}), self.come(gateway, {"sampling": {}})
+        kept, beside = gateway.launcher.children
+        one.call(1, name="add")
+        list_tools(kept)
+        two.call(1, name="add")
+        assert [calls(kept), calls(beside)] == [["add"], []]
+        disk.write(kept.pid)
+        answer(kept)
+        assert [calls(kept), calls(beside)] == [["add", "add"], []]
+        assert self.running(gateway) == [kept]
+        answer(kept)
+        assert two.heard is not None
+        assert "result" in two.heard.json
+        self.come(gateway, {"elicitation": {}}).call(1, name="look")
+        assert calls(kept) == ["add", "add", "look"]
+
+    def test_what_is_under_way(self) -> None:
+        """What another child is still asked is answered by it before it ends, and what it is about to say is heard."""
+        disk = Disk()
+        gateway = gateway_of(None, disk)
+        one, two = self.come(gateway, {"roots": {}}), self.come(gateway, {"sampling": {}})
+        kept, beside = gateway.launcher.children
+        one.call(1, name="add")
+        list_tools(kept)
+        two.call(1, name="look")
+        assert calls(beside) == ["look"]
+        disk.write(kept.pid)
+        answer(kept)
+        assert self.running(gateway) == [kept, beside]
+        answer(beside)
+        assert two.heard is not None
+        assert "result" in two.heard.json
+        gateway.tick()
+        assert self.running(gateway) == [kept]
+
+    def test_principals(self) -> None:
+        """A server that writes, and may keep something else, has a child for each principal; their calls take turns."""
+        disk = Disk()
+        gateway = gateway_of(None, disk, share=Share.AUTO)
+        one, two = self.come(gateway, {}), self.come(gateway, {}, **agent(gateway, "one"))
+        first = gateway.launcher.children[0]
+        for each in gateway.launcher.children:
+            for asked in each.asked("tools/list"):
+                each.answer(asked, {"tools": TOOLS})
+        one.call(1, name="add")
+        two.call(1, name="add")
+        disk.write(first.pid)
+        answer(first)
+        first, second = self.running(gateway)
+        assert [calls(first), calls(second)] == [["add"], ["add"]]
+        one.call(2, name="add")
+        assert calls(first) == ["add"]
+        answer(second)
+        assert calls(first) == ["add", "add"]
+
+    def test_known_by_its_name(self) -> None:
+        """What a server calls itself may say that it may have one child only, when several have been started."""
+        gateway = gateway_of(None, Disk(), share=Share.AUTO, looks=True)
+        gateway.launcher.hello = None
+        one, two = gateway.client("s"), gateway.client("s")
+        for client, offers in ((one, {"roots": {}}), (two, {"sampling": {}})):
+            said = {"protocolVersion": "2025-11-25", "capabilities": offers, "clientInfo": {"name": "c"}}
+            client.send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": said})
+        for each in gateway.launcher.children:
+            hello = HELLO | {"serverInfo": {"name": "memory-server", "version": "1"}}
+            each.answer(each.asked("initialize")[0], hello)
+        for each in gateway.launcher.children:
+            for asked in each.asked("tools/list"):
+                each.answer(asked, {"tools": TOOLS})
+            gateway.clock.advance(SETTLE_S)
+        gateway.tick()
+        (kept,) = self.running(gateway)
+        for number, each in enumerate((one, two)):
+            issued = each.transport.taken.split(b"Mcp-Session-Id: ")[1].split(b"\r\n")[0].decode()
+            gateway.client("s", **{"Mcp-Session-Id": issued}).call(number, name="look")
+        assert calls(kept) == ["look", "look"]
 
     def test_asked_meanwhile(self) -> None:
         """A client that is asked something in its call may call another tool to answer: it does not wait for itself."""
