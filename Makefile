@@ -17,7 +17,7 @@ PYPI_CLIENTS := build/clients-pypi/.made
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint types imports unit coverage functional soak test-clients test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint types imports unit coverage functional soak conformance test-clients test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,10 @@ functional: $(VENV) servers ## real sockets, real processes, real MCP servers
 
 soak: $(VENV) servers ## the long form of the functional tests
 	MCPGATEWAY_SOAK=1 $(BIN)/python -m pytest tests/functional
+
+# The everyday tests run a part of it. With ARGS='--help' it says how to have less.
+conformance: $(VENV) servers ## both official suites, one by one, both ways, at servers alone and through the gateway
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.5 GB on first use
 	$(BIN)/python -m pytest tests/clients

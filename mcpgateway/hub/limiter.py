@@ -10,6 +10,11 @@ that is asked something in the middle of its call does not wait for itself.
 A call that its client has taken back, or that has had its time, is answered, but the server may still be at it and say
 nothing more.  Its turn ends a little later, so that the next call does not meet it at the same file; at once where the
 server is only watched, and was seen to write nothing.
+
+# Note [What waits for a person]
+A call whose server asks its client something may wait for hours.  While a server is only watched, such a call keeps
+nobody waiting unless it was seen to write.  At a server that is known to write it keeps its turn: nothing tells what it
+has read and is about to write back.
 """
 
 from __future__ import annotations
@@ -179,12 +184,23 @@ class Limiter:
 
     def over(self, turn: Turn, *, has_failed: bool) -> None:
         """A call has ended: the next one may go."""
-        if turn not in self.turns:
-            return
-        self.turns.remove(turn)
+        has_held = turn in self.turns
+        if has_held:
+            self.turns.remove(turn)
         self.latest = turn.slot
-        if self.watch is not None:
+        if self.watch is not None:  # it looks at those, too, that keep nobody waiting any more
             self.watch.end(turn, self.pids(), has_failed=has_failed)
+        if has_held:
+            self.advance()
+
+    def asks(self, slot: Slot) -> None:
+        """A child asks the client of its calls something; see Note [What waits for a person]."""
+        watch = self.watch
+        if watch is None:
+            return
+        for turn in list(self.turns):
+            if turn.slot is slot and watch.is_quiet(turn, self.pids()):
+                self.turns.remove(turn)
         self.advance()
 
     def advance(self) -> None:

