@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any, Protocol
@@ -535,3 +535,6 @@ class IGrants(Interface):
 
     def erase(key: str) -> None:
         """Keep nothing under a key."""
+
+    def every() -> Iterator[dict[str, Any]]:
+        """All that is kept."""

@@ -40,6 +40,7 @@ from mcpgateway.hub.bearers import Bearers
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.housekeeping import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.leaving import Leaving
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload
@@ -99,6 +100,7 @@ class Front:
     """What stands before the hub and follows the settings.
 
     :ivar reroute: lets requests go through the proxies that these settings name.
+    :ivar leaving: gives back what principals were granted that come no more.
     """
 
     root: Root
@@ -107,6 +109,7 @@ class Front:
     bearers: Bearers
     trust: Callable[[Issuer], None]
     reroute: Callable[[Settings], None]
+    leaving: Leaving
 
     log = Logger()
 
@@ -125,6 +128,8 @@ class Front:
             self.trust(gateway.security.oauth)
         except ConfigError as why:
             self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
+        self.leaving.issuer = gateway.security.oauth.issuer
+        self.leaving.look()
         self.root.set_limits(gateway.limits)
         self.root.serve((*servers, *view_specs(ways)))
 
@@ -214,6 +219,7 @@ class GatewayService(Service):
         if self.claim.started_by == START:
             self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
         self.hub.health.begin(self.settings.servers)
+        self.front.leaving.begin()
         self._reap_containers()
         self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)

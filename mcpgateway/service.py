@@ -56,6 +56,7 @@ from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.faults import Faults
 from mcpgateway.hub.helper import Helper
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.leaving import Leaving
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.reload import Reload, State
@@ -239,10 +240,12 @@ def make_gateway(
     )
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers, holders)
+    leaving = Leaving(
+        bearers, guard.trusts, Grants(home).every, logins, settings.gateway.security.oauth.issuer
+    )
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
-    switchboard.permits.scopes, bearers.gone = bearers.scopes, _leaving(factory, logins)
+    switchboard.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
-    reroute = rerouting(backends, settings)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
     listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
     backends.own_ports = listeners.numbers
@@ -260,7 +263,7 @@ def make_gateway(
         Housekeeping(switchboard, factory.heads.clear),
         ward,
         launcher,
-        Front(root, guard, callers, bearers, trust, reroute),
+        Front(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
         reload,
         enrolment,
         origin,
@@ -271,10 +274,10 @@ def make_gateway(
     )
 
 
-def _leaving(factory: ChannelFactory, logins: Callable[[], Logins]) -> Callable[[frozenset[str]], None]:
+def _parting(factory: ChannelFactory, leaving: Leaving) -> Callable[[frozenset[str]], None]:
     def gone(principals: frozenset[str]) -> None:
         factory.hang_up(principals)
-        logins().leave(principals)
+        leaving.look()
 
     return gone
 

@@ -163,7 +163,15 @@ class Introductions:
     def keep(self, account: Account, grant: Grant | None, client: Client | None = None) -> None:
         """Keep what was granted, and to whom."""
         account.grant, account.client = grant, client
-        self._book.keep(account.key, grant, client)
+        self._book.keep(account.key, account.owner, grant, client)
+
+    def erase(self, account: Account) -> None:
+        """Keep nothing of an account."""
+        self._book.erase(account.key)
+
+    def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
+        """The accounts of which something is kept, by their owners."""
+        return self._book.keys_of(is_meant)
 
 
 def _union(*scopes: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ own user.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import asdict, define, field, frozen
@@ -43,9 +44,10 @@ class AccountBook:
         kept = self.read(key)
         return kept if self._pages[key] not in (former, {}) else None
 
-    def keep(self, key: str, grant: Grant | None, client: Client | None) -> None:
+    def keep(self, key: str, owner: str, grant: Grant | None, client: Client | None) -> None:
         """Keep what was granted, or that nothing is."""
         page = self._page(key)
+        page |= {"key": key, "owner": owner}
         page["grant"] = asdict(grant) if grant is not None else None
         page["granted_to"] = asdict(client) if client is not None else None
         self._grants.write(key, page)
@@ -67,8 +69,13 @@ class AccountBook:
 
     def erase(self, key: str) -> None:
         """Keep nothing of an account."""
-        self._pages[key] = {}
+        self._pages.pop(key, None)
         self._grants.erase(key)
+
+    def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
+        """The accounts of which something is kept, by their owners."""
+        pages = list(self._grants.every())
+        return [str(page["key"]) for page in pages if page.get("key") and is_meant(str(page.get("owner")))]
 
     def _page(self, key: str) -> dict[str, Any]:
         if key not in self._pages:

@@ -129,6 +129,24 @@ class Accounts:
         account.remote, account.settings = remote, settings
         return account
 
+    def owned(self, is_meant: Callable[[str], bool]) -> list[Account]:
+        """The accounts of some owners of which anything is kept, at whatever server it was."""
+        return [self._kept(key) for key in self._known.keys_of(is_meant)]
+
+    def _kept(self, key: str) -> Account:
+        known = self._accounts.get(key)
+        if known is not None:
+            return known
+        name, resource, client_id, scopes, *owner = json.loads(key)
+        # Its entry may be another by now, or have gone.
+        return self.of(name, Remote(resource, oauth=OAuth(client_id, scopes=tuple(scopes))), *owner)
+
+    def erase(self, account: Account) -> None:
+        """Know nothing of an account from now on."""
+        if account.grant is None:
+            self._accounts.pop(account.key, None)
+            self._known.erase(account)
+
     def authorizer(self, name: str, remote: Remote, owner: str = "") -> Authorizer:
         """What requests to a server are given their headers by."""
         return Authorizer(self, self.of(name, remote, owner))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.logger import Logger
@@ -15,6 +16,7 @@ from mcpgateway.host import homefile
 from mcpgateway.interfaces import IGrants
 
 FILE_LIMIT = 1_048_576
+SUFFIX = ".json"
 
 
 @implementer(IGrants)
@@ -28,8 +30,20 @@ class Grants:
 
     def read(self, key: str) -> dict[str, Any]:
         """What is kept under a key; a file that cannot be read counts as none."""
+        return self._read(self._path(key))
+
+    def every(self) -> Iterator[dict[str, Any]]:
+        """All that is kept, but for what cannot be read."""
         try:
-            found = json.loads(homefile.read_text(self._path(key), FILE_LIMIT))
+            names = sorted(each for each in os.listdir(self._folder) if each.endswith(SUFFIX))
+        except OSError:
+            return
+        for name in names:
+            yield self._read(os.path.join(self._folder, name))
+
+    def _read(self, path: str) -> dict[str, Any]:
+        try:
+            found = json.loads(homefile.read_text(path, FILE_LIMIT))
         except FileNotFoundError:
             return {}
         except (ConfigError, ValueError, RecursionError):
@@ -53,4 +67,4 @@ class Grants:
             self.log.warn("a grant cannot be erased: {why}", event="grant.not_erased", why=why.strerror)
 
     def _path(self, key: str) -> str:
-        return os.path.join(self._folder, f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")
+        return os.path.join(self._folder, f"{hashlib.sha256(key.encode()).hexdigest()[:32]}{SUFFIX}")

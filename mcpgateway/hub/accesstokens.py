@@ -139,7 +139,7 @@ class AccessTokens:
             return WRONG
         if not (_is_time(begins) and _is_time(ends)) or begins > now + GRACE_S:
             return WRONG
-        name = f"oauth {hashlib.sha256(f'{self.issuer.issuer} {who}'.encode()).hexdigest()[:16]}"
+        name = resource.principal_of(self.issuer.issuer, who)
         until = float(ends) + GRACE_S
         if until <= now:
             return Holder(Credential.OVER, name)

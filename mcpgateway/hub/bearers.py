@@ -20,6 +20,8 @@ from mcpgateway.rules.tokenbook import PREFIX, AgentToken, digest_of
 _ADMIN, _BEARER = Holder(Credential.ADMIN), Holder(Credential.BEARER)
 _OVER = Holder(Credential.OVER)
 _OURS = PREFIX.encode()
+KEY, PROJECT = "key", "project"
+"""What the principals of keys, and of tokens of projects, begin with."""
 DIGEST_MARK = "sha256:"
 """What a key in the settings begins with that is not the key but its digest."""
 
@@ -69,8 +71,8 @@ class Bearers:
 
         :param projects: the workspace that each token of a project is for.
         """
-        holders = {_digest_in(each): _client("key", each) for each in keys}
-        holders.update((_digest_in(each), _client("project", each, to)) for each, to in projects.items())
+        holders = {_digest_in(each): _client(KEY, each) for each in keys}
+        holders.update((_digest_in(each), _client(PROJECT, each, to)) for each, to in projects.items())
         before = {each.name for each in self._keys.values()}
         self._keys = holders
         self._tell_gone(before - {each.name for each in holders.values()})
@@ -79,6 +81,12 @@ class Bearers:
         """From now on these tokens of agents are good, and no others."""
         self._agents = {bytes.fromhex(each.digest): each for each in tokens}
         self._look()
+
+    def knows(self, principal: str) -> bool:
+        """Whether a credential of a principal's is good: of an agent, or a key of the settings."""
+        now = self.seconds()
+        agents = (each.principal for each in self._agents.values() if not each.is_over(now))
+        return principal in agents or any(each.name == principal for each in self._keys.values())
 
     @property
     def agents(self) -> tuple[AgentToken, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from mcpgateway.hub.roster import named
 from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.hub.visits import Visit
 from mcpgateway.rules.ownership import can_sign_in, owner_of, person_of
-from mcpgateway.rules.tokenbook import AGENT
 
 if TYPE_CHECKING:
     from mcpgateway.backends.account import Account
@@ -203,23 +202,25 @@ class Logins:
         await self._health.sign_out(account.name, account.owner)  # of whoever has come meanwhile
         return forgotten
 
-    def leave(self, principals: Iterable[str]) -> None:
-        """Tokens of agents are over, and their principals come no more: give back what these were granted."""
-        for principal in principals:
-            if principal.startswith(f"{AGENT} "):
-                for server in list(self._switchboard.servers.values()):
-                    self._leave(server, principal)
+    def leave(self, is_over: Callable[[str], bool]) -> None:
+        """Some principals come no more: give back what these were granted, at whatever server, and forget it."""
+        accounts = self._accounts()
+        for (
+            server
+        ) in self._switchboard.servers.values():  # the entry may have a proxy, or authorities of its own
+            if isinstance(server.reach, Remote):
+                for owner in {each.owner for each in accounts.owned(is_over) if each.name == server.name}:
+                    accounts.of(server.name, server.reach, owner)
+        for account in accounts.owned(is_over):
+            left = Deferred.fromCoroutine(self._leave(account))
+            left.addErrback(self._not_left, account.name)
 
-    def _leave(self, server: ServerSpec, principal: str) -> None:
-        if owner_of(principal, server) != principal or not isinstance(server.reach, Remote):
-            return
-        account = self._accounts().of(server.name, server.reach, principal)
-        if self._accounts().is_signed_in(account):
-            left = Deferred.fromCoroutine(self._give_back(account, registration=False))
-            left.addErrback(self._not_left, server)
+    async def _leave(self, account: Account) -> None:
+        await self._give_back(account, registration=False)
+        self._accounts().erase(account)
 
-    def _not_left(self, why: Failure, server: ServerSpec) -> None:
-        self.log.failure("a grant could not be given back", why, event="oauth.not_left", server=server.name)
+    def _not_left(self, why: Failure, server: str) -> None:
+        self.log.failure("a grant could not be given back", why, event="oauth.not_left", server=server)
 
     def _of(self, name: str, principal: str) -> tuple[ServerSpec, Account]:
         server = named(self._switchboard.servers, name)

@@ -8,6 +8,7 @@ name, or a URL below one that they name.  One that names nobody is for nobody.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ METADATA = b"/.well-known/oauth-protected-resource"
 ALGORITHMS = (
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split()  # of public keys only
 )
+SUBJECT = "oauth"
+"""What the principal of such a subject begins with."""
 REALM = 'Bearer realm="mcpgateway"'
 
 
@@ -47,6 +50,20 @@ def _is_below(name: str, ours: str) -> bool:
         and "." not in parts
         and "%" not in there.path
     )
+
+
+def principal_of(issuer: str, subject: str) -> str:
+    """Who a subject of an authorization server is here; nobody learns its name there from that."""
+    return f"{SUBJECT} {_digest(issuer)[:8]}-{_digest(f'{issuer} {subject}')[:16]}"
+
+
+def is_subject_of(issuer: str, principal: str) -> bool:
+    """Whether a principal is a subject of that authorization server."""
+    return bool(issuer) and principal.startswith(f"{SUBJECT} {_digest(issuer)[:8]}-")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def scopes_in(claims: Mapping[str, Any]) -> frozenset[str]:

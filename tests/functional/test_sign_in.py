@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -150,6 +151,14 @@ class World:
         answer = ask(self.gateway, call("whoami"), f"/{name}/mcp")
         return answer["result"]["content"][0]["text"] if "result" in answer else answer["error"]
 
+    def kept(self) -> str:
+        """All that is kept of grants."""
+        found = ""
+        for each in (self.gateway.home / "grants").iterdir():
+            with suppress(FileNotFoundError):  # it is being erased
+                found += each.read_text()
+        return found
+
     def tokens(self) -> set[str]:
         """The access tokens that are kept."""
         kept = [json.loads(each.read_text()) for each in (self.gateway.home / "grants").iterdir()]
@@ -268,7 +277,7 @@ class LoginTests:
             getattr(world, kind).url, Authorization=f"Bearer {token}", Accept="text/event-stream"
         )
         assert status == 401
-        kept = "".join(each.read_text() for each in (world.gateway.home / "grants").iterdir())
+        kept = world.kept()
         assert token not in kept
         assert "wants its user to sign in" in world.who(kind)["message"]
         assert getattr(world, kind).clients() == registered
@@ -345,10 +354,13 @@ MODERN = {
 
 
 class Person:
-    """One with a token of their own."""
+    """One with a token of their own, or with a key of the settings."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, key: str = "") -> None:
         self._world = world
+        if key:
+            self.headers = {"X-API-Key": key}
+            return
         code, made, why = world.ran("--json", "token", "create", f"person-{secrets.token_hex(4)}")
         assert code == 0, why
         self.made = json.loads(made)
@@ -460,6 +472,38 @@ class PeopleTests:
         eventually(lambda: world.tokens() == before, "the grant is given back")
         refused = read(getattr(world, kind).url, Authorization=f"Bearer {left}", Accept="text/event-stream")
         assert (refused[0], bob.who(kind)) == (401, "bob")
+
+    def test_somebody_who_comes_no_more(self, world: World) -> None:
+        """Keys that the settings no longer have, and servers that are no longer listed, leave no grant behind."""
+        before, config = world.tokens(), world.gateway.config
+        said = json.loads(config.read_text())
+        key = secrets.token_urlsafe(24)
+
+        def edited(keys: list[str], **servers: Any) -> None:
+            security = {"security": {"auth": {"enabled": bool(keys), "api_keys": keys}}}
+            config.write_text(
+                json.dumps({**said, "settings": security, "servers": said["servers"] | servers})
+            )
+
+        edited([key], gone={"url": world.authlib.url})
+        cem = Person(world, key)
+        eventually(lambda: cem.login("gone")[0] == 200, "the key and the server are known")
+        cem.sign_in("gone", "cem")
+        cem.sign_in("authlib", "cem")
+        cem.sign_in("sdk", "cem")
+        left = world.tokens() - before
+        assert len(left) == 3
+        edited([key])
+        edited([])
+        eventually(lambda: "key " not in world.kept(), "nothing is kept")
+        assert world.tokens() == before
+        for token in left:
+            found = [
+                read(each.url, Authorization=f"Bearer {token}", Accept="text/event-stream")[0]
+                for each in (world.sdk, world.authlib)
+            ]
+            assert found == [401, 401]
+        config.write_text(json.dumps(said))
 
     def test_one_for_all(self, world: World) -> None:
         """Where its entry says so, the gateway signs in once, and only its own user changes that."""

@@ -29,6 +29,7 @@ from mcpgateway.rules.access import (
     Reach,
     RouteClass,
     Verdict,
+    is_among,
     is_forwarded,
     judge,
     spoken_for,
@@ -91,6 +92,10 @@ class Guard:
         self._plain.clear()
         if policy != former:
             self.changed()
+
+    def trusts(self, address: str) -> bool:
+        """Whether clients at an address need no credential."""
+        return is_among(address, self._policy.trusted)
 
     def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
         """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""
