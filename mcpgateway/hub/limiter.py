@@ -30,6 +30,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import UNLIMITED, Concurrency, ServerSpec
 from mcpgateway.errors import BackendTimeout, GatewayError, Overloaded
+from mcpgateway.hub.signs import PROGRESS, raise_above
 from mcpgateway.hub.sinks import Between
 from mcpgateway.hub.traits import all_tools, tools_in
 from mcpgateway.hub.watching import Watch
@@ -59,12 +60,14 @@ class Turn(Between):
     :ivar slot: whose child has it.
     :ivar tool: what it calls.
     :ivar age: ticks since it was sent.
+    :ivar shown: the latest progress that it was told while it waited; None where it was told none.
     :ivar left: ticks until it counts no more, though the server may still be at it; None while somebody waits for it.
     """
 
     limiter: Limiter
     slot: Slot
     tool: str
+    shown: float | None = None
     age: int = 0
     left: int | None = None
 
@@ -80,6 +83,16 @@ class Turn(Between):
         elif self.left is None:
             self.limiter.over(self, has_failed=True)
         self.sink.failed(call, why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """The server's own progress, above what the call was told while it waited."""
+        raised = None
+        if self.shown is not None and call.progress is not None:
+            raised = raise_above(call.progress, self.shown)
+        if raised is not None:
+            call.progress, self.shown = raised, jsonrpc.value(raised["progress"], float)
+            message = jsonrpc.encode(jsonrpc.notification(PROGRESS, raised))
+        self.sink.progressed(call, message)
 
 
 @define(eq=False)
@@ -159,8 +172,8 @@ class Limiter:
     def _has_room(self) -> bool:
         return self.limit == UNLIMITED or len(self.turns) < self.limit.limit
 
-    def _begin(self, slot: Slot, call: Call, tool: str) -> None:
-        turn = Turn(call.sink, self, slot, tool)
+    def _begin(self, slot: Slot, call: Call, tool: str, shown: float | None = None) -> None:
+        turn = Turn(call.sink, self, slot, tool, shown)
         call.sink = turn
         self.turns.append(turn)
         if self.watch is not None:
@@ -224,7 +237,7 @@ class Limiter:
         if queue:
             self._queues[session] = queue  # to the end of the line
         if self.limit != UNLIMITED and self._counts(waiting.slot, waiting.tool):
-            self._begin(waiting.slot, waiting.call, waiting.tool)
+            self._begin(waiting.slot, waiting.call, waiting.tool, waiting.shown)
         return waiting
 
     def _passes_now(self) -> bool:
@@ -367,9 +380,7 @@ class Limiter:
             "progress": jsonrpc.raw(waiting.shown),
             "message": jsonrpc.raw(text),
         }
-        call.sink.progressed(
-            call, jsonrpc.encode(jsonrpc.notification("notifications/progress", call.progress))
-        )
+        call.sink.progressed(call, jsonrpc.encode(jsonrpc.notification(PROGRESS, call.progress)))
 
 
 def _says_so(reply: Envelope) -> bool:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.rules.progress import PATIENCE_TICKS, SILENT_TICKS, next_value
+from mcpgateway.interfaces import Call
+from mcpgateway.rules.progress import PATIENCE_TICKS, SILENT_TICKS, in_order, next_value
 from mcpgateway.wire import jsonrpc
 from mcpgateway.wire.jsonrpc import Envelope
 
 PROGRESS = "notifications/progress"
+
+
+def raise_above(params: Envelope, told: float) -> Envelope | None:
+    """The parameters of a server's progress with a value above one that was told; None where it is above."""
+    try:
+        value = jsonrpc.value(params["progress"], float)
+    except (KeyError, GatewayError):
+        return None
+    raised = in_order(value, told)
+    return None if raised == value else params | {"progress": jsonrpc.raw(raised)}
 
 
 class Signs:
@@ -18,12 +29,13 @@ class Signs:
     :param token: the client's own progress token, as bytes.
     """
 
-    __slots__ = ("_ours", "_quiet", "_theirs", "_token")
+    __slots__ = ("_ours", "_quiet", "_theirs", "_token", "_told")
 
     def __init__(self, token: bytes) -> None:
         self._token = token
         self._theirs: Envelope | None = None
         self._ours: float | None = None
+        self._told: float | None = None
         self._quiet = 0
 
     def tick(self, theirs: Envelope | None) -> bytes | None:
@@ -38,6 +50,16 @@ class Signs:
             return None
         return self._sign()
 
+    def follow(self, call: Call, message: bytes) -> bytes:
+        """The server has reported progress: the message to send, with a value above those that were ours."""
+        if self._told is None or call.progress is None:
+            return message
+        raised = raise_above(call.progress, self._told)
+        if raised is None:
+            return message
+        call.progress, self._told = raised, jsonrpc.value(raised["progress"], float)
+        return jsonrpc.encode(jsonrpc.notification(PROGRESS, raised))
+
     def _sign(self) -> bytes | None:
         params = dict(self._theirs or {})
         try:
@@ -47,6 +69,6 @@ class Signs:
         value = next_value(latest, self._ours)
         if value is None:
             return None
-        self._ours = value
+        self._ours = self._told = value
         params |= {"progressToken": Raw(self._token), "progress": jsonrpc.raw(value)}
         return jsonrpc.encode(jsonrpc.notification(PROGRESS, params))

@@ -6,7 +6,8 @@ and log messages do not count.  On stdio it waits for half an hour.  So a silent
 its client would have waited for the server itself.
 
 Progress has to increase (MCP 2025-11-25, basic/utilities/progress), and what the server will report next is not known.
-So ours stays as close as possible above the server's latest value, and below zero before its first.
+So ours stays as close as possible above the server's latest value, and begins at zero before its first: some clients
+take no negative value.  What the server then reports, and is not above ours, is raised above it (`in_order`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from math import isfinite
 
 SILENT_TICKS = 120  # between two signs; Claude Code looks every 30 s whether five minutes are over
 PATIENCE_TICKS = 30 * 60
-BEFORE_FIRST = -1e-6
+LEAST = 1e-6  # what steps are taken for a part of, where the value itself is smaller
 SMALLEST_STEP = 2.0**-50  # of the value: four floating point numbers further
 LARGEST = 2.0**40  # beyond it the smallest step is no longer far below 1
 
@@ -26,9 +27,20 @@ def next_value(theirs: float | None, ours: float | None) -> float | None:
     :param theirs: the server's latest value; None before its first.
     :param ours: what was reported since then; None if nothing was.
     """
-    if theirs is None:
-        return BEFORE_FIRST if ours is None else ours / 2
-    latest = theirs if ours is None else ours
-    if not isfinite(latest) or abs(latest) > LARGEST:
+    if theirs is None and ours is None:
+        return 0.0
+    latest = ours if ours is not None else theirs
+    if latest is None or not isfinite(latest) or abs(latest) > LARGEST:
         return None
-    return latest + max(abs(latest), -BEFORE_FIRST) * SMALLEST_STEP
+    return latest + max(abs(latest), LEAST) * SMALLEST_STEP
+
+
+def in_order(theirs: float, told: float | None) -> float:
+    """What to report where the server reports a value.
+
+    :param told: the latest value that was reported, once there was one of ours; None before.
+    """
+    if told is None or theirs > told:
+        return theirs
+    raised = next_value(told, None)
+    return theirs if raised is None else raised

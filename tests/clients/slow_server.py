@@ -38,15 +38,15 @@ def _progress(nth: float, token: Any) -> bytes:
     return _event({"method": "notifications/progress", "params": {"progressToken": token, "progress": nth}})
 
 
-def _progress_below_zero(nth: int, token: Any) -> bytes:
-    return _progress(-1e-6 / 2**nth, token)
+def _progress_near_zero(nth: int, token: Any) -> bytes:
+    return _progress(nth * 1e-21, token)
 
 
 def _progress_of_another(nth: int, token: Any) -> bytes:
     return _progress(nth, "nobody's")
 
 
-HEARD: Mapping[str, Sign] = {"progress": _progress, "progress below zero": _progress_below_zero}
+HEARD: Mapping[str, Sign] = {"progress": _progress, "progress near zero": _progress_near_zero}
 """What Claude Code takes for a sign of life."""
 
 UNHEARD: Mapping[str, Sign] = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.rules.progress import LARGEST, PATIENCE_TICKS, SILENT_TICKS, next_value
+from mcpgateway.rules.progress import LARGEST, PATIENCE_TICKS, SILENT_TICKS, in_order, next_value
 
 SIGNS = PATIENCE_TICKS // SILENT_TICKS
 
@@ -28,9 +28,20 @@ class NextValueTests:
     """Values that keep the order."""
 
     def test_before_the_servers_first(self) -> None:
-        """They rise, and stay below zero, where a server may begin."""
+        """They rise from zero, are never negative, and stay below what a server reports that has done something."""
         ours = reported(None)
-        assert all(one < other for one, other in pairwise([*ours, 0.0]))
+        assert ours[0] == 0
+        assert all(one < other for one, other in pairwise([*ours, 1e-12]))
+
+    @given(st.lists(st.floats(0, 1) | st.just(0)))
+    def test_what_the_server_reports_then(self, theirs: list[float]) -> None:
+        """It is raised where it is not above what was told, and else as it is."""
+        told = reported(None)[-1]
+        for each in theirs:
+            shown = in_order(each, told)
+            assert shown > told
+            assert shown == each or each <= told
+            told = shown
 
     @given(st.floats(0, LARGEST / 2) | st.integers(0, 2**39))
     def test_after_one_of_the_servers(self, theirs: float) -> None:

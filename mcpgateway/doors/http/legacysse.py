@@ -146,6 +146,9 @@ class Link:
 
     def progressed(self, call: Call, message: bytes) -> None:
         """Tell a call's progress."""
+        asked = self._asked.get(_key(call.id))
+        if asked is not None and asked.signs is not None:
+            message = asked.signs.follow(call, message)
         self.say(message)
 
     def noticed(self, call: Call, message: bytes) -> bool:

@@ -182,6 +182,8 @@ class Waiting:
 
     def progressed(self, call: Call, message: bytes) -> None:
         """Tell the call's own progress, or keep it for a client that may come back."""
+        if self._signs is not None:
+            message = self._signs.follow(call, message)
         self._progress = call.progress
         self._speak(message)
 
