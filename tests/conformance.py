@@ -96,11 +96,11 @@ class Found:
     """What the suites say of an endpoint.
 
     :ivar faults: the checks that did not pass, by suite, revision and scenario.
-    :ivar told: the reasons, in the suites' words.
+    :ivar told: the reasons, in the suites' words, by suite, revision and scenario.
     """
 
     faults: set[tuple[str, str, str, str]]
-    told: dict[tuple[str, str], str]
+    told: dict[tuple[str, str, str], list[str]]
 
     @property
     def failed(self) -> int:
@@ -143,12 +143,12 @@ class Combination:
 
 def ran(courses: Sequence[Course], url: str, directory: Path) -> Found:
     """Run one course after the other."""
-    faults, told = set(), {}
+    found = Found(set(), {})
     for each in courses:
         report = each.run(url, directory / f"{each.suite}-{each.revision}")
-        faults |= {(each.suite, each.revision, *fault) for fault in each.faults(report)}
-        told[each.suite, each.revision] = report.told
-    return Found(faults, told)
+        found.faults.update((each.suite, each.revision, *fault) for fault in each.faults(report))
+        found.told.update({(each.suite, each.revision, name): why for name, why in report.failed.items()})
+    return found
 
 
 def unaided(subject: Subject, courses: Sequence[Course], directory: Path) -> Found:
@@ -197,10 +197,9 @@ def told(combination: Combination, found: Found, alone: Found, scenarios: int) -
     more = {each for each in found.faults - alone.faults if each[2] not in combination.subject.lost}
     passed = f"alone {scenarios - alone.failed} of {scenarios}, through {scenarios - found.failed}"
     say(f"{combination}  {passed}  {'FAILS' if more else 'ok'}")
-    for suite, revision, name, check in sorted(more):
-        say(f"    {suite} {revision} {name}: {check}")
-    for course in {(suite, revision) for suite, revision, _, _ in more}:
-        say(found.told[course])
+    for scenario in sorted({fault[:3] for fault in more}):
+        for why in found.told.get(scenario, ["was not run"]):
+            say(f"    {' '.join(scenario)}: {why}")
     return bool(more)
 
 

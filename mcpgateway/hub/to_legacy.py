@@ -222,9 +222,12 @@ class ToLegacy:
             raise InvalidParams(
                 f'Invalid params: _meta["{modern.LEVEL_KEY}"] must be one of {", ".join(audience.LEVELS)}'
             )
-        if call.method in ASKING and "requestState" in (message.params or {}):
+        params = message.params or {}
+        if call.method in ASKING and "requestState" in params:
             self._resume(call, message, asker, peer)
             return
+        if call.method in ASKING and "inputResponses" in params:
+            _answers(params)  # the server does not see them, so it cannot refuse what none can be
         self._enter(call, message, asker, peer)
 
     def told(self, server: ServerSpec, meta: Envelope) -> str:
@@ -528,7 +531,8 @@ class ToLegacy:
         crossing = self._parked.get(handle) if handle is not None else None
         if crossing is None:
             raise InvalidParams(UNKNOWN)
-        answers = _answers(params)
+        is_silent = bytes(params.get("inputResponses", jsonrpc.NULL)) == b"null"
+        answers = {} if is_silent else _answers(params)
         del self._parked[crossing.handle]
         if any(number < 0 for number in crossing.asked):
             self._opened(crossing, client, message, answers, asker, peer)
@@ -661,9 +665,7 @@ def _offered(server: ServerSpec, meta: Envelope | None) -> Offer:
 
 
 def _answers(params: Envelope) -> Envelope:
-    said = params.get("inputResponses", jsonrpc.NULL)
-    if bytes(said) == b"null":
-        return {}
+    said = params["inputResponses"]
     answers = peek.members(params, "inputResponses")
     if bytes(said)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
         raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")

@@ -573,6 +573,13 @@ class StateTests:
         call(client, inputResponses={"q": ACCEPT})
         assert set(calls(gateway.child)[0]["params"]) == {"name", "arguments"}
 
+    @pytest.mark.parametrize("said", [None, "text", 1, [], {"q": 1}, {"q": None}])
+    def test_no_answers_without_a_state(self, gateway: MemoryGateway, said: Any) -> None:
+        """What cannot be an answer is refused there, too, since its server cannot do it."""
+        client = client_of(gateway)
+        call(client, inputResponses=said)
+        assert error(client)["code"] == -32602
+
     def test_a_human_takes_longer_than_the_server_may(self) -> None:
         """While the client is asked its server's time does not run."""
         gateway = gateway_of(timeout_s=5)
