@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field
 
 from mcpgateway.config.edit import MISSING, NAME, Edit, Put, Remove, Rename, Road, Splice, newline_of, spliced
+from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.errors import ConfigError
 
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
@@ -213,7 +214,7 @@ class _Reader:
 
     def _wrong(self, at: int) -> ConfigError:
         line = self._text.count("\n", 0, at) + 1
-        return ConfigError(f"{self._file}, line {line}: is not valid JSON")
+        return Wrong(Problem(Where(self._file, line), "is not valid JSON"))
 
 
 class Opened:

@@ -46,7 +46,7 @@ COMMANDS = {
     "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
     "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
     "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
-    "proxy": Told("shim:proxy", "the same: --target NAME", SERVERS),
+    "proxy": Told("shim:proxy", "be one server of the gateway, as connect is: --target NAME", SERVERS),
     "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
     "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
     "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),

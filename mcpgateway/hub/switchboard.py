@@ -190,11 +190,14 @@ class Switchboard:
         self._forget(change.before)
         regroups = change.regroups or is_personal(change.before) is not is_personal(change.after)
         if regroups or (not change.is_slight and self.pool.has_variants(change.before)):
+            was_switched = change.after.enabled is not change.before.enabled
+            switched = f"switched {'on' if change.after.enabled else 'off'}"
+            why = f"its server is {switched if was_switched else 'shared otherwise now'}"
             for session in self.sessions.of(change.before):
                 if session.issued is not None:
-                    self.park(session, "its server is shared otherwise now")
+                    self.park(session, why)
                 elif session.id:
-                    self.end(session, "its server is shared otherwise now")
+                    self.end(session, why)
             self._drop(change.before)
         for session in self.sessions.of(change.before):
             session.server = self.scopes.of_principal(change.of(session.server), session.principal)

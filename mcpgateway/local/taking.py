@@ -22,6 +22,7 @@ from mcpgateway.config.native import is_client_file, read_native, read_servers
 from mcpgateway.config.outside import unasked
 from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.read import parse
+from mcpgateway.config.schema import TOP
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
 from mcpgateway.host import files, paths
@@ -37,6 +38,7 @@ from mcpgateway.rules.masking import masked
 
 FULL = "full"
 PASSED_OVER = "A setting of other clients"
+NOTHING = "means nothing to the gateway"
 SECTIONS = ("gateway", "profiles", "workspaces")
 
 
@@ -84,8 +86,20 @@ def take_over(
         _make_directory(target, haul.machine.home)
         write_back(target, changed)
     told = sys.stderr if is_dry else sys.stdout
-    printing.put(*taken, *(f"not carried over: {each}" for each in haul.problems), to=told)
+    printing.put(*taken, *_left(haul), to=told)
     return 1 if haul.problems.errors else 0
+
+
+def _left(haul: Haul) -> Iterator[str]:
+    """What was not taken, and why; each place once."""
+    nothing = {each.where for each in haul.problems if each.found == NOTHING}
+    for each in haul.problems:
+        if each.is_error:
+            yield f"error: {each}"
+        elif each.found == NOTHING or each.where not in nothing:
+            yield f"not carried over: {each}"
+    if not (haul.servers or haul.sections or haul.problems.errors):
+        yield "there was no server to take over"
 
 
 def _text_of(target: str) -> str:
@@ -128,8 +142,9 @@ def _read(path: str, haul: Haul) -> None:
         haul.problems.catch(why, path)
         return
     own = Problems()
+    entries: Sequence[Entry]
     if is_client_file(document):
-        entries = (*read_client(document, 0, own).entries, *_remotes(document, own, haul))
+        entries = _of_a_client(document, own, haul)
         _tell_rest(document, ("mcpServers", "servers", "mcp", "projects"), haul)
     else:
         entries = read_servers(read_native([document], own), own)
@@ -160,25 +175,29 @@ def _read_theirs(text: str, site: Site, haul: Haul) -> bool:
 
 
 def _is_only_a_clients(text: str, path: str) -> bool:
-    # TOML, and JSON with comments or commas too many.
+    # TOML, JSON with comments or commas too many, and what stands under a word that we do not have.
     form = forms.form_of(path, text)
-    if form is not forms.Form.JSON:
-        return form is forms.Form.TOML
-    try:
-        _as_ours(text, path)
-    except ConfigError:
+    if form is forms.Form.TOML:
         return True
-    return False
+    try:
+        value = _as_ours(text, path).value
+    except ConfigError:
+        return form is forms.Form.JSON
+    named = {road[0] for road in DIALECTS[CUSTOM].tables}
+    return isinstance(value, dict) and bool(named & value.keys() - TOP.keys.keys())
 
 
-def _remotes(document: Document, problems: Problems, haul: Haul) -> Iterator[Entry]:
+def _of_a_client(document: Document, problems: Problems, haul: Haul) -> list[Entry]:
     listed = DIALECTS[CUSTOM].listed(document.value, haul.machine.base)
-    ours = {each.title for each in listed if each.kind is Kind.OURS}
-    for entry in read_remotes(document, problems):
-        if entry.title in ours:
-            haul.problems.warn(entry.where(), LEADS_HERE)
-        else:
-            yield entry
+    ours = {each.title: each.road for each in listed if each.kind is Kind.OURS}
+    remotes = [each for each in read_remotes(document, problems) if each.title not in ours]
+    found = [*read_client(document, 0, problems).entries, *remotes]
+    for title in ours.keys() - {each.title for each in found}:
+        place = document.root()
+        for step in ours[title]:
+            place = place.at(step)
+        haul.problems.warn(place.where, LEADS_HERE)
+    return found
 
 
 def _take(entry: Entry, haul: Haul) -> None:
@@ -206,7 +225,7 @@ def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
         if member.key == "name" or member.value is None:
             continue
         if key is None or key.says.startswith(PASSED_OVER):
-            haul.problems.warn(member.where, "means nothing to the gateway")
+            haul.problems.warn(member.where, NOTHING)
         else:
             found[member.key] = member.value
             if not key.is_served:
@@ -248,7 +267,7 @@ def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
     # A client's file is full of other things; only what looks as if it were about servers is worth a word.
     for member in document.root().members():
         if member.key not in taken and ("mcp" in member.key.lower() or "server" in member.key.lower()):
-            haul.problems.warn(member.where, "means nothing to the gateway")
+            haul.problems.warn(member.where, NOTHING)
 
 
 # Writing

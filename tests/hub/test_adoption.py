@@ -2,6 +2,7 @@
 
 import pytest
 from attrs import evolve
+from twisted.logger import capturedLogs
 
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Share
@@ -52,6 +53,20 @@ class SameTests:
         client.call(2)
         assert len(child.asked("tools/call")) == 2
         assert not child.is_stopping
+
+
+class SwitchedTests:
+    """Servers that are switched off and on."""
+
+    def test_said(self):
+        """The log says that this is why a session is put aside, and not how the server is shared."""
+        gateway = MemoryGateway()
+        gateway.session()
+        with capturedLogs() as logs:
+            gateway.edit("shared", enabled=False)
+            gateway.edit("shared", share=Share.SESSION)
+        (why,) = (each["why"] for each in logs if each.get("event") == "session.parked")
+        assert why == "its server is switched off"
 
 
 class RemovedTests:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ class FormTests:
         assert taken(house, path) == 0
         assert served(house) == {"one": ("/bin/echo", "one"), "two": ("/bin/cat",)}
 
+    @pytest.mark.parametrize("client", CLIENTS)
+    def test_a_copy(self, house: House, client: str) -> None:
+        """So are those of a copy that lies elsewhere; what stands in the file tells whose it is."""
+        path = house.write_sample(client)
+        copy = path.rename(house.home.parent / f"saved{path.suffix}")
+        assert taken(house, copy) == 0
+        assert served(house) == {"one": ("/bin/echo", "one"), "two": ("/bin/cat",)}
+
     def test_its_variables(self, house: House) -> None:
         """What a client expands is expanded, in the gateway's words."""
         path = house.write(house.cursor, {"a": {"command": "/bin/echo", "args": ["${env:X}"]}})
@@ -93,8 +102,36 @@ class OwnTests:
         path = house.write_sample(client)
         apply(house.machine, Wanted(mode=mode))
         assert taken(house, path) == 0
-        assert "leads to the gateway already" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "leads to the gateway already" in said
+        assert said.endswith("there was no server to take over\n")
         assert not (house.home / "config.yaml").exists()
+
+    def test_a_copy(self, house: House, capsys) -> None:
+        """So has a copy of one, be it a URL or a program that leads here."""
+        copy = house.root / "saved.json"
+        entries = {
+            "far": {"url": "https://far.example/mcp", "color": "red", "trust": True},
+            "here": {"url": f"http://localhost:{house.machine.base.port}/here/mcp"},
+            "relay": {"command": "mcpgateway", "args": ["connect", "relay"]},
+        }
+        copy.write_text(json.dumps({"mcpServers": entries}, indent=1))
+        assert taken(house, copy) == 0
+        said = capsys.readouterr().out.splitlines()
+        for name in ("here", "relay"):
+            assert any(f"mcpServers.{name}: leads to the gateway already" in each for each in said), said
+        for key in ("color", "trust"):
+            (line,) = (each for each in said if f"far.{key}" in each)
+            assert line.endswith(f"mcpServers.far.{key}: means nothing to the gateway")
+
+    def test_named_once(self, house: House, capsys) -> None:
+        """A file that cannot be read is an error that names it once."""
+        path = house.root / "theirs.json"
+        path.write_text("{")
+        assert taken(house, path) == 1
+        said = capsys.readouterr().out
+        assert said.startswith(f"error: {path}, line 1: ")
+        assert said.count(str(path)) == 1
 
 
 class NothingTests:

@@ -54,7 +54,9 @@ connect = _command(
     "connect",
     "Be the server NAME of the gateway; COMMAND runs in its place if there is none: connect NAME [-- COMMAND …]",
 )
-proxy = _command("proxy", "The same: proxy --target NAME [-- COMMAND …]")
+proxy = _command(
+    "proxy", "Be the server NAME of the gateway, as connect is: proxy --target NAME [-- COMMAND …]"
+)
 stdio = _command(
     "stdio",
     "Be all servers of the gateway together, or a view of them: stdio [--view full|search|admin|p/PROFILE];"
