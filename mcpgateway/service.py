@@ -233,8 +233,9 @@ def make_gateway(
         lambda: make_site(parts),
         HealthDoor(census, lambda: exposition_of(hub, census)),
     )
-    root.look_again, root.is_disabled, hub.catch_up = (
+    root.look_again, root.settle, root.is_disabled, hub.catch_up = (
         reload.look_again,
+        reload.look_soon,
         settings.is_disabled,
         reload.look_again,
     )

@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.config import dialect
 from mcpgateway.config.document import dotted, printable
+from mcpgateway.config.model import Dialect
 from mcpgateway.config.read import is_json, parse
 from mcpgateway.errors import ConfigError
 
@@ -103,6 +104,20 @@ def in_its_dialect(before: str, after: str, file: str) -> str:
     former, now = (parse(each, file, strict=False, takes_list=True).value for each in (before, after))
     word = dialect.mark(former, now)
     return edit(after, file, Put((dialect.KEY,), word)) if word else after
+
+
+def in_its_words(change: Edit, text: str, file: str) -> Edit:
+    """Say a change in words of the program whose file it is: mcp-gateway with mcp-ctl knows no ``enabled``.
+
+    :param change: with its whole road in that file.
+    :raise ConfigError: the text is not of its form.
+    """
+    *holder, key = change.road
+    if key != "enabled" or not isinstance(change, Put) or not isinstance(change.value, bool):
+        return change
+    document = parse(text, file, strict=False, takes_list=True)
+    is_theirs = dialect.reading_of(document).dialect is Dialect.MCPCTL
+    return Put((*holder, "disabled"), not change.value) if is_theirs else change
 
 
 def rooted(change: Edit, road: Road) -> Edit:

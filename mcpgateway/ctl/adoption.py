@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
 NO_ADOPT = "--no-adopt"  # what the daemon is told
 CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
+NAMING = ("--config", "-c", "--source")
 STOPPED = "stopped"
 ASKED = "asked.json"
 ASKED_LIMIT = 1_048_576
@@ -97,6 +98,13 @@ def environment_of(options: list[str]) -> Mapping[str, str]:
             named = value if equals else "".join(options[at + 1 : at + 2])
             return {**os.environ, CONFIG_VARIABLE: named}
     return os.environ
+
+
+def named_in(options: list[str]) -> frozenset[str]:
+    """The files that the options of a gateway name for it, as real paths."""
+    pairs = ((each.partition("="), options[at + 1 : at + 2]) for at, each in enumerate(options))
+    found = [value if equals else "".join(rest) for (name, equals, value), rest in pairs if name in NAMING]
+    return frozenset(os.path.realpath(each) for each in found if each)
 
 
 def follow(globals_: Globals, options: list[str]) -> Report | None:

@@ -81,7 +81,7 @@ def tell_report(report: Report) -> None:
         if each.error and each.error != report.rolled_back:
             say(visible(each.error), fg="red", err=True)
         _tell_left(each.path, each.left)
-    if not report.is_changed and not report.rolled_back:
+    if not (report.is_changed or report.rolled_back or report.errors):
         say("nothing had to be changed")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcpgateway.config import permit
-from mcpgateway.config.edit import Edit, Put, Road, edit, in_its_dialect, placed, rooted
+from mcpgateway.config.edit import Edit, Put, Road, edit, in_its_dialect, in_its_words, placed, rooted
 from mcpgateway.config.provenance import place_of, road_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
@@ -29,7 +29,7 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
         made = text
         for each in changes:
             change = rooted(each, road) if road else placed(parse(made, file).value, each)
-            made = edit(made, file, change)
+            made = edit(made, file, in_its_words(change, made, file))
         return in_its_dialect(text, made, file)
 
     _write(reload, file, edited)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mcpgateway.host.brought import Brought
 
 LOGGED_LIMIT = 20  # problems of one edit
+SOON_S = 2.0  # longer than it takes until an editor has saved
 Apply = Callable[[Settings, Change], None]
 
 
@@ -132,6 +133,13 @@ class Reload:
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
         return done
+
+    def look_soon(self) -> Deferred[None]:
+        """The same, but for a short while only: what comes from outside may take its time."""
+        looked = self.look_again()
+        if not looked.called:
+            looked.addTimeout(SOON_S, self._clock, lambda _why, _limit: None)
+        return looked
 
     def look(self) -> None:
         """Read what has changed."""

@@ -650,6 +650,22 @@ class AdoptionTests:
         home.run("stop")
         assert path.read_text() == original
 
+    def test_another_clients_file(self, home):
+        """A client's file that cannot be read is told, and no failure; what another brings is told at once."""
+        (home.directory / ".claude.json").write_text("{")
+        cursor = home.directory / ".cursor" / "mcp.json"
+        cursor.parent.mkdir()
+        cursor.write_text(
+            json.dumps({"mcpServers": {"brought": {"command": FIXTURE[0], "args": [*FIXTURE[1:]]}}})
+        )
+        done = home.run("start", "--adopt", "always")
+        assert done.returncode == 0, done
+        assert ".claude.json, line 1: is not valid JSON" in done.stderr
+        assert "nothing had to be changed" not in done.stdout
+        assert done.stdout.splitlines()[-1].endswith(", brought")
+        assert "brought" in [each["name"] for each in home.json("servers", "list")]
+        home.run("stop")
+
     def test_a_client_file_that_is_named(self, home):
         """A client's own file that is named as the configuration is led here, or it is said why not."""
         path = home.directory / "theirs.json"

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from mcpgateway.config.edit import Put, Remove, Rename
+from mcpgateway.config.model import Dialect
 from mcpgateway.errors import ConfigError, UnknownServer
 from mcpgateway.host.essence import Essences
 from mcpgateway.host.settings import LoadOptions, examine, gather
@@ -177,6 +178,25 @@ class LookAgainTests:
         assert all(each.called for each in waiting)
         assert world.reads == 1
         assert "c" in world.names
+
+
+class WordTests:
+    """Files of other programs, which have words of their own."""
+
+    def test_switched(self, tmp_path):
+        """A server is switched off and on in a file of mcp-gateway by its word, so that it is read as before."""
+        (tmp_path / "config.d").mkdir()
+        theirs = tmp_path / "config.d" / "theirs.json"
+        theirs.write_text('{"gateway": {}, "servers": {"c": {"command": "/bin/cat"}}}')
+        world = World(tmp_path)
+        for is_on in (False, True):
+            world.reload.edit(Put(("c", "enabled"), is_on))
+            assert json.loads(theirs.read_text())["servers"]["c"]["disabled"] is not is_on
+            assert "enabled" not in theirs.read_text()
+            (read,) = (each for each in examine(world.options, {}).readings if each.file == str(theirs))
+            assert read.reading.dialect is Dialect.MCPCTL
+        world.reload.edit(Put(("a", "enabled"), False))
+        assert "enabled: false" in world.path.read_text()
 
 
 class EditTests:

@@ -12,7 +12,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.host.essence import Essences
 from mcpgateway.host.settings import LoadOptions, brought_of, examine, gather, start
 from mcpgateway.host.watch import DEBOUNCE_S, Watch, no_notifier
-from mcpgateway.hub.reload import Reload, State
+from mcpgateway.hub.reload import SOON_S, Reload, State
 from tests.support.keyrings import fill, keyring
 
 CONFIG = """\
@@ -97,9 +97,12 @@ class ReadTests:
         fill(world.home, **{"github|ada": "first", "x|y": "other"})
         world.path.write_text(CONFIG + '  b: {command: walk, env: {TOKEN: "${keyring:x/y}"}}\n')
         world.reload.tick()
-        waiting = world.reload.look_again()
+        waiting, soon = world.reload.look_again(), world.reload.look_soon()
         world.clock.advance(DEBOUNCE_S)
         assert world.tokens == ["first"]
+        assert not soon.called
+        world.clock.advance(SOON_S)  # the control plane answers with what there is
+        assert soon.called
         assert not waiting.called
         world.let_go()
         assert waiting.called

@@ -11,7 +11,18 @@ import click
 from click.core import ParameterSource
 
 from mcpgateway.bridge import daemon
-from mcpgateway.ctl.adoption import ADOPT, ALWAYS, ASK, NEVER, NO_ADOPT, follow, give_back, lead_here, tell
+from mcpgateway.ctl.adoption import (
+    ADOPT,
+    ALWAYS,
+    ASK,
+    NEVER,
+    NO_ADOPT,
+    follow,
+    give_back,
+    lead_here,
+    named_in,
+    tell,
+)
 from mcpgateway.ctl.console import DONE, FAILED, answer, emit, fail, say, spinner
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.lazy import Behind, behind
@@ -25,6 +36,7 @@ START_S = 60.0
 STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
 HEALTH_S = 5.0
 Command = TypeVar("Command", bound=Callable[..., Any])
+SERVED = "/api/v1/servers?tools=false"
 FOUND_NOTHING = "Gateway is not running (no state file found)."
 
 
@@ -106,14 +118,20 @@ def start(
     if not globals_.as_json:
         _tell(value)
     reports = lead_here(globals_, adopt, options)
+    if any(each.is_changed for each in reports):
+        value = {**value, "servers": _served(globals_) or value["servers"]}
     if not globals_.as_json:
         tell(reports, is_whole=adopt == ALWAYS)
+        _tell_servers(value)
     from mcpgateway.ctl.duplicates import offer
 
     ended = offer(globals_, is_sure=end_duplicates)
     if globals_.as_json:
         emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
-    return FAILED if any(each.errors or each.rolled_back for each in reports) else DONE
+    # Another client's file that cannot be used is no failure of the start, as it keeps the gateway from nothing.
+    named = named_in(options)
+    failed = {os.path.realpath(file.path) for each in reports for file in each.files if file.error}
+    return FAILED if named & failed or any(each.rolled_back for each in reports) else DONE
 
 
 def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
@@ -181,7 +199,20 @@ def _tell(value: dict[str, Any], did: str = "started") -> None:
         say("  mcpgateway restart takes other options", dim=True)
     else:
         say(f"Gateway {did} {where} in {value['took_s']:.2f} s: {value['url']}")
+
+
+def _tell_servers(value: dict[str, Any]) -> None:
     say(f"Servers: {', '.join(value['servers']) or 'none'}")
+
+
+def _served(globals_: Globals) -> list[str]:
+    """The names of what is served now, what clients' files have brought among it; none where it cannot be asked."""
+    try:
+        said = Remote(globals_).ask(SERVED, limit_s=HEALTH_S)
+    except Away:
+        return []
+    shown = said.value if said.status == 200 and isinstance(said.value, list) else []
+    return [str(each.get("name")) for each in shown]
 
 
 @click.command()
@@ -260,6 +291,7 @@ def restart(
 
     def tell_all() -> None:
         _tell(value, "restarted" if pid else "started")
+        _tell_servers(value)
         tell([led] if led is not None else [])
 
     answer(globals_, value, tell_all)

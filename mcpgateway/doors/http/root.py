@@ -96,6 +96,7 @@ class Root:
     """The door behind the channel.
 
     :ivar look_again: looks whether the configuration names more servers by now.
+    :ivar settle: the same for the control plane, which does not wait for long.
     :ivar is_disabled: whether servers are refused to everybody, because every client has its own ones back.
     """
 
@@ -112,6 +113,7 @@ class Root:
         health: HealthDoor,
     ) -> None:
         self.look_again: LookAgain = _nothing_new
+        self.settle: LookAgain = _nothing_new
         self.is_disabled = False
         self._mcp = mcp
         self._guard = guard
@@ -223,9 +225,17 @@ class Root:
         elif self._health.serves(exchange.path):
             self._health.handle(exchange)
         else:
-            if self._site is None:
-                self._site = self._make_site()
-            exchange.to_web(self._site)
+            # What was saved before a question is in its answer, such as which servers there are.
+            looked = self.settle()
+            looked.addBoth(lambda _: self._to_web(exchange))
+            looked.addErrback(self._broken, exchange)
+
+    def _to_web(self, exchange: Any) -> None:
+        if exchange.gone:
+            return
+        if self._site is None:
+            self._site = self._make_site()
+        exchange.to_web(self._site)
 
     def _judge_again(self, exchange: Any, way: Way) -> None:
         if exchange.gone:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ClientFile
 from mcpgateway.doors.http.callers import Caller
@@ -16,6 +17,28 @@ from mcpgateway.errors import ClientFilesFailed
 from mcpgateway.interfaces import Returned
 from mcpgateway.rules.access import Policy, Reach
 from tests.support.gateway_in_memory import Answer, MemoryGateway
+
+
+class SettlingTests:
+    """What has been saved and not been read yet."""
+
+    @pytest.mark.parametrize("is_read", [True, False])
+    def test_waited_for(self, *, is_read: bool) -> None:
+        """An answer of the control plane waits for it, for as long as it is worth waiting; health does not wait."""
+        gateway = MemoryGateway()
+        settled: Deferred[None] = Deferred()
+        gateway.root.settle = lambda: settled
+        client = gateway.client()
+        client.send(b"", "GET", "/api/v1/servers")
+        assert client.heard is None
+        assert gateway.client().ask(b"", "GET", "/health").status == 200
+        if is_read:
+            gateway.serve()
+            settled.callback(None)
+            assert client.heard.json == []
+        else:
+            settled.errback(Failure(TimeoutError()))
+            assert len(client.heard.json) > 0
 
 
 class CallbackTests:
