@@ -460,7 +460,7 @@ def _asking(sign_in: SignIn) -> NeedsLogin:
     name = sign_in.account.name
     return NeedsLogin(
         f"{WANTED}: open {sign_in.url}",
-        f"open that URL in a browser, or run: {login(name)}",
+        f"open its address in a browser, or run: {login(name)}",
         {"url": sign_in.url, "server": name},
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,7 +23,7 @@ from mcpgateway.backends.restcredentials import NONE, Credentials
 from mcpgateway.backends.restfinding import find, knock
 from mcpgateway.backends.resttargets import is_url, origin, placed, target_of
 from mcpgateway.backends.web import Web
-from mcpgateway.config.model import Rest, RestTool
+from mcpgateway.config.model import Operations, Rest, RestTool
 from mcpgateway.config.openapi import Described, read_openapi
 from mcpgateway.errors import (
     BackendError,
@@ -48,6 +48,7 @@ ANSWER_LIMIT = 16 * 2**20  # bytes; base64 makes a third more of it, and a line 
 WAITING_LIMIT = 1000  # messages before the description has been read
 CALLS_LIMIT = 1000  # at once
 SKIPPED_SHOWN = 10
+LARGE = 65_536  # characters; less than that is read within some tens of milliseconds
 
 
 @frozen
@@ -96,7 +97,7 @@ class RestBackend:
         tools = {tool.name: Offered.of(tool) for tool in rest.tools}
         if not rest.openapi:
             return await self._undescribed(tools)
-        described = read_openapi(await self._document(), _shown(rest.openapi), rest.operations)
+        described = await self._described(await self._document(), _shown(rest.openapi), rest.operations)
         self._tell_skipped(described)
         credentials = Credentials.of(described.schemes, rest.credentials)
         base, named_by = rest.base, ""
@@ -108,13 +109,22 @@ class RestBackend:
         found = {tool.name: Offered.of(placed(tool, rest, described.base)) for tool in described.tools}
         return _Offer(base, found | tools, described.title, described.version, named_by, credentials)
 
+    def _described(self, text: str, where: str, operations: Operations) -> Deferred[Described]:
+        # A large one takes a second or two, for which nobody else is to wait.
+        if len(text) < LARGE:
+            return maybeDeferred(read_openapi, text, where, operations)
+        from twisted.internet.threads import deferToThreadPool  # large descriptions are few
+
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, read_openapi, text, where, operations)
+
     async def _undescribed(self, tools: Mapping[str, Offered]) -> _Offer:
         rest = self._rest
         if tools:
             credentials = Credentials.of({}, rest.credentials)
             await knock(self._web, rest)
             return _Offer(rest.base, tools, credentials=credentials)
-        found = await find(self._web, rest, self.server)
+        found = await find(self._web, rest, self.server, self._described)
         if found is None:
             Credentials.of({}, rest.credentials)
             self.log.warn(
@@ -193,8 +203,9 @@ class RestBackend:
                 "the description of {server} broke", why, event="rest.broken", server=self.server
             )
         fault = why.getErrorMessage() if why.check(GatewayError) else "its description cannot be read"
-        unreachable = why.check(Unreachable) is not None
-        self._end(Gone(fault=fault, is_unreachable=unreachable))
+        kind = Unreachable if why.check(Unreachable) else BackendError
+        error = kind(of_server(self.server, fault), getattr(why.value, "hint", ""))
+        self._end(Gone(fault=fault, is_unreachable=kind is Unreachable, error=error))
 
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Take one message; its answer follows in a later turn.

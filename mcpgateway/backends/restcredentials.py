@@ -74,7 +74,7 @@ class Credentials:
 
 def _nowhere(name: str, schemes: Mapping[str, Scheme]) -> str:
     if not schemes:
-        return f"nothing describes where credentials.{name} goes; name its description (openapi)"
+        return f"no description of it has security schemes, to say where credentials.{name} goes"
     known = ", ".join(list(schemes)[:SHOWN])
     return f"its description has no security scheme {name!r}; it has: {known}"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.web import Web
-from mcpgateway.config.model import Rest
-from mcpgateway.config.openapi import Described, read_openapi
+from mcpgateway.config.model import Operations, Rest
+from mcpgateway.config.openapi import Described
 from mcpgateway.errors import BackendError, ConfigError, Unreachable
 
 NAME = "openapi.json"  # where frameworks that describe themselves have it
@@ -31,7 +32,11 @@ class Found:
     described: Described
 
 
-async def find(web: Web, rest: Rest, server: str) -> Found | None:
+Read = Callable[[str, str, Operations], Deferred[Described]]
+"""Reads a description (`mcpgateway.config.openapi.read_openapi`) beside all else."""
+
+
+async def find(web: Web, rest: Rest, server: str, read: Read) -> Found | None:
     """The description beside a service's address, or else at the root of its host; None where there is none.
 
     :raise Unreachable: nothing answers there.
@@ -42,7 +47,7 @@ async def find(web: Web, rest: Rest, server: str) -> Found | None:
                 "GET", where, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT
             )
             if answer.status == 200:
-                described = read_openapi(answer.body.decode("utf-8", "replace"), where, rest.operations)
+                described = await read(answer.body.decode("utf-8", "replace"), where, rest.operations)
                 return Found(base_of(rest.base, where, described), described)
         except Unreachable:
             raise

@@ -162,7 +162,8 @@ class RestTool:
     :ivar output: the JSON Schema of its structured content; None where it has none that is known.
     :ivar base: the URL in front of its path, where that is another than the service's.
     :ivar wants: which credentials the service wants for it, in words; empty where it says nothing of any.
-    :ivar security: the same as names of security schemes, those of one way at a time; None where nothing is said.
+    :ivar security: the same as names of security schemes, those of one way at a time; None where the
+        description says nothing of any.
     """
 
     name: str

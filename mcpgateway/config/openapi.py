@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mcpgateway.config import lazyjson, media
 from mcpgateway.config.answers import output_of
@@ -96,7 +96,9 @@ class _Reader:
     def read(self) -> None:
         """Read all of them, in the order they stand in."""
         self.schemes = schemes_of(self.document)
+        says_security = isinstance(self.document.get("security"), list)
         for path, method, item, operation in self._operations():
+            says_security = says_security or isinstance(operation.get("security"), list)
             if self.wanted != ALL_OPERATIONS and not _is_wanted(self.wanted, path, method, operation):
                 continue
             if len(self.tools) >= OPERATIONS_LIMIT:
@@ -105,6 +107,8 @@ class _Reader:
                 self.tools.append(self._tool(path, method, item, operation))
             except _Unusable as why:
                 self.skipped.append(f"{method.upper()} {path}: {why}")
+        if says_security:  # then what says nothing of it wants nothing
+            self.tools = [evolve(each, security=each.security or ()) for each in self.tools]
 
     def _operations(self) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
         for path, listed in _mapping(self.document.get("paths")).items():

@@ -14,7 +14,6 @@ from mcpgateway.ctl.console import fail, say
 from mcpgateway.ctl.context import Globals
 from mcpgateway.ctl.remote import Away, Remote
 from mcpgateway.ctl.state import gateway_pid
-from mcpgateway.host.processes import RAISE_IT, TOO_MANY
 
 POLL_S = 0.01
 LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
@@ -73,8 +72,11 @@ def answers(remote: Remote) -> bool:
         answer = remote.ask("/healthz", limit_s=ANSWER_S)
     except Away:
         return False
-    if answer.status == 503 and TOO_MANY in str(answer.value):
-        fail(TOO_MANY, RAISE_IT)
+    if answer.status == 503:
+        from mcpgateway.host.processes import RAISE_IT, TOO_MANY  # with much of the gateway
+
+        if TOO_MANY in str(answer.value):
+            fail(TOO_MANY, RAISE_IT)
     return answer.status in (200, 401, 403)
 
 

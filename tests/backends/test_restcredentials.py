@@ -34,7 +34,7 @@ ANN = b64encode(b"ann:p:w").decode()
 def described(operation: Any, **more: Any) -> Described:
     """A service of one operation."""
     components = {"securitySchemes": SCHEMES, "x-schemes": OTHERS}
-    paths = {"/x": {"get": operation}}
+    paths = {"/x": {"get": operation}, **more.pop("paths", {})}
     return read_openapi(
         json.dumps({"openapi": "3.1.0", "paths": paths, "components": components, **more}), "d"
     )
@@ -83,6 +83,7 @@ def test_where_it_goes(name: str, value: str, sent: Given) -> None:
         (ways(["bearer"], ["header", "bearer"]), {}, {"X-Key"}),
         (ways(["bearer"], ["unknown"]), {}, set()),
         ({"security": 7}, {}, {"X-Key", "key", "sid"}),
+        ({}, {"paths": {"/y": {"get": ways(["query"])}}}, set()),
     ],
 )
 def test_which_go(operation: Any, more: Any, keys: set[str]) -> None:
@@ -108,8 +109,8 @@ def test_what_cannot_be_sent(name: str, value: str, told: str) -> None:
 
 
 def test_without_a_description() -> None:
-    """Where nothing describes the service, its entry is told to."""
-    with pytest.raises(ConfigError, match="openapi"):
+    """Where nothing describes the service, that is what is wrong."""
+    with pytest.raises(ConfigError, match="where credentials"):
         Credentials.of({}, {"key": "k"})
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.task import LoopingCall
 
 from mcpgateway.backends import rest as module
 from mcpgateway.backends.rest import RestBackend
@@ -273,6 +274,26 @@ class OtherTests:
         await until(lambda: talk.ends, "its end is told")
         assert talk.ends[0].is_unreachable
         assert "refused" in talk.ends[0].fault
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_large_one(self, service: Service) -> None:
+        """While a large description is read, all else goes on."""
+        paths = "".join(f"  /p{number}: {{get: {{summary: Number {number}.}}}}\n" for number in range(1900))
+        (service.directory / "large.yaml").write_text(f"openapi: 3.1.0\npaths:\n{paths}")
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+
+        ticking = LoopingCall(turn)
+        ticking.start(0.001)
+        talk = await service.talk(f"{service.url}/v1", openapi="large.yaml")
+        await talk.meet()
+        ticking.stop()
+        assert turns > 20  # else there are a few
+        assert len((await talk.result("tools/list"))["tools"]) == 1900
+        await talk.backend.stop()
 
     @pytest_twisted.ensureDeferred
     async def test_a_file(self, service: Service) -> None:

@@ -327,6 +327,7 @@ class LoginTests:
         assert world.gateway.backend("sdk")["login_url"] == url
         assert json.loads(world.ran("--json", "why", "sdk")[1])["login_url"] == url
         assert "mcpgateway servers login sdk" in world.ran("why", "sdk")[1]
+        assert "sdk does not run: it wants its user" in world.ran("servers", "start", "sdk")[1]
         assert "mcpgateway servers login" in world.ran("doctor")[1]
         state = brought(url)["state"]
         logs = "".join(each.read_text(errors="replace") for each in (world.gateway.home / "logs").iterdir())

@@ -276,7 +276,9 @@ def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str
         return f"{joined} works; it is started by whoever needs it."
     if state in COMES:
         return f"{joined} is still starting: mcpgateway servers get {name} tells how it is."
-    why = str(server.get("last_error") or state)
+    from mcpgateway.errors import without_name  # where something is wrong
+
+    why = without_name(name, str(server.get("last_error") or state))
     return f"{begin}, but does not run: {why}" if did else f"{name} does not run: {why}"
 
 
