@@ -21,6 +21,8 @@ from tests.support.real_servers import ROOT
 from tests.support.storm_client import CAPABILITIES, Session
 from tests.support.storm_model import BACK, CHANGED, LEVELS, RESUMABLE, Call, Member, Setting, World
 
+TOLD = {**CAPABILITIES, "roots": {}}  # what a child is told that serves many of them
+
 SHARED = ("north", "south", "east")
 OWN = ("mine", "yours")
 CITIES = [f"weather://city/{name}" for name in ("aachen", "bonn", "cologne", "dresden")]
@@ -440,7 +442,7 @@ class Hand:
                 "clientInfo": {"name": self.member.name, "version": "1"},
             }
             (seen, *more) = told["handshakes"]
-            is_right = seen == mine if self.member.is_own else seen["capabilities"] == {}
+            is_right = seen == mine if self.member.is_own else seen["capabilities"] == TOLD
             return None if is_right and not more else f"{told}"
 
         await self.tool("whoami", judge, lambda text: {})

@@ -451,7 +451,7 @@ class Member:
         if call is None or json.dumps(call.token) != json.dumps(params.get("progressToken")):
             self.complain(f"heard progress that is not of {call and call.text}: {message}")
             return
-        if params["progress"] < 0:
+        if params["progress"] < 1:
             return  # the gateway's own: the call waits for its turn
         call.progress += 1
         if (params["progress"], params["message"]) != (call.progress, f"{call.text} {call.progress}"):

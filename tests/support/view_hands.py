@@ -129,8 +129,8 @@ class Hand:
 
         def check(asked: Asked, _: str) -> str | None:
             told = [each["params"] for each in asked.said if each["method"] == "notifications/progress"]
-            # Below 0 is the gateway's own: the call waits for its turn.
-            heard = [(each["progressToken"], each["progress"]) for each in told if each["progress"] >= 0]
+            # Below the first step is the gateway's own: the call waits for its turn.
+            heard = [(each["progressToken"], each["progress"]) for each in told if each["progress"] >= 1]
             wanted = [(self.nth, step) for step in range(1, steps + 1)]
             return None if heard == wanted else f"heard {heard}, not {wanted}"
 
