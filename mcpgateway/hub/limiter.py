@@ -12,9 +12,10 @@ nothing more.  Its turn ends a little later, so that the next call does not meet
 server is only watched, and was seen to write nothing.
 
 # Note [What waits for a person]
-A call whose server asks its client something may wait for hours.  While a server is only watched, such a call keeps
-nobody waiting unless it was seen to write.  At a server that is known to write it keeps its turn: nothing tells what it
-has read and is about to write back.
+A call whose server asks its client something may wait for hours.  While a server is only watched, and was not seen to
+write, such a call keeps nobody waiting but calls of the same tool: these would ask as well, and of a question that
+comes while calls of two sessions are under way nobody could tell whose it is.  At a server that is known to write it
+keeps its turn: nothing tells what it has read and is about to write back.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Turn(Between):
     :ivar tool: what it calls.
     :ivar age: ticks since it was sent.
     :ivar shown: the latest progress that it was told while it waited; None where it was told none.
+    :ivar is_asking: its client is, or was, asked something; see Note [What waits for a person].
     :ivar left: ticks until it counts no more, though the server may still be at it; None while somebody waits for it.
     """
 
@@ -69,6 +71,7 @@ class Turn(Between):
     tool: str
     shown: float | None = None
     age: int = 0
+    is_asking: bool = False
     left: int | None = None
 
     def answered(self, call: Call, reply: Envelope) -> None:
@@ -154,8 +157,10 @@ class Limiter:
             if not self._counts(slot, tool) or self._turn_of(call) is not None:
                 return inner is not None and inner(call, message)
             slot.measure(call, message)
-            if (self._queues or not self._has_room()) and not self._is_asked(call.session):
+            if (self._queues or not self._has_room(tool)) and not self._is_asked(call.session):
                 self._wait(slot, call, message, tool, inner)
+                if any(each.is_asking for each in self.turns):
+                    self.advance()  # what waits before it may be of another tool
                 return True
             self._begin(slot, call, tool)
             return inner is not None and inner(call, message)
@@ -169,8 +174,9 @@ class Limiter:
             self._ask(slot)
         return self.readers is None or tool not in self.readers
 
-    def _has_room(self) -> bool:
-        return self.limit == UNLIMITED or len(self.turns) < self.limit.limit
+    def _has_room(self, tool: str) -> bool:
+        held = [each for each in self.turns if not each.is_asking or each.tool == tool]
+        return self.limit == UNLIMITED or len(held) < self.limit.limit
 
     def _begin(self, slot: Slot, call: Call, tool: str, shown: float | None = None) -> None:
         turn = Turn(call.sink, self, slot, tool, shown)
@@ -211,9 +217,9 @@ class Limiter:
         watch = self.watch
         if watch is None:
             return
-        for turn in list(self.turns):
+        for turn in self.turns:
             if turn.slot is slot and watch.is_quiet(turn, self.pids()):
-                self.turns.remove(turn)
+                turn.is_asking = True
         self.advance()
 
     def advance(self) -> None:
@@ -229,21 +235,20 @@ class Limiter:
             self._is_advancing = False
 
     def _next(self) -> Waiting | None:
-        if not self._has_room() and not self._passes_now():
+        session = next((each for each, queue in self._queues.items() if self._may_go(queue[0])), None)
+        if session is None:
             return None
-        session, queue = next(iter(self._queues.items()))
+        queue = self._queues.pop(session)
         waiting = queue.popleft()
-        del self._queues[session]
         if queue:
             self._queues[session] = queue  # to the end of the line
         if self.limit != UNLIMITED and self._counts(waiting.slot, waiting.tool):
             self._begin(waiting.slot, waiting.call, waiting.tool, waiting.shown)
         return waiting
 
-    def _passes_now(self) -> bool:
-        """Whether the next in line does not count after all; it came before that was known."""
-        queue = next(iter(self._queues.values()))
-        return not self._counts(queue[0].slot, queue[0].tool)
+    def _may_go(self, waiting: Waiting) -> bool:
+        # Or it does not count after all; it came before that was known.
+        return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
     def withdraw(self, call: Call, reason: str) -> bool:
         """Take a call back that waits; false where it does not."""

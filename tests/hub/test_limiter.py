@@ -397,21 +397,37 @@ class EvidenceTests:
             answer(gateway.child)
         assert gateway.switchboard.pool.traits.writes(gateway.switchboard.servers["s"]) == ""
 
-    @pytest.mark.parametrize("has_written", [False, True])
-    def test_asks(self, *, has_written: bool) -> None:
-        """A watched call that asks its client keeps the others waiting no more, unless it has written."""
+    @pytest.mark.parametrize(
+        ("has_written", "sent"), [(False, ["other", "other", "add"]), (True, ["other"] * 2)]
+    )
+    def test_asks(self, *, has_written: bool, sent: list[str]) -> None:
+        """A watched call that asks its client keeps only its like waiting, which would ask as well."""
         disk = Disk()
         gateway = gateway_of(None, disk)
-        clients = [asked_client(gateway) for _ in range(3)]
-        call_streamed(clients[0], name="other")
+        asked, like, plain = (asked_client(gateway) for _ in range(3))
+        call_streamed(asked, name="other")
         list_tools(gateway.child)
         answer(gateway.child)
-        for each in clients[1:]:
-            call_streamed(each, name="other")
+        for client, name in ((asked, "other"), (like, "other"), (plain, "add")):
+            call_streamed(client, name=name)
         if has_written:
             disk.write(gateway.child.pid)
         gateway.child.say({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create", "params": {}})
-        assert len(calls(gateway.child)) == (2 if has_written else 3)
+        assert calls(gateway.child)[1:] == sent[1:]
+        for number in (1, 2):
+            answer(gateway.child, number)
+        assert sorted(calls(gateway.child)) == ["add", "other", "other", "other"]
+
+    def test_asks_before(self) -> None:
+        """So does one that comes while the question waits, and later than its like."""
+        gateway = gateway_of(None, Disk())
+        asked, like, plain = (asked_client(gateway) for _ in range(3))
+        call_streamed(asked, name="other")
+        list_tools(gateway.child)
+        gateway.child.say({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create", "params": {}})
+        call_streamed(like, name="other")
+        call_streamed(plain, name="add")
+        assert calls(gateway.child) == ["other", "add"]
 
     def test_looked_at_again(self) -> None:
         """A free server that has written after all is watched again."""
