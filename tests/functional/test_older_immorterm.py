@@ -60,13 +60,14 @@ class McpTests:
     @older(
         SEED,
         "DELETE /{server}/mcp",
-        "A session that is named has to be there: it is 404 after its end, as MCP says.",
+        "A session that is named has to be there, and so has the server: it is 404 after its end, as MCP says.",
     )
     def test_delete(self, gateway):
         """``{"ok": true}``: its own child of a stateful server is stopped; without a session nothing is."""
         for headers in ({}, {"Mcp-Session-Id": gateway.session("own")}):
             assert ask(gateway, "DELETE", "/own/mcp", **headers).json == OK
         assert ask(gateway, "DELETE", "/own/mcp", **headers).status == 404
+        assert ask(gateway, "DELETE", "/nobody/mcp").status == 404
 
     @older(SEED, "DELETE /sessions/{id}")
     def test_sessions(self, gateway):

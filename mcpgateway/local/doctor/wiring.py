@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -180,25 +180,33 @@ def wiring(world: World) -> Iterator[Finding]:
 
 
 def _dead(world: World, seen: Seen, entries: list[Listed]) -> Iterator[Finding]:
-    dead = [each.title for each in entries if url_of(each.value)]
+    dead = [each for each in entries if url_of(each.value)]
     if dead and not world.health.status:
-        text = (
-            f"{seen.site.dialect.title}: {some(dead)} of {visible(seen.site.path)} lead to port {world.port}"
-        )
-        yield DEAD.found(f"{text}, where nobody answers")
+        titles = some([each.title for each in dead])
+        text = f"{seen.site.dialect.title}: {titles} of {visible(seen.site.path)} lead to port {world.port}"
+        known = _entries_known(world, seen)
+        lost = [each.title for each in dead if each.road not in known]
+        # What the ledger does not know cannot be given back either.
+        advice = f"mcpgateway start; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
+        yield DEAD.found(f"{text}, where nobody answers", advice=advice)
+
+
+def _entries_known(world: World, seen: Seen) -> Container[tuple[str, ...]]:
+    """The roads of the entries of a file that the ledger knows."""
+    files = world.records.files if world.records is not None else {}
+    adopted = files.get(os.path.realpath(seen.site.path))
+    return adopted.entries if adopted is not None else ()
 
 
 def _misled(world: World, seen: Seen) -> Iterator[Finding]:
-    files = world.records.files if world.records is not None else {}
-    adopted = files.get(os.path.realpath(seen.site.path))
+    known = _entries_known(world, seen)
     for each in seen.listed:
         if each.kind is Kind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
-            is_ours = adopted is not None and each.road in adopted.entries
             # What the ledger does not know is nobody's to rewrite.
             advice = (
                 ""
-                if is_ours
+                if each.road in known
                 else f"mcpgateway restart --port {port} serves it there again; else {WRITE_ANEW}"
             )
             yield ELSEWHERE.found(f"{text}, where nobody listens", advice=advice)

@@ -113,6 +113,9 @@ class WiringTests:
         assert only.id == "wiring.dead"
         assert "Claude Code" in only.text
         assert " y" not in only.text
+        # The ledger does not know them, so nothing gives them back.
+        assert "clients undo" not in only.advice
+        assert "where it does not have x, put the server's own entry there" in only.advice
 
     def test_another_port(self, tmp_path: Path) -> None:
         """An entry to a port of this machine where nobody listens is told of; one where somebody does is his."""
