@@ -11,6 +11,7 @@ from mcpgateway.local.listing import difference
 
 if TYPE_CHECKING:
     from mcpgateway.local.deadman import Watch
+    from mcpgateway.local.immorterm import Stranded
     from mcpgateway.local.planning import FilePlan
     from mcpgateway.local.reporting import FileReport, Left, Report
 
@@ -59,15 +60,22 @@ def tell_listed(found: Mapping[str, Any]) -> None:
         say(visible(each), fg="yellow")
 
 
-def tell_planned(plans: Sequence[FilePlan]) -> None:
-    """A diff of each file, and below it what stays as it is."""
+def tell_planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> None:
+    """A diff of each file, and below it what stays as it is.
+
+    :param behind: what another gateway has left.
+    """
+    led = {(each.site.path, title) for each in behind for title in each.titles}
+    for path, title in sorted(led):
+        what = "gets its own entry back, which immorterm-mcp-gateway has kept, and leads to the gateway"
+        say(f"{visible(path)}: {visible(title)} {what}")
     for each in plans:
         for line in difference(each):
             say(line, fg=COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None)
         if each.trouble:
             say(visible(each.trouble), fg="red")
-        _tell_left(each.site.path, each.left)
-    if not any(each.is_change for each in plans):
+        _tell_left(each.site.path, [one for one in each.left if (each.site.path, one.title) not in led])
+    if not led and not any(each.is_change for each in plans):
         say("nothing would change")
 
 

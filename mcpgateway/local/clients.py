@@ -57,10 +57,12 @@ def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
 
             return deadman(home, environ, said.after).as_json(), 0
         case "plan":
-            from mcpgateway.local import listing, planning
+            from mcpgateway.local import immorterm, listing, planning
             from mcpgateway.local.machine import Machine
 
-            return listing.planned(planning.plan(Machine(home, environ), _wanted(said))), 0
+            machine = Machine(home, environ)
+            plans = planning.plan(machine, _wanted(said))
+            return listing.planned(plans, immorterm.left_behind(machine)), 0
     report = _done(said, home, environ)
     return report.as_json(), 4 if report.rolled_back else 0
 

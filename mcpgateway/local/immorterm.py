@@ -91,16 +91,20 @@ def stranded(machine: Machine) -> tuple[Stranded, ...]:
     return tuple(found)
 
 
+def left_behind(machine: Machine) -> tuple[Stranded, ...]:
+    """The files whose entries can be given back: none while it runs.
+
+    :raise ConfigError: the ledger cannot be read.
+    """
+    return () if runs(machine.environ) else stranded(machine)
+
+
 def given_back(machine: Machine) -> Report:
     """Give clients their own entries back that it has left at a dead port; nothing while it runs.
 
     :raise ConfigError: the ledger cannot be used.
     """
-    return (
-        Report(tuple(_given_back(machine, each) for each in stranded(machine)))
-        if not runs(machine.environ)
-        else Report()
-    )
+    return Report(tuple(_given_back(machine, each) for each in left_behind(machine)))
 
 
 def _given_back(machine: Machine, each: Stranded) -> FileReport:

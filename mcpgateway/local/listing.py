@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcpgateway.config import edit
 from mcpgateway.config.clients import forms
@@ -17,6 +17,9 @@ from mcpgateway.local.planning import FilePlan
 from mcpgateway.local.reporting import Left
 from mcpgateway.local.showing import diff, vocabulary
 from mcpgateway.local.sites import detect, recorded_sites, see
+
+if TYPE_CHECKING:
+    from mcpgateway.local.immorterm import Stranded
 
 AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
     "as left",
@@ -77,10 +80,14 @@ def listed(machine: Machine) -> dict[str, Any]:
     return {"files": files, "opted_out": sorted(records.opted_out), "problems": list(records.problems)}
 
 
-def planned(plans: Sequence[FilePlan]) -> dict[str, Any]:
-    """What files would be, for programs."""
+def planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> dict[str, Any]:
+    """What files would be, for programs.
+
+    :param behind: what another gateway has left, which gets its own entries back before it is led here.
+    """
     return {
-        "changed": any(each.is_change for each in plans),
+        "changed": bool(behind) or any(each.is_change for each in plans),
+        "given_back": {each.site.path: list(each.titles) for each in behind},
         "files": [
             {
                 "path": each.site.path,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mcpgateway.ctl.main import run
 from mcpgateway.local import immorterm
 from mcpgateway.local.doctor.neighbours import of_immorterm
 from mcpgateway.local.doctor.world import World
@@ -70,6 +71,26 @@ class CrashedTests:
         assert house.found() == ["immorterm"]
         undo(house.machine, Wanted())
         assert house.servers(house.claude) == {"echo": ECHO, "far": REMOTE}
+
+    def test_planned(
+        self, house: Left, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What would become of them is said before, and nothing is done unasked; while it runs nothing would."""
+        for name, value in house.environ.items():
+            monkeypatch.setenv(name, value)
+        before = house.claude.read_text()
+        assert run(["--home", str(house.home), "clients", "plan"]) == 0
+        said = capsys.readouterr().out
+        assert f"{house.claude}: echo gets its own entry back" in said
+        assert "echo stays" not in said
+        assert "nothing would change" not in said
+        assert run(["--home", str(house.home), "clients", "apply", "--check"]) == 3
+        assert run(["--home", str(house.home), "clients", "apply"]) == 1
+        assert "there is no terminal to ask at" in capsys.readouterr().err
+        assert house.claude.read_text() == before
+        with subprocess.Popen([sys.executable, "-c", "input()", "mcp-gateway"], stdin=subprocess.PIPE) as its:
+            house.state(its.pid)
+            assert run(["--home", str(house.home), "clients", "apply", "--check"]) == 0
 
     def test_given_back(self, house: Left) -> None:
         """Undo alone gives them their own servers back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from mcpgateway.ctl.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, con
 from mcpgateway.ctl.context import Globals
 
 if TYPE_CHECKING:
+    from mcpgateway.local.immorterm import Stranded
     from mcpgateway.local.machine import Machine
     from mcpgateway.local.planning import FilePlan, Wanted
     from mcpgateway.local.reporting import Report
@@ -127,8 +128,8 @@ def plan(globals_: Globals, /, **said: Any) -> None:
     from mcpgateway.ctl.clienttables import tell_planned
     from mcpgateway.local import listing
 
-    plans = _planned(_machine(globals_), _wanted(said))
-    answer(globals_, listing.planned(plans), lambda: tell_planned(plans))
+    found = _planned(_machine(globals_), _wanted(said))
+    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
 
 
 @clients.command()
@@ -147,12 +148,12 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
     globals_: Globals = context.obj
     machine, wanted = _machine(globals_), _wanted(said)
     if check or not yes:
-        plans = _planned(machine, wanted)
-        is_change = any(each.is_change for each in plans)
+        found = _planned(machine, wanted)
+        is_change = bool(found.behind) or any(each.is_change for each in found.plans)
         if check:
-            _tell_plans(globals_, plans)
+            _tell_plans(globals_, found)
             context.exit(DRIFT if is_change else DONE)
-        if is_change and not _is_agreed(globals_, plans):
+        if is_change and not _is_agreed(globals_, found):
             context.exit(FAILED)
     from mcpgateway.local import enrolment
 
@@ -266,11 +267,19 @@ def _wanted(said: dict[str, Any]) -> Wanted:
     return Wanted(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
 
 
-def _planned(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
+class _Planned(NamedTuple):
+    """What would become of files, and of those that another gateway has left."""
+
+    plans: tuple[FilePlan, ...]
+    behind: tuple[Stranded, ...]
+
+
+def _planned(machine: Machine, wanted: Wanted) -> _Planned:
+    from mcpgateway.local.immorterm import left_behind
     from mcpgateway.local.planning import plan as work_out
 
     with spinner("reading the clients' files"):
-        return _careful(lambda: work_out(machine, wanted))
+        return _careful(lambda: _Planned(work_out(machine, wanted), left_behind(machine)))
 
 
 def _careful(work: Callable[[], T]) -> T:
@@ -282,14 +291,14 @@ def _careful(work: Callable[[], T]) -> T:
         fail(str(why), getattr(why, "hint", "") or "")
 
 
-def _tell_plans(globals_: Globals, plans: tuple[FilePlan, ...]) -> None:
+def _tell_plans(globals_: Globals, found: _Planned) -> None:
     from mcpgateway.ctl.clienttables import tell_planned
     from mcpgateway.local import listing
 
-    answer(globals_, listing.planned(plans), lambda: tell_planned(plans))
+    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
 
 
-def _is_agreed(globals_: Globals, plans: tuple[FilePlan, ...]) -> bool:
+def _is_agreed(globals_: Globals, found: _Planned) -> bool:
     if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         fail(
             "nothing is changed: there is no terminal to ask at",
@@ -297,7 +306,7 @@ def _is_agreed(globals_: Globals, plans: tuple[FilePlan, ...]) -> bool:
         )
     from mcpgateway.ctl.clienttables import tell_planned
 
-    tell_planned(plans)
+    tell_planned(*found)
     return confirm("Lead these clients to the gateway?", default=False)
 
 
