@@ -100,12 +100,31 @@ def _normal(path: str) -> str:
 
 
 def socket_path(environ: Mapping[str, str], home: str) -> str:
-    """Where the Unix socket is: in the home, or in a short private directory when that path is too long."""
+    """Where the Unix socket is: in the home, or in a short private directory when that path is too long.
+
+    :raise Unusable: that directory is not ours, so another user may listen there.
+    """
     path = home.rstrip("/") + "/gateway.sock"
     if len(path.encode(errors="surrogateescape")) <= SOCKET_PATH_LIMIT:
         return path
     base = environ.get("XDG_RUNTIME_DIR") or f"{_temporary(environ)}/mcpgateway-{posix.getuid()}"
+    if not _is_private(base):
+        raise Unusable(f"{base} is not a directory of yours alone; choose a shorter --home than {home}")
     return f"{base.rstrip('/')}/{_digest(home)[:16]}.sock"
+
+
+def _is_private(directory: str) -> bool:
+    # Made here where it is missing, so that nobody can make it before we connect.
+    try:
+        posix.mkdir(directory, 0o700)
+    except OSError:
+        pass
+    try:
+        found = posix.lstat(directory)
+    except OSError:
+        return True  # and nothing is in it
+    is_directory = found.st_mode & 0o170000 == 0o040000
+    return is_directory and found.st_uid == posix.getuid() and not found.st_mode & 0o022
 
 
 def _temporary(environ: Mapping[str, str]) -> str:

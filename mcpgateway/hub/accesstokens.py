@@ -241,7 +241,10 @@ def _header(token: bytes) -> dict[str, Any] | None:
         found: dict[str, Any] = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError, RecursionError):
         return None
-    return found if found.get("alg") in resource.ALGORITHMS and "crit" not in found else None
+    is_one = (
+        found.get("alg") in resource.ALGORITHMS and str(found.get("typ", "JWT")).lower() in resource.KINDS
+    )
+    return found if is_one and "crit" not in found else None
 
 
 def _issuer_said(token: bytes) -> Any:

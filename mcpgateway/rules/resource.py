@@ -22,6 +22,8 @@ ALGORITHMS = (
 )
 SUBJECT = "oauth"
 """What the principal of such a subject begins with."""
+# What a token may call itself: what its issuer signs for something else is no access token (RFC 8725 section 3.11).
+KINDS = frozenset(("jwt", "at+jwt", "application/at+jwt"))
 REALM = 'Bearer realm="mcpgateway"'
 
 

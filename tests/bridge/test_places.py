@@ -10,6 +10,7 @@ from mcpgateway.bridge.daemon import make_directory
 from mcpgateway.bridge.headers import token_of
 from mcpgateway.bridge.places import Unusable
 from mcpgateway.doors.http import listeners
+from mcpgateway.errors import ConfigError
 from mcpgateway.host import paths
 
 
@@ -49,6 +50,37 @@ class SocketTests:
         assert places.socket_path(places.environment() | dict(os.environ), home) == listeners.socket_path(
             home
         )
+
+    @pytest.mark.parametrize("kind", ["everybody's", "a link", "a file", "another user's"])
+    def test_a_directory_of_others(self, tmp_path, monkeypatch, kind):
+        """Nobody connects, or listens, where another user may have put a socket."""
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        place = tmp_path / f"mcpgateway-{os.getuid()}"
+        if kind == "a file":
+            place.touch()
+        elif kind == "a link":
+            place.symlink_to(tmp_path)
+        else:
+            place.mkdir()
+            place.chmod(0o777 if kind == "everybody's" else 0o700)
+        if kind == "another user's":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a directory away")
+            os.chown(place, 65534, 65534)
+        home = "/h" + "x" * 200
+        with pytest.raises(
+            Unusable, match=f"{place} is not a directory of yours alone; choose a shorter --home"
+        ):
+            places.socket_path(places.environment() | dict(os.environ), home)
+        with pytest.raises((ConfigError, FileExistsError)):
+            listeners.socket_path(home)
+
+    def test_a_missing_directory(self, tmp_path):
+        """It is made for its user alone, before anybody else can."""
+        places.socket_path({"TMPDIR": str(tmp_path)}, "/h" + "x" * 200)
+        assert stat.S_IMODE((tmp_path / f"mcpgateway-{os.getuid()}").stat().st_mode) == 0o700
 
 
 class UrlTests:

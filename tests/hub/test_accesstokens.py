@@ -13,6 +13,7 @@ import pytest
 from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -184,6 +185,46 @@ class BadTests:
         assert desk.worth(_hs256(claims, json.dumps(desk.issuer.keys.public).encode())) is Credential.WRONG
         assert desk.worth(desk.issuer.keys.sign(claims, crit=["x"])) is Credential.WRONG
 
+    @pytest.mark.parametrize(
+        "header",
+        [
+            {"jku": "https://evil.example/jwks"},
+            {"x5u": "https://evil.example/chain"},
+            {"x5c": ["AAAA"]},
+            {"kid": "../../../dev/null"},
+            {"kid": "https://evil.example/jwks"},
+            {"kid": "one' or '1'='1"},
+            {"kid": 1},
+            {"kid": ["one"]},
+        ],
+        ids=str,
+    )
+    def test_keys_that_a_token_names(self, header: dict[str, Any]) -> None:
+        """No place, no certificate and no key of the token's own is looked at: only what its issuer publishes."""
+        desk, evil = Desk(), Keys("one")
+        head = {"jwk": evil.public, **header}
+        assert (
+            desk.worth(_signed(evil, {"kid": "one", **head}, desk.issuer.claims(desk.now)))
+            is Credential.WRONG
+        )
+        assert all(each.startswith(desk.issuer.url) for each in desk.issuer.asked)
+
+    @pytest.mark.parametrize(
+        "kind", ["logout+jwt", "secevent+jwt", "dpop+jwt", "application/dpop+jwt", "JWE", 5]
+    )
+    def test_other_kinds(self, kind: object) -> None:
+        """What the same issuer signs for something else is no access token (RFC 8725, 3.11)."""
+        desk = Desk()
+        token = _signed(desk.issuer.keys, {"kid": "one", "typ": kind}, desk.issuer.claims(desk.now))
+        assert desk.worth(token) is Credential.WRONG
+
+    @pytest.mark.parametrize("kind", ["JWT", "at+jwt", "application/at+jwt", "AT+JWT", None])
+    def test_access_tokens(self, kind: str | None) -> None:
+        """An access token says so, or nothing of its kind."""
+        desk = Desk()
+        head = {"kid": "one"} if kind is None else {"kid": "one", "typ": kind}
+        assert desk.worth(_signed(desk.issuer.keys, head, desk.issuer.claims(desk.now))) is Credential.CLIENT
+
     def test_shared_secrets_are_no_keys(self) -> None:
         """Even if its issuer publishes it, no key of a shared secret, and none for encryption, is used."""
         issuer = Issuer()
@@ -334,3 +375,11 @@ def _decoded(token: bytes) -> Any:
 DESK = Desk()
 TOKEN = DESK.issuer.token(DESK.now).encode()
 assert DESK.worth(TOKEN) is Credential.CLIENT
+
+
+def _signed(keys: Keys, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    # As nobody's library does it: with whatever header.
+    parts = (json.dumps({"alg": keys.algorithm, **header}), json.dumps(claims))
+    text = ".".join(urlsafe_b64encode(each.encode()).rstrip(b"=").decode() for each in parts)
+    signature = ECAlgorithm(ECAlgorithm.SHA256).sign(text.encode(), keys.private)
+    return f"{text}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"

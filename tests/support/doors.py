@@ -97,6 +97,17 @@ class MemoryTransport:
         return IPv4Address("TCP", "127.0.0.1", 9100)
 
 
+class OpenedTransport(MemoryTransport):
+    """A connection that has a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
 @implementer(IDoor)
 class RecordingDoor:
     """Answers everything, or keeps the exchanges for the test to answer.

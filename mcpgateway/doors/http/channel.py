@@ -33,7 +33,14 @@ from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ISSLTransport,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -69,6 +76,7 @@ RETRY = b"Retry-After: 5\r\n"
 LINGER_LIMIT = 16 * 1024 * 1024
 
 IDLE_TICKS = 300
+HANDSHAKE_TICKS = 10  # one of TLS that has begun holds 50 kB
 HEAD_TICKS = 10
 BODY_TICKS = 30
 BODY_BYTES_PER_TICK = 1024  # a body has a tick more for each of these
@@ -84,7 +92,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@implementer(IProtocol)
+@implementer(IProtocol, IHandshakeListener)
 class Channel:
     """One connection.
 
@@ -103,6 +111,7 @@ class Channel:
         "_held",
         "_is_counted",
         "_is_paused",
+        "_is_ready",
         "_is_turning",
         "_known",
         "_known_raw",
@@ -143,6 +152,7 @@ class Channel:
         self._held = b""
         self._is_counted = False
         self._is_paused = False
+        self._is_ready = True
         self._is_turning = False
         self._lingered = 0
         self._principal = ""
@@ -154,6 +164,7 @@ class Channel:
         self.transport = transport
         self.caller = self.factory.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
+        self._is_ready = not self.secure
         self.outlet = Outlet(self, transport, self.factory.room, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
@@ -168,7 +179,7 @@ class Channel:
         connections = self.factory.connections
         present = len(connections)
         connections.add(self)
-        left = self._files_left()
+        left = self.factory.files_left(self.transport)
         if present >= CONNECTIONS_LIMIT + REFUSALS_LIMIT or left < 0:
             self.abort()
         elif present >= CONNECTIONS_LIMIT:
@@ -176,12 +187,10 @@ class Channel:
         elif left < self.factory.files_kept:
             self._refuse(503, TOO_MANY, b"Retry-After: 10\r\n")
 
-    def _files_left(self) -> float:
-        fileno = getattr(self.transport, "fileno", None)
-        left = inf if fileno is None else files_left(fileno())
-        if left < self.factory.files_kept:
-            self.factory.shortages += 1
-        return left
+    def handshakeCompleted(self) -> None:
+        """TLS is ready: the client has all of its time from now on."""
+        self.age = 0
+        self._is_ready = True
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone, or was cut off."""
@@ -575,14 +584,16 @@ class Channel:
             if self.outlet.stalled_ticks() >= (CLOSING_TICKS if phase == CLOSING else STALL_TICKS):
                 self.abort()
         elif self.age >= self._patience():
-            if phase == IDLE:
+            if not self._is_ready:
+                self.abort()
+            elif phase == IDLE:
                 self._close()
             else:
                 self._refuse(408, "The request took too long")
 
     def _patience(self) -> float:
         if self.phase == IDLE:
-            return IDLE_TICKS
+            return IDLE_TICKS if self._is_ready else HANDSHAKE_TICKS
         if self.phase == HEAD:
             return HEAD_TICKS
         if self.phase == BODY and self._body is not None:
@@ -644,6 +655,14 @@ class ChannelFactory:
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         """A channel for a new connection."""
         return Channel(self)
+
+    def files_left(self, transport: Any) -> float:
+        """How many more files may be opened beside a connection that was just made; a shortage is counted."""
+        fileno = getattr(transport, "fileno", None)
+        left = inf if fileno is None else files_left(fileno())
+        if left < self.files_kept:
+            self.shortages += 1
+        return left
 
     def remember(self, head: Head) -> None:
         """Keep a head that was read, in the place of the oldest where there are enough."""

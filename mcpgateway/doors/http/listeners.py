@@ -248,7 +248,10 @@ def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
 
 
 def socket_path(home: str) -> str:
-    """Where the Unix socket is: in the home, or in a short private directory when that path is too long."""
+    """Where the Unix socket is: in the home, or in a short private directory when that path is too long.
+
+    :raise ConfigError: that directory is not ours, so another user may take the socket's place.
+    """
     path = os.path.join(home, "gateway.sock")
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
@@ -257,8 +260,8 @@ def socket_path(home: str) -> str:
     )
     os.makedirs(base, 0o700, exist_ok=True)
     state = os.lstat(base)
-    if state.st_uid != os.getuid() or not os.path.isdir(base) or os.path.islink(base):
-        raise ConfigError(f"{base} is not a directory of yours; choose a shorter --home than {home}")
+    if state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode) or state.st_mode & 0o022:
+        raise ConfigError(f"{base} is not a directory of yours alone; choose a shorter --home than {home}")
     return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
 
 

@@ -117,6 +117,12 @@ class _First(Protocol):
         self._address = address
         self._silence: Any = clock.callLater(SILENCE_S, self._give_up)
 
+    def connectionMade(self) -> None:
+        """Wait, unless this takes what the gateway's own parts need."""
+        transport: Any = self.transport
+        if self._plain.files_left(transport) < 0:
+            transport.abortConnection()
+
     def dataReceived(self, data: bytes) -> None:
         """Find out what is spoken."""
         self._heard()

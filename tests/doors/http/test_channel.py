@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from mcpgateway.doors.http import channel as channel_module
 from mcpgateway.doors.http.channel import ChannelFactory
 from mcpgateway.host.processes import RESERVE, TELLING
-from tests.support.doors import MemoryTransport, RecordingDoor, Wire
+from tests.support.doors import MemoryTransport, OpenedTransport, RecordingDoor, Wire
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST
@@ -622,17 +622,6 @@ class BrokenDoorTests:
         with capturedLogs():
             wire.send(get(b"/broken-stream"))
         assert wire.transport.is_aborted
-
-
-class OpenedTransport(MemoryTransport):
-    """A connection that has a descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-
-    def fileno(self) -> int:
-        return self._descriptor
 
 
 class FilelessDoor(RecordingDoor):
