@@ -31,6 +31,11 @@ IMAGE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:/[a-z0-9][a-z0-9._-]*)*)"
     r"(?::(?P<version>\w[\w.-]*))?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+# What npx and uvx take for a file of the directory that they run in, and podman for one of its other transports.
+FILE = re.compile(r".*\.(?:tgz|tar|tar\.\w+|whl|zip)", re.IGNORECASE)
+TRANSPORTS = frozenset(
+    "containers-storage dir docker-archive docker-daemon oci oci-archive ostree sif tarball".split()
+)
 KINDS = ("npm", "pypi", "docker")
 # What authors put around a name to say that it is a server.
 AFFIXES = re.compile(r"^(?:mcp-server-|server-|mcp-)|(?:-mcp-server|-server-mcp|-mcp|-server)$")
@@ -246,7 +251,7 @@ def of_package(text: str, name: str = "") -> Recipe:
     kind, _, package = text.partition(":")
     pattern = {"npm": NPM, "pypi": PYPI, "docker": IMAGE}.get(kind)
     found = pattern.fullmatch(package) if pattern is not None else None
-    if found is None:
+    if found is None or FILE.fullmatch(package) or (kind == "docker" and found["name"] in TRANSPORTS):
         raise InvalidParams(
             f"'{printable(text)}' is no package",
             "name it as in npm:@scope/name@1.2.3, pypi:name==1.2.3 or docker:registry/image:tag",

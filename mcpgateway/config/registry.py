@@ -1,6 +1,7 @@
 """The registry's ``server.json`` (https://static.modelcontextprotocol.io/schemas) as a recipe.
 
-Whoever has written one is a stranger: no text of it names a variable of the environment, but for those it declares.
+Whoever has written one is a stranger: no text of it names a variable of the environment, but for those it declares, and
+it tells the runner of its package how to run that, but neither what, nor from where, nor with what of this machine.
 
 Of several ways to run a server the first that can be run here is taken: npm, PyPI, a container, a remote.  Members are
 understood in the spelling of today and in that of the first schema (``registry_type``).
@@ -26,6 +27,35 @@ USUAL_BASES = {
     "oci": ("https://docker.io", "https://ghcr.io", "https://quay.io"),
 }
 RUNNERS = {"bunx": ("bunx",), "podman": ("podman", "run", "-i", "--rm")}
+# What a runner may be told by a stranger: options alone, and with a value of this form.
+ALONE = {
+    "npx": frozenset(
+        "-y --yes -q --quiet -s --silent --prefer-offline --prefer-online --no-audit --no-fund".split()
+    ),
+    "uvx": frozenset("-q --quiet --isolated -n --no-cache --refresh --no-progress --native-tls".split()),
+    "docker": frozenset("-i --interactive --rm --init --read-only -q --quiet".split()),
+}
+VALUED = {
+    "npx": {"--loglevel": r"[a-z]+"},
+    "uvx": {
+        **dict.fromkeys(("-p", "--python"), r"(?:[a-z]+@?)?[0-9.]+"),
+        "--prerelease": r"[a-z-]+",
+    },
+    "docker": {
+        **dict.fromkeys(("-e", "--env"), r"[A-Za-z_]\w*=.*"),
+        **dict.fromkeys(("-u", "--user"), r"[0-9]+(?::[0-9]+)?"),
+        **dict.fromkeys(("-m", "--memory", "--cpus", "--pids-limit", "--shm-size"), r"[0-9.]+[bkmg]?"),
+        **dict.fromkeys(("-w", "--workdir", "--tmpfs"), r"/\S*"),
+        **dict.fromkeys(
+            ("-v", "--volume"), r"[A-Za-z0-9][\w.-]*:/\S*"
+        ),  # one of its own, no directory of ours
+        **dict.fromkeys(("--network", "--net"), "none|bridge"),
+        "--cap-drop": r"\w+",
+        "--platform": r"[a-z0-9/]+",
+        "--pull": r"[a-z]+",
+        "--security-opt": r"no-new-privileges(?:[:=]true)?",
+    },
+}
 REMOTES = {"streamable-http": "http", "http": "http", "sse": "sse"}
 ITEMS_LIMIT = 100  # arguments, variables or headers of one server
 REMOTE = "remote"
@@ -176,6 +206,7 @@ def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[Group,
     words = [word for group in before for word in group.words]
     if any(group.is_optional for group in before) or any(PLACEHOLDER.search(word) for word in words):
         raise InvalidParams("what its runner is told depends on values; configure it by hand")
+    _check_told("docker" if recipe.image else recipe.program[0], words)
     head = recipe.program
     if recipe.image:
         head = runner if runner and runner[0] == "podman" else head
@@ -184,6 +215,17 @@ def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[Group,
     if runner == ("bunx",) and head[0] == "npx":
         return evolve(recipe, program=("bunx", *own, head[-1]))
     return evolve(recipe, program=(*head[:-1], *own, head[-1]))
+
+
+def _check_told(runner: str, words: list[str]) -> None:
+    left = iter(words)
+    for word in left:
+        option, equals, value = word.partition("=")
+        if not equals and option in ALONE[runner]:
+            continue
+        form = VALUED[runner].get(option)
+        if form is None or not re.fullmatch(form, value if equals else next(left, "")):
+            raise InvalidParams(f"its runner is told '{printable(word)}'; configure it by hand")
 
 
 def _versioned(kind: str, said: Mapping[str, Any]) -> str:

@@ -274,7 +274,11 @@ def _spellings(value: str) -> Iterator[tuple[str, bool]]:
     for line in {value.strip(), *map(str.strip, value.splitlines())}:
         whole = line[:LONGEST]
         if is_telling(whole):
-            plain = () if _SAFE.fullmatch(whole) else (repr(whole)[1:-1], *_in_json(whole), *_in_url(whole))
+            plain = (
+                ()
+                if _SAFE.fullmatch(whole)
+                else (repr(whole)[1:-1], *_in_json(whole), *_in_url(whole), *_in_html(whole))
+            )
             yield from ((each, False) for each in {each.translate(_SMALL) for each in (whole, *plain)})
             yield from ((each.translate(_SMALL), True) for each in _in_base64(whole))
 
@@ -289,6 +293,15 @@ def _in_url(text: str) -> Iterator[str]:
     for way in (quote, quote_plus):
         for untouched in _UNTOUCHED:
             yield way(text, safe=untouched, errors="surrogatepass")
+    yield quote(quote(text, safe="", errors="surrogatepass"), safe="")  # as a URL in another one has it
+
+
+def _in_html(text: str) -> Iterator[str]:
+    # Only what stands in an attribute has its quotes escaped, by one of two numbers.
+    inner = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    yield inner
+    for apostrophe in ("&#39;", "&#x27;"):
+        yield inner.replace('"', "&quot;").replace("'", apostrophe)
 
 
 def _in_base64(text: str) -> Iterator[str]:

@@ -114,6 +114,65 @@ class PackageTests:
         with pytest.raises(InvalidParams, match="by hand"):
             entry(server(package("oci", "o/w:1", runtimeArguments=open_one)))
 
+    @pytest.mark.parametrize(
+        ("kind", "words"),
+        [
+            ("npm", "--registry https://evil.example"),
+            ("npm", "--registry=https://evil.example"),
+            ("npm", "--userconfig=/tmp/x"),
+            ("npm", "--node-options=--require=/tmp/x"),
+            ("npm", "--package=evil"),
+            ("npm", "-p evil"),
+            ("npm", "-c evil"),
+            ("npm", "evil"),
+            ("npm", "--quiet=x"),
+            ("npm", "--loglevel --package=evil"),
+            ("pypi", "--index-url https://evil.example"),
+            ("pypi", "--default-index=https://evil.example"),
+            ("pypi", "--from git+https://evil.example"),
+            ("pypi", "--with evil"),
+            ("pypi", "--python /tmp/x"),
+            ("pypi", "--env-file=/home/me/.env"),
+            ("pypi", "--python"),
+            ("oci", "--privileged"),
+            ("oci", "-v /:/host"),
+            ("oci", "-v ./x:/host"),
+            ("oci", "-v/var/run/docker.sock:/s"),
+            ("oci", "--mount type=bind,src=/,dst=/host"),
+            ("oci", "--pid=host"),
+            ("oci", "--network host"),
+            ("oci", "--network=container:other"),
+            ("oci", "--cap-add=ALL"),
+            ("oci", "--security-opt seccomp=unconfined"),
+            ("oci", "--env-file=/home/me/.env"),
+            ("oci", "-e HOME"),
+            ("oci", "--entrypoint=sh"),
+            ("oci", "evil/image"),
+        ],
+    )
+    def test_what_no_runner_is_told(self, kind: str, words: str) -> None:
+        """No other package, no other place, no program and nothing of this machine comes from a description."""
+        told = [{"type": "positional", "value": word} for word in words.split()]
+        with pytest.raises(InvalidParams, match=r"its runner is told .*by hand"):
+            entry(server(package(kind, "o/weather" if kind == "oci" else "weather", runtimeArguments=told)))
+
+    @pytest.mark.parametrize(
+        ("kind", "words"),
+        [
+            ("npm", "-y --prefer-offline --loglevel=error"),
+            ("pypi", "--python 3.12 --isolated"),
+            ("pypi", "--python=cpython@3.12"),
+            ("oci", "--init -e A=b --memory 512m -v data:/data --cap-drop=ALL --network=bridge"),
+        ],
+    )
+    def test_what_a_runner_is_told(self, kind: str, words: str) -> None:
+        """How a package is run, its author knows best."""
+        told = [{"type": "positional", "value": word} for word in words.split()]
+        made = entry(
+            server(package(kind, "o/weather" if kind == "oci" else "weather", runtimeArguments=told))
+        )
+        assert set(words.split()) <= set(made["args"])
+
     def test_a_secret_in_an_argument(self) -> None:
         """It is taken from a variable, and never said."""
         said = [{"type": "named", "name": "--api-key", "isSecret": True, "isRequired": True}]

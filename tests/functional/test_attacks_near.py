@@ -100,9 +100,7 @@ def still_serving(gateway: Gateway) -> Iterator[None]:
 class OtherUserTests:
     """Another user of the same machine."""
 
-    @attack(
-        "a machine that several people use", "another user of this machine, with all that his rights allow"
-    )
+    @attack("CWE-276, CWE-732", "another user of this machine, with all that his rights allow")
     def test_everything(self, gateway: Gateway) -> None:
         """No file of the home, no process, and none of the doors is open to him."""
         gateway.directory.chmod(0o755)
@@ -153,7 +151,7 @@ GET = b"GET /health HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
 class TlsTests:
     """A port that speaks TLS."""
 
-    @attack("fuzzers of TLS", "bytes that begin like a handshake and are none, or too much of one")
+    @attack("CWE-20", "bytes that begin like a handshake and are none, or too much of one")
     @pytest.mark.parametrize(
         "data",
         [
@@ -170,7 +168,10 @@ class TlsTests:
         """The connection ends, and nothing of it was taken for a request."""
         assert b" 200 OK" not in raw(gateway, data)
 
-    @attack("POODLE, BEAST, FREAK, Logjam", "old revisions of TLS, and ciphers that protect nothing")
+    @attack(
+        "CVE-2014-3566, CVE-2011-3389, CVE-2015-0204",
+        "old revisions of TLS, and ciphers that protect nothing",
+    )
     @pytest.mark.parametrize(
         ("version", "ciphers"),
         [
@@ -202,9 +203,7 @@ class TlsTests:
             with pytest.raises(SSL.Error, match="no renegotiation"):
                 connection.do_handshake()
 
-    @attack(
-        "virtual host confusion", "a name in the handshake that is another than the one that is asked for"
-    )
+    @attack("CWE-346", "a name in the handshake that is another than the one that is asked for")
     def test_another_name(self, gateway: Gateway, authority: Authority) -> None:
         """The name of the handshake opens nothing, and that of the request is judged as ever."""
         context = ssl.create_default_context(cafile=authority.file)

@@ -62,6 +62,8 @@ class KnownTests:
             "a1%21b%28c%29%2a%2fd%26e%3cf%3e%2bg",
             r"a1!b(c)*/d\u0026e\u003cf\u003e+g",  # encoding/json
             r"a1!b(c)*\/d&e<f>+g",  # json_encode
+            "a1!b(c)*/d&amp;e&lt;f&gt;+g",  # HTML
+            "a1%2521b%2528c%2529%252A%252Fd%2526e%253Cf%253E%252Bg",  # a URL in another one
         ],
     )
     def test_spellings_of_others(self, spelled: str) -> None:
