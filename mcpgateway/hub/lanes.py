@@ -13,6 +13,9 @@ parked ones, but goes beside the lanes: to the child that clients share, where a
 other call is under way.  Where the server keeps state there is only the one lane, and the call goes to its child: that
 has one client, whose own questions they are.
 
+A question beside the lanes reaches nobody while another is open there.  So while one is, a call that would go there
+gets a lane that is more than its client's share; if it asks, the client's oldest question makes way.
+
 # Note [What was taken back may still ask]
 A call that nobody waits for any more is cancelled, but some servers work on and ask all the same.  So its lane is used
 by no other call: its child is ended as soon as nothing else is under way on it.
@@ -152,13 +155,14 @@ class Lanes:
         lane.session.seen = self._sessions.now
         return lane
 
-    def free(self, group: Group, whose: Any) -> Lane | None:
+    def free(self, group: Group, whose: Any, *, past_share: bool = False) -> Lane | None:
         """A lane for the next call of a client, or None if there is none now.
 
+        :param past_share: whether it may be one more than the client's share.
         :raise Overloaded: there are too many others.
         """
         self._check(group)
-        if self.has_its_share(group, whose):
+        if self.has_its_share(group, whose) and not past_share:
             return None
         lane = next((each for each in group.lanes if each.current is None), None)
         if lane is None:
@@ -172,8 +176,15 @@ class Lanes:
 
     def has_its_share(self, group: Group, whose: Any) -> bool:
         """Whether a client's parked calls have closed as many lanes as they may."""
+        return self._closed_by(group, whose) >= SHARE
+
+    def is_past_its_share(self, group: Group, whose: Any) -> bool:
+        """Whether a client's parked calls have closed more."""
+        return self._closed_by(group, whose) > SHARE
+
+    def _closed_by(self, group: Group, whose: Any) -> int:
         closed = [each.current for each in group.lanes if each.is_closed]
-        return len([each for each in closed if each is not None and each.whose == whose]) >= SHARE
+        return len([each for each in closed if each is not None and each.whose == whose])
 
     def is_held_up(self, group: Group, whose: Any) -> bool:
         """Whether a call that gets no lane would wait for parked ones; see Note [What questions hold up]."""

@@ -15,7 +15,7 @@ a child for itself, its lane (`mcpgateway.hub.lanes`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define, field
@@ -360,14 +360,20 @@ class ToLegacy:
         """Take the next call out of the queue that can go on, with its place: in a lane, or beside all of them."""
         for crossing in list(group.queue):
             lane = self._lane(group, crossing)
+            beside: Session | None = None
+            if lane is None and crossing in group.queue and self._goes_beside(crossing, group):
+                beside = self._beside(crossing, group)
+                if self._is_parked_at(beside):
+                    lane = self._lane(group, crossing, past_share=True)
             if lane is not None:
                 crossing.lane, lane.current = lane, crossing
                 crossing.call.session = lane.session
                 self._set_level(lane, crossing.call.level)
-            elif crossing not in group.queue or not self._goes_beside(crossing, group):
-                continue
+            elif beside is not None and crossing in group.queue:
+                crossing.group = None
+                crossing.call.session = beside
             else:
-                self._put_beside(crossing, group)
+                continue
             group.queue.remove(crossing)
             found: Crossing = crossing
             return found
@@ -376,18 +382,20 @@ class ToLegacy:
     def _goes_beside(self, crossing: Crossing, group: Group) -> bool:
         return crossing.target not in self._askers and self._lanes.is_held_up(group, crossing.whose)
 
-    def _put_beside(self, crossing: Crossing, group: Group) -> None:
+    def _beside(self, crossing: Crossing, group: Group) -> Session:
         # See Note [What questions hold up].
-        crossing.group = None
         if self._pool.keeps_state(group.server):
-            crossing.call.session = group.lanes[0].aside
-        else:
-            offer, level = _offered(group.server, crossing.message.meta), crossing.call.level
-            crossing.call.session = self._plain(group.server, group.principal, level, offer)
+            return group.lanes[0].aside
+        offer, level = _offered(group.server, crossing.message.meta), crossing.call.level
+        return self._plain(group.server, group.principal, level, offer)
 
-    def _lane(self, group: Group, crossing: Crossing) -> Lane | None:
+    def _is_parked_at(self, beside: Session) -> bool:
+        slot = beside.slot or self._pool.slot_for(beside)
+        return any(each.lane is None and each.slot is slot for each in self._parked.values())
+
+    def _lane(self, group: Group, crossing: Crossing, *, past_share: bool = False) -> Lane | None:
         try:
-            return self._lanes.free(group, crossing.whose) if self._is_open else None
+            return self._lanes.free(group, crossing.whose, past_share=past_share) if self._is_open else None
         except Overloaded as why:
             if not group.lanes:
                 self._refuse_queue(group, why)
@@ -522,6 +530,10 @@ class ToLegacy:
             "requestState": state,
         }
         client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+        group = crossing.group
+        if group is not None and self._lanes.is_past_its_share(group, crossing.whose):
+            mine = (each for each in self._in_lanes(group) if each.whose == crossing.whose)
+            self._give_up(next(mine), "its client leaves too many questions open")
 
     def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
         params = message.params or {}
@@ -624,17 +636,18 @@ class ToLegacy:
         if waiting is None:
             return
         is_own = self._lanes.has_its_share(group, waiting.whose)
-        parked = [
-            each
-            for each in self._parked.values()
-            if each.group is group
-            and each.lane is not None
-            and each.lane.current is each
-            and (each.whose == waiting.whose or not is_own)
-        ]
+        parked = [each for each in self._in_lanes(group) if each.whose == waiting.whose or not is_own]
         oldest = max(parked, key=lambda each: each.ticks, default=None)
         if oldest is not None and oldest.ticks > PATIENCE_TICKS:
             self._give_up(oldest, "others need its place")
+
+    def _in_lanes(self, group: Group) -> Iterator[Crossing]:
+        """The parked calls that close a group's lanes, in the order in which they were parked."""
+        return (
+            each
+            for each in self._parked.values()
+            if each.group is group and each.lane is not None and each.lane.current is each
+        )
 
     def _give_up(self, crossing: Crossing, why: str) -> None:
         self._parked.pop(crossing.handle, None)

@@ -989,6 +989,20 @@ class LimitTests:
         complete(beside, calls(beside)[0])
         assert text(same) == "done"
 
+    def test_more_than_a_share(self, gateway: MemoryGateway) -> None:
+        """A client's question that is one too many is heard, and its oldest one makes way."""
+        (oldest, _), *_ = [parked(gateway, of_process(gateway, 1), identifier=nth) for nth in range(SHARE)]
+        parked(gateway, of_process(gateway, 1), identifier=98, name="new")
+        late, plain = of_process(gateway, 1), of_process(gateway, 1)
+        call(late, 99, name="newer")
+        assert oldest.asked(CANCELLED) == []
+        ask(gateway.child)
+        assert result(late)["resultType"] == "input_required"
+        assert len(oldest.asked(CANCELLED)) == 1
+        call(plain, 100, name="plain")
+        complete(gateway.child, calls(gateway.child)[-1])
+        assert text(plain) == "done"
+
     def test_a_lane_that_becomes_free(self, gateway: MemoryGateway) -> None:
         """A call of what asks waits, and takes whichever lane is free first."""
         pairs = [(of_process(gateway, nth), nth) for nth in range(LANES_LIMIT)]
