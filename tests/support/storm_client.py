@@ -533,7 +533,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Cut its connections."""
+        """Cut its connections, also those on which it still says something."""
+        self.is_gone = True
         for link in list(self._links):
             self._cut(link)
         self._idle.clear()
