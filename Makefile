@@ -13,11 +13,13 @@ CONFORMANCE := tests/servers/conformance-npm/node_modules/.made
 PYPI_SERVERS := build/pypi-servers/.made
 NPM_CLIENTS := tests/clients/npm/node_modules/.made
 PYPI_CLIENTS := build/clients-pypi/.made
+NPM_REMOTES := tests/remotes/npm/node_modules/.made
+PYPI_REMOTES := build/remotes-pypi/.made
 
-UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench -m "not functional and not soak"
+UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench --ignore=tests/remotes -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint types imports unit coverage functional soak conformance test-clients test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,7 +66,7 @@ types: $(VENV) ## mypy, strict
 # All at once, those that mostly wait first: beside them there is time for those that mostly compute.
 tests: $(VENV) servers ## the unit and the functional tests
 	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder -m "not soak" \
-		--ignore=tests/bench --ignore=tests/clients --ignore=tests/browser tests/functional tests/contracts tests
+		--ignore=tests/bench --ignore=tests/clients --ignore=tests/remotes --ignore=tests/browser tests/functional tests/contracts tests
 
 unit: $(VENV) ## unit, contract and property tests; no sockets, no processes
 	$(BIN)/python -m $(UNIT)
@@ -90,13 +92,16 @@ conformance: $(VENV) servers ## both official suites, one by one, both ways, at 
 test-clients: $(VENV) servers $(NPM_CLIENTS) $(PYPI_CLIENTS) ## real MCP clients, all at once; installs 1.5 GB on first use
 	$(BIN)/python -m pytest tests/clients
 
+test-remotes: $(VENV) servers $(NPM_REMOTES) $(PYPI_REMOTES) ## signing in and APIs, with what others have made; installs 450 MB on first use
+	$(BIN)/python -m pytest --numprocesses=2 tests/remotes
+
 test-browser: $(VENV) ## hostile pages in a real Chromium, which Debian's apt-get installs where there is none
 	command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
 	$(BIN)/python -m pytest tests/browser
 
 # Without the packages' own scripts: the native programs are started directly, and nothing has to be built.
-$(NPM_CLIENTS): tests/clients/npm/package.json tests/clients/npm/package-lock.json
-	cd tests/clients/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+$(NPM_CLIENTS) $(NPM_REMOTES): %/node_modules/.made: %/package.json %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # Each version in a virtual environment of its own, named as tests/clients/libraries.py looks for it.
@@ -106,6 +111,11 @@ $(PYPI_CLIENTS): tests/clients/pypi/requirements.txt
 		test -x $$folder/bin/python || $(PYTHON) -m venv $$folder || exit 1; \
 		$$folder/bin/python -m pip install --quiet --disable-pip-version-check $$client || exit 1; \
 	done
+	touch $@
+
+$(PYPI_REMOTES): tests/remotes/requirements.txt
+	test -x build/remotes-pypi/bin/python || $(PYTHON) -m venv build/remotes-pypi
+	build/remotes-pypi/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 bench: $(VENV) ## measure the gateway beside others and beside the floor (not a test)
@@ -128,4 +138,4 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 clean: ## remove everything that was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf tests/servers/npm/node_modules tests/servers/dual/node_modules tests/servers/conformance-npm/node_modules
-	rm -rf tests/clients/npm/node_modules docs/_build
+	rm -rf tests/clients/npm/node_modules tests/remotes/npm/node_modules docs/_build

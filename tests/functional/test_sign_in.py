@@ -114,15 +114,18 @@ def environ(gateway: Gateway) -> dict[str, str]:
 
 
 class World:
-    """A gateway with a server of each authorization server in front of it, and one on this machine."""
+    """A gateway with a server of each authorization server in front of it, and one on this machine.
 
-    def __init__(self, directory: Path, start: Start) -> None:
+    :param more: keys of the entries of the remote ones.
+    """
+
+    def __init__(self, directory: Path, start: Start, **more: Any) -> None:
         self.sdk, self.authlib = start("sdk"), start("authlib")
         entries: dict[str, Any] = {
-            "sdk": {"url": self.sdk.url},
-            "authlib": {"url": self.authlib.url},
-            "common": {"url": self.sdk.url, "oauth": {"grant": "gateway"}},
-            "unmet": {"url": self.sdk.url},
+            "sdk": {"url": self.sdk.url, **more},
+            "authlib": {"url": self.authlib.url, **more},
+            "common": {"url": self.sdk.url, "oauth": {"grant": "gateway"}, **more},
+            "unmet": {"url": self.sdk.url, **more},
             "clock": server(CLOCK),
         }
         self.gateway = Gateway(directory, entries)
