@@ -46,9 +46,11 @@ class Daemons:
         :raise GatewayError: it could not be started.
         """
         server = self._named(name)
-        if self._is_up(server):
+        if await self._runs(server):
             self.operating.keep_up(name)
         else:
+            if self._is_up(server):  # it was there before, and has ended since it was last asked how it is
+                await self.operating.stop(name)
             await self.operating.start(name, stays=True)
         return await self._status(server)
 
@@ -97,8 +99,9 @@ class Daemons:
     async def _status(self, server: ServerSpec) -> dict[str, Any]:
         slots = self._slots(server)
         shown = self.health.shown(server, slots)
-        is_up, reach = shown["status"] in _UP, server.reach
-        is_others = not is_up and isinstance(reach, Daemon) and await self.is_served(reach)
+        is_up, reach = await self._runs(server), server.reach
+        is_idle = not is_up and shown["status"] not in _UP
+        is_others = is_idle and isinstance(reach, Daemon) and await self.is_served(reach)
         made: dict[str, Any] = {"name": server.name, "running": is_up or is_others}
         if is_up:
             pids = [pid for slot in slots for pid in slot.pids]
@@ -109,6 +112,13 @@ class Daemons:
         if shown["last_error"] and not is_others:
             made["lastError"] = shown["last_error"]
         return made
+
+    async def _runs(self, server: ServerSpec) -> bool:
+        # One that was there before has no process here whose end is told, so its port is asked.
+        if not self._is_up(server):
+            return False
+        is_ours = any(slot.pids for slot in self._slots(server))
+        return is_ours or not isinstance(server.reach, Daemon) or await self.is_served(server.reach)
 
     def _is_up(self, server: ServerSpec) -> bool:
         return self.health.shown(server, self._slots(server))["status"] in _UP

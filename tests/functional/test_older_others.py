@@ -123,10 +123,15 @@ class ManagerTests:
                 found = fits(gateway.post(path, {"name": "memory"}), 200, {**DAEMON, "running": True})
                 assert "pid" not in found
             assert stranger.poll() is None
+            gateway.post("/start", {"name": "memory"})
         finally:
             stranger.kill()
             stranger.wait()
+        # Its end is seen at once, also while it is used, and another one is started in its place.
         fits(gateway.get("/status"), 200, {"daemons": [{**DAEMON, "running": False}]})
+        fits(gateway.post("/ensure", {"name": "memory"}), 200, {"running": True, "port": gateway.served})
+        fits(gateway.get("/status"), 200, {"daemons": [{**DAEMON, "running": True, "pid": int}]})
+        gateway.post("/stop", {"name": "memory"})
 
 
 class CtlTests:
