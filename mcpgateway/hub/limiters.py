@@ -21,7 +21,7 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.traits import tools_in
 from mcpgateway.hub.watching import Watch, Written
 from mcpgateway.rules.concurrency import Finding, readers
-from mcpgateway.rules.sharing import scope_value
+from mcpgateway.rules.sharing import scope_of, scope_value
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -69,8 +69,8 @@ class Limiters:
     def of(self, slot: Slot) -> Limiter | None:
         """What limits the calls of a slot; None where nothing does."""
         server = slot.server
-        if server.concurrency is None and not slot.shared:
-            return None  # a child of one session's, or one that is only asked something
+        if not self._is_limited(server):
+            return None
         limit, is_open = self._rule(server)
         key = (server.name, scope_value(self._pool.scope(server), server))
         limiter = self._limiters.get(key)
@@ -84,6 +84,13 @@ class Limiters:
         if is_open and limiter.watch is None and self._written is not None:
             limiter.watch = self._new_watch(key, self._written)
         return limiter
+
+    def _is_limited(self, server: ServerSpec) -> bool:
+        # A server that has a child for each session by its entry, or since it keeps state, has what it had without a
+        # gateway.  One that has several because it asks something is shared all the same.
+        if server.concurrency is not None:
+            return True
+        return scope_of(server) is not Share.SESSION and not self._pool.keeps_state(server)
 
     def _readers(self, server: ServerSpec) -> Any:
         # An entry that says how it is to be does not mean names.
@@ -152,10 +159,7 @@ class Limiters:
 
     def told(self, server: ServerSpec) -> dict[str, Any]:
         """How many calls of a server are under way at once, why, which these are, and which wait."""
-        is_shared = self._pool.scope(server) is not Share.SESSION
-        limit, is_open = (
-            self._rule(server) if is_shared or server.concurrency is not None else (UNLIMITED, False)
-        )
+        limit, is_open = self._rule(server) if self._is_limited(server) else (UNLIMITED, False)
         mine = [each for key, each in self._limiters.items() if key[0] == server.name]
         line = [each for limiter in mine for each in limiter.line()]
         return {

@@ -154,8 +154,13 @@ class Questions:
         return any(session in (each.session, each.at) for each in self._asked.values())
 
     def is_asked(self, session: Session) -> bool:
-        """Whether a question is before a session's client, in this session or in that of its view."""
-        return any(self.owns_token(each) for each in (session, session.outer) if each is not None)
+        """Whether a question is before a session's client, in this session or in that of its view.
+
+        Where a session stands for many clients it is not known which of them is asked.
+        """
+        return not session.stands_for_many and any(
+            self.owns_token(each) for each in (session, session.outer) if each is not None
+        )
 
     def progressed(self, session: Session, message: Message) -> None:
         """Bring a client's progress to the one server, of all those of its view, whose question it is about."""

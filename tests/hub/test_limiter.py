@@ -15,7 +15,7 @@ from mcpgateway.rules.concurrency import QUIET_CALLS
 from mcpgateway.wire.revisions import Era
 from tests.support.agents import agent
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
-from tests.support.modern_client import post, request
+from tests.support.modern_client import PREFIX, meta, post, request
 
 TOOLS = [
     {"name": "add", "annotations": {"readOnlyHint": False}},
@@ -657,6 +657,63 @@ class ManyChildrenTests:
             issued = each.transport.taken.split(b"Mcp-Session-Id: ")[1].split(b"\r\n")[0].decode()
             gateway.client("s", **{"Mcp-Session-Id": issued}).call(number, name="look")
         assert calls(kept) == ["look", "look"]
+
+    def test_that_asks(self) -> None:
+        """Children that sessions have because their server asks something take turns as one that they share."""
+        disk = Disk()
+        gateway = gateway_of(None, disk, share=Share.AUTO)
+        before = sessions(gateway, 1)[0]
+        pool = gateway.switchboard.pool
+        pool.move(gateway.switchboard.servers["s"], "it asked something")
+        after = sessions(gateway, 2)
+        shared, one, two = gateway.launcher.children
+        before.call(1, name="add")
+        list_tools(shared)
+        for each in after:
+            each.call(1, name="add")
+        assert [calls(each) for each in (shared, one, two)] == [["add"], [], []]
+        disk.write(shared.pid)
+        answer(shared)
+        assert [calls(each) for each in (one, two)] == [["add"], []]
+        answer(one)
+        assert calls(two) == ["add"]
+        assert pool.limiters is not None
+        assert str(pool.limiters.told(gateway.switchboard.servers["s"])["limit"]) == "writes"
+
+    def test_beside_lanes(self) -> None:
+        """A call in a lane waits for those on the child that others share, and they for it."""
+        gateway = gateway_of(None, Disk(), share=Share.AUTO)
+        gateway.switchboard.pool.saw_asking(gateway.switchboard.servers["s"], "elicitation/create")
+        (legacy,) = sessions(gateway, 1)
+        shared = gateway.child
+        legacy.call(1, name="add")
+        list_tools(shared)
+        can = meta(**{PREFIX + "clientCapabilities": {"elicitation": {}}})
+        post(gateway.client("s"), request(1, "tools/call", can, name="add"))
+        lane = gateway.launcher.children[-1]
+        for asked in lane.asked("tools/list"):
+            lane.answer(asked, {"tools": TOOLS})
+        assert lane is not shared
+        assert [calls(shared), calls(lane)] == [["add"], []]
+        answer(shared)
+        assert calls(lane) == ["add"]
+
+    def test_asked_among_many(self) -> None:
+        """That one of many clients is asked something lets no call of another go before its turn."""
+        gateway = gateway_of(Concurrency(1))
+        can = meta(**{PREFIX + "clientCapabilities": {"elicitation": {}}})
+        one, two = gateway.client("s"), gateway.client("s")
+        post(one, request(1, "tools/call", can, name="ask"))
+        child = gateway.child
+        for asked in child.asked("tools/list"):
+            child.answer(asked, {"tools": TOOLS})
+        schema = {"type": "object", "properties": {}}
+        params = {"message": "?", "requestedSchema": schema}
+        child.say({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create", "params": params})
+        post(two, request(1, "tools/call", can, name="add"))
+        assert calls(child) == ["ask"]
+        answer(child)
+        assert calls(child) == ["ask", "add"]
 
     def test_asked_meanwhile(self) -> None:
         """A client that is asked something in its call may call another tool to answer: it does not wait for itself."""
