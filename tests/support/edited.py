@@ -14,6 +14,7 @@ from mcpgateway.host.essence import Essences
 from mcpgateway.host.settings import Examined, LoadOptions, examine, gather
 from mcpgateway.hub.enrolment import Enrolment
 from mcpgateway.hub.housekeeping import Housekeeping
+from mcpgateway.hub.leaving import Leaving
 from mcpgateway.hub.reload import Reload, State
 from mcpgateway.renewal import Renewal
 from mcpgateway.running import Front, GatewayService, Origin
@@ -65,11 +66,20 @@ class Edited(MemoryGateway):
         self.following = self.reload = self._reload(found)
         self.callers = Callers(trusts_others=False)
         front = Front(
-            self.root, self.guard, self.callers, self.bearers, self.trusted.append, self.rerouted.append
+            self.root,
+            self.guard,
+            self.callers,
+            self.bearers,
+            self.trusted.append,
+            self.rerouted.append,
+            Leaving(self.bearers, self.guard.trusts, tuple, self._no_logins),
         )
         settle(self.switchboard, found.settings, self.home, self.clock)
         self.service = self._service(front)
         front.adopt(self.hub.ways, found.settings.servers)
+
+    def _no_logins(self) -> Any:
+        raise AssertionError("nothing was granted to anybody")
 
     def _reload(self, found: Examined) -> Reload:
         assert found.settings is not None
