@@ -9,6 +9,7 @@ from mcpgateway.bridge import daemon
 
 LOOK_S = 0.2
 AT_ONCE_S = 0.0  # what was killed once has most likely done nothing to deserve it
+TAKEN_LIMIT_S = 5.0  # a lock that is held for longer is held by a gateway
 START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is a matter for a person
 
 
@@ -26,7 +27,7 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
         if not _waited(home, record, pause):
             return
         try:
-            if not daemon.Starter(home).start_wanted(None):
+            if not _was_started(home):
                 return
         except OSError as why:
             _say(home, f"the gateway cannot be started again: {why.strerror}")
@@ -60,6 +61,20 @@ def _is_still_away(home: str, found: daemon.Record, pause_s: float) -> bool:
             return True
         sleep(min(LOOK_S, left / 1000))
     return False
+
+
+def _was_started(home: str) -> bool:
+    """Start it, unless it is not wanted any more; whether that was done.
+
+    :raise OSError: the home cannot be used.
+    """
+    ends = daemon.clock() + TAKEN_LIMIT_S * 1000
+    while not daemon.Starter(home).start_wanted(None):
+        # A program that only asks whether a gateway runs has the lock for a moment, and so has what dies with the old one.
+        if not _is_wanted(home) or daemon.clock() > ends:
+            return False
+        sleep(LOOK_S)
+    return True
 
 
 def _has_begun(home: str) -> bool:

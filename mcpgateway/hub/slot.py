@@ -251,9 +251,9 @@ class Slot:
         return bool(self._greeting)
 
     @property
-    def is_watched(self) -> bool:
-        """Whether it is being found out what calls write, and its child may turn out to be one too many."""
-        return self.limiter is not None and self.limiter.watch is not None
+    def may_give_way(self) -> bool:
+        """Whether its child may turn out to be one too many: calls of its server take turns, or may have to."""
+        return self.limiter is not None
 
     @property
     def clock(self) -> IReactorTime:

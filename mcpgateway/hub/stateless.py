@@ -315,7 +315,7 @@ class Stateless:
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
         slot = session.slot or self._pool.slot_for(session)
-        if slot.conversation is None or slot.is_watched:
+        if slot.conversation is None or slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, message, asker)
         if call.method == modern.LISTEN:
             self._listen(call, message, slot)

@@ -592,7 +592,7 @@ class Switchboard:
             self._cross_over(call)
             self.submit(call, message)
             return
-        if slot.is_watched:
+        if slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self._check_load(call.session)
@@ -615,7 +615,7 @@ class Switchboard:
                 self.submit(call, message)
                 return
             call.sink = _Doubtful(call.sink, self, message)
-        elif slot.is_watched:
+        elif slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, message)
         if slot.replicas is not None and _goes_anywhere(message):
             slot.replicas.submit(call, message)

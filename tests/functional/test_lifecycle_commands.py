@@ -11,12 +11,14 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from mcpgateway.bridge import daemon
 from tests.bridge.driver import INITIALIZE, Shim
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
@@ -409,6 +411,19 @@ class CrashTests:
         home.json("stop")
         eventually(lambda: home.processes() == [], "nobody waits any more")
         assert home.json("status")["starts_again_in_seconds"] is None
+
+    def test_while_the_lock_is_taken(self, home):
+        """Whoever has the lock for a moment, to ask whether a gateway runs, does not keep it from coming back."""
+        first = home.json("start")["pid"]
+        lock = daemon.open_lock(str(home.path))
+        try:
+            os.kill(first, signal.SIGKILL)
+            eventually(lambda: daemon.take(lock), "it is gone")
+            eventually(lambda: "it is started again at once" in home.log, "it is about to come back")
+            time.sleep(0.5)
+        finally:
+            os.close(lock)
+        eventually(lambda: answers(home), "it is back")
 
     def test_stop_wins(self, home):
         """Whoever stops it while it is away has stopped it."""

@@ -190,7 +190,7 @@ class OperateTests:
     def test_switch(self, home: Path, gateway: Gateway) -> None:
         """Switched off in its file, it is not started; switched on, it is."""
         assert ran(home, "disable", "fx")[:2] == (0, "fx is switched off.\n")
-        assert entry(gateway, "fx")["enabled"] is False
+        assert entry(gateway, "fx")["disabled"] is True
         code, _, err = ran(home, "start", "fx")
         assert (code, "disabled" in err) == (1, True)
         assert said(home, "enable", "fx") == {"status": "updated"}

@@ -9,17 +9,19 @@ import pytest
 from mcpgateway.config.model import Concurrency, ServerSpec, Share
 from mcpgateway.wire.revisions import Era
 from tests.support.agents import agent
-from tests.support.gateway_in_memory import Client, MemoryGateway
+from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 from tests.support.modern_client import post, request
 
 KEYS = ("k" * 32, "l" * 32)
 UNKNOWN, STATELESS, WRITER = ("run",), ("npx", "mcp-server-time"), ("npx", "mcp-server-memory")
 
 
-def gateway_of(command: tuple[str, ...] = UNKNOWN, share: Share = Share.AUTO, **more: Any) -> MemoryGateway:
+def gateway_of(
+    command: tuple[str, ...] = UNKNOWN, share: Share = Share.AUTO, *, looks: bool = False, **more: Any
+) -> MemoryGateway:
     """A gateway with one server."""
     more = {"protocol": Era.LEGACY, **more}
-    made = MemoryGateway(more=(ServerSpec("s", command, {}, "/", share, title="s", **more),))
+    made = MemoryGateway(more=(ServerSpec("s", command, {}, "/", share, title="s", **more),), looks=looks)
     made.bearers.admit_keys(KEYS, {})
     return made
 
@@ -80,3 +82,29 @@ class SharerTests:
         for number, each in enumerate((*those, *those)):
             post(gateway.client("s", **each), request(number, "tools/call", name="t"))
         assert len(gateway.launcher.children) == len(those)
+
+
+class OneTooManyTests:
+    """A child that comes up when it is known already that its server may have one only."""
+
+    def test_what_waits_for_the_other(self) -> None:
+        """A call that waits for its turn at the child that gives way is sent to the one that stays."""
+        gateway = gateway_of(share=Share.GLOBAL, looks=True)
+        first = come(gateway, {})
+        gateway.launcher.silent.add("s")
+        gateway.client("s").send(
+            {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"capabilities": {"sampling": {}}}}
+        )
+        one, other = gateway.launcher.children
+        gateway.edit("s", concurrency=Concurrency(1))
+        second = gateway.client("s", **first.headers)
+        first.call(1, name="write")
+        second.call(2, name="write")
+        assert len(one.asked("tools/call")) == 1
+        other.answer(other.asked("initialize")[0], HELLO)
+        one.answer(one.asked("tools/call")[0], {"content": []})
+        (waited,) = other.asked("tools/call")
+        other.answer(waited, {"content": []})
+        for each in (first, second):
+            assert each.heard is not None
+            assert "result" in each.heard.json

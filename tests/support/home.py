@@ -88,6 +88,7 @@ class Home:
         return self
 
     def __exit__(self, *why):
+        print(self.log)  # for the report of a failure
         for name in ("wanted", "stopped"):  # nothing is to start a gateway again
             with suppress(OSError):
                 (self.path / name).unlink()

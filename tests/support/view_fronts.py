@@ -21,6 +21,7 @@ LIFE_S = 600  # a process that a failing test forgot ends by itself
 ROUNDS = 5  # of questions that one request of the modern era may lead to
 CHANGES = ("toolsListChanged", "promptsListChanged")
 NO_SESSION = 404
+TRIES, KILLED = 5, "killed by signal"
 GONE = (ConnectionError, asyncio.IncompleteReadError)
 
 Answers = Callable[[str], dict[str, Any]]
@@ -246,6 +247,13 @@ class Modern(Front):
     async def open(self) -> None:
         """Listen to what changes, as a process of its own: where servers keep state, that tells clients apart."""
         self._process = await asyncio.create_subprocess_exec("sleep", str(LIFE_S))
+        for _ in range(TRIES):
+            if await self._has_begun():
+                return
+        raise Lost(f"listen: its server was killed {TRIES} times")
+
+    async def _has_begun(self) -> bool:
+        """Whether it listens; not so where its server was killed before the two were acquainted."""
         wanted = dict.fromkeys(CHANGES, True)
         body = modern_request("listen", LISTEN, self._meta(), notifications=wanted)
         stream = await Connection.open(self.gateway.url)
@@ -253,10 +261,10 @@ class Modern(Front):
         status = await stream.head()
         if status != 200:
             raise Lost(f"listen: {status}")
-        begun = asyncio.Event()
+        begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._beside(self._listen(stream, begun))
         async with asyncio.timeout(LIMIT_S):
-            await begun.wait()
+            return await begun
 
     def _headers(self, body: dict[str, Any]) -> dict[str, str]:
         return headers_of(body) | {"X-Client-Pid": str(self._process.pid)}
@@ -267,14 +275,16 @@ class Modern(Front):
         self._process.kill()
         await self._process.wait()
 
-    async def _listen(self, stream: Connection, begun: asyncio.Event) -> None:
+    async def _listen(self, stream: Connection, begun: asyncio.Future[bool]) -> None:
         try:
             async for each in events(stream):
                 if each.get("method") == "notifications/subscriptions/acknowledged":
                     self.listening_since = self._now()
-                    begun.set()
+                    begun.set_result(True)
                 elif "method" in each:
                     self._hears(each)
+                elif not begun.done() and KILLED in each.get("error", {}).get("message", ""):
+                    begun.set_result(False)
                 else:
                     self.complain(f"was told to listen no more: {each}")
         except GONE as why:
