@@ -70,7 +70,7 @@ def _was_started(home: str) -> bool:
     """
     ends = daemon.clock() + TAKEN_LIMIT_S * 1000
     while not daemon.Starter(home).start_wanted(None):
-        # A program that only asks whether a gateway runs has the lock for a moment, and so has what dies with the old one.
+        # A program that only asks whether a gateway runs has the lock for a moment.
         if not _is_wanted(home) or daemon.clock() > ends:
             return False
         sleep(LOOK_S)
