@@ -16,10 +16,16 @@ PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
 PYPI_REMOTES := build/remotes-pypi/.made
 
+TESTS := -m "not soak" --ignore=tests/bench --ignore=tests/clients --ignore=tests/remotes --ignore=tests/browser \
+	tests/functional tests/contracts tests
+
+# Hundreds of processes import the same modules, which are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench --ignore=tests/remotes -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests lint types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests compiled lint types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +53,9 @@ $(PYPI_SERVERS): tests/servers/pypi-requirements.txt
 run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:9100 (PORT=... for another)
 	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
-test: lint types tests docs package ## everything that must hold before a change lands
+test: ## everything that must hold before a change lands
+	$(MAKE) --jobs=2 --output-sync=target compiled lint types docs package servers
+	$(MAKE) tests
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff format --check .
@@ -65,8 +73,12 @@ types: $(VENV) ## mypy, strict
 
 # All at once, those that mostly wait first: beside them there is time for those that mostly compute.
 tests: $(VENV) servers ## the unit and the functional tests
-	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder -m "not soak" \
-		--ignore=tests/bench --ignore=tests/clients --ignore=tests/remotes --ignore=tests/browser tests/functional tests/contracts tests
+	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(TESTS)
+
+# What each of the processes that run tests would have to compile for itself.
+compiled: $(VENV) ## compile the package and the tests
+	mkdir -p build
+	$(BIN)/python -m pytest --quiet --collect-only $(TESTS) >build/collected.log || { tail -50 build/collected.log; exit 1; }
 
 unit: $(VENV) ## unit, contract and property tests; no sockets, no processes
 	$(BIN)/python -m $(UNIT)

@@ -166,7 +166,7 @@ class BrokenTests:
         """The gateway of another home is told of with its home and its process."""
         directory = tmp_path / "other"
         directory.mkdir()
-        other = Gateway(directory).start()
+        other = Gateway(directory, is_forked=False).start()  # doctor reads command lines
         try:
             texts = [
                 each["text"] for each in patient.doctor()["findings"] if each["id"] == "gateways.another"

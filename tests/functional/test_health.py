@@ -29,8 +29,10 @@ SERVERS = {
     "silent": server(fixture("--mute-handshake")),
     "missing": server(["no-such-program-anywhere"]),
     "idle": server(fixture(), lazy={"idleTimeoutMs": 1000}),
-    "leaky": server(fixture(), lazy={"maxRamMb": 60}),
-    "wrapped": server(["sh", "-c", " ".join(fixture()) + "; true"], lazy={"maxRamMb": 60}),
+    "leaky": server(fixture(), lazy={"maxRamMb": 60}, concurrency="none"),
+    "wrapped": server(
+        ["sh", "-c", " ".join(fixture()) + "; true"], lazy={"maxRamMb": 60}, concurrency="none"
+    ),
     "eager": server(fixture(), lazy={"enabled": False}),
     "off": server(fixture(), enabled=False),
 }

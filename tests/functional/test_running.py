@@ -386,7 +386,8 @@ def unix_sockets(pid):
     """The paths of the Unix sockets that a process listens on."""
     inodes = set()
     for each in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{each}")
-        inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
+        with suppress(FileNotFoundError):  # it has been closed meanwhile
+            target = os.readlink(f"/proc/{pid}/fd/{each}")
+            inodes |= {target[8:-1]} if target.startswith("socket:[") else set()
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     return [fields[7] for fields in lines if len(fields) == 8 and fields[6] in inodes]

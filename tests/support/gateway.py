@@ -15,7 +15,11 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, Self
+
+from tests.support.forkserver import Forked, can_fork
+from tests.support.forkserver import server as server_of_forks
 
 BIN = Path(sys.executable).parent
 MARKER = "MCPGATEWAY_TEST_RUN"
@@ -49,6 +53,7 @@ class Gateway:
     :ivar home: its home directory.
     :ivar port: its main TCP port.
     :ivar pid: its process id.
+    :param is_forked: it may come from a process that has imported everything already.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class Gateway:
         options: Sequence[str] = (),
         runner: str = "twistd",
         environ: Mapping[str, str] | None = None,
+        is_forked: bool = True,
     ) -> None:
         self.directory = directory
+        self._is_forked = is_forked
         self.home = directory / "home"
         self.port = 0
         self.pid = 0
@@ -70,7 +77,7 @@ class Gateway:
         self._runner = RUNNERS[runner]
         self._options = options
         self._environ = environ or {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[bytes] | Forked | None = None
         self._config = directory / "config.json"
         self._source = directory / "claude.json"
         self._config.write_text(self.configured(servers or {}, settings))
@@ -119,9 +126,18 @@ class Gateway:
         environ |= {"MCPGATEWAY_RESTORE_AFTER": "0", **self._environ}
         with self._log.open("ab") as log:
             at = log.tell()
-            self._process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd=self.directory
-            )
+            if self._is_forked and can_fork(self.argv, environ):
+                fork = server_of_forks().start
+                self._process = fork(self.argv, environ, self.directory, log.fileno())
+            else:
+                self._process = Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environ,
+                    cwd=self.directory,
+                )
         self.pid = self._process.pid
         eventually(lambda: self._has_begun(at), "the gateway answers")
         return self
