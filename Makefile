@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench --ignore=tests/remotes -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests compiled lint types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests compiled lint structure types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 format: $(VENV) ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+structure: $(VENV) ## cycles of imports, large files and folders, doubled names; source lines of each folder
+	$(BIN)/python -m tests.house.structure
 
 types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
