@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench --ignore=tests/remotes -m "not functional and not soak"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests compiled lint structure types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests compiled lint structure roads types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,9 @@ format: $(VENV) ## let ruff put the code in order
 
 structure: $(VENV) ## cycles of imports, large files and folders, doubled names; source lines of each folder
 	$(BIN)/python -m tests.house.structure
+
+roads: $(VENV) ## the modules that a call crosses, for each kind of client, endpoint and server
+	$(BIN)/python -m tests.house.roads
 
 types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
