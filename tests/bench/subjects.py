@@ -172,13 +172,13 @@ class Running:
     child: str
     began: float
     _process: subprocess.Popen[bytes] = field(repr=False)
-    _home: tempfile.TemporaryDirectory[str] = field(repr=False)
+    used_home: tempfile.TemporaryDirectory[str] = field(repr=False)
     sessions: list[Session] = field(factory=list, repr=False)
 
     @property
     def home(self) -> Path:
         """Its folder."""
-        return Path(self._home.name)
+        return Path(self.used_home.name)
 
     @property
     def state(self) -> Path:
@@ -230,6 +230,11 @@ class Running:
         return (self.home / "log").read_text(encoding="utf-8", errors="replace")[-600:]
 
     def stop(self) -> None:
+        """End it and every process it started, and remove its home."""
+        self.end()
+        self.used_home.cleanup()
+
+    def end(self) -> None:
         """End it and every process it started."""
         family = identify(tree(self._process.pid)) if self._process.poll() is None else []
         with suppress(ProcessLookupError):
@@ -242,7 +247,6 @@ class Running:
                     os.kill(each.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(KILL_AFTER_S)
-        self._home.cleanup()
 
     def _since_ms(self) -> float:
         return (time.perf_counter() - self.began) * 1e3
@@ -257,8 +261,17 @@ class Starter:
     _running: list[Running] = field(factory=list)
 
     def start(self, program: Program) -> Running:
-        """Start one instance on a free port."""
+        """Start one instance on a free port, with a new home."""
         home = tempfile.TemporaryDirectory(prefix="mcpgateway-bench-", ignore_cleanup_errors=True)
+        return self._start(program, home)
+
+    def start_again(self, running: Running) -> Running:
+        """End one, and start it on the home that it has used."""
+        self._running.remove(running)
+        running.end()
+        return self._start(running.program, running.used_home)
+
+    def _start(self, program: Program, home: tempfile.TemporaryDirectory[str]) -> Running:
         child = [str(self.tools.child), *CHILD_OPTIONS]
         npm = self.tools.npm if isinstance(self.tools.npm, Path) else Path()
         place = Place(free_port(), Path(home.name), child, self.python, npm)
